@@ -1,0 +1,145 @@
+"""Stored cases computed with the official release: load one, and compare our tensors with it.
+
+The folder is named by the environment variable ``T2AV_GOLDEN`` (default: ``../shared/golden/talker_t2av``
+beside the repository). Cases are found by their kind, that is by the head of their file name (``"08"``,
+``"04"`` ...), never by their full name or size, so a folder with other cases of the same format works too.
+
+Typical use::
+
+    @pytest.mark.parametrize("case", cases("02"))
+    def test_patch_encoder(case):
+        module = build(case.config)
+        module.load_state_dict(rename(case.weights))
+        check(case, "tokens", module(case.inputs["x"]))
+"""
+
+import functools
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+RTOL = 1e-5
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def golden_folder() -> Path:
+    """The folder of golden cases; it may not exist."""
+    default = _REPOSITORY.parent / "shared" / "golden" / "talker_t2av"
+    return Path(os.environ.get("T2AV_GOLDEN", default))
+
+
+class Case:
+    """One golden case: ``NAME.json`` and, unless it is a manifest, ``NAME.safetensors``.
+
+    ``meta`` is the whole JSON, ``config`` its configuration. ``weights``, ``inputs`` and ``outputs`` map the
+    names after ``weight.``, ``in.`` and ``out.`` to tensors. Every tensor is a contiguous copy of its own,
+    because unaligned memory alone changes last bits. Cases that share weights name them in ``weights_file``.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.name = path.stem
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @functools.cached_property
+    def meta(self) -> dict:
+        return json.loads(self.path.read_text())
+
+    @property
+    def config(self) -> dict:
+        return self.meta["config"]
+
+    @functools.cached_property
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        return _load(self.path.with_suffix(".safetensors"))
+
+    @functools.cached_property
+    def weights(self) -> dict[str, torch.Tensor]:
+        shared = self.meta.get("weights_file")
+        tensors = _load(self.path.parent / shared) if shared else self._tensors
+        return _below(tensors, "weight.")
+
+    @property
+    def inputs(self) -> dict[str, torch.Tensor]:
+        return _below(self._tensors, "in.")
+
+    @property
+    def outputs(self) -> dict[str, torch.Tensor]:
+        return _below(self._tensors, "out.")
+
+    def draws(self, prefix: str) -> dict[str, torch.Tensor]:
+        """The inputs below ``prefix``, with the prefix removed: ``draws("draw.speech.")["z"]``."""
+        return _below(self.inputs, prefix)
+
+    def atol(self, name: str) -> float:
+        """The stated absolute tolerance of ``out.<name>``; 0 where none is stated (integers: exact)."""
+        return float(self.meta["tensors"][f"out.{name}"].get("atol") or 0.0)
+
+    def states_atol(self, name: str) -> bool:
+        return self.meta["tensors"][f"out.{name}"].get("atol") is not None
+
+
+def cases(prefix: str) -> list:
+    """Every case whose name starts with ``prefix``, for ``pytest.mark.parametrize``.
+
+    Weight-only files (no ``out.`` tensor) are left out unless they are manifests. Without any such case the
+    list holds one parameter that skips with the reason.
+    """
+    folder = golden_folder()
+    found = [Case(path) for path in sorted(folder.glob(f"{prefix}*.json")) if path.stem != "discrepancies"]
+    found = [case for case in found if "keys" in case.meta or _has_outputs(case)]
+    if found:
+        return [pytest.param(case, id=case.name) for case in found]
+    reason = f"no golden case {prefix}* in {folder}; set T2AV_GOLDEN to the folder that holds them"
+    return [pytest.param(None, id=f"{prefix}-absent", marks=pytest.mark.skip(reason=reason))]
+
+
+def check(case: Case, name: str, tensor: torch.Tensor) -> float:
+    """Fail unless ``tensor`` equals ``out.<name>`` within its own tolerance; return the used fraction of it.
+
+    The rule is ``abs(new - golden) <= atol + 1e-5 * abs(golden)``. Integer tensors without a stated ``atol``
+    must match exactly. Float tensors without one are held to the relative part and the case's own ``atol``.
+    """
+    golden = case.outputs[name]
+    new = torch.as_tensor(tensor).detach().cpu()
+    assert new.shape == golden.shape, f"{case}: out.{name} is {tuple(golden.shape)}, got {tuple(new.shape)}"
+    if golden.numel() == 0:
+        return 0.0
+    if not golden.is_floating_point() and not case.states_atol(name):
+        wrong = int((new.to(torch.int64) != golden.to(torch.int64)).sum())
+        assert wrong == 0, f"{case}: out.{name} differs in {wrong} of {golden.numel()} integers"
+        return 0.0
+    atol = case.atol(name) if case.states_atol(name) else float(case.meta["tolerance"]["atol"])
+    golden, new = golden.double(), new.double()
+    assert torch.isfinite(new).all() == torch.isfinite(golden).all(), f"{case}: out.{name} is not finite"
+    allowed = (atol + RTOL * golden.abs()).clamp_min(torch.finfo(torch.float64).tiny)
+    fraction = float(((new - golden).abs() / allowed).max())
+    worst = float((new - golden).abs().max())
+    USED[(case.name, name)] = fraction
+    assert fraction <= 1.0, (
+        f"{case}: out.{name} is off by {worst:.3g}, {fraction:.3g} times its tolerance (atol {atol:g})")
+    return fraction
+
+
+USED: dict[tuple[str, str], float] = {}
+"""Fraction of the tolerance that each checked tensor used, by (case, tensor)."""
+
+
+def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {key[len(prefix):]: value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+@functools.lru_cache(maxsize=64)
+def _load(path: Path) -> dict[str, torch.Tensor]:
+    tensors = load_file(path)
+    return {key: value.clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+
+
+def _has_outputs(case: Case) -> bool:
+    return any(key.startswith("out.") for key in case.meta.get("tensors", {}))

@@ -1,0 +1,100 @@
+"""The metrics, by ``family/variant`` id. Nothing is imported before it is asked for.
+
+Other packages add metrics through the entry-point group ``t2av_bench.metrics`` (name: the id, value: module:Class).
+"""
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import entry_points
+
+from t2av_bench.metrics.base import Metric, Settings
+
+# The order within a family is the order of preference: the family alone selects the first variant whose weights are
+# present, and where none is, the first variant (whose scores then say which command fetches the weights).
+_BUILT_IN = {
+    "sync/exact": "sync:SyncExact",
+    "sync/exact-haar": "sync:SyncExactHaar",
+    "sync/crop": "sync:SyncCrop",
+    "sync/joonson": "sync_legacy:SyncJoonson",
+    "sync/syncnet-python": "sync_legacy:SyncSyncnetPython",
+    "envelope/haar": "envelope:MouthEnvelope",
+    "av_align/tempotokens": "av_align:AVAlign",
+    "fid/clean": "fid:FIDClean",
+    "fid/legacy_pytorch": "fid:FIDLegacyPytorch",
+    "kid/clean": "kid:KIDClean",
+    "kid/legacy_pytorch": "kid:KIDLegacyPytorch",
+    "fvd/styleganv": "fvd:FVDStyleGANV",
+    "kvd/styleganv": "fvd:KVDStyleGANV",
+    "lpips/alex": "lpips:LPIPSAlex",
+    "lpips/vgg": "lpips:LPIPSVGG",
+    "psnr/rgb": "psnr:PSNR",
+    "ssim/rgb": "ssim:SSIM",
+    "csim/buffalo_l": "csim:CSIMBuffaloL",
+    "wer/qwen3-asr-1.7b": "wer:WERQwen3",
+    "wer/whisper-large-v3": "wer:WERWhisper",
+    "wer/pocketsphinx": "wer:WERPocketsphinx",
+    "cer/qwen3-asr-1.7b": "wer:CERQwen3",
+    "cer/whisper-large-v3": "wer:CERWhisper",
+    "utmos/strong-v1": "utmos:UTMOS",
+    "dnsmos/p835": "dnsmos:DNSMOS",
+    "pesq/itu": "pesq:PESQ",
+    "stoi/pystoi": "stoi:STOI",
+    "sim/wavlm-ecapa": "sim:SIMWavLM",
+    "sim/resemblyzer": "sim:SIMResemblyzer",
+}
+
+
+@cache
+def _registry() -> dict[str, str]:
+    found = {id: f"t2av_bench.metrics.{target}" for id, target in _BUILT_IN.items()}
+    for entry in entry_points(group="t2av_bench.metrics"):
+        if entry.name in found:
+            raise ValueError(
+                f"metric id {entry.name!r} of {entry.value} is taken by {found[entry.name]}; rename one of the two"
+            )
+        found[entry.name] = entry.value
+    return found
+
+
+def metric_ids() -> list[str]:
+    """All ids, in order of preference within a family."""
+    return list(_registry())
+
+
+def metric_class(id: str) -> type[Metric]:
+    """The class behind an exact id."""
+    module, _, name = _registry()[id].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def resolve(names: Iterable[str]) -> list[str]:
+    """Names as a user types them (``sync``, ``sync/crop``, ``all``) -> exact ids, in order, without repetition.
+
+    ``all`` is every family. Raises ValueError naming the nearest id for an unknown name.
+    """
+    from t2av_bench.weights import is_present
+
+    families: dict[str, list[str]] = {}
+    for id in metric_ids():
+        families.setdefault(id.split("/")[0], []).append(id)
+    chosen: dict[str, None] = {}
+    for name in names:
+        if name in _registry():
+            chosen[name] = None
+        elif name == "all" or name in families:
+            for family in families if name == "all" else [name]:
+                variants = families[family]
+                ready = (id for id in variants if all(is_present(weight) for weight in metric_class(id).weights))
+                chosen[next(ready, variants[0])] = None
+        else:
+            near = difflib.get_close_matches(name, [*families, *_registry(), "all"], n=3, cutoff=0.4)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"unknown metric {name!r}{hint} 't2av-bench list metrics' shows all")
+    return list(chosen)
+
+
+def create(id: str, settings: Settings | None = None) -> Metric:
+    """An instance of the metric with an exact id."""
+    return metric_class(id)(settings)

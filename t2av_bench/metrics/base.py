@@ -1,0 +1,127 @@
+"""What a metric is. Adding one means one file and one test: see ``docs/metrics.md``.
+
+A metric module costs nothing to import (no torch, cv2 or librosa at its top level); networks are loaded on the first
+``measure`` call, in the process that measures.
+"""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from t2av_bench.items import Item
+from t2av_bench.media.clip import Clip
+from t2av_bench.scores import NotApplicable, Protocol, Quantity, Unscorable
+
+Licence = Literal["free", "research", "non-commercial", "gated"]
+
+
+@dataclass(slots=True)
+class Pair:
+    """What a per-clip measurement looks at: the item, its generated clip and, where there is one, the reference."""
+
+    item: Item
+    generated: Clip
+    reference: Clip | None = None
+
+    def require_reference(self) -> Clip:
+        """The reference clip; NotApplicable where the run has none for this item."""
+        if self.reference is None:
+            raise NotApplicable("no reference clip for this item: pass --reference DIR or name one in the manifest")
+        return self.reference
+
+    def require_text(self) -> str:
+        """The text that should be spoken; NotApplicable where the manifest has none."""
+        if not self.item.text:
+            raise NotApplicable("no text for this item: give 'text' in the manifest (--manifest items.jsonl)")
+        return self.item.text
+
+
+@dataclass(slots=True)
+class Measurement:
+    """What one metric found in one pair.
+
+    values: quantity name -> finite float. A name left out is a failure of that quantity (see ``reasons``).
+    reasons: quantity name -> why it has no value although the metric ran.
+    weight: see ``Score.weight``.
+    detail: JSON-ready facts worth keeping (transcript, S/D/I counts, all tracks).
+    features: arrays kept for set metrics and later resampling (float32, small).
+    """
+
+    values: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    weight: float = 1.0
+    detail: dict[str, Any] = field(default_factory=dict)
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where and how networks run. Nothing here may move a score beyond float rounding."""
+
+    device: str = "cpu"
+    batch_size: int = 32
+
+
+class Metric(ABC):
+    """A per-clip metric. Class attributes are data that tables, ``list`` and the documentation read.
+
+    id: ``family/variant``; the family alone selects the variant registered first.
+    paper: citation of the definition or of the protocol followed.
+    weights: ids in the weights table that must be present.
+    licence: the most restrictive licence group among its weights.
+    extra: the optional dependency group of pyproject.toml that provides its packages.
+    embedded: True where the extractor is a bundled stand-in whose numbers must not be compared with published ones.
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    quantities: ClassVar[tuple[Quantity, ...]]
+    paper: ClassVar[str]
+    weights: ClassVar[tuple[str, ...]] = ()
+    licence: ClassVar[Licence] = "free"
+    extra: ClassVar[str | None] = None
+    embedded: ClassVar[bool] = False
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+
+    @property
+    @abstractmethod
+    def protocol(self) -> Protocol:
+        """Parameters, weights digests and library versions. Cheap: loads nothing."""
+
+    @abstractmethod
+    def measure(self, pair: Pair) -> Measurement:
+        """Score one pair. Raises Unscorable (the clip's fault), NotApplicable (nobody's) or MediaError (file)."""
+
+
+class SetMetric(Metric):
+    """A metric over all clips. ``measure`` returns features only; ``aggregate`` turns them into values.
+
+    ``aggregate`` is a pure function of the features in item order, so tables and bootstraps run no network.
+    """
+
+    @abstractmethod
+    def aggregate(self, features: Sequence[Mapping[str, np.ndarray]]) -> Measurement:
+        """Features of all measured clips -> set values. Raises Unscorable where they are too few."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional dependency, or say which extra installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise NotApplicable(
+            f"the Python package {module.split('.')[0]!r} is missing ({error}): pip install 't2av-bench[{extra}]'"
+        ) from error
+
+
+__all__ = [
+    "Licence", "Measurement", "Metric", "NotApplicable", "Pair", "Protocol", "Quantity", "SetMetric", "Settings",
+    "Unscorable", "require",
+]  # fmt: skip

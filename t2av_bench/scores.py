@@ -1,0 +1,129 @@
+"""Scores, and what makes two of them comparable.
+
+A score is a value or a reason, never a stand-in: there is no 0, -1 or NaN for "could not be measured".
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from importlib import metadata
+from typing import Any, Literal
+
+
+class Status(StrEnum):
+    """What became of one measurement."""
+
+    OK = "ok"
+    FAILED = "failed"
+    NOT_APPLICABLE = "not_applicable"
+
+
+class Unscorable(Exception):
+    """The clip does not deliver what the metric measures (no face, no audio stream, too short).
+
+    The message is the reason that the user reads; the clip stays in the denominator.
+    """
+
+
+class NotApplicable(Exception):
+    """The metric cannot be asked here: no reference, no text, missing weights or a missing package.
+
+    The message says what to do about it (for weights: the command that fetches them).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One quantity of one clip, or of one set of clips.
+
+    ``weight`` is 1 except for ratios (word error rate: number of reference words), so that the weighted mean
+    of the clips is the corpus value.
+    """
+
+    status: Status
+    value: float | None = None
+    reason: str | None = None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if (self.status is Status.OK) != (self.value is not None and math.isfinite(self.value)):
+            raise ValueError(f"a score is a finite value or a reason, got {self.status} with value {self.value!r}")
+        if (self.status is Status.OK) == bool(self.reason):
+            raise ValueError(f"a score is a value or a reason, got {self.status} with reason {self.reason!r}")
+
+    @classmethod
+    def ok(cls, value: float, weight: float = 1.0) -> "Score":
+        return cls(Status.OK, float(value), None, float(weight))
+
+    @classmethod
+    def failed(cls, reason: str) -> "Score":
+        return cls(Status.FAILED, reason=reason)
+
+    @classmethod
+    def not_applicable(cls, reason: str) -> "Score":
+        return cls(Status.NOT_APPLICABLE, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One number that a metric prints: a table column.
+
+    name: column name in code, CLI and tables (``sync_c``). Embedded extractors use other names than published ones.
+    label: what a reader sees (``Sync-C``).
+    direction: which way is better; ``none`` for descriptive numbers (offset).
+    interval: smallest and largest possible value, ``None`` where unbounded.
+    aggregate: how clips make a set value. ``mean``: plain mean; ``weighted``: mean weighted by ``Score.weight``;
+        ``mode``: most frequent value (ties: the smallest magnitude); ``set``: computed from all clips' features.
+    penalty: value that a failed clip counts as in the penalised mean: a number, ``"worst"`` for the set's worst
+        value, or ``None`` where no penalised mean is defined.
+    """
+
+    name: str
+    label: str
+    direction: Literal["higher", "lower", "none"]
+    unit: str = ""
+    interval: tuple[float | None, float | None] = (None, None)
+    decimals: int = 3
+    aggregate: Literal["mean", "weighted", "mode", "set"] = "mean"
+    penalty: float | Literal["worst"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """Everything that can move a metric's numbers, apart from the media themselves.
+
+    id: ``family/variant``, for example ``sync/exact``.
+    parameters: every constant of the protocol that has an alternative (detector, thresholds, resampler, ...).
+    weights: weights id -> sha256 (``None`` while the file is missing).
+    libraries: distribution name -> version, for those whose release can move a number.
+    """
+
+    id: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, str | None] = field(default_factory=dict)
+    libraries: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits; equal exactly where all fields are equal. Also the cache key."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def library_versions(*distributions: str) -> dict[str, str]:
+    """Installed versions by distribution name; an absent one is ``"absent"``.
+
+    Local build tags (``2.13.0+cpu``) are cut: the same release built for another device is the same protocol.
+    """
+    found = {}
+    for name in distributions:
+        try:
+            found[name] = metadata.version(name).split("+")[0]
+        except metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found

@@ -1,6 +1,6 @@
 """Text normalisation before words or characters are counted: one pure function per published convention.
 
-Both sides of a comparison go through the same function. Numbers are the one place where conventions really differ:
+Both sides of a comparison go through the same function. Numbers are where conventions differ most:
 ``whisper_english`` writes number words as digits, the other functions leave both as they are.
 """
 
@@ -9,11 +9,12 @@ import unicodedata
 from collections.abc import Callable
 from functools import cache
 
-# Ranges of the "Chinese punctuation" that seed-tts-eval deletes (the constant of the zhon package, release 2).
+# Ranges of the "Chinese punctuation" that seed-tts-eval deletes (the constant of the package zhon 2).
 _CHINESE_PUNCTUATION_RANGES = (
-    (0x00B7, 0x00B7), (0x2013, 0x2014), (0x2018, 0x2019), (0x201B, 0x201F), (0x2026, 0x2027), (0x3000, 0x3003),
-    (0x3008, 0x3011), (0x3014, 0x301F), (0x3030, 0x3030), (0x303E, 0x303F), (0xFE4F, 0xFE4F), (0xFE51, 0xFE51),
-    (0xFE54, 0xFE54), (0xFF01, 0xFF0D), (0xFF0F, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF64),
+    (0x00B7, 0x00B7), (0x2013, 0x2014), (0x2018, 0x2019), (0x201B, 0x201F), (0x2026, 0x2027),
+    (0x3000, 0x3003), (0x3008, 0x3011), (0x3014, 0x301F), (0x3030, 0x3030), (0x303E, 0x303F),
+    (0xFE4F, 0xFE4F), (0xFE51, 0xFE51), (0xFE54, 0xFE54), (0xFF01, 0xFF0D), (0xFF0F, 0xFF0F),
+    (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF64),
 )  # fmt: skip
 _SEED_TTS_DELETED = (
     {chr(code) for first, last in _CHINESE_PUNCTUATION_RANGES for code in range(first, last + 1)}
@@ -35,17 +36,17 @@ def _whisper_normalizer(language: str) -> Callable[[str], str]:
 
 
 def whisper_english(text: str) -> str:
-    """English as in the Whisper paper (appendix C): lower case, fillers and bracketed remarks dropped, contractions
-    expanded, British spelling made American, number words written as digits, punctuation removed.
+    """English as in the Whisper paper (appendix C): lower case, fillers and bracketed remarks dropped,
+    contractions expanded, British spelling made American, number words written as digits, punctuation removed.
 
-    Typographic apostrophes become ASCII ones first: the published rules know only the ASCII form, and a prompt typed
-    as "can\u2019t" would otherwise count as two wrong words.
+    Typographic apostrophes become ASCII ones first: the published rules know only the ASCII form, and a prompt
+    typed as "can\u2019t" would otherwise count as two wrong words.
     """
     return _whisper_normalizer("en")(text.translate(_TYPOGRAPHIC_APOSTROPHES)).strip()
 
 
 def whisper_basic(text: str) -> str:
-    """Any other language that writes spaces, as in the Whisper paper: lower case, no punctuation, no brackets."""
+    """Other languages that write spaces, as in the Whisper paper: lower case, no punctuation or brackets."""
     return _whisper_normalizer("other")(text).strip()
 
 
@@ -53,8 +54,8 @@ def chinese_characters(text: str) -> str:
     """Chinese as a string of characters to be compared one by one.
 
     Compatibility forms folded (NFKC: full-width digits and letters), traditional characters made simplified
-    (zh-cn, the mainland's words), Latin letters lower case; punctuation, symbols, marks without a letter, control
-    characters and every space removed. Digits are not spelled out: write numbers in the text as they are spoken.
+    (zh-cn, the mainland's words), Latin letters lower case; punctuation, symbols, control characters and every
+    space removed. Digits are not spelled out: write numbers in the text as they are spoken.
     """
     from zhconv import convert
 
@@ -65,9 +66,9 @@ def chinese_characters(text: str) -> str:
 def seed_tts(text: str, language: str) -> str:
     """The rules of seed-tts-eval (BytedanceSpeech, commit 752f429), its quirks included.
 
-    Chinese and ASCII punctuation is deleted, not replaced by a space ("well-known" -> "wellknown", "$5.50" -> "550"),
-    the ASCII apostrophe alone stays; one pass replaces two spaces by one, so longer runs survive; English becomes
-    lower case; Chinese becomes zh-cn characters separated by spaces.
+    Chinese and ASCII punctuation is deleted, not replaced by a space ("well-known" -> "wellknown",
+    "$5.50" -> "550"); the ASCII apostrophe alone stays; one pass replaces two spaces by one, so longer runs
+    survive; English becomes lower case; Chinese becomes zh-cn characters separated by spaces.
 
     Upstream converts only what was recognised to zh-cn; here both sides are, which matters for prompts in
     traditional characters alone. Raises ValueError for any language but ``en`` and ``zh``.

@@ -1,4 +1,4 @@
-"""Normalisers against the published examples, and the property that makes them usable: variants become equal."""
+"""Normalisers against the published examples, and what makes them usable: variants become equal."""
 
 import pytest
 from hypothesis import given

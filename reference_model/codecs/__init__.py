@@ -1,0 +1,85 @@
+"""Codecs: what turns sound and picture into the latents that the model predicts, and back.
+
+Two small protocols. The released pair is :mod:`.whisperx_vae` and :mod:`.lia_x`; whatever else implements the
+protocols (a small embedded pair, say) can stand in for them without the model noticing.
+Units: audio is mono float in [-1, 1] at ``sample_rate``; frames are RGB float in [-1, 1]; both latent sequences
+run at ``frame_rate`` (25 per second in the release), frame ``i`` of one beside frame ``i`` of the other.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+class AudioStream(Protocol):
+    """Decodes latents that arrive bit by bit; what it returns, joined, is the offline decoding."""
+
+    def push(self, latents: Tensor) -> Tensor:
+        """Take (B, t, latent_dim), return the samples that are final by now, (B, n) with n >= 0."""
+        ...
+
+    def flush(self) -> Tensor:
+        """End the sequence: the remaining samples, (B, n)."""
+        ...
+
+
+class SourceRenderer(Protocol):
+    """Renders one identity, whose source image has been encoded once."""
+
+    def render(self, motion_latents: Tensor) -> Tensor:
+        """(B, t, latent_dim) normalised motion latents to (B, t, 3, image_size, image_size) in [-1, 1]."""
+        ...
+
+
+@runtime_checkable
+class AudioCodec(Protocol):
+    sample_rate: int
+    """Samples per second of the audio on both ends."""
+    frame_rate: int
+    """Latents per second."""
+    latent_dim: int
+
+    def encode(self, audio: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, samples) to (B, T, latent_dim), T = floor(samples * frame_rate / sample_rate).
+
+        ``lengths`` (B,) gives the samples that count in each row; padding never changes an item's latents, and
+        the latents past an item's end are zero.
+        """
+        ...
+
+    def decode(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, T, latent_dim) to (B, T * sample_rate / frame_rate); ``lengths`` (B,) in latent frames."""
+        ...
+
+    def stream(self) -> AudioStream:
+        """A decoder with memory, for one batch of sequences."""
+        ...
+
+
+@runtime_checkable
+class MotionCodec(Protocol):
+    latent_dim: int
+    image_size: int
+    """Height and width of source images and frames, in pixels."""
+    frame_rate: int
+    """Frames (and latents) per second."""
+
+    def normalize(self, motion_code: Tensor) -> Tensor:
+        """Raw codes (..., latent_dim) to latents: minus the stored mean, over the stored standard deviation."""
+        ...
+
+    def denormalize(self, motion_latents: Tensor) -> Tensor:
+        """The inverse of :meth:`normalize`."""
+        ...
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """(B, T, 3, image_size, image_size) in [-1, 1] to normalised motion latents (B, T, latent_dim)."""
+        ...
+
+    def decode(self, source_image: Tensor, motion_latents: Tensor) -> Tensor:
+        """(B, 3, image_size, image_size) and (B, T, latent_dim) to frames (B, T, 3, image_size, image_size)."""
+        ...
+
+    def source(self, source_image: Tensor) -> SourceRenderer:
+        """Encode the identity (B, 3, image_size, image_size) once, for any number of renderings."""
+        ...

@@ -1,0 +1,99 @@
+"""Sizes of WhisperX-VAE, given or read off a checkpoint's shapes."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from torch import Tensor
+
+from reference_model.strict_loading import CheckpointError
+
+
+@dataclass(frozen=True)
+class WhisperSize:
+    """Dimensions of the Whisper model whose encoder gives the semantic features (default: large-v3)."""
+
+    mel_bins: int = 128
+    positions: int = 1500
+    """Encoder positions, at 50 Hz: 1500 are the 30 s window."""
+    width: int = 1280
+    heads: int = 20
+    layers: int = 32
+    text_vocabulary: int = 51866
+    text_positions: int = 448
+    text_heads: int = 20
+    text_layers: int = 32
+
+
+@dataclass(frozen=True)
+class WhisperXVAEConfig:
+    """Sizes of the audio autoencoder (Talker-T2AV Appendix B). The defaults are the released ones.
+
+    ``encoder_width`` (of the first convolution; it doubles at every stride) is stated nowhere in the paper, so
+    a checkpoint decides it: see :meth:`from_release_state`.
+    """
+
+    encoder_width: int = 64
+    encoder_strides: tuple[int, ...] = (2, 4, 10, 12)
+    hidden_dim: int = 1280
+    decoder_width: int = 1536
+    decoder_strides: tuple[int, ...] = (12, 10, 4, 2)
+    latent_dim: int = 32
+    whisper: WhisperSize = WhisperSize()
+    sample_rate: int = 24_000
+
+    def __post_init__(self) -> None:
+        if prod(self.encoder_strides) != prod(self.decoder_strides):
+            raise ValueError(f"encoder strides {self.encoder_strides} and decoder strides "
+                             f"{self.decoder_strides} must have the same product")
+        if self.whisper.width != self.hidden_dim:
+            raise ValueError(f"Whisper's width {self.whisper.width} must equal hidden_dim {self.hidden_dim}: "
+                             f"its features are added to the convolutional ones")
+
+    @property
+    def hop(self) -> int:
+        """Samples per latent frame."""
+        return prod(self.encoder_strides)
+
+    @classmethod
+    def from_release_state(cls, state: Mapping[str, Tensor], *, heads: int | None = None) -> "WhisperXVAEConfig":
+        """Read every size off the shapes of a release state dict.
+
+        Strides follow from kernels (a stride-s convolution has kernel 2s). The number of Whisper heads shows
+        in no shape: every Whisper has heads of width 64, which is assumed unless ``heads`` is given.
+        """
+        def shape(name: str) -> tuple[int, ...]:
+            if name not in state:
+                raise CheckpointError(f"not a WhisperX-VAE state dict: without {name} its sizes are unknown")
+            return tuple(state[name].shape)
+
+        def count(pattern: str, first: int = 0) -> int:
+            return next(n for n in itertools.count() if pattern.format(first + n) not in state)
+
+        encoder_stages = count("CodecEnc.block.{}.block.4.weight_v", first=1)
+        decoder_stages = count("CodecDec.model.{}.block.1.weight_v", first=1)
+        width, mel_bins, _ = shape("semantic_model.encoder.conv1.weight")
+        text = "semantic_model.decoder.token_embedding.weight" in state
+        size = WhisperSize(
+            mel_bins=mel_bins,
+            positions=shape("semantic_model.encoder.positional_embedding")[0],
+            width=width,
+            heads=heads or max(width // 64, 1),
+            layers=count("semantic_model.encoder.blocks.{}.attn.query.weight"),
+            text_vocabulary=shape("semantic_model.decoder.token_embedding.weight")[0] if text else 0,
+            text_positions=shape("semantic_model.decoder.positional_embedding")[0] if text else 0,
+            text_heads=heads or max(width // 64, 1),
+            text_layers=count("semantic_model.decoder.blocks.{}.attn.query.weight"),
+        )
+        return cls(
+            encoder_width=shape("CodecEnc.block.0.weight_v")[0],
+            encoder_strides=tuple(shape(f"CodecEnc.block.{i}.block.4.weight_v")[2] // 2
+                                  for i in range(1, encoder_stages + 1)),
+            hidden_dim=shape(f"CodecEnc.block.{encoder_stages + 2}.weight_v")[0],
+            decoder_width=shape("CodecDec.model.0.weight_v")[0],
+            decoder_strides=tuple(shape(f"CodecDec.model.{i}.block.1.weight_v")[2] // 2
+                                  for i in range(1, decoder_stages + 1)),
+            latent_dim=shape("vae.out_proj.weight_v")[1],
+            whisper=size,
+        )

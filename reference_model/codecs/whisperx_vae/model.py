@@ -1,0 +1,169 @@
+"""The autoencoder itself and its loader."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from reference_model.strict_loading import CheckpointError, load_strictly, read_checkpoint, tensors_below
+
+from .config import WhisperXVAEConfig
+from .layers import WaveformDecoder, WaveformEncoder, convolution
+from .names import INFERENCE, TRAINING_ONLY, whisperx_vae_names
+from .streaming import WaveformStream
+from .whisper_features import (
+    WHISPER_FRAME_RATE,
+    MelFrontEnd,
+    build_encoder,
+    build_text_decoder,
+    pair_average,
+    semantic_features,
+)
+
+CHUNK_FRAMES = 500
+"""Latent frames (20 s) that the convolutional encoder and decoder take at once; bounds memory, not results."""
+
+
+class WhisperXVAE(nn.Module):
+    """WhisperX-VAE; implements :class:`reference_model.codecs.AudioCodec`.
+
+    ``text_decoder=True`` adds Whisper's unused text decoder, so that the state dict equals the release's key
+    for key; it costs 0.9 billion parameters at full size and nothing runs it.
+    """
+
+    def __init__(self, config: WhisperXVAEConfig | None = None, *, text_decoder: bool = False):
+        super().__init__()
+        config = config or WhisperXVAEConfig()
+        self.config = config
+        self.sample_rate = config.sample_rate
+        self.frame_rate = WHISPER_FRAME_RATE // 2
+        self.latent_dim = config.latent_dim
+        self.hop = config.hop
+        self.encoder = WaveformEncoder(config.encoder_width, config.encoder_strides, config.hidden_dim)
+        self.decoder = WaveformDecoder(config.hidden_dim, config.decoder_width, config.decoder_strides)
+        self.to_posterior = convolution(config.hidden_dim, 2 * config.latent_dim, 1)
+        self.from_latent = convolution(config.latent_dim, config.hidden_dim, 1)
+        self.whisper_encoder = build_encoder(config.whisper)
+        if text_decoder:
+            self.whisper_text_decoder = build_text_decoder(config.whisper)
+
+    @functools.cached_property
+    def mel_front_end(self) -> MelFrontEnd:
+        return MelFrontEnd(self.config.whisper, self.sample_rate)
+
+    def acoustic(self, audio: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Convolutional features of (B, N) audio: (B, hidden_dim, N // hop). ``lengths`` (B,) in samples.
+
+        Long clips are worked through in chunks, with as much context on both sides as can matter.
+        """
+        frames, audio = audio.shape[-1] // self.hop, audio[:, None]
+        if frames <= CHUNK_FRAMES:
+            return self.encoder(audio, lengths)
+        context = -(-self.encoder.context // self.hop)
+        pieces = []
+        for first in range(0, frames, CHUNK_FRAMES):
+            last = min(first + CHUNK_FRAMES, frames)
+            begin = max(first - context, 0) * self.hop
+            end = audio.shape[-1] if last + context >= frames else (last + context) * self.hop
+            valid = None if lengths is None else (lengths - begin).clamp(0, end - begin)
+            piece = self.encoder(audio[..., begin:end], valid)
+            pieces.append(piece[..., first - begin // self.hop:last - begin // self.hop])
+        return torch.cat(pieces, dim=-1)
+
+    def whisper(self, mel: Tensor) -> Tensor:
+        """Log-mel (B, mel_bins, 2 * positions) to Whisper's normed features (B, positions, hidden_dim), 50 Hz."""
+        return self.whisper_encoder(mel).last_hidden_state
+
+    def combine(self, acoustic: Tensor, whisper: Tensor) -> Tensor:
+        """What the bottleneck sees: (B, hidden_dim, T) plus the (B, positions, hidden_dim) averaged in pairs."""
+        return acoustic + pair_average(whisper, acoustic.shape[-1]).transpose(1, 2)
+
+    def posterior(self, combined: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and scale parameter of the latent Gaussian, (B, T, latent_dim) each, from :meth:`combine`."""
+        mean, scale = self.to_posterior(combined).transpose(1, 2).chunk(2, dim=-1)
+        return mean, scale
+
+    @torch.no_grad()
+    def encode(self, audio: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """24 kHz audio (B, samples) in [-1, 1] to latents (B, samples // hop, latent_dim): the posterior mean.
+
+        ``lengths`` (B,) in samples; latents past an item's last whole hop are zero. Any duration is accepted:
+        see :mod:`.whisper_features` for how Whisper's 30 s window is moved over longer audio.
+        """
+        if audio.ndim != 2:
+            raise ValueError(f"audio must be (batch, samples), got {tuple(audio.shape)}")
+        if audio.shape[1] < self.hop:
+            raise ValueError(f"{audio.shape[1]} samples are less than one latent frame ({self.hop} samples)")
+        if self.hop * self.frame_rate != self.sample_rate:
+            raise ValueError(f"strides with product {self.hop} do not give {self.frame_rate} Hz latents at "
+                             f"{self.sample_rate} Hz, so Whisper's features cannot be aligned")
+        total = audio.shape[1] // self.hop
+        samples = [audio.shape[1]] * len(audio) if lengths is None else [int(n) for n in lengths]
+        semantic = semantic_features(self.whisper_encoder, self.mel_front_end, audio, samples, self.hop)
+        mean, _ = self.posterior(self.acoustic(audio, lengths) + semantic.transpose(1, 2))
+        if lengths is None:
+            return mean
+        inside = torch.arange(total, device=mean.device) < (lengths.to(mean.device) // self.hop)[:, None]
+        return mean * inside[..., None]
+
+    def waveform_logits(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, T, latent_dim) to the waveform before its tanh, (B, T * hop)."""
+        return self.decoder(self.from_latent(latents.transpose(1, 2)), lengths)[:, 0]
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Latents (B, T, latent_dim) to 24 kHz audio (B, T * hop) in [-1, 1].
+
+        ``lengths`` (B,) in latent frames: each item's audio is what decoding it alone gives, then zeros.
+        Long sequences are streamed in chunks, so memory does not grow with the network's inner rates.
+        """
+        if lengths is not None:
+            audio = torch.tanh(self.waveform_logits(latents, lengths))
+            inside = torch.arange(audio.shape[1], device=audio.device) < (lengths * self.hop)[:, None]
+            return audio * inside
+        if latents.shape[1] <= CHUNK_FRAMES:
+            return torch.tanh(self.waveform_logits(latents))
+        stream = self.stream()
+        pieces = [stream.push(chunk) for chunk in latents.split(CHUNK_FRAMES, dim=1)]
+        return torch.cat([*pieces, stream.flush()], dim=1)
+
+    def stream(self) -> WaveformStream:
+        """A decoder with memory: see :class:`WaveformStream`."""
+        return WaveformStream(self.decoder, lambda latents: self.from_latent(latents.transpose(1, 2)))
+
+    def fold_weight_norm(self) -> "WhisperXVAE":
+        """Replace every weight-normalised weight by its product, for inference; the state dict changes with it."""
+        for module in self.modules():
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        return self
+
+
+def load_whisperx_vae(source: str | Path | Mapping[str, Tensor], *, device: torch.device | str = "cpu",
+                      dtype: torch.dtype = torch.float32, heads: int | None = None,
+                      fold_weight_norm: bool = True) -> WhisperXVAE:
+    """Build the codec at the checkpoint's own sizes and load it, for inference.
+
+    ``source`` is the release's training checkpoint (tensors under ``state_dict``), a plain file of its tensors,
+    or such a state dict. Parts that only training uses (discriminators, semantic head, Whisper's text decoder)
+    are left out; everything below :data:`.names.INFERENCE` must fit exactly. Raises
+    :class:`~reference_model.strict_loading.CheckpointError` with the names that do not.
+    """
+    name = "state dict"
+    if isinstance(source, (str, Path)):
+        name = str(source)
+        content = read_checkpoint(source)
+        source = tensors_below(content, "state_dict" if "state_dict" in content else None, source=name)
+    state = {key: value for key, value in source.items() if key.split(".")[0] in INFERENCE}
+    if not state:
+        raise CheckpointError(f"{name} holds nothing of WhisperX-VAE: no name starts with {', '.join(INFERENCE)}")
+    config = WhisperXVAEConfig.from_release_state(state, heads=heads)
+    with torch.device("meta"):
+        model = WhisperXVAE(config)
+    load_strictly(model, state, names=whisperx_vae_names(config), source=name, unused=TRAINING_ONLY,
+                  device=device, dtype=dtype)
+    model.eval().requires_grad_(False)
+    return model.fold_weight_norm() if fold_weight_norm else model

@@ -1,0 +1,118 @@
+"""Semantic features of WhisperX-VAE: a frozen Whisper encoder, averaged in pairs to the latent rate.
+
+Whisper sees a window of fixed length (30 s for every released size). Longer audio is cut into windows that
+overlap by ``2 * MARGIN`` latent frames; each latent frame takes its feature from the window in which it lies
+furthest from an edge. Audio of up to one window is processed exactly as the release does it.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .config import WhisperSize
+
+WHISPER_RATE = 16_000
+WHISPER_FRAME_RATE = 50
+MARGIN = 50
+"""Latent frames (2 s) at a window's edge that another window is trusted with instead."""
+
+
+def whisper_config(size: WhisperSize):
+    """The transformers configuration of these dimensions (exact GELU, feed-forward 4 times the width)."""
+    from transformers import WhisperConfig
+
+    return WhisperConfig(
+        num_mel_bins=size.mel_bins, d_model=size.width, max_source_positions=size.positions,
+        encoder_layers=size.layers, encoder_attention_heads=size.heads, encoder_ffn_dim=4 * size.width,
+        decoder_layers=size.text_layers, decoder_attention_heads=size.text_heads,
+        decoder_ffn_dim=4 * size.width, vocab_size=max(size.text_vocabulary, 1),
+        max_target_positions=size.text_positions, activation_function="gelu", pad_token_id=0,
+        bos_token_id=0, eos_token_id=0, decoder_start_token_id=0)
+
+
+def build_encoder(size: WhisperSize) -> nn.Module:
+    """transformers' ``WhisperEncoder`` of these dimensions."""
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    return WhisperEncoder(whisper_config(size))
+
+
+def build_text_decoder(size: WhisperSize) -> nn.Module:
+    """Only for reproducing the release's state dict: nothing in the codec runs it."""
+    from transformers.models.whisper.modeling_whisper import WhisperDecoder
+
+    return WhisperDecoder(whisper_config(size))
+
+
+def pair_average(features: Tensor, frames: int) -> Tensor:
+    """(B, positions, width) at 50 Hz, cropped to ``2 * frames``, to (B, frames, width) at 25 Hz."""
+    if features.shape[1] < 2 * frames:
+        raise ValueError(f"{features.shape[1]} Whisper positions are too few for {frames} latent frames")
+    return features[:, :2 * frames].unflatten(1, (frames, 2)).mean(dim=2)
+
+
+def window_starts(frames: int, window: int) -> list[int]:
+    """First latent frame of every Whisper window over a clip of ``frames`` latent frames."""
+    if frames <= window:
+        return [0]
+    margin = min(MARGIN, window // 4)
+    return list(range(0, frames - 2 * margin, window - 2 * margin))
+
+
+def kept_frames(starts: list[int], index: int, frames: int, window: int) -> tuple[int, int]:
+    """The clip's frames [first, last) that window ``index`` is responsible for."""
+    margin = min(MARGIN, window // 4)
+    first = 0 if index == 0 else starts[index] + margin
+    last = frames if index == len(starts) - 1 else starts[index + 1] + margin
+    return first, last
+
+
+class MelFrontEnd:
+    """Log-mel windows as Whisper was trained on, from 24 kHz audio (soxr to 16 kHz, then transformers)."""
+
+    def __init__(self, size: WhisperSize, sample_rate: int):
+        from transformers import WhisperFeatureExtractor
+
+        self.sample_rate = sample_rate
+        self.mel_frames = 2 * size.positions
+        self.extractor = WhisperFeatureExtractor(feature_size=size.mel_bins, sampling_rate=WHISPER_RATE,
+                                                 chunk_length=math.ceil(size.positions / WHISPER_FRAME_RATE))
+
+    def resample(self, audio: Tensor) -> np.ndarray:
+        """(samples,) at ``sample_rate`` to (samples,) at 16 kHz."""
+        import soxr
+
+        return soxr.resample(audio.detach().float().cpu().numpy(), self.sample_rate, WHISPER_RATE, quality="HQ")
+
+    def window(self, audio_16k: np.ndarray, start: int, frames: int) -> Tensor:
+        """Log-mel (1, mel_bins, 2 * positions) of ``frames`` latent frames from ``start`` (25 Hz), zero padded."""
+        per_frame = WHISPER_RATE * 2 // WHISPER_FRAME_RATE
+        piece = audio_16k[start * per_frame:(start + frames) * per_frame]
+        mel = self.extractor(piece, sampling_rate=WHISPER_RATE, return_tensors="pt").input_features
+        return mel[..., :self.mel_frames]
+
+
+@torch.no_grad()
+def semantic_features(encoder: nn.Module, front_end: MelFrontEnd, audio: Tensor, lengths: list[int],
+                      hop: int) -> Tensor:
+    """Features at 25 Hz, (B, samples // hop, width), of (B, samples) audio; zero past an item's end.
+
+    ``lengths`` counts the samples of every row: rows are cut before Whisper sees them, so padding changes
+    nothing. ``hop`` is the codec's: samples per latent frame.
+    """
+    window = encoder.config.max_source_positions // 2
+    reference = encoder.conv1.weight
+    out = reference.new_zeros(len(audio), audio.shape[1] // hop, encoder.config.d_model)
+    for row, length in enumerate(lengths):
+        if (frames := length // hop) == 0:
+            continue
+        audio_16k = front_end.resample(audio[row, :length])
+        starts = window_starts(frames, window)
+        for index, start in enumerate(starts):
+            mel = front_end.window(audio_16k, start, window).to(reference)
+            features = pair_average(encoder(mel).last_hidden_state, window)
+            first, last = kept_frames(starts, index, frames, window)
+            out[row, first:last] = features[0, first - start:last - start]
+    return out

@@ -1,0 +1,272 @@
+"""WhisperX-VAE against the release's stored numbers, its key manifest, and its own promises."""
+
+import dataclasses
+
+import pytest
+import torch
+from golden import cases, check
+
+from reference_model import strict_loading
+from reference_model.codecs import AudioCodec
+from reference_model.strict_loading import CheckpointError, read_checkpoint
+from t2av_bench import torchvision_shim
+
+torchvision_shim.install()  # transformers imports torchvision where it is installed
+
+from reference_model.codecs.whisperx_vae import (  # noqa: E402
+    WhisperSize,
+    WhisperXVAE,
+    WhisperXVAEConfig,
+    load_whisperx_vae,
+    model,
+    whisperx_vae_names,
+)
+from reference_model.codecs.whisperx_vae.layers import WaveformEncoder  # noqa: E402
+from reference_model.codecs.whisperx_vae.whisper_features import (  # noqa: E402
+    kept_frames,
+    pair_average,
+    window_starts,
+)
+
+TINY = WhisperXVAEConfig(encoder_width=2, hidden_dim=16, decoder_width=32, latent_dim=6,
+                         whisper=WhisperSize(mel_bins=8, positions=50, width=16, heads=2, layers=1,
+                                             text_vocabulary=5, text_positions=3, text_heads=2, text_layers=1))
+
+
+@pytest.fixture(scope="module")
+def codec() -> WhisperXVAE:
+    torch.manual_seed(0)
+    return WhisperXVAE(TINY).eval().requires_grad_(False)
+
+
+def tone(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Different noise in every row, zero beyond the row's length, and the lengths."""
+    generator = torch.Generator().manual_seed(3)
+    audio = torch.zeros(len(lengths), max(lengths))
+    for row, length in enumerate(lengths):
+        audio[row, :length] = 0.3 * torch.randn(length, generator=generator)
+    return audio, torch.tensor(lengths)
+
+
+@pytest.mark.parametrize("case", cases("09"))
+@torch.no_grad()
+def test_golden_encode_and_decode(case):
+    codec = load_whisperx_vae(case.weights, heads=case.config["whisper"]["n_audio_head"])
+    audio, mel, latents = case.inputs["wav"][:, 0], case.inputs["mel"][:, 0], case.inputs["latent"]
+    frames = case.config["latent_frames"]
+    acoustic = codec.acoustic(audio[:, :frames * codec.hop])
+    whisper = codec.whisper(mel)
+    combined = codec.combine(acoustic, whisper)
+    mean, scale = codec.posterior(combined)
+    uneven, _ = codec.posterior(codec.combine(codec.acoustic(audio), whisper))
+    check(case, "acoustic", acoustic)
+    check(case, "whisper_50hz", whisper)
+    check(case, "bottleneck_in", combined)
+    check(case, "bottleneck_stats", torch.cat([mean, scale], dim=-1).transpose(1, 2))
+    check(case, "latent_btc", mean)
+    check(case, "latent_bct", mean.transpose(1, 2))
+    check(case, "latent_btc_uneven", uneven)
+    check(case, "wav_from_encode", codec.decode(mean)[:, None])
+    check(case, "wav_from_latent", codec.decode(latents)[:, None])
+    check(case, "wav_from_latent_bct", codec.decode(latents)[:, None])
+    check(case, "pre_tanh_from_latent", codec.waveform_logits(latents)[:, None])
+
+
+@pytest.mark.parametrize("case", cases("09"))
+def test_golden_streamed(case):
+    codec = load_whisperx_vae(case.weights, heads=case.config["whisper"]["n_audio_head"])
+    stream = codec.stream()
+    pieces = [stream.push(frame) for frame in case.inputs["latent"].split(1, dim=1)]
+    check(case, "wav_from_latent", torch.cat([*pieces, stream.flush()], dim=1)[:, None])
+
+
+@pytest.mark.parametrize("case", cases("12b"))
+def test_manifest_at_full_size(case):
+    shapes = {row["key"]: tuple(row["shape"]) for row in case.meta["keys"]}
+    config = WhisperXVAEConfig.from_release_state(
+        {name: torch.empty(shape, device="meta") for name, shape in shapes.items()})
+    with torch.device("meta"):
+        codec = WhisperXVAE(config, text_decoder=True)
+    ours = codec.state_dict()
+    names = whisperx_vae_names(config)
+    released = names.state_to_release(ours)
+    assert {name: tuple(tensor.shape) for name, tensor in released.items()} == shapes
+    assert {str(tensor.dtype) for tensor in released.values()} == {"torch." + r["dtype"] for r in case.meta["keys"]}
+    assert set(names.state_to_ours(released)) == set(ours)
+
+
+@pytest.mark.parametrize("case", cases("12b"))
+def test_unknown_encoder_width_follows_the_checkpoint(case):
+    for width, counts in case.meta["element_counts_for_other_in_dim"].items():
+        with torch.device("meta"):
+            encoder = WaveformEncoder(int(width), case.config["encoder_strides"], case.config["encoder_hidden"])
+        assert sum(p.numel() for p in encoder.parameters()) == counts["CodecEnc_elements"]
+
+
+def test_sizes_are_read_off_the_checkpoint():
+    for config in (TINY, dataclasses.replace(TINY, encoder_width=3, latent_dim=5, decoder_width=16)):
+        full = WhisperXVAE(config, text_decoder=True)
+        state = whisperx_vae_names(config).state_to_release(full.state_dict())
+        assert WhisperXVAEConfig.from_release_state(state, heads=2) == config
+
+
+def test_implements_the_codec_protocol(codec):
+    assert isinstance(codec, AudioCodec)
+    assert (codec.sample_rate, codec.frame_rate, codec.latent_dim) == (24000, 25, 6)
+    latents = codec.encode(tone(24000 + 500)[0])
+    assert latents.shape == (1, 25, 6)
+    assert codec.decode(latents).shape == (1, 24000)
+
+
+def test_padding_changes_no_item(codec):
+    audio, lengths = tone(9600, 24000, 15000)
+    latents = codec.encode(audio, lengths)
+    decoded = codec.decode(latents, lengths // codec.hop)
+    for row, length in enumerate(lengths.tolist()):
+        frames = length // codec.hop
+        alone = codec.encode(audio[row:row + 1, :length])
+        torch.testing.assert_close(latents[row, :frames], alone[0], atol=2e-6, rtol=1e-5)
+        assert not latents[row, frames:].any()
+        torch.testing.assert_close(decoded[row, :frames * codec.hop], codec.decode(alone)[0], atol=2e-6, rtol=1e-5)
+        assert not decoded[row, frames * codec.hop:].any()
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 50])
+def test_streaming_equals_offline(codec, chunk):
+    latents = torch.randn(2, 23, 6, generator=torch.Generator().manual_seed(chunk))
+    stream = codec.stream()
+    pieces = [stream.push(piece) for piece in latents.split(chunk, dim=1)]
+    assert sum(piece.shape[1] for piece in pieces) == 23 * codec.hop - stream.delay
+    streamed = torch.cat([*pieces, stream.flush()], dim=1)
+    torch.testing.assert_close(streamed, codec.decode(latents), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 8])
+def test_streaming_shorter_than_its_delay(codec, frames):
+    latents = torch.randn(1, frames, 6, generator=torch.Generator().manual_seed(0))
+    stream = codec.stream()
+    streamed = torch.cat([stream.push(latents), stream.flush()], dim=1)
+    torch.testing.assert_close(streamed, codec.decode(latents), atol=1e-5, rtol=0)
+
+
+def test_stream_ends_once(codec):
+    with pytest.raises(RuntimeError, match="push latents first"):
+        codec.stream().flush()
+    stream = codec.stream()
+    stream.push(torch.zeros(1, 2, 6))
+    stream.flush()
+    with pytest.raises(RuntimeError, match="start another"):
+        stream.push(torch.zeros(1, 2, 6))
+
+
+def test_samples_within_the_delay_do_depend_on_later_latents(codec):
+    """The stated delay is not slack: the last sample before it hears the newest latent."""
+    latents = torch.randn(1, 20, 6, generator=torch.Generator().manual_seed(1))
+    changed = latents.clone()
+    changed[:, 12:] += 1
+    delay = codec.stream().delay
+    differs = (codec.waveform_logits(latents) != codec.waveform_logits(changed))[0].nonzero()[0].item()
+    assert 12 * codec.hop - delay <= differs <= 12 * codec.hop - delay + codec.hop
+
+
+def test_long_clips_in_chunks_equal_one_pass(codec, monkeypatch):
+    audio, lengths = tone(40 * 960 + 123, 31 * 960)
+    whole = codec.acoustic(audio, lengths)
+    latents = torch.randn(1, 40, 6, generator=torch.Generator().manual_seed(2))
+    decoded = codec.decode(latents)
+    monkeypatch.setattr(model, "CHUNK_FRAMES", 9)
+    torch.testing.assert_close(codec.acoustic(audio, lengths), whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(codec.decode(latents), decoded, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("window", [25, 750])
+def test_whisper_windows_cover_every_frame_once(window):
+    for frames in (1, window - 1, window, window + 1, 3 * window, 10 * window + 7):
+        starts = window_starts(frames, window)
+        covered = []
+        for index, start in enumerate(starts):
+            first, last = kept_frames(starts, index, frames, window)
+            assert start <= first < last <= start + window
+            covered += range(first, last)
+        assert covered == list(range(frames))
+
+
+def test_audio_beyond_whispers_window(codec):
+    """Latents of the first window's frames do not hear what comes three windows later."""
+    audio, _ = tone(5 * 24000)
+    cut = audio.clone()
+    cut[:, 4 * 24000:] = 0
+    long, other = codec.encode(audio), codec.encode(cut)
+    assert long.shape == (1, 125, 6)
+    torch.testing.assert_close(long[:, :25], other[:, :25], atol=1e-5, rtol=1e-5)
+    assert (long[:, 105:] - other[:, 105:]).abs().max() > 1e-3
+
+
+def test_pairs_are_averaged():
+    features = torch.arange(12.0).reshape(1, 6, 2)
+    assert pair_average(features, 2).tolist() == [[[1, 2], [5, 6]]]
+    with pytest.raises(ValueError, match="6 Whisper positions are too few for 4"):
+        pair_average(features, 4)
+
+
+def test_what_is_too_short_or_flat_is_refused(codec):
+    with pytest.raises(ValueError, match="less than one latent frame"):
+        codec.encode(torch.zeros(1, 959))
+    with pytest.raises(ValueError, match=r"\(batch, samples\)"):
+        codec.encode(torch.zeros(2, 1, 9600))
+    with pytest.raises(ValueError, match="same product"):
+        WhisperXVAEConfig(decoder_strides=(12, 10, 4))
+
+
+def test_a_training_checkpoint_loads_and_its_other_parts_are_left_out(tmp_path, codec):
+    state = whisperx_vae_names(TINY).state_to_release(codec.state_dict())
+    text = WhisperXVAE(TINY, text_decoder=True).state_dict()
+    text = {name: tensor for name, tensor in text.items() if "text_decoder" in name}
+    state |= whisperx_vae_names(TINY).state_to_release(text) | {"discriminator.0.weight": torch.zeros(3)}
+    path = tmp_path / "model.ckpt"
+    torch.save({"state_dict": state, "hyper_parameters": {"cfg": TINY}}, path)
+    loaded = load_whisperx_vae(path, heads=2)
+    latents = torch.randn(1, 5, 6)
+    torch.testing.assert_close(loaded.decode(latents), codec.decode(latents), atol=1e-6, rtol=0)
+
+
+def test_wrong_checkpoints_are_explained(tmp_path, codec):
+    state = whisperx_vae_names(TINY).state_to_release(codec.state_dict())
+    renamed = dict(state)
+    renamed["vae.out_proj.bios"] = renamed.pop("vae.out_proj.bias")
+    with pytest.raises(CheckpointError) as error:
+        load_whisperx_vae(renamed, heads=2)
+    assert "missing vae.out_proj.bias [16]; nearest: vae.out_proj.bios" in str(error.value)
+    assert "unknown vae.out_proj.bios [16]; nearest: vae.out_proj.bias" in str(error.value)
+
+    misshapen = dict(state) | {"CodecDec.model.6.bias": torch.zeros(2)}
+    with pytest.raises(CheckpointError, match=r"misshapen CodecDec.model.6.bias: the model has \[1\], the file \[2\]"):
+        load_whisperx_vae(misshapen, heads=2)
+
+    path = tmp_path / "model.ckpt"
+    torch.save({"state_dict": state}, path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(CheckpointError, match="truncated"):
+        load_whisperx_vae(path)
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        load_whisperx_vae(tmp_path / "absent.ckpt")
+    with pytest.raises(CheckpointError, match="nothing of WhisperX-VAE"):
+        load_whisperx_vae({"encoder.weight": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match="without CodecEnc.block.6.weight_v its sizes are unknown"):
+        load_whisperx_vae({k: v for k, v in state.items() if not k.startswith("CodecEnc.block.6")}, heads=2)
+
+
+class Trap:
+    """Pickles as a call; reading it must not make that call."""
+
+    def __reduce__(self):
+        return print, ("a checkpoint ran code",)
+
+
+def test_no_code_of_a_checkpoint_is_run(tmp_path, capsys):
+    path = tmp_path / "model.ckpt"
+    torch.save({"state_dict": {"a": torch.ones(2)}, "cfg": Trap()}, path)
+    content = read_checkpoint(path)
+    assert isinstance(content["cfg"], strict_loading._Inert)
+    assert capsys.readouterr().out == ""
+    assert content["state_dict"]["a"].tolist() == [1, 1]

@@ -36,7 +36,7 @@ class Item(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    id: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+    id: str = Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")
     text: str | None = None
     language: str | None = Field(default=None, pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")
     generated: str | None = None
@@ -72,7 +72,9 @@ def read_manifest(path: Path) -> list[Entry]:
         entry = _read_line(line, number, path)
         name = entry.item.id
         if name in seen:
-            entry = Entry(Item(id=f"{name} (line {number})"), reason=f"id {name!r} is already used on line {seen[name]}")
+            entry = Entry(
+                Item(id=f"{name} (line {number})"), reason=f"id {name!r} is already used on line {seen[name]}"
+            )
         seen.setdefault(name, number)
         entries.append(entry)
     if not entries:
@@ -141,7 +143,7 @@ def _inside(name: str, folder: Path, key: str) -> Path:
 
 
 def scan(folder: Path) -> dict[str, list[Path]]:
-    """Media files below a folder, by name: the path relative to it without its suffix. Links to folders are not followed.
+    """Media files below a folder, by name: the relative path without its suffix. Links to folders are not followed.
 
     Raises ItemError where there is no such folder.
     """
@@ -153,8 +155,14 @@ def scan(folder: Path) -> dict[str, list[Path]]:
         for name in sorted(files):
             path = Path(parent) / name
             if path.suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES and not name.startswith("."):
-                found[path.relative_to(folder).with_suffix("").as_posix()].append(path)
+                found[_printable(path.relative_to(folder).with_suffix("").as_posix())].append(path)
     return dict(sorted(found.items()))
+
+
+def _printable(name: str) -> str:
+    """A file name as an id: control characters and bytes that are not UTF-8 become escapes."""
+    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(character if character >= " " else f"\\x{ord(character):02x}" for character in name)
 
 
 def choose(name: str, paths: list[Path]) -> Path:

@@ -1,0 +1,195 @@
+"""The command line. Data goes to stdout, progress and messages to stderr.
+
+Nothing heavy is imported here: each command imports what it needs when it runs, so that ``--help`` is instant.
+"""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from t2av_bench import __version__
+from t2av_bench.cli_weights import app as weights_app
+
+app = typer.Typer(
+    name="t2av-bench",
+    help="Generate, score and compare talking-portrait audio-video models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(weights_app, name="weights")
+
+USAGE_ERROR = 2
+
+
+class Format(StrEnum):
+    """Output formats of a table."""
+
+    MD = "md"
+    LATEX = "latex"
+    CSV = "csv"
+    HTML = "html"
+
+
+class Listed(StrEnum):
+    """What ``list`` can show."""
+
+    METRICS = "metrics"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"t2av-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def evaluate(
+    generated: Annotated[Path | None, typer.Option(help="Folder of generated clips.", show_default=False)] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Folder of reference clips, named like the generated ones.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="JSON Lines: one item a line with id, text, language, reference, …")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; the same command continues it.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Comma-separated families or ids ('list metrics' shows them).  [default: all]")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The system's name in tables.  [default: the folder's]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; changes no number.  [default: cores, 1 on a GPU]")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.  [default: cpu]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples a network sees at a time.  [default: 32]")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that one metric may take on one clip.  [default: 1800]")
+    ] = None,
+    max_failures: Annotated[
+        int | None, typer.Option(help="Clips that may fail before the exit status is 1.  [default: 0]")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Feature cache to share between runs.  [default: inside the run folder]")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with any of these options as keys.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of a table.")] = False,
+) -> None:
+    """Score a folder of clips: every clip gets a value or a reason, and the table is printed.
+
+    Clips that failed and metrics that were missing are tried again when the command is repeated. Exit status: 0 all
+    well, 1 more failed clips than --max-failures, 2 the command cannot be carried out.
+    """
+    given = {
+        "generated": generated, "reference": reference, "manifest": manifest, "out": out, "name": name,
+        "metrics": tuple(part.strip() for part in metrics.split(",") if part.strip()) if metrics is not None else None,
+        "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout,
+        "max_failures": max_failures, "cache": cache,
+    }  # fmt: skip
+    from t2av_bench.cli_evaluate import run
+
+    with _usage_errors():
+        raise typer.Exit(run(config, given, as_json))
+
+
+@app.command()
+def table(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders made by 'evaluate', one row each.", show_default=False)
+    ],
+    format: Annotated[Format, typer.Option(help="Output format.")] = Format.MD,
+    allow_mixed: Annotated[
+        bool, typer.Option(help="Mark cells measured by another protocol instead of refusing the table.")
+    ] = False,
+) -> None:
+    """Print a table of runs, best in bold, second best underlined, with coverage."""
+    from reports.render import FORMATS
+    from reports.table import build, read_run
+
+    with _usage_errors():
+        typer.echo(FORMATS[format](build([read_run(run) for run in runs], allow_mixed=allow_mixed)), nl=False)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.METRICS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the metrics: ids, columns, direction, licence of their weights, and whether they can run here."""
+    from t2av_bench.metrics import metric_class, metric_ids
+    from t2av_bench.weights import is_present
+
+    rows: list[dict[str, Any]] = []
+    for id in metric_ids():
+        metric = metric_class(id)
+        missing = [weight for weight in metric.weights if not is_present(weight)]
+        rows.append(
+            {
+                "id": id,
+                "title": metric.title,
+                "columns": [
+                    {"name": quantity.name, "direction": quantity.direction, "unit": quantity.unit,
+                     "interval": quantity.interval} for quantity in metric.quantities
+                ],
+                "licence": metric.licence,
+                "embedded": metric.embedded,
+                "extra": metric.extra,
+                "missing_weights": missing,
+                "paper": metric.paper,
+            }
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("metric", "columns", "weights", "licence"):
+        shown.add_column(heading, overflow="fold")
+    arrows = {"higher": "↑", "lower": "↓", "none": ""}
+    for row in rows:
+        names = " ".join(column["name"] + arrows[column["direction"]] for column in row["columns"])
+        state = "missing: " + " ".join(row["missing_weights"]) if row["missing_weights"] else "ready"
+        shown.add_row(row["id"], names, state, row["licence"])
+    Console().print(shown)
+
+
+class _usage_errors:
+    """Errors that a user can cause become one line on stderr and exit status 2."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        from t2av_bench.items import ItemError
+
+        if isinstance(error, ItemError | ValueError | OSError):
+            typer.echo(f"t2av-bench: {error}", err=True)
+            raise typer.Exit(USAGE_ERROR) from error
+
+
+def main() -> None:
+    """Entry point of the ``t2av-bench`` program."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("t2av-bench: interrupted; the same command continues", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The configuration of ``evaluate``: everything on the command line can stand in a TOML file, checked strictly."""
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key and what was expected."""
+
+
+class EvaluateConfig(BaseModel):
+    """The keys of an ``evaluate`` configuration file; each is an option of the command of the same name.
+
+    Paths in a file are relative to the file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    generated: Path
+    reference: Path | None = None
+    manifest: Path | None = None
+    out: Path
+    name: str | None = None
+    metrics: tuple[str, ...] = ("all",)
+    device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$")
+    workers: int | None = Field(default=None, ge=1, le=512)
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    timeout: float = Field(default=1800.0, gt=0)
+    max_failures: int = Field(default=0, ge=0)
+    cache: Path | None = None
+
+
+_PATHS = ("generated", "reference", "manifest", "out", "cache")
+
+
+def load(file: Path | None, given: dict[str, Any]) -> EvaluateConfig:
+    """A file's keys, overridden by what was given on the command line. Raises ConfigError."""
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"cannot read the configuration {file}: {error}") from error
+        for key in _PATHS:
+            if isinstance(values.get(key), str):
+                values[key] = file.parent / values[key]
+    values |= {key: value for key, value in given.items() if value is not None}
+    try:
+        return EvaluateConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(problem) for problem in error.errors())) from error
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    option = f"--{key.replace('_', '-')}"
+    if problem["type"] == "missing":
+        return f"{key!r} is missing: give {option} or the key in the configuration file"
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, EvaluateConfig.model_fields, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(EvaluateConfig.model_fields)}"
+        return f"unknown key {key!r}; {hint}"
+    return f"{option}: {problem['msg']}, got {problem['input']!r}"
+
+
+def dump(config: EvaluateConfig) -> str:
+    """The resolved configuration as TOML, with absolute paths, so that it can be run again from anywhere."""
+    lines = ["# The resolved configuration of this run: t2av-bench evaluate --config evaluate.toml"]
+    for key, value in config.model_dump().items():
+        if isinstance(value, Path):
+            value = str(value.resolve())
+        if value is not None:
+            # JSON's strings, numbers and arrays of strings are TOML's too.
+            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n"

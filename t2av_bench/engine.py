@@ -1,0 +1,235 @@
+"""Where measurements run: worker processes that each take one clip at a time.
+
+A worker loads each network once. It computes with one thread, so that numbers do not depend on how many workers share
+the machine. A clip that kills or hangs its worker costs itself one metric; a fresh worker takes over the rest.
+"""
+
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from t2av_bench.items import Item
+from t2av_bench.metrics.base import Measurement, Pair, Settings
+from t2av_bench.scores import NotApplicable, Status, Unscorable
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One clip and the metrics that it still needs; ``inputs`` identifies the contents that they look at."""
+
+    clip: str
+    item: Item
+    generated: Path
+    reference: Path | None
+    inputs: str
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the files of a clip are (see MediaInfo); a side that cannot be read is left out."""
+
+    clip: str
+    media: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one metric made of one clip: a measurement, or a status and its reason."""
+
+    clip: str
+    metric: str
+    status: Status
+    reason: str | None = None
+    measurement: Measurement = field(default_factory=Measurement)
+
+
+def run_jobs(
+    jobs: Sequence[Job], settings: Settings, features: Path, *, workers: int, timeout: float
+) -> Iterator[Outcome | Facts]:
+    """Measure all jobs; what is found comes as it is known, in no fixed order: a clip's facts, then its outcomes.
+
+    features: folder of the feature store. timeout: seconds that one metric may take on one clip.
+    """
+    waiting = deque(jobs)
+    pool: list[_Worker] = []
+    try:
+        pool = [_Worker(settings, features) for _ in range(min(workers, len(waiting)))]
+        while waiting or any(worker.job for worker in pool):
+            for worker in pool:
+                if worker.job is None and waiting:
+                    worker.assign(waiting.popleft())
+            busy = {worker.connection: worker for worker in pool if worker.job}
+            ready = wait(list(busy), timeout=1.0)
+            for worker in busy.values():
+                reason = None
+                if worker.connection in ready:
+                    try:
+                        yield from worker.receive()
+                    except (EOFError, ConnectionResetError):
+                        reason = worker.obituary()
+                elif time.monotonic() - worker.heard > timeout:
+                    reason = f"no result within {timeout:g} s (--timeout)"
+                if reason is None:
+                    continue
+                job, metric = worker.job, worker.metric
+                worker.kill()
+                pool[pool.index(worker)] = _Worker(settings, features)
+                assert job is not None
+                # The metric that was being measured is to blame; without one, start-up itself failed.
+                blamed = (metric,) if metric else job.metrics
+                for name in blamed:
+                    yield Outcome(job.clip, name, Status.FAILED, reason)
+                rest = tuple(name for name in worker.remaining if name not in blamed)
+                if rest:
+                    waiting.appendleft(Job(job.clip, job.item, job.generated, job.reference, job.inputs, rest))
+    finally:
+        for worker in pool:
+            worker.kill()
+
+
+class _Worker:
+    """A child process, seen from the parent."""
+
+    def __init__(self, settings: Settings, features: Path) -> None:
+        context = multiprocessing.get_context("spawn")  # fork would copy locks that the parent's threads hold
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, settings, features), daemon=True)
+        with _one_thread():
+            self.process.start()
+        theirs.close()
+        self.job: Job | None = None
+        self.metric: str | None = None
+        self.remaining: list[str] = []
+        self.heard = time.monotonic()
+
+    def assign(self, job: Job) -> None:
+        self.job, self.metric, self.remaining = job, None, list(job.metrics)
+        self.heard = time.monotonic()
+        try:
+            self.connection.send(job)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it died while idle: the next wait finds the pipe closed
+
+    def receive(self) -> Iterator[Outcome | Facts]:
+        message = self.connection.recv()
+        self.heard = time.monotonic()
+        if isinstance(message, Facts):
+            yield message
+        elif isinstance(message, Outcome):
+            self.remaining.remove(message.metric)
+            self.metric = None
+            yield message
+        elif message is None:
+            self.job = None
+        else:
+            self.metric = message
+
+    def obituary(self) -> str:
+        self.process.join(timeout=5)
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+            return f"the measuring process died: {signal.Signals(-code).name}{hint}"
+        return f"the measuring process ended with exit status {code}"
+
+    def kill(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.join(timeout=5)
+
+
+def _work(connection: Connection, settings: Settings, features: Path) -> None:
+    """The child: measure clips until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C for all
+    from t2av_bench.features import FeatureStore
+    from t2av_bench.metrics import create
+
+    store = FeatureStore(features, settings.device)
+    metrics: dict[str, Any] = {}
+    try:
+        while True:
+            job: Job = connection.recv()
+            for outcome in _measure(job, metrics, create, settings, store, connection.send):
+                connection.send(outcome)
+            connection.send(None)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the parent is gone; there is nobody to tell
+
+
+def _measure(job, metrics, create, settings, store, announce) -> Iterator[Outcome | Facts]:
+    from t2av_bench.media.clip import Clip
+
+    pair = Pair(job.item, Clip(job.generated, features=store))
+    media = {}
+    try:
+        media["generated"], problem = _probe(pair.generated)
+        if job.reference is not None:
+            pair.reference = Clip(job.reference, features=store)
+            media["reference"], pair.reference_problem = _probe(pair.reference)
+        yield Facts(job.clip, {side: facts for side, facts in media.items() if facts})
+        for name in job.metrics:
+            announce(name)
+            if problem:
+                yield Outcome(job.clip, name, Status.FAILED, problem)
+                continue
+            try:
+                if name not in metrics:
+                    metrics[name] = create(name, settings)
+                measurement = metrics[name].measure(pair)
+                if measurement.features:
+                    store.put(job.inputs, metrics[name].protocol.fingerprint, "measurement", measurement.features)
+                yield Outcome(job.clip, name, Status.OK, None, measurement)
+            except NotApplicable as error:
+                yield Outcome(job.clip, name, Status.NOT_APPLICABLE, str(error))
+            except Unscorable as error:
+                yield Outcome(job.clip, name, Status.FAILED, str(error))
+            except Exception as error:  # a metric's defect on one clip must not cost the others
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                yield Outcome(
+                    job.clip, name, Status.FAILED,
+                    f"unexpected {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})",
+                )  # fmt: skip
+    finally:
+        for clip in (pair.generated, pair.reference):
+            if clip is not None:
+                clip.release()
+
+
+def _probe(clip: Any) -> tuple[dict[str, Any] | None, str | None]:
+    """A clip's facts, or why it cannot be opened."""
+    try:
+        return clip.info.as_dict(), None
+    except Unscorable as error:
+        return None, str(error)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Children started inside compute with one thread: libraries read these names when they are imported."""
+    names = (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "OPENCV_FOR_THREADS_NUM",
+    )
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

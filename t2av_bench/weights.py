@@ -226,23 +226,18 @@ class Weights:
         """
         row, path = self.row(id), self.find(id)
         if path is None:
-            return Verdict(id, "missing", message=self._how_to_get(row))
-        digests = self.cache.get(path, row.digest_kinds, row.patterns)
-        sha256, size = digests["sha256"], None if row.is_folder else path.stat().st_size
-        if difference := row.disagreement(digests, size):
+            return Verdict(id, "missing", message=self.how_to_get(row))
+        sha256, difference = self.compare(row, path, ignore_lock=relock)
+        if difference:
+            recorded = "" if row.sha256 else f", or if this file is meant: t2av-bench weights verify --relock {id}"
             return Verdict(id, "refused", path, sha256, (
-                f"weights {id!r} refused: {path}: {difference}. Move the file away, then: {row.fetch_command}"
+                f"weights {id!r} refused: {path}: {difference}. Move the file away, then: {row.fetch_command}{recorded}"
             ))  # fmt: skip
         if row.sha256:
             return Verdict(id, "ok", path, sha256)
         entry = self.lock.get(id)
         if entry and entry["sha256"] == sha256:
             return Verdict(id, "locked", path, sha256)
-        if entry and not relock:
-            return Verdict(id, "refused", path, sha256, (
-                f"weights {id!r} refused: {path}: sha256 is {sha256}, {entry['sha256']} was recorded on "
-                f"{entry['recorded']}. If the new file is meant: t2av-bench weights verify --relock {id}"
-            ))  # fmt: skip
         if row.runs_code and not (relock or explicit):
             return Verdict(id, "refused", path, None, (
                 f"weights {id!r} refused: {path}: loading {row.format} runs code, and no digest is known for it "
@@ -251,11 +246,26 @@ class Weights:
         self.record(id, path, sha256)
         return Verdict(id, "recorded", path, sha256)
 
-    def record(self, id: str, path: Path, sha256: str, revision: str | None = None) -> None:
-        """Write a digest to the lock."""
-        extra = {"revision": revision} if revision else {}
+    def compare(self, row: Row, path: Path, ignore_lock: bool = False) -> tuple[str, str | None]:
+        """(sha256, how the file differs from the table or the lock; None where it does not)."""
+        digests = self.cache.get(path, row.digest_kinds, row.patterns)
+        sha256, size = digests["sha256"], None if row.is_folder else path.stat().st_size
+        if difference := row.disagreement(digests, size):
+            return sha256, difference
+        entry = None if row.sha256 or ignore_lock else self.lock.get(row.id)
+        if entry and entry["sha256"] != sha256:
+            return sha256, f"sha256 is {sha256}, {entry['sha256']} was recorded on {entry['recorded']}"
+        return sha256, None
+
+    def record(
+        self, id: str, path: Path, sha256: str, revision: str | None = None, name: str | None = None
+    ) -> None:
+        """Write a digest to the lock. revision: commit of a hub repository; name: the final one, if not yet its own."""
+        if revision is None and (entry := self.lock.get(id)) and entry["sha256"] == sha256:
+            revision = entry.get("revision")
         size = sum(file.stat().st_size for file in path.rglob("*")) if path.is_dir() else path.stat().st_size
-        self.lock.record(id, file=path.name, size=size, sha256=sha256, **extra)
+        extra = {"revision": revision} if revision else {}
+        self.lock.record(id, file=name or path.name, size=size, sha256=sha256, **extra)
 
     def _extract(self, row: Row) -> None:
         """Take a member out of its verified archive, into the first folder."""
@@ -272,7 +282,8 @@ class Weights:
                 if difference := row.disagreement(digests, temporary.stat().st_size):
                     raise WeightsRefused(f"weights {row.id!r} refused: {archive}, member {names[0]}: {difference}")
 
-    def _how_to_get(self, row: Row) -> str:
+    def how_to_get(self, row: Row) -> str:
+        """What to type, or to download by hand, where the file is missing."""
         what = f"weights {row.id!r} ({row.purpose}) are missing"
         if row.package:
             return f"{what}: pip install 't2av-bench[{row.extra}]'"

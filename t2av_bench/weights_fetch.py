@@ -1,0 +1,150 @@
+"""Download weight files: the licence accepted, the digest checked before the file gets its name.
+
+A file under its final name is whole and verified, whenever the process is killed; what arrived so far waits beside it
+as ``NAME.part``. Nothing that was there before is deleted or overwritten.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from t2av_bench.weights import Row, Weights, WeightsRefused
+from t2av_bench.weights_digest import exclusively
+from t2av_bench.weights_download import DownloadError, Progress, download
+
+
+class FetchError(Exception):
+    """The file could not be had; the message names each address tried, and why it failed."""
+
+
+class LicenceNotAccepted(FetchError):
+    """The licence group was not accepted; the message shows the licence and the command that accepts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A verified file. state: ``present`` (nothing was downloaded) or ``fetched`` (from ``source``)."""
+
+    id: str
+    path: Path
+    sha256: str | None
+    state: Literal["present", "fetched"]
+    source: str | None = None
+
+
+def fetch(
+    store: Weights,
+    id: str,
+    accept: Collection[str] = (),
+    progress: Progress | None = None,
+    pause: Callable[[float], None] = time.sleep,
+) -> Fetched:
+    """Make the file of ``id`` present in the store's first folder, verified.
+
+    accept: licence groups that the user agreed to; ``free`` needs no word. Several processes may fetch the same id:
+    one downloads, the others wait for it. Raises UnknownWeights, LicenceNotAccepted, FetchError, and WeightsRefused
+    where a file that is already there is not the one expected.
+    """
+    row = store.row(id)
+    if store.find(id) is not None:
+        return _present(store, row)
+    if row.group != "free" and row.group not in accept:
+        raise LicenceNotAccepted(
+            f"weights {id!r} are under: {row.licence} (group {row.group}). If you accept that: {row.fetch_command}"
+        )
+    if row.archive:
+        archive = fetch(store, row.archive, accept, progress, pause)
+        return Fetched(id, store.path(id), store.digest(id), "fetched", archive.source or str(archive.path))
+    if not (row.urls or row.hub):
+        raise FetchError(store.how_to_get(row))
+    target = store.folders[0] / row.file
+    try:
+        with exclusively(target):
+            if store.find(id) is not None:  # another process was faster
+                return _present(store, row)
+            source = _from_hub(store, row, target) if row.hub else _from_urls(store, row, target, progress, pause)
+    except OSError as error:
+        raise FetchError(f"weights {id!r}: cannot write {target}: {error}") from error
+    return Fetched(id, target, store.digest(id), "fetched", source)
+
+
+def _present(store: Weights, row: Row) -> Fetched:
+    verdict = store.verify(row.id, explicit=True)
+    if verdict.path is None or verdict.state == "refused":
+        raise WeightsRefused(verdict.message)
+    return Fetched(row.id, verdict.path, verdict.sha256, "present")
+
+
+def _from_urls(
+    store: Weights, row: Row, target: Path, progress: Progress | None, pause: Callable[[float], None]
+) -> str:
+    part = target.with_name(target.name + ".part")
+    free = shutil.disk_usage(target.parent).free + (part.stat().st_size if part.exists() else 0)
+    if row.size is not None and free < row.size:
+        raise FetchError(f"weights {row.id!r} need {row.size} bytes, {target.parent} has {free} free")
+    reasons = []
+    for url in row.urls:
+        try:
+            for _ in range(2):
+                kept = download(url, part, same_bytes_everywhere=row.sha256 is not None, size=row.size,
+                                progress=progress, pause=pause)  # fmt: skip
+                sha256, difference = store.compare(row, part)
+                if difference is None:
+                    _name(store, row, part, target, sha256)
+                    return url
+                part.unlink()
+                if not kept:
+                    break
+                # The kept beginning may be what is wrong, so the URL gets one try from the start.
+            reasons.append(f"{url}: {difference}")
+        except DownloadError as error:
+            reasons.append(f"{url}: {error}")
+    by_hand = f"\n  by hand: {row.manual}; put the result at {target}" if row.manual else ""
+    raise FetchError(f"weights {row.id!r} could not be fetched:\n  " + "\n  ".join(reasons) + by_hand)
+
+
+def _from_hub(store: Weights, row: Row, target: Path) -> str:
+    """A snapshot of a hub repository at the table's revision, else at the recorded one, else at today's."""
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise FetchError(
+            f"weights {row.id!r} are a repository: pip install huggingface_hub, "
+            f"or download {row.hub} by hand to {target}"
+        ) from None
+    entry = store.lock.get(row.id) or {}
+    part = target.with_name(target.name + ".part")
+    prefix = f"{row.hub_folder}/" if row.hub_folder else ""
+    patterns = [prefix + pattern for pattern in row.patterns or (["*"] if prefix else [])]
+    try:
+        revision = row.revision or entry.get("revision")
+        commit = huggingface_hub.HfApi().repo_info(row.hub, revision=revision).sha
+        huggingface_hub.snapshot_download(row.hub, revision=commit, allow_patterns=patterns or None, local_dir=part)
+    except Exception as error:  # the hub client raises its own, httpx's, the system's and its storage layer's
+        reason = f"weights {row.id!r}: hub repository {row.hub}: {error}; the same command continues"
+        raise FetchError(reason) from error
+    content = part / prefix
+    if not content.is_dir():
+        raise FetchError(f"weights {row.id!r}: hub repository {row.hub} at {commit} has no folder {row.hub_folder!r}")
+    sha256, difference = store.compare(row, content)
+    if difference:
+        shutil.rmtree(part)
+        raise FetchError(f"weights {row.id!r}: hub repository {row.hub} at {commit}: {difference}")
+    shutil.rmtree(part / ".cache", ignore_errors=True)
+    _name(store, row, content, target, sha256, commit)
+    if prefix:
+        shutil.rmtree(part, ignore_errors=True)
+    return f"{row.hub}@{commit}"
+
+
+def _name(store: Weights, row: Row, part: Path, target: Path, sha256: str, revision: str | None = None) -> None:
+    """Record a digest that nobody states, then give the verified file its name."""
+    if row.sha256 is None:
+        store.record(row.id, part, sha256, revision, name=target.name)
+    if part.is_dir():
+        part.rename(target)  # an existing folder is never replaced: rename refuses one that is not empty
+    else:
+        part.replace(target)  # the caller holds the lock and has seen that there is no such file

@@ -1,0 +1,201 @@
+"""A clip: a media file that is decoded once and asked by many metrics.
+
+Opening is lazy. Frames are RGB at a constant rate (see ``media.rate``), audio is mono float32 (see ``media.sound``).
+A clip belongs to one thread; workers make their own.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from t2av_bench.media.decode import DecodePass, decode_sound
+from t2av_bench.media.errors import MediaError
+from t2av_bench.media.probe import MediaInfo, check_file, probe
+from t2av_bench.media.resample import resample
+from t2av_bench.media.sound import Sound
+from t2av_bench.scores import NotApplicable, Unscorable
+
+Value = TypeVar("Value")
+
+
+class Features(Protocol):
+    """Where intermediates outlive the process, by content digest and protocol fingerprint."""
+
+    def get(self, digest: str, fingerprint: str, suffix: str) -> dict[str, np.ndarray] | None: ...
+
+    def put(self, digest: str, fingerprint: str, suffix: str, arrays: dict[str, np.ndarray]) -> Any: ...
+
+
+class Clip:
+    """One media file.
+
+    path: the file; it need not exist until something is asked.
+    frame_rate: frames per second that ``frames`` delivers.
+    frame_budget: bytes of decoded frames that are kept for the next pass; a longer clip is decoded again per pass, so
+        that memory stays flat.
+    features: store behind ``stored``; ``None`` keeps those intermediates in memory only.
+
+    Every method that reads the file raises MediaError with the reason; the same reason again on later calls, without
+    reading again.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        frame_rate: int | Fraction = 25,
+        frame_budget: int = 1 << 30,
+        features: Features | None = None,
+    ) -> None:
+        if frame_rate <= 0:
+            raise ValueError(f"frame_rate is frames per second and positive, got {frame_rate}")
+        self.path = Path(path)
+        self.frame_rate = Fraction(frame_rate)
+        self.frame_budget = frame_budget
+        self._features = features
+        self._memo: dict[Any, tuple[bool, Any]] = {}
+        self._frames: list[np.ndarray] | None = None
+        self._frame_count: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Clip({str(self.path)!r}, frame_rate={self.frame_rate})"
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the file's bytes, 64 hexadecimal digits."""
+        return self.memo(("clip", "digest"), self._hash)
+
+    @property
+    def info(self) -> MediaInfo:
+        """What the header says (streams, sizes, rates, codecs); decodes nothing."""
+        return self.memo(("clip", "info"), lambda: probe(self.path))
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames after conversion to ``frame_rate``. Decodes the clip on first use."""
+        if self._frame_count is None:
+            for _ in self._each_frame():
+                pass
+        assert self._frame_count is not None
+        return self._frame_count
+
+    @property
+    def duration(self) -> float:
+        """Seconds of video after conversion: ``frame_count / frame_rate``."""
+        return float(self.frame_count / self.frame_rate)
+
+    def frames(self, batch: int = 32) -> Iterator[np.ndarray]:
+        """All frames in order as (n, H, W, 3) uint8 RGB arrays, 1 <= n <= batch. The arrays are the caller's own."""
+        if batch < 1:
+            raise ValueError(f"batch is at least 1, got {batch}")
+        pending: list[np.ndarray] = []
+        for frame in self._each_frame():
+            pending.append(frame)
+            if len(pending) == batch:
+                yield np.stack(pending)
+                pending = []
+        if pending:
+            yield np.stack(pending)
+
+    def frames_at(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(k, H, W, 3) uint8 RGB: the frames at ``indices``, in that order, repeats allowed. IndexError outside."""
+        wanted = [int(index) for index in indices]
+        if not wanted:
+            raise ValueError("frames_at needs at least one index")
+        if min(wanted) < 0 or (self._frame_count is not None and max(wanted) >= self._frame_count):
+            raise IndexError(f"frame {min(wanted) if min(wanted) < 0 else max(wanted)} of {self.path.name} asked for")
+        needed, found = set(wanted), {}
+        for index, frame in enumerate(self._each_frame()):
+            if index in needed:
+                found[index] = frame
+        if max(wanted) not in found:
+            raise IndexError(f"frame {max(wanted)} of {self.path.name} asked for, it has {self._frame_count}")
+        return np.stack([found[index] for index in wanted])
+
+    def audio(self, rate: int = 16000) -> np.ndarray:
+        """(n,) float32 mono in [-1, 1] at ``rate`` Hz: channel average, resampled by soxr HQ. Read-only."""
+        return self.memo(("clip", "audio", rate), lambda: self._resampled(rate))
+
+    def memo(self, key: tuple, compute: Callable[[], Value]) -> Value:
+        """``compute()``, once per clip and key. A reason (Unscorable, NotApplicable) is remembered like a value."""
+        if key not in self._memo:
+            try:
+                self._memo[key] = (True, compute())
+            except (Unscorable, NotApplicable) as reason:
+                self._memo[key] = (False, reason)
+        known, result = self._memo[key]
+        if not known:
+            raise result.with_traceback(None)
+        return result
+
+    def stored(
+        self, fingerprint: str, suffix: str, compute: Callable[[], dict[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """Like ``memo``, and kept by (digest, fingerprint, suffix) across runs where there is a feature store."""
+        return self.memo(("clip", "stored", fingerprint, suffix), lambda: self._stored(fingerprint, suffix, compute))
+
+    def release(self) -> None:
+        """Free frames, audio and all memoised intermediates. The clip stays usable: it would decode again."""
+        self._memo.clear()
+        self._frames = None
+
+    def _each_frame(self) -> Iterator[np.ndarray]:
+        if self._frames is not None:
+            yield from self._frames
+            return
+        failure = self._memo.get(("clip", "failure"))
+        if failure is not None:
+            raise failure[1].with_traceback(None)
+        decoding = DecodePass(self.path, self.frame_rate, want_audio=("clip", "sound") not in self._memo)
+        kept: list[np.ndarray] | None = []
+        kept_bytes, count, last = 0, 0, None
+        try:
+            for frame in decoding:
+                frame.flags.writeable = False
+                kept_bytes += frame.nbytes if frame is not last else 0
+                if kept is not None and kept_bytes <= self.frame_budget:
+                    kept.append(frame)
+                else:
+                    kept = None
+                last = frame
+                count += 1
+                yield frame
+        except MediaError as error:
+            self._memo[("clip", "failure")] = (False, error)
+            raise
+        self._frame_count = count
+        self._frames = kept
+        if decoding.sound is not None:
+            self._memo.setdefault(("clip", "sound"), (isinstance(decoding.sound, Sound), decoding.sound))
+
+    def _resampled(self, rate: int) -> np.ndarray:
+        sound = self.memo(("clip", "sound"), lambda: decode_sound(self.path))
+        samples = resample(sound.samples, sound.rate, rate)
+        samples.flags.writeable = False
+        return samples
+
+    def _stored(
+        self, fingerprint: str, suffix: str, compute: Callable[[], dict[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        if self._features is None:
+            return compute()
+        arrays = self._features.get(self.digest, fingerprint, suffix)
+        if arrays is None:
+            arrays = compute()
+            self._features.put(self.digest, fingerprint, suffix, arrays)
+        return arrays
+
+    def _hash(self) -> str:
+        check_file(self.path)
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise MediaError(f"{self.path} cannot be read: {error.strerror}") from error
+
+
+__all__ = ["Clip", "Features", "MediaError", "MediaInfo"]

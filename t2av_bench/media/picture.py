@@ -1,0 +1,70 @@
+"""One decoded picture to RGB.
+
+- Pixels are delivered as stored: no scaling, also where the sample aspect ratio is not 1 (the reference tools read
+  images and ignore it too), and no deinterlacing.
+- Rotation and mirroring metadata is applied, as players, ffmpeg and OpenCV do.
+- YUV becomes RGB with the matrix and range that the frame declares; undeclared means BT.601, limited range (ffmpeg's
+  default). Transfer curves and primaries are left alone (no tone mapping of HDR). Alpha is dropped.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from t2av_bench.media.errors import MediaError
+
+_UNIT = 1 << 16
+
+
+class PictureReader:
+    """Turns frames of one stream into RGB arrays; keeps the conversion set up between frames."""
+
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+
+    def read(self, frame: Any) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, upright, C-contiguous, of an ``av.VideoFrame``."""
+        converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC", threads=1)
+        picture = converted.to_ndarray()
+        matrix = display_matrix(frame)
+        return picture if matrix is None else orient(picture, matrix)
+
+
+def display_matrix(frame: Any) -> np.ndarray | None:
+    """(3, 3) int32 display matrix of a frame (16.16 fixed point), or None where it has none."""
+    from av.sidedata.sidedata import Type
+
+    for entry in frame.side_data:
+        if entry.type == Type.DISPLAYMATRIX:
+            return np.frombuffer(bytes(entry), dtype=np.int32).reshape(3, 3)
+    return None
+
+
+def orient(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Apply a display matrix made of quarter turns and mirrors to an (H, W, C) picture.
+
+    A stored point (p, q) is shown at x = a p + c q, y = b p + d q with [[a, b], [c, d]] the upper left of ``matrix``.
+    """
+    (a, b), (c, d) = np.asarray(matrix, dtype=np.int64)[:2, :2]
+    turned = _is_unit(b) and _is_unit(c) and _is_zero(a) and _is_zero(d)
+    straight = _is_unit(a) and _is_unit(d) and _is_zero(b) and _is_zero(c)
+    if not (turned or straight):
+        raise MediaError(
+            "the video's display matrix is not a quarter turn or mirror "
+            f"([[{a / _UNIT:g}, {b / _UNIT:g}], [{c / _UNIT:g}, {d / _UNIT:g}]]): re-encode it upright"
+        )
+    if turned:
+        picture, along_x, along_y = picture.swapaxes(0, 1), c, b
+    else:
+        along_x, along_y = a, d
+    return np.ascontiguousarray(picture[:: np.sign(along_y), :: np.sign(along_x)])
+
+
+def _is_unit(value: int) -> bool:
+    return abs(abs(int(value)) - _UNIT) <= 2
+
+
+def _is_zero(value: int) -> bool:
+    return abs(int(value)) <= 2

@@ -119,9 +119,10 @@ def build(runs: Sequence[RunResult], *, allow_mixed: bool = False) -> Table:
 def _protocol_marks(
     metric: str, cells: list[Column | None], runs: Sequence[RunResult], allow_mixed: bool, notes: list[str]
 ) -> list[str]:
-    """A mark for every cell whose protocol differs from the first one's."""
+    """A mark for every cell whose protocol differs from the first one's. A cell without a value mixes with any."""
+    cells = [column if column and column.summary.score.value is not None else None for column in cells]
     fingerprints = list(dict.fromkeys(column.fingerprint for column in cells if column))
-    if len(fingerprints) == 1:
+    if len(fingerprints) <= 1:
         return [""] * len(cells)
     documents = {fingerprint: document for run in runs for fingerprint, document in run.protocols.items()}
     first = fingerprints[0]

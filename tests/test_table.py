@@ -1,0 +1,169 @@
+"""Tables: what may share a column, who is ranked, and that each format can be read back."""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from reports.render import FORMATS, comma_separated, html, latex, markdown
+from reports.table import MixedProtocols, RunResult, build
+from t2av_bench.aggregate import Summary
+from t2av_bench.runs import Column
+from t2av_bench.scores import Protocol, Quantity, Score
+
+SYNC_C = Quantity("sync_c", "Sync-C", "higher", decimals=2)
+WER = Quantity("wer", "WER", "lower", unit="%", decimals=1)
+OFFSET = Quantity("sync_offset", "Offset", "none", unit="frames", decimals=0)
+
+
+def run(name: str, values: dict, *, parameters=None, clips=("a", "b"), embedded=False) -> RunResult:
+    """A run with one protocol per metric; values: (metric, quantity) -> (value or reason, scored)."""
+    columns, protocols = [], {}
+    for (metric, quantity), (value, scored) in values.items():
+        protocol = Protocol(metric, parameters or {})
+        protocols[protocol.fingerprint] = protocol.as_dict()
+        score = Score.ok(value) if isinstance(value, float | int) else value
+        summary = Summary(score, scored, len(clips), reasons=Counter())
+        columns.append(Column(metric, protocol.fingerprint, quantity, embedded, summary))
+    return RunResult(name, Path("runs") / name, columns, list(clips), protocols)
+
+
+SYNC = ("sync/exact", SYNC_C)
+
+
+def ranks(table) -> list[str | None]:
+    return [row.cells[0].rank for row in table.rows]
+
+
+def test_best_and_second_follow_the_direction():
+    assert ranks(build([run(str(v), {SYNC: (v, 2)}) for v in (3.0, 5.0, 4.0)])) == [None, "best", "second"]
+    lower = ("wer/whisper", WER)
+    assert ranks(build([run(str(v), {lower: (v, 2)}) for v in (3.0, 5.0, 4.0)])) == ["best", None, "second"]
+    undirected = ("sync/exact", OFFSET)
+    assert ranks(build([run(str(v), {undirected: (v, 2)}) for v in (3.0, 5.0)])) == [None, None]
+
+
+def test_what_prints_alike_shares_its_mark():
+    assert ranks(build([run(str(v), {SYNC: (v, 2)}) for v in (5.001, 5.0, 4.0, 3.0)])) == ["best", "best", "second", None]
+
+
+def test_a_system_that_fails_on_many_clips_is_shown_but_not_ranked():
+    table = build([run("half", {SYNC: (9.0, 1)}), run("whole", {SYNC: (5.0, 2)}), run("other", {SYNC: (4.0, 2)})])
+    assert ranks(table) == [None, "best", "second"]
+    assert "9.00 (1/2)" in markdown(table)
+    assert any("covers n of N" in note for note in table.notes)
+
+
+def test_one_row_alone_is_neither_best_nor_second():
+    assert ranks(build([run("alone", {SYNC: (5.0, 2)})])) == [None]
+
+
+def test_different_protocols_are_refused_and_the_difference_is_named():
+    one = run("one", {SYNC: (5.0, 2)}, parameters={"min_track": 100})
+    other = run("other", {SYNC: (6.0, 2)}, parameters={"min_track": 50})
+    with pytest.raises(MixedProtocols, match=r"sync/exact .*min_track 100 against 50.*--allow-mixed"):
+        build([one, other])
+    table = build([one, other], allow_mixed=True)
+    assert [row.cells[0].marks for row in table.rows] == ["", "†"]
+    assert ranks(table) == [None, None], "numbers that cannot be compared are not ranked"
+    assert any(note.startswith("† sync/exact") and "min_track 100 against 50" in note for note in table.notes)
+
+
+def test_a_run_without_a_value_stands_beside_any_protocol():
+    missing = run("missing", {SYNC: (Score.not_applicable("weights are missing"), 0)}, parameters={"min_track": 50})
+    table = build([run("one", {SYNC: (5.0, 2)}, parameters={"min_track": 100}), missing])
+    assert [row.cells[0].marks for row in table.rows] == ["", ""]
+
+
+def test_variants_of_one_metric_are_two_columns_with_their_variant_named():
+    table = build([run("s", {SYNC: (5.0, 2), ("sync/crop", SYNC_C): (6.0, 2)})])
+    assert table.labels == ["Sync-C [exact] ↑", "Sync-C [crop] ↑"]
+
+
+def test_a_column_that_applies_to_no_row_becomes_a_note_with_the_command():
+    missing = Score.not_applicable("weights are missing: t2av-bench weights fetch syncnet_v2")
+    table = build([run("s", {SYNC: (missing, 0), ("wer/whisper", WER): (5.0, 2)})])
+    assert table.labels == ["WER ↓"]
+    assert any("sync_c" in note and "t2av-bench weights fetch syncnet_v2" in note for note in table.notes)
+
+
+def test_embedded_columns_carry_their_sign_and_note():
+    table = build([run("s", {SYNC: (5.0, 2)}, embedded=True)])
+    assert table.labels == ["Sync-C‡ ↑"]
+    assert any("not comparable with published numbers" in note for note in table.notes)
+
+
+def test_rows_over_different_clips_are_noted():
+    table = build([run("one", {SYNC: (5.0, 2)}), run("two", {SYNC: (5.0, 2)}, clips=("a", "c"))])
+    assert any("do not cover the same clips" in note for note in table.notes)
+
+
+def nasty_table():
+    values = {SYNC: (5.125, 2), ("wer/whisper", WER): (Score.failed("50% of <clips> & more | _silent_"), 0)}
+    return build([run("a_b & <c> | 100% $x^2$ {y} ~ \\z #1", values), run("плохо 你好", {SYNC: (4.0, 1)})])
+
+
+def test_markdown_keeps_its_shape_whatever_the_names():
+    header, rule, *body = markdown(nasty_table()).split("\n\n")[0].splitlines()
+    cells = [len(re.findall(r"(?<!\\)\|", line)) for line in (header, rule, *body)]
+    assert len(set(cells)) == 1
+    assert "**5.12**" not in body[1] and "5.12" in body[0]
+
+
+def test_csv_reads_back_in_full_precision_with_empty_fields_for_missing_values():
+    table = build([run("s", {SYNC: (1 / 3, 2)}), run("t", {SYNC: (Score.failed("no face"), 0)})])
+    rows = list(csv.DictReader(io.StringIO(comma_separated(table))))
+    assert float(rows[0]["sync_c"]) == 1 / 3 and rows[0]["sync_c_scored"] == "2"
+    assert rows[1]["sync_c"] == "" and rows[1]["sync_c_scored"] == "0"
+
+
+def test_html_is_well_formed_and_escaped():
+    class Checker(HTMLParser):
+        open: list[str] = []
+        cells = 0
+
+        def handle_starttag(self, tag, attributes):
+            if tag != "br":
+                self.open.append(tag)
+            self.cells += tag in ("td", "th")
+
+        def handle_endtag(self, tag):
+            assert self.open.pop() == tag
+
+    checker = Checker()
+    checker.feed(html(nasty_table()))
+    assert checker.open == [] and checker.cells == 3 * 4
+    assert "<clips>" not in html(nasty_table()) and "<c>" not in html(nasty_table())
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX on this machine: pdflatex compiles the table")
+def test_latex_compiles(tmp_path):
+    document = tmp_path / "table.tex"
+    plain = build([run("a_b & <c> | 100% $x^2$ {y} ~ \\z #1", {SYNC: (5.125, 2)}), run("b", {SYNC: (4.0, 1)})])
+    document.write_text(
+        "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + latex(plain) + "\\end{document}"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", document.name],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-1500:]
+
+
+def test_latex_escapes_and_balances():
+    text = latex(nasty_table())
+    assert r"a\_b \& \textless{}c\textgreater{} \textbar{} 100\% \$x\textasciicircum{}2\$ \{y\}" in text
+    assert all(line.count(" & ") == 3 for line in text.splitlines() if line.endswith(r"\\"))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_names_every_system(format):
+    table = build([run("first", {SYNC: (5.0, 2)}), run("second", {SYNC: (4.0, 2)})])
+    shown = FORMATS[format](table)
+    assert "first" in shown and "second" in shown and shown.endswith("\n")

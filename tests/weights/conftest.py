@@ -1,0 +1,25 @@
+"""A server and a table of their own for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from weights_server import Bench, Server
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    running = Server()
+    yield running
+    running.http.shutdown()
+    running.http.server_close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    made = Bench(tmp_path)
+    for name in ("T2AV_BENCH_WEIGHTS", "T2AV_BENCH_WEIGHTS_TABLE", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, made.environment()[name])
+    return made

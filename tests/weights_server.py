@@ -1,0 +1,142 @@
+"""A server on 127.0.0.1 that misbehaves on request, and weight tables in the making."""
+
+import hashlib
+import json
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from t2av_bench import weights
+from t2av_bench.weights import Weights
+from t2av_bench.weights_fetch import Fetched, fetch
+
+CONTENT = hashlib.shake_256(b"weights").digest(300_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+OTHER = hashlib.shake_256(b"something else").digest(len(CONTENT))
+
+
+@dataclass
+class Resource:
+    """What one address answers. cuts: bytes after which the 1st, 2nd, ... answer breaks off."""
+
+    body: bytes = CONTENT
+    status: int = 200
+    ranges: bool = True
+    cuts: list[int] = field(default_factory=list)
+    etag: str | None = None
+    location: str | None = None
+    chunked: bool = False
+    seconds_per_block: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Server:
+    def __init__(self) -> None:
+        self.resources: dict[str, Resource] = {}
+        self.log: list[tuple[str, str | None]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+            def do_HEAD(self) -> None:
+                self.answer(body=False)
+
+            def do_GET(self) -> None:
+                self.answer(body=True)
+
+            def answer(self, body: bool) -> None:
+                outer.log.append((self.path, self.headers.get("Range")))
+                resource = outer.resources.get(self.path.split("?")[0], Resource(b"no such file", 404))
+                content, status, start = resource.body, resource.status, 0
+                wanted = self.headers.get("Range")
+                same = self.headers.get("If-Range") in (None, resource.etag)
+                if status == 200 and wanted and resource.ranges and same:
+                    start, status = int(wanted.removeprefix("bytes=").split("-")[0]), 206
+                    if start >= len(content):
+                        content, status = b"", 416
+                self.send_response(status)
+                if status == 206:
+                    self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                    content = content[start:]
+                elif status == 416:
+                    self.send_header("Content-Range", f"bytes */{len(resource.body)}")
+                if resource.etag:
+                    self.send_header("ETag", resource.etag)
+                if resource.location:
+                    self.send_header("Location", resource.location)
+                for name, value in resource.headers.items():
+                    self.send_header(name, value)
+                if resource.chunked:
+                    self.send_header("Transfer-Encoding", "chunked")
+                else:
+                    self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if body:
+                    self.send_body(resource, content)
+
+            def send_body(self, resource: Resource, content: bytes) -> None:
+                cut = resource.cuts.pop(0) if resource.cuts else None
+                whole = content if cut is None else content[:cut]
+                try:
+                    for i in range(0, len(whole), 20_000):
+                        block = whole[i : i + 20_000]
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block) if resource.chunked else block)
+                        time.sleep(resource.seconds_per_block)
+                    if resource.chunked and cut is None:
+                        self.wfile.write(b"0\r\n\r\n")
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close_connection = True
+                if cut is not None:
+                    self.close_connection = True
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+
+    def serve(self, path: str, **fields: object) -> str:
+        self.resources[path] = Resource(**fields)  # type: ignore[arg-type]
+        return self.address + path
+
+
+class Bench:
+    """A table in the making, and stores over it; every ``store()`` is what a new process would see."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "weights"
+        self.table = folder / "table.toml"
+        self.rows: dict[str, dict[str, object]] = {}
+
+    def row(self, id: str, **fields: object) -> str:
+        standard = {"purpose": "a test", "file": f"{id}.bin", "licence": "MIT", "group": "free",
+                    "format": "state_dict", "loader": "none"}  # fmt: skip
+        self.rows[id] = standard | fields
+        lines = []
+        for key, values in self.rows.items():
+            # TOML strings, numbers, booleans and lists of strings are written as in JSON.
+            lines += [f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
+        self.table.write_text("\n".join(lines), encoding="utf-8")
+        weights.load_table.cache_clear()
+        return id
+
+    def store(self, *folders: Path) -> Weights:
+        return Weights(folders or [self.home], self.table, self.folder / "cache.json")
+
+    def fetch(self, id: str, **options: object) -> Fetched:
+        return fetch(self.store(), id, pause=lambda seconds: None, **options)  # type: ignore[arg-type]
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"T2AV_BENCH_WEIGHTS": str(self.home), "T2AV_BENCH_WEIGHTS_TABLE": str(self.table),
+                             "XDG_CACHE_HOME": str(self.folder / "cache"),
+                             "XDG_DATA_HOME": str(self.folder / "data")}  # fmt: skip
+
+    def leftovers(self) -> list[str]:
+        return sorted(path.name for path in self.home.rglob("*") if path.is_file() and path.suffix != ".lock")

@@ -12,7 +12,8 @@ import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -208,9 +209,10 @@ def _measure(job, metrics, create, settings, store, announce) -> Iterator[Outcom
 def _probe(clip: Any) -> tuple[dict[str, Any] | None, str | None]:
     """A clip's facts, or why it cannot be opened."""
     try:
-        return clip.info.as_dict(), None
+        facts = asdict(clip.info)
     except Unscorable as error:
         return None, str(error)
+    return {key: str(value) if isinstance(value, Fraction) else value for key, value in facts.items()}, None
 
 
 @contextmanager

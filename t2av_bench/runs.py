@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ from t2av_bench.aggregate import Summary, summarise
 from t2av_bench.engine import Facts, Job, Outcome, run_jobs
 from t2av_bench.features import FeatureStore
 from t2av_bench.items import Entry, pair
+from t2av_bench.media.clip import Clip
+from t2av_bench.media.errors import MediaError
 from t2av_bench.metrics import create, resolve
 from t2av_bench.metrics.base import Measurement, Metric, SetMetric, Settings
 from t2av_bench.scores import NotApplicable, Quantity, Score, Status, Unscorable, library_versions
@@ -94,10 +95,11 @@ def evaluate(plan: Plan, out: Path, report: Callable[[Progress], None], notice: 
             (entry.item.id, entry.item.model_dump(), _text(entry.generated), _text(entry.reference), entry.reason)
             for entry in entries
         )
-        inputs = {entry.item.id: _inputs(entry) for entry in entries}
+        inputs = {}
         for entry in entries:
-            digests = (_digest(path) if path else None for path in (entry.generated, entry.reference))
-            store.put_digests(entry.item.id, *digests)
+            digests = _digests(entry)
+            inputs[entry.item.id] = _inputs(entry, digests)
+            store.put_digests(entry.item.id, *digests[:2])
         jobs, settled = _split(entries, metrics, inputs, store)
         total = len(entries) * len(ids)
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
@@ -294,20 +296,20 @@ def _lock(out: Path) -> Iterator[None]:
         yield
 
 
-@cache
-def _digest(path: Path) -> str | None:
-    """sha256 of a file's bytes, or None where it cannot be read (measuring it will say why)."""
-    try:
-        with open(path, "rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError:
-        return None
-
-
-def _inputs(entry: Entry) -> str:
-    """Identifies the contents that a clip's scores depend on: a changed file or text is measured again."""
+def _digests(entry: Entry) -> list[str | None]:
+    """sha256 of a clip's files: generated, reference, voice, portrait. None: not named, or cannot be read."""
     files = (entry.generated, entry.reference, entry.item.reference_voice, entry.item.identity_image)
-    digests = [_digest(Path(path)) if path else None for path in files]
+    found: list[str | None] = []
+    for file in files:
+        try:
+            found.append(Clip(file).digest if file else None)
+        except MediaError:
+            found.append(None)  # measuring it will say why
+    return found
+
+
+def _inputs(entry: Entry, digests: list[str | None]) -> str:
+    """Identifies the contents that a clip's scores depend on: a changed file or text is measured again."""
     canonical = json.dumps([digests, entry.item.text, entry.item.language])
     return hashlib.sha256(canonical.encode()).hexdigest()
 

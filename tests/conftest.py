@@ -29,3 +29,23 @@ def _no_foreign_weights(tmp_path_factory: pytest.TempPathFactory):
     if "T2AV_BENCH_WEIGHTS" not in os.environ:
         os.environ["T2AV_BENCH_WEIGHTS"] = str(tmp_path_factory.mktemp("weights"))
     yield
+
+
+@pytest.fixture
+def fake_metrics(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The metrics of ``fake_metrics.py`` as an installed plug-in, here and in child processes; returns the environment."""
+    from t2av_bench import metrics
+
+    site = tmp_path_factory.mktemp("site")
+    described = site / "fake_metrics-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-metrics\nVersion: 1.0\n")
+    names = {"fake/level": "Level", "fake/length": "Length", "fake/spread": "Spread"}
+    lines = [f"{id} = fake_metrics:{name}" for id, name in names.items()]
+    (described / "entry_points.txt").write_text("\n".join(["[t2av_bench.metrics]", *lines]) + "\n")
+    paths = [str(site), str(REPOSITORY / "tests"), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    monkeypatch.syspath_prepend(str(site))
+    metrics._registry.cache_clear()
+    yield dict(os.environ)
+    metrics._registry.cache_clear()

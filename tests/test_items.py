@@ -142,6 +142,8 @@ def test_references_that_pair_with_nothing_are_an_error_that_shows_names(tmp_pat
 
 def test_manifest_references_become_absolute_and_the_byte_order_mark_is_ignored(tmp_path):
     path = tmp_path / "items.jsonl"
-    path.write_text('\ufeff{"id": "a", "reference": "real/a.mp4", "text": "你好", "language": "zh"}\n', encoding="utf-8")
+    path.write_text(
+        '\ufeff{"id": "a", "reference": "real/a.mp4", "text": "你好", "language": "zh"}\n', encoding="utf-8"
+    )
     (entry,) = read_manifest(path)
     assert entry.item == Item(id="a", reference=str(tmp_path / "real" / "a.mp4"), text="你好", language="zh")

@@ -50,7 +50,12 @@ def test_best_and_second_follow_the_direction():
 
 
 def test_what_prints_alike_shares_its_mark():
-    assert ranks(build([run(str(v), {SYNC: (v, 2)}) for v in (5.001, 5.0, 4.0, 3.0)])) == ["best", "best", "second", None]
+    assert ranks(build([run(str(v), {SYNC: (v, 2)}) for v in (5.001, 5.0, 4.0, 3.0)])) == [
+        "best",
+        "best",
+        "second",
+        None,
+    ]
 
 
 def test_a_system_that_fails_on_many_clips_is_shown_but_not_ranked():

@@ -1,0 +1,119 @@
+"""What goes into the sampling loop and what comes out: items, noise, patches, results."""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Task = Literal["t2av", "a2v", "v2a", "tts"]
+StopReason = Literal["predictor", "limit", "given"]
+
+
+class Noise(Protocol):
+    """Where the initial noise of patches comes from; asked once per drawn patch, in the order of drawing."""
+
+    def draw(self, modality: str, shape: tuple[int, int]) -> Tensor:
+        """Standard normal noise ``(P, C)``, float32, on the CPU."""
+
+
+class SeededNoise:
+    """Noise of one item from its own generator on the CPU: the same on every device and in every batch."""
+
+    def __init__(self, seed: int):
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def draw(self, modality: str, shape: tuple[int, int]) -> Tensor:
+        return torch.randn(shape, generator=self._generator)
+
+
+class StoredNoise:
+    """Noise prepared beforehand: ``speech (N, P, 32)`` and ``motion (M, P, 40)``, used row by row."""
+
+    def __init__(self, speech: Tensor | None = None, motion: Tensor | None = None):
+        self._rows = {"speech": speech, "motion": motion}
+        self._next = {"speech": 0, "motion": 0}
+
+    def draw(self, modality: str, shape: tuple[int, int]) -> Tensor:
+        rows, index = self._rows[modality], self._next[modality]
+        if rows is None or index >= len(rows):
+            raise IndexError(f"no stored {modality} noise for drawn patch {index}")
+        self._next[modality] += 1
+        return rows[index]
+
+
+@dataclass
+class GenerationItem:
+    """One thing to generate.
+
+    ``text_ids (L,)``: all tokens before the first patch (see :mod:`.prompt`).
+    ``task``: ``t2av`` draws speech and motion, ``a2v`` motion to a given speech, ``v2a`` (dubbing) speech to a given
+    motion, ``tts`` speech alone.
+    ``speech (T, 32)`` and ``motion (T, 40)``, normalised, at 25 Hz: for a modality that is drawn, the prefix to
+    continue (whole patches; any length in ``tts``); for one that is given, all of it.
+    ``max_patches`` bounds what is generated beyond the prefix.
+    ``speaker_embedding (256,)`` is needed where speech is drawn; ``first_motion (40,)``, the identity's motion code,
+    where motion is drawn (default: the first frame of ``motion``).
+    """
+
+    text_ids: Tensor
+    max_patches: int
+    task: Task = "t2av"
+    speaker_embedding: Tensor | None = None
+    first_motion: Tensor | None = None
+    speech: Tensor | None = None
+    motion: Tensor | None = None
+    seed: int = 0
+    noise: Noise | None = None
+
+
+@dataclass
+class GeneratedPatch:
+    """A finished patch. ``index`` counts this item's generated patches from 0; ``motion (P, 40)`` is None in ``tts``.
+
+    The frames of the last patch of a given modality may be padding; the result says how many count.
+    """
+
+    item: int
+    index: int
+    speech: Tensor
+    motion: Tensor | None
+
+
+@dataclass
+class GenerationResult:
+    """A finished item: latents at 25 Hz on the CPU in float32, prefix first.
+
+    ``speech (T, 32)``, ``motion (M, 40)`` (None in ``tts``); the first ``speech_prefix_frames`` and
+    ``motion_prefix_frames`` of them were given as prefix. T - speech prefix equals M - motion prefix.
+    ``stop_reason``: ``predictor`` (the model ended), ``limit`` (``max_patches``), or ``given`` (the given speech
+    or motion ended). ``patches`` counts generated patches.
+    """
+
+    item: int
+    speech: Tensor
+    motion: Tensor | None
+    speech_prefix_frames: int
+    motion_prefix_frames: int
+    patches: int
+    stop_reason: StopReason
+    trace: "GenerationTrace | None" = None
+
+
+@dataclass
+class GenerationTrace:
+    """Internals of one item, for comparison with other implementations.
+
+    ``prefill (tokens, D)``: embeddings before the first drawn slot. ``tokens``: each embedding fed back ``(D,)``.
+    ``hidden``: hidden states ``(D,)``, row k predicts slot k and the last one follows the last slot.
+    ``stop_probability``: one per hidden state; ``checked`` those that could end the item.
+    ``drawn_speech``, ``drawn_motion``: every patch, before the end was trimmed.
+    """
+
+    prefill: Tensor | None = None
+    tokens: list[Tensor] = field(default_factory=list)
+    hidden: list[Tensor] = field(default_factory=list)
+    stop_probability: list[float] = field(default_factory=list)
+    checked: list[float] = field(default_factory=list)
+    drawn_speech: list[Tensor] = field(default_factory=list)
+    drawn_motion: list[Tensor] = field(default_factory=list)

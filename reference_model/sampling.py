@@ -1,0 +1,359 @@
+"""The sampling loop (sections 3.1 and 4.2): one loop for T2AV, A2V, dubbing, TTS, prefixes and every arrangement.
+
+    for event in stream(model, items, RECIPES["paper"]):       # patches as soon as they exist, then results
+    results = generate(model, items, RECIPES["paper"])         # the same, collected
+
+Items of a batch are independent: prompts are padded on the left and masked, positions count an item's own
+tokens, noise comes from an item's own generator, and finished rows leave the batch. An item's latents are
+those of a batch of one, up to the rounding of differently shaped matrix products.
+
+Attention memory is one allocation of ``prompt + min(window, longest item)`` columns. With a ``window`` of W
+slots every generated token sees the whole prompt (task, text, prefix) and the last W slots, its own included;
+positions keep counting. Without a window it sees everything.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .backbone import KeyValueCache, RotaryTable, decode
+from .flow_matching import PatchSampler
+from .generation import (
+    GeneratedPatch,
+    GenerationItem,
+    GenerationResult,
+    GenerationTrace,
+    Noise,
+    SeededNoise,
+    StopReason,
+)
+from .model import TASK_T2AV, TASK_TTS, TalkerT2AV, combine
+from .plan import Plan, Source, make_plan
+from .recipes import Recipe
+
+
+def generate(model: TalkerT2AV, items: Iterable[GenerationItem], recipe: Recipe, *, window: int | None = None,
+             trace: bool = False, autocast: torch.dtype | None = None) -> list[GenerationResult]:
+    """Results in the order of ``items``; see :func:`stream`."""
+    events = stream(model, items, recipe, window=window, trace=trace, autocast=autocast)
+    results = [event for event in events if isinstance(event, GenerationResult)]
+    return sorted(results, key=lambda result: result.item)
+
+
+def stream(model: TalkerT2AV, items: Iterable[GenerationItem], recipe: Recipe, *, window: int | None = None,
+           trace: bool = False,
+           autocast: torch.dtype | None = None) -> Iterator[GeneratedPatch | GenerationResult]:
+    """Generate a batch; yield every patch once both its modalities exist, and a result when an item ends.
+
+    ``window``: slots that attention remembers beyond the prompt (None: all). ``trace`` keeps internals in the
+    results. ``autocast`` runs float32 weights in that precision; converting the model is faster.
+    The patches of an item, joined, are its result. Raises ValueError for an item that lacks an input.
+    """
+    if window is not None and window < 1:
+        raise ValueError(f"window must be at least 1 slot, got {window}")
+    items = list(items)
+    if items:
+        yield from _Loop(model, items, recipe, window, trace, autocast).run()
+
+
+@dataclass
+class _Row:
+    """One item inside the batch."""
+
+    index: int
+    plan: Plan
+    noise: Noise
+    trace: GenerationTrace | None
+    asks_stop: bool
+    first_test: int
+    step: int = 0
+    votes: int = 0
+    patches: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    @property
+    def slot(self) -> int:
+        return self.plan.first_slot + self.step
+
+
+class _Loop:
+    def __init__(self, model: TalkerT2AV, items: list[GenerationItem], recipe: Recipe, window: int | None,
+                 trace: bool, autocast: torch.dtype | None):
+        self.model, self.recipe, self.autocast = model, recipe, autocast
+        self.arrangement = model.arrangement
+        self.rows = [self._row(index, item, trace) for index, item in enumerate(items)]
+        with self._context():
+            self.samplers = {name: PatchSampler(model.head(name), recipe.sampler) for name in ("speech", "motion")}
+            self._prefill(window)
+
+    def _row(self, index: int, item: GenerationItem, trace: bool) -> _Row:
+        try:
+            plan = make_plan(item, self.model.config, self.recipe, self.arrangement.delay)
+        except ValueError as error:
+            raise ValueError(f"item {index}: {error}") from None
+        joint = item.task == "t2av"
+        row = _Row(index, plan, item.noise or SeededNoise(item.seed), GenerationTrace() if trace else None,
+                   asks_stop=self.recipe.use_stop and (joint or item.task == "tts"),
+                   first_test=max(self.recipe.min_patches, self.arrangement.delay + 1 if joint else 0))
+        row.patches = {name: list(plan.given[name]) for name in ("speech", "motion")}
+        return row
+
+    @contextlib.contextmanager
+    def _context(self):
+        """No gradients, and autocast if asked for; never held across a yield, where it would leak."""
+        device = self.model.device.type
+        with torch.no_grad(), torch.autocast(device, dtype=self.autocast, enabled=self.autocast is not None):
+            yield
+
+    # -- before the first drawn slot ---------------------------------------------------------------------
+
+    def _prefill(self, window: int | None) -> None:
+        model, rows = self.model, self.rows
+        prompts = [self._prompt(row) for row in rows]
+        lengths = torch.tensor([len(prompt) for prompt in prompts])
+        longest = int(lengths.max())
+        per_slot = self.arrangement.tokens_per_slot
+        generated = max(row.plan.steps for row in rows) * per_slot
+        self.ring = generated if window is None else min(generated, window * per_slot)
+        self.prompt_columns, self.fed = longest, 0
+        dtype = self.autocast or prompts[0].dtype
+        self.cache = KeyValueCache(model.backbone, len(rows), longest + max(self.ring, 1), dtype)
+        self.rotary = RotaryTable.of(model.backbone, longest + generated)
+
+        pad = (longest - lengths).to(model.device)
+        column = torch.arange(longest + max(self.ring, 1), device=model.device)
+        self.padded = bool((pad > 0).any())
+        self.visible = column >= pad[:, None]
+        self.position = lengths.to(model.device)
+        embeddings = torch.stack([torch.nn.functional.pad(prompt, (0, 0, longest - len(prompt), 0))
+                                  for prompt in prompts])
+        token = column[:longest]
+        causal = (token[None, :] <= token[:, None]) & self.visible[:, None, :longest]
+        causal = causal | torch.eye(longest, dtype=torch.bool, device=model.device)
+        positions = (token - pad[:, None]).clamp_min(0)
+        self.hidden = decode(model.backbone, embeddings, self.rotary.at(positions), self.cache, 0, longest, causal)
+        self._set_conditions()
+
+    def _prompt(self, row: _Row) -> Tensor:
+        """Task token, text and the slots that need nothing drawn: ``(tokens, D)``."""
+        model, plan, device = self.model, row.plan, self.model.device
+        text = model.embed_text(plan.item.text_ids.to(device)[None])
+        task = TASK_TTS if plan.item.task == "tts" else TASK_T2AV
+        task = model.task_embedding.weight[task].to(text.dtype)
+        parts = [text]
+        if self.recipe.task_embedding == "prepend":
+            parts.insert(0, task.expand(1, 1, -1))
+        if plan.first_slot:
+            tokens = {}
+            for name in ("speech", "motion"):
+                sources = [plan.source(name, slot) for slot in range(plan.first_slot)]
+                patches, valid = self._known([(plan, source, index) for source, index in sources], name)
+                tokens[name] = self._tokens(name, patches[None], valid[None], [[kind for kind, _ in sources]])
+            prefix = combine(self.arrangement, tokens["speech"], tokens["motion"]).to(text.dtype)
+            if self.recipe.task_embedding == "add_to_prefix":
+                prefix[:, 0] += task
+            parts.append(prefix)
+        prompt = torch.cat(parts, dim=1)[0]
+        if row.trace:
+            row.trace.prefill = prompt.float().cpu()
+        return prompt
+
+    def _set_conditions(self) -> None:
+        """Global conditions and the contexts that the prefixes leave behind."""
+        config, device = self.model.config, self.model.device
+        speaker, identity = [], []
+        history: dict[str, list[Tensor]] = {"speech": [], "motion": []}
+        for row in self.rows:
+            item, plan = row.plan.item, row.plan
+            speaker.append(torch.zeros(config.speaker_dim) if item.speaker_embedding is None
+                           else item.speaker_embedding.detach().float().cpu())
+            motion = plan.given["motion"]
+            identity.append(item.first_motion.detach().float().cpu() if item.first_motion is not None
+                            else motion[0, 0] if len(motion) else torch.zeros(config.motion_dim))
+            for name, seen in (("speech", plan.first_slot), ("motion", plan.first_slot - plan.motion_start)):
+                patches = plan.given[name][: max(seen, 0)][-config.context_patches:]
+                frames = patches.flatten(0, 1)
+                missing = config.context_patches * config.patch_size - len(frames)
+                history[name].append(torch.nn.functional.pad(frames, (0, 0, missing, 0)))
+        self.condition = {"speech": torch.stack(speaker).to(device), "motion": torch.stack(identity).to(device)}
+        self.history = {name: torch.stack(rows).to(device) for name, rows in history.items()}
+
+    # -- slot by slot ------------------------------------------------------------------------------------
+
+    def run(self) -> Iterator[GeneratedPatch | GenerationResult]:
+        while self.rows:
+            with self._context():
+                finished = self._finished()
+            for row, reason in finished:
+                yield self._result(row, reason)
+            if finished:
+                self._keep([i for i, row in enumerate(self.rows) if row not in [done for done, _ in finished]])
+            if not self.rows:
+                return
+            *earlier, last = self.arrangement.groups
+            with self._context():
+                for group in earlier:
+                    self._feed(self._slot_tokens(group))
+                tokens = self._slot_tokens(last)
+            yield from self._patches()
+            for row in self.rows:
+                row.step += 1
+            tracing = self.rows[0].trace is not None
+            if tracing or any(row.step < row.plan.steps for row in self.rows):
+                with self._context():
+                    self._feed(tokens)
+
+    def _finished(self) -> list[tuple[_Row, StopReason]]:
+        rows = self.rows
+        probabilities = None
+        if rows[0].trace is not None or any(row.asks_stop for row in rows):
+            probabilities = self.model.stop_predictor(self.hidden).float().sigmoid().tolist()
+        finished: list[tuple[_Row, StopReason]] = []
+        for index, row in enumerate(rows):
+            if row.trace:
+                row.trace.hidden.append(self.hidden[index].float().cpu())
+                row.trace.stop_probability.append(probabilities[index])
+            if row.step >= row.plan.steps:
+                finished.append((row, row.plan.bound))
+            elif row.asks_stop and row.step >= row.first_test and self._votes(row, probabilities[index]):
+                finished.append((row, "predictor"))
+        return finished
+
+    def _votes(self, row: _Row, probability: float) -> bool:
+        if row.trace:
+            row.trace.checked.append(probability)
+        threshold = self.recipe.stop_threshold
+        vote = probability > threshold or (self.recipe.stop_inclusive and probability == threshold)
+        row.votes = row.votes + 1 if vote else 0
+        return row.votes >= self.recipe.stop_votes
+
+    def _slot_tokens(self, group: tuple[str, ...]) -> Tensor:
+        """Draw or look up the patches of one token of the slot; its embedding ``(R, D)``."""
+        total: Tensor | None = None
+        for name in group:
+            sources = [row.plan.source(name, row.slot) for row in self.rows]
+            kinds = [kind for kind, _ in sources]
+            patches, valid = self._known([(row.plan, *source) for row, source
+                                          in zip(self.rows, sources, strict=True)], name)
+            drawn = [i for i, kind in enumerate(kinds) if kind == "drawn"]
+            if drawn:
+                patches[drawn] = self._draw(name, drawn)
+                valid[drawn] = True
+            self._remember(name, patches, kinds)
+            tokens = self._tokens(name, patches[:, None], valid[:, None], [[kind] for kind in kinds])[:, 0]
+            total = tokens if total is None else total + tokens
+        return total
+
+    def _draw(self, name: str, drawn: list[int]) -> Tensor:
+        config, device = self.model.config, self.model.device
+        shape = (config.patch_size, self.model.channels(name))
+        noise = torch.stack([self.rows[i].noise.draw(name, shape) for i in drawn]).to(device)
+        every = len(drawn) == len(self.rows)
+        hidden, context, condition = (x if every else x[drawn] for x in
+                                      (self.hidden, self.history[name], self.condition[name]))
+        return self.samplers[name](noise, hidden, context, condition)
+
+    def _known(self, wanted: list[tuple[Plan, Source, int]], name: str) -> tuple[Tensor, Tensor]:
+        """Given patches ``(n, P, C)`` on the model's device, zeros elsewhere, and their valid frames ``(n, P)``."""
+        config = self.model.config
+        patches = torch.zeros(len(wanted), config.patch_size, self.model.channels(name))
+        valid = torch.zeros(len(wanted), config.patch_size, dtype=torch.bool)
+        for row, (plan, kind, index) in enumerate(wanted):
+            if kind == "given":
+                patches[row], valid[row] = plan.given[name][index], plan.valid[name][index]
+        return patches.to(self.model.device), valid.to(self.model.device)
+
+    def _tokens(self, name: str, patches: Tensor, valid: Tensor, kinds: list[list[Source]]) -> Tensor:
+        """Tokens ``(B, N, D)`` of patches ``(B, N, P, C)``: encoded, or what stands in for a missing modality."""
+        kind = {k for row in kinds for k in row}
+        padding = self.model.motion_padding.expand(*valid.shape[:2], -1)
+        if kind == {"padding"}:
+            return padding
+        tokens = self.model.encode(name, patches, valid)
+        if "padding" in kind:
+            tokens = torch.where(self._marks(kinds, "padding"), padding.to(tokens.dtype), tokens)
+        if "absent" in kind and name == "motion" and self.recipe.missing_motion == "nothing":
+            tokens = tokens.masked_fill(self._marks(kinds, "absent"), 0.0)
+        return tokens
+
+    def _marks(self, kinds: list[list[Source]], kind: Source) -> Tensor:
+        return torch.tensor([[k == kind for k in row] for row in kinds], device=self.model.device)[..., None]
+
+    def _remember(self, name: str, patches: Tensor, kinds: list[Source]) -> None:
+        """Move contexts on and keep drawn patches."""
+        size = self.model.config.patch_size
+        moved = torch.cat((self.history[name][:, size:], patches), dim=1)
+        present = [kind in ("given", "drawn") for kind in kinds]
+        if all(present):
+            self.history[name] = moved
+        elif any(present):
+            mask = torch.tensor(present, device=moved.device)[:, None, None]
+            self.history[name] = torch.where(mask, moved, self.history[name])
+        if "drawn" in kinds:
+            kept = patches.cpu()
+            for row, patch, kind in zip(self.rows, kept, kinds, strict=True):
+                if kind == "drawn":
+                    row.patches[name].append(patch)
+                    if row.trace:
+                        getattr(row.trace, f"drawn_{name}").append(patch)
+
+    def _feed(self, tokens: Tensor) -> None:
+        """One backbone step for every row: ``tokens (R, D)``."""
+        tokens = tokens.to(self.model.backbone.model.norm.weight.dtype)
+        for row, token in zip(self.rows, tokens, strict=True):
+            if row.trace:
+                row.trace.tokens.append(token.float().cpu())
+        column = self.prompt_columns + self.fed % self.ring if self.ring else self.prompt_columns
+        visible = self.prompt_columns + min(self.fed + 1, max(self.ring, 1))
+        mask = self.visible[:, None, :visible] if self.padded else None
+        positions = self.rotary.at(self.position[:, None])
+        self.hidden = decode(self.model.backbone, tokens[:, None], positions, self.cache, column, visible, mask)
+        self.position = self.position + 1
+        self.fed += 1
+
+    def _keep(self, rows: list[int]) -> None:
+        self.rows = [self.rows[row] for row in rows]
+        self.cache.keep(rows)
+        self.hidden, self.visible, self.position = self.hidden[rows], self.visible[rows], self.position[rows]
+        self.history = {name: tensor[rows] for name, tensor in self.history.items()}
+        self.condition = {name: tensor[rows] for name, tensor in self.condition.items()}
+
+    # -- results -----------------------------------------------------------------------------------------
+
+    def _patches(self) -> Iterator[GeneratedPatch]:
+        for row in self.rows:
+            plan = row.plan
+            if plan.item.task == "tts":
+                yield GeneratedPatch(row.index, row.step, row.patches["speech"][row.slot], None)
+                continue
+            lead = "speech" if plan.item.task == "v2a" else "motion"
+            kind, index = plan.source(lead, row.slot)
+            if kind != "drawn":
+                continue
+            other = index + (plan.motion_offset if lead == "motion" else 0)
+            number = index - len(plan.given[lead])
+            speech, motion = (other, index) if lead == "motion" else (index, index)
+            yield GeneratedPatch(row.index, number, row.patches["speech"][speech], row.patches["motion"][motion])
+
+    def _result(self, row: _Row, reason: StopReason) -> GenerationResult:
+        plan, item, size = row.plan, row.plan.item, self.model.config.patch_size
+        given = {name: plan.frames[name] for name in ("speech", "motion")}
+        latents = {}
+        for name in ("speech", "motion"):
+            drawn = row.patches[name][len(plan.given[name]):]
+            channels = self.model.channels(name)
+            known = plan.given[name].flatten(0, 1)[: given[name]]
+            latents[name] = torch.cat((known, *drawn)) if drawn else known.reshape(-1, channels)
+        patches = len(row.patches[plan.drawn[-1]]) - len(plan.given[plan.drawn[-1]])
+        if item.task == "tts":
+            return GenerationResult(row.index, latents["speech"], None, given["speech"], 0, patches, reason, row.trace)
+        if item.task == "t2av":  # speech of the last slots may lie beyond the last motion patch
+            latents["speech"] = latents["speech"][: len(latents["motion"]) + plan.motion_offset * size]
+            prefix = given["speech"], given["motion"]
+        else:
+            frames = min(len(latents["speech"]), len(latents["motion"]))
+            latents = {name: tensor[:frames] for name, tensor in latents.items()}
+            prefix = (given[plan.drawn[0]],) * 2
+        return GenerationResult(row.index, latents["speech"], latents["motion"], *prefix, patches, reason, row.trace)

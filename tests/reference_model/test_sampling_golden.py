@@ -1,0 +1,91 @@
+"""The sampling loop against the release's three generation loops (golden 08), with the stored noise injected."""
+
+import dataclasses
+
+import pytest
+import torch
+from build import golden_model
+from golden import cases, check
+
+from reference_model.flow_matching import SamplerSettings
+from reference_model.generation import GenerationItem, StoredNoise
+from reference_model.motion import denormalise_motion, normalise_motion
+from reference_model.recipes import RECIPES
+from reference_model.sampling import generate
+
+
+def recipe_of(case):
+    """The recipe of the case's loop, with the case's own arguments."""
+    arguments = case.config["args"]
+    prefix = arguments.get("prefix_seconds", arguments.get("gt_prefix_seconds"))
+    sampler = SamplerSettings(steps=arguments["cfm_steps"], temperature=arguments["cfm_temperature"],
+                              guidance=arguments["cfm_cfg"], zero_star=True, sway=1.0)
+    if "gt_prefix_seconds" in arguments:
+        return dataclasses.replace(RECIPES["release"], sampler=sampler, prefix_seconds=prefix)
+    name = "release_tts" if arguments["mode"] == "tts" else "release_t2av"
+    patch_size = case.config["run"]["patch_size"]
+    first_test = (arguments["min_gen_frames"] // patch_size if arguments["mode"] == "tts"
+                  else arguments["min_gen_patches"])
+    return dataclasses.replace(
+        RECIPES[name], sampler=sampler, prefix_seconds=prefix, use_stop=arguments["use_stop"],
+        stop_threshold=arguments["stop_threshold"], stop_votes=arguments["stop_k"], min_patches=first_test)
+
+
+def item_of(case, recipe):
+    given, arguments, config = case.inputs, case.config["args"], case.config
+    patch_size, delay = config["run"]["patch_size"], config["run"]["delay"]
+    from_script = "gt_prefix_seconds" in arguments
+    task = "t2av" if from_script else arguments["mode"]
+    speech_frames = arguments["speech_len"] if from_script else arguments["mel_len"]
+    speech, motion, first_motion, motion_frames = given["speech_latents"][0], None, given.get("first_motion"), 0
+    available = speech_frames
+    if from_script:
+        motion_frames = len(given["motion_raw"]) // patch_size * patch_size
+        motion = normalise_motion(given["motion_raw"][:motion_frames], given["motion_mean"], given["motion_std"])
+        first_motion = motion[0].bfloat16().float()
+        available = min(available, motion_frames)
+    frames = recipe.prefix_frames(available, config["fps"], patch_size)
+    patches = -(-frames // patch_size)
+    limit = recipe.patch_limit(speech_frames, motion_frames, patches, patch_size, delay)
+    return GenerationItem(
+        text_ids=given["text_ids"], task=task, max_patches=limit - (delay if task == "t2av" else 0),
+        speaker_embedding=given["speaker_emb"][0], first_motion=None if task == "tts" else first_motion,
+        speech=speech[:frames] if frames else None,
+        motion=motion[:frames] if from_script and frames else None,
+        noise=StoredNoise(given["noise_speech"].mT, given["noise_motion"].mT if "noise_motion" in given else None))
+
+
+@pytest.mark.parametrize("case", cases("08"))
+def test_generation(case):
+    model, recipe = golden_model(case), recipe_of(case)
+    item = item_of(case, recipe)
+    result, = generate(model, [item], recipe, trace=True)
+    trace, given = result.trace, case.inputs
+    if "motion_norm_bf16" in given:
+        motion = normalise_motion(given["motion_raw"], given["motion_mean"], given["motion_std"])
+        assert torch.equal(motion.bfloat16().float(), given["motion_norm_bf16"])
+
+    check(case, "prefill_embeds", trace.prefill)
+    check(case, "n_steps", torch.tensor(len(trace.drawn_speech)))
+    check(case, "n_prefix_frames", torch.tensor(result.speech_prefix_frames))
+    check(case, "step_tokens", torch.stack(trace.tokens))
+    check(case, "hidden", torch.stack(trace.hidden))
+    check(case, "stop_prob_all", torch.tensor(trace.stop_probability))
+    check(case, "stop_prob_checked", torch.tensor(trace.checked))
+    prefix = [] if item.speech is None else [item.speech]
+    check(case, "speech_latents_full", torch.cat([*prefix, *trace.drawn_speech]))
+    if "stop_summary" in case.meta:
+        stopped = case.meta["stop_summary"]["stopped_by_stop_head"]
+        assert result.stop_reason == ("predictor" if stopped else "limit")
+
+    if item.task == "t2av" and not model.arrangement.delay:
+        assert torch.equal(result.speech, torch.cat([*prefix, *trace.drawn_speech]))
+    if "motion_latents" in case.outputs:
+        check(case, "motion_latents", result.motion[result.motion_prefix_frames:])
+    if "pred_motion_raw" in case.outputs:
+        generated = denormalise_motion(result.motion[result.motion_prefix_frames:], given["motion_mean"],
+                                       given["motion_std"])
+        raw = given["motion_raw"]
+        check(case, "pred_motion_raw", torch.cat((raw[: result.motion_prefix_frames], generated)))
+        patch_size = case.config["run"]["patch_size"]
+        check(case, "gt_motion_raw_used", raw[: len(raw) // patch_size * patch_size])

@@ -13,7 +13,9 @@ cut without a key frame).
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +23,16 @@ import numpy as np
 
 from t2av_bench.media.errors import MediaError
 from t2av_bench.media.picture import PictureReader
-from t2av_bench.media.probe import (
-    LARGEST_SIDE,
-    audio_stream,
-    check_file,
-    check_size,
-    describe,
-    open_media,
-    read_info,
-    video_stream,
-)
+from t2av_bench.media.probe import LARGEST_SIDE, audio_stream, check_size, describe, open_media, read_info, video_stream
 from t2av_bench.media.rate import RateConverter
 from t2av_bench.media.sound import Sound, SoundCollector
+from t2av_bench.media.timeline import announced_end, check_index, declared_end, time_zero
 
 _FORGIVEN_START_SECONDS = Fraction(1, 2)
 # Headers round durations and AVI counts empty slots; a real break is longer than this.
 _FORGIVEN_END_SECONDS = Fraction(1, 4)
-# Other containers estimate their duration from the bit rate.
-_STATES_DURATION = ("mov", "matroska", "avi", "wav", "w64", "flac")
+# Codecs whose packets carry a checksum that the decoder compares only when asked to.
+_CHECKSUMMED = ("ffv1", "flac")
 
 
 class DecodePass:
@@ -48,8 +42,8 @@ class DecodePass:
     frame_rate: output frames per second; ``None`` for a pass over the audio alone.
     want_audio: decode the audio stream too, where there is one.
 
-    Raises MediaError while iterating. A defect of the audio alone (NaN samples, no samples) does not stop the frames:
-    it waits in ``sound``.
+    Raises MediaError while iterating where the file or its video is at fault. A defect of the audio alone (damaged
+    packets, NaN samples) does not stop the frames: it waits in ``sound``, worded as a pass over the audio alone would.
     """
 
     def __init__(self, path: Path, frame_rate: Fraction | None, want_audio: bool = True) -> None:
@@ -57,9 +51,10 @@ class DecodePass:
         self.frame_rate = frame_rate
         self.want_audio = want_audio
         self.sound: Sound | MediaError | None = None
-        self._decoded_frames = 0
-        self._reached = Fraction(0)
+        self._count = 0
+        self._shown = Fraction(0)
         self._size: tuple[int, int] | None = None
+        self._announced: Fraction | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         with open_media(self.path) as container:
@@ -70,107 +65,124 @@ class DecodePass:
                 raise MediaError(f"{self.path.name} has no video stream")
             if audio is None:
                 self.sound = MediaError(f"{self.path.name} has no audio stream")
-            self._check_index(container)
+            self._announced = announced_end(container)
+            check_index(container, self.path)
             yield from self._decode(container, video, audio)
-            self._check_index(container)
+            # Fragmented files fill their index only while they are read.
+            check_index(container, self.path)
 
     def _decode(self, container: Any, video: Any, audio: Any) -> Iterator[np.ndarray]:
-        zero = _zero(container)
+        zero = time_zero(container)
+        collector = SoundCollector(zero, declared_end(container, audio)) if audio is not None else None
         if video is not None:
             video.thread_type = "AUTO"
             video.codec_context.options = {"max_pixels": str(LARGEST_SIDE * LARGEST_SIDE)}
             converter = RateConverter(Fraction(self.frame_rate or 0), video.average_rate or video.guessed_rate)
-        collector = SoundCollector(zero, _declared_end(container, audio)) if audio is not None else None
+        for stream in (video, audio):
+            if stream is not None and stream.codec_context.name in _CHECKSUMMED:
+                stream.codec_context.options = {**stream.codec_context.options, "err_detect": "crccheck+explode"}
         reader = PictureReader()
-        previous: np.ndarray | None = None
-        for packet, frames in self._packets(container, video, audio, zero):
-            if packet.stream is audio and collector is not None:
-                self._collect(collector, frames)
+        picture: np.ndarray | None = None
+        for stream, frames, error in self._packets(container, [video, audio], zero):
+            if stream is audio and collector is not None:
+                self._collect(collector, frames, error)
                 continue
             for frame in frames:
-                time = self._frame_time(frame, zero, converter)
+                time = self._time(frame, zero, converter)
                 before, now = converter.place(time, _duration(frame))
-                if before and previous is not None:
-                    yield from _repeat(previous, before)
+                if before and picture is not None:
+                    yield from repeat(picture, before)
                 if now:
-                    previous = self._picture(reader, frame, time)
-                    yield from _repeat(previous, now)
+                    picture = self._picture(reader, frame, time)
+                    yield from repeat(picture, now)
+            if error is not None:
+                raise self._broken(error)
         if video is not None:
-            if previous is None:
+            if picture is None:
                 raise MediaError(f"{self.path.name} has a video stream without a single decodable frame")
-            yield from _repeat(previous, converter.finish())
+            yield from repeat(picture, converter.finish())
         if collector is not None and self.sound is None:
-            try:
-                self.sound = collector.finish()
-            except MediaError as error:
-                self.sound = MediaError(f"{self.path.name}: {error}")
+            self._collect(collector, [], None, last=True)
 
-    def _packets(self, container: Any, video: Any, audio: Any, zero: Fraction) -> Iterator[tuple[Any, list[Any]]]:
-        """Packets with their decoded frames; damage becomes a MediaError that says how far decoding came."""
+    def _packets(
+        self, container: Any, streams: list[Any], zero: Fraction
+    ) -> Iterator[tuple[Any, list[Any], str | None]]:
+        """(stream, decoded frames, why that stream cannot go on) in file order; damage of the file itself is raised."""
         import av
 
-        wanted = [stream for stream in (video, audio) if stream is not None]
-        started = dict.fromkeys((stream.index for stream in wanted), False)
-        skipped = dict(started)
+        wanted = {stream.index: stream for stream in streams if stream is not None}
+        started, skipped = dict.fromkeys(wanted, False), dict.fromkeys(wanted, False)
         packets = iter(container.demux())
         end = Fraction(0)
-        while True:
+        failure: str | None = None
+        while failure is None:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, MemoryError) as error:
-                raise self._broken(container, describe(error)) from error
+                failure = describe(error)
+                break
             if packet is None:
                 break
             if packet.pts is not None:
                 end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-            if packet.stream_index not in started:
-                continue
-            index = packet.stream_index
             if packet.is_corrupt and packet.size:
-                raise self._broken(container, "the data of a packet is cut short")
+                failure = "the data of a packet is cut short"
+            index = packet.stream_index
+            if index not in wanted or failure is not None:
+                continue
+            kind = wanted[index].type
             try:
                 frames = packet.decode()
             except (av.FFmpegError, MemoryError) as error:
-                if started[index]:
-                    raise self._broken(container, f"undecodable {packet.stream.type} ({describe(error)})") from error
                 skipped[index] = True
+                if started[index]:
+                    yield wanted[index], [], f"undecodable {kind} ({describe(error)})"
                 continue
             if frames and not started[index]:
                 started[index] = True
                 start = frames[0].pts * frames[0].time_base - zero if frames[0].pts is not None else Fraction(0)
                 if skipped[index] and start > _FORGIVEN_START_SECONDS:
-                    raise self._broken(container, f"the beginning of the {packet.stream.type} cannot be decoded")
-            yield packet, frames
-        for stream in wanted:
-            if skipped[stream.index] and not started[stream.index]:
-                raise self._broken(container, f"no packet of the {stream.type} stream can be decoded")
-        announced = _announced_end(container)
-        if announced is not None and end < announced - _FORGIVEN_END_SECONDS:
-            self._reached = max(self._reached, end - zero)
-            raise self._broken(container, f"its streams end at {float(end):.2f} s")
+                    yield wanted[index], [], f"the beginning of the {kind} cannot be decoded"
+            yield wanted[index], frames, None
+        if failure is None and self._announced is not None and end < self._announced - _FORGIVEN_END_SECONDS:
+            failure = f"its streams end at {float(end):.2f} s"
+        if failure is not None:
+            # Frames still inside a threaded decoder count as decoded, so the message is the same on every machine.
+            for stream in wanted.values():
+                with suppress(av.FFmpegError):
+                    yield stream, stream.codec_context.decode(None), None
+            raise self._broken(failure)
+        for index, stream in wanted.items():
+            if skipped[index] and not started[index]:
+                yield stream, [], f"no packet of the {stream.type} stream can be decoded"
 
-    def _collect(self, collector: SoundCollector, frames: list[Any]) -> None:
+    def _collect(self, collector: SoundCollector, frames: list[Any], error: str | None, last: bool = False) -> None:
+        """Feed the collector; the first defect ends it and becomes ``sound``."""
         if self.sound is not None:
             return
         try:
             for frame in frames:
                 collector.add(frame)
-        except MediaError as error:
-            self.sound = MediaError(f"{self.path.name}: {error}")
-        self._reached = max(self._reached, Fraction(collector.seconds))
+            if error is not None:
+                raise MediaError(f"the audio breaks off after {self._of_total(collector.seconds)}: {error}")
+            if last:
+                self.sound = collector.finish()
+        except MediaError as defect:
+            self.sound = MediaError(f"{self.path.name}: {defect}")
 
-    def _frame_time(self, frame: Any, zero: Fraction, converter: RateConverter) -> Fraction:
+    def _time(self, frame: Any, zero: Fraction, converter: RateConverter) -> Fraction:
+        """Seconds from the container's zero; refuses a frame that was decoded with errors."""
         if frame.pts is not None:
             time = frame.pts * frame.time_base - zero
         else:
-            time = self._decoded_frames / (converter.source_rate or converter.rate)
+            time = self._count / (converter.source_rate or converter.rate)
         if frame.is_corrupt:
             raise MediaError(
-                f"{self.path.name} is damaged: frame {self._decoded_frames} ({float(time):.2f} s) decodes only with "
-                "errors; copy or encode the file again"
+                f"{self.path.name} is damaged: frame {self._count} ({float(time):.2f} s) decodes only with errors; "
+                "copy or encode the file again"
             )
-        self._decoded_frames += 1
-        self._reached = max(self._reached, time)
+        self._count += 1
+        self._shown = max(self._shown, time)
         return time
 
     def _picture(self, reader: PictureReader, frame: Any, time: Fraction) -> np.ndarray:
@@ -184,32 +196,16 @@ class DecodePass:
         self._size = size
         return reader.read(frame)
 
-    def _check_index(self, container: Any) -> None:
-        """Refuse a file whose own index points beyond its end (a truncated mp4 or avi), before anything is decoded."""
-        size = check_file(self.path)
-        for stream in (video_stream(container), audio_stream(container)):
-            if stream is None or not len(stream.index_entries):
-                continue
-            total, inside, reached = 0, 0, 0
-            for entry in stream.index_entries:
-                total += 1
-                if entry.pos + entry.size <= size:
-                    inside += 1
-                    reached = max(reached, entry.timestamp)
-            if inside < total:
-                raise MediaError(
-                    f"{self.path.name} is truncated: only {inside} of {total} {stream.type} packets (up to "
-                    f"{float(reached * stream.time_base):.2f} s) are in its {size} bytes; copy or encode it again"
-                )
+    def _broken(self, reason: str) -> MediaError:
+        reached = ""
+        if self.frame_rate is not None:
+            reached = f" after {self._count} frames, {self._of_total(float(self._shown))}"
+        elif self._announced is not None:
+            reached = f" before its announced end at {float(self._announced):.2f} s"
+        return MediaError(f"{self.path.name} breaks off{reached}: {reason}; copy or encode it again")
 
-    def _broken(self, container: Any, reason: str) -> MediaError:
-        announced = _announced_end(container)
-        total = f" of {float(announced):.2f}" if announced is not None else ""
-        frames = f"{self._decoded_frames} frames, " if self.frame_rate is not None else ""
-        return MediaError(
-            f"{self.path.name} breaks off after {frames}{float(self._reached):.2f}{total} s: {reason}; "
-            "copy or encode it again"
-        )
+    def _of_total(self, seconds: float) -> str:
+        return f"{seconds:.2f} s" if self._announced is None else f"{seconds:.2f} of {float(self._announced):.2f} s"
 
 
 def decode_sound(path: Path) -> Sound:
@@ -222,32 +218,5 @@ def decode_sound(path: Path) -> Sound:
     return decoding.sound
 
 
-def _repeat(picture: np.ndarray, times: int) -> Iterator[np.ndarray]:
-    for _ in range(times):
-        yield picture
-
-
 def _duration(frame: Any) -> Fraction | None:
     return frame.duration * frame.time_base if frame.duration else None
-
-
-def _zero(container: Any) -> Fraction:
-    """Earlier start of the two streams in seconds; audio before 0 is priming."""
-    starts = []
-    for stream, lowest in ((video_stream(container), None), (audio_stream(container), Fraction(0))):
-        if stream is not None and stream.start_time is not None:
-            start = stream.start_time * stream.time_base
-            starts.append(start if lowest is None else max(start, lowest))
-    return min(starts, default=Fraction(0))
-
-
-def _declared_end(container: Any, audio: Any) -> Fraction | None:
-    if audio is None or not container.format.name.startswith("mov") or not audio.duration:
-        return None
-    return ((audio.start_time or 0) + audio.duration) * audio.time_base
-
-
-def _announced_end(container: Any) -> Fraction | None:
-    if container.duration is None or not container.format.name.startswith(_STATES_DURATION):
-        return None
-    return Fraction(container.duration + max(container.start_time or 0, 0), 1_000_000)

@@ -1,0 +1,57 @@
+"""Where a container's time begins and ends, and whether its data is all there."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from t2av_bench.media.errors import MediaError
+from t2av_bench.media.probe import audio_stream, check_file, video_stream
+
+# Other containers estimate their duration from the bit rate.
+_STATES_DURATION = ("mov", "matroska", "avi", "wav", "w64", "flac")
+
+
+def time_zero(container: Any) -> Fraction:
+    """The earlier start of video and audio in seconds. Audio before 0 is encoder priming and does not count."""
+    starts = []
+    for stream, lowest in ((video_stream(container), None), (audio_stream(container), Fraction(0))):
+        if stream is not None and stream.start_time is not None:
+            start = stream.start_time * stream.time_base
+            starts.append(start if lowest is None else max(start, lowest))
+    return min(starts, default=Fraction(0))
+
+
+def declared_end(container: Any, audio: Any) -> Fraction | None:
+    """End in seconds that an mp4 audio track declares to the sample; None for other containers."""
+    if audio is None or not container.format.name.startswith("mov") or not audio.duration:
+        return None
+    return ((audio.start_time or 0) + audio.duration) * audio.time_base
+
+
+def announced_end(container: Any) -> Fraction | None:
+    """End in seconds of the longest stream by the header; None where the container only estimates it."""
+    if container.duration is None or not container.format.name.startswith(_STATES_DURATION):
+        return None
+    return Fraction(container.duration + max(container.start_time or 0, 0), 1_000_000)
+
+
+def check_index(container: Any, path: Path) -> None:
+    """MediaError where the file's own index points beyond its end (a truncated mp4 or avi)."""
+    size = check_file(path)
+    for stream in (video_stream(container), audio_stream(container)):
+        if stream is None or not len(stream.index_entries):
+            continue
+        total, inside, reached = 0, 0, 0
+        for entry in stream.index_entries:
+            total += 1
+            if entry.pos + entry.size <= size:
+                inside += 1
+                reached = max(reached, entry.timestamp)
+        if inside < total:
+            announced = announced_end(container)
+            of_total = f" of {float(announced):.2f}" if announced is not None else ""
+            raise MediaError(
+                f"{path.name} is truncated: {inside} of {total} indexed {stream.type} packets, up to "
+                f"{float(reached * stream.time_base):.2f}{of_total} s, are inside its {size} bytes; "
+                "copy or encode it again"
+            )

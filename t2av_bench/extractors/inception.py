@@ -1,0 +1,91 @@
+"""Inception v3 pool features of frames, exactly as clean-fid resizes and feeds them.
+
+mode ``clean``: antialiased bicubic resize by Pillow in floating point, then the TorchScript network of StyleGAN
+(``inception-2015-12-05.pt``). mode ``legacy_pytorch``: bilinear resize by torch without antialiasing, then
+pytorch-fid's network, as most papers with pytorch-fid numbers did it.
+"""
+
+import functools
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from t2av_bench.extractors.inference import full_precision
+from t2av_bench.metrics.base import require
+
+if TYPE_CHECKING:
+    import torch
+
+Mode = Literal["clean", "legacy_pytorch"]
+WEIGHTS: dict[str, str] = {"clean": "inception_nv", "legacy_pytorch": "inception_pt"}
+_patching = threading.Lock()
+
+
+@functools.cache
+def resizer(mode: Mode) -> Callable[[np.ndarray], np.ndarray]:
+    """clean-fid's resize to 299x299: (H, W, 3) uint8 -> (299, 299, 3) float32 in [0, 255]."""
+    with warnings.catch_warnings():  # clean-fid silences all warnings of the process while it builds one of them
+        return require("cleanfid.resize", "video").build_resizer(mode)
+
+
+@functools.lru_cache(maxsize=2)
+def load(mode: Mode, path: Path, digest: str | None, device: str) -> "Callable[[torch.Tensor], torch.Tensor]":
+    """The network as a function (n, 3, 299, 299) float32 in [0, 255] -> (n, 2048). ``digest`` only keys the cache."""
+    if mode == "clean":
+        return _load_torchscript(path, device)
+    return _load_state_dict(path, device)
+
+
+def _load_torchscript(path: Path, device: str) -> "Callable[[torch.Tensor], torch.Tensor]":
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        layers = torch.jit.load(str(path), map_location=device).eval().layers
+    # The whole scripted module would resize again inside; its layers expect about [-1, 1].
+    return lambda images: layers((images - 128) / 128).flatten(1)
+
+
+def _load_state_dict(path: Path, device: str) -> "Callable[[torch.Tensor], torch.Tensor]":
+    import torch
+
+    from t2av_bench import torchvision_shim
+
+    torchvision_shim.install()
+    network_module = require("cleanfid.inception_pytorch", "video")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    # clean-fid's constructor always downloads; it is handed the verified file instead.
+    with _patching, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        download = network_module.load_state_dict_from_url
+        network_module.load_state_dict_from_url = lambda *_, **__: state
+        try:
+            network = network_module.InceptionV3(output_blocks=[3], resize_input=False)
+        finally:
+            network_module.load_state_dict_from_url = download
+    network = network.to(device).eval()
+    return lambda images: network(images / 255)[0].flatten(1)
+
+
+def features(
+    frames: Sequence[np.ndarray] | np.ndarray,
+    mode: Mode,
+    network: "Callable[[torch.Tensor], torch.Tensor]",
+    device: str = "cpu",
+    batch_size: int = 32,
+) -> np.ndarray:
+    """Pool features of RGB frames (n, H, W, 3) uint8: (n, d) float32, d = 2048 for the real networks."""
+    import torch
+
+    resize = resizer(mode)
+    found = []
+    with full_precision():
+        for start in range(0, len(frames), batch_size):
+            images = np.stack([resize(frame) for frame in frames[start : start + batch_size]])
+            tensor = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
+            found.append(network(tensor).float().cpu().numpy())
+    return np.concatenate(found)

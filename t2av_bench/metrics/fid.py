@@ -1,0 +1,101 @@
+"""Fréchet Inception distance of the generated frames from the reference frames.
+
+Protocol: 16 frames a clip, in the middle of 16 equal segments of the duration that the generated clip and its
+reference share, at 25 fps, the same indices on both sides; full RGB frames as decoded; clean-fid's resize and network;
+sample covariance. FID is biased by about 1/n and frames of a clip are correlated: compare equal numbers of clips only.
+
+``fid/clean`` and ``fid/legacy_pytorch`` differ by several points on downscaled frames and are never mixed.
+"""
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from t2av_bench import weights
+from t2av_bench.distances import frechet_distance
+from t2av_bench.extractors import inception
+from t2av_bench.media.clip import Clip
+from t2av_bench.metrics.base import Measurement, Pair, Protocol, Quantity
+from t2av_bench.metrics.feature_sets import FeatureDistance
+from t2av_bench.metrics.paired_frames import common_frames, segment_centres
+from t2av_bench.scores import library_versions
+
+FRAMES_PER_CLIP = 16
+
+
+class InceptionDistance(FeatureDistance):
+    """A distance between sets of Inception features. FID and KID of one mode share the features of a clip."""
+
+    mode: ClassVar[inception.Mode]
+    extra = "video"
+
+    @property
+    def features_protocol(self) -> Protocol:
+        """What the features depend on; key of the shared features of a clip."""
+        weight = inception.WEIGHTS[self.mode]
+        return Protocol(
+            id=f"inception/{self.mode}",
+            parameters={
+                "frame_rate": 25,
+                "frames_per_clip": FRAMES_PER_CLIP,
+                "frame_choice": "segment centres of the common duration",
+                "area": "full frame",
+                "colour": "RGB",
+                "resize": f"clean-fid {self.mode}",
+            },
+            weights={weight: weights.digest(weight)},
+            libraries=library_versions("av", "clean-fid", "pillow", "torch"),
+        )
+
+    def measure(self, pair: Pair) -> Measurement:
+        reference = pair.require_reference()
+        common, detail = common_frames(pair, FRAMES_PER_CLIP)
+        indices = segment_centres(common, FRAMES_PER_CLIP)
+        found = {"generated": self._features(pair.generated, indices), "reference": self._features(reference, indices)}
+        return Measurement(features=found, detail=detail)
+
+    def _features(self, clip: Clip, indices: np.ndarray) -> np.ndarray:
+        def compute() -> dict[str, np.ndarray]:
+            weight = inception.WEIGHTS[self.mode]
+            network = inception.load(self.mode, weights.path(weight), weights.digest(weight), self.settings.device)
+            frames = clip.frames_at(indices)
+            return {
+                "features": inception.features(
+                    frames, self.mode, network, self.settings.device, self.settings.batch_size
+                )
+            }
+
+        # The indices follow from the first and the last one.
+        suffix = f"inception-{indices[0]}-{indices[-1]}"
+        return clip.stored(self.features_protocol.fingerprint, suffix, compute)["features"]
+
+
+class _FID(InceptionDistance):
+    quantities = (Quantity("fid", "FID", "lower", interval=(0.0, None), decimals=2, aggregate="set"),)
+
+    @property
+    def protocol(self) -> Protocol:
+        shared = self.features_protocol
+        return replace(shared, id=self.id, parameters={**shared.parameters, "covariance_ddof": 1})
+
+    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
+        return frechet_distance(generated, reference, ddof=1)
+
+
+class FIDClean(_FID):
+    id = "fid/clean"
+    title = "Fréchet Inception distance (clean-fid)"
+    mode = "clean"
+    paper = "Parmar et al. 2022, On Aliased Resizing (arXiv 2104.11222); Heusel et al. 2017 (arXiv 1706.08500)"
+    weights = ("inception_nv",)
+    licence = "non-commercial"
+
+
+class FIDLegacyPytorch(_FID):
+    id = "fid/legacy_pytorch"
+    title = "Fréchet Inception distance (as pytorch-fid)"
+    mode = "legacy_pytorch"
+    paper = "Heusel et al. 2017 (arXiv 1706.08500), in the implementation of pytorch-fid"
+    weights = ("inception_pt",)
+    licence = "free"

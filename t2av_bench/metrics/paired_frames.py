@@ -1,0 +1,81 @@
+"""Frames of a generated clip beside the frames of its reference, aligned in time.
+
+Both clips start at 0 s and are compared frame by frame at 25 fps over their common duration: the longer clip's tail is
+not looked at. Every metric that uses these functions keeps both lengths in its detail, and the difference where it
+exceeds what re-encoding explains.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from t2av_bench.media.clip import Clip
+from t2av_bench.media.errors import MediaError
+from t2av_bench.metrics.base import NotApplicable, Pair, Unscorable
+
+# Containers and encoders commonly add or drop this many frames at the end; more is worth a word.
+UNREMARKABLE_DIFFERENCE = 2
+
+
+def common_frames(pair: Pair, needed: int = 1) -> tuple[int, dict[str, Any]]:
+    """Number of frames that both clips have at 25 fps, and the facts to keep.
+
+    Raises Unscorable where it is below ``needed`` and the generated clip is the short one, NotApplicable where the
+    reference has no readable frames or is the short one.
+    """
+    generated = pair.generated.frame_count
+    reference = _reference_frame_count(pair.require_reference())
+    common = min(generated, reference)
+    detail = {"generated_frames": generated, "reference_frames": reference, "common_frames": common}
+    if abs(generated - reference) > UNREMARKABLE_DIFFERENCE:
+        detail["length_difference"] = generated - reference
+    if generated < needed:
+        raise Unscorable(f"the clip has {generated} frames at 25 fps; {needed} are needed")
+    if reference < needed:
+        raise NotApplicable(f"the reference clip has {reference} frames at 25 fps; {needed} are needed")
+    return common, detail
+
+
+def _reference_frame_count(clip: Clip) -> int:
+    try:
+        return clip.frame_count
+    except MediaError as error:
+        raise NotApplicable(f"the reference clip has no usable video: {error}") from error
+
+
+def segment_centres(count: int, samples: int) -> np.ndarray:
+    """Indices of the frames in the middle of ``samples`` equal segments of ``count`` frames: (samples,) int64.
+
+    Evenly spaced, distinct for count >= samples, and away from the first frame, which many systems copy from the
+    reference.
+    """
+    return (2 * np.arange(samples) + 1) * count // (2 * samples)
+
+
+def paired_frames(pair: Pair, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Aligned batches (n, H, W, 3) uint8 RGB of the generated clip and its reference over their common duration.
+
+    Raises Unscorable where the frame sizes differ: resizing one side would change every paired measure.
+    """
+    reference = pair.require_reference()
+    sides = [_single_frames(pair.generated, batch), _single_frames(reference, batch)]
+    batches: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for first, second in zip(*sides, strict=False):
+        if first.shape != second.shape:
+            raise Unscorable(
+                f"frames of the clip are {first.shape[1]}x{first.shape[0]} and of the reference "
+                f"{second.shape[1]}x{second.shape[0]}; paired metrics never resize: bring both to one size"
+            )
+        batches[0].append(first)
+        batches[1].append(second)
+        if len(batches[0]) == batch:
+            yield np.stack(batches[0]), np.stack(batches[1])
+            batches = ([], [])
+    if batches[0]:
+        yield np.stack(batches[0]), np.stack(batches[1])
+
+
+def _single_frames(clip: Clip, batch: int) -> Iterator[np.ndarray]:
+    for frames in clip.frames(batch):
+        yield from frames

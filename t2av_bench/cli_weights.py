@@ -72,7 +72,7 @@ def list_weights(ids: _Ids = None, folder: _Folders = None, as_json: _Json = Fal
         typer.echo(f"{id:<{width}}  {state}  {row.group:<14}  {size:>9}  {row.purpose}")
         if ids:
             digest = row.sha256 or row.git_blob or row.sha256_prefix or row.md5_prefix or "recorded on first use"
-            source = row.urls or [row.hub or row.package or row.archive or row.manual]
+            source = row.urls or [row.hub or row.package or row.archive or row.manual or ""]
             typer.echo(f"  licence: {row.licence}\n  digest: {digest}\n  file: {store.find(id) or row.file}")
             typer.echo("".join(f"  from: {item}\n" for item in source), nl=False)
 

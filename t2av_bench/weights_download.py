@@ -102,8 +102,15 @@ def download(
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    opener = urllib.request.build_opener(_Redirects)
-    opener.handlers = [item for item in opener.handlers if not isinstance(item, urllib.request.FTPHandler)]
+    """http(s) and file only: the standard opener would follow redirects to ftp."""
+    handlers = (
+        urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler,
+        urllib.request.FileHandler, urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPErrorProcessor,
+        _Redirects,
+    )  # fmt: skip
+    opener = urllib.request.OpenerDirector()
+    for handler in handlers:
+        opener.add_handler(handler())
     return opener
 
 

@@ -115,6 +115,7 @@ def _from_hub(store: Weights, row: Row, target: Path) -> str:
             f"weights {row.id!r} are a repository: pip install huggingface_hub, "
             f"or download {row.hub} by hand to {target}"
         ) from None
+    assert row.hub
     entry = store.lock.get(row.id) or {}
     part = target.with_name(target.name + ".part")
     prefix = f"{row.hub_folder}/" if row.hub_folder else ""

@@ -73,6 +73,17 @@ def test_hub_repository_that_changed_is_refused(hub: dict[str, bytes], bench: Be
     assert not (bench.home / "net-folder").exists()
 
 
+def test_hub_repository_is_fetched_again_at_the_recorded_revision(
+    server: Server, hub: dict[str, bytes], bench: Bench
+) -> None:
+    bench.row("net", hub="maker/net", file="net-folder")
+    bench.fetch("net")
+    (bench.home / "net-folder").rename(bench.folder / "away")
+    newer = json.dumps({"id": "maker/net", "sha": "f" * 40, "siblings": []}).encode()
+    server.serve("/api/models/maker/net", body=newer, headers={"Content-Type": "application/json"})
+    assert bench.fetch("net").source == f"maker/net@{HUB_COMMIT}"
+
+
 def test_hub_folder_and_hub_errors(hub: dict[str, bytes], bench: Bench) -> None:
     hub |= {"part/model.bin": CONTENT, "elsewhere/model.bin": OTHER}
     bench.row("net", hub="maker/net", hub_folder="part", file="net-folder")

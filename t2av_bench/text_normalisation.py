@@ -36,10 +36,10 @@ def _whisper_normalizer(language: str) -> Callable[[str], str]:
 
 
 def whisper_english(text: str) -> str:
-    """English as in the Whisper paper (appendix C): lower case, fillers and bracketed remarks dropped,
-    contractions expanded, British spelling made American, number words written as digits, punctuation removed.
+    """English as in the Whisper paper (appendix C): lower case, no fillers, bracketed remarks or punctuation,
+    contractions expanded, British spelling made American, number words written as digits.
 
-    Typographic apostrophes become ASCII ones first: the published rules know only the ASCII form, and a prompt
+    Typographic apostrophes become ASCII ones first: the published rules know only that form, and a prompt
     typed as "can\u2019t" would otherwise count as two wrong words.
     """
     return _whisper_normalizer("en")(text.translate(_TYPOGRAPHIC_APOSTROPHES)).strip()
@@ -54,8 +54,8 @@ def chinese_characters(text: str) -> str:
     """Chinese as a string of characters to be compared one by one.
 
     Compatibility forms folded (NFKC: full-width digits and letters), traditional characters made simplified
-    (zh-cn, the mainland's words), Latin letters lower case; punctuation, symbols, control characters and every
-    space removed. Digits are not spelled out: write numbers in the text as they are spoken.
+    (zh-cn, the mainland's words), Latin letters lower case; no punctuation, symbols, control characters or
+    spaces. Digits are not spelled out: write numbers in the text as they are spoken.
     """
     from zhconv import convert
 

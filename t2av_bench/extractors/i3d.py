@@ -1,0 +1,45 @@
+"""I3D (Kinetics-400) logits of fixed-length clips by the TorchScript export that FVD implementations share."""
+
+import functools
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from t2av_bench.extractors.inference import full_precision
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS = "i3d_torchscript"
+
+
+@functools.lru_cache(maxsize=1)
+def load(path: Path, digest: str | None, device: str) -> "torch.jit.ScriptModule":
+    """The scripted network. ``digest`` only keys the cache."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.load(str(path), map_location=device).eval()
+
+
+def logits(
+    network: "torch.jit.ScriptModule",
+    video: np.ndarray,
+    device: str = "cpu",
+    *,
+    rescale: bool = True,
+    resize: bool = True,
+) -> np.ndarray:
+    """Logits before the softmax: video (n, T, H, W, 3) RGB, T >= 10 -> (n, 400) float32.
+
+    rescale, resize: done inside the network. With both, values are in [0, 255] at any size (StyleGAN-V); without, in
+    [-1, 1] at 224x224.
+    """
+    import torch
+
+    with full_precision():
+        tensor = torch.from_numpy(np.ascontiguousarray(video.transpose(0, 4, 1, 2, 3), dtype=np.float32)).to(device)
+        return network(tensor, rescale=rescale, resize=resize, return_features=True).float().cpu().numpy()

@@ -1,0 +1,101 @@
+"""Fréchet video distance, and its kernel counterpart KVD, on I3D logits.
+
+Protocol (after StyleGAN-V): one window of 16 consecutive frames at 25 fps from each clip, centred in the duration that
+the generated clip and its reference share, the same start on both sides; full RGB frames, cropped to a centred square
+where they are not square (the network would squeeze faces); rescaled and resized inside the TorchScript network;
+population covariance. Clips below 16 frames fail. FVD is biased by about 1/n: compare equal numbers of clips only, and
+prefer KVD (unbiased polynomial MMD² of the same features) below some hundred clips.
+"""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from t2av_bench import weights
+from t2av_bench.distances import frechet_distance, polynomial_mmd2
+from t2av_bench.extractors import i3d
+from t2av_bench.media.clip import Clip
+from t2av_bench.metrics.base import Measurement, Pair, Protocol, Quantity
+from t2av_bench.metrics.feature_sets import FeatureDistance
+from t2av_bench.metrics.paired_frames import common_frames
+from t2av_bench.scores import library_versions
+
+WINDOW = 16
+
+
+def centre_square(frames: np.ndarray) -> np.ndarray:
+    """The centred square of frames (n, H, W, 3): (n, S, S, 3) with S = min(H, W)."""
+    height, width = frames.shape[1:3]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return frames[:, top : top + side, left : left + side]
+
+
+class VideoDistance(FeatureDistance):
+    """A distance between sets of I3D features; FVD and KVD share the features of a clip."""
+
+    weights = (i3d.WEIGHTS,)
+    licence = "research"
+    extra = "video"
+    distance_parameters: ClassVar[dict[str, Any]]
+
+    @property
+    def features_protocol(self) -> Protocol:
+        """What the features depend on; key of the shared features of a clip."""
+        return Protocol(
+            id="i3d/styleganv",
+            parameters={
+                "frame_rate": 25,
+                "window": WINDOW,
+                "start": "centred in the common duration",
+                "area": "centred square",
+                "colour": "RGB",
+                "rescale": True,
+                "resize": True,
+            },
+            weights={i3d.WEIGHTS: weights.digest(i3d.WEIGHTS)},
+            libraries=library_versions("av", "torch"),
+        )
+
+    @property
+    def protocol(self) -> Protocol:
+        shared = self.features_protocol
+        return replace(shared, id=self.id, parameters={**shared.parameters, **self.distance_parameters})
+
+    def measure(self, pair: Pair) -> Measurement:
+        reference = pair.require_reference()
+        common, detail = common_frames(pair, WINDOW)
+        start = (common - WINDOW) // 2
+        found = {"generated": self._features(pair.generated, start), "reference": self._features(reference, start)}
+        return Measurement(features=found, detail={**detail, "start": start})
+
+    def _features(self, clip: Clip, start: int) -> np.ndarray:
+        def compute() -> dict[str, np.ndarray]:
+            network = i3d.load(weights.path(i3d.WEIGHTS), weights.digest(i3d.WEIGHTS), self.settings.device)
+            frames = centre_square(clip.frames_at(range(start, start + WINDOW)))
+            return {"features": i3d.logits(network, frames[None], self.settings.device)}
+
+        return clip.stored(self.features_protocol.fingerprint, f"i3d-{start}", compute)["features"]
+
+
+class FVDStyleGANV(VideoDistance):
+    id = "fvd/styleganv"
+    title = "Fréchet video distance"
+    quantities = (Quantity("fvd", "FVD", "lower", interval=(0.0, None), decimals=1, aggregate="set"),)
+    paper = "Unterthiner et al. 2018 (arXiv 1812.01717); protocol of Skorokhodov et al. 2022 (arXiv 2112.14683)"
+    distance_parameters = {"covariance_ddof": 0}
+
+    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
+        return frechet_distance(generated, reference, ddof=0)
+
+
+class KVDStyleGANV(VideoDistance):
+    id = "kvd/styleganv"
+    title = "Kernel video distance"
+    quantities = (Quantity("kvd", "KVD", "lower", decimals=3, aggregate="set"),)
+    paper = "Unterthiner et al. 2018 (arXiv 1812.01717); clips of Skorokhodov et al. 2022 (arXiv 2112.14683)"
+    distance_parameters = {"kernel": "(x·y/d + 1)^3, unbiased, full sets"}
+
+    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
+        return polynomial_mmd2(generated, reference)

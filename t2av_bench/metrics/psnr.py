@@ -1,0 +1,49 @@
+"""Peak signal-to-noise ratio of generated frames against time-aligned reference frames.
+
+Per frame 10·log10(255² / MSE) over all RGB values in [0, 255], capped at 100 dB (identical frames have none); mean of
+the frame values, not the value of the mean error. Clips with capped frames say so in their detail.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from t2av_bench.metrics.base import Measurement, Protocol, Quantity
+from t2av_bench.metrics.paired_images import PairedImages, check_images
+from t2av_bench.scores import library_versions
+
+CAP = 100.0
+
+
+def psnr(generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """PSNR in dB of uint8 RGB images (n, H, W, 3): (n,) float64 in [0, 100]."""
+    check_images(generated, reference)
+    difference = generated.astype(np.float64) - reference
+    error = np.square(difference, out=difference).mean(axis=(1, 2, 3))
+    with np.errstate(divide="ignore"):
+        return np.minimum(CAP, 10 * np.log10(255.0**2 / error))
+
+
+class PSNR(PairedImages):
+    id = "psnr/rgb"
+    title = "Peak signal-to-noise ratio"
+    quantities = (
+        Quantity("psnr", "PSNR", "higher", unit="dB", interval=(0.0, CAP), decimals=2, penalty="worst"),
+    )  # fmt: skip
+    paper = "ITU-T J.340; per-frame mean and cap as in common_metrics_on_video_quality"
+
+    @property
+    def protocol(self) -> Protocol:
+        return Protocol(
+            id=self.id,
+            parameters={"frame_rate": 25, "colour": "RGB", "peak": 255, "cap": CAP, "length": "common duration"},
+            libraries=library_versions("av"),
+        )
+
+    def compare(self, generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        return psnr(generated, reference)
+
+    def summarise(self, values: np.ndarray, detail: dict[str, Any]) -> Measurement:
+        if capped := int((values == CAP).sum()):
+            detail = {**detail, "capped_frames": capped}
+        return super().summarise(values, detail)

@@ -106,12 +106,12 @@ def _result(config: EvaluateConfig, plan: Plan, store: Store, failed: list[dict[
 
 def _explain(console: Console, failed: list[dict[str, Any]], most: int = 12) -> None:
     """Reasons of failures, each once, with the clips that share it; whatever is left out is counted."""
-    by_reason: dict[tuple[str, str], list[str]] = {}
+    clips_of: dict[tuple[str, str], dict[str, None]] = {}
     for failure in failed:
-        by_reason.setdefault((failure["reason"], failure["metric"]), []).append(failure["clip"])
+        clips_of.setdefault((failure["reason"], failure["metric"]), {})[failure["clip"]] = None
     shared: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for (reason, metric), clips in by_reason.items():
-        shared.setdefault((reason, tuple(dict.fromkeys(clips))), []).append(metric)
+    for (reason, metric), found in clips_of.items():
+        shared.setdefault((reason, tuple(found)), []).append(metric)
     if shared:
         console.print("failed:")
     for (reason, clips), metrics in list(shared.items())[:most]:

@@ -131,9 +131,9 @@ def columns(store: Store) -> list[Column]:
             scores = by_quantity.get((metric, quantity.name), [])
             if quantity.aggregate == "set":
                 reasons = Counter(str(score.reason) for score in scores if score.value is None)
-                row = set_scores.get((metric, quantity.name))
-                score = row.score if row else Score.failed("the run is not finished: repeat the command")
-                summary = Summary(score, row.scored if row else 0, len(scores), reasons=reasons)
+                whole = set_scores.get((metric, quantity.name))
+                score = whole.score if whole else Score.failed("the run is not finished: repeat the command")
+                summary = Summary(score, whole.scored if whole else 0, len(scores), reasons=reasons)
             else:
                 summary = summarise(quantity, scores)
             embedded = recorded["description"]["embedded"]

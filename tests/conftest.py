@@ -31,12 +31,10 @@ def _no_foreign_weights(tmp_path_factory: pytest.TempPathFactory):
     yield
 
 
-@pytest.fixture
-def fake_metrics(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The metrics of ``fake_metrics.py`` as an installed plug-in, here and in child processes; returns the environment."""
+def _plug(site: Path, patch: pytest.MonkeyPatch) -> None:
+    """Make the metrics of ``fake_metrics.py`` an installed plug-in, here and in child processes."""
     from t2av_bench import metrics
 
-    site = tmp_path_factory.mktemp("site")
     described = site / "fake_metrics-1.0.dist-info"
     described.mkdir()
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-metrics\nVersion: 1.0\n")
@@ -44,8 +42,29 @@ def fake_metrics(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     lines = [f"{id} = fake_metrics:{name}" for id, name in names.items()]
     (described / "entry_points.txt").write_text("\n".join(["[t2av_bench.metrics]", *lines]) + "\n")
     paths = [str(site), str(REPOSITORY / "tests"), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    monkeypatch.syspath_prepend(str(site))
+    patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    patch.syspath_prepend(str(site))
     metrics._registry.cache_clear()
+
+
+@pytest.fixture
+def fake_metrics(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """``fake_metrics.py`` plugged in for one test; returns the environment for child processes."""
+    _plug(tmp_path_factory.mktemp("site"), monkeypatch)
     yield dict(os.environ)
+    _unplug()
+
+
+@pytest.fixture(scope="module")
+def fake_metrics_of_module(tmp_path_factory: pytest.TempPathFactory):
+    """``fake_metrics.py`` plugged in for the tests of one file."""
+    with pytest.MonkeyPatch.context() as patch:
+        _plug(tmp_path_factory.mktemp("site"), patch)
+        yield
+    _unplug()
+
+
+def _unplug() -> None:
+    from t2av_bench import metrics
+
     metrics._registry.cache_clear()

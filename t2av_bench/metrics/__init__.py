@@ -34,6 +34,7 @@ _BUILT_IN = {
     "csim/buffalo_l": "csim:CSIMBuffaloL",
     "wer/qwen3-asr-1.7b": "wer:WERQwen3",
     "wer/whisper-large-v3": "wer:WERWhisper",
+    "wer/whisper-large-v3-seed-tts": "wer:WERWhisperSeedTTS",
     "wer/pocketsphinx": "wer:WERPocketsphinx",
     "cer/qwen3-asr-1.7b": "wer:CERQwen3",
     "cer/whisper-large-v3": "wer:CERWhisper",

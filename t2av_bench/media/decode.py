@@ -31,8 +31,6 @@ from t2av_bench.media.timeline import announced_end, check_index, declared_end, 
 _FORGIVEN_START_SECONDS = Fraction(1, 2)
 # Headers round durations and AVI counts empty slots; a real break is longer than this.
 _FORGIVEN_END_SECONDS = Fraction(1, 4)
-# Codecs whose packets carry a checksum that the decoder compares only when asked to.
-_CHECKSUMMED = ("ffv1", "flac")
 
 
 class DecodePass:
@@ -78,9 +76,9 @@ class DecodePass:
             video.thread_type = "AUTO"
             video.codec_context.options = {"max_pixels": str(LARGEST_SIDE * LARGEST_SIDE)}
             converter = RateConverter(Fraction(self.frame_rate or 0), video.average_rate or video.guessed_rate)
-        for stream in (video, audio):
-            if stream is not None and stream.codec_context.name in _CHECKSUMMED:
-                stream.codec_context.options = {**stream.codec_context.options, "err_detect": "crccheck+explode"}
+        if audio is not None and audio.codec_context.name == "flac":
+            # Its frames carry a checksum that the decoder compares only when asked to.
+            audio.codec_context.options = {"err_detect": "crccheck+explode"}
         reader = PictureReader()
         picture: np.ndarray | None = None
         for stream, frames, error in self._packets(container, [video, audio], zero):

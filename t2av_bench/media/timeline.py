@@ -29,10 +29,13 @@ def declared_end(container: Any, audio: Any) -> Fraction | None:
 
 
 def announced_end(container: Any) -> Fraction | None:
-    """End in seconds of the longest stream by the header; None where the container only estimates it."""
+    """End in seconds of the longest stream by the header; None where the container only estimates it.
+
+    Containers disagree whether a late start counts, so this is the shorter reading.
+    """
     if container.duration is None or not container.format.name.startswith(_STATES_DURATION):
         return None
-    return Fraction(container.duration + max(container.start_time or 0, 0), 1_000_000)
+    return Fraction(container.duration, 1_000_000)
 
 
 def check_index(container: Any, path: Path) -> None:

@@ -3,7 +3,8 @@
 Tasks, prefixes and delays all reduce to this table, so that the loop itself knows none of them:
 
 * a modality's given patches fill its first slots, drawn ones follow;
-* motion patch 0 sits in slot ``motion_start`` (the delay, plus the prefix where that holds speech alone);
+* motion patch 0 sits in slot ``motion_start`` (the delay, plus the prefix where that holds speech alone), and
+  a recipe may hold back the first drawn motion patch (``motion_gap`` slots);
 * the slots before ``first_slot`` need nothing drawn and are fed in one go.
 """
 
@@ -34,6 +35,7 @@ class Plan:
     frames: dict[str, int]
     motion_start: int
     motion_offset: int
+    motion_gap: int
     first_slot: int
     slots: int
     speech_end: int
@@ -49,12 +51,16 @@ class Plan:
         if modality == "motion" and self.item.task == "tts":
             return "padding", -1
         index = slot - (self.motion_start if modality == "motion" else 0)
+        if modality == "motion" and self.motion_gap and slot >= self.first_slot:
+            index -= self.motion_gap
+            if index < len(self.given["motion"]):
+                return "absent", -1
         if index < 0:
-            return "absent", index
+            return "absent", -1
         if index < len(self.given[modality]):
             return "given", index
         if modality not in self.drawn or (modality == "speech" and slot >= self.speech_end):
-            return "absent", index
+            return "absent", -1
         return "drawn", index
 
 
@@ -81,8 +87,12 @@ def make_plan(item: GenerationItem, config: ModelConfig, recipe: Recipe, delay: 
     offset = speech if speech_only else 0
     start = delay + offset
     bound: StopReason = "limit"
+    gap = 0
     if item.task == "t2av":
         slots, first = motion + item.max_patches + start, min(speech, motion + start)
+        if recipe.delay_restarts:
+            gap = max(0, first + delay - motion - start)
+            slots += gap
     elif item.task == "a2v":
         bound = "given" if speech <= motion + item.max_patches else "limit"
         slots = min(speech, motion + item.max_patches) + start
@@ -95,7 +105,7 @@ def make_plan(item: GenerationItem, config: ModelConfig, recipe: Recipe, delay: 
     speech_end = slots
     if item.task == "t2av" and recipe.missing_motion == "encoded_zeros":
         speech_end = slots - delay
-    return Plan(item, drawn, given, valid, frames, start, offset, first, slots, speech_end, bound)
+    return Plan(item, drawn, given, valid, frames, start, offset, gap, first, slots, speech_end, bound)
 
 
 def _check(item: GenerationItem, config: ModelConfig, drawn: tuple[str, ...]) -> None:

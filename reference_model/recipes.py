@@ -24,8 +24,10 @@ class Recipe:
     Sequence
         ``task_embedding``: ``prepend`` it to the text as in training, or ``add_to_prefix``: add it to the first
         prefix token, so that without a prefix there is none.
-        ``missing_motion``: a slot that lies before the first motion patch (delay) gets the ``encoded_zeros`` of
-        training, or ``nothing``. With ``nothing`` speech also goes on being drawn in the last ``delay`` slots.
+        ``missing_motion``: a drawn slot without a motion patch (delay) gets the ``encoded_zeros`` of training, or
+        ``nothing``. With ``nothing`` speech also goes on being drawn in the last ``delay`` slots.
+        ``delay_restarts``: the delay is counted again from the first drawn slot, so that a prefix with motion
+        is followed by ``delay`` slots without.
     Reference prefix
         ``prefix_seconds`` of the reference are continued; frames are ``truncate``-d or rounded to the ``nearest``
         (ties to even), then cut to whole patches if ``prefix_whole_patches``. ``prefix_contents``: ``speech_and_motion``
@@ -46,6 +48,7 @@ class Recipe:
     min_patches: int = 1
     task_embedding: Literal["prepend", "add_to_prefix"] = "prepend"
     missing_motion: Literal["encoded_zeros", "nothing"] = "encoded_zeros"
+    delay_restarts: bool = False
     prefix_seconds: float = 0.0
     prefix_rounding: Literal["truncate", "nearest"] = "truncate"
     prefix_whole_patches: bool = True
@@ -85,11 +88,11 @@ RECIPES: dict[str, Recipe] = {
         stop_inclusive=False),
     "release": Recipe(
         sampler=_RELEASE_SAMPLER, stop_votes=3, min_patches=7, task_embedding="add_to_prefix",
-        missing_motion="nothing", prefix_seconds=0.5, motion_reference_dtype="bfloat16",
+        missing_motion="nothing", delay_restarts=True, prefix_seconds=0.5, motion_reference_dtype="bfloat16",
         limit_margin_patches=15, limit_counts_motion=True),
     "release_t2av": Recipe(
         sampler=_RELEASE_CLASS_SAMPLER, use_stop=False, stop_votes=3, min_patches=7, missing_motion="nothing",
-        prefix_rounding="nearest", prefix_contents="speech", speaker_reference="prefix",
+        delay_restarts=True, prefix_rounding="nearest", prefix_contents="speech", speaker_reference="prefix",
         limit_margin_patches=15),
     "release_tts": Recipe(
         sampler=_RELEASE_CLASS_SAMPLER, use_stop=False, stop_votes=3, min_patches=6, missing_motion="nothing",

@@ -150,7 +150,9 @@ class _Loop:
             for name in ("speech", "motion"):
                 sources = [plan.source(name, slot) for slot in range(plan.first_slot)]
                 patches, valid = self._known([(plan, source, index) for source, index in sources], name)
-                tokens[name] = self._tokens(name, patches[None], valid[None], [[kind for kind, _ in sources]])
+                missing = "nothing" if self.recipe.prefix_contents == "speech" else "encoded_zeros"
+                tokens[name] = self._tokens(name, patches[None], valid[None], [[kind for kind, _ in sources]],
+                                            missing)
             prefix = combine(self.arrangement, tokens["speech"], tokens["motion"]).to(text.dtype)
             if self.recipe.task_embedding == "add_to_prefix":
                 prefix[:, 0] += task
@@ -242,7 +244,8 @@ class _Loop:
                 patches[drawn] = self._draw(name, drawn)
                 valid[drawn] = True
             self._remember(name, patches, kinds)
-            tokens = self._tokens(name, patches[:, None], valid[:, None], [[kind] for kind in kinds])[:, 0]
+            tokens = self._tokens(name, patches[:, None], valid[:, None], [[kind] for kind in kinds],
+                                  self.recipe.missing_motion)[:, 0]
             total = tokens if total is None else total + tokens
         return total
 
@@ -265,7 +268,8 @@ class _Loop:
                 patches[row], valid[row] = plan.given[name][index], plan.valid[name][index]
         return patches.to(self.model.device), valid.to(self.model.device)
 
-    def _tokens(self, name: str, patches: Tensor, valid: Tensor, kinds: list[list[Source]]) -> Tensor:
+    def _tokens(self, name: str, patches: Tensor, valid: Tensor, kinds: list[list[Source]],
+                missing: str) -> Tensor:
         """Tokens ``(B, N, D)`` of patches ``(B, N, P, C)``: encoded, or what stands in for a missing modality."""
         kind = {k for row in kinds for k in row}
         padding = self.model.motion_padding.expand(*valid.shape[:2], -1)
@@ -274,7 +278,7 @@ class _Loop:
         tokens = self.model.encode(name, patches, valid)
         if "padding" in kind:
             tokens = torch.where(self._marks(kinds, "padding"), padding.to(tokens.dtype), tokens)
-        if "absent" in kind and name == "motion" and self.recipe.missing_motion == "nothing":
+        if "absent" in kind and name == "motion" and missing == "nothing":
             tokens = tokens.masked_fill(self._marks(kinds, "absent"), 0.0)
         return tokens
 

@@ -18,17 +18,29 @@ def recipe_of(case):
     """The recipe of the case's loop, with the case's own arguments."""
     arguments = case.config["args"]
     prefix = arguments.get("prefix_seconds", arguments.get("gt_prefix_seconds"))
-    sampler = SamplerSettings(steps=arguments["cfm_steps"], temperature=arguments["cfm_temperature"],
-                              guidance=arguments["cfm_cfg"], zero_star=True, sway=1.0)
+    sampler = SamplerSettings(
+        steps=arguments["cfm_steps"],
+        temperature=arguments["cfm_temperature"],
+        guidance=arguments["cfm_cfg"],
+        zero_star=True,
+        sway=1.0,
+    )
     if "gt_prefix_seconds" in arguments:
         return dataclasses.replace(RECIPES["release"], sampler=sampler, prefix_seconds=prefix)
     name = "release_tts" if arguments["mode"] == "tts" else "release_t2av"
     patch_size = case.config["run"]["patch_size"]
-    first_test = (arguments["min_gen_frames"] // patch_size if arguments["mode"] == "tts"
-                  else arguments["min_gen_patches"])
+    first_test = (
+        arguments["min_gen_frames"] // patch_size if arguments["mode"] == "tts" else arguments["min_gen_patches"]
+    )
     return dataclasses.replace(
-        RECIPES[name], sampler=sampler, prefix_seconds=prefix, use_stop=arguments["use_stop"],
-        stop_threshold=arguments["stop_threshold"], stop_votes=arguments["stop_k"], min_patches=first_test)
+        RECIPES[name],
+        sampler=sampler,
+        prefix_seconds=prefix,
+        use_stop=arguments["use_stop"],
+        stop_threshold=arguments["stop_threshold"],
+        stop_votes=arguments["stop_k"],
+        min_patches=first_test,
+    )
 
 
 def item_of(case, recipe):
@@ -46,20 +58,27 @@ def item_of(case, recipe):
         available = min(available, motion_frames)
     frames = recipe.prefix_frames(available, config["fps"], patch_size)
     patches = -(-frames // patch_size)
+    if from_script:  # the script's prefix has `delay` more slots, filled with the reference's speech
+        patches += delay
+    spoken = frames + delay * patch_size if from_script else frames
     limit = recipe.patch_limit(speech_frames, motion_frames, patches, patch_size, delay)
     return GenerationItem(
-        text_ids=given["text_ids"], task=task, max_patches=limit - (delay if task == "t2av" else 0),
-        speaker_embedding=given["speaker_emb"][0], first_motion=None if task == "tts" else first_motion,
-        speech=speech[:frames] if frames else None,
+        text_ids=given["text_ids"],
+        task=task,
+        max_patches=limit - (delay if task == "t2av" else 0),
+        speaker_embedding=given["speaker_emb"][0],
+        first_motion=None if task == "tts" else first_motion,
+        speech=speech[:spoken] if spoken else None,
         motion=motion[:frames] if from_script and frames else None,
-        noise=StoredNoise(given["noise_speech"].mT, given["noise_motion"].mT if "noise_motion" in given else None))
+        noise=StoredNoise(given["noise_speech"].mT, given["noise_motion"].mT if "noise_motion" in given else None),
+    )
 
 
 @pytest.mark.parametrize("case", cases("08"))
 def test_generation(case):
     model, recipe = golden_model(case), recipe_of(case)
     item = item_of(case, recipe)
-    result, = generate(model, [item], recipe, trace=True)
+    (result,) = generate(model, [item], recipe, trace=True)
     trace, given = result.trace, case.inputs
     if "motion_norm_bf16" in given:
         motion = normalise_motion(given["motion_raw"], given["motion_mean"], given["motion_std"])
@@ -81,10 +100,11 @@ def test_generation(case):
     if item.task == "t2av" and not model.arrangement.delay:
         assert torch.equal(result.speech, torch.cat([*prefix, *trace.drawn_speech]))
     if "motion_latents" in case.outputs:
-        check(case, "motion_latents", result.motion[result.motion_prefix_frames:])
+        check(case, "motion_latents", result.motion[result.motion_prefix_frames :])
     if "pred_motion_raw" in case.outputs:
-        generated = denormalise_motion(result.motion[result.motion_prefix_frames:], given["motion_mean"],
-                                       given["motion_std"])
+        generated = denormalise_motion(
+            result.motion[result.motion_prefix_frames :], given["motion_mean"], given["motion_std"]
+        )
         raw = given["motion_raw"]
         check(case, "pred_motion_raw", torch.cat((raw[: result.motion_prefix_frames], generated)))
         patch_size = case.config["run"]["patch_size"]

@@ -48,7 +48,8 @@ def test_mp4_has_exactly_as_many_samples_as_the_frames_last(tmp_path, rate, seco
     assert len(decoded) == 33 and len(heard) == 33 * rate // 25
     common = min(len(audio), len(heard)) - 2048
     noise = heard[2048:common] - audio[2048:common]
-    assert np.mean(noise**2) < 1e-3 * np.mean(audio**2)  # aligned to the sample: a lag of one sample is 3 to 30 times more
+    # Aligned to the sample: a lag of one is 3 to 30 times more.
+    assert np.mean(noise**2) < 1e-3 * np.mean(audio**2)
 
 
 def test_without_fitting_the_audio_keeps_its_length(tmp_path):

@@ -50,6 +50,8 @@ class DecodePass:
         self.want_audio = want_audio
         self.sound: Sound | MediaError | None = None
         self._count = 0
+        self._end = Fraction(0)
+        # Not the packets read so far: a threaded decoder is behind them by as many frames as there are cores.
         self._shown = Fraction(0)
         self._size: tuple[int, int] | None = None
         self._announced: Fraction | None = None
@@ -71,7 +73,9 @@ class DecodePass:
 
     def _decode(self, container: Any, video: Any, audio: Any) -> Iterator[np.ndarray]:
         zero = time_zero(container)
-        collector = SoundCollector(zero, declared_end(container, audio)) if audio is not None else None
+        collector = None
+        if audio is not None:
+            collector = SoundCollector(zero, audio.time_base, declared_end(container, audio))
         if video is not None:
             video.thread_type = "AUTO"
             video.codec_context.options = {"max_pixels": str(LARGEST_SIDE * LARGEST_SIDE)}
@@ -86,15 +90,15 @@ class DecodePass:
                 self._collect(collector, frames, error)
                 continue
             for frame in frames:
-                time = self._time(frame, zero, converter)
-                before, now = converter.place(time, _duration(frame))
+                time = self._time(frame, stream.time_base, zero, converter)
+                before, now = converter.place(time, frame.duration * stream.time_base if frame.duration else None)
                 if before and picture is not None:
                     yield from repeat(picture, before)
                 if now:
                     picture = self._picture(reader, frame, time)
                     yield from repeat(picture, now)
             if error is not None:
-                raise self._broken(error)
+                raise self._broken(error, self._shown)
         if video is not None:
             if picture is None:
                 raise MediaError(f"{self.path.name} has a video stream without a single decodable frame")
@@ -111,9 +115,8 @@ class DecodePass:
         wanted = {stream.index: stream for stream in streams if stream is not None}
         started, skipped = dict.fromkeys(wanted, False), dict.fromkeys(wanted, False)
         packets = iter(container.demux())
-        end = Fraction(0)
         failure: str | None = None
-        while failure is None:
+        while True:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, MemoryError) as error:
@@ -121,12 +124,13 @@ class DecodePass:
                 break
             if packet is None:
                 break
-            if packet.pts is not None:
-                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
             if packet.is_corrupt and packet.size:
-                failure = "the data of a packet is cut short"
+                failure = "the data of a packet is cut short or damaged"
+                break
+            if packet.pts is not None:
+                self._end = max(self._end, (packet.pts + (packet.duration or 0)) * packet.time_base)
             index = packet.stream_index
-            if index not in wanted or failure is not None:
+            if index not in wanted:
                 continue
             kind = wanted[index].type
             try:
@@ -138,21 +142,21 @@ class DecodePass:
                 continue
             if frames and not started[index]:
                 started[index] = True
-                start = frames[0].pts * frames[0].time_base - zero if frames[0].pts is not None else Fraction(0)
+                start = frames[0].pts * wanted[index].time_base - zero if frames[0].pts is not None else Fraction(0)
                 if skipped[index] and start > _FORGIVEN_START_SECONDS:
                     yield wanted[index], [], f"the beginning of the {kind} cannot be decoded"
             yield wanted[index], frames, None
-        if failure is None and self._announced is not None and end < self._announced - _FORGIVEN_END_SECONDS:
-            failure = f"its streams end at {float(end):.2f} s"
+        if failure is None and self._announced is not None and self._end < self._announced - _FORGIVEN_END_SECONDS:
+            failure = "no more data follows"
         if failure is not None:
             # Frames still inside a threaded decoder count as decoded, so the message is the same on every machine.
             for stream in wanted.values():
                 with suppress(av.FFmpegError):
                     yield stream, stream.codec_context.decode(None), None
-            raise self._broken(failure)
+            raise self._broken(failure, self._end - zero)
         for index, stream in wanted.items():
             if skipped[index] and not started[index]:
-                yield stream, [], f"no packet of the {stream.type} stream can be decoded"
+                yield stream, [], f"no packet of the {stream.type} stream can be decoded{_size_note(stream)}"
 
     def _collect(self, collector: SoundCollector, frames: list[Any], error: str | None, last: bool = False) -> None:
         """Feed the collector; the first defect ends it and becomes ``sound``."""
@@ -168,10 +172,10 @@ class DecodePass:
         except MediaError as defect:
             self.sound = MediaError(f"{self.path.name}: {defect}")
 
-    def _time(self, frame: Any, zero: Fraction, converter: RateConverter) -> Fraction:
+    def _time(self, frame: Any, base: Fraction, zero: Fraction, converter: RateConverter) -> Fraction:
         """Seconds from the container's zero; refuses a frame that was decoded with errors."""
         if frame.pts is not None:
-            time = frame.pts * frame.time_base - zero
+            time = frame.pts * base - zero
         else:
             time = self._count / (converter.source_rate or converter.rate)
         if frame.is_corrupt:
@@ -194,13 +198,12 @@ class DecodePass:
         self._size = size
         return reader.read(frame)
 
-    def _broken(self, reason: str) -> MediaError:
-        reached = ""
-        if self.frame_rate is not None:
-            reached = f" after {self._count} frames, {self._of_total(float(self._shown))}"
-        elif self._announced is not None:
-            reached = f" before its announced end at {float(self._announced):.2f} s"
-        return MediaError(f"{self.path.name} breaks off{reached}: {reason}; copy or encode it again")
+    def _broken(self, reason: str, reached: Fraction) -> MediaError:
+        frames = f"{self._count} frames, " if self.frame_rate is not None else ""
+        return MediaError(
+            f"{self.path.name} breaks off after {frames}{self._of_total(max(float(reached), 0.0))}: {reason}; "
+            "copy or encode it again"
+        )
 
     def _of_total(self, seconds: float) -> str:
         return f"{seconds:.2f} s" if self._announced is None else f"{seconds:.2f} of {float(self._announced):.2f} s"
@@ -216,5 +219,7 @@ def decode_sound(path: Path) -> Sound:
     return decoding.sound
 
 
-def _duration(frame: Any) -> Fraction | None:
-    return frame.duration * frame.time_base if frame.duration else None
+def _size_note(stream: Any) -> str:
+    if stream.type == "video" and not (stream.codec_context.width and stream.codec_context.height):
+        return f", no picture size up to {LARGEST_SIDE}x{LARGEST_SIDE} is known"
+    return ""

@@ -35,9 +35,14 @@ class Sound:
 
 @dataclass(slots=True)
 class SoundCollector:
-    """Collects decoded audio frames in order. ``zero`` is the container's zero in seconds."""
+    """Collects decoded audio frames in order.
+
+    zero: the container's zero in seconds; time_base: seconds per tick of the stream's timestamps.
+    declared_end: end of the track in seconds where the container states it to the sample.
+    """
 
     zero: Fraction
+    time_base: Fraction
     declared_end: Fraction | None = None
     rate: int = 0
     _channels: int = 0
@@ -63,8 +68,8 @@ class SoundCollector:
                 f"at {self.seconds:.2f} s: re-encode it"
             )
         self.rate, self._channels = rate, channels
-        if frame.pts is not None and frame.time_base:
-            time = frame.pts * frame.time_base - self.zero
+        if frame.pts is not None:
+            time = frame.pts * self.time_base - self.zero
             distance = round(time * rate) - self._length
             if first or abs(distance) > FOLLOW_TIMESTAMPS_BEYOND_SECONDS * rate:
                 samples = self._follow(samples, distance, float(time))

@@ -8,7 +8,7 @@ from t2av_bench.media.errors import MediaError
 from t2av_bench.media.probe import audio_stream, check_file, video_stream
 
 # Other containers estimate their duration from the bit rate.
-_STATES_DURATION = ("mov", "matroska", "avi", "wav", "w64", "flac")
+_STATES_DURATION = ("mov", "matroska")
 
 
 def time_zero(container: Any) -> Fraction:
@@ -33,6 +33,9 @@ def announced_end(container: Any) -> Fraction | None:
 
     Containers disagree whether a late start counts, so this is the shorter reading.
     """
+    if container.format.name == "avi":
+        # The container's own duration is scaled down when the file is short; the streams keep the header's lengths.
+        return max((stream.frames * stream.time_base for stream in container.streams), default=None) or None
     if container.duration is None or not container.format.name.startswith(_STATES_DURATION):
         return None
     return Fraction(container.duration, 1_000_000)

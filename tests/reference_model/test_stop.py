@@ -1,0 +1,46 @@
+"""Stop labels against their definition for random spans, the weight and the loss by hand."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reference_model.stop import IGNORED, positive_weight, stop_labels, stop_loss
+
+
+@settings(max_examples=150, deadline=None)
+@given(total=st.integers(1, 60), fps=st.sampled_from([25, 50]), patch_size=st.sampled_from([1, 2, 4]),
+       per_slot=st.sampled_from([1, 2]), longest=st.sampled_from([30.0, 2.0]),
+       spans=st.lists(st.tuples(st.integers(-1, 40), st.integers(-2, 40)), min_size=1, max_size=4))
+def test_labels_follow_their_definition(total, fps, patch_size, per_slot, longest, spans):
+    start, slots = (torch.tensor(column) for column in zip(*spans, strict=True))
+    labels = stop_labels(start, slots, total, patch_size=patch_size, fps=fps, max_seconds=longest,
+                         tokens_per_slot=per_slot)
+    near_end = max(1, round(0.3 * fps / patch_size))
+    for row, (first, count) in enumerate(spans):
+        cut_off = first + count * per_slot > total or count > int(longest * fps / patch_size)
+        for token in range(total):
+            slot, place = divmod(token - first, per_slot)
+            if first < 0 or not 0 <= slot < count or place != per_slot - 1:
+                expected = IGNORED
+            elif cut_off:
+                expected = 0
+            elif slot == count - 1:
+                expected = 1
+            else:
+                expected = IGNORED if count - 1 - slot <= near_end else 0
+            assert labels[row, token] == expected, (row, token)
+
+
+def test_the_weight_is_the_mean_count_of_zeros_beside_a_positive():
+    labels = torch.tensor([[0, 0, 0, 1], [0, IGNORED, 1, IGNORED], [0, 0, 0, 0]])
+    assert positive_weight(labels) == 2.0
+    assert positive_weight(labels[2:]) == 1.0
+
+
+def test_the_loss_by_hand():
+    labels = torch.tensor([[0, IGNORED, 1]])
+    logits = torch.tensor([[0.3, 9.0, -1.2]])
+    by_hand = (torch.log1p(torch.exp(torch.tensor(0.3))) + 2.5 * torch.log1p(torch.exp(torch.tensor(1.2)))) / 2
+    torch.testing.assert_close(stop_loss(logits, labels, torch.tensor(2.5)), by_hand)
+    nothing = stop_loss(logits.requires_grad_(), torch.full((1, 3), IGNORED), torch.tensor(1.0))
+    assert nothing == 0 and nothing.requires_grad

@@ -1,0 +1,94 @@
+"""Speech recognisers behind one interface, and what is worth saying about a transcript.
+
+Input is mono audio at 16 kHz, one clip a call: batching utterances pads them, and padding moves transcripts.
+"""
+
+import json
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+SAMPLE_RATE = 16000
+_COMPRESSION_LIMIT = 2.4  # openai-whisper's sign of a decoder that loops
+_REPEAT_LIMIT = 4
+_LONGEST_PHRASE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was heard.
+
+    text: as the recogniser wrote it, not normalised; empty where nothing was recognised.
+    language: ISO 639-1 code of the language the recogniser detected; None where it does not report one.
+    flags: remarks of the recogniser on its own output ("stopped at 1024 tokens").
+    """
+
+    text: str
+    language: str | None = None
+    flags: tuple[str, ...] = ()
+
+    def as_arrays(self) -> dict[str, np.ndarray]:
+        """The transcript as JSON bytes, the form in which the feature store keeps it."""
+        return {"json": np.frombuffer(json.dumps(asdict(self)).encode(), np.uint8)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "Transcript":
+        fields = json.loads(arrays["json"].tobytes())
+        return cls(fields["text"], fields["language"], tuple(fields["flags"]))
+
+
+class Recogniser(ABC):
+    """Speech to text.
+
+    parameters: every constant that can move a transcript, for the protocol fingerprint.
+    libraries: distributions whose release can move one.
+    """
+
+    parameters: ClassVar[dict[str, Any]]
+    libraries: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def transcribe(self, audio: np.ndarray, language: str | None = None) -> Transcript:
+        """Audio (n,) float32, mono, 16 kHz -> transcript.
+
+        ``language`` (ISO 639-1) is what should have been spoken; recognisers that take no hint ignore it.
+        """
+
+
+def compression_ratio(text: str) -> float:
+    """Length of the UTF-8 text over its zlib length, as openai-whisper computes it; 0 for no text."""
+    encoded = text.encode()
+    return len(encoded) / len(zlib.compress(encoded)) if encoded else 0.0
+
+
+def longest_repetition(tokens: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+    """(times, phrase) of the phrase of at most ten tokens that follows itself most often; (1, ()) for none."""
+    times, phrase = 1, ()
+    for size in range(1, min(_LONGEST_PHRASE, len(tokens) // 2) + 1):
+        matching = 0
+        for position in range(size, len(tokens)):
+            matching = matching + 1 if tokens[position] == tokens[position - size] else 0
+            if matching % size == 0 and matching // size + 1 > times:
+                times, phrase = matching // size + 1, tuple(tokens[position - size + 1 : position + 1])
+    return times, phrase
+
+
+def loop_flags(hypothesis: Sequence[str], reference: Sequence[str]) -> list[str]:
+    """Signs that the recogniser looped, on normalised tokens (words, or characters in Chinese).
+
+    A repetition that the reference asks for is no sign of anything, so it must exceed the reference's own; the
+    same holds for the compression ratio.
+    """
+    flags = []
+    separator = " " if any(len(token) > 1 for token in hypothesis) else ""
+    times, phrase = longest_repetition(hypothesis)
+    if times >= _REPEAT_LIMIT and times > longest_repetition(reference)[0]:
+        flags.append(f"{separator.join(phrase)!r} is repeated {times} times")
+    ratio = compression_ratio(separator.join(hypothesis))
+    if ratio > _COMPRESSION_LIMIT and ratio > compression_ratio(separator.join(reference)):
+        flags.append(f"compression ratio {ratio:.1f} is above {_COMPRESSION_LIMIT}")
+    return flags

@@ -1,0 +1,89 @@
+"""Whisper through transformers, from a local folder."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript
+from t2av_bench.scores import NotApplicable
+from t2av_bench.torchvision_shim import install
+
+_WINDOW_SECONDS = 30
+
+
+class WhisperRecogniser(Recogniser):
+    """Greedy decoding in float32, without the temperature fallback (which samples).
+
+    Audio longer than 30 s is decoded sequentially: each window starts at the last time stamp of the one before it
+    (Radford et al. 2022, section 3.8). The language is given, as in seed-tts-eval; the language that Whisper
+    detects in the first window is reported beside the text.
+    """
+
+    parameters = {
+        "recogniser": "whisper",
+        "dtype": "float32",
+        "decoding": "greedy",
+        "long_form": "sequential, 30 s windows, previous text not used",
+        "language_hint": "item",
+    }
+    libraries = ("transformers",)
+
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        import torch
+
+        install()  # transformers imports torchvision
+        from transformers import WhisperForConditionalGeneration, WhisperProcessor
+        from transformers.utils.logging import disable_progress_bar
+
+        if not (folder / "config.json").is_file():
+            raise NotApplicable(
+                f"{folder} is not a Whisper checkpoint in the transformers layout (config.json is missing)"
+            )
+        disable_progress_bar()
+        self.device = torch.device(device)
+        self.processor = WhisperProcessor.from_pretrained(folder, local_files_only=True)
+        model = WhisperForConditionalGeneration.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        self.model = model.to(self.device).eval()
+
+    def transcribe(self, audio: np.ndarray, language: str | None = None) -> Transcript:
+        """See ``Recogniser.transcribe``; ``language`` None lets Whisper decide."""
+        import torch
+
+        long_form = len(audio) > _WINDOW_SECONDS * SAMPLE_RATE
+        # Short audio is padded to one window, which the encoder requires; longer audio is passed whole.
+        padding = {"padding": "longest", "truncation": False} if long_form else {}
+        inputs = self.processor(
+            np.asarray(audio, np.float32),
+            sampling_rate=SAMPLE_RATE,
+            return_tensors="pt",
+            return_attention_mask=True,
+            **padding,
+        ).to(self.device)
+        detected, options = "en", {}
+        with torch.inference_mode():
+            if self.model.generation_config.is_multilingual:
+                detected = self._detect(inputs.input_features)
+                options = {"language": language or detected, "task": "transcribe"}
+            tokens = self.model.generate(
+                inputs.input_features,
+                attention_mask=inputs.attention_mask,
+                return_timestamps=long_form,
+                condition_on_prev_tokens=False,
+                do_sample=False,
+                num_beams=1,
+                **options,
+            )
+        text = self.processor.batch_decode(tokens, skip_special_tokens=True)[0].strip()
+        return Transcript(text, detected)
+
+    def _detect(self, features: Any) -> str:
+        token = self.model.detect_language(input_features=features)[0]
+        return self.processor.tokenizer.convert_ids_to_tokens(int(token)).strip("<|>")
+
+
+@lru_cache(maxsize=1)
+def load_whisper(folder: str, digest: str | None, device: str) -> WhisperRecogniser:
+    """The recogniser of a checkpoint folder, kept for the next clip. ``digest`` only tells changed files apart."""
+    return WhisperRecogniser(Path(folder), device)

@@ -1,0 +1,292 @@
+"""Word error rate and, for Chinese, character error rate: does the clip say the text that was asked for?
+
+The text is the prompt that was given to the generator (the manifest's ``text``), never a transcript of the real
+clip. Values are fractions (0.05 is five per cent) and may exceed 1, because insertions count.
+
+Two set values are printed of the same utterance values: ``wer`` weights each clip by its reference words, which
+gives the corpus value; ``wer_utterance`` is the plain mean that seed-tts-eval prints. Where a part of a real clip
+(a prompt of half a second, say) is kept in the output, its words belong into ``text``.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+from t2av_bench import weights
+from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, loop_flags
+from t2av_bench.media.resample import RESAMPLER
+from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Settings, require
+from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.text_normalisation import chinese_characters, seed_tts, whisper_basic, whisper_english
+
+_WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
+_JIWER = "Levenshtein alignment of words as in jiwer 4 (Morris et al. 2004, ISCA)"
+
+
+def _quantities(name: str, label: str, suffix: str = "", note: str = "") -> tuple[Quantity, Quantity]:
+    return (
+        Quantity(f"{name}{suffix}", f"{label}{note}", "lower", interval=(0.0, None), aggregate="weighted", penalty=1.0),
+        Quantity(f"{name}_utterance{suffix}", f"{label} (utterance){note}", "lower", interval=(0.0, None), penalty=1.0),
+    )
+
+
+def error_rate(reference: str, hypothesis: str, *, characters: bool = False) -> dict[str, Any]:
+    """Normalised texts -> ``rate``, ``hits``, ``substitutions``, ``deletions``, ``insertions``, ``length``.
+
+    rate = (S + D + I) / length of the reference, in words (separated by spaces) or in characters; an empty
+    hypothesis scores 1. Raises NotApplicable for a reference without a letter or digit.
+    """
+    jiwer = require("jiwer", "speech")
+    if not any(character.isalnum() for character in reference):
+        raise NotApplicable("nothing is left of the text after normalisation: give a text with words")
+    process = jiwer.process_characters if characters else jiwer.process_words
+    found = process(reference, hypothesis)
+    return {
+        "rate": (found.substitutions + found.deletions + found.insertions)
+        / (found.hits + found.substitutions + found.deletions),
+        "hits": found.hits,
+        "substitutions": found.substitutions,
+        "deletions": found.deletions,
+        "insertions": found.insertions,
+        "length": found.hits + found.substitutions + found.deletions,
+    }
+
+
+class _ErrorRate(Metric):
+    """Recognise, normalise both sides, align, count. Subclasses name the recogniser and the languages."""
+
+    paper = _JIWER
+    extra = "speech"
+    characters: ClassVar[bool] = False
+    normalisation: ClassVar[str]
+    recogniser_class: ClassVar[str]  # module:Class under t2av_bench.extractors
+
+    @classmethod
+    def _recogniser_type(cls) -> type[Recogniser]:
+        import importlib
+
+        module, _, name = cls.recogniser_class.partition(":")
+        return getattr(importlib.import_module(f"t2av_bench.extractors.{module}"), name)
+
+    @abstractmethod
+    def _recogniser(self) -> Recogniser:
+        """The loaded recogniser; NotApplicable with the command where its weights are missing."""
+
+    @abstractmethod
+    def _normaliser(self, language: str) -> Callable[[str], str]:
+        """The function for texts in ``language``; NotApplicable where this metric does not cover it."""
+
+    def _transcript_protocol(self) -> Protocol:
+        kind = self._recogniser_type()
+        return Protocol(
+            f"transcript/{kind.parameters['recogniser']}",
+            {**kind.parameters, "sample_rate": SAMPLE_RATE, "mono": "channel average", "resampler": RESAMPLER},
+            {id: weights.digest(id) for id in self.weights},
+            library_versions(*kind.libraries),
+        )
+
+    @property
+    def protocol(self) -> Protocol:
+        transcript = self._transcript_protocol()
+        return Protocol(
+            self.id,
+            {
+                **transcript.parameters,
+                "normalisation": self.normalisation,
+                "unit": "characters" if self.characters else "words",
+            },
+            transcript.weights,
+            {**transcript.libraries, **library_versions("jiwer", "whisper-normalizer", "zhconv")},
+        )
+
+    def measure(self, pair: Pair) -> Measurement:
+        text = pair.require_text()
+        language = _language(pair)
+        normalise = self._normaliser(language)
+        reference = normalise(text)
+        if not any(character.isalnum() for character in reference):
+            raise NotApplicable(f"nothing is left of the text {text!r} after normalisation: give a text with words")
+        transcript = self._transcribe(pair, language)
+        hypothesis = normalise(transcript.text)
+        counts = error_rate(reference, hypothesis, characters=self.characters)
+        rate = counts.pop("rate")
+        split = list if self.characters else str.split
+        flags = [*transcript.flags, *loop_flags(split(hypothesis), split(reference))]
+        if transcript.language is not None and transcript.language != language:
+            flags.append(f"the recogniser heard {transcript.language!r}, the text is {language!r}")
+        return Measurement(
+            values={quantity.name: rate for quantity in self.quantities},
+            weight=float(counts["length"]),
+            detail={
+                "transcript": transcript.text,
+                "reference": reference,
+                "hypothesis": hypothesis,
+                "language": transcript.language,
+                "flags": flags,
+                **counts,
+            },
+        )
+
+    def _transcribe(self, pair: Pair, language: str) -> Transcript:
+        """The transcript of the generated clip, computed once per clip and recogniser."""
+        recogniser = self._recogniser()
+        audio = pair.generated.audio(SAMPLE_RATE)
+        hint = language if recogniser.parameters.get("language_hint") == "item" else "any"
+        arrays = pair.generated.stored(
+            self._transcript_protocol().fingerprint,
+            f"transcript-{hint}",
+            lambda: recogniser.transcribe(audio, language).as_arrays(),
+        )
+        return Transcript.from_arrays(arrays)
+
+
+def _language(pair: Pair) -> str:
+    """ISO 639-1 code of the item ("en-US" counts as "en")."""
+    if not pair.item.language:
+        raise NotApplicable("no language for this item: give 'language' in the manifest ('en', 'zh', ...)")
+    return pair.item.language.replace("_", "-").split("-")[0].lower()
+
+
+class _Words(_ErrorRate):
+    normalisation = "whisper: English rules for en, basic rules for other languages"
+
+    def _normaliser(self, language: str) -> Callable[[str], str]:
+        if language in _WITHOUT_SPACES:
+            raise NotApplicable(f"word error rate needs spaces between words, and {language!r} writes none: use cer")
+        require("whisper_normalizer", "speech")
+        return whisper_english if language == "en" else whisper_basic
+
+
+class _Characters(_ErrorRate):
+    characters = True
+    normalisation = "NFKC, zh-cn, lower case, letters, marks and digits alone"
+
+    def _normaliser(self, language: str) -> Callable[[str], str]:
+        if language not in ("zh", "yue"):
+            raise NotApplicable(f"character error rate covers Chinese ('zh', 'yue'), the text is {language!r}: use wer")
+        require("zhconv", "speech")
+        return chinese_characters
+
+
+class _Qwen3:
+    weights = ("qwen3_asr_1_7b",)
+    recogniser_class = "qwen3_recogniser:Qwen3Recogniser"
+    settings: Settings
+
+    def _recogniser(self) -> Recogniser:
+        require("transformers", "speech")
+        from t2av_bench.extractors.qwen3_recogniser import load_qwen3
+
+        id = self.weights[0]
+        return load_qwen3(str(weights.path(id)), weights.digest(id), self.settings.device)
+
+
+class _Whisper:
+    weights = ("whisper_large_v3",)
+    recogniser_class = "whisper_recogniser:WhisperRecogniser"
+    settings: Settings
+
+    def _recogniser(self) -> Recogniser:
+        require("transformers", "speech")
+        from t2av_bench.extractors.whisper_recogniser import load_whisper
+
+        id = self.weights[0]
+        return load_whisper(str(weights.path(id)), weights.digest(id), self.settings.device)
+
+
+class WERQwen3(_Qwen3, _Words):
+    """Word error rate of Qwen3-ASR's transcript."""
+
+    id = "wer/qwen3-asr-1.7b"
+    title = "Word error rate (Qwen3-ASR 1.7B)"
+    paper = "Shi et al. 2026, Qwen3-ASR technical report (arXiv 2601.21337); recogniser of Talker-T2AV"
+    quantities = _quantities("wer", "WER")
+
+
+class CERQwen3(_Qwen3, _Characters):
+    """Character error rate of Qwen3-ASR's transcript."""
+
+    id = "cer/qwen3-asr-1.7b"
+    title = "Character error rate (Qwen3-ASR 1.7B)"
+    paper = WERQwen3.paper
+    quantities = _quantities("cer", "CER")
+
+
+class WERWhisper(_Whisper, _Words):
+    """Word error rate of Whisper's transcript."""
+
+    id = "wer/whisper-large-v3"
+    title = "Word error rate (Whisper large-v3)"
+    paper = "Radford et al. 2023, Robust Speech Recognition via Large-Scale Weak Supervision (arXiv 2212.04356)"
+    quantities = _quantities("wer", "WER")
+
+
+class CERWhisper(_Whisper, _Characters):
+    """Character error rate of Whisper's transcript."""
+
+    id = "cer/whisper-large-v3"
+    title = "Character error rate (Whisper large-v3)"
+    paper = WERWhisper.paper
+    quantities = _quantities("cer", "CER")
+
+
+class WERWhisperSeedTTS(_Whisper, _ErrorRate):
+    """Word error rate as seed-tts-eval normalises it; English, forced as there. Compare ``wer_utterance``.
+
+    One difference from upstream stays: audio is resampled with soxr, not with scipy's FFT.
+    """
+
+    id = "wer/whisper-large-v3-seed-tts"
+    title = "Word error rate (Whisper large-v3, seed-tts-eval normalisation)"
+    paper = "Anastassiou et al. 2024, Seed-TTS (arXiv 2406.02430); seed-tts-eval 752f429"
+    quantities = _quantities("wer", "WER")
+    normalisation = "seed-tts-eval, en"
+
+    def _normaliser(self, language: str) -> Callable[[str], str]:
+        if language != "en":
+            raise NotApplicable(f"seed-tts-eval uses Whisper for English alone, the text is {language!r}")
+        return partial(seed_tts, language="en")
+
+
+class WERPocketsphinx(_Words):
+    """Word error rate of pocketsphinx' transcript: English, and a stand-in (see its module for its limits).
+
+    grammar: JSGF text of the sentences that can occur; the recogniser's own vocabulary where None. It is part of
+    the fingerprint, as closed and open vocabularies must not meet in a column.
+    """
+
+    id = "wer/pocketsphinx"
+    title = "Word error rate (pocketsphinx, bundled model)"
+    paper = "Huggins-Daines et al. 2006, PocketSphinx (ICASSP)"
+    quantities = _quantities("wer", "WER", "_pocketsphinx", " (pocketsphinx)")
+    recogniser_class = "pocketsphinx_recogniser:PocketsphinxRecogniser"
+    normalisation = "whisper: English rules"
+    embedded = True
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        grammar: str | None = None,
+        pronunciations: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(settings)
+        self.grammar = grammar
+        self.pronunciations = pronunciations or {}
+
+    def _transcript_protocol(self) -> Protocol:
+        base = super()._transcript_protocol()
+        vocabulary = {"grammar": self.grammar or "open vocabulary", "pronunciations": self.pronunciations}
+        return Protocol(base.id, {**base.parameters, **vocabulary}, base.weights, base.libraries)
+
+    def _normaliser(self, language: str) -> Callable[[str], str]:
+        if language != "en":
+            raise NotApplicable(f"the bundled pocketsphinx model knows English alone, the text is {language!r}")
+        return super()._normaliser(language)
+
+    def _recogniser(self) -> Recogniser:
+        require("pocketsphinx", "speech")
+        from t2av_bench.extractors.pocketsphinx_recogniser import PocketsphinxRecogniser
+
+        return PocketsphinxRecogniser(self.grammar, self.pronunciations)

@@ -1,0 +1,227 @@
+"""Error rates: jiwer's edge rules, arithmetic that can be done by hand, and what stands beside the number."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from speech_factory import RATE, pair, say, with_noise
+
+from t2av_bench.extractors.recognisers import Recogniser, Transcript
+from t2av_bench.features import FeatureStore
+from t2av_bench.media.clip import Clip
+from t2av_bench.metrics import create, wer
+from t2av_bench.metrics.base import NotApplicable
+from t2av_bench.metrics.wer import error_rate
+
+jiwer = pytest.importorskip("jiwer")
+WORDS = [f"word{index}" for index in range(100)]
+
+
+class Parrot(Recogniser):
+    """Answers with a fixed text and counts how often it was asked."""
+
+    parameters = {"recogniser": "parrot", "language_hint": "item"}
+    libraries = ()
+
+    def __init__(self, text, language=None, flags=()):
+        self.answer = Transcript(text, language, tuple(flags))
+        self.asked = []
+
+    def transcribe(self, audio, language=None):
+        self.asked.append((len(audio), language))
+        return self.answer
+
+
+def hearing(cls, text, language=None, flags=()):
+    """The metric class with a recogniser that hears ``text``."""
+    metric, parrot = cls(), Parrot(text, language, flags)
+    metric._recogniser = lambda: parrot
+    return metric, parrot
+
+
+def measured(cls, folder, text, heard, language="en", **parrot):
+    metric, _ = hearing(cls, heard, **parrot)
+    return metric.measure(pair(folder, say(), text=text, language=language))
+
+
+# --- arithmetic -------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 100), st.sampled_from(["replace", "delete"]), st.integers(0, 2**31))
+def test_damaging_p_per_cent_of_the_words_gives_p(percent, damage, seed):
+    chosen = set(random.Random(seed).sample(range(100), percent))
+    heard = ["unheard" if index in chosen else word for index, word in enumerate(WORDS)]
+    if damage == "delete":
+        heard = [word for word in heard if word != "unheard"]
+    found = error_rate(" ".join(WORDS), " ".join(heard))
+    assert found["rate"] == pytest.approx(percent / 100, abs=1e-12)
+    assert found["length"] == 100
+    assert found["substitutions" if damage == "replace" else "deletions"] == percent
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 50), st.integers(0, 100))
+def test_insertions_count_and_may_exceed_one(length, inserted):
+    found = error_rate(" ".join(WORDS[:length]), " ".join(["uh"] * inserted + WORDS[:length]))
+    assert found["rate"] == pytest.approx(inserted / length)
+    assert (found["insertions"], found["hits"]) == (inserted, length)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text("你好世界天地", min_size=1, max_size=20), st.text("你好世界天地", max_size=20))
+def test_characters_agree_with_a_plain_edit_distance(reference, heard):
+    row = list(range(len(heard) + 1))
+    for index, wanted in enumerate(reference, 1):
+        previous, row[0] = row[0], index
+        for column, got in enumerate(heard, 1):
+            previous, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, previous + (wanted != got))
+    assert error_rate(reference, heard, characters=True)["rate"] == pytest.approx(row[-1] / len(reference))
+
+
+def test_empty_hypothesis_scores_one():
+    found = error_rate("the cat sat", "")
+    assert (found["rate"], found["deletions"]) == (1.0, 3)
+    assert error_rate("你好世界", "", characters=True)["rate"] == 1.0
+
+
+@pytest.mark.parametrize("reference", ["", "  ", ".", "...!"])
+def test_empty_reference_is_not_applicable(reference):
+    with pytest.raises(NotApplicable, match="nothing is left of the text"):
+        error_rate(reference, "a")
+
+
+def test_jiwer_counts_spaces_so_texts_are_stripped_of_them_first(tmp_path):
+    """jiwer's own answers, which the normaliser must prevent: 0.1667 and 0.2 for a difference in spaces alone."""
+    assert jiwer.cer("a  b c", "a b c") == pytest.approx(1 / 6)
+    assert jiwer.cer("你好 世界", "你好世界") == pytest.approx(0.2)
+    assert measured(wer.CERQwen3, tmp_path, "你好 世界", "你好世界", "zh").values["cer"] == 0
+
+
+# --- the metric -------------------------------------------------------------------------------------------------------
+
+
+def test_counts_transcript_and_weight_are_kept(tmp_path):
+    found = measured(wer.WERWhisper, tmp_path, "The cat sat on the mat.", "a cat sat the mat now", language="en")
+    assert found.values == {"wer": pytest.approx(0.5), "wer_utterance": pytest.approx(0.5)}
+    assert found.weight == 6
+    expected = {"substitutions": 1, "deletions": 1, "insertions": 1, "hits": 4, "length": 6}
+    assert {key: found.detail[key] for key in expected} == expected
+    assert found.detail["transcript"] == "a cat sat the mat now"
+    assert found.detail["reference"] == "the cat sat on the mat"
+    assert found.detail["flags"] == []
+
+
+def test_corpus_and_utterance_means_differ_as_they_should(tmp_path):
+    """One long, perfect and one short, lost utterance: corpus 0.25, mean 0.5."""
+    quantities = {quantity.name: quantity.aggregate for quantity in wer.WERWhisper.quantities}
+    assert quantities == {"wer": "weighted", "wer_utterance": "mean"}
+    rows = [measured(wer.WERWhisper, tmp_path, "one by one we went home", "one by one we went home")]
+    rows.append(measured(wer.WERWhisper, tmp_path, "hello there", ""))
+    weights = [row.weight for row in rows]
+    assert np.average([row.values["wer"] for row in rows], weights=weights) == pytest.approx(2 / 8)
+    assert np.mean([row.values["wer_utterance"] for row in rows]) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "heard"),
+    [
+        ("Well-known colours, aren't they?", "well known colors are not they"),
+        ("It costs twenty-one dollars", "it costs $21"),
+        ("HELLO THERE", "hello, there!"),
+    ],
+)
+def test_variants_that_the_normaliser_claims_cost_nothing(tmp_path, text, heard):
+    assert measured(wer.WERWhisper, tmp_path, text, heard).values["wer"] == 0
+
+
+def test_seed_tts_normalisation_does_not_claim_numbers(tmp_path):
+    found = measured(wer.WERWhisperSeedTTS, tmp_path, "Well-known: $5.50!", "wellknown 550")
+    assert found.values["wer_utterance"] == 0
+    assert measured(wer.WERWhisperSeedTTS, tmp_path, "twenty one", "21").values["wer"] == 1
+
+
+def test_chinese_is_compared_by_character_across_scripts_and_punctuation(tmp_path):
+    found = measured(wer.CERWhisper, tmp_path, "漢語\uff0c你好\u3002", "汉语你号", "zh-CN")
+    assert found.values == {"cer": 0.25, "cer_utterance": 0.25}
+    assert found.weight == 4
+
+
+def test_remarks_about_the_transcript(tmp_path):
+    heard = {"heard": "谢谢观看", "language": "en"}
+    metric, _ = hearing(wer.WERQwen3, heard["heard"], "zh", ["stopped at 1024 tokens"])
+    found = metric.measure(pair(tmp_path, say(), text="hello there", language="en"))
+    assert found.values["wer"] >= 1
+    assert found.detail["flags"] == ["stopped at 1024 tokens", "the recogniser heard 'zh', the text is 'en'"]
+    looped = measured(wer.WERQwen3, tmp_path, "thank you for coming", "thank you " * 30)
+    assert any("is repeated 30 times" in flag for flag in looped.detail["flags"])
+    assert any("compression ratio" in flag for flag in looped.detail["flags"])
+
+
+def test_silence_scores_one_or_is_flagged(tmp_path):
+    quiet = pair(tmp_path, np.zeros(2 * RATE, np.float32), text="hello there", language="en")
+    found = create("wer/pocketsphinx").measure(quiet)
+    assert found.values["wer_pocketsphinx"] == 1.0 and found.detail["deletions"] == 2
+
+
+@pytest.mark.parametrize(
+    ("id", "item", "message"),
+    [
+        ("wer/qwen3-asr-1.7b", {}, "give 'text' in the manifest"),
+        ("wer/qwen3-asr-1.7b", {"text": "hello"}, "give 'language' in the manifest"),
+        ("wer/qwen3-asr-1.7b", {"text": "你好", "language": "zh"}, "use cer"),
+        ("cer/qwen3-asr-1.7b", {"text": "hello", "language": "en-GB"}, "use wer"),
+        ("wer/pocketsphinx", {"text": "bonjour", "language": "fr"}, "English alone"),
+        ("wer/whisper-large-v3", {"text": "?!", "language": "en"}, "nothing is left of the text"),
+        ("wer/qwen3-asr-1.7b", {"text": "hello", "language": "en"}, "weights fetch qwen3_asr_1_7b"),
+        ("cer/whisper-large-v3", {"text": "你好", "language": "zh"}, "weights fetch whisper_large_v3"),
+    ],
+)
+def test_what_cannot_be_asked_says_what_to_do(tmp_path, id, item, message):
+    with pytest.raises(NotApplicable, match=message):
+        create(id).measure(pair(tmp_path, say(), **item))
+
+
+def test_one_transcript_serves_all_metrics_and_later_runs(tmp_path):
+    shared = pair(tmp_path, say(), text="hello there", language="en")
+    shared.generated = Clip(shared.generated.path, features=FeatureStore(tmp_path / "features"))
+    first, parrot = hearing(wer.WERWhisper, "hello there")
+    second, other = hearing(wer.WERWhisperSeedTTS, "never asked")
+    assert first.measure(shared).values["wer"] == second.measure(shared).values["wer"] == 0
+    assert parrot.asked == [(len(say()), "en")] and other.asked == []
+    again = pair(tmp_path, say(), text="hello there", language="en")
+    again.generated = Clip(again.generated.path, features=FeatureStore(tmp_path / "features"))
+    assert second.measure(again).values["wer"] == 0 and other.asked == []
+
+
+def test_fingerprints_tell_protocols_apart():
+    ids = ["wer/qwen3-asr-1.7b", "cer/qwen3-asr-1.7b", "wer/whisper-large-v3", "wer/pocketsphinx"]
+    protocols = [create(id).protocol for id in ids] + [wer.WERWhisperSeedTTS().protocol]
+    protocols.append(wer.WERPocketsphinx(grammar="#JSGF V1.0; grammar g; public <s> = hello;").protocol)
+    assert len({protocol.fingerprint for protocol in protocols}) == len(protocols)
+    assert create("wer/pocketsphinx").protocol == create("wer/pocketsphinx").protocol
+
+
+def test_embedded_recogniser_has_columns_of_its_own():
+    published = {quantity.name for quantity in (*wer.WERQwen3.quantities, *wer.WERWhisper.quantities)}
+    assert published == {"wer", "wer_utterance"}
+    assert wer.WERPocketsphinx.embedded and not wer.WERWhisper.embedded
+    assert [quantity.name for quantity in wer.WERPocketsphinx.quantities] == [
+        "wer_pocketsphinx",
+        "wer_utterance_pocketsphinx",
+    ]
+
+
+def test_noise_raises_the_error_rate_of_real_recognition(tmp_path):
+    pytest.importorskip("pocketsphinx")
+    text = "set white by four please"
+    slots = ["set | place", "white | red", "by | with", "four | nine", "please | again"]
+    grammar = f"#JSGF V1.0; grammar g; public <s> = {' '.join(f'({slot})' for slot in slots)};"
+    metric = wer.WERPocketsphinx(grammar=grammar)
+    rates = []
+    for snr in (40, -15):
+        noisy = pair(tmp_path, with_noise(say(text), snr), text=text, language="en")
+        rates.append(metric.measure(noisy).values["wer_pocketsphinx"])
+    assert rates[0] == 0 < rates[1]

@@ -1,0 +1,46 @@
+"""Shots: where a clip is cut, by PySceneDetect's content detector on frames in memory."""
+
+import numpy as np
+
+# Threshold of PySceneDetect 0.6; a frame is compared with the one before it in hue, saturation and value.
+THRESHOLD = 27.0
+MIN_SHOT = 15
+
+
+class ShotCutter:
+    """Finds cuts while frames stream past; one object a clip.
+
+    threshold: mean change of a pixel, 0 to 255, that makes a cut.
+    downscale: reduce frames to a longer side of 256 pixels first, as PySceneDetect's manager does.
+    """
+
+    def __init__(self, threshold: float = THRESHOLD, downscale: bool = True) -> None:
+        from t2av_bench.metrics.base import require
+
+        detectors = require("scenedetect.detectors", "sync")
+        self._detector = detectors.ContentDetector(threshold=threshold, min_scene_len=MIN_SHOT)
+        self._downscale = downscale
+        self._cuts: list[int] = []
+        self._count = 0
+
+    def add(self, frames: np.ndarray) -> None:
+        """The next (n, H, W, 3) uint8 RGB frames."""
+        for frame in frames:
+            self._cuts += self._detector.process_frame(self._count, self._prepare(frame))
+            self._count += 1
+
+    def shots(self) -> list[tuple[int, int]]:
+        """Half-open frame ranges (first, end) that cover all frames added so far."""
+        edges = [0, *sorted(set(self._cuts)), self._count]
+        return [(first, end) for first, end in zip(edges, edges[1:], strict=False) if end > first]
+
+    def _prepare(self, frame: np.ndarray) -> np.ndarray:
+        import cv2
+        from scenedetect.scene_manager import compute_downscale_factor
+
+        height, width = frame.shape[:2]
+        factor = compute_downscale_factor(max(width, height)) if self._downscale else 1.0
+        if factor > 1.0:
+            size = (max(1, round(width / factor)), max(1, round(height / factor)))
+            frame = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+        return np.ascontiguousarray(frame[:, :, ::-1])

@@ -6,6 +6,7 @@ Both sides of a comparison go through the same function. Numbers are where conve
 
 import string
 import unicodedata
+import warnings
 from collections.abc import Callable
 from functools import cache
 
@@ -35,6 +36,14 @@ def _whisper_normalizer(language: str) -> Callable[[str], str]:
     return BasicTextNormalizer()
 
 
+@cache
+def _chinese_converter() -> Callable[[str, str], str]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+        from zhconv import convert
+    return convert
+
+
 def whisper_english(text: str) -> str:
     """English as in the Whisper paper (appendix C): lower case, no fillers, bracketed remarks or punctuation,
     contractions expanded, British spelling made American, number words written as digits.
@@ -57,9 +66,7 @@ def chinese_characters(text: str) -> str:
     (zh-cn, the mainland's words), Latin letters lower case; no punctuation, symbols, control characters or
     spaces. Digits are not spelled out: write numbers in the text as they are spoken.
     """
-    from zhconv import convert
-
-    folded = convert(unicodedata.normalize("NFKC", text), "zh-cn").lower()
+    folded = _chinese_converter()(unicodedata.normalize("NFKC", text), "zh-cn").lower()
     return "".join(character for character in folded if unicodedata.category(character)[0] in "LMN")
 
 
@@ -76,8 +83,6 @@ def seed_tts(text: str, language: str) -> str:
     if language not in ("en", "zh"):
         raise ValueError(f"seed-tts-eval has rules for 'en' and 'zh', not for {language!r}")
     if language == "zh":
-        from zhconv import convert
-
-        text = convert(text, "zh-cn")
+        text = _chinese_converter()(text, "zh-cn")
     stripped = text.translate(_SEED_TTS_TABLE).replace("  ", " ")
     return " ".join(stripped) if language == "zh" else stripped.lower()

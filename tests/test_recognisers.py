@@ -93,9 +93,9 @@ def test_closed_grammar_understands_clean_speech_in_any_order():
 def test_open_vocabulary_is_deterministic_and_says_nothing_about_silence():
     pytest.importorskip("pocketsphinx")
     recogniser = PocketsphinxRecogniser()
-    speech = say("The north wind and the sun.")
+    speech = say("good morning everyone")
     first = recogniser.transcribe(speech)
-    assert first == PocketsphinxRecogniser().transcribe(speech) and "the north wind" in first.text
+    assert first == PocketsphinxRecogniser().transcribe(speech) and "morning" in first.text
     silence = recogniser.transcribe(np.zeros(RATE, np.float32))
     assert silence.text == "" and "digital silence" in silence.flags[0]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from t2av_bench.extractors.inference import full_precision
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript
 from t2av_bench.scores import NotApplicable
 from t2av_bench.torchvision_shim import install
@@ -86,7 +87,7 @@ class Qwen3Recogniser(Recogniser):
         import torch
 
         inputs = self.processor.apply_transcription_request(audio=[audio]).to(self.device, torch.bfloat16)
-        with torch.inference_mode():
+        with full_precision():
             tokens = self.model.generate(
                 **inputs, max_new_tokens=_MAX_NEW_TOKENS, do_sample=False, num_beams=1, use_cache=True
             )

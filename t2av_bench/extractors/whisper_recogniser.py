@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench.extractors.inference import full_precision
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript
 from t2av_bench.scores import NotApplicable
 from t2av_bench.torchvision_shim import install
@@ -49,8 +50,6 @@ class WhisperRecogniser(Recogniser):
 
     def transcribe(self, audio: np.ndarray, language: str | None = None) -> Transcript:
         """See ``Recogniser.transcribe``; ``language`` None lets Whisper decide."""
-        import torch
-
         long_form = len(audio) > _WINDOW_SECONDS * SAMPLE_RATE
         # Short audio is padded to one window, which the encoder requires; longer audio is passed whole.
         padding = {"padding": "longest", "truncation": False} if long_form else {}
@@ -62,7 +61,7 @@ class WhisperRecogniser(Recogniser):
             **padding,
         ).to(self.device)
         detected, options = "en", {}
-        with torch.inference_mode():
+        with full_precision():
             if self.model.generation_config.is_multilingual:
                 detected = self._detect(inputs.input_features)
                 options = {"language": language or detected, "task": "transcribe"}

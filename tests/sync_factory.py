@@ -41,8 +41,6 @@ class ArrayClip(Clip):
 class EnvelopeNetwork:
     """Embeddings with a known shift. Silence is heard as the zero vector."""
 
-    batch_size = 32
-
     def embed_mouths(self, crops):
         contrast = crops[..., 1].astype(np.float64).std(axis=(1, 2))
         opening = (contrast - 20.0) / 8.0

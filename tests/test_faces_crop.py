@@ -31,7 +31,8 @@ def literal_crops(frames, track):
 def wandering(seed, count=40, first=3, height=150, width=200):
     """A face that drifts over the frame's edges."""
     random = np.random.default_rng(seed)
-    centre = np.array([width / 2, height / 2]) + np.cumsum(random.normal(0, 9, (count, 2)) + random.normal(0, 4, 2), axis=0)
+    steps = random.normal(0, 9, (count, 2)) + random.normal(0, 4, 2)
+    centre = np.array([width / 2, height / 2]) + np.cumsum(steps, axis=0)
     centre = np.clip(centre, 4, [width - 4, height - 4])
     half = random.uniform(20, 45) + random.normal(0, 2, (count, 1))
     return Track(np.arange(first, first + count), np.concatenate([centre - half, centre + half * 1.1], axis=1), count)

@@ -10,7 +10,6 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.scores import Unscorable
 
 
-
 @pytest.fixture(scope="module")
 def frames(clips_folder):
     """Nine frames of a real clip, some of them dark or turned, so that detections vary."""

@@ -11,15 +11,19 @@ class ShotCutter:
     """Finds cuts while frames stream past; one object a clip.
 
     threshold: mean change of a pixel, 0 to 255, that makes a cut.
-    downscale: reduce frames to a longer side of 256 pixels first, as PySceneDetect's manager does.
+    merge: how cuts closer than 15 frames are thinned: the last of them counts (PySceneDetect 0.6), or the first (0.5).
+
+    Frames are reduced to a longer side of 256 pixels first, as PySceneDetect's manager does.
     """
 
-    def __init__(self, threshold: float = THRESHOLD, downscale: bool = True) -> None:
+    def __init__(self, threshold: float = THRESHOLD, merge: bool = True) -> None:
         from t2av_bench.metrics.base import require
 
-        detectors = require("scenedetect.detectors", "sync")
-        self._detector = detectors.ContentDetector(threshold=threshold, min_scene_len=MIN_SHOT)
-        self._downscale = downscale
+        detector = require("scenedetect.detectors", "sync").ContentDetector
+        modes = require("scenedetect.scene_detector", "sync").FlashFilter.Mode
+        self._detector = detector(
+            threshold=threshold, min_scene_len=MIN_SHOT, filter_mode=modes.MERGE if merge else modes.SUPPRESS
+        )
         self._cuts: list[int] = []
         self._count = 0
 
@@ -39,7 +43,7 @@ class ShotCutter:
         from scenedetect.scene_manager import compute_downscale_factor
 
         height, width = frame.shape[:2]
-        factor = compute_downscale_factor(max(width, height)) if self._downscale else 1.0
+        factor = compute_downscale_factor(max(width, height))
         if factor > 1.0:
             size = (max(1, round(width / factor)), max(1, round(height / factor)))
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,59 @@
+"""Mean and standard deviation of every motion dimension over a training set (Talker-T2AV 3.2)."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from reference_model.strict_loading import CheckpointError, read_checkpoint
+
+
+@dataclass(frozen=True)
+class MotionStatistics:
+    """``mean`` and ``std``, (motion_dim,) float tensors in the codec's raw units; ``std`` is positive."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __post_init__(self) -> None:
+        if self.mean.ndim != 1 or self.mean.shape != self.std.shape:
+            raise ValueError(f"mean and std must be vectors of one length, got {tuple(self.mean.shape)} and "
+                             f"{tuple(self.std.shape)}")
+        if not (torch.isfinite(self.mean).all() and torch.isfinite(self.std).all() and (self.std > 0).all()):
+            raise ValueError("mean and std must be finite, and every std above zero")
+
+    @classmethod
+    def from_codes(cls, clips: Iterable[Tensor]) -> "MotionStatistics":
+        """Statistics over the frames of all clips, (T, motion_dim) raw codes each; population variance.
+
+        Clips are read once and summed in double precision around the first frame.
+        """
+        count, total, squares, origin = 0, 0.0, 0.0, None
+        for clip in clips:
+            clip = clip.double()
+            origin = clip[0] if origin is None else origin
+            centred = clip - origin
+            count, total, squares = count + len(clip), total + centred.sum(0), squares + centred.square().sum(0)
+        if count < 2:
+            raise ValueError(f"statistics need at least two frames, got {count}")
+        mean = total / count
+        variance = (squares / count - mean.square()).clamp_min(0)
+        return cls((mean + origin).float(), variance.sqrt().float())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "MotionStatistics":
+        """Read ``mean`` and ``std`` from a ``.json``, ``.safetensors`` or ``torch.save`` file."""
+        path = Path(path)
+        content = json.loads(path.read_text()) if path.suffix == ".json" else read_checkpoint(path)
+        if missing := [name for name in ("mean", "std") if name not in content]:
+            raise CheckpointError(f"{path} has no {' and no '.join(missing)}; it has {', '.join(map(str, content))}")
+        return cls(*(torch.as_tensor(content[name], dtype=torch.float32).flatten() for name in ("mean", "std")))
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.safetensors`` file that :meth:`load` reads."""
+        from safetensors.torch import save_file
+
+        save_file({"mean": self.mean.contiguous(), "std": self.std.contiguous()}, path)

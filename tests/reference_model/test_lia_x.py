@@ -1,0 +1,391 @@
+"""LIA-X against the release's stored numbers, its key manifest, and its own promises."""
+
+import functools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from golden import Case, cases, check
+
+from reference_model.codecs import MotionCodec
+from reference_model.codecs.lia_x import Generator, LIAXCodec, LIAXConfig, lia_x_names, load_lia_x, names, operators
+from reference_model.codecs.lia_x.generator import Decoder
+from reference_model.codecs.motion_statistics import MotionStatistics
+from reference_model.codecs.pixels import frames_to_uint8, uint8_to_frames
+from reference_model.strict_loading import CheckpointError, NameMap, load_strictly
+
+SMALL = LIAXConfig(widths=(32, 32, 32, 32), style_dim=16, motion_dim=10)
+
+
+def statistics(dimensions: int) -> MotionStatistics:
+    return MotionStatistics(torch.linspace(-1, 1, dimensions), torch.linspace(0.5, 2, dimensions))
+
+
+# --- building blocks -------------------------------------------------------------------------------------------------
+
+def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module, list[tuple[str, str]]]:
+    """Our module for an operation of the golden set, at the sizes of its weights, and its name pairs."""
+    same = [(key, key) for key in weights]
+
+    def shape(key: str) -> torch.Size:
+        return weights[key].shape
+
+    def modulated(key: str = "") -> tuple[int, int, int, int]:
+        _, outputs, inputs, kernel, _ = shape(f"{key}weight")
+        return inputs, outputs, kernel, shape(f"{key}modulation.weight")[1]
+
+    def conv(resample: str | None = None, **options) -> tuple[torch.nn.Module, list[tuple[str, str]]]:
+        outputs, inputs, kernel, _ = next(tensor.shape for key, tensor in weights.items() if key.endswith("weight"))
+        layer = operators.ConvLayer(inputs, outputs, kernel, resample=resample, **options)
+        biased = options.get("bias", True) and options.get("activated", True)
+        pairs = names.conv_layer("x", "x", filtered=resample is not None, activated=biased)
+        return layer, [(release[2:], ours[2:]) for release, ours in pairs]
+
+    def residual(down: bool) -> tuple[torch.nn.Module, list[tuple[str, str]]]:
+        outputs, inputs, _, _ = shape("conv1.0.weight")
+        pairs = names.residual_block("x", "x", down=down, projected=inputs != outputs)
+        return operators.ResidualBlock(inputs, outputs, down=down), [(a[2:], b[2:]) for a, b in pairs]
+
+    def named(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        return [(release[2:], ours[2:]) for release, ours in pairs]
+
+    def styled(resample: str | None = None):
+        inputs, outputs, kernel, style_dim = modulated("conv.")
+        module = operators.StyledConv(inputs, outputs, style_dim, kernel=kernel, resample=resample)
+        return module, named(names.styled_conv("x", "x"))
+
+    def modulated_conv(resample: str | None = None, demodulate: bool = True):
+        inputs, outputs, kernel, style_dim = modulated()
+        blur = [("blur", "blur")] if resample else []
+        pairs = [("weight", "weight"), ("modulation", "modulation"), *blur]
+        return operators.ModulatedConv2d(inputs, outputs, kernel, style_dim, resample=resample,
+                                         demodulate=demodulate), pairs
+
+    def flow():
+        inputs, _, _, style_dim = modulated("conv.")
+        return operators.ToFlow(inputs, style_dim), named(names.to_flow("x", "x"))
+
+    def rgb():
+        return operators.ToRGB(shape("conv.0.weight")[1]), named(names.to_rgb("x", "x"))
+
+    def linear(activated: bool):
+        outputs, inputs = shape("weight")
+        return operators.EqualisedLinear(inputs, outputs, activated=activated), same
+
+    def equal_conv():
+        outputs, inputs, kernel, _ = shape("weight")
+        return operators.EqualisedConv2d(inputs, outputs, kernel, padding=kernel // 2, bias="bias" in weights), same
+
+    def constant():
+        module = torch.nn.Module()
+        module.constant = torch.nn.Parameter(torch.empty(shape("input")))
+        module.forward = lambda style: module.constant.expand(len(style), -1, -1, -1)
+        return module, [("input", "constant")]
+
+    builders = {
+        "equal_conv3": equal_conv,
+        "equal_linear": lambda: linear(False),
+        "equal_linear_act": lambda: linear(True),
+        "blur_down": lambda: (operators.blur_before_stride(3), same),
+        "blur_down_k1": lambda: (operators.blur_before_stride(1), same),
+        "blur_up": lambda: (operators.blur_after_upsampling(), same),
+        "upsample": lambda: (operators.upsample(), same),
+        "downsample": lambda: (operators.downsample(), same),
+        "fused_lrelu": lambda: (operators.FusedLeakyReLU(len(weights["bias"])), same),
+        "convlayer": conv,
+        "convlayer_1x1": conv,
+        "convlayer_down": lambda: conv("down"),
+        "convlayer_down_skip": lambda: conv("down", bias=False, activated=False),
+        "convlayer_up": lambda: conv("up"),
+        "convlayer_nobias_act": lambda: conv(bias=False),
+        "modconv": modulated_conv,
+        "modconv_up": lambda: modulated_conv("up"),
+        "modconv_down": lambda: modulated_conv("down"),
+        "modconv_1x1_nodemod": lambda: modulated_conv(demodulate=False),
+        "styled_conv": styled,
+        "styled_conv_up": lambda: styled("up"),
+        "to_rgb": rgb,
+        "to_rgb_skip": rgb,
+        "to_flow": flow,
+        "to_flow_skip": flow,
+        "direction": lambda: (operators.Direction(*shape("weight")), same),
+        "constant_input": constant,
+        "enc_resblock": lambda: residual(True),
+        "dec_resblock": lambda: residual(False),
+        "dec_resblock_proj": lambda: residual(False),
+        "flow_resblock": lambda: (operators.FlowResidualBlock(len(weights["norm.bias"]),
+                                                              shape("conv1.conv.modulation.weight")[1]),
+                                  named(names.flow_residual_block("x", "x"))),
+    }
+    assert name in builders, f"the golden set has an operation {name!r} that this test does not know"
+    return builders[name]()
+
+
+def operations() -> list:
+    found = []
+    for parameter in cases("10a"):
+        case = parameter.values[0]
+        if case is None:
+            found.append(pytest.param(None, None, marks=parameter.marks, id=parameter.id))
+        else:
+            found += [pytest.param(case, name, id=f"{case}-{name}") for name in case.config["ops"]]
+    return found
+
+
+@pytest.mark.parametrize("gradient", [False, True], ids=["inference", "with-gradient"])
+@pytest.mark.parametrize(("case", "name"), operations())
+def test_golden_operation(case: Case, name: str, gradient: bool):
+    weights = {key[len(name) + 1:]: tensor for key, tensor in case.weights.items() if key.startswith(f"{name}.")}
+    module, pairs = build(name, weights)
+    load_strictly(module, weights, names=NameMap(pairs))
+    arguments = [case.inputs[argument] for argument in case.config["ops"][name]["args"]]
+    untouched = [argument.clone() for argument in arguments]
+    with torch.set_grad_enabled(gradient):
+        result = module(*arguments)
+    if isinstance(result, tuple):
+        for part, tensor in zip(("feat_warp", "h", "flow"), result, strict=True):
+            check(case, f"{name}.{part}", tensor)
+    else:
+        check(case, f"{name}.y", result)
+    if name == "direction":
+        check(case, f"{name}.Q", module.axes())
+    assert all(torch.equal(a, b) for a, b in zip(arguments, untouched, strict=True)), "an input was overwritten"
+
+
+def test_modulation_equals_weights_per_sample():
+    """The definition: scale the weights by the style, normalise them, convolve each sample with its own."""
+    torch.manual_seed(0)
+    layer = operators.ModulatedConv2d(6, 5, 3, 8)
+    x, style = torch.randn(3, 6, 9, 7), torch.randn(3, 8)
+    expected = []
+    for i in range(3):
+        weight = layer.weight[0] * layer.scale * layer.modulation(style[i:i + 1])[0, :, None, None]
+        weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        expected.append(F.conv2d(x[i:i + 1], weight, padding=1))
+    for context in (torch.enable_grad, torch.no_grad):
+        with context():
+            torch.testing.assert_close(layer(x, style), torch.cat(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_a_changed_weight_is_noticed():
+    """What is derived from a weight is kept between calls, but not beyond the weight's own life."""
+    torch.manual_seed(0)
+    direction = operators.Direction(12, 4).requires_grad_(False)
+    before = direction.axes()
+    assert direction.axes() is before
+    with torch.no_grad():
+        direction.weight[0, 0] += 1
+    torch.testing.assert_close(direction.axes(), torch.linalg.qr(direction.weight + 1e-8).Q)
+    direction.load_state_dict({"weight": torch.randn(12, 4)}, assign=True)
+    torch.testing.assert_close(direction.axes(), torch.linalg.qr(direction.weight + 1e-8).Q)
+
+
+# --- the whole generator ---------------------------------------------------------------------------------------------
+
+@functools.lru_cache(maxsize=1)
+def golden_codec(case: Case) -> tuple[LIAXCodec, torch.Tensor]:
+    codec = load_lia_x(case.weights, statistics(case.config["motion_dim"]))
+    image = case.inputs["image_u8_128"].float()[None]
+    image = F.interpolate(image, size=(case.config["image_size"],) * 2, mode="bilinear", align_corners=False)
+    return codec, image / 127.5 - 1
+
+
+def strided(tensor: torch.Tensor, golden: torch.Tensor) -> torch.Tensor:
+    step = tensor.shape[-1] // golden.shape[-1]
+    return tensor[..., ::step, ::step]
+
+
+@pytest.mark.parametrize("case", cases("10b"))
+@torch.no_grad()
+def test_golden_encoder(case):
+    codec, image = golden_codec(case)
+    reference, features = codec.generator.encoder(image)
+    check(case, "z_s2r", reference)
+    check(case, "motion_code", codec.encode_motion(image[:, None])[:, 0])
+    check(case, "direction", codec.generator.decoder.direction(case.inputs["motion"]))
+    for i, level in enumerate(features):
+        check(case, f"feat{i}_sub", strided(level, case.outputs[f"feat{i}_sub"]))
+        check(case, f"feat{i}_mean", level.mean(dim=(0, 2, 3)))
+        check(case, f"feat{i}_std", level.std(dim=(0, 2, 3)))
+
+
+@pytest.mark.parametrize("case", cases("10b"))
+@torch.no_grad()
+def test_golden_generator(case):
+    """Every level of the decoder and the release renderer's image, alone; then two other frames in one batch."""
+    codec, image = golden_codec(case)
+    source = codec.source(image)
+    seen = []
+    hooks = [level.to_flow.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs))
+             for level in codec.generator.decoder.levels]
+    hooks += [level.to_rgb.register_forward_hook(lambda module, inputs, output: seen.append(output))
+              for level in codec.generator.decoder.levels]
+    motion = codec.normalize(case.inputs["motion"])[None]
+    single = source.render(motion[:, :1])[0]
+    for hook in hooks:
+        hook.remove()
+    for i in range(len(seen) // 2):
+        suffix = "_512" if i == 0 else str(i + 1)
+        (warped, blended, raw), rgb = seen[2 * i], seen[2 * i + 1]
+        parts = {f"flow{suffix}.raw_sub": raw, f"flow{suffix}.warp_sub": warped, f"flow{suffix}.h_sub": blended,
+                 f"rgb{suffix}_sub": rgb}
+        for name in case.outputs.keys() & parts.keys():
+            check(case, name, strided(parts[name], case.outputs[name]))
+    check_image(case, single)
+
+    generator = codec.generator
+    own = source.motion_code
+    relative = generator.relative_style(source.reference, own, case.inputs["alpha_start"], case.inputs["motion"][1:2])
+    absolute = generator.style(source.reference, case.inputs["motion"][1:2])
+    frames = generator.decoder(source.features, torch.cat([relative, absolute]))
+    check(case, "image_relative_sub8", strided(frames[:1], case.outputs["image_relative_sub8"]))
+    check(case, "image_absolute_sub8", strided(frames[1:], case.outputs["image_absolute_sub8"]))
+
+
+def check_image(case: Case, image: torch.Tensor) -> None:
+    check(case, "image_sub4", image[..., ::4, ::4])
+    check(case, "image_crop", image[..., 200:328, 200:328])
+    check(case, "image_mean", image.mean(dim=(0, 2, 3)))
+    check(case, "image_std", image.std(dim=(0, 2, 3)))
+    check(case, "image_u8_sub4", frames_to_uint8(image)[0, ::4, ::4])
+
+
+@torch.no_grad()
+def test_a_batch_of_frames_equals_one_at_a_time():
+    """The three lowest levels, 32 x 32, with gammas that make every block count; in double precision, because
+    random weights warp chaotically and blow up the last bits of float32."""
+    torch.manual_seed(0)
+    decoder = Decoder(SMALL).double()
+    decoder.levels = decoder.levels[:3]
+    for level in decoder.levels:
+        for block in level.motion_blocks:
+            block.gamma.normal_()
+    features = [torch.randn(1, 32, size, size).double() for size in (8, 16, 32)]
+    style = torch.randn(6, SMALL.style_dim).double()
+    together = decoder(features, style)
+    apart = torch.cat([decoder(features, style[i:i + 1]) for i in range(6)])
+    assert together.std() > 0.1 and (together[0] - together[1]).abs().max() > 0.1
+    torch.testing.assert_close(together, apart, atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.parametrize("case", cases("12c"))
+def test_manifest_at_full_size(case):
+    shapes = {row["key"]: tuple(row["shape"]) for row in case.meta["keys"]}
+    config = LIAXConfig.from_release_state({name: torch.empty(shape, device="meta") for name, shape in shapes.items()})
+    with torch.device("meta"):
+        ours = Generator(config).state_dict()
+    released = lia_x_names().state_to_release(ours)
+    assert {name: tuple(tensor.shape) for name, tensor in released.items()} == shapes
+    assert {str(tensor.dtype) for tensor in released.values()} == {"torch." + r["dtype"] for r in case.meta["keys"]}
+    assert set(lia_x_names().state_to_ours(released)) == set(ours)
+
+
+# --- the codec -------------------------------------------------------------------------------------------------------
+
+class SmallEncoder(torch.nn.Module):
+    """Stands in where only the codec's own bookkeeping is tested: pools the image, so the codes are known."""
+
+    def __init__(self, config: LIAXConfig):
+        super().__init__()
+        self.to_motion = operators.EqualisedLinear(config.style_dim, config.motion_dim)
+
+    def forward(self, image: torch.Tensor):
+        return F.adaptive_avg_pool2d(image, 4).flatten(1)[:, :SMALL.style_dim], []
+
+    def motion_code(self, reference: torch.Tensor) -> torch.Tensor:
+        return self.to_motion(reference)
+
+
+@pytest.fixture
+def small() -> LIAXCodec:
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        generator = Generator(SMALL)
+    generator.encoder = SmallEncoder(SMALL)
+    generator.decoder = torch.nn.Module()
+    generator.decoder.direction = operators.Direction(SMALL.style_dim, SMALL.motion_dim)
+    generator.decoder.forward = lambda features, style: style[:, :3, None, None].expand(-1, -1, 2, 2)
+    return LIAXCodec(generator.requires_grad_(False), statistics(10), frames_per_batch=3)
+
+
+def test_implements_the_codec_protocol(small):
+    assert isinstance(small, MotionCodec)
+    assert (small.latent_dim, small.image_size, small.frame_rate) == (10, 512, 25)
+
+
+def test_encoding_in_batches_equals_one_at_a_time(small):
+    frames = torch.rand(2, 5, 3, 512, 512) * 2 - 1
+    codes = small.encode_motion(frames)
+    assert codes.shape == (2, 5, 10)
+    for b in range(2):
+        for t in range(5):
+            torch.testing.assert_close(codes[b, t], small.encode_motion(frames[b:b + 1, t:t + 1])[0, 0])
+    torch.testing.assert_close(small.denormalize(small.encode(frames)), codes, atol=1e-5, rtol=1e-5)
+
+
+def test_rendering_keeps_items_and_frames_apart(small):
+    sources, latents = torch.rand(2, 3, 512, 512) * 2 - 1, torch.randn(2, 7, 10)
+    frames = small.decode(sources, latents)
+    assert frames.shape == (2, 7, 3, 2, 2)
+    for b in range(2):
+        source = small.source(sources[b:b + 1])
+        style = source.reference + small.generator.decoder.direction(small.denormalize(latents[b]))
+        torch.testing.assert_close(frames[b, :, :, 0, 0], style[:, :3])
+        assert [batch.shape[1] for batch in source.batches(latents[b:b + 1])] == [3, 3, 1]
+
+
+def test_wrong_images_and_latents_are_explained(small):
+    image = torch.zeros(1, 3, 512, 512)
+    with pytest.raises(ValueError, match="crop a square around the face"):
+        small.encode_motion(torch.zeros(1, 1, 3, 256, 256))
+    with pytest.raises(ValueError, match=r"image / 127.5 - 1"):
+        small.source(image + 255)
+    with pytest.raises(ValueError, match=r"must be \(1, T, 10\)"):
+        small.decode(image, torch.zeros(1, 4, 40))
+    with pytest.raises(ValueError, match="40 dimensions, the generator 10"):
+        LIAXCodec(small.generator, statistics(40))
+    with pytest.raises(ValueError, match="multiples of 32"):
+        LIAXConfig(widths=(64, 48, 32, 32))
+
+
+def test_wrong_checkpoints_are_explained():
+    state = lia_x_names().state_to_release(Generator(SMALL).state_dict())
+    renamed = dict(state)
+    renamed["dec.flow3.bais"] = renamed.pop("dec.flow3.bias")
+    with pytest.raises(CheckpointError) as error:
+        load_lia_x(renamed, statistics(10))
+    assert "missing dec.flow3.bias [1, 3, 1, 1]; nearest: dec.flow3.bais" in str(error.value)
+    with pytest.raises(CheckpointError, match=r"misshapen dec.rgb2.bias: the model has \[1, 3, 1, 1\], the file \[3\]"):
+        load_lia_x(state | {"dec.rgb2.bias": torch.zeros(3)}, statistics(10))
+    with pytest.raises(CheckpointError, match="not a LIA-X state dict: without dec.direction.weight"):
+        load_lia_x({"weight": torch.zeros(3)}, statistics(10))
+
+
+# --- statistics and pixels -------------------------------------------------------------------------------------------
+
+def test_statistics_over_clips(tmp_path):
+    clips = [torch.randn(length, 3) * torch.tensor([1.0, 5, 0.1]) + 100 for length in (3, 50, 1)]
+    found = MotionStatistics.from_codes(clips)
+    everything = torch.cat(clips).double()
+    torch.testing.assert_close(found.mean.double(), everything.mean(0), rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.std.double(), everything.std(0, unbiased=False), rtol=1e-5, atol=0)
+    found.save(tmp_path / "motion.safetensors")
+    torch.save({"mean": found.mean, "std": found.std}, tmp_path / "motion.pt")
+    for name in ("motion.safetensors", "motion.pt"):
+        assert torch.equal(MotionStatistics.load(tmp_path / name).std, found.std)
+    (tmp_path / "motion.json").write_text('{"mean": [0.5], "sd": [1]}')
+    with pytest.raises(CheckpointError, match="has no std; it has mean, sd"):
+        MotionStatistics.load(tmp_path / "motion.json")
+    with pytest.raises(ValueError, match="every std above zero"):
+        MotionStatistics(torch.zeros(2), torch.tensor([1.0, 0]))
+    with pytest.raises(ValueError, match="at least two frames"):
+        MotionStatistics.from_codes([])
+
+
+def test_pixels():
+    frames = torch.tensor([-2.0, -1, 0, 1, 3]).reshape(5, 1, 1, 1).expand(5, 3, 1, 1)
+    assert frames_to_uint8(frames)[:, 0, 0, 0].tolist() == [0, 0, 127, 255, 255]
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(16, 16, 1).expand(16, 16, 3)
+    back = uint8_to_frames(pixels)
+    assert back.shape == (3, 16, 16) and back.min() == -1 and back.max() == 1
+    assert (frames_to_uint8(back).int() - pixels.int()).abs().max() <= 1

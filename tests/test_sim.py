@@ -1,0 +1,127 @@
+"""Speaker similarity: the same voice stays close through other words, other voices and shifted pitch do not."""
+
+import numpy as np
+import pytest
+from speech_factory import RATE, pair, say, sound_file
+
+from t2av_bench.items import Item
+from t2av_bench.media.clip import Clip
+from t2av_bench.metrics import create
+from t2av_bench.metrics.base import NotApplicable, Pair, Unscorable
+from t2av_bench.metrics.sim import cosine
+
+pytest.importorskip("resemblyzer")
+
+OTHER_WORDS = "When a traveller came along wrapped in a warm cloak, they agreed on a wager."
+VOICES = ("en-us", "en-us+f2", "en-us+klatt2")
+
+
+@pytest.fixture(scope="module")
+def metric():
+    return create("sim/resemblyzer")
+
+
+def similarity(metric, folder, generated, reference):
+    return metric.measure(pair(folder, generated, reference)).values["sim_resemblyzer"]
+
+
+def test_identical_audio_scores_one(metric, tmp_path):
+    assert similarity(metric, tmp_path, say(), say()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_embedding_equals_the_package():
+    from resemblyzer import VoiceEncoder, preprocess_wav
+
+    from t2av_bench import weights
+    from t2av_bench.extractors.resemblyzer_encoder import voice_embedding
+
+    official = VoiceEncoder("cpu", verbose=False).embed_utterance(preprocess_wav(say()))
+    ours = voice_embedding(say(), str(weights.path("resemblyzer")))
+    assert ours.shape == (256,) and np.linalg.norm(ours) == pytest.approx(1, abs=1e-6) and ours.min() >= 0
+    assert ours == pytest.approx(official, abs=1e-6)
+
+
+def test_every_voice_is_closest_to_itself_saying_other_words(metric, tmp_path):
+    table = np.array(
+        [[similarity(metric, tmp_path, say(OTHER_WORDS, one), say(voice=other)) for one in VOICES] for other in VOICES]
+    )
+    assert list(table.argmax(axis=1)) == [0, 1, 2]
+    others = table[~np.eye(len(VOICES), dtype=bool)]
+    assert table.diagonal().min() > others.max() + 0.1
+    assert table.diagonal().min() > 0.85
+
+
+def test_shifting_the_pitch_lowers_it_step_by_step(metric, tmp_path):
+    librosa = pytest.importorskip("librosa")
+    values = [
+        similarity(metric, tmp_path, librosa.effects.pitch_shift(say(), sr=RATE, n_steps=steps), say())
+        for steps in (0, 1, 2, 4)
+    ]
+    assert np.all(np.diff(values) < 0)
+
+
+def test_shorter_excerpts_are_less_alike_and_half_a_second_is_too_little(metric, tmp_path):
+    long, short = (similarity(metric, tmp_path, say(OTHER_WORDS)[: seconds * RATE], say()) for seconds in (3, 1))
+    assert short < long
+    with pytest.raises(Unscorable, match=r"only 0\.\d+ s of speech found"):
+        similarity(metric, tmp_path, say(OTHER_WORDS)[: RATE // 2], say())
+
+
+def test_level_and_channels_do_not_matter_much(metric, tmp_path):
+    plain = similarity(metric, tmp_path, say(OTHER_WORDS), say())
+    loud = say(OTHER_WORDS) * np.float32(3 / np.abs(say(OTHER_WORDS)).max())  # far outside [-1, 1]
+    assert similarity(metric, tmp_path, 0.5 * say(OTHER_WORDS), say()) == pytest.approx(plain, abs=0.02)
+    assert similarity(metric, tmp_path, loud, say()) > plain - 0.15
+    stereo = np.stack([say(OTHER_WORDS), say(OTHER_WORDS)], axis=1)
+    assert similarity(metric, tmp_path, stereo, say()) == pytest.approx(plain, abs=1e-6)
+
+
+def test_the_items_voice_goes_before_the_reference_clip(metric, tmp_path):
+    voice = sound_file(tmp_path, "voice", say(voice="en-us+f2"))
+    asked = pair(tmp_path, say(OTHER_WORDS, "en-us+f2"), say(), reference_voice=str(voice))
+    chosen = metric.measure(asked).values["sim_resemblyzer"]
+    assert chosen > similarity(metric, tmp_path, say(OTHER_WORDS, "en-us+f2"), say()) + 0.1
+    asked.reference = None
+    assert metric.measure(asked).values["sim_resemblyzer"] == chosen
+
+
+def test_order_and_company_do_not_matter(tmp_path):
+    clips = [say(OTHER_WORDS, voice) for voice in VOICES]
+    alone = [similarity(create("sim/resemblyzer"), tmp_path, clip, say()) for clip in clips]
+    together = create("sim/resemblyzer")
+    assert [similarity(together, tmp_path, clip, say()) for clip in reversed(clips)] == alone[::-1]
+
+
+def test_wavlm_without_weights_says_how_to_get_them(tmp_path):
+    with pytest.raises(NotApplicable, match="weights fetch wavlm_large|wavlm_large_finetune"):
+        create("sim/wavlm-ecapa").measure(pair(tmp_path, say(), say()))
+
+
+class TestReasons:
+    def test_silence(self, metric, tmp_path):
+        with pytest.raises(Unscorable, match="silent"):
+            similarity(metric, tmp_path, np.zeros(RATE, np.float32), say())
+
+    def test_noise_is_no_speech(self, metric, tmp_path):
+        click = np.zeros(2 * RATE, np.float32)
+        click[1000:1400] = 0.5
+        with pytest.raises(Unscorable, match="s of speech found"):
+            similarity(metric, tmp_path, click, say())
+
+    def test_silent_reference_is_nobodys_fault(self, metric, tmp_path):
+        with pytest.raises(NotApplicable, match=r"reference voice \(reference\.wav\) cannot be used"):
+            similarity(metric, tmp_path, say(), np.zeros(RATE, np.float32))
+
+    def test_missing_voice_file_is_named(self, metric, tmp_path):
+        item = Item(id="a", reference_voice=str(tmp_path / "gone.wav"))
+        clip = Clip(sound_file(tmp_path, "generated", say()))
+        with pytest.raises(NotApplicable, match=r"gone\.wav"):
+            metric.measure(Pair(item, clip))
+
+    def test_no_reference_at_all(self, metric, tmp_path):
+        with pytest.raises(NotApplicable, match="no reference"):
+            metric.measure(pair(tmp_path, say()))
+
+
+def test_cosine():
+    assert cosine(np.array([1.0, 0.0]), np.array([3.0, 4.0])) == pytest.approx(0.6)

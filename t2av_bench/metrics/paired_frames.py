@@ -6,6 +6,7 @@ exceeds what re-encoding explains.
 """
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -56,12 +57,14 @@ def segment_centres(count: int, samples: int) -> np.ndarray:
 def paired_frames(pair: Pair, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Aligned batches (n, H, W, 3) uint8 RGB of the generated clip and its reference over their common duration.
 
-    Raises Unscorable where the frame sizes differ: resizing one side would change every paired measure.
+    Reads both clips to their ends in one pass, after which ``common_frames`` costs nothing. Raises Unscorable where
+    the frame sizes differ: resizing one side would change every paired measure.
     """
-    reference = pair.require_reference()
-    sides = [_single_frames(pair.generated, batch), _single_frames(reference, batch)]
+    sides = _each_frame(pair.generated, batch), _each_reference_frame(pair.require_reference(), batch)
     batches: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for first, second in zip(*sides, strict=False):
+    for first, second in zip_longest(*sides):
+        if first is None or second is None:
+            continue
         if first.shape != second.shape:
             raise Unscorable(
                 f"frames of the clip are {first.shape[1]}x{first.shape[0]} and of the reference "
@@ -76,6 +79,13 @@ def paired_frames(pair: Pair, batch: int) -> Iterator[tuple[np.ndarray, np.ndarr
         yield np.stack(batches[0]), np.stack(batches[1])
 
 
-def _single_frames(clip: Clip, batch: int) -> Iterator[np.ndarray]:
+def _each_frame(clip: Clip, batch: int) -> Iterator[np.ndarray]:
     for frames in clip.frames(batch):
         yield from frames
+
+
+def _each_reference_frame(clip: Clip, batch: int) -> Iterator[np.ndarray]:
+    try:
+        yield from _each_frame(clip, batch)
+    except MediaError as error:
+        raise NotApplicable(f"the reference clip has no usable video: {error}") from error

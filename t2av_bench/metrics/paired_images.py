@@ -38,13 +38,13 @@ class PairedImages(Metric):
         """Values (n,) float64 of aligned uint8 RGB frames (n, H, W, 3)."""
 
     def measure(self, pair: Pair) -> Measurement:
-        _, detail = common_frames(pair)
         values = []
         for generated, reference in paired_frames(pair, min(self.settings.batch_size, self.largest_batch)):
             side = min(generated.shape[1:3])
             if side < self.smallest_side:
                 raise Unscorable(f"frames have {side} pixels on their shorter side; {self.smallest_side} are needed")
             values.append(self.compare(generated, reference))
+        _, detail = common_frames(pair)
         return self.summarise(np.concatenate(values), detail)
 
     def summarise(self, values: np.ndarray, detail: dict) -> Measurement:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.metrics.base import Measurement, Protocol, Quantity
+from t2av_bench.metrics.base import Measurement, Protocol, Quantity, require
 from t2av_bench.metrics.paired_images import PairedImages, check_images
 from t2av_bench.scores import library_versions
 
@@ -18,8 +18,9 @@ CAP = 100.0
 def psnr(generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """PSNR in dB of uint8 RGB images (n, H, W, 3): (n,) float64 in [0, 100]."""
     check_images(generated, reference)
-    difference = generated.astype(np.float64) - reference
-    error = np.square(difference, out=difference).mean(axis=(1, 2, 3))
+    cv2 = require("cv2", "video")
+    squares = [cv2.norm(x, y, cv2.NORM_L2SQR) for x, y in zip(generated, reference, strict=True)]  # exact for uint8
+    error = np.array(squares) / generated[0].size
     with np.errstate(divide="ignore"):
         return np.minimum(CAP, 10 * np.log10(255.0**2 / error))
 

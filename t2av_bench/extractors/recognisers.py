@@ -67,7 +67,8 @@ def compression_ratio(text: str) -> float:
 
 def longest_repetition(tokens: Sequence[str]) -> tuple[int, tuple[str, ...]]:
     """(times, phrase) of the phrase of at most ten tokens that follows itself most often; (1, ()) for none."""
-    times, phrase = 1, ()
+    times = 1
+    phrase: tuple[str, ...] = ()
     for size in range(1, min(_LONGEST_PHRASE, len(tokens) // 2) + 1):
         matching = 0
         for position in range(size, len(tokens)):

@@ -8,6 +8,7 @@ The published formula counts onsets, so it passes 1 where several onsets surroun
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from t2av_bench.scores import Protocol, Quantity, library_versions
 AUDIO_RATE = 22050  # librosa's default, which TempoTokens keeps
 SHORTER_SIDE = 256
 _HOP = 512
-_FARNEBACK = {
+_FARNEBACK: dict[str, Any] = {
     "pyr_scale": 0.5,
     "levels": 3,
     "winsize": 15,

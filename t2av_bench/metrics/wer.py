@@ -170,7 +170,7 @@ class _Characters(_ErrorRate):
 
 
 class _Qwen3:
-    weights = ("qwen3_asr_1_7b",)
+    weights: ClassVar[tuple[str, ...]] = ("qwen3_asr_1_7b",)
     recogniser_class = "qwen3_recogniser:Qwen3Recogniser"
     settings: Settings
 
@@ -183,7 +183,7 @@ class _Qwen3:
 
 
 class _Whisper:
-    weights = ("whisper_large_v3",)
+    weights: ClassVar[tuple[str, ...]] = ("whisper_large_v3",)
     recogniser_class = "whisper_recogniser:WhisperRecogniser"
     settings: Settings
 

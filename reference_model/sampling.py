@@ -31,32 +31,35 @@ from .generation import (
     StopReason,
 )
 from .model import TASK_T2AV, TASK_TTS, TalkerT2AV, combine
+from .paired_heads import PairedSampler, can_pair
 from .plan import Plan, Source, make_plan
 from .recipes import Recipe
 
 
 def generate(model: TalkerT2AV, items: Iterable[GenerationItem], recipe: Recipe, *, window: int | None = None,
-             trace: bool = False, autocast: torch.dtype | None = None) -> list[GenerationResult]:
+             trace: bool = False, autocast: torch.dtype | None = None,
+             pair_heads: bool | None = None) -> list[GenerationResult]:
     """Results in the order of ``items``; see :func:`stream`."""
-    events = stream(model, items, recipe, window=window, trace=trace, autocast=autocast)
+    events = stream(model, items, recipe, window=window, trace=trace, autocast=autocast, pair_heads=pair_heads)
     results = [event for event in events if isinstance(event, GenerationResult)]
     return sorted(results, key=lambda result: result.item)
 
 
 def stream(model: TalkerT2AV, items: Iterable[GenerationItem], recipe: Recipe, *, window: int | None = None,
-           trace: bool = False,
-           autocast: torch.dtype | None = None) -> Iterator[GeneratedPatch | GenerationResult]:
+           trace: bool = False, autocast: torch.dtype | None = None,
+           pair_heads: bool | None = None) -> Iterator[GeneratedPatch | GenerationResult]:
     """Generate a batch; yield every patch once both its modalities exist, and a result when an item ends.
 
     ``window``: slots that attention remembers beyond the prompt (None: all). ``trace`` keeps internals in the
-    results. ``autocast`` runs float32 weights in that precision; converting the model is faster.
+    results. ``autocast`` runs float32 weights in that precision; converting the model is faster. ``pair_heads``
+    draws both modalities of a summed token in one batched network (None: on CUDA, where it helps).
     The patches of an item, joined, are its result. Raises ValueError for an item that lacks an input.
     """
     if window is not None and window < 1:
         raise ValueError(f"window must be at least 1 slot, got {window}")
     items = list(items)
     if items:
-        yield from _Loop(model, items, recipe, window, trace, autocast).run()
+        yield from _Loop(model, items, recipe, window, trace, autocast, pair_heads).run()
 
 
 @dataclass
@@ -80,12 +83,16 @@ class _Row:
 
 class _Loop:
     def __init__(self, model: TalkerT2AV, items: list[GenerationItem], recipe: Recipe, window: int | None,
-                 trace: bool, autocast: torch.dtype | None):
+                 trace: bool, autocast: torch.dtype | None, pair_heads: bool | None):
         self.model, self.recipe, self.autocast = model, recipe, autocast
         self.arrangement = model.arrangement
         self.rows = [self._row(index, item, trace) for index, item in enumerate(items)]
         with self._context():
             self.samplers = {name: PatchSampler(model.head(name), recipe.sampler) for name in ("speech", "motion")}
+            heads = model.head("speech"), model.head("motion")
+            if pair_heads is None:
+                pair_heads = model.device.type == "cuda" and can_pair(*heads)
+            self.paired = PairedSampler(*heads, recipe.sampler) if pair_heads else None
             self._prefill(window)
 
     def _row(self, index: int, item: GenerationItem, trace: bool) -> _Row:
@@ -233,30 +240,42 @@ class _Loop:
 
     def _slot_tokens(self, group: tuple[str, ...]) -> Tensor:
         """Draw or look up the patches of one token of the slot; its embedding ``(R, D)``."""
+        kinds, known, rows = {}, {}, {}
+        for name in group:
+            sources = [(row.plan, *row.plan.source(name, row.slot)) for row in self.rows]
+            kinds[name] = [kind for _, kind, _ in sources]
+            known[name] = self._known(sources, name)
+            rows[name] = [i for i, kind in enumerate(kinds[name]) if kind == "drawn"]
+        drawn = self._draw(rows)
         total: Tensor | None = None
         for name in group:
-            sources = [row.plan.source(name, row.slot) for row in self.rows]
-            kinds = [kind for kind, _ in sources]
-            patches, valid = self._known([(row.plan, *source) for row, source
-                                          in zip(self.rows, sources, strict=True)], name)
-            drawn = [i for i, kind in enumerate(kinds) if kind == "drawn"]
-            if drawn:
-                patches[drawn] = self._draw(name, drawn)
-                valid[drawn] = True
-            self._remember(name, patches, kinds)
-            tokens = self._tokens(name, patches[:, None], valid[:, None], [[kind] for kind in kinds],
+            patches, valid = known[name]
+            if rows[name]:
+                patches[rows[name]] = drawn[name]
+                valid[rows[name]] = True
+            self._remember(name, patches, kinds[name])
+            tokens = self._tokens(name, patches[:, None], valid[:, None], [[kind] for kind in kinds[name]],
                                   self.recipe.missing_motion)[:, 0]
             total = tokens if total is None else total + tokens
         return total
 
-    def _draw(self, name: str, drawn: list[int]) -> Tensor:
-        config, device = self.model.config, self.model.device
-        shape = (config.patch_size, self.model.channels(name))
-        noise = torch.stack([self.rows[i].noise.draw(name, shape) for i in drawn]).to(device)
-        every = len(drawn) == len(self.rows)
-        hidden, context, condition = (x if every else x[drawn] for x in
-                                      (self.hidden, self.history[name], self.condition[name]))
-        return self.samplers[name](noise, hidden, context, condition)
+    def _draw(self, rows: dict[str, list[int]]) -> dict[str, Tensor]:
+        """Patches ``(n, P, C)`` of each modality for its rows; in one network where the rows are the same."""
+        arguments = {name: self._conditioned(name, chosen) for name, chosen in rows.items() if chosen}
+        if self.paired and len(arguments) == 2 and rows["speech"] == rows["motion"]:
+            noises, hidden, contexts, conditions = zip(arguments["speech"], arguments["motion"], strict=True)
+            speech, motion = self.paired(noises, hidden[0], contexts, conditions)
+            return {"speech": speech, "motion": motion}
+        return {name: self.samplers[name](*values) for name, values in arguments.items()}
+
+    def _conditioned(self, name: str, rows: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Noise, hidden state, context and global condition of the rows that draw ``name``."""
+        shape = (self.model.config.patch_size, self.model.channels(name))
+        noise = torch.stack([self.rows[i].noise.draw(name, shape) for i in rows]).to(self.model.device)
+        state = self.hidden, self.history[name], self.condition[name]
+        if len(rows) < len(self.rows):
+            state = tuple(tensor[rows] for tensor in state)
+        return noise, *state
 
     def _known(self, wanted: list[tuple[Plan, Source, int]], name: str) -> tuple[Tensor, Tensor]:
         """Given patches ``(n, P, C)`` on the model's device, zeros elsewhere, and their valid frames ``(n, P)``."""

@@ -32,7 +32,7 @@ class NameMap:
     """
 
     def __init__(self, pairs: Iterable[tuple[str, str]]):
-        pairs = list(pairs)
+        pairs = self.pairs = list(pairs)
         self._ours = dict(pairs)
         self._release = {ours: release for release, ours in pairs}
         if len(self._ours) != len(pairs) or len(self._release) != len(pairs):

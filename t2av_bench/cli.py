@@ -123,6 +123,17 @@ def table(
         typer.echo(FORMATS[format](build([read_run(run) for run in runs], allow_mixed=allow_mixed)), nl=False)
 
 
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the clips, the runs and the table.")] = Path("demo-run"),
+) -> None:
+    """Make a handful of talking clips, damage them in known ways, score them, and print the table."""
+    with _usage_errors():
+        from t2av_bench.cli_demo import run
+
+        run(out)
+
+
 @app.command("list")
 def list_(
     what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.METRICS,

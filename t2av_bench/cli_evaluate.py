@@ -56,8 +56,12 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     return 0
 
 
+def default_workers(device: str) -> int:
+    """One process a core; one alone where they would share a GPU."""
+    return len(os.sched_getaffinity(0)) if device == "cpu" else 1
+
+
 def _plan(config: EvaluateConfig) -> Plan:
-    workers = config.workers or (1 if config.device != "cpu" else len(os.sched_getaffinity(0)))
     return Plan(
         name=config.name or config.generated.resolve().name,
         generated=config.generated,
@@ -66,7 +70,7 @@ def _plan(config: EvaluateConfig) -> Plan:
         metrics=config.metrics,
         device=config.device,
         batch_size=config.batch_size,
-        workers=workers,
+        workers=config.workers or default_workers(config.device),
         timeout=config.timeout,
         cache=config.cache,
     )

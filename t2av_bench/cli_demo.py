@@ -1,0 +1,64 @@
+"""``t2av-bench demo``: clips made on the spot, damaged in known ways, scored, and the table that shows the damage."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from reports.render import FORMATS, markdown
+from reports.table import build, read_run
+from t2av_bench.cli_evaluate import default_workers
+from t2av_bench.demo import SYSTEMS, make_material
+from t2av_bench.files import write_text
+from t2av_bench.runs import Plan, evaluate
+
+# What a base machine can measure without a download, one column for each kind of damage that is done.
+METRICS = ("envelope", "av_align", "psnr", "ssim", "stoi", "pesq", "dnsmos", "wer", "sim/resemblyzer")
+
+
+def run(out: Path) -> None:
+    """Make the material and the runs below ``out`` (the same command continues), and print the table."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    started = time.monotonic()
+    with Progress(
+        TextColumn("{task.description:<44}"), BarColumn(), TimeElapsedColumn(), console=console,
+        transient=True, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("synthesising clips", total=None)
+        console.print("synthesising 4 talking clips and 7 systems with known damage")
+        manifest = make_material(
+            out / "material",
+            lambda done, total, what: bar.update(task, completed=done, total=total, description=f"writing {what}"),
+        )
+        runs = []
+        for system in SYSTEMS:
+            console.print(f"scoring {system}")
+            plan = Plan(
+                name=system,
+                generated=manifest.parent / "systems" / system,
+                reference=None,
+                manifest=manifest,
+                metrics=METRICS,
+                workers=default_workers("cpu"),
+            )
+            evaluate(
+                plan,
+                out / "runs" / system,
+                lambda progress: bar.update(
+                    task,
+                    completed=progress.done,
+                    total=progress.total,
+                    description=f"{progress.metric} {progress.clip}",
+                ),
+                lambda text: console.print(f"note: {text}", markup=False),
+            )
+            runs.append(out / "runs" / system)
+    table = build([read_run(path) for path in runs])
+    for format, render in FORMATS.items():
+        suffix = {"latex": "tex"}.get(format, format)
+        write_text(out / f"table.{suffix}", render(table))
+    print(markdown(table), end="")
+    console.print(
+        f"{time.monotonic() - started:.0f} s; clips, runs and the table as md, tex, csv and html are in {out}/"
+    )

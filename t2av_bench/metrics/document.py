@@ -1,0 +1,72 @@
+"""``docs/metrics.md``, from the metrics themselves: ``python -m t2av_bench.metrics.document > docs/metrics.md``."""
+
+import inspect
+
+from t2av_bench.metrics import metric_class, metric_ids
+from t2av_bench.metrics.base import Metric
+from t2av_bench.scores import Quantity
+
+_HEAD = """\
+# Metrics
+
+Written by `python -m t2av_bench.metrics.document` from the metrics' own data; a test keeps it so.
+
+A metric is named `family/variant`. Two variants are two columns: their numbers are never averaged, ranked or compared
+with each other. The family alone (`--metrics sync`) selects the first variant below whose weights are present.
+Columns marked ‡ come from bundled stand-ins, and are not comparable with published numbers.
+
+Every score is stored with its protocol: parameters, sha256 of the weights, and the library versions that can move it.
+The protocol's fingerprint decides which numbers may share a table column.
+
+## Adding a metric
+
+One file and one test. Subclass `t2av_bench.metrics.base.Metric` (or `SetMetric`), fill in the class attributes, and
+return a `Measurement` from `measure`. Raise `Unscorable` where the clip is at fault (it stays in the denominator) and
+`NotApplicable` where nobody is (no reference, no weights). Name it in `pyproject.toml` of your own package:
+
+```toml
+[project.entry-points."t2av_bench.metrics"]
+"blink/ours" = "our_package.blink:Blink"
+```
+"""
+
+
+def document() -> str:
+    """The page as Markdown."""
+    parts = [_HEAD]
+    previous = None
+    for id in metric_ids():
+        metric = metric_class(id)
+        if not metric.__module__.startswith("t2av_bench."):
+            continue
+        if metric.__module__ != previous:
+            previous = metric.__module__
+            about = inspect.getdoc(inspect.getmodule(metric)) or ""
+            parts.append(f"## {id.split('/')[0]}\n\n{about}\n")
+        parts.append(_section(metric))
+    return "\n".join(parts)
+
+
+def _section(metric: type[Metric]) -> str:
+    lines = [f"### `{metric.id}`", "", f"{metric.title}. {metric.paper}.", ""]
+    lines += ["| column | better | range | unit | over a set |", "|---|---|---|---|---|"]
+    lines += [_row(quantity, metric.embedded) for quantity in metric.quantities]
+    needs = []
+    if metric.weights:
+        needs.append("weights " + ", ".join(f"`{id}`" for id in metric.weights) + f" ({metric.licence})")
+    if metric.extra:
+        needs.append(f"`pip install 't2av-bench[{metric.extra}]'`")
+    lines += ["", "Needs " + " and ".join(needs) + "." if needs else "Needs nothing but the base install.", ""]
+    return "\n".join(lines)
+
+
+def _row(quantity: Quantity, embedded: bool) -> str:
+    low, high = ("" if bound is None else f"{bound:g}" for bound in quantity.interval)
+    interval = f"{low or '−∞'} … {high or '∞'}"
+    better = {"higher": "higher ↑", "lower": "lower ↓", "none": "–"}[quantity.direction]
+    over = {"weighted": "weighted mean", "set": "from all features"}.get(quantity.aggregate, quantity.aggregate)
+    return f"| `{quantity.name}`{'‡' if embedded else ''} | {better} | {interval} | {quantity.unit or '–'} | {over} |"
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -92,11 +92,6 @@ def test_order_and_company_do_not_matter(tmp_path):
     assert [similarity(together, tmp_path, clip, say()) for clip in reversed(clips)] == alone[::-1]
 
 
-def test_wavlm_without_weights_says_how_to_get_them(tmp_path):
-    with pytest.raises(NotApplicable, match="weights fetch wavlm_large|wavlm_large_finetune"):
-        create("sim/wavlm-ecapa").measure(pair(tmp_path, say(), say()))
-
-
 class TestReasons:
     def test_silence(self, metric, tmp_path):
         with pytest.raises(Unscorable, match="silent"):
@@ -125,3 +120,74 @@ class TestReasons:
 
 def test_cosine():
     assert cosine(np.array([1.0, 0.0]), np.array([3.0, 4.0])) == pytest.approx(0.6)
+
+
+# --- WavLM and ECAPA: the real loading path on a small random checkpoint in the published layout ----------------------
+
+
+@pytest.fixture
+def small_checkpoint(tmp_path_factory, monkeypatch):
+    """A folder that the weights table finds ``wavlm_large_finetune.pth`` in, and the encoder that was saved there."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    speaker = pytest.importorskip("reference_model.speaker")
+    from reference_model.speaker.encoder import speaker_names
+
+    sizes = {"width": 32, "layers": 2, "heads": 2, "feed_forward": 48, "position_kernel": 8, "position_groups": 4}
+    size = speaker.WavLMSize(**sizes, buckets=16, convolutions=((8, 10), *((8, 3),) * 4, *((8, 2),) * 2))
+    head = speaker.EcapaConfig(hidden_states=3, feature_dim=32, channels=16, embedding_dim=12, merged_channels=24)
+    torch.manual_seed(0)
+    encoder = speaker.SpeakerEncoder(size, head).eval()
+    names = speaker_names(size)
+    folder = tmp_path_factory.mktemp("weights")
+    torch.save({"model": names.state_to_release(encoder.state_dict())}, folder / "wavlm_large_finetune.pth")
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(folder))
+    return folder, encoder
+
+
+def test_wavlm_without_weights_says_how_to_get_them(tmp_path):
+    with pytest.raises(NotApplicable, match="wavlm_large_finetune.*are missing"):
+        create("sim/wavlm-ecapa").measure(pair(tmp_path, say(), say()))
+
+
+def test_wavlm_similarity_is_the_cosine_of_the_encoders_embeddings(small_checkpoint, tmp_path):
+    import torch
+
+    _, encoder = small_checkpoint
+    metric = create("sim/wavlm-ecapa")
+    with torch.no_grad():
+        embeddings = [encoder(torch.from_numpy(audio.copy())[None]) for audio in (say(OTHER_WORDS), say())]
+    expected = float(torch.cosine_similarity(*embeddings))
+    measured = metric.measure(pair(tmp_path, say(OTHER_WORDS), say()))
+    assert measured.values["sim"] == pytest.approx(expected, abs=1e-5)
+    assert measured.features["voice"].shape == (12,)
+    assert metric.measure(pair(tmp_path, say(), say())).values["sim"] == pytest.approx(1, abs=1e-6)
+    assert metric.protocol.weights["wavlm_large_finetune"] is not None
+
+
+def test_wavlm_ignores_level_and_what_lies_beyond_its_limit(small_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("t2av_bench.extractors.wavlm_ecapa.LONGEST_SECONDS", 3)
+    metric = create("sim/wavlm-ecapa")
+    other_end = np.concatenate([say()[: 3 * RATE], np.ones(RATE, np.float32)])
+    assert metric.measure(pair(tmp_path, other_end, say())).values["sim"] == pytest.approx(1, abs=1e-6)
+    assert metric.measure(pair(tmp_path, 0.3 * say(), say())).values["sim"] == pytest.approx(1, abs=1e-3)
+
+
+def test_wavlm_without_its_head_is_refused(small_checkpoint, tmp_path):
+    import torch
+
+    folder, _ = small_checkpoint
+    state = torch.load(folder / "wavlm_large_finetune.pth", weights_only=True)["model"]
+    upstream = {name: tensor for name, tensor in state.items() if name.startswith("feature_extract.")}
+    headless = tmp_path / "headless"
+    headless.mkdir()
+    torch.save({"model": upstream}, headless / "wavlm_large_finetune.pth")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T2AV_BENCH_WEIGHTS", str(headless))
+        with pytest.raises(NotApplicable, match="head is not in this checkpoint"):
+            create("sim/wavlm-ecapa").measure(pair(tmp_path, say(), say()))
+
+
+def test_constant_audio_has_no_voice(small_checkpoint, tmp_path):
+    with pytest.raises(Unscorable, match="no voice"):
+        create("sim/wavlm-ecapa").measure(pair(tmp_path, np.full(RATE, 0.25, np.float32), say()))

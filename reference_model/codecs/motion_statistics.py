@@ -13,7 +13,7 @@ from reference_model.strict_loading import CheckpointError, read_checkpoint
 
 @dataclass(frozen=True)
 class MotionStatistics:
-    """``mean`` and ``std``, (motion_dim,) float tensors in the codec's raw units; ``std`` is positive."""
+    """``mean`` and ``std``, (motion_dim,) float tensors in the codec's raw units; ``std`` is not negative."""
 
     mean: Tensor
     std: Tensor
@@ -22,8 +22,8 @@ class MotionStatistics:
         if self.mean.ndim != 1 or self.mean.shape != self.std.shape:
             raise ValueError(f"mean and std must be vectors of one length, got {tuple(self.mean.shape)} and "
                              f"{tuple(self.std.shape)}")
-        if not (torch.isfinite(self.mean).all() and torch.isfinite(self.std).all() and (self.std > 0).all()):
-            raise ValueError("mean and std must be finite, and every std above zero")
+        if not (torch.isfinite(self.mean).all() and torch.isfinite(self.std).all() and (self.std >= 0).all()):
+            raise ValueError("mean and std must be finite, and no std below zero")
 
     @classmethod
     def from_codes(cls, clips: Iterable[Tensor]) -> "MotionStatistics":

@@ -376,8 +376,8 @@ def test_statistics_over_clips(tmp_path):
     (tmp_path / "motion.json").write_text('{"mean": [0.5], "sd": [1]}')
     with pytest.raises(CheckpointError, match="has no std; it has mean, sd"):
         MotionStatistics.load(tmp_path / "motion.json")
-    with pytest.raises(ValueError, match="every std above zero"):
-        MotionStatistics(torch.zeros(2), torch.tensor([1.0, 0]))
+    with pytest.raises(ValueError, match="no std below zero"):
+        MotionStatistics(torch.zeros(2), torch.tensor([1.0, -1]))
     with pytest.raises(ValueError, match="at least two frames"):
         MotionStatistics.from_codes([])
 

@@ -8,12 +8,7 @@ from golden import cases, check
 
 from reference_model import strict_loading
 from reference_model.codecs import AudioCodec
-from reference_model.strict_loading import CheckpointError, read_checkpoint
-from t2av_bench import torchvision_shim
-
-torchvision_shim.install()  # transformers imports torchvision where it is installed
-
-from reference_model.codecs.whisperx_vae import (  # noqa: E402
+from reference_model.codecs.whisperx_vae import (
     WhisperSize,
     WhisperXVAE,
     WhisperXVAEConfig,
@@ -21,16 +16,31 @@ from reference_model.codecs.whisperx_vae import (  # noqa: E402
     model,
     whisperx_vae_names,
 )
-from reference_model.codecs.whisperx_vae.layers import WaveformEncoder  # noqa: E402
-from reference_model.codecs.whisperx_vae.whisper_features import (  # noqa: E402
+from reference_model.codecs.whisperx_vae.layers import WaveformEncoder
+from reference_model.codecs.whisperx_vae.whisper_features import (
     kept_frames,
     pair_average,
     window_starts,
 )
+from reference_model.strict_loading import CheckpointError, read_checkpoint
 
-TINY = WhisperXVAEConfig(encoder_width=2, hidden_dim=16, decoder_width=32, latent_dim=6,
-                         whisper=WhisperSize(mel_bins=8, positions=50, width=16, heads=2, layers=1,
-                                             text_vocabulary=5, text_positions=3, text_heads=2, text_layers=1))
+TINY = WhisperXVAEConfig(
+    encoder_width=2,
+    hidden_dim=16,
+    decoder_width=32,
+    latent_dim=6,
+    whisper=WhisperSize(
+        mel_bins=8,
+        positions=50,
+        width=16,
+        heads=2,
+        layers=1,
+        text_vocabulary=5,
+        text_positions=3,
+        text_heads=2,
+        text_layers=1,
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +64,7 @@ def test_golden_encode_and_decode(case):
     codec = load_whisperx_vae(case.weights, heads=case.config["whisper"]["n_audio_head"])
     audio, mel, latents = case.inputs["wav"][:, 0], case.inputs["mel"][:, 0], case.inputs["latent"]
     frames = case.config["latent_frames"]
-    acoustic = codec.acoustic(audio[:, :frames * codec.hop])
+    acoustic = codec.acoustic(audio[:, : frames * codec.hop])
     whisper = codec.whisper(mel)
     combined = codec.combine(acoustic, whisper)
     mean, scale = codec.posterior(combined)
@@ -84,7 +94,8 @@ def test_golden_streamed(case):
 def test_manifest_at_full_size(case):
     shapes = {row["key"]: tuple(row["shape"]) for row in case.meta["keys"]}
     config = WhisperXVAEConfig.from_release_state(
-        {name: torch.empty(shape, device="meta") for name, shape in shapes.items()})
+        {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    )
     with torch.device("meta"):
         codec = WhisperXVAE(config, text_decoder=True)
     ours = codec.state_dict()
@@ -124,11 +135,11 @@ def test_padding_changes_no_item(codec):
     decoded = codec.decode(latents, lengths // codec.hop)
     for row, length in enumerate(lengths.tolist()):
         frames = length // codec.hop
-        alone = codec.encode(audio[row:row + 1, :length])
+        alone = codec.encode(audio[row : row + 1, :length])
         torch.testing.assert_close(latents[row, :frames], alone[0], atol=2e-6, rtol=1e-5)
         assert not latents[row, frames:].any()
-        torch.testing.assert_close(decoded[row, :frames * codec.hop], codec.decode(alone)[0], atol=2e-6, rtol=1e-5)
-        assert not decoded[row, frames * codec.hop:].any()
+        torch.testing.assert_close(decoded[row, : frames * codec.hop], codec.decode(alone)[0], atol=2e-6, rtol=1e-5)
+        assert not decoded[row, frames * codec.hop :].any()
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 4, 50])
@@ -195,7 +206,7 @@ def test_audio_beyond_whispers_window(codec):
     """Latents of the first window's frames do not hear what comes three windows later."""
     audio, _ = tone(5 * 24000)
     cut = audio.clone()
-    cut[:, 4 * 24000:] = 0
+    cut[:, 4 * 24000 :] = 0
     long, other = codec.encode(audio), codec.encode(cut)
     assert long.shape == (1, 125, 6)
     torch.testing.assert_close(long[:, :25], other[:, :25], atol=1e-5, rtol=1e-5)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from reference_model.codecs.motion_statistics import MotionStatistics
+from reference_model.motion import denormalise_motion, normalise_motion
 from reference_model.strict_loading import load_strictly, read_checkpoint, tensors_below
 
 from .generator import IMAGE_SIZE, Generator, LIAXConfig
@@ -78,10 +79,10 @@ class LIAXCodec(nn.Module):
         return self._frames_per_batch or (1 if self.motion_mean.device.type == "cpu" else 8)
 
     def normalize(self, motion_code: Tensor) -> Tensor:
-        return (motion_code - self.motion_mean) / self.motion_std
+        return normalise_motion(motion_code, self.motion_mean, self.motion_std)
 
     def denormalize(self, motion_latents: Tensor) -> Tensor:
-        return motion_latents * self.motion_std + self.motion_mean
+        return denormalise_motion(motion_latents, self.motion_mean, self.motion_std)
 
     @torch.no_grad()
     def encode_motion(self, frames: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reference_model.backbone import _make_transformers_importable
+
 from .config import WhisperSize
 
 WHISPER_RATE = 16_000
@@ -21,6 +23,7 @@ MARGIN = 50
 
 def whisper_config(size: WhisperSize):
     """The transformers configuration of these dimensions (exact GELU, feed-forward 4 times the width)."""
+    _make_transformers_importable()
     from transformers import WhisperConfig
 
     return WhisperConfig(
@@ -34,6 +37,7 @@ def whisper_config(size: WhisperSize):
 
 def build_encoder(size: WhisperSize) -> nn.Module:
     """transformers' ``WhisperEncoder`` of these dimensions."""
+    _make_transformers_importable()
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     return WhisperEncoder(whisper_config(size))
@@ -41,6 +45,7 @@ def build_encoder(size: WhisperSize) -> nn.Module:
 
 def build_text_decoder(size: WhisperSize) -> nn.Module:
     """Only for reproducing the release's state dict: nothing in the codec runs it."""
+    _make_transformers_importable()
     from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
     return WhisperDecoder(whisper_config(size))
@@ -73,6 +78,7 @@ class MelFrontEnd:
     """Log-mel windows as Whisper was trained on, from 24 kHz audio (soxr to 16 kHz, then transformers)."""
 
     def __init__(self, size: WhisperSize, sample_rate: int):
+        _make_transformers_importable()
         from transformers import WhisperFeatureExtractor
 
         self.sample_rate = sample_rate

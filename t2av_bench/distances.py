@@ -36,7 +36,7 @@ def _covariance_root(values: np.ndarray, ddof: int) -> np.ndarray:
     centred = (values - values.mean(axis=0)) / np.sqrt(len(values) - ddof)
     if len(centred) <= centred.shape[1]:
         return centred
-    return np.linalg.qr(centred, mode="r")
+    return np.asarray(np.linalg.qr(centred, mode="r"))
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray, *, ddof: int = 1) -> float:

@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def _load_state_dict(path: Path, device: str) -> "Callable[[torch.Tensor], torch
     from t2av_bench import torchvision_shim
 
     torchvision_shim.install()
-    network_module = require("cleanfid.inception_pytorch", "video")
+    network_module: Any = require("cleanfid.inception_pytorch", "video")
     state = torch.load(path, map_location="cpu", weights_only=True)
     # clean-fid's constructor always downloads; it is handed the verified file instead.
     with _patching, warnings.catch_warnings():

@@ -14,6 +14,14 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Pair
 
 
+@pytest.fixture(autouse=True, scope="session")
+def torchvision() -> None:
+    """clean-fid and lpips import torchvision, which a CPU torch lets them do only after this."""
+    from t2av_bench import torchvision_shim
+
+    torchvision_shim.install()
+
+
 @pytest.fixture
 def write_clip(tmp_path) -> Callable[..., Path]:
     """frames (n, H, W, 3) uint8 RGB -> a lossless file at 25 fps."""

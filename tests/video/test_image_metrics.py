@@ -2,7 +2,9 @@
 
 import math
 import tracemalloc
+from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import torch
 from scipy import ndimage, signal
 
-from t2av_bench import torchvision_shim, weights
+from t2av_bench import weights
 from t2av_bench.extractors import perceptual
 from t2av_bench.metrics.base import NotApplicable, Settings, Unscorable
 from t2av_bench.metrics.lpips import LPIPSVGG, LPIPSAlex
@@ -21,7 +23,6 @@ from t2av_bench.metrics.ssim import SSIM, ssim
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory) -> Path:
     """Random weights in the layout of torchvision's AlexNet file, convolutions scaled to keep responses alive."""
-    torchvision_shim.install()
     from torchvision.models import alexnet
 
     torch.manual_seed(0)
@@ -181,6 +182,39 @@ def test_lpips_equals_the_package_on_the_same_weights(photographs, backbone, pai
     for batch_size in (1, 2, 32):
         measured = LPIPSAlex(Settings(batch_size=batch_size)).measure(pair_of(other, frames))
         assert measured.values["lpips"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_vgg_backbone_lands_in_its_slices(tmp_path, photographs):
+    import lpips
+    from torchvision.models import vgg
+
+    torch.manual_seed(1)
+    features = vgg.make_layers(vgg.cfgs["D"])
+    torch.save(features.state_dict(prefix="features."), tmp_path / "vgg16.pth")
+    with ExitStack() as stack:  # the random start takes seconds and must not matter
+        for name in ("normal_", "kaiming_normal_", "kaiming_uniform_"):
+            stack.enter_context(mock.patch.object(torch.nn.init, name))
+        ours = perceptual.load("vgg", tmp_path / "vgg16.pth", weights.path("lpips_vgg_lin"), (), "cpu")
+    images, other = photographs[:2, :48, :48], noisy(photographs[:2, :48, :48], 30)
+    responses: list[list[torch.Tensor]] = []
+    for side in (images, other):  # the same distance from torchvision's layers and the package's head, written out
+        x = torch.from_numpy(side.transpose(0, 3, 1, 2).copy()).float() / 127.5 - 1
+        x = (x - torch.tensor([-0.030, -0.088, -0.188])[:, None, None]) / torch.tensor([0.458, 0.448, 0.450])[
+            :, None, None
+        ]
+        taps = []
+        with torch.no_grad():
+            for number, layer in enumerate(features[:30]):
+                x = layer(x)
+                if number in (3, 8, 15, 22, 29):
+                    taps.append(lpips.normalize_tensor(x))
+        responses.append(taps)
+    head = torch.load(weights.path("lpips_vgg_lin"), map_location="cpu", weights_only=True)
+    expected = sum(
+        ((a - b) ** 2 * head[f"lin{k}.model.1.weight"]).sum(dim=1).mean(dim=(1, 2))
+        for k, (a, b) in enumerate(zip(*responses, strict=True))
+    )
+    np.testing.assert_allclose(perceptual.distance(ours, images, other), expected.numpy(), rtol=1e-5)
 
 
 def test_loading_lpips_leaves_the_global_random_state_alone(backbone):

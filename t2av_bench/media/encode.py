@@ -132,7 +132,8 @@ def _write(
             base = 1 / Fraction(frame_rate)
             video.time_base = video.codec_context.time_base = base
             video.codec_context.thread_count = _ENCODER_THREADS
-            sound, sample_format = (None, "")
+            sound: Any = None
+            sample_format = ""
             if audio is not None:
                 sound, sample_format = prepare_audio(container, audio.shape[1], audio.dtype == np.int16)
             picture: np.ndarray | None = first

@@ -190,7 +190,5 @@ def _opencv() -> ModuleType:
     try:
         import cv2
     except ImportError as error:
-        raise NotApplicable(
-            f"the Python package 'cv2' is missing ({error}): pip install 't2av-bench[sync]'"
-        ) from error
+        raise NotApplicable(f"the Python package 'cv2' is missing ({error}): pip install 't2av-bench[sync]'") from error
     return cv2

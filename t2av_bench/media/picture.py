@@ -25,9 +25,17 @@ class PictureReader:
         self._reformatter = VideoReformatter()
 
     def read(self, frame: Any) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright, C-contiguous, of an ``av.VideoFrame``."""
+        """(H, W, 3) uint8 RGB, upright, of an ``av.VideoFrame``; rows may be padded in memory."""
         converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC", threads=1)
-        picture = converted.to_ndarray()
+        plane = converted.planes[0]
+        if plane.line_size >= 3 * frame.width:
+            # A view of the converted frame, which it keeps alive: saves one copy of every picture.
+            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+                : frame.height, : 3 * frame.width
+            ]
+            picture = rows.reshape(frame.height, frame.width, 3)
+        else:
+            picture = converted.to_ndarray()
         matrix = display_matrix(frame)
         return picture if matrix is None else orient(picture, matrix)
 

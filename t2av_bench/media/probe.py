@@ -98,9 +98,7 @@ def video_stream(container: Any) -> Any | None:
     import av
 
     candidates = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & av.stream.Disposition.attached_pic
+        stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
     ]
     return _preferred(candidates)
 
@@ -202,6 +200,5 @@ def _open_reason(path: Path, error: BaseException) -> str:
     if all(byte in b"\t\n\r\f" or 32 <= byte for byte in head):
         return f"{path.name} is text, not a media file that can be scored (mp4, mkv, webm, avi, wav, ...)"
     return (
-        f"{path.name} is not a media file that can be read ({describe(error)}); "
-        "expected mp4, mkv, webm, avi, wav, ..."
+        f"{path.name} is not a media file that can be read ({describe(error)}); expected mp4, mkv, webm, avi, wav, ..."
     )

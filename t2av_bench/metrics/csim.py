@@ -9,12 +9,15 @@ Proved by tests: detector decoding, suppression, resizing, alignment and scaling
 onnxruntime, and this metric's bookkeeping. Not proved here: numbers with the real weights, which are not bundled.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.extractors import arcface, scrfd
+from t2av_bench.media.clip import Clip
+from t2av_bench.media.errors import MediaError
 from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Protocol, Quantity, Unscorable
 from t2av_bench.scores import library_versions
 
@@ -70,7 +73,7 @@ class CSIMBuffaloL(Metric):
         """The vector to compare with, and where it comes from."""
         if pair.item.identity_image:
             source = "identity image"
-            found = self._identities(iter([read_image(Path(pair.item.identity_image))[None]]))
+            found = self._identities([read_image(Path(pair.item.identity_image))[None]])
         elif pair.reference is None and not pair.reference_problem:
             raise NotApplicable(
                 "no face to compare with: give 'identity_image' in the manifest, or a reference clip (--reference DIR)"
@@ -78,13 +81,13 @@ class CSIMBuffaloL(Metric):
         else:
             source, clip = "first frame of the reference clip", pair.require_reference()
             found = clip.stored(
-                self.protocol.fingerprint, "first-identity", lambda: self._identities(iter([clip.frames_at([0])]))
+                self.protocol.fingerprint, "first-identity", lambda: self._identities([first_frame(clip)])
             )
         if not len(found["vectors"]):
             raise NotApplicable(f"no face in the {source}: give 'identity_image' in the manifest")
         return found["vectors"][0], source
 
-    def _identities(self, batches) -> dict[str, np.ndarray]:
+    def _identities(self, batches: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         """Identities in every 5th frame of batches (n, H, W, 3): vectors (seen, 512), faces (seen,), examined (1,)."""
         detector, recogniser = arcface.sessions(self.settings.device)
         vectors, faces, index = [np.empty((0, 512), np.float32)], [], 0
@@ -100,6 +103,14 @@ class CSIMBuffaloL(Metric):
             "faces": np.array(faces, np.int64),
             "examined": np.array([-(-index // FRAME_STEP)], np.int64),
         }
+
+
+def first_frame(reference: Clip) -> np.ndarray:
+    """(1, H, W, 3) uint8 RGB. Raises NotApplicable where the reference clip has no readable frame."""
+    try:
+        return reference.frames_at([0])
+    except MediaError as error:
+        raise NotApplicable(f"the reference clip has no usable video: {error}") from error
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from t2av_bench.extractors import arcface, scrfd
+from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import NotApplicable, Unscorable
 from t2av_bench.metrics.csim import CSIMBuffaloL
 
@@ -306,6 +307,11 @@ def test_reasons(pair_of, networks, install_weights, tmp_path):
         CSIMBuffaloL().measure(pair_of(frames, empty))
     with pytest.raises(NotApplicable, match="give 'identity_image' in the manifest, or a reference clip"):
         CSIMBuffaloL().measure(pair_of(frames))
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    pair = pair_of(frames, frames)
+    pair.reference = Clip(tmp_path / "broken.mp4")
+    with pytest.raises(NotApplicable, match="the reference clip has no usable video"):
+        CSIMBuffaloL().measure(pair)
     with pytest.raises(NotApplicable, match="nowhere.png does not exist"):
         CSIMBuffaloL().measure(pair_of(frames, identity_image=str(tmp_path / "nowhere.png")))
     (tmp_path / "text.png").write_text("no picture")

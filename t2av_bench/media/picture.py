@@ -28,6 +28,7 @@ class PictureReader:
         """(H, W, 3) uint8 RGB, upright, of an ``av.VideoFrame``; rows may be padded in memory."""
         converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC", threads=1)
         plane = converted.planes[0]
+        picture: np.ndarray
         if plane.line_size >= 3 * frame.width:
             # A view of the converted frame, which it keeps alive: saves one copy of every picture.
             rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[

@@ -30,7 +30,9 @@ def test_frames_of_a_broken_file_are_a_reason(tmp_path, monkeypatch, whole, make
         _ = clip.frame_count
 
 
-NOT_FILES = [broken.missing, broken.directory, broken.empty, broken.symlink_loop, broken.named_pipe, broken.null_in_name]
+NOT_FILES = [
+    broken.missing, broken.directory, broken.empty, broken.symlink_loop, broken.named_pipe, broken.null_in_name
+]  # fmt: skip
 NOT_MEDIA = [broken.text, broken.zeros, broken.random_bytes, broken.no_moov]
 
 

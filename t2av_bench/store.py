@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS scores (
 CREATE TABLE IF NOT EXISTS set_scores (
     metric TEXT NOT NULL, quantity TEXT NOT NULL, fingerprint TEXT NOT NULL,
     status TEXT NOT NULL, value REAL, reason TEXT, scored INTEGER NOT NULL, total INTEGER NOT NULL,
-    PRIMARY KEY (metric, quantity)
+    detail TEXT NOT NULL, PRIMARY KEY (metric, quantity)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sessions (started TEXT NOT NULL, finished TEXT, document TEXT NOT NULL);
 """
@@ -60,7 +60,7 @@ class ScoreRow:
 
 @dataclass(frozen=True, slots=True)
 class SetScoreRow:
-    """One set score, with how many of how many clips it covers."""
+    """One set score, with how many of how many clips it covers, and facts worth keeping (numbers of samples)."""
 
     metric: str
     quantity: str
@@ -68,6 +68,7 @@ class SetScoreRow:
     score: Score
     scored: int
     total: int
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -265,11 +266,11 @@ class Store:
             for metric in {row.metric for row in rows}:
                 connection.execute("DELETE FROM set_scores WHERE metric = ?", (metric,))
             connection.executemany(
-                "INSERT INTO set_scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO set_scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         row.metric, row.quantity, row.fingerprint,
-                        row.score.status, row.score.value, row.score.reason, row.scored, row.total,
+                        row.score.status, row.score.value, row.score.reason, row.scored, row.total, _json(row.detail),
                     )
                     for row in rows
                 ],
@@ -278,12 +279,14 @@ class Store:
     def set_scores(self) -> list[SetScoreRow]:
         """All set scores."""
         rows = self._connection.execute(
-            "SELECT metric, quantity, fingerprint, status, value, reason, scored, total FROM set_scores "
+            "SELECT metric, quantity, fingerprint, status, value, reason, scored, total, detail FROM set_scores "
             "ORDER BY metric, quantity"
         )
         return [
-            SetScoreRow(metric, quantity, fingerprint, Score(Status(status), value, reason), scored, total)
-            for metric, quantity, fingerprint, status, value, reason, scored, total in rows
+            SetScoreRow(
+                metric, quantity, fingerprint, Score(Status(status), value, reason), scored, total, json.loads(detail)
+            )
+            for metric, quantity, fingerprint, status, value, reason, scored, total, detail in rows
         ]
 
 

@@ -256,7 +256,7 @@ def _set_scores(store: Store, metric: SetMetric, features: FeatureStore) -> list
     return [
         SetScoreRow(
             metric.id, quantity.name, fingerprint,
-            score or Score.ok(measurement.values[quantity.name]), len(arrays), len(rows),
+            score or Score.ok(measurement.values[quantity.name]), len(arrays), len(rows), measurement.detail,
         )
         for quantity in metric.quantities
     ]  # fmt: skip

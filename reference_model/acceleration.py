@@ -6,8 +6,8 @@ On top of that:
 * :func:`pack_linears` (CPU): weights in oneDNN's blocked layout. A step multiplies 1 to 20 rows by matrices of
   12 MB; with plain weights every product pays for re-blocking them. Measured on two cores: a matrix product of
   20 rows takes half the time in float32 and 0.6 in bfloat16.
-* :func:`compile_heads` (CUDA above all): torch.compile over the diffusion heads, where most kernel launches are;
-  ``mode="reduce-overhead"`` adds CUDA graphs.
+* :func:`compile_model` (CUDA above all): torch.compile over the diffusion heads and the decoding step, where the
+  kernel launches are; ``mode="reduce-overhead"`` adds CUDA graphs.
 * :class:`.paired_heads.PairedSampler`: both heads as one batched network, which halves their launches; the loop
   uses it by itself on CUDA.
 """
@@ -15,6 +15,7 @@ On top of that:
 import torch
 from torch import Tensor, nn
 
+from .backbone import decode
 from .model import TalkerT2AV
 from .transformer import Block
 
@@ -61,8 +62,13 @@ def pack_linears(model: TalkerT2AV) -> int:
     return packed
 
 
-def compile_heads(model: TalkerT2AV, *, mode: str = "default", backend: str = "inductor") -> None:
-    """Compile both heads' networks in place. The first patch pays for it; a batch that shrinks may compile again."""
+def compile_model(model: TalkerT2AV, *, mode: str = "default", backend: str = "inductor") -> None:
+    """Compile both heads' networks and the backbone's decoding step, in place, for generation.
+
+    The first patches pay for it. Steps then have constant shapes (attention runs over the whole cache, masked),
+    so one graph serves a whole batch; a batch that loses finished rows compiles again.
+    """
+    options = {"mode": mode} if backend == "inductor" else {}
     for head in (model.speech_head, model.motion_head):
-        options = {"mode": mode} if backend == "inductor" else {}
         head.velocity = torch.compile(head.velocity, backend=backend, **options)
+    model.compiled_decode = torch.compile(decode, backend=backend, **options)

@@ -74,14 +74,18 @@ class RotaryTable:
 class KeyValueCache:
     """Keys and values of every layer in one allocation: ``(layers, 2, B, kv heads, columns, head_dim)``.
 
-    Nothing grows while generating. :meth:`keep` drops batch rows in place.
+    Nothing grows while generating. :meth:`keep` drops batch rows in place. ``compiled`` tells torch.compile that
+    the allocation stays where it is, which CUDA graphs need.
     """
 
-    def __init__(self, backbone: nn.Module, batch: int, columns: int, dtype: torch.dtype | None = None):
+    def __init__(self, backbone: nn.Module, batch: int, columns: int, dtype: torch.dtype | None = None,
+                 compiled: bool = False):
         config, weight = backbone.config, backbone.model.norm.weight
         self._storage = torch.zeros(config.num_hidden_layers, 2, batch, config.num_key_value_heads, columns,
                                     config.head_dim, dtype=dtype or weight.dtype, device=weight.device)
         self.batch = batch
+        if compiled:
+            torch._dynamo.mark_static_address(self._storage)
 
     @property
     def columns(self) -> int:
@@ -104,8 +108,9 @@ def decode(backbone: nn.Module, embeddings: Tensor, positions: tuple[Tensor, Ten
     """Run ``embeddings (B, S, D)`` through the backbone; returns the last token's hidden state ``(B, D)``.
 
     ``positions`` comes from :meth:`RotaryTable.at`. Keys and values of the S tokens go to the cache columns from
-    ``column`` on (a tensor index serves graph capture; S is 1 then). Attention sees the first ``visible``
-    columns, or those that ``mask (B, S, visible)`` marks.
+    ``column`` on. Attention sees the first ``visible`` columns, or those of them that ``mask (B, S, visible)``
+    marks. With ``column`` as a tensor ``(1,)`` (S is 1 then) and all columns visible, every step has the same
+    shapes and no number of its own, so one compiled graph serves all.
     """
     model = backbone.model
     groups = backbone.config.num_attention_heads // backbone.config.num_key_value_heads

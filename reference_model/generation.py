@@ -85,7 +85,7 @@ class GenerationResult:
     """A finished item: latents at 25 Hz on the CPU in float32, prefix first.
 
     ``speech (T, 32)``, ``motion (M, 40)`` (None in ``tts``); the first ``speech_prefix_frames`` and
-    ``motion_prefix_frames`` of them were given as prefix. T - speech prefix equals M - motion prefix.
+    ``motion_prefix_frames`` of them were given as prefix. Both end at the same frame.
     ``stop_reason``: ``predictor`` (the model ended), ``limit`` (``max_patches``), or ``given`` (the given speech
     or motion ended). ``patches`` counts generated patches.
     """

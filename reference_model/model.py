@@ -8,6 +8,8 @@ Units: speech latents ``(B, T, 32)`` and normalised motion latents ``(B, T, 40)`
 embedding ``(B, 256)``; a patch is P = 4 frames.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,7 @@ class TalkerT2AV(nn.Module):
         self.speech_head = DiffusionHead(config.speech_dim, config.speaker_dim, width, **head)
         self.motion_head = DiffusionHead(config.motion_dim, config.motion_dim, width, **head)
         self.stop_predictor = StopPredictor(width)
+        self.compiled_decode: Callable | None = None  # set by acceleration.compile_model
 
     @property
     def arrangement(self) -> Arrangement:

@@ -65,7 +65,8 @@ def _chat(tokenizer: Any, text: str, placeholders: int) -> tuple[list[int], int,
                           f"checkpoint; add it with tokenizer.add_tokens([{PLACEHOLDER!r}], special_tokens=True)")
     if not text.strip():
         raise PromptError("the text is empty; give the words to be spoken")
-    reserved = [token for token in [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()] if token and token in text]
+    special = [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()]
+    reserved = [token for token in special if token and token in text]
     if reserved:
         raise PromptError(f"the text contains {reserved[0]!r}, which the prompt reserves; remove it")
     chat = [{"role": "user", "content": text}, {"role": "assistant", "content": PLACEHOLDER * placeholders}]

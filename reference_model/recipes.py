@@ -30,8 +30,9 @@ class Recipe:
         is followed by ``delay`` slots without.
     Reference prefix
         ``prefix_seconds`` of the reference are continued; frames are ``truncate``-d or rounded to the ``nearest``
-        (ties to even), then cut to whole patches if ``prefix_whole_patches``. ``prefix_contents``: ``speech_and_motion``
-        or ``speech``, where motion starts after the prefix with an empty history.
+        (ties to even), then cut to whole patches if ``prefix_whole_patches``.
+        ``prefix_contents``: ``speech_and_motion``, or ``speech``, where motion starts after the prefix with an
+        empty history.
         ``motion_reference_dtype``: precision to which reference motion is rounded before use.
         ``speaker_reference``: the speaker embedding comes from the ``whole`` reference or from the ``prefix`` (whole
         without one). It is computed outside of the model; the choice is written down here for the caller.

@@ -30,10 +30,12 @@ from .generation import (
     SeededNoise,
     StopReason,
 )
-from .model import TASK_T2AV, TASK_TTS, TalkerT2AV, combine
+from .model import TalkerT2AV
 from .paired_heads import PairedSampler, can_pair
 from .plan import Plan, Source, make_plan
 from .recipes import Recipe
+from .results import finished_item, finished_patch
+from .slot_tokens import known_patches, patch_tokens, prompt_embeddings
 
 
 def generate(model: TalkerT2AV, items: Iterable[GenerationItem], recipe: Recipe, *, window: int | None = None,
@@ -118,7 +120,10 @@ class _Loop:
 
     def _prefill(self, window: int | None) -> None:
         model, rows = self.model, self.rows
-        prompts = [self._prompt(row) for row in rows]
+        prompts = [prompt_embeddings(model, self.recipe, row.plan) for row in rows]
+        for row, prompt in zip(rows, prompts, strict=True):
+            if row.trace:
+                row.trace.prefill = prompt.float().cpu()
         lengths = torch.tensor([len(prompt) for prompt in prompts])
         longest = int(lengths.max())
         per_slot = self.arrangement.tokens_per_slot
@@ -126,7 +131,8 @@ class _Loop:
         self.ring = generated if window is None else min(generated, window * per_slot)
         self.prompt_columns, self.fed = longest, 0
         dtype = self.autocast or prompts[0].dtype
-        self.cache = KeyValueCache(model.backbone, len(rows), longest + max(self.ring, 1), dtype)
+        self.cache = KeyValueCache(model.backbone, len(rows), longest + max(self.ring, 1), dtype,
+                                   compiled=model.compiled_decode is not None)
         self.rotary = RotaryTable.of(model.backbone, longest + generated)
 
         pad = (longest - lengths).to(model.device)
@@ -142,32 +148,6 @@ class _Loop:
         positions = (token - pad[:, None]).clamp_min(0)
         self.hidden = decode(model.backbone, embeddings, self.rotary.at(positions), self.cache, 0, longest, causal)
         self._set_conditions()
-
-    def _prompt(self, row: _Row) -> Tensor:
-        """Task token, text and the slots that need nothing drawn: ``(tokens, D)``."""
-        model, plan, device = self.model, row.plan, self.model.device
-        text = model.embed_text(plan.item.text_ids.to(device)[None])
-        task = TASK_TTS if plan.item.task == "tts" else TASK_T2AV
-        task = model.task_embedding.weight[task].to(text.dtype)
-        parts = [text]
-        if self.recipe.task_embedding == "prepend":
-            parts.insert(0, task.expand(1, 1, -1))
-        if plan.first_slot:
-            tokens = {}
-            for name in ("speech", "motion"):
-                sources = [plan.source(name, slot) for slot in range(plan.first_slot)]
-                patches, valid = self._known([(plan, source, index) for source, index in sources], name)
-                missing = "nothing" if self.recipe.prefix_contents == "speech" else "encoded_zeros"
-                tokens[name] = self._tokens(name, patches[None], valid[None], [[kind for kind, _ in sources]],
-                                            missing)
-            prefix = combine(self.arrangement, tokens["speech"], tokens["motion"]).to(text.dtype)
-            if self.recipe.task_embedding == "add_to_prefix":
-                prefix[:, 0] += task
-            parts.append(prefix)
-        prompt = torch.cat(parts, dim=1)[0]
-        if row.trace:
-            row.trace.prefill = prompt.float().cpu()
-        return prompt
 
     def _set_conditions(self) -> None:
         """Global conditions and the contexts that the prefixes leave behind."""
@@ -196,7 +176,7 @@ class _Loop:
             with self._context():
                 finished = self._finished()
             for row, reason in finished:
-                yield self._result(row, reason)
+                yield finished_item(row.index, row.plan, row.patches, reason, row.trace)
             if finished:
                 self._keep([i for i, row in enumerate(self.rows) if row not in [done for done, _ in finished]])
             if not self.rows:
@@ -206,7 +186,10 @@ class _Loop:
                 for group in earlier:
                     self._feed(self._slot_tokens(group))
                 tokens = self._slot_tokens(last)
-            yield from self._patches()
+            for row in self.rows:
+                patch = finished_patch(row.index, row.plan, row.patches, row.slot)
+                if patch is not None:
+                    yield patch
             for row in self.rows:
                 row.step += 1
             tracing = self.rows[0].trace is not None
@@ -244,7 +227,7 @@ class _Loop:
         for name in group:
             sources = [(row.plan, *row.plan.source(name, row.slot)) for row in self.rows]
             kinds[name] = [kind for _, kind, _ in sources]
-            known[name] = self._known(sources, name)
+            known[name] = known_patches(self.model, name, sources)
             rows[name] = [i for i, kind in enumerate(kinds[name]) if kind == "drawn"]
         drawn = self._draw(rows)
         total: Tensor | None = None
@@ -254,8 +237,8 @@ class _Loop:
                 patches[rows[name]] = drawn[name]
                 valid[rows[name]] = True
             self._remember(name, patches, kinds[name])
-            tokens = self._tokens(name, patches[:, None], valid[:, None], [[kind] for kind in kinds[name]],
-                                  self.recipe.missing_motion)[:, 0]
+            tokens = patch_tokens(self.model, name, patches[:, None], valid[:, None],
+                                  [[kind] for kind in kinds[name]], self.recipe.missing_motion)[:, 0]
             total = tokens if total is None else total + tokens
         return total
 
@@ -276,33 +259,6 @@ class _Loop:
         if len(rows) < len(self.rows):
             state = tuple(tensor[rows] for tensor in state)
         return noise, *state
-
-    def _known(self, wanted: list[tuple[Plan, Source, int]], name: str) -> tuple[Tensor, Tensor]:
-        """Given patches ``(n, P, C)`` on the model's device, zeros elsewhere, and their valid frames ``(n, P)``."""
-        config = self.model.config
-        patches = torch.zeros(len(wanted), config.patch_size, self.model.channels(name))
-        valid = torch.zeros(len(wanted), config.patch_size, dtype=torch.bool)
-        for row, (plan, kind, index) in enumerate(wanted):
-            if kind == "given":
-                patches[row], valid[row] = plan.given[name][index], plan.valid[name][index]
-        return patches.to(self.model.device), valid.to(self.model.device)
-
-    def _tokens(self, name: str, patches: Tensor, valid: Tensor, kinds: list[list[Source]],
-                missing: str) -> Tensor:
-        """Tokens ``(B, N, D)`` of patches ``(B, N, P, C)``: encoded, or what stands in for a missing modality."""
-        kind = {k for row in kinds for k in row}
-        padding = self.model.motion_padding.expand(*valid.shape[:2], -1)
-        if kind == {"padding"}:
-            return padding
-        tokens = self.model.encode(name, patches, valid)
-        if "padding" in kind:
-            tokens = torch.where(self._marks(kinds, "padding"), padding.to(tokens.dtype), tokens)
-        if "absent" in kind and name == "motion" and missing == "nothing":
-            tokens = tokens.masked_fill(self._marks(kinds, "absent"), 0.0)
-        return tokens
-
-    def _marks(self, kinds: list[list[Source]], kind: Source) -> Tensor:
-        return torch.tensor([[k == kind for k in row] for row in kinds], device=self.model.device)[..., None]
 
     def _remember(self, name: str, patches: Tensor, kinds: list[Source]) -> None:
         """Move contexts on and keep drawn patches."""
@@ -328,11 +284,15 @@ class _Loop:
         for row, token in zip(self.rows, tokens, strict=True):
             if row.trace:
                 row.trace.tokens.append(token.float().cpu())
-        column = self.prompt_columns + self.fed % self.ring if self.ring else self.prompt_columns
+        column = self.prompt_columns + self.fed % max(self.ring, 1)
         visible = self.prompt_columns + min(self.fed + 1, max(self.ring, 1))
-        mask = self.visible[:, None, :visible] if self.padded else None
         positions = self.rotary.at(self.position[:, None])
-        self.hidden = decode(self.model.backbone, tokens[:, None], positions, self.cache, column, visible, mask)
+        run, mask = decode, self.visible[:, None, :visible] if self.padded else None
+        if self.model.compiled_decode is not None:
+            run = self.model.compiled_decode
+            mask = (self.visible & (torch.arange(self.cache.columns, device=tokens.device) < visible))[:, None]
+            column, visible = torch.tensor([column], device=tokens.device), self.cache.columns
+        self.hidden = run(self.model.backbone, tokens[:, None], positions, self.cache, column, visible, mask)
         self.position = self.position + 1
         self.fed += 1
 
@@ -342,41 +302,3 @@ class _Loop:
         self.hidden, self.visible, self.position = self.hidden[rows], self.visible[rows], self.position[rows]
         self.history = {name: tensor[rows] for name, tensor in self.history.items()}
         self.condition = {name: tensor[rows] for name, tensor in self.condition.items()}
-
-    # -- results -----------------------------------------------------------------------------------------
-
-    def _patches(self) -> Iterator[GeneratedPatch]:
-        for row in self.rows:
-            plan = row.plan
-            if plan.item.task == "tts":
-                yield GeneratedPatch(row.index, row.step, row.patches["speech"][row.slot], None)
-                continue
-            lead = "speech" if plan.item.task == "v2a" else "motion"
-            kind, index = plan.source(lead, row.slot)
-            if kind != "drawn":
-                continue
-            other = index + (plan.motion_offset if lead == "motion" else 0)
-            number = index - len(plan.given[lead])
-            speech, motion = (other, index) if lead == "motion" else (index, index)
-            yield GeneratedPatch(row.index, number, row.patches["speech"][speech], row.patches["motion"][motion])
-
-    def _result(self, row: _Row, reason: StopReason) -> GenerationResult:
-        plan, item, size = row.plan, row.plan.item, self.model.config.patch_size
-        given = {name: plan.frames[name] for name in ("speech", "motion")}
-        latents = {}
-        for name in ("speech", "motion"):
-            drawn = row.patches[name][len(plan.given[name]):]
-            channels = self.model.channels(name)
-            known = plan.given[name].flatten(0, 1)[: given[name]]
-            latents[name] = torch.cat((known, *drawn)) if drawn else known.reshape(-1, channels)
-        patches = len(row.patches[plan.drawn[-1]]) - len(plan.given[plan.drawn[-1]])
-        if item.task == "tts":
-            return GenerationResult(row.index, latents["speech"], None, given["speech"], 0, patches, reason, row.trace)
-        if item.task == "t2av":  # speech of the last slots may lie beyond the last motion patch
-            latents["speech"] = latents["speech"][: len(latents["motion"]) + plan.motion_offset * size]
-            prefix = given["speech"], given["motion"]
-        else:
-            frames = min(len(latents["speech"]), len(latents["motion"]))
-            latents = {name: tensor[:frames] for name, tensor in latents.items()}
-            prefix = (given[plan.drawn[0]],) * 2
-        return GenerationResult(row.index, latents["speech"], latents["motion"], *prefix, patches, reason, row.trace)

@@ -20,9 +20,14 @@ def golden_config(case) -> ModelConfig:
         backbone=BackboneConfig(**llm, tie_word_embeddings=config.get("tied_embeddings", True)),
         patch_encoder=TransformerConfig(config["patch_encoder"]["n_layer"], config["patch_encoder"]["n_head"]),
         head=TransformerConfig(config["head"]["n_layer"], config["head"]["n_head"]),
-        speech_dim=config["speech_dim"], motion_dim=config["motion_dim"], speaker_dim=config["speaker_dim"],
-        patch_size=run.get("patch_size", config.get("patch_size", 4)), context_patches=run["context_patches"],
-        fps=config["fps"], arrangement=f"delay({delay})" if delay else "add")
+        speech_dim=config["speech_dim"],
+        motion_dim=config["motion_dim"],
+        speaker_dim=config["speaker_dim"],
+        patch_size=run.get("patch_size", config.get("patch_size", 4)),
+        context_patches=run["context_patches"],
+        fps=config["fps"],
+        arrangement=f"delay({delay})" if delay else "add",
+    )
 
 
 def golden_model(case) -> TalkerT2AV:

@@ -123,7 +123,8 @@ def check(case: Case, name: str, tensor: torch.Tensor) -> float:
     worst = float((new - golden).abs().max())
     USED[(case.name, name)] = fraction
     assert fraction <= 1.0, (
-        f"{case}: out.{name} is off by {worst:.3g}, {fraction:.3g} times its tolerance (atol {atol:g})")
+        f"{case}: out.{name} is off by {worst:.3g}, {fraction:.3g} times its tolerance (atol {atol:g})"
+    )
     return fraction
 
 
@@ -132,7 +133,7 @@ USED: dict[tuple[str, str], float] = {}
 
 
 def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {key[len(prefix):]: value for key, value in tensors.items() if key.startswith(prefix)}
+    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 @functools.lru_cache(maxsize=64)

@@ -7,7 +7,7 @@ import torch
 from build import random_model
 from test_sampling import NO_STOP, PAPER, close, config, item, mixed_items
 
-from reference_model.acceleration import PackedLinear, can_pack, compile_heads, pack_linears
+from reference_model.acceleration import PackedLinear, can_pack, compile_model, pack_linears
 from reference_model.checkpoints import convert
 from reference_model.flow_matching import PatchSampler, SamplerSettings
 from reference_model.paired_heads import PairedSampler, can_pair
@@ -80,9 +80,9 @@ def test_packed_or_unlike_heads_are_not_paired(model):
             PairedSampler(model.speech_head, model.motion_head, SamplerSettings())
 
 
-def test_compiled_heads_give_the_same_results(model):
-    one = [item(1, patches=2)]
-    plain = generate(model, one, NO_STOP)
-    compile_heads(model, backend="eager")
-    for left, right in zip(generate(model, one, NO_STOP), plain, strict=True):
+def test_a_compiled_model_gives_the_same_results(model):
+    items = [item(1, text=3, patches=3), item(2, text=6, prefix=1, patches=4)]
+    plain = generate(model, items, NO_STOP, window=2)
+    compile_model(model, backend="eager")
+    for left, right in zip(generate(model, items, NO_STOP, window=2), plain, strict=True):
         close(left, right)

@@ -36,15 +36,24 @@ def test_full_size_names_and_shapes_are_the_release_s(case):
     backbone = config["backbone"]
     ours = ModelConfig(
         backbone=BackboneConfig(
-            vocab_size=backbone["vocab_size"], hidden_size=backbone["hidden_size"],
-            intermediate_size=backbone["intermediate_size"], num_hidden_layers=backbone["layers"],
-            num_attention_heads=backbone["heads"], num_key_value_heads=backbone["kv_heads"],
-            head_dim=backbone["head_dim"], rope_theta=backbone["rope_theta"],
-            rms_norm_eps=backbone["rms_norm_eps"], tie_word_embeddings=backbone["tie_word_embeddings"]),
+            vocab_size=backbone["vocab_size"],
+            hidden_size=backbone["hidden_size"],
+            intermediate_size=backbone["intermediate_size"],
+            num_hidden_layers=backbone["layers"],
+            num_attention_heads=backbone["heads"],
+            num_key_value_heads=backbone["kv_heads"],
+            head_dim=backbone["head_dim"],
+            rope_theta=backbone["rope_theta"],
+            rms_norm_eps=backbone["rms_norm_eps"],
+            tie_word_embeddings=backbone["tie_word_embeddings"],
+        ),
         patch_encoder=TransformerConfig(config["patch_encoder"]["layers"], config["patch_encoder"]["heads"]),
         head=TransformerConfig(config["heads"]["layers"], config["heads"]["heads"]),
-        speech_dim=config["speech_dim"], motion_dim=config["motion_dim"], speaker_dim=config["speaker_dim"],
-        patch_size=config["patch_size"])
+        speech_dim=config["speech_dim"],
+        motion_dim=config["motion_dim"],
+        speaker_dim=config["speaker_dim"],
+        patch_size=config["patch_size"],
+    )
     manifest = {entry["key"]: tuple(entry["shape"]) for entry in case.meta["keys"]}
     assert checkpoints.release_shapes(ours) == manifest
     names_both_ways = names.model(ours)
@@ -130,8 +139,10 @@ def test_dtype_converts_all_but_the_rotary_tables(model, tmp_path):
 
 
 def test_stored_dtypes_are_kept_by_default(model):
-    state = {name: tensor.bfloat16() if name.startswith("backbone.") else tensor
-             for name, tensor in model.state_dict().items()}
+    state = {
+        name: tensor.bfloat16() if name.startswith("backbone.") else tensor
+        for name, tensor in model.state_dict().items()
+    }
     loaded = load_state(state, TINY)
     assert loaded.backbone.model.norm.weight.dtype is torch.bfloat16
     assert loaded.speech_head.output_projection.weight.dtype is torch.float32

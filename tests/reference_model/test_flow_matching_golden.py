@@ -24,8 +24,13 @@ from reference_model.strict_loading import NameMap, load_strictly
 
 def head_of(case):
     config = case.config
-    head = DiffusionHead(config["in_channels"], config["global_cond_channels"], config["hidden_size"],
-                         config["n_layer"], config["n_head"])
+    head = DiffusionHead(
+        config["in_channels"],
+        config["global_cond_channels"],
+        config["hidden_size"],
+        config["n_layer"],
+        config["n_head"],
+    )
     pairs = names.under("estimator", "head", names.diffusion_head(config["n_layer"]))
     holder = torch.nn.ModuleDict({"head": head})
     load_strictly(holder, case.weights, names=NameMap(pairs), source=case.name)
@@ -38,9 +43,13 @@ def test_sampler(case):
     arguments = given["mu"], given["cond"].mT, given["global_cond"]
     for combo in case.config["combos"]:
         key = combo["key"]
-        settings = SamplerSettings(steps=combo["n_timesteps"], temperature=combo["temperature"],
-                                   guidance=combo["cfg_value"], zero_star=combo["use_cfg_zero_star"],
-                                   sway=combo["sway_sampling_coef"])
+        settings = SamplerSettings(
+            steps=combo["n_timesteps"],
+            temperature=combo["temperature"],
+            guidance=combo["cfg_value"],
+            zero_star=combo["use_cfg_zero_star"],
+            sway=combo["sway_sampling_coef"],
+        )
         check(case, f"t_span.{key}", time_grid(settings.steps, settings.sway))
         with torch.no_grad():
             sampler = PatchSampler(head, settings)
@@ -69,14 +78,15 @@ def trace(head, settings, noise, hidden, context, condition):
 def times_of(settings):
     from reference_model.flow_matching import sampler_times
 
-    return sampler_times(settings)[0][settings.still_steps:]
+    return sampler_times(settings)[0][settings.still_steps :]
 
 
 @pytest.mark.parametrize("case", cases("05"))
 def test_loss(case):
     head, given = head_of(case), case.inputs
-    settings = LossSettings(hidden_dropout=case.config["training_cfg_rate"],
-                            context_dropout=case.config["training_cond_drop_rate"])
+    settings = LossSettings(
+        hidden_dropout=case.config["training_cfg_rate"], context_dropout=case.config["training_cond_drop_rate"]
+    )
     draws = LossDraws(given["u_cfg"], given["u_cond"], given["s_t"], given["z"].mT)
     hidden, context, condition = (given[name].clone().requires_grad_() for name in ("mu", "cond", "global_cond"))
     noisy, time = noised(given["x1"].mT, draws, settings)
@@ -112,8 +122,14 @@ def test_stop_predictor(case):
 def test_stop_labels(case):
     for combo in case.config["combos"]:
         index, given = combo["index"], case.draws(f"{combo['index']}.")
-        labels = stop_labels(given["start"], given["length"], combo["T"], patch_size=combo["patch_size"],
-                             fps=combo["fps"], ignore_seconds=combo["ignore_seconds"])
+        labels = stop_labels(
+            given["start"],
+            given["length"],
+            combo["T"],
+            patch_size=combo["patch_size"],
+            fps=combo["fps"],
+            ignore_seconds=combo["ignore_seconds"],
+        )
         weight = positive_weight(labels)
         check(case, f"{index}.labels", labels)
         check(case, f"{index}.pos_weight", weight)

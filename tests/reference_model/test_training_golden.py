@@ -13,10 +13,16 @@ from reference_model.training_forward import LossRecipe, TrainingBatch, training
 def batch_of(case) -> TrainingBatch:
     given = case.inputs
     return TrainingBatch(
-        input_ids=given["input_ids"], attention_mask=given["attention_mask"].bool(), span=given["speech_span"],
-        task=given["task_tag"], speech_latents=given["speech_latents"], speech_lengths=given["mel_len"],
-        motion_latents=given["motion"], motion_lengths=given["motion_len"],
-        speaker_embedding=given["speaker_emb"])
+        input_ids=given["input_ids"],
+        attention_mask=given["attention_mask"].bool(),
+        span=given["speech_span"],
+        task=given["task_tag"],
+        speech_latents=given["speech_latents"],
+        speech_lengths=given["mel_len"],
+        motion_latents=given["motion"],
+        motion_lengths=given["motion_len"],
+        speaker_embedding=given["speaker_emb"],
+    )
 
 
 def draws_of(case, modality: str) -> LossDraws:
@@ -28,8 +34,9 @@ def draws_of(case, modality: str) -> LossDraws:
 def test_training_forward(case):
     model, run = golden_model(case), case.config["run"]
     recipe = LossRecipe(motion_weight=float(run["motion_cfm_weight"]), repeats=run["cfm_k_repeat"])
-    output = training_forward(model, batch_of(case), recipe,
-                              {name: draws_of(case, name) for name in ("speech", "motion")})
+    output = training_forward(
+        model, batch_of(case), recipe, {name: draws_of(case, name) for name in ("speech", "motion")}
+    )
     check(case, "inputs_embeds", output.embeddings)
     check(case, "hidden", output.hidden)
     check(case, "logits_lm", model.backbone.lm_head(output.hidden))

@@ -47,8 +47,9 @@ def test_block(case):
 @pytest.mark.parametrize("case", cases("01d"))
 def test_trunk(case):
     config, x = case.config, case.inputs["x"]
-    trunk = loaded(Trunk(config["hidden_size"], config["n_layer"], config["n_head"]), case,
-                   names.blocks(config["n_layer"]))
+    trunk = loaded(
+        Trunk(config["hidden_size"], config["n_layer"], config["n_head"]), case, names.blocks(config["n_layer"])
+    )
     check(case, "y", trunk(x))
     check(case, "y_masked", trunk(x, case.inputs["keep_mask"].bool()))
 
@@ -56,16 +57,24 @@ def test_trunk(case):
 @pytest.mark.parametrize("case", cases("02"))
 def test_patch_encoder(case):
     config = case.config
-    encoder = loaded(PatchEncoder(config["hidden_size"], config["n_layer"], config["n_head"]), case,
-                     names.patch_encoder(config["n_layer"]))
+    encoder = loaded(
+        PatchEncoder(config["hidden_size"], config["n_layer"], config["n_head"]),
+        case,
+        names.patch_encoder(config["n_layer"]),
+    )
     check(case, "tokens", encoder(case.inputs["x"]))
 
 
 @pytest.mark.parametrize("case", cases("03"))
 def test_diffusion_head(case):
     config, given = case.config, case.inputs
-    head = DiffusionHead(config["in_channels"], config["global_cond_channels"], config["hidden_size"],
-                         config["n_layer"], config["n_head"])
+    head = DiffusionHead(
+        config["in_channels"],
+        config["global_cond_channels"],
+        config["hidden_size"],
+        config["n_layer"],
+        config["n_head"],
+    )
     loaded(head, case, names.diffusion_head(config["n_layer"]))
     arguments = (given["x"].mT, given["mu"], given["t"], given["cond"].mT, given["global_cond"])
     check(case, "v", head(*arguments).mT)

@@ -2,10 +2,9 @@
 
 import torch
 
-from reference_model import names
+from reference_model.checkpoints import load_state
 from reference_model.config import BackboneConfig, ModelConfig, TransformerConfig
 from reference_model.model import TalkerT2AV
-from reference_model.strict_loading import load_strictly
 
 
 def golden_config(case) -> ModelConfig:
@@ -31,12 +30,7 @@ def golden_config(case) -> ModelConfig:
 
 
 def golden_model(case) -> TalkerT2AV:
-    config = golden_config(case)
-    model = TalkerT2AV(config)
-    load_strictly(model, case.weights, names=names.model(config), source=case.name)
-    if config.backbone.tie_word_embeddings:
-        model.backbone.tie_weights()
-    return model
+    return load_state(case.weights, golden_config(case), dtype=torch.float32, source=case.name)
 
 
 def random_model(config: ModelConfig, seed: int = 0) -> TalkerT2AV:

@@ -1,8 +1,9 @@
 """Stored cases computed with the official release: load one, and compare our tensors with it.
 
 The folder is named by the environment variable ``T2AV_GOLDEN`` (default: ``../shared/golden/talker_t2av``
-beside the repository). Cases are found by their kind, that is by the head of their file name (``"08"``,
-``"04"`` ...), never by their full name or size, so a folder with other cases of the same format works too.
+beside the repository; without either, the few small cases in ``fixtures/golden``). Cases are found by their
+kind, that is by the head of their file name (``"08"``, ``"04"`` ...), never by their full name or size, so a folder
+with other cases of the same format works too.
 
 Typical use::
 
@@ -27,9 +28,11 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def golden_folder() -> Path:
-    """The folder of golden cases; it may not exist."""
+    """The folder of golden cases; one named by the environment may not exist."""
+    if named := os.environ.get("T2AV_GOLDEN"):
+        return Path(named)
     default = _REPOSITORY.parent / "shared" / "golden" / "talker_t2av"
-    return Path(os.environ.get("T2AV_GOLDEN", default))
+    return default if default.is_dir() else Path(__file__).parent / "fixtures" / "golden"
 
 
 class Case:

@@ -99,3 +99,38 @@ def test_protocols_differ_in_rules_and_state_the_program():
     assert joonson.parameters["shots"]["threshold"] == 30 and package.parameters["shots"]["threshold"] == 27
     assert "ffmpeg" in joonson.libraries
     assert len({joonson.fingerprint, package.fingerprint, create("sync/exact").protocol.fingerprint}) == 3
+
+
+@needs_ffmpeg
+def test_a_whole_clip_equals_syncnet_python_on_the_same_weights(tmp_path, monkeypatch):
+    """The package's own pipeline, from file to number, with the same random SyncNet and the same boxes."""
+    torch = pytest.importorskip("torch")
+    from sync_factory import random_syncnet
+    from syncnet_python.syncnet_pipeline import PipelineConfig, SyncNetPipeline
+    from syncnet_python.SyncNetInstance import SyncNetInstance
+
+    signal = hidden_signal(58, seed=2)
+    box = (40.25, 30.5, 161.75, 150.0)
+    frames = stage(58, {LEFT: signal}, width=220)
+    frames[:, 60:120, 60:140] = np.random.default_rng(0).integers(0, 256, (58, 60, 80, 3))
+    path = write_clip(tmp_path / "clip.mp4", frames, talking_audio(signal))
+    noise = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
+    network = random_syncnet(noise)
+
+    class Boxes:
+        def detect_faces(self, image, conf_th, scales):
+            return np.array([[*box, 1.0]])
+
+    official = object.__new__(SyncNetPipeline)
+    official.cfg, official.device, official.s3fd = PipelineConfig(), "cpu", Boxes()
+    official.syncnet = SyncNetInstance(net=network, device="cpu")
+    with torch.no_grad():
+        offsets, confidences, distances, best, least, _, has_face = official.inference(str(path))
+    assert has_face and len(offsets) == 1
+
+    monkeypatch.setattr(syncnet, "syncnet", lambda device: syncnet.SyncNet(network))
+    monkeypatch.setattr(sync_legacy, "s3fd", lambda device: GivenBoxes(lambda _: [box]))
+    values = create("sync/syncnet-python").measure(pair(Clip(path))).values
+    assert values["sync_offset"] == offsets[0]
+    assert values["sync_c"] == pytest.approx(best, abs=1e-3) and values["sync_d"] == pytest.approx(least, abs=1e-3)
+    assert best > 0.1 and least > 1

@@ -1,0 +1,88 @@
+"""Paired tests without assumptions about distributions, and the correction for asking many questions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from t2av_bench.statistics.samples import Sample
+from t2av_bench.statistics.seeding import generator
+
+FLIPS = 10_000
+EXACT_CLIPS = 13  # 2^13 = 8,192 sign patterns: all of them are fewer than FLIPS
+_ENTRIES = 1 << 21
+# Sums of the same numbers in another order differ by rounding; a tie must count as one.
+_TIE = 1e-12
+
+
+def _signs(clips: int, flips: int, random: np.random.RandomState) -> tuple[list[np.ndarray], bool]:
+    """Sign patterns (rows, n) in blocks, and whether they are all that there are."""
+    if 2**clips <= min(flips, 2**EXACT_CLIPS):
+        patterns = (np.arange(2**clips)[:, None] >> np.arange(clips)) & 1
+        return [1.0 - 2.0 * patterns], True
+    rows = max(1, _ENTRIES // max(1, clips))
+    sizes = [min(rows, flips - start) for start in range(0, flips, rows)]
+    return [1.0 - 2.0 * random.randint(0, 2, size=(size, clips)) for size in sizes], False
+
+
+def _p(extreme: np.ndarray, exact: bool, flips: int) -> np.ndarray:
+    return extreme / flips if exact else (1.0 + extreme) / (1.0 + flips)
+
+
+def sign_flip_p(differences: np.ndarray, random: np.random.RandomState, *, flips: int = FLIPS) -> np.ndarray:
+    """Two-sided p-value of "the differences are as likely +d as −d": (..., n) -> (...).
+
+    All 2ⁿ sign patterns where those are few, else p = (1 + #) / (1 + flips) over random ones, # being the patterns
+    whose |mean| is at least the observed one. Leading axes share the patterns.
+    """
+    differences = np.asarray(differences, dtype=np.float64)
+    clips = differences.shape[-1]
+    if not clips:
+        raise ValueError("a test of no clips")
+    observed = np.abs(differences.sum(-1))
+    tie = _TIE * np.abs(differences).sum(-1)
+    extreme = np.zeros(observed.shape)
+    blocks, exact = _signs(clips, flips, random)
+    for signs in blocks:
+        extreme += (np.abs(differences @ signs.T) >= (observed - tie)[..., None]).sum(-1)
+    return _p(extreme, exact, sum(map(len, blocks)))
+
+
+def swap_p(first: Sample, second: Sample, *context: str, flips: int = FLIPS) -> float:
+    """Two-sided p-value of "the two systems' results on a clip could be exchanged", for means and corpus ratios.
+
+    Both samples cover the same clips. Swapping moves a clip's errors together with its words. For plain means this
+    is the sign-flip test of the differences.
+    """
+    if first.clips != second.clips:
+        raise ValueError("a paired test needs the same clips on both sides")
+    random = generator("swap", first.clips, *context)
+    if np.array_equal(first.denominators, second.denominators):
+        return float(sign_flip_p(first.numerators - second.numerators, random, flips=flips))
+    half = [(first.numerators - second.numerators) / 2, (first.denominators - second.denominators) / 2]
+    mean = [(first.numerators + second.numerators).sum() / 2, (first.denominators + second.denominators).sum() / 2]
+
+    def difference(signs: np.ndarray) -> np.ndarray:
+        numerators, denominators = signs @ half[0], signs @ half[1]
+        return (mean[0] + numerators) / (mean[1] + denominators) - (mean[0] - numerators) / (mean[1] - denominators)
+
+    observed = abs(float(difference(np.ones((1, len(first))))[0]))
+    tie = _TIE * (abs(first.value) + abs(second.value))
+    blocks, exact = _signs(len(first), flips, random)
+    extreme = sum((np.abs(difference(signs)) >= observed - tie).sum() for signs in blocks)
+    return float(_p(np.float64(extreme), exact, sum(map(len, blocks))))
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """p-values adjusted for their number by Holm 1979: (..., k) -> (..., k); reject where the result is at most α.
+
+    The chance of any false rejection stays at most α, however the tests depend on one another.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.size == 0:
+        return p
+    order = np.argsort(p, axis=-1, kind="stable")
+    factors = np.arange(p.shape[-1], 0, -1)
+    stepped = np.maximum.accumulate(np.take_along_axis(p, order, -1) * factors, axis=-1)
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, np.minimum(stepped, 1.0), -1)
+    return adjusted

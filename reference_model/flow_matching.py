@@ -5,6 +5,7 @@
 Time runs from 1 (noise) to 0 (data). Patches are ``(B, P, C)``: P frames of C channels.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,13 +135,14 @@ def euler(velocity: Callable[[Tensor, int], Tensor], noise: Tensor, settings: Sa
     return x
 
 
+@functools.lru_cache(maxsize=32)
 def sampler_times(settings: SamplerSettings) -> tuple[Tensor, list[float]]:
     """Time at which each step evaluates the network ``(steps,)`` and each step's length.
 
     Time is accumulated step by step, as the released sampler does: the sinusoidal embedding multiplies it by
-    1000, so the last bits matter.
+    1000, so the last bits matter. On the CPU; cached, since every patch asks again: do not write to it.
     """
-    grid = time_grid(settings.steps, settings.sway)
+    grid = time_grid(settings.steps, settings.sway, "cpu")
     lengths = grid[:-1] - grid[1:]
     times, now = [], grid[0]
     for length in lengths:

@@ -3,9 +3,9 @@
     python bench/sync_speed.py CLIP [--repeats 3] [--threads 2] [--clock wall|cpu] [--json]
 
 Both run S3FD on every frame, and both then continue with the same prepared boxes (random weights find no faces), so
-that tracking, cropping and embedding do equal work. Runs alternate within one process and the fastest of each counts. On a
-machine that others use as well, ``--clock cpu --threads 1`` counts processor time (children included), which their
-load moves little. Needs the ``ffmpeg`` program, which syncnet-python calls.
+that tracking, cropping and embedding do equal work. Runs alternate within one process; the fastest of each counts.
+On a machine that others use as well, ``--clock cpu --threads 1`` counts processor time (children included), which
+their load moves little. Needs the ``ffmpeg`` program, which syncnet-python calls.
 """
 
 import argparse

@@ -7,6 +7,7 @@ by -k, so a positive offset means that the audio is early.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ class SyncNet:
     spans five frames and the rest one, so a run of frames gives all its windows without copying any frame five times.
     """
 
-    def __init__(self, network, device: str = "cpu") -> None:
+    def __init__(self, network: Any, device: str = "cpu") -> None:
         import torch
 
         self.device = device
@@ -181,7 +182,7 @@ class MouthStream:
         self._waiting, self._count = [crops], len(crops)
 
 
-def _fold(layers):
+def _fold(layers: Any) -> Any:
     """A sequential network in evaluation mode, its batch normalisations folded into the layers before them.
 
     Pooling moves before the rectifier where both follow a convolution: the maximum and the rectifier commute, and
@@ -192,7 +193,7 @@ def _fold(layers):
     from torch import nn
     from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-    folded: list[nn.Module] = []
+    folded: list[Any] = []
     for layer in deepcopy(layers).eval():
         if isinstance(layer, nn.BatchNorm1d):
             folded[-1] = fuse_linear_bn_eval(folded[-1], layer)
@@ -207,11 +208,10 @@ def _fold(layers):
 
 @lru_cache(maxsize=2)
 def _load(path: str, digest: str | None, device: str) -> SyncNet:
-    import torch
-
     from t2av_bench import torchvision_shim
     from t2av_bench.metrics.base import require
 
+    torch = require("torch", "sync")
     torchvision_shim.install()
     network = require("syncnet_python.SyncNetModel", "sync").S()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)

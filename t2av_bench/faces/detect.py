@@ -7,11 +7,11 @@ alone, whatever the batch.
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from t2av_bench.scores import Unscorable
+from t2av_bench.scores import NotApplicable, Unscorable
 
 NMS_OVERLAP = 0.1
 _S3FD_MEAN = (123.0, 117.0, 104.0)  # RGB
@@ -41,7 +41,12 @@ class S3FD:
     """
 
     name = "s3fd"
-    PARAMETERS = {"scale": 0.25, "interpolation": "linear", "confidence": 0.9, "nms": NMS_OVERLAP}
+    PARAMETERS: ClassVar[dict[str, Any]] = {
+        "scale": 0.25,
+        "interpolation": "linear",
+        "confidence": 0.9,
+        "nms": NMS_OVERLAP,
+    }
 
     def __init__(self, network, device: str = "cpu", weights: dict[str, str | None] | None = None) -> None:
         import torch
@@ -97,7 +102,7 @@ class Haar:
     """
 
     name = "haar"
-    PARAMETERS = {
+    PARAMETERS: ClassVar[dict[str, Any]] = {
         "cascade": "haarcascade_frontalface_alt2",
         "scale_factor": 1.1,
         "min_neighbors": 5,
@@ -108,16 +113,18 @@ class Haar:
     }
 
     def __init__(self) -> None:
-        import cv2
+        from t2av_bench.metrics.base import require
 
+        cv2 = require("cv2", "sync")
         self.parameters = dict(self.PARAMETERS)
         self.weights: dict[str, str | None] = {}
-        path = Path(getattr(cv2.data, "haarcascades", "")) / f"{self.parameters['cascade']}.xml"
-        self.cascade = cv2.CascadeClassifier(str(path)) if hasattr(cv2, "CascadeClassifier") else None
-        if self.cascade is None or self.cascade.empty():
-            raise RuntimeError(
+        folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
+        path = Path(folder) / f"{self.parameters['cascade']}.xml"
+        if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
+            raise NotApplicable(
                 f"OpenCV {cv2.__version__} has no {path.name}: pip install 'opencv-contrib-python>=4.10,<5'"
             )
+        self.cascade = cv2.CascadeClassifier(str(path))
 
     def detect(self, frames: np.ndarray) -> list[np.ndarray]:
         return [self._detect(frame) for frame in frames]
@@ -155,11 +162,10 @@ def squares_of(boxes: np.ndarray) -> list[list[float]]:
 
 @lru_cache(maxsize=2)
 def _load_s3fd(path: str, digest: str | None, device: str) -> S3FD:
-    import torch
-
     from t2av_bench import torchvision_shim
     from t2av_bench.metrics.base import require
 
+    torch = require("torch", "sync")
     torchvision_shim.install()
     network = require("syncnet_python.detectors.s3fd.nets", "sync").S3FDNet(device="cpu")
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)

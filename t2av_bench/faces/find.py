@@ -3,7 +3,7 @@
 What a clip does not deliver is a reason that says what was found and what is needed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +93,6 @@ def tracks_or_reason(faces: Faces, rules: TrackRules = JOONSON) -> list[Track]:
     raise Unscorable(f"longest face track is {longest.detections} frames, more than {needed} are needed")
 
 
-def main_track(tracks: list[Track]) -> int:
+def main_track(tracks: Sequence[Track]) -> int:
     """Index of the track that stands for the clip: the longest, ties by larger mean face area, then the first."""
     return max(range(len(tracks)), key=lambda index: (len(tracks[index].frames), tracks[index].mean_area, -index))

@@ -81,7 +81,7 @@ def link(detections: Sequence[np.ndarray], rules: TrackRules = JOONSON) -> list[
     (m, 4), in the order in which the tracks were started.
     """
     left = [np.asarray(boxes, np.float64)[:, :4] for boxes in detections]
-    tracks = []
+    tracks: list[tuple[np.ndarray, np.ndarray]] = []
     first = 0
     while True:
         while first < len(left) and not len(left[first]):
@@ -122,7 +122,8 @@ def find_tracks(
 
     detections: per frame of the clip (k, >= 4) boxes. shots: half-open frame ranges.
     """
-    accepted, rejected = [], []
+    accepted: list[Track] = []
+    rejected: list[Track] = []
     for first, end in shots:
         for numbers, boxes in link(detections[first:end], rules):
             track = interpolate(numbers + first, boxes)

@@ -187,7 +187,7 @@ class SyncExact(_Sync):
 
     id = "sync/exact"
     title = "SyncNet lip sync, exact decode"
-    weights = ("syncnet_v2", "sfd_face")
+    weights: ClassVar[tuple[str, ...]] = ("syncnet_v2", "sfd_face")
     quantities = quantities()
     _detector: ClassVar[type[S3FD] | type[Haar]] = S3FD
 

@@ -85,7 +85,7 @@ class SyncJoonson(Metric):
     def _summarise(
         self, tracks: Sequence[Track], outcomes: Sequence[syncnet.SyncResult | str]
     ) -> Measurement:
-        return measurement(tracks, outcomes, main_track(list(tracks)))
+        return measurement(tracks, outcomes, main_track(tracks))
 
     def _shot_parameters(self) -> dict[str, Any]:
         return {"threshold": self.shot_threshold, "min_shot": shots.MIN_SHOT, "merge": self.merge_cuts}

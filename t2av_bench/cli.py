@@ -85,6 +85,10 @@ def evaluate(
     cache: Annotated[
         Path | None, typer.Option(help="Feature cache to share between runs.  [default: inside the run folder]")
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC.OPTION=VALUE, such as sync/exact.min_track=50; part of the protocol. Repeatable."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with any of these options as keys.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of a table.")] = False,
 ) -> None:
@@ -93,15 +97,16 @@ def evaluate(
     Clips that failed and metrics that were missing are tried again when the command is repeated. Exit status: 0 all
     well, 1 more failed clips than --max-failures, 2 the command cannot be carried out.
     """
-    given = {
-        "generated": generated, "reference": reference, "manifest": manifest, "out": out, "name": name,
-        "metrics": tuple(part.strip() for part in metrics.split(",") if part.strip()) if metrics is not None else None,
-        "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout,
-        "max_failures": max_failures, "cache": cache,
-    }  # fmt: skip
     from t2av_bench.cli_evaluate import run
+    from t2av_bench.config import parse_options
 
     with _usage_errors():
+        given = {
+            "generated": generated, "reference": reference, "manifest": manifest, "out": out, "name": name,
+            "metrics": None if metrics is None else tuple(filter(None, map(str.strip, metrics.split(",")))),
+            "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout,
+            "max_failures": max_failures, "cache": cache, "options": parse_options(option) if option else None,
+        }  # fmt: skip
         raise typer.Exit(run(config, given, as_json))
 
 

@@ -73,6 +73,7 @@ def _plan(config: EvaluateConfig) -> Plan:
         workers=config.workers or default_workers(config.device),
         timeout=config.timeout,
         cache=config.cache,
+        options=config.options,
     )
 
 

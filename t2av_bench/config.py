@@ -33,6 +33,7 @@ class EvaluateConfig(BaseModel):
     timeout: float = Field(default=1800.0, gt=0)
     max_failures: int = Field(default=0, ge=0)
     cache: Path | None = None
+    options: dict[str, dict[str, str | int | float | bool]] = {}
 
 
 _PATHS = ("generated", "reference", "manifest", "out", "cache")
@@ -49,7 +50,12 @@ def load(file: Path | None, given: dict[str, Any]) -> EvaluateConfig:
         for key in _PATHS:
             if isinstance(values.get(key), str):
                 values[key] = file.parent / values[key]
+    options = values.get("options")
     values |= {key: value for key, value in given.items() if value is not None}
+    if isinstance(options, dict) and given.get("options"):
+        for metric, chosen in given["options"].items():
+            options[metric] = {**options.get(metric, {}), **chosen}
+        values["options"] = options
     try:
         return EvaluateConfig.model_validate(values)
     except ValidationError as error:
@@ -68,13 +74,32 @@ def _explain(problem: Any) -> str:
     return f"{option}: {problem['msg']}, got {problem['input']!r}"
 
 
+def parse_options(texts: list[str]) -> dict[str, dict[str, Any]]:
+    """``sync/exact.min_track=50`` -> {"sync/exact": {"min_track": 50}}. Values as in TOML; bare words are strings."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        metric, dot, key = name.strip().rpartition(".")
+        if not (equals and dot and metric and key):
+            raise ConfigError(f"--option {text!r}: expected METRIC.OPTION=VALUE, such as sync/exact.min_track=50")
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value.strip()
+        found.setdefault(metric, {})[key] = parsed
+    return found
+
+
 def dump(config: EvaluateConfig) -> str:
     """The resolved configuration as TOML, with absolute paths, so that it can be run again from anywhere."""
     lines = ["# The resolved configuration of this run: t2av-bench evaluate --config evaluate.toml"]
     for key, value in config.model_dump().items():
         if isinstance(value, Path):
             value = str(value.resolve())
-        if value is not None:
+        if value is not None and key != "options":
             # JSON's strings, numbers and arrays of strings are TOML's too.
             lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    for metric, chosen in config.options.items():
+        lines += ["", f"[options.{json.dumps(metric)}]"]
+        lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in chosen.items()]
     return "\n".join(lines) + "\n"

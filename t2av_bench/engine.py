@@ -54,17 +54,24 @@ class Outcome:
     measurement: Measurement = field(default_factory=Measurement)
 
 
-def run_jobs(
-    jobs: Sequence[Job], settings: Settings, features: Path, *, workers: int, timeout: float
-) -> Iterator[Outcome | Facts]:
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every worker is given: settings, the folder of the feature store, and options by metric id."""
+
+    settings: Settings
+    features: Path
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def run_jobs(jobs: Sequence[Job], workshop: Workshop, *, workers: int, timeout: float) -> Iterator[Outcome | Facts]:
     """Measure all jobs; what is found comes as it is known, in no fixed order: a clip's facts, then its outcomes.
 
-    features: folder of the feature store. timeout: seconds that one metric may take on one clip.
+    timeout: seconds that one metric may take on one clip.
     """
     waiting = deque(jobs)
     pool: list[_Worker] = []
     try:
-        pool = [_Worker(settings, features) for _ in range(min(workers, len(waiting)))]
+        pool = [_Worker(workshop) for _ in range(min(workers, len(waiting)))]
         while waiting or any(worker.job for worker in pool):
             for worker in pool:
                 if worker.job is None and waiting:
@@ -84,7 +91,7 @@ def run_jobs(
                     continue
                 job, metric = worker.job, worker.metric
                 worker.kill()
-                pool[pool.index(worker)] = _Worker(settings, features)
+                pool[pool.index(worker)] = _Worker(workshop)
                 assert job is not None
                 # The metric that was being measured is to blame; without one, start-up itself failed.
                 blamed = (metric,) if metric else job.metrics
@@ -101,10 +108,10 @@ def run_jobs(
 class _Worker:
     """A child process, seen from the parent."""
 
-    def __init__(self, settings: Settings, features: Path) -> None:
+    def __init__(self, workshop: Workshop) -> None:
         context = multiprocessing.get_context("spawn")  # fork would copy locks that the parent's threads hold
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, settings, features), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, workshop), daemon=True)
         with _one_thread():
             self.process.start()
         theirs.close()
@@ -149,25 +156,25 @@ class _Worker:
         self.process.join(timeout=5)
 
 
-def _work(connection: Connection, settings: Settings, features: Path) -> None:
+def _work(connection: Connection, workshop: Workshop) -> None:
     """The child: measure clips until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C for all
     from t2av_bench.features import FeatureStore
     from t2av_bench.metrics import create
 
-    store = FeatureStore(features, settings.device)
+    store = FeatureStore(workshop.features, workshop.settings.device)
     metrics: dict[str, Any] = {}
     try:
         while True:
             job: Job = connection.recv()
-            for outcome in _measure(job, metrics, create, settings, store, connection.send):
+            for outcome in _measure(job, metrics, create, workshop, store, connection.send):
                 connection.send(outcome)
             connection.send(None)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone; there is nobody to tell
 
 
-def _measure(job, metrics, create, settings, store, announce) -> Iterator[Outcome | Facts]:
+def _measure(job, metrics, create, workshop, store, announce) -> Iterator[Outcome | Facts]:
     from t2av_bench.media.clip import Clip
 
     pair = Pair(job.item, Clip(job.generated, features=store))
@@ -185,7 +192,7 @@ def _measure(job, metrics, create, settings, store, announce) -> Iterator[Outcom
                 continue
             try:
                 if name not in metrics:
-                    metrics[name] = create(name, settings)
+                    metrics[name] = create(name, workshop.settings, workshop.options.get(name))
                 measurement = metrics[name].measure(pair)
                 if measurement.features:
                     store.put(job.inputs, metrics[name].protocol.fingerprint, "measurement", measurement.features)

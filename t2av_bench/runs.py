@@ -11,16 +11,16 @@ import platform
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from t2av_bench import __version__, weights
 from t2av_bench.aggregate import Summary, summarise
-from t2av_bench.engine import Facts, Job, Outcome, run_jobs
+from t2av_bench.engine import Facts, Job, Outcome, Workshop, run_jobs
 from t2av_bench.features import FeatureStore
 from t2av_bench.items import Entry, pair
 from t2av_bench.media.clip import Clip
@@ -39,7 +39,10 @@ class RunError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What ``evaluate`` was asked for. ``name`` is the system's name in tables; the rest as on the command line."""
+    """What ``evaluate`` was asked for. ``name`` is the system's name in tables; the rest as on the command line.
+
+    ``options`` are metric id -> arguments of its constructor; they are part of its protocol.
+    """
 
     name: str
     generated: Path
@@ -51,6 +54,7 @@ class Plan:
     workers: int = 1
     timeout: float = 1800.0
     cache: Path | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,12 @@ def evaluate(plan: Plan, out: Path, report: Callable[[Progress], None], notice: 
     Raises RunError or ItemError where nothing can be scored; whatever befalls a single clip is recorded as its reason.
     """
     ids = resolve(plan.metrics)
+    if unused := plan.options.keys() - set(ids):
+        raise RunError(
+            f"options for {', '.join(sorted(unused))}, which is not measured: --metrics gives {', '.join(ids)}"
+        )
+    settings = Settings(plan.device, plan.batch_size)
+    metrics = {id: create(id, settings, plan.options.get(id)) for id in ids}
     entries, notices = pair(plan.generated, plan.reference, plan.manifest)
     for text in notices:
         notice(text)
@@ -89,7 +99,6 @@ def evaluate(plan: Plan, out: Path, report: Callable[[Progress], None], notice: 
     with _lock(out), Store(out / RESULTS, create=True) as store:
         _claim(store, plan, out)
         session = store.begin_session(_provenance(plan))
-        metrics = {id: create(id, Settings(plan.device, plan.batch_size)) for id in ids}
         store.add_protocols((metric.protocol, describe(metric)) for metric in metrics.values())
         store.put_clips(
             (entry.item.id, entry.item.model_dump(), _text(entry.generated), _text(entry.reference), entry.reason)
@@ -104,8 +113,8 @@ def evaluate(plan: Plan, out: Path, report: Callable[[Progress], None], notice: 
         total = len(entries) * len(ids)
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
-        settings = Settings(plan.device, plan.batch_size)
-        for found in chain(settled, run_jobs(jobs, settings, features, workers=plan.workers, timeout=plan.timeout)):
+        workshop = Workshop(settings, features, {id: dict(given) for id, given in plan.options.items()})
+        for found in chain(settled, run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout)):
             if isinstance(found, Facts):
                 store.put_media(found.clip, found.media)
                 continue

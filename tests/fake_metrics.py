@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from t2av_bench.metrics.base import Measurement, Metric, Pair, SetMetric
+from t2av_bench.metrics.base import Measurement, Metric, Pair, SetMetric, Settings
 from t2av_bench.scores import Protocol, Quantity, Unscorable
 
 
@@ -21,9 +21,13 @@ class Level(Metric):
     quantities = (Quantity("level", "Level", "higher", interval=(0.0, 1.0), decimals=4),)
     paper = "none"
 
+    def __init__(self, settings: Settings | None = None, gain: float = 1.0) -> None:
+        super().__init__(settings)
+        self.gain = gain
+
     @property
     def protocol(self) -> Protocol:
-        return Protocol(self.id, {"version": os.environ.get("FAKE_VERSION", "1")})
+        return Protocol(self.id, {"version": os.environ.get("FAKE_VERSION", "1"), "gain": self.gain})
 
     def measure(self, pair: Pair) -> Measurement:
         time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
@@ -41,7 +45,9 @@ class Level(Metric):
         if "huge" in name:
             return Measurement({"level": 7.0})
         samples = pair.generated.audio(16000)
-        return Measurement({"level": float(np.mean(np.square(samples, dtype=np.float64)))}, detail={"n": samples.size})
+        return Measurement(
+            {"level": self.gain * float(np.mean(np.square(samples, dtype=np.float64)))}, detail={"n": samples.size}
+        )
 
 
 class Length(Metric):

@@ -8,12 +8,15 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from t2av_bench.config import ConfigError, load, parse_options
 from t2av_bench.items import ItemError
 from t2av_bench.runs import Plan, RunError, columns, evaluate, failures
 from t2av_bench.store import Store, StoreError
@@ -134,7 +137,7 @@ def test_a_changed_file_a_changed_protocol_and_a_new_metric_are_measured_again(t
     make_clips(tmp_path / "made", ["a"], seed=5)
     assert {(p.clip, p.metric) for p in run(more, tmp_path / "run")} == {("a", "fake/level"), ("b", "fake/level")}
     with Store(tmp_path / "run" / "results.db") as store:
-        assert store.protocols()["fake/level"]["protocol"]["parameters"] == {"version": "2"}
+        assert store.protocols()["fake/level"]["protocol"]["parameters"]["version"] == "2"
         assert len({row.fingerprint for row in store.scores() if row.metric == "fake/level"}) == 1
 
 
@@ -261,6 +264,59 @@ def test_json_on_stdout_progress_on_stderr_and_exit_status(tmp_path, fake_metric
         env=fake_metrics, capture_output=True, text=True,
     )  # fmt: skip
     assert again.returncode == 0 and again.stdout == lenient.stdout
+
+
+def test_options_reach_the_metric_and_its_protocol(tmp_path, fake_metrics):
+    asked = plan(tmp_path, ["a", "b"], metrics=("fake/level",))
+    run(asked, tmp_path / "plain")
+    options = {"fake/level": {"gain": 0.5}}
+    run(plan(tmp_path, ["a", "b"], metrics=("fake/level",), options=options), tmp_path / "half")
+    plain, half = (by_name(tmp_path / name)["level"].score.value for name in ("plain", "half"))
+    assert half == pytest.approx(plain / 2)
+    with Store(tmp_path / "plain" / "results.db") as one, Store(tmp_path / "half" / "results.db") as other:
+        assert one.protocols()["fake/level"]["fingerprint"] != other.protocols()["fake/level"]["fingerprint"]
+    with pytest.raises(ValueError, match="fake/level has no option 'gian'; it has gain"):
+        run(replace(asked, options={"fake/level": {"gian": 1}}), tmp_path / "wrong")
+    with pytest.raises(RunError, match="options for fake/length, which is not measured"):
+        run(replace(asked, options={"fake/length": {"gain": 1}}), tmp_path / "wrong")
+
+
+def test_options_on_the_command_line_go_before_those_of_the_file_and_are_kept(tmp_path, fake_metrics):
+    plan(tmp_path, ["a"])
+    config = tmp_path / "config.toml"
+    config.write_text('metrics = ["fake/level"]\n[options."fake/level"]\ngain = 0.25\n')
+    more = ("--config", str(config), "--option", "fake/level.gain=0.5")
+    asked = [part for part in command(tmp_path, tmp_path / "run", *more) if part != ",".join(FAKES)]
+    asked.remove("--metrics")
+    done = subprocess.run(asked, env=fake_metrics, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    kept = tomllib.loads((tmp_path / "run" / "evaluate.toml").read_text())
+    assert kept["options"] == {"fake/level": {"gain": 0.5}} and kept["metrics"] == ["fake/level"]
+
+
+BAD_CONFIGURATIONS = {
+    "unknown key": ('metrisc = ["all"]', "unknown key 'metrisc'; did you mean 'metrics'?"),
+    "wrong type": ("workers = 'many'", "--workers: Input should be a valid integer"),
+    "out of range": ("batch_size = 0", "--batch-size: Input should be greater than or equal to 1"),
+    "no such device": ("device = 'tpu'", "--device: String should match"),
+    "not TOML": ("= 3", "cannot read the configuration"),
+    "nothing to score": ("", "'generated' is missing: give --generated or the key in the configuration file"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), BAD_CONFIGURATIONS.values(), ids=BAD_CONFIGURATIONS.keys())
+def test_a_configuration_that_is_wrong_is_explained(tmp_path, text, expected):
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, {"out": tmp_path / "run"})
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["gain=1", "fake/level", "fake/level.gain", ".gain=1"])
+def test_an_option_that_is_not_one_is_explained(text):
+    with pytest.raises(ConfigError, match="expected METRIC.OPTION=VALUE"):
+        parse_options([text])
 
 
 def test_a_plan_that_cannot_be_is_refused_before_anything_is_made(tmp_path):

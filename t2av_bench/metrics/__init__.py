@@ -5,9 +5,11 @@ Other packages add metrics through the entry-point group ``t2av_bench.metrics`` 
 
 import difflib
 import importlib
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
+from typing import Any
 
 from t2av_bench.metrics.base import Metric, Settings
 
@@ -96,6 +98,14 @@ def resolve(names: Iterable[str]) -> list[str]:
     return list(chosen)
 
 
-def create(id: str, settings: Settings | None = None) -> Metric:
-    """An instance of the metric with an exact id."""
-    return metric_class(id)(settings)
+def create(id: str, settings: Settings | None = None, options: Mapping[str, Any] | None = None) -> Metric:
+    """An instance of the metric with an exact id; ``options`` are the arguments of its constructor.
+
+    Raises ValueError naming the options that there are.
+    """
+    known = list(inspect.signature(metric_class(id)).parameters)[1:]
+    for name in options or {}:
+        if name not in known:
+            has = f"has {', '.join(known)}" if known else "has none"
+            raise ValueError(f"{id} has no option {name!r}; it {has}")
+    return metric_class(id)(settings, **(options or {}))

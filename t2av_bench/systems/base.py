@@ -1,0 +1,189 @@
+"""What a system is: something that makes a clip from an item. Adding one means one file and one test.
+
+A system module costs nothing to import (no torch or cv2 at its top level); networks are loaded by ``load``. A request
+ends in a clip or in a reason: ``GenerationFailed`` (what was given cannot be used, or the system broke down on it) or
+``NotApplicable`` (the system cannot be asked this: unsupported task, missing input, missing weights).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from t2av_bench.scores import NotApplicable, Unscorable
+
+Task = Literal["t2av", "a2v", "v2a", "tts"]
+TASKS: Mapping[Task, str] = {
+    "t2av": "text to speech and picture",
+    "a2v": "picture to a given speech",
+    "v2a": "speech to a given picture (dubbing)",
+    "tts": "text to speech",
+}
+_OPTION = {"text": "--text", "identity": "--identity FILE", "voice": "--voice FILE",
+           "driving_audio": "--driving-audio FILE", "driving_video": "--driving-video FILE"}  # fmt: skip
+_LARGEST_SEED = (1 << 63) - 1
+
+
+class GenerationFailed(Unscorable):
+    """There is no clip for this request. The message is the reason that the user reads; the item stays counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One clip to make.
+
+    out: the clip's name, ending in ``.mp4`` (``.wav`` for ``tts``); what else is written stands beside it.
+    text: what is spoken: to be said, or for ``a2v`` what the driving audio says. language: ISO 639-1, for systems that
+        need to be told. identity: image or video of the person. voice: audio or video with the voice to speak in;
+        voice_text: what is said in it, for systems that want to know.
+    driving_audio (``a2v``), driving_video (``v2a``): what the generated half follows.
+    seed: 0 to 2^63 - 1. max_seconds: bound on what is generated.
+    """
+
+    id: str
+    out: Path
+    task: Task = "t2av"
+    text: str = ""
+    language: str | None = None
+    identity: Path | None = None
+    voice: Path | None = None
+    voice_text: str | None = None
+    driving_audio: Path | None = None
+    driving_video: Path | None = None
+    seed: int = 0
+    max_seconds: float = 30.0
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files that are read."""
+        return tuple(path for path in (self.identity, self.voice, self.driving_audio, self.driving_video) if path)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedClip:
+    """What a request became; every number is counted, not promised.
+
+    video: H.264 + AAC (None for ``tts``); audio: the same sound, lossless; record: JSON with everything that led here.
+    frame_count: at ``frame_rate``; audio_samples: at ``audio_rate``, as many as the frames last.
+    stop_reason: why it ended, in the system's own words. real_time_factor: seconds spent per second generated.
+    prefix_seconds: reference material that the system continued; it is not part of the clip.
+    """
+
+    id: str
+    video: Path | None
+    audio: Path
+    record: Path
+    frame_count: int
+    frame_rate: int
+    audio_samples: int
+    audio_rate: int
+    seed: int
+    stop_reason: str
+    real_time_factor: float
+    prefix_seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return self.audio_samples / self.audio_rate
+
+
+Reason = GenerationFailed | NotApplicable
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one request is. done and total count ``unit``; seconds: generated so far; elapsed: spent on it so far."""
+
+    id: str
+    stage: Literal["reading", "generating", "rendering"]
+    done: int
+    total: int
+    unit: str
+    seconds: float = 0.0
+    elapsed: float = 0.0
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NativeFormat:
+    """What a system writes before the harness touches it. length: the rule that decides how long a clip is."""
+
+    frame_rate: int
+    width: int
+    height: int
+    audio_rate: int
+    length: str
+
+
+class System(ABC):
+    """A generator. Class attributes are data that ``list`` and the documentation read.
+
+    needs: for each task that is served, the request's fields that must be given.
+    seed_support: ``full`` (same seed, same clip, whatever the batch), ``global`` (seeds the process) or ``none``.
+    weights: ids in the weights table; licence: the most restrictive licence group among them.
+    extra: the optional dependency group of pyproject.toml that provides its packages.
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    needs: ClassVar[Mapping[Task, tuple[str, ...]]]
+    native: ClassVar[NativeFormat]
+    seed_support: ClassVar[Literal["full", "global", "none"]]
+    weights: ClassVar[tuple[str, ...]] = ()
+    licence: ClassVar[Literal["free", "research", "non-commercial", "gated"]] = "free"
+    extra: ClassVar[str | None] = None
+
+    @classmethod
+    @abstractmethod
+    def load(cls, *, device: str = "cpu", **options: Any) -> Self:
+        """The system with its weights. NotApplicable, with the command that fetches them, while they are missing."""
+
+    @abstractmethod
+    def generate(self, request: Request, on_progress: OnProgress | None = None) -> GeneratedClip:
+        """Make one clip. Raises GenerationFailed or NotApplicable, and leaves nothing half-written."""
+
+    def generate_batch(
+        self, requests: Sequence[Request], on_progress: OnProgress | None = None
+    ) -> list[GeneratedClip | Reason]:
+        """Clips, or the reasons why there are none, in order. One request's reason costs the others nothing."""
+        made: list[GeneratedClip | Reason] = []
+        for request in requests:
+            try:
+                made.append(self.generate(request, on_progress))
+            except (GenerationFailed, NotApplicable) as reason:
+                made.append(reason)
+        return made
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        """Refuse what can be refused without reading a file: NotApplicable or GenerationFailed."""
+        if request.task not in TASKS:
+            raise NotApplicable(f"unknown task {request.task!r}; there are {', '.join(TASKS)}")
+        if request.task not in cls.needs:
+            raise NotApplicable(
+                f"{cls.id} does not serve the task {request.task} ({TASKS[request.task]}); it serves "
+                f"{', '.join(cls.needs)}"
+            )
+        missing = [name for name in cls.needs[request.task] if name != "text" and getattr(request, name) is None]
+        if missing:
+            options = " and ".join(_OPTION.get(name, name) for name in missing)
+            raise NotApplicable(f"task {request.task} of {cls.id} needs {options}")
+        if "text" in cls.needs[request.task] and not request.text.strip():
+            what = "what the driving audio says" if request.task == "a2v" else "the words to be spoken"
+            raise GenerationFailed(f"the text is empty: give {what} (--text)")
+        if not 0 <= request.seed <= _LARGEST_SEED:
+            raise GenerationFailed(f"the seed is a whole number from 0 to 2^63 - 1, got {request.seed}")
+        if not 0 < request.max_seconds < float("inf"):
+            raise GenerationFailed(f"max_seconds is a positive number of seconds, got {request.max_seconds}")
+
+
+__all__ = [
+    "TASKS", "GeneratedClip", "GenerationFailed", "NativeFormat", "NotApplicable", "OnProgress", "Progress", "Reason",
+    "Request", "System", "Task",
+]  # fmt: skip

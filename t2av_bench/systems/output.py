@@ -1,0 +1,136 @@
+"""What a generated clip leaves on disk: ``NAME.mp4``, ``NAME.wav`` and ``NAME.json``, all of them or none.
+
+Files are written into a hidden folder beside the clip and named at the end, the JSON last: where it is, the clip is
+whole. A reference prefix that was continued goes to ``.prefix/NAME.mp4`` and ``.wav``: out of the way of whoever scores
+every clip of the folder.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2av_bench.systems.base import GenerationFailed, Request
+
+PREFIX_FOLDER = ".prefix"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The final paths of one clip's files. video: None for sound alone."""
+
+    video: Path | None
+    audio: Path
+    record: Path
+
+    def prefix(self) -> "Names":
+        """Where the continued reference goes; it has no record of its own."""
+        folder = self.audio.parent / PREFIX_FOLDER
+        return Names(self.video and folder / self.video.name, folder / self.audio.name, folder / self.record.name)
+
+
+def names_of(request: Request) -> Names:
+    """Raises GenerationFailed where the name does not fit the task, or would replace one of the inputs."""
+    suffix, what = (".wav", "a sound") if request.task == "tts" else (".mp4", "a video")
+    out = request.out
+    if out.suffix.lower() != suffix:
+        raise GenerationFailed(f"task {request.task} makes {what}: name it {out.with_suffix('').name}{suffix}, not "
+                               f"{out.name}")  # fmt: skip
+    names = Names(None if request.task == "tts" else out, out.with_suffix(".wav"), out.with_suffix(".json"))
+    for path in (names.video, names.audio, names.record):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise GenerationFailed(f"{path} is a folder; name a file (--out FILE)")
+        if path.exists() and any(source.exists() and source.samefile(path) for source in request.inputs):
+            raise GenerationFailed(f"{path} would be replaced, but it is one of the inputs: choose another --out")
+    return names
+
+
+@contextmanager
+def staged(names: Names) -> Iterator[Path]:
+    """A folder to write in, on the file system of the final place; it goes when the block ends, whatever happened.
+
+    Raises GenerationFailed at once where nothing can be written there.
+    """
+    place = names.audio.parent
+    made = [folder for folder in (place, *place.parents) if not folder.exists()]
+    folder = None
+    try:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=f".{names.audio.stem[:40]}.", suffix=".part", dir=place))
+        except OSError as error:
+            raise GenerationFailed(f"cannot write in {place}: {error.strerror}; choose another --out") from error
+        yield folder
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        for empty in made:
+            try:
+                empty.rmdir()
+            except OSError:
+                break
+
+
+def write_clip(
+    folder: Path, names: Names, pictures: Iterable[np.ndarray] | None, audio: np.ndarray, audio_rate: int,
+    frame_rate: int,
+) -> int:  # fmt: skip
+    """Write into ``folder`` under the final file names; returns the number of frames (0 without pictures).
+
+    pictures: batches (n, H, W, 3) uint8 RGB; audio: (n,) float32, exactly as long as the pictures. The wav holds the
+    float samples as they are.
+    """
+    from scipy.io import wavfile
+
+    from t2av_bench.media.encode import write_mp4
+
+    count = 0
+    try:
+        if pictures is not None and names.video is not None:
+            count = write_mp4(folder / names.video.name, pictures, audio, frame_rate=frame_rate, audio_rate=audio_rate)
+            if count * audio_rate != len(audio) * frame_rate:
+                raise AssertionError(f"{count} frames at {frame_rate} fps and {len(audio)} samples at {audio_rate} Hz")
+        wavfile.write(folder / names.audio.name, audio_rate, np.ascontiguousarray(audio, np.float32))
+    except OSError as error:
+        raise GenerationFailed(f"cannot write {names.audio.stem}: {error}") from error
+    return count
+
+
+def publish(folder: Path, names: Names, record: dict[str, Any], prefix_folder: Path | None = None) -> None:
+    """Give the staged files their names, the record last; an older record goes first, so that none describes others."""
+    try:
+        names.record.unlink(missing_ok=True)
+        prefix = names.prefix()
+        stale = [path for path in (prefix.video, prefix.audio) if path]
+        if prefix_folder is None:
+            for path in stale:
+                path.unlink(missing_ok=True)
+        else:
+            prefix.audio.parent.mkdir(exist_ok=True)
+            _move(prefix_folder, stale)
+        staged_record = folder / names.record.name
+        staged_record.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _move(folder, [path for path in (names.video, names.audio, names.record) if path])
+    except OSError as error:
+        raise GenerationFailed(f"cannot write {names.record.with_suffix('')}: {error}") from error
+
+
+def _move(folder: Path, paths: list[Path]) -> None:
+    moved: list[Path] = []
+    try:
+        for path in paths:
+            os.replace(folder / path.name, path)
+            moved.append(path)
+    except OSError:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,288 @@
+"""Talker-T2AV (arXiv 2604.23586), the reference implementation of this repository, as a system.
+
+- Identity is the portrait's first motion code and its picture; the voice is a speaker embedding. With
+  ``prefix_seconds`` the reference's first patches are continued instead, as the release does by default; that prefix
+  is not part of the clip. It needs an identity video and a voice that are one recording (same time line).
+- ``a2v``: the clip carries the driving audio itself. ``v2a``: it carries the driving video itself, cut to the
+  portrait's square; only the sound is new.
+- Audio is 24 kHz mono, 960 samples a frame at 25 frames a second; sound and picture end together.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from t2av_bench.scores import NotApplicable, Unscorable
+from t2av_bench.systems import output
+from t2av_bench.systems.base import (
+    GeneratedClip,
+    GenerationFailed,
+    NativeFormat,
+    OnProgress,
+    Progress,
+    Reason,
+    Request,
+    System,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reference_model.codecs import SourceRenderer
+    from reference_model.generation import GenerationResult
+    from t2av_bench.systems.talker_t2av_inputs import Components, Job
+
+RECIPES = ("release", "paper")
+# Frames rendered at a time: bounds memory, 8 frames of 512x512 in float32 are 25 MB.
+_RENDERED_AT_ONCE = 8
+
+
+class TalkerT2AV(System):
+    """Joint audio-video generation by an autoregressive plan and two diffusion heads; see the module."""
+
+    id = "talker-t2av"
+    title = "Talker-T2AV"
+    paper = "Talker-T2AV (arXiv 2604.23586)"
+    needs = {
+        "t2av": ("text", "identity", "voice"),
+        "a2v": ("text", "identity", "driving_audio"),
+        "v2a": ("text", "voice", "driving_video"),
+        "tts": ("text", "voice"),
+    }
+    native = NativeFormat(25, 512, 512, 24_000, "the stop predictor's, at most max_seconds; that of what is given")
+    seed_support = "full"
+    weights = (
+        "talker_t2av", "whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_mean",
+        "talker_t2av_motion_std",
+    )  # fmt: skip
+    licence = "non-commercial"
+    extra = "model"
+
+    def __init__(self, components: "Components", *, recipe: str = "release", prefix_seconds: float = 0.0) -> None:
+        """recipe: ``release`` or ``paper``, see ``reference_model.recipes``. prefix_seconds: reference to continue."""
+        from reference_model.recipes import RECIPES as SETTINGS
+
+        if recipe not in RECIPES:
+            raise ValueError(f"unknown recipe {recipe!r}; there are {' and '.join(RECIPES)}")
+        if not 0 <= prefix_seconds <= 30:
+            raise ValueError(f"prefix_seconds is from 0 to 30, got {prefix_seconds}")
+        self.components = components
+        self.recipe_name = recipe
+        self.recipe = replace(SETTINGS[recipe], prefix_seconds=prefix_seconds)
+
+    @classmethod
+    def load(
+        cls, *, device: str = "cpu", recipe: str = "release", prefix_seconds: float = 0.0, dtype: str = "float32",
+        checkpoint: Path | None = None,
+    ) -> Self:  # fmt: skip
+        """The published weights, by id. dtype: ``float32`` or ``bfloat16``, of the generator; its codecs stay float32.
+
+        checkpoint: a generator of your own (safetensors, as ``reference_model.train`` writes it) instead of the
+        published one. Raises NotApplicable with the command that fetches what is missing, and the licences.
+        """
+        from t2av_bench.systems.talker_t2av_weights import load_components
+
+        if recipe not in RECIPES:
+            raise ValueError(f"unknown recipe {recipe!r}; there are {' and '.join(RECIPES)}")
+        return cls(load_components(device, dtype, checkpoint), recipe=recipe, prefix_seconds=prefix_seconds)
+
+    def generate(self, request: Request, on_progress: OnProgress | None = None) -> GeneratedClip:
+        (made,) = self.generate_batch([request], on_progress)
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    def generate_batch(
+        self, requests: Sequence[Request], on_progress: OnProgress | None = None
+    ) -> list[GeneratedClip | Reason]:
+        """All requests go through the model together; a clip is the same as alone, up to rounding."""
+        from t2av_bench.extractors.inference import full_precision
+
+        report = on_progress or (lambda _: None)
+        made: dict[int, GeneratedClip | Reason] = {}
+        jobs: dict[int, Job] = {}
+        taken: set[Path] = set()
+        with ExitStack() as stack, full_precision():
+            for number, request in enumerate(requests):
+                try:
+                    if request.out.resolve() in taken:
+                        raise GenerationFailed(f"another request of this batch is called {request.out}")
+                    jobs[number] = self._job(request, stack, report)
+                    taken.add(request.out.resolve())
+                except (Unscorable, NotApplicable) as reason:
+                    made[number] = _as_reason(reason)
+            results = self._sample(list(jobs.values()), report)
+            for (number, job), result in zip(jobs.items(), results, strict=True):
+                try:
+                    made[number] = self._deliver(job, result, len(jobs), report)
+                except Unscorable as reason:
+                    made[number] = _as_reason(reason)
+        return [made[number] for number in range(len(requests))]
+
+    def _job(self, request: Request, stack: ExitStack, report: OnProgress) -> "Job":
+        from t2av_bench.systems.talker_t2av_inputs import read_inputs
+
+        started = time.monotonic()
+        self.check(request)
+        names = output.names_of(request)
+        folder = stack.enter_context(output.staged(names))
+        report(Progress(request.id, "reading", 0, len(request.inputs), "files"))
+        job = read_inputs(request, self.components, self.recipe, names, folder)
+        job.seconds_taken["reading"] = time.monotonic() - started
+        report(Progress(request.id, "reading", len(request.inputs), len(request.inputs), "files"))
+        return job
+
+    def _sample(self, jobs: "list[Job]", report: OnProgress) -> "list[GenerationResult]":
+        from reference_model.generation import GenerationResult
+        from reference_model.sampling import stream
+
+        model, started = self.components.model, time.monotonic()
+        patch_seconds = model.config.patch_size / model.config.fps
+        results: dict[int, GenerationResult] = {}
+        for event in stream(model, [job.item for job in jobs], self.recipe):
+            job, elapsed = jobs[event.item], time.monotonic() - started
+            if isinstance(event, GenerationResult):
+                results[event.item] = event
+                job.seconds_taken["sampling"] = elapsed
+                continue
+            report(Progress(
+                job.request.id, "generating", event.index + 1, job.item.max_patches, "patches",
+                (event.index + 1) * patch_seconds, elapsed,
+            ))  # fmt: skip
+        return [results[number] for number in range(len(jobs))]
+
+    def _deliver(self, job: "Job", result: "GenerationResult", batch: int, report: OnProgress) -> GeneratedClip:
+        """Decode, render, write and name one clip."""
+        import torch
+
+        started, request, parts = time.monotonic(), job.request, self.components
+        if not all(torch.isfinite(latents).all() for latents in (result.speech, result.motion) if latents is not None):
+            raise GenerationFailed("the model produced NaN or infinite latents; try --dtype float32 or another seed")
+        hop, rate = parts.hop, parts.audio_codec.sample_rate
+        skipped = result.speech_prefix_frames if request.task in ("t2av", "tts") else 0
+        frames = len(result.speech) - skipped
+        if frames < 1:
+            raise GenerationFailed("the model stopped before its first frame: try another seed")
+        if job.driving_audio is not None:
+            sound = job.driving_audio[: frames * hop]
+        else:
+            decoded = parts.audio_codec.decode(result.speech[None].to(parts.device))[0]
+            sound = decoded.float().clamp(-1, 1).cpu().numpy()
+
+        def progress(done: int) -> None:
+            report(Progress(request.id, "rendering", done, frames, "frames", frames / parts.frame_rate,
+                            job.seconds_taken["sampling"] + time.monotonic() - started))  # fmt: skip
+
+        progress(0)
+        renderer = None if job.source is None else parts.motion_codec.source(job.source.to(parts.device))
+        pictures = self._pictures(job, result, renderer, skipped, frames, progress)
+        new_sound = sound[skipped * hop :]
+        count = output.write_clip(job.folder, job.names, pictures, new_sound, rate, parts.frame_rate)
+        prefix_folder = None
+        if skipped:
+            prefix_folder = job.folder / output.PREFIX_FOLDER
+            prefix_folder.mkdir()
+            motion = result.motion[:skipped] if result.motion is not None else None
+            before = None if renderer is None or motion is None else _rendered(renderer, motion, lambda _: None)
+            output.write_clip(prefix_folder, job.names, before, sound[: skipped * hop], rate, parts.frame_rate)
+        job.seconds_taken["rendering"] = time.monotonic() - started
+        clip = GeneratedClip(
+            id=request.id, video=job.names.video, audio=job.names.audio, record=job.names.record,
+            frame_count=count if job.names.video else frames, frame_rate=parts.frame_rate,
+            audio_samples=len(new_sound), audio_rate=rate, seed=request.seed,
+            stop_reason="limit" if job.was_cut else result.stop_reason,
+            real_time_factor=(job.seconds_taken["sampling"] + job.seconds_taken["rendering"])
+            / (frames / parts.frame_rate),
+            prefix_seconds=skipped / parts.frame_rate, notes=tuple(job.notes),
+        )  # fmt: skip
+        record = self._record(job, clip, result, batch)
+        clip.details.update(record)
+        output.publish(job.folder, job.names, record, prefix_folder)
+        return clip
+
+    def _pictures(
+        self, job: "Job", result: "GenerationResult", renderer: "SourceRenderer | None", skipped: int, frames: int,
+        progress: Callable[[int], None],
+    ) -> Iterator[np.ndarray] | None:  # fmt: skip
+        if job.request.task == "v2a" and job.video is not None:
+            return _counted(job.video.pictures(), frames, progress)
+        if renderer is None or result.motion is None:
+            return None
+        return _rendered(renderer, result.motion[skipped:], progress)
+
+    def _record(self, job: "Job", clip: GeneratedClip, result: "GenerationResult", batch: int) -> dict[str, Any]:
+        """Everything that led to the clip, JSON-ready; files by name, not by place."""
+        from t2av_bench import __version__
+        from t2av_bench.scores import library_versions
+
+        request, parts = job.request, self.components
+        prefix = None
+        if clip.prefix_seconds:
+            names = job.names.prefix()
+            prefix = {
+                "seconds": clip.prefix_seconds,
+                "frames": result.speech_prefix_frames,
+                "files": [f"{output.PREFIX_FOLDER}/{path.name}" for path in (names.video, names.audio) if path],
+            }
+        return {
+            "system": self.id,
+            "id": request.id,
+            "task": request.task,
+            "text": request.text,
+            "language": request.language,
+            "seed": request.seed,
+            "max_seconds": request.max_seconds,
+            "recipe": {"name": self.recipe_name, **asdict(self.recipe)},
+            "stop_reason": clip.stop_reason,
+            "seconds": clip.seconds,
+            "frames": clip.frame_count,
+            "frame_rate": clip.frame_rate,
+            "audio_samples": clip.audio_samples,
+            "audio_rate": clip.audio_rate,
+            "patches": result.patches,
+            "files": [path.name for path in (clip.video, clip.audio) if path],
+            "pictures": {"t2av": "rendered", "a2v": "rendered", "v2a": "driving video"}.get(request.task),
+            "sound": "driving audio" if request.task == "a2v" else "generated",
+            "prefix": prefix,
+            "real_time_factor": clip.real_time_factor,
+            "seconds_taken": {name: round(value, 3) for name, value in job.seconds_taken.items()},
+            "batch_size": batch,
+            "inputs": job.facts,
+            "notes": list(clip.notes),
+            "device": str(parts.device),
+            "dtype": str(parts.model.dtype).removeprefix("torch."),
+            "weights": dict(parts.digests) | (parts.detector.weights if parts.detector else {}),
+            "versions": {"t2av-bench": __version__, **library_versions("torch", "transformers", "av", "soxr")},
+        }
+
+
+def _rendered(renderer: "SourceRenderer", motion: "Tensor", progress: Callable[[int], None]) -> Iterator[np.ndarray]:
+    """Motion latents (T, C) -> batches (n, size, size, 3) uint8 RGB."""
+    from reference_model.codecs.pixels import frames_to_uint8
+
+    done = 0
+    for chunk in motion.split(_RENDERED_AT_ONCE):
+        yield frames_to_uint8(renderer.render(chunk[None])[0].float()).cpu().numpy()
+        done += len(chunk)
+        progress(done)
+
+
+def _counted(batches: Iterator[np.ndarray], frames: int, progress: Callable[[int], None]) -> Iterator[np.ndarray]:
+    """The first ``frames`` pictures."""
+    done = 0
+    for batch in batches:
+        batch = batch[: frames - done]
+        if not len(batch):
+            return
+        yield batch
+        done += len(batch)
+        progress(done)
+
+
+def _as_reason(reason: Unscorable | NotApplicable) -> Reason:
+    return reason if isinstance(reason, GenerationFailed | NotApplicable) else GenerationFailed(str(reason))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import BackboneConfig
+from .transformers_import import make_transformers_importable
 
 
 def build_backbone(config: BackboneConfig) -> nn.Module:
@@ -19,17 +20,23 @@ def build_backbone(config: BackboneConfig) -> nn.Module:
 
     Its state dict always lists ``lm_head.weight``, tied or not. The language-model head is never run here.
     """
-    _make_transformers_importable()
+    make_transformers_importable()
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     settings = Qwen3Config(
-        vocab_size=config.vocab_size, hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size, num_hidden_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads, num_key_value_heads=config.num_key_value_heads,
-        head_dim=config.head_dim, rms_norm_eps=config.rms_norm_eps, use_cache=False,
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.num_hidden_layers,
+        num_attention_heads=config.num_attention_heads,
+        num_key_value_heads=config.num_key_value_heads,
+        head_dim=config.head_dim,
+        rms_norm_eps=config.rms_norm_eps,
+        use_cache=False,
         max_position_embeddings=config.max_position_embeddings,
         tie_word_embeddings=config.tie_word_embeddings,
-        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta})
+        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+    )
     settings._attn_implementation = "sdpa"
     return Qwen3ForCausalLM(settings)
 
@@ -48,8 +55,9 @@ def hidden_states(backbone: nn.Module, embeddings: Tensor, attention_mask: Tenso
 
     The result is taken after the final norm.
     """
-    return backbone.model(inputs_embeds=embeddings, attention_mask=attention_mask.long(),
-                          use_cache=False).last_hidden_state
+    return backbone.model(
+        inputs_embeds=embeddings, attention_mask=attention_mask.long(), use_cache=False
+    ).last_hidden_state
 
 
 @dataclass
@@ -78,11 +86,20 @@ class KeyValueCache:
     the allocation stays where it is, which CUDA graphs need.
     """
 
-    def __init__(self, backbone: nn.Module, batch: int, columns: int, dtype: torch.dtype | None = None,
-                 compiled: bool = False):
+    def __init__(
+        self, backbone: nn.Module, batch: int, columns: int, dtype: torch.dtype | None = None, compiled: bool = False
+    ):
         config, weight = backbone.config, backbone.model.norm.weight
-        self._storage = torch.zeros(config.num_hidden_layers, 2, batch, config.num_key_value_heads, columns,
-                                    config.head_dim, dtype=dtype or weight.dtype, device=weight.device)
+        self._storage = torch.zeros(
+            config.num_hidden_layers,
+            2,
+            batch,
+            config.num_key_value_heads,
+            columns,
+            config.head_dim,
+            dtype=dtype or weight.dtype,
+            device=weight.device,
+        )
         self.batch = batch
         if compiled:
             torch._dynamo.mark_static_address(self._storage)
@@ -103,8 +120,15 @@ class KeyValueCache:
         self.batch = len(rows)
 
 
-def decode(backbone: nn.Module, embeddings: Tensor, positions: tuple[Tensor, Tensor], cache: KeyValueCache,
-           column: int | Tensor, visible: int, mask: Tensor | None) -> Tensor:
+def decode(
+    backbone: nn.Module,
+    embeddings: Tensor,
+    positions: tuple[Tensor, Tensor],
+    cache: KeyValueCache,
+    column: int | Tensor,
+    visible: int,
+    mask: Tensor | None,
+) -> Tensor:
     """Run ``embeddings (B, S, D)`` through the backbone; returns the last token's hidden state ``(B, D)``.
 
     ``positions`` comes from :meth:`RotaryTable.at`. Keys and values of the S tokens go to the cache columns from
@@ -127,8 +151,16 @@ def decode(backbone: nn.Module, embeddings: Tensor, positions: tuple[Tensor, Ten
     return model.norm(x)[:, -1]
 
 
-def _attend(attention: nn.Module, x: Tensor, positions: tuple[Tensor, Tensor], keys: Tensor, values: Tensor,
-            column: int | Tensor, visible: int, mask: Tensor | None) -> Tensor:
+def _attend(
+    attention: nn.Module,
+    x: Tensor,
+    positions: tuple[Tensor, Tensor],
+    keys: Tensor,
+    values: Tensor,
+    column: int | Tensor,
+    visible: int,
+    mask: Tensor | None,
+) -> Tensor:
     """Grouped-query attention over the cache. Query heads that share a key head become extra query rows, so that
     keys and values are never repeated."""
     tokens, head_dim = x.shape[1], attention.head_dim
@@ -139,8 +171,8 @@ def _attend(attention: nn.Module, x: Tensor, positions: tuple[Tensor, Tensor], k
         keys.index_copy_(2, column, key.transpose(1, 2).to(keys.dtype))
         values.index_copy_(2, column, value.transpose(1, 2).to(values.dtype))
     else:
-        keys[:, :, column: column + tokens] = key.transpose(1, 2)
-        values[:, :, column: column + tokens] = value.transpose(1, 2)
+        keys[:, :, column : column + tokens] = key.transpose(1, 2)
+        values[:, :, column : column + tokens] = value.transpose(1, 2)
     # (B, S, kv heads * groups, d) -> (B, kv heads, groups * S, d)
     query = query.unflatten(2, (keys.shape[1], -1)).permute(0, 2, 3, 1, 4).flatten(2, 3).to(keys.dtype)
     attended = F.scaled_dot_product_attention(query, keys[:, :, :visible], values[:, :, :visible], attn_mask=mask)
@@ -152,30 +184,3 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding with half-split pairs: channel i with i + head_dim / 2. ``x (B, S, heads, d)``."""
     first, second = x.chunk(2, dim=-1)
     return (x * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
-
-
-_torchvision_fragment = None
-
-
-def _make_transformers_importable() -> None:
-    """Let transformers' Qwen3 be imported beside a torchvision that was built for another torch.
-
-    transformers imports torchvision on the way; where its compiled operators do not load, that import fails
-    for want of two operators that nothing here uses. Declaring their signatures is enough.
-    """
-    global _torchvision_fragment
-    import importlib.util
-    import sys
-
-    if importlib.util.find_spec("torchvision") is None or "torchvision" in sys.modules:
-        return
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        fragment = torch.library.Library("torchvision", "FRAGMENT")
-        for operator in ("nms", "qnms"):
-            if not hasattr(torch.ops.torchvision, operator):
-                fragment.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _torchvision_fragment = fragment

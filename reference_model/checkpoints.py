@@ -32,8 +32,9 @@ FROZEN = ("pretrained_speech_encoder.", "spk.")
 """Release prefixes of frozen encoders that a full training checkpoint may hold; they are not this model."""
 
 
-def random_model(config: ModelConfig, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None,
-                 seed: int = 0) -> TalkerT2AV:
+def random_model(
+    config: ModelConfig, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, seed: int = 0
+) -> TalkerT2AV:
     """A model with random weights, as at the start of training from scratch. The global generator is untouched."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(seed)
@@ -47,8 +48,13 @@ def meta_model(config: ModelConfig) -> TalkerT2AV:
         return TalkerT2AV(config)
 
 
-def load_model(path: str | Path, *, config: ModelConfig | None = None, device: torch.device | str = "cpu",
-               dtype: torch.dtype | None = None) -> TalkerT2AV:
+def load_model(
+    path: str | Path,
+    *,
+    config: ModelConfig | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> TalkerT2AV:
     """Read a checkpoint file strictly; the model comes back in evaluation mode.
 
     ``dtype`` None keeps each tensor's stored dtype (the release: bfloat16 backbone, float32 elsewhere). Rotary
@@ -65,12 +71,20 @@ def load_model(path: str | Path, *, config: ModelConfig | None = None, device: t
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
             return _fill(config, shapes, file.get_tensor, torch.device(device), dtype, str(path))
     except SafetensorError as error:
-        raise CheckpointError(f"{path} cannot be read as safetensors ({path.stat().st_size} bytes): it is truncated "
-                              f"or of another format; fetch it again. Reader: {error}") from error
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors ({path.stat().st_size} bytes): it is truncated "
+            f"or of another format; fetch it again. Reader: {error}"
+        ) from error
 
 
-def load_state(state: Mapping[str, Tensor], config: ModelConfig, *, device: torch.device | str = "cpu",
-               dtype: torch.dtype | None = None, source: str = "state dict") -> TalkerT2AV:
+def load_state(
+    state: Mapping[str, Tensor],
+    config: ModelConfig,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    source: str = "state dict",
+) -> TalkerT2AV:
     """The same from tensors in memory, in either layout. Tensors that need no conversion are used as they are."""
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     return _fill(config, shapes, state.__getitem__, torch.device(device), dtype, source)
@@ -110,8 +124,9 @@ def write_safetensors(state: Mapping[str, Tensor], path: str | Path, metadata: M
         raise
 
 
-def convert(model: TalkerT2AV, *, device: torch.device | str | None = None,
-            dtype: torch.dtype | None = None) -> TalkerT2AV:
+def convert(
+    model: TalkerT2AV, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> TalkerT2AV:
     """Move a model to a device and dtype in place. Rotary tables stay float32: their angles need it."""
     tables = {name: buffer for name, buffer in model.named_buffers()}
     model.to(device=device, dtype=dtype)
@@ -127,8 +142,14 @@ def release_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return {to_release(name): tuple(tensor.shape) for name, tensor in meta_model(config).state_dict().items()}
 
 
-def _fill(config: ModelConfig, shapes: dict[str, tuple[int, ...]], read: Callable[[str], Tensor],
-          device: torch.device, dtype: torch.dtype | None, source: str) -> TalkerT2AV:
+def _fill(
+    config: ModelConfig,
+    shapes: dict[str, tuple[int, ...]],
+    read: Callable[[str], Tensor],
+    device: torch.device,
+    dtype: torch.dtype | None,
+    source: str,
+) -> TalkerT2AV:
     """Build on the meta device and give every parameter its tensor."""
     model = meta_model(config)
     translation = names.model(config)
@@ -166,7 +187,8 @@ def _check_tied(model: TalkerT2AV, head: Tensor, source: str) -> None:
     if not torch.equal(head.to(embedding), embedding):
         raise CheckpointError(
             f"{source} holds a language-model head that differs from the text embedding, but the configuration "
-            f"ties them; set backbone.tie_word_embeddings = false to load both")
+            f"ties them; set backbone.tie_word_embeddings = false to load both"
+        )
 
 
 def _stored_config(metadata: Mapping[str, str], path: Path) -> ModelConfig:

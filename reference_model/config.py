@@ -1,8 +1,8 @@
 """Sizes of the model as strict dataclasses (paper sections 3.2, 3.3, 4.1) and three named configurations.
 
-    ModelConfig.named("release")                 # the published size: Qwen3-0.6B, 1024 wide, 1.07 B elements
-    ModelConfig.from_dict({...})                 # unknown keys are errors that name the nearest match
-    dataclasses.replace(config, arrangement="delay(1)")
+ModelConfig.named("release")                 # the published size: Qwen3-0.6B, 1024 wide, 1.07 B elements
+ModelConfig.from_dict({...})                 # unknown keys are errors that name the nearest match
+dataclasses.replace(config, arrangement="delay(1)")
 """
 
 import dataclasses
@@ -35,11 +35,21 @@ class BackboneConfig:
     tie_word_embeddings: bool = True
 
     def __post_init__(self):
-        _require_positive(self, "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
-                          "num_attention_heads", "num_key_value_heads", "head_dim")
+        _require_positive(
+            self,
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "head_dim",
+        )
         if self.num_attention_heads % self.num_key_value_heads:
-            raise ConfigError(f"num_attention_heads ({self.num_attention_heads}) must be a multiple of "
-                              f"num_key_value_heads ({self.num_key_value_heads})")
+            raise ConfigError(
+                f"num_attention_heads ({self.num_attention_heads}) must be a multiple of "
+                f"num_key_value_heads ({self.num_key_value_heads})"
+            )
 
 
 @dataclass(frozen=True)
@@ -138,14 +148,32 @@ def _near(name: str, known) -> str:
 SIZES: dict[str, ModelConfig] = {
     "release": ModelConfig(),
     "small": ModelConfig(
-        backbone=BackboneConfig(vocab_size=2048, hidden_size=256, intermediate_size=768, num_hidden_layers=6,
-                                num_attention_heads=8, num_key_value_heads=4, head_dim=32,
-                                max_position_embeddings=4096),
-        patch_encoder=TransformerConfig(layers=2, heads=4), head=TransformerConfig(layers=4, heads=4)),
+        backbone=BackboneConfig(
+            vocab_size=2048,
+            hidden_size=256,
+            intermediate_size=768,
+            num_hidden_layers=6,
+            num_attention_heads=8,
+            num_key_value_heads=4,
+            head_dim=32,
+            max_position_embeddings=4096,
+        ),
+        patch_encoder=TransformerConfig(layers=2, heads=4),
+        head=TransformerConfig(layers=4, heads=4),
+    ),
     "tiny": ModelConfig(
-        backbone=BackboneConfig(vocab_size=256, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-                                num_attention_heads=4, num_key_value_heads=2, head_dim=32,
-                                max_position_embeddings=4096),
-        patch_encoder=TransformerConfig(layers=1, heads=4), head=TransformerConfig(layers=2, heads=4)),
+        backbone=BackboneConfig(
+            vocab_size=256,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=32,
+            max_position_embeddings=4096,
+        ),
+        patch_encoder=TransformerConfig(layers=1, heads=4),
+        head=TransformerConfig(layers=2, heads=4),
+    ),
 }
 """Named sizes: the published one, one for a GPU afternoon, one for a CPU and for tests."""

@@ -44,8 +44,15 @@ class DiffusionHead(nn.Module):
         self.step_network = TimestepNetwork(width)
         self.trunk = Trunk(width, layers, heads)
 
-    def forward(self, noisy: Tensor, hidden: Tensor, time: Tensor, context: Tensor, condition: Tensor,
-                step: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        noisy: Tensor,
+        hidden: Tensor,
+        time: Tensor,
+        context: Tensor,
+        condition: Tensor,
+        step: Tensor | None = None,
+    ) -> Tensor:
         """Predict the velocity ``(B, P, C)``.
 
         ``noisy (B, P, C)``; ``hidden (B, D)``; ``time (B,)`` in [0, 1], 1 is noise; ``context (B, K, C)``, zeros
@@ -61,8 +68,9 @@ class DiffusionHead(nn.Module):
     def time_tokens(self, time: Tensor, step: Tensor | None = None) -> Tensor:
         """What is added to the hidden state for each of ``time (B,)``: ``(B, D)``."""
         step = torch.zeros_like(time) if step is None else step
-        return (self.time_network(sinusoidal_embedding(time, self.width))
-                + self.step_network(sinusoidal_embedding(step, self.width)))
+        return self.time_network(sinusoidal_embedding(time, self.width)) + self.step_network(
+            sinusoidal_embedding(step, self.width)
+        )
 
     def condition_tokens(self, condition: Tensor, context: Tensor) -> Tensor:
         """The tokens that stay the same along the trajectory: ``(B, 1 + K, D)``."""

@@ -68,13 +68,24 @@ class LossDraws:
     def sample(cls, target: Tensor, generator: torch.Generator | None = None) -> "LossDraws":
         """Draw for ``target (B, P, C)`` on its device; ``generator`` must live on that device."""
         options = {"device": target.device, "generator": generator}
-        return cls(torch.rand(len(target), **options), torch.rand(len(target), **options),
-                   torch.randn(len(target), **options), torch.randn(target.shape, **options))
+        return cls(
+            torch.rand(len(target), **options),
+            torch.rand(len(target), **options),
+            torch.randn(len(target), **options),
+            torch.randn(target.shape, **options),
+        )
 
 
-def flow_matching_loss(head: DiffusionHead, target: Tensor, hidden: Tensor, context: Tensor, condition: Tensor,
-                       draws: LossDraws, settings: LossSettings | None = None,
-                       frame_mask: Tensor | None = None) -> Tensor:
+def flow_matching_loss(
+    head: DiffusionHead,
+    target: Tensor,
+    hidden: Tensor,
+    context: Tensor,
+    condition: Tensor,
+    draws: LossDraws,
+    settings: LossSettings | None = None,
+    frame_mask: Tensor | None = None,
+) -> Tensor:
     """Squared error of the velocity: mean over channels, then over rows and frames (Eq. 3); a scalar.
 
     ``target (B, P, C)``, ``hidden (B, D)``, ``context (B, K, C)``, ``condition (B, G)``; ``frame_mask (B, P)``

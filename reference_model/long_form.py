@@ -17,8 +17,15 @@ from .recipes import Recipe
 from .sampling import stream
 
 
-def stream_passages(model: TalkerT2AV, item: GenerationItem, texts: Sequence[Tensor], recipe: Recipe, *,
-                    overlap_patches: int = 4, **options) -> Iterator[GeneratedPatch | GenerationResult]:
+def stream_passages(
+    model: TalkerT2AV,
+    item: GenerationItem,
+    texts: Sequence[Tensor],
+    recipe: Recipe,
+    *,
+    overlap_patches: int = 4,
+    **options,
+) -> Iterator[GeneratedPatch | GenerationResult]:
     """Speak ``texts`` (prompts ``(L,)``, in order) as one clip; events as :func:`.sampling.stream` yields them.
 
     ``item`` gives everything else; its own prefix opens the first passage and its ``text_ids`` are not used.
@@ -29,8 +36,10 @@ def stream_passages(model: TalkerT2AV, item: GenerationItem, texts: Sequence[Ten
     if item.task not in ("t2av", "tts"):
         raise ValueError(f"passages need a task that ends by itself, t2av or tts; {item.task} follows a given clip")
     if item.task == "t2av" and recipe.prefix_contents == "speech":
-        raise ValueError("this recipe's prefixes hold no motion, so the face would jump at every passage; "
-                         "use prefix_contents = 'speech_and_motion'")
+        raise ValueError(
+            "this recipe's prefixes hold no motion, so the face would jump at every passage; "
+            "use prefix_contents = 'speech_and_motion'"
+        )
     if overlap_patches < 1:
         raise ValueError(f"overlap_patches must be at least 1, got {overlap_patches}")
     tail = overlap_patches * model.config.patch_size

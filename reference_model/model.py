@@ -79,8 +79,10 @@ class TalkerT2AV(nn.Module):
         return {"speech": self.config.speech_dim, "motion": self.config.motion_dim}[modality]
 
     def _input_path(self, modality: str) -> tuple[nn.Linear, PatchEncoder]:
-        return {"speech": (self.speech_projection, self.speech_patch_encoder),
-                "motion": (self.motion_projection, self.motion_patch_encoder)}[modality]
+        return {
+            "speech": (self.speech_projection, self.speech_patch_encoder),
+            "motion": (self.motion_projection, self.motion_patch_encoder),
+        }[modality]
 
 
 def combine(arrangement: Arrangement, speech: Tensor, motion: Tensor) -> Tensor:

@@ -54,18 +54,20 @@ def diffusion_head(layers: int) -> Pairs:
 def model(config: ModelConfig) -> NameMap:
     """Every name of the whole model. The backbone keeps transformers' own names below its prefix."""
     encoder, head = config.patch_encoder.layers, config.head.layers
-    return NameMap([
-        ("llm", "backbone"),
-        ("task_embedding", "task_embedding"),
-        ("motion_pad_emb", "motion_padding"),
-        ("projector_speech.linear1", "speech_projection"),
-        ("projector_motion.linear1", "motion_projection"),
-        *under("speech_patch_encoder", "speech_patch_encoder", patch_encoder(encoder)),
-        *under("motion_patch_encoder", "motion_patch_encoder", patch_encoder(encoder)),
-        *under("speech_cfm.estimator", "speech_head", diffusion_head(head)),
-        *under("motion_cfm.estimator", "motion_head", diffusion_head(head)),
-        *under("head_stop", "stop_predictor", STOP_PREDICTOR),
-    ])
+    return NameMap(
+        [
+            ("llm", "backbone"),
+            ("task_embedding", "task_embedding"),
+            ("motion_pad_emb", "motion_padding"),
+            ("projector_speech.linear1", "speech_projection"),
+            ("projector_motion.linear1", "motion_projection"),
+            *under("speech_patch_encoder", "speech_patch_encoder", patch_encoder(encoder)),
+            *under("motion_patch_encoder", "motion_patch_encoder", patch_encoder(encoder)),
+            *under("speech_cfm.estimator", "speech_head", diffusion_head(head)),
+            *under("motion_cfm.estimator", "motion_head", diffusion_head(head)),
+            *under("head_stop", "stop_predictor", STOP_PREDICTOR),
+        ]
+    )
 
 
 def under(release: str, ours: str, pairs: Pairs) -> Pairs:

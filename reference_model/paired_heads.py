@@ -65,12 +65,19 @@ class PairedSampler:
         self.trunk = PairedTrunk(first.trunk, second.trunk)
         self.samplers = PatchSampler(first, settings), PatchSampler(second, settings)
 
-    def __call__(self, noises: tuple[Tensor, Tensor], hidden: Tensor, contexts: tuple[Tensor, Tensor],
-                 conditions: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self,
+        noises: tuple[Tensor, Tensor],
+        hidden: Tensor,
+        contexts: tuple[Tensor, Tensor],
+        conditions: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor]:
         """``noises``, ``contexts`` and ``conditions`` of each head as in :class:`PatchSampler`; ``hidden (B, D)``."""
         settings = self.settings
-        branches = [sampler.branches(hidden, context, condition) for sampler, context, condition
-                    in zip(self.samplers, contexts, conditions, strict=True)]
+        branches = [
+            sampler.branches(hidden, context, condition)
+            for sampler, context, condition in zip(self.samplers, contexts, conditions, strict=True)
+        ]
         _, lengths = sampler_times(settings)
         samples = [noise.float() * settings.temperature for noise in noises]
         for step in range(settings.still_steps, settings.steps):
@@ -97,7 +104,11 @@ class PairedSampler:
 
 def can_pair(first: DiffusionHead, second: DiffusionHead) -> bool:
     """Whether both trunks have the same parameters, none of them packed away."""
-    plain = all(isinstance(module, nn.Linear) for head in (first, second)
-                for block in head.trunk.blocks for module in (block.attention.qkv, block.mlp.gate))
+    plain = all(
+        isinstance(module, nn.Linear)
+        for head in (first, second)
+        for block in head.trunk.blocks
+        for module in (block.attention.qkv, block.mlp.gate)
+    )
     shapes = [{name: p.shape for name, p in head.trunk.named_parameters()} for head in (first, second)]
     return plain and shapes[0] == shapes[1]

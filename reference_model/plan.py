@@ -126,12 +126,13 @@ def _check(item: GenerationItem, config: ModelConfig, drawn: tuple[str, ...]) ->
         if latents.ndim != 2 or latents.shape[1] != channels:
             raise wrong(modality, latents, f"latents (T, {channels})")
         if modality in drawn and item.task != "tts" and len(latents) % config.patch_size:
-            raise ValueError(f"the {modality} prefix has {len(latents)} frames; it must be whole patches of "
-                             f"{config.patch_size}: cut it to {len(latents) - len(latents) % config.patch_size}")
+            raise ValueError(
+                f"the {modality} prefix has {len(latents)} frames; it must be whole patches of "
+                f"{config.patch_size}: cut it to {len(latents) - len(latents) % config.patch_size}"
+            )
     if item.task == "tts" and item.motion is not None:
         raise ValueError("task tts takes no motion; use t2av to continue a clip, or v2a to dub one")
-    if "speech" in drawn and (item.speaker_embedding is None
-                              or item.speaker_embedding.shape != (config.speaker_dim,)):
+    if "speech" in drawn and (item.speaker_embedding is None or item.speaker_embedding.shape != (config.speaker_dim,)):
         raise wrong("speaker_embedding", item.speaker_embedding, f"({config.speaker_dim},)")
     if "motion" in drawn:
         if item.first_motion is None and (item.motion is None or len(item.motion) == 0):

@@ -19,7 +19,8 @@ MAX_TOKENS = 1000
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
     "{% if message.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}"
-    "{{ message.content }}<|im_end|>\n{% endfor %}")
+    "{{ message.content }}<|im_end|>\n{% endfor %}"
+)
 
 
 class PromptError(ValueError):
@@ -28,9 +29,9 @@ class PromptError(ValueError):
 
 def load_tokenizer(folder: str | Path) -> Any:
     """The tokenizer in a checkpoint folder (``tokenizer.json`` and its configuration). Nothing is downloaded."""
-    from .backbone import _make_transformers_importable
+    from .transformers_import import make_transformers_importable
 
-    _make_transformers_importable()
+    make_transformers_importable()
     from transformers import AutoTokenizer
 
     folder = Path(folder)
@@ -61,8 +62,10 @@ def _chat(tokenizer: Any, text: str, placeholders: int) -> tuple[list[int], int,
     """Ids of the chat with ``placeholders`` placeholder tokens, and where those start and end."""
     marker = tokenizer.convert_tokens_to_ids(PLACEHOLDER)
     if marker is None or marker == tokenizer.unk_token_id:
-        raise PromptError(f"the tokenizer has no token {PLACEHOLDER!r}: it is not the tokenizer of a Talker-T2AV "
-                          f"checkpoint; add it with tokenizer.add_tokens([{PLACEHOLDER!r}], special_tokens=True)")
+        raise PromptError(
+            f"the tokenizer has no token {PLACEHOLDER!r}: it is not the tokenizer of a Talker-T2AV "
+            f"checkpoint; add it with tokenizer.add_tokens([{PLACEHOLDER!r}], special_tokens=True)"
+        )
     if not text.strip():
         raise PromptError("the text is empty; give the words to be spoken")
     special = [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()]
@@ -71,11 +74,13 @@ def _chat(tokenizer: Any, text: str, placeholders: int) -> tuple[list[int], int,
         raise PromptError(f"the text contains {reserved[0]!r}, which the prompt reserves; remove it")
     chat = [{"role": "user", "content": text}, {"role": "assistant", "content": PLACEHOLDER * placeholders}]
     template = None if getattr(tokenizer, "chat_template", None) else CHAT_TEMPLATE
-    wording = tokenizer.apply_chat_template(chat, chat_template=template, tokenize=False,
-                                            add_generation_prompt=False, enable_thinking=False)
+    wording = tokenizer.apply_chat_template(
+        chat, chat_template=template, tokenize=False, add_generation_prompt=False, enable_thinking=False
+    )
     ids = tokenizer(wording, add_special_tokens=False)["input_ids"]
     if ids.count(marker) != placeholders:
-        raise PromptError(f"the chat template kept {ids.count(marker)} of {placeholders} placeholders; it does not "
-                          f"fit this model")
+        raise PromptError(
+            f"the chat template kept {ids.count(marker)} of {placeholders} placeholders; it does not fit this model"
+        )
     start = ids.index(marker)
     return ids, start, start + placeholders

@@ -65,15 +65,17 @@ class Recipe:
         frames = min(int(frames) if self.prefix_rounding == "truncate" else round(frames), available)
         return frames - frames % patch_size if self.prefix_whole_patches else frames
 
-    def patch_limit(self, speech_frames: int, motion_frames: int = 0, prefix_patches: int = 0,
-                    patch_size: int = 4, delay: int = 0) -> int:
+    def patch_limit(
+        self, speech_frames: int, motion_frames: int = 0, prefix_patches: int = 0, patch_size: int = 4, delay: int = 0
+    ) -> int:
         """The release's bound on generated patches, from the lengths of the reference clip.
 
         Raises ValueError for a recipe without such a rule: pass ``max_patches`` of your own instead.
         """
         if self.limit_margin_patches is None:
-            raise ValueError("this recipe has no length rule of its own; choose max_patches, "
-                             "for example 25 / patch_size * seconds")
+            raise ValueError(
+                "this recipe has no length rule of its own; choose max_patches, for example 25 / patch_size * seconds"
+            )
         patches = -(-speech_frames // patch_size)
         if self.limit_counts_motion:
             patches = max(patches, motion_frames // patch_size + delay)
@@ -84,20 +86,41 @@ _RELEASE_SAMPLER = SamplerSettings(steps=10, temperature=0.3, guidance=2.0, zero
 _RELEASE_CLASS_SAMPLER = SamplerSettings(steps=10, temperature=1.0, guidance=1.5, zero_star=True, sway=1.0)
 
 RECIPES: dict[str, Recipe] = {
-    "paper": Recipe(
-        sampler=SamplerSettings(steps=10, temperature=0.7, guidance=2.0),
-        stop_inclusive=False),
+    "paper": Recipe(sampler=SamplerSettings(steps=10, temperature=0.7, guidance=2.0), stop_inclusive=False),
     "release": Recipe(
-        sampler=_RELEASE_SAMPLER, stop_votes=3, min_patches=7, task_embedding="add_to_prefix",
-        missing_motion="nothing", delay_restarts=True, prefix_seconds=0.5, motion_reference_dtype="bfloat16",
-        limit_margin_patches=15, limit_counts_motion=True),
+        sampler=_RELEASE_SAMPLER,
+        stop_votes=3,
+        min_patches=7,
+        task_embedding="add_to_prefix",
+        missing_motion="nothing",
+        delay_restarts=True,
+        prefix_seconds=0.5,
+        motion_reference_dtype="bfloat16",
+        limit_margin_patches=15,
+        limit_counts_motion=True,
+    ),
     "release_t2av": Recipe(
-        sampler=_RELEASE_CLASS_SAMPLER, use_stop=False, stop_votes=3, min_patches=7, missing_motion="nothing",
-        delay_restarts=True, prefix_rounding="nearest", prefix_contents="speech", speaker_reference="prefix",
-        limit_margin_patches=15),
+        sampler=_RELEASE_CLASS_SAMPLER,
+        use_stop=False,
+        stop_votes=3,
+        min_patches=7,
+        missing_motion="nothing",
+        delay_restarts=True,
+        prefix_rounding="nearest",
+        prefix_contents="speech",
+        speaker_reference="prefix",
+        limit_margin_patches=15,
+    ),
     "release_tts": Recipe(
-        sampler=_RELEASE_CLASS_SAMPLER, use_stop=False, stop_votes=3, min_patches=6, missing_motion="nothing",
-        prefix_rounding="nearest", prefix_whole_patches=False, speaker_reference="prefix",
-        limit_margin_patches=25),
+        sampler=_RELEASE_CLASS_SAMPLER,
+        use_stop=False,
+        stop_votes=3,
+        min_patches=6,
+        missing_motion="nothing",
+        prefix_rounding="nearest",
+        prefix_whole_patches=False,
+        speaker_reference="prefix",
+        limit_margin_patches=25,
+    ),
 }
 """Named recipes; vary one with ``dataclasses.replace``."""

@@ -19,17 +19,17 @@ def finished_patch(index: int, plan: Plan, patches: Patches, slot: int) -> Gener
     if kind != "drawn":
         return None
     speech = number + (plan.motion_offset if lead == "motion" else 0)
-    return GeneratedPatch(index, number - len(plan.given[lead]), patches["speech"][speech],
-                          patches["motion"][number])
+    return GeneratedPatch(index, number - len(plan.given[lead]), patches["speech"][speech], patches["motion"][number])
 
 
-def finished_item(index: int, plan: Plan, patches: Patches, reason: StopReason,
-                  trace: GenerationTrace | None) -> GenerationResult:
+def finished_item(
+    index: int, plan: Plan, patches: Patches, reason: StopReason, trace: GenerationTrace | None
+) -> GenerationResult:
     """Join an item's patches. Both modalities end at the same frame, a given one's length in ``a2v`` and ``v2a``."""
     latents, given = {}, plan.frames
     for name in ("speech", "motion"):
         known = plan.given[name].flatten(0, 1)[: given[name]]
-        latents[name] = torch.cat((known, *patches[name][len(plan.given[name]):]))
+        latents[name] = torch.cat((known, *patches[name][len(plan.given[name]) :]))
     speech, motion = latents["speech"], latents["motion"]
     count = len(patches[plan.drawn[-1]]) - len(plan.given[plan.drawn[-1]])
     if plan.item.task == "tts":

@@ -38,18 +38,32 @@ from .results import finished_item, finished_patch
 from .slot_tokens import known_patches, patch_tokens, prompt_embeddings
 
 
-def generate(model: TalkerT2AV, items: Iterable[GenerationItem], recipe: Recipe, *, window: int | None = None,
-             trace: bool = False, autocast: torch.dtype | None = None,
-             pair_heads: bool | None = None) -> list[GenerationResult]:
+def generate(
+    model: TalkerT2AV,
+    items: Iterable[GenerationItem],
+    recipe: Recipe,
+    *,
+    window: int | None = None,
+    trace: bool = False,
+    autocast: torch.dtype | None = None,
+    pair_heads: bool | None = None,
+) -> list[GenerationResult]:
     """Results in the order of ``items``; see :func:`stream`."""
     events = stream(model, items, recipe, window=window, trace=trace, autocast=autocast, pair_heads=pair_heads)
     results = [event for event in events if isinstance(event, GenerationResult)]
     return sorted(results, key=lambda result: result.item)
 
 
-def stream(model: TalkerT2AV, items: Iterable[GenerationItem], recipe: Recipe, *, window: int | None = None,
-           trace: bool = False, autocast: torch.dtype | None = None,
-           pair_heads: bool | None = None) -> Iterator[GeneratedPatch | GenerationResult]:
+def stream(
+    model: TalkerT2AV,
+    items: Iterable[GenerationItem],
+    recipe: Recipe,
+    *,
+    window: int | None = None,
+    trace: bool = False,
+    autocast: torch.dtype | None = None,
+    pair_heads: bool | None = None,
+) -> Iterator[GeneratedPatch | GenerationResult]:
     """Generate a batch; yield every patch once both its modalities exist, and a result when an item ends.
 
     ``window``: slots that attention remembers beyond the prompt (None: all). ``trace`` keeps internals in the
@@ -84,8 +98,16 @@ class _Row:
 
 
 class _Loop:
-    def __init__(self, model: TalkerT2AV, items: list[GenerationItem], recipe: Recipe, window: int | None,
-                 trace: bool, autocast: torch.dtype | None, pair_heads: bool | None):
+    def __init__(
+        self,
+        model: TalkerT2AV,
+        items: list[GenerationItem],
+        recipe: Recipe,
+        window: int | None,
+        trace: bool,
+        autocast: torch.dtype | None,
+        pair_heads: bool | None,
+    ):
         self.model, self.recipe, self.autocast = model, recipe, autocast
         self.arrangement = model.arrangement
         self.rows = [self._row(index, item, trace) for index, item in enumerate(items)]
@@ -103,9 +125,14 @@ class _Loop:
         except ValueError as error:
             raise ValueError(f"item {index}: {error}") from None
         joint = item.task == "t2av"
-        row = _Row(index, plan, item.noise or SeededNoise(item.seed), GenerationTrace() if trace else None,
-                   asks_stop=self.recipe.use_stop and (joint or item.task == "tts"),
-                   first_test=max(self.recipe.min_patches, self.arrangement.delay + 1 if joint else 0))
+        row = _Row(
+            index,
+            plan,
+            item.noise or SeededNoise(item.seed),
+            GenerationTrace() if trace else None,
+            asks_stop=self.recipe.use_stop and (joint or item.task == "tts"),
+            first_test=max(self.recipe.min_patches, self.arrangement.delay + 1 if joint else 0),
+        )
         row.patches = {name: list(plan.given[name]) for name in ("speech", "motion")}
         return row
 
@@ -131,8 +158,9 @@ class _Loop:
         self.ring = generated if window is None else min(generated, window * per_slot)
         self.prompt_columns, self.fed = longest, 0
         dtype = self.autocast or prompts[0].dtype
-        self.cache = KeyValueCache(model.backbone, len(rows), longest + max(self.ring, 1), dtype,
-                                   compiled=model.compiled_decode is not None)
+        self.cache = KeyValueCache(
+            model.backbone, len(rows), longest + max(self.ring, 1), dtype, compiled=model.compiled_decode is not None
+        )
         self.rotary = RotaryTable.of(model.backbone, longest + generated)
 
         pad = (longest - lengths).to(model.device)
@@ -140,8 +168,9 @@ class _Loop:
         self.padded = bool((pad > 0).any())
         self.visible = column >= pad[:, None]
         self.position = lengths.to(model.device)
-        embeddings = torch.stack([torch.nn.functional.pad(prompt, (0, 0, longest - len(prompt), 0))
-                                  for prompt in prompts])
+        embeddings = torch.stack(
+            [torch.nn.functional.pad(prompt, (0, 0, longest - len(prompt), 0)) for prompt in prompts]
+        )
         token = column[:longest]
         causal = (token[None, :] <= token[:, None]) & self.visible[:, None, :longest]
         causal = causal | torch.eye(longest, dtype=torch.bool, device=model.device)
@@ -156,13 +185,21 @@ class _Loop:
         history: dict[str, list[Tensor]] = {"speech": [], "motion": []}
         for row in self.rows:
             item, plan = row.plan.item, row.plan
-            speaker.append(torch.zeros(config.speaker_dim) if item.speaker_embedding is None
-                           else item.speaker_embedding.detach().float().cpu())
+            speaker.append(
+                torch.zeros(config.speaker_dim)
+                if item.speaker_embedding is None
+                else item.speaker_embedding.detach().float().cpu()
+            )
             motion = plan.given["motion"]
-            identity.append(item.first_motion.detach().float().cpu() if item.first_motion is not None
-                            else motion[0, 0] if len(motion) else torch.zeros(config.motion_dim))
+            identity.append(
+                item.first_motion.detach().float().cpu()
+                if item.first_motion is not None
+                else motion[0, 0]
+                if len(motion)
+                else torch.zeros(config.motion_dim)
+            )
             for name, seen in (("speech", plan.first_slot), ("motion", plan.first_slot - plan.motion_start)):
-                patches = plan.given[name][: max(seen, 0)][-config.context_patches:]
+                patches = plan.given[name][: max(seen, 0)][-config.context_patches :]
                 frames = patches.flatten(0, 1)
                 missing = config.context_patches * config.patch_size - len(frames)
                 history[name].append(torch.nn.functional.pad(frames, (0, 0, missing, 0)))
@@ -237,8 +274,14 @@ class _Loop:
                 patches[rows[name]] = drawn[name]
                 valid[rows[name]] = True
             self._remember(name, patches, kinds[name])
-            tokens = patch_tokens(self.model, name, patches[:, None], valid[:, None],
-                                  [[kind] for kind in kinds[name]], self.recipe.missing_motion)[:, 0]
+            tokens = patch_tokens(
+                self.model,
+                name,
+                patches[:, None],
+                valid[:, None],
+                [[kind] for kind in kinds[name]],
+                self.recipe.missing_motion,
+            )[:, 0]
             total = tokens if total is None else total + tokens
         return total
 

@@ -40,8 +40,9 @@ def known_patches(model: TalkerT2AV, name: str, wanted: list[tuple[Plan, Source,
     return patches.to(model.device), valid.to(model.device)
 
 
-def patch_tokens(model: TalkerT2AV, name: str, patches: Tensor, valid: Tensor, kinds: list[list[Source]],
-                 missing: str) -> Tensor:
+def patch_tokens(
+    model: TalkerT2AV, name: str, patches: Tensor, valid: Tensor, kinds: list[list[Source]], missing: str
+) -> Tensor:
     """Tokens ``(B, N, D)`` of patches ``(B, N, P, C)``: encoded, or what stands in for a missing modality.
 
     ``kinds[b][n]`` is a patch's source; ``missing`` is the recipe's choice for absent motion.

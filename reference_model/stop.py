@@ -26,8 +26,17 @@ class StopPredictor(nn.Module):
         return self.output(F.silu(self.hidden(hidden))).squeeze(-1)
 
 
-def stop_labels(start: Tensor, slots: Tensor, tokens: int, *, patch_size: int = 4, fps: int = 25,
-                ignore_seconds: float = 0.3, max_seconds: float = 30.0, tokens_per_slot: int = 1) -> Tensor:
+def stop_labels(
+    start: Tensor,
+    slots: Tensor,
+    tokens: int,
+    *,
+    patch_size: int = 4,
+    fps: int = 25,
+    ignore_seconds: float = 0.3,
+    max_seconds: float = 30.0,
+    tokens_per_slot: int = 1,
+) -> Tensor:
     """Labels ``(B, tokens)`` for spans of ``slots (B,)`` slots that begin at token ``start (B,)``.
 
     The last slot is 1, the ``max(1, round(ignore_seconds * fps / patch_size))`` before it are ignored, earlier
@@ -43,7 +52,7 @@ def stop_labels(start: Tensor, slots: Tensor, tokens: int, *, patch_size: int = 
         cut_off = first + count * tokens_per_slot > tokens or count > longest
         values = torch.zeros(count, dtype=torch.long, device=start.device)
         if not cut_off:
-            values[max(0, count - 1 - ignored):] = IGNORED
+            values[max(0, count - 1 - ignored) :] = IGNORED
             values[-1] = 1
         last_tokens = torch.arange(count, device=start.device) * tokens_per_slot + first + tokens_per_slot - 1
         inside = last_tokens < tokens
@@ -68,5 +77,6 @@ def stop_loss(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
     labelled = labels != IGNORED
     if not labelled.any():
         return logits.sum() * 0.0
-    return F.binary_cross_entropy_with_logits(logits[labelled].float(), labels[labelled].float(),
-                                              pos_weight=weight.float())
+    return F.binary_cross_entropy_with_logits(
+        logits[labelled].float(), labels[labelled].float(), pos_weight=weight.float()
+    )

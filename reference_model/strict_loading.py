@@ -55,9 +55,16 @@ class NameMap:
         return {self.to_release(name): tensor for name, tensor in state.items()}
 
 
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, names: NameMap | None = None,
-                  source: str = "checkpoint", unused: Iterable[str] = (),
-                  device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> list[str]:
+def load_strictly(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    names: NameMap | None = None,
+    source: str = "checkpoint",
+    unused: Iterable[str] = (),
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> list[str]:
     """Put ``state`` (release names when ``names`` is given) into ``module``; nothing may be left over.
 
     The module may live on the meta device: tensors are assigned, not copied, after a move to ``device`` and
@@ -72,8 +79,11 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, names: Name
     given = {name: tensor for name, tensor in state.items() if name not in skipped}
     own = module.state_dict()
     released = {(names.to_release(name) if names else name): name for name in own}
-    check_names_and_shapes({name: tuple(own[ours].shape) for name, ours in released.items()},
-                           {name: tuple(tensor.shape) for name, tensor in given.items()}, source=source)
+    check_names_and_shapes(
+        {name: tuple(own[ours].shape) for name, ours in released.items()},
+        {name: tuple(tensor.shape) for name, tensor in given.items()},
+        source=source,
+    )
     translated = {}
     for name, ours in released.items():
         wanted = own[ours].dtype
@@ -85,22 +95,24 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, names: Name
     return left_out
 
 
-def check_names_and_shapes(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]], *,
-                           source: str = "checkpoint") -> None:
+def check_names_and_shapes(
+    expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]], *, source: str = "checkpoint"
+) -> None:
     """Raise :class:`CheckpointError` unless both sides name the same tensors with the same shapes."""
     missing = [name for name in expected if name not in given]
     extra = [name for name in given if name not in expected]
     misshapen = [name for name in expected if name in given and expected[name] != given[name]]
     if not (missing or extra or misshapen):
         return
-    lines = [f"{source} does not fit: {len(missing)} missing, {len(extra)} unknown and {len(misshapen)} "
-             f"misshapen of {len(expected)} expected tensors"]
-    lines += _listed(missing, lambda name: f"missing {name} {list(expected[name])}"
-                                           f"{_nearest(name, extra, given)}")
-    lines += _listed(extra, lambda name: f"unknown {name} {list(given[name])}"
-                                         f"{_nearest(name, missing or expected)}")
-    lines += _listed(misshapen, lambda name: f"misshapen {name}: the model has {list(expected[name])}, "
-                                             f"the file {list(given[name])}")
+    lines = [
+        f"{source} does not fit: {len(missing)} missing, {len(extra)} unknown and {len(misshapen)} "
+        f"misshapen of {len(expected)} expected tensors"
+    ]
+    lines += _listed(missing, lambda name: f"missing {name} {list(expected[name])}{_nearest(name, extra, given)}")
+    lines += _listed(extra, lambda name: f"unknown {name} {list(given[name])}{_nearest(name, missing or expected)}")
+    lines += _listed(
+        misshapen, lambda name: f"misshapen {name}: the model has {list(expected[name])}, the file {list(given[name])}"
+    )
     raise CheckpointError("\n  ".join(lines))
 
 
@@ -121,8 +133,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             return load_file(path)
         content = _read_pickle(path)
     except Exception as error:  # zip, pickle and safetensors readers each raise their own types
-        raise CheckpointError(f"{path} cannot be read as a checkpoint ({path.stat().st_size} bytes): it is "
-                              f"truncated or of another format; fetch it again. Reader: {error}") from error
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint ({path.stat().st_size} bytes): it is "
+            f"truncated or of another format; fetch it again. Reader: {error}"
+        ) from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors")
     return dict(content)

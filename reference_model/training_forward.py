@@ -94,26 +94,47 @@ class TrainingOutput:
     motion_rows: FlowRows
 
 
-def training_forward(model: TalkerT2AV, batch: TrainingBatch, recipe: LossRecipe,
-                     draws: dict[str, LossDraws] | None = None,
-                     generator: torch.Generator | None = None) -> TrainingOutput:
+def training_forward(
+    model: TalkerT2AV,
+    batch: TrainingBatch,
+    recipe: LossRecipe,
+    draws: dict[str, LossDraws] | None = None,
+    generator: torch.Generator | None = None,
+) -> TrainingOutput:
     """The three losses of a batch. ``draws`` injects the random numbers of ``"speech"`` and ``"motion"``;
     otherwise they come from ``generator`` (on the model's device), speech first."""
     embeddings, mask, slots = sequence_embeddings(model, batch)
     hidden = hidden_states(model.backbone, embeddings, mask) * mask[..., None].to(embeddings.dtype)
     labels, logits, weight = _stop(model, batch, recipe, hidden, mask, slots)
-    rows = {"speech": flow_rows(model, batch, "speech", hidden, slots, recipe.repeats),
-            "motion": flow_rows(model, batch, "motion", hidden, slots, recipe.repeats)}
+    rows = {
+        "speech": flow_rows(model, batch, "speech", hidden, slots, recipe.repeats),
+        "motion": flow_rows(model, batch, "motion", hidden, slots, recipe.repeats),
+    }
     losses = {}
     for modality, row in rows.items():
         draw = draws[modality] if draws else LossDraws.sample(row.target, generator)
-        losses[modality] = flow_matching_loss(model.head(modality), row.target, row.hidden, row.context,
-                                              row.condition, draw, recipe.flow)
+        losses[modality] = flow_matching_loss(
+            model.head(modality), row.target, row.hidden, row.context, row.condition, draw, recipe.flow
+        )
     stop = stop_loss(logits, labels, weight)
-    total = (losses["speech"] * float(rows["speech"].present)
-             + losses["motion"] * (recipe.motion_weight * rows["motion"].present) + recipe.stop_weight * stop)
-    return TrainingOutput(total, losses["speech"], losses["motion"], stop, weight, labels, logits, embeddings,
-                          hidden, rows["speech"], rows["motion"])
+    total = (
+        losses["speech"] * float(rows["speech"].present)
+        + losses["motion"] * (recipe.motion_weight * rows["motion"].present)
+        + recipe.stop_weight * stop
+    )
+    return TrainingOutput(
+        total,
+        losses["speech"],
+        losses["motion"],
+        stop,
+        weight,
+        labels,
+        logits,
+        embeddings,
+        hidden,
+        rows["speech"],
+        rows["motion"],
+    )
 
 
 def sequence_embeddings(model: TalkerT2AV, batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,9 +152,12 @@ def sequence_embeddings(model: TalkerT2AV, batch: TrainingBatch) -> tuple[Tensor
     tokens = {}
     for modality, delay in (("speech", 0), ("motion", arrangement.delay)):
         latents, lengths = _latents(batch, modality)
-        patches = F.pad(to_patches(latents, most - delay, config.patch_size) if most > delay
-                        else latents.new_zeros(len(latents), 0, config.patch_size, latents.shape[-1]),
-                        (0, 0, 0, 0, min(delay, most), 0))
+        patches = F.pad(
+            to_patches(latents, most - delay, config.patch_size)
+            if most > delay
+            else latents.new_zeros(len(latents), 0, config.patch_size, latents.shape[-1]),
+            (0, 0, 0, 0, min(delay, most), 0),
+        )
         frame = torch.arange(most * config.patch_size, device=latents.device) - delay * config.patch_size
         valid = ((frame >= 0) & (frame < lengths[:, None])).unflatten(1, (most, config.patch_size))
         tokens[modality] = model.encode(modality, patches, valid)
@@ -147,8 +171,9 @@ def sequence_embeddings(model: TalkerT2AV, batch: TrainingBatch) -> tuple[Tensor
     return embeddings.index_put((sample, position), placed[sample, token]), mask, slots
 
 
-def flow_rows(model: TalkerT2AV, batch: TrainingBatch, modality: str, hidden: Tensor, slots: Tensor,
-              repeats: int) -> FlowRows:
+def flow_rows(
+    model: TalkerT2AV, batch: TrainingBatch, modality: str, hidden: Tensor, slots: Tensor, repeats: int
+) -> FlowRows:
     """The rows of one head: samples in order, patches in order, each repeated ``repeats`` times in place.
 
     Samples with a single patch give none. Frames that pad the last patch are zero targets. The context of a
@@ -163,31 +188,43 @@ def flow_rows(model: TalkerT2AV, batch: TrainingBatch, modality: str, hidden: Te
         count = min(-(-frames // size), int(slots[sample]) - delay)
         if count < 2:
             continue
-        patches = to_patches(latents[sample: sample + 1, :frames], count, size)[0]
+        patches = to_patches(latents[sample : sample + 1, :frames], count, size)[0]
         history = F.pad(patches, (0, 0, 0, 0, context, 0))
-        contexts = torch.stack([history[patch: patch + context].flatten(0, 1) for patch in range(count)])
+        contexts = torch.stack([history[patch : patch + context].flatten(0, 1) for patch in range(count)])
         tokens = torch.tensor([arrangement.token(modality, patch) for patch in range(count)], device=hidden.device)
         condition = batch.speaker_embedding[sample] if modality == "speech" else latents[sample, 0]
-        parts.append((patches, hidden[sample, batch.span[sample, 0] + tokens], contexts,
-                      condition.expand(count, -1)))
+        parts.append((patches, hidden[sample, batch.span[sample, 0] + tokens], contexts, condition.expand(count, -1)))
     if parts:
         target, states, contexts, condition = (
-            torch.cat(column).repeat_interleave(repeats, dim=0) for column in zip(*parts, strict=True))
+            torch.cat(column).repeat_interleave(repeats, dim=0) for column in zip(*parts, strict=True)
+        )
         return FlowRows(target, states, contexts, condition, True)
     zeros = latents.new_zeros
     channels = model.channels(modality)
     condition_channels = config.speaker_dim if modality == "speech" else config.motion_dim
-    return FlowRows(zeros(1, size, channels), hidden.new_zeros(1, hidden.shape[-1]),
-                    zeros(1, context * size, channels), zeros(1, condition_channels), False)
+    return FlowRows(
+        zeros(1, size, channels),
+        hidden.new_zeros(1, hidden.shape[-1]),
+        zeros(1, context * size, channels),
+        zeros(1, condition_channels),
+        False,
+    )
 
 
-def _stop(model: TalkerT2AV, batch: TrainingBatch, recipe: LossRecipe, hidden: Tensor, mask: Tensor,
-          slots: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _stop(
+    model: TalkerT2AV, batch: TrainingBatch, recipe: LossRecipe, hidden: Tensor, mask: Tensor, slots: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Stop labels, logits (zero at padding), both ``(B, 1 + T)``, and the weight of positives."""
     config = model.config
     start = torch.where(batch.span[:, 0] < 0, -1, batch.span[:, 0] + 1)
-    labels = stop_labels(start, slots, hidden.shape[1], patch_size=config.patch_size, fps=config.fps,
-                         tokens_per_slot=model.arrangement.tokens_per_slot)
+    labels = stop_labels(
+        start,
+        slots,
+        hidden.shape[1],
+        patch_size=config.patch_size,
+        fps=config.fps,
+        tokens_per_slot=model.arrangement.tokens_per_slot,
+    )
     logits = model.stop_predictor(hidden) * mask
     return labels, logits, positive_weight(labels) * recipe.stop_positive_factor
 

@@ -53,8 +53,9 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.output = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, rope: RotaryEmbedding | None = None, mask: Tensor | None = None,
-                keep: slice = slice(None)) -> Tensor:
+    def forward(
+        self, x: Tensor, rope: RotaryEmbedding | None = None, mask: Tensor | None = None, keep: slice = slice(None)
+    ) -> Tensor:
         """``x (B, T, D)`` to ``(B, kept tokens, D)``.
 
         ``mask`` broadcasts to (B, heads, queries, T): boolean (True: attend) or added to the scores.
@@ -65,8 +66,9 @@ class Attention(nn.Module):
         if rope is not None:
             query_key = rope(query_key)
         query, key = query_key.transpose(1, 2).chunk(2, dim=1)
-        attended = F.scaled_dot_product_attention(query[:, :, keep], key, value.squeeze(2).transpose(1, 2),
-                                                  attn_mask=mask)
+        attended = F.scaled_dot_product_attention(
+            query[:, :, keep], key, value.squeeze(2).transpose(1, 2), attn_mask=mask
+        )
         return self.output(attended.transpose(1, 2).flatten(2))
 
 
@@ -94,8 +96,9 @@ class Block(nn.Module):
         self.mlp_norm = RMSNorm(width)
         self.mlp = SwiGLU(width)
 
-    def forward(self, x: Tensor, rope: RotaryEmbedding | None = None, mask: Tensor | None = None,
-                keep: slice = slice(None)) -> Tensor:
+    def forward(
+        self, x: Tensor, rope: RotaryEmbedding | None = None, mask: Tensor | None = None, keep: slice = slice(None)
+    ) -> Tensor:
         x = x[:, keep] + self.attention(self.attention_norm(x), rope, mask, keep)
         return x + self.mlp(self.mlp_norm(x))
 
@@ -117,8 +120,9 @@ class Trunk(nn.Module):
         return self.norm(run_blocks(self.blocks, x, self.rope, mask, keep))
 
 
-def run_blocks(blocks: nn.ModuleList, x: Tensor, rope: RotaryEmbedding, mask: Tensor | None = None,
-               keep: slice = slice(None)) -> Tensor:
+def run_blocks(
+    blocks: nn.ModuleList, x: Tensor, rope: RotaryEmbedding, mask: Tensor | None = None, keep: slice = slice(None)
+) -> Tensor:
     """All blocks in turn; only the last one may drop tokens, since the earlier ones need them as keys."""
     for index, block in enumerate(blocks):
         x = block(x, rope, mask, keep if index == len(blocks) - 1 else slice(None))

@@ -20,8 +20,9 @@ class MotionStatistics:
 
     def __post_init__(self) -> None:
         if self.mean.ndim != 1 or self.mean.shape != self.std.shape:
-            raise ValueError(f"mean and std must be vectors of one length, got {tuple(self.mean.shape)} and "
-                             f"{tuple(self.std.shape)}")
+            raise ValueError(
+                f"mean and std must be vectors of one length, got {tuple(self.mean.shape)} and {tuple(self.std.shape)}"
+            )
         if not (torch.isfinite(self.mean).all() and torch.isfinite(self.std).all() and (self.std >= 0).all()):
             raise ValueError("mean and std must be finite, and no std below zero")
 

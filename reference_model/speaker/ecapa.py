@@ -39,11 +39,17 @@ class EcapaConfig:
             raise CheckpointError(
                 f"the speaker head is not in this checkpoint: {', '.join(missing)} missing. With the WavLM upstream "
                 f"alone every similarity would collapse to a few hundredths; use the fine-tuned file "
-                f"(wavlm_large_finetune.pth)")
+                f"(wavlm_large_finetune.pth)"
+            )
         channels, feature_dim, _ = state["layer1.conv.weight"].shape
-        return cls(hidden_states=state["feature_weight"].shape[0], feature_dim=feature_dim, channels=channels,
-                   embedding_dim=state["linear.weight"].shape[0], merged_channels=state["conv.weight"].shape[0],
-                   bottleneck=state["pooling.linear1.weight"].shape[0])
+        return cls(
+            hidden_states=state["feature_weight"].shape[0],
+            feature_dim=feature_dim,
+            channels=channels,
+            embedding_dim=state["linear.weight"].shape[0],
+            merged_channels=state["conv.weight"].shape[0],
+            bottleneck=state["pooling.linear1.weight"].shape[0],
+        )
 
 
 def masked(x: Tensor, valid: Tensor | None) -> Tensor:
@@ -144,8 +150,7 @@ class EcapaHead(nn.Module):
         self.config = config
         self.layer_weights = nn.Parameter(torch.zeros(config.hidden_states))
         self.stem = ConvReluNorm(config.feature_dim, config.channels, 5)
-        self.blocks = nn.ModuleList(SERes2Block(config.channels, dilation, config.bottleneck)
-                                    for dilation in DILATIONS)
+        self.blocks = nn.ModuleList(SERes2Block(config.channels, dilation, config.bottleneck) for dilation in DILATIONS)
         self.merge = nn.Conv1d(len(DILATIONS) * config.channels, config.merged_channels, 1)
         self.pooling = AttentiveStatistics(config.merged_channels, config.bottleneck)
         self.pooled_normalisation = nn.BatchNorm1d(2 * config.merged_channels)
@@ -172,18 +177,31 @@ class EcapaHead(nn.Module):
 
 def ecapa_names(prefix: str = "") -> NameMap:
     """Release prefix beside our prefix; ``prefix`` goes in front of ours."""
-    pairs = [("feature_weight", "layer_weights"), ("conv", "merge"), ("pooling.linear1", "pooling.hidden"),
-             ("pooling.linear2", "pooling.score"), ("bn", "pooled_normalisation"), ("linear", "embedding"),
-             ("layer1.conv", "stem.convolution"), ("layer1.bn", "stem.normalisation")]
+    pairs = [
+        ("feature_weight", "layer_weights"),
+        ("conv", "merge"),
+        ("pooling.linear1", "pooling.hidden"),
+        ("pooling.linear2", "pooling.score"),
+        ("bn", "pooled_normalisation"),
+        ("linear", "embedding"),
+        ("layer1.conv", "stem.convolution"),
+        ("layer1.bn", "stem.normalisation"),
+    ]
     for i in range(len(DILATIONS)):
         release, ours = f"layer{i + 2}", f"blocks.{i}"
         for theirs, mine in (("Conv1dReluBn1", "enter"), ("Conv1dReluBn2", "leave")):
-            pairs += [(f"{release}.{theirs}.conv", f"{ours}.{mine}.convolution"),
-                      (f"{release}.{theirs}.bn", f"{ours}.{mine}.normalisation")]
+            pairs += [
+                (f"{release}.{theirs}.conv", f"{ours}.{mine}.convolution"),
+                (f"{release}.{theirs}.bn", f"{ours}.{mine}.normalisation"),
+            ]
         for j in range(GROUPS - 1):
             group = f"{ours}.res2.groups.{j}"
-            pairs += [(f"{release}.Res2Conv1dReluBn.convs.{j}", f"{group}.convolution"),
-                      (f"{release}.Res2Conv1dReluBn.bns.{j}", f"{group}.normalisation")]
-        pairs += [(f"{release}.SE_Connect.linear1", f"{ours}.gate.squeeze"),
-                  (f"{release}.SE_Connect.linear2", f"{ours}.gate.excite")]
+            pairs += [
+                (f"{release}.Res2Conv1dReluBn.convs.{j}", f"{group}.convolution"),
+                (f"{release}.Res2Conv1dReluBn.bns.{j}", f"{group}.normalisation"),
+            ]
+        pairs += [
+            (f"{release}.SE_Connect.linear1", f"{ours}.gate.squeeze"),
+            (f"{release}.SE_Connect.linear2", f"{ours}.gate.excite"),
+        ]
     return NameMap((release, prefix + ours) for release, ours in pairs)

@@ -33,8 +33,9 @@ class SpeakerEncoder(nn.Module):
         self.wavlm = build_wavlm(self.size)
         self.head = EcapaHead(head)
         if self.head.config.hidden_states != self.size.layers + 1 or self.head.config.feature_dim != self.size.width:
-            raise ValueError(f"a WavLM of {self.size.layers} layers and width {self.size.width} does not go with "
-                             f"{self.head.config}")
+            raise ValueError(
+                f"a WavLM of {self.size.layers} layers and width {self.size.width} does not go with {self.head.config}"
+            )
         self.embedding_dim = self.head.config.embedding_dim
 
     @property
@@ -50,13 +51,18 @@ class SpeakerEncoder(nn.Module):
         """
         if audio.ndim != 2:
             raise ValueError(f"audio must be (batch, samples) at 16 kHz, got {tuple(audio.shape)}")
-        counts = (torch.full((len(audio),), audio.shape[1], device=audio.device) if lengths is None
-                  else lengths.to(audio.device))
+        counts = (
+            torch.full((len(audio),), audio.shape[1], device=audio.device)
+            if lengths is None
+            else lengths.to(audio.device)
+        )
         if counts.shape != (len(audio),) or int(counts.max()) > audio.shape[1]:
             raise ValueError(f"lengths must be ({len(audio)},) and at most {audio.shape[1]} samples")
         if int(counts.min()) < self.minimum_samples:
-            raise ValueError(f"utterance {int(counts.argmin())} has {int(counts.min())} samples; a speaker embedding "
-                             f"needs at least {self.minimum_samples} (and is only reliable from about 3 s)")
+            raise ValueError(
+                f"utterance {int(counts.argmin())} has {int(counts.min())} samples; a speaker embedding "
+                f"needs at least {self.minimum_samples} (and is only reliable from about 3 s)"
+            )
         inside = torch.arange(audio.shape[1], device=audio.device) < counts[:, None]
         audio = _standardised(audio, inside).to(self.head.embedding.weight.dtype)
         if bool(inside.all()):
@@ -93,8 +99,9 @@ def speaker_names(size: WavLMSize, upstream: str = "feature_extract.model.") -> 
     return NameMap([*wavlm_pairs(size, upstream, "wavlm."), *ecapa_names("head.").pairs])
 
 
-def load_speaker_encoder(source: str | Path | Mapping[str, Tensor], *, device: torch.device | str = "cpu",
-                         dtype: torch.dtype = torch.float32) -> SpeakerEncoder:
+def load_speaker_encoder(
+    source: str | Path | Mapping[str, Tensor], *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> SpeakerEncoder:
     """Load the fine-tuned checkpoint (``wavlm_large_finetune.pth``: tensors under ``model``), strictly.
 
     The file holds WavLM under ``feature_extract.`` and the head at the top level; both must be complete. A
@@ -107,12 +114,22 @@ def load_speaker_encoder(source: str | Path | Mapping[str, Tensor], *, device: t
         content = read_checkpoint(source)
         source = tensors_below(content, "model" if "model" in content else None, source=name)
     head = EcapaConfig.from_release_state(source)
-    upstream = next((key[:-len(LAST_UPSTREAM_NAME)] for key in source if key.endswith(LAST_UPSTREAM_NAME)),
-                    "feature_extract.model.")
+    upstream = next(
+        (key[: -len(LAST_UPSTREAM_NAME)] for key in source if key.endswith(LAST_UPSTREAM_NAME)),
+        "feature_extract.model.",
+    )
     size = WavLMSize.from_release_state(
-        {key[len(upstream):]: tensor for key, tensor in source.items() if key.startswith(upstream)})
+        {key[len(upstream) :]: tensor for key, tensor in source.items() if key.startswith(upstream)}
+    )
     with torch.device("meta"):
         encoder = SpeakerEncoder(size, head)
-    load_strictly(encoder, source, names=speaker_names(size, upstream), source=name, unused=TRAINING_ONLY,
-                  device=device, dtype=dtype)
+    load_strictly(
+        encoder,
+        source,
+        names=speaker_names(size, upstream),
+        source=name,
+        unused=TRAINING_ONLY,
+        device=device,
+        dtype=dtype,
+    )
     return encoder.eval().requires_grad_(False)

@@ -32,6 +32,7 @@ class WavLMSize:
     @classmethod
     def from_release_state(cls, state: Mapping[str, Tensor]) -> "WavLMSize":
         """Read every size off the shapes of a state dict in the authors' names (no prefix)."""
+
         def shape(name: str) -> tuple[int, ...]:
             if name not in state:
                 raise CheckpointError(f"not a WavLM state dict of the Large layout: {name} is missing")
@@ -45,13 +46,22 @@ class WavLMSize:
 
         width = shape("post_extract_proj.weight")[0]
         shape("feature_extractor.conv_layers.0.2.1.weight")
-        convolutions = tuple(shape(f"feature_extractor.conv_layers.{i}.0.weight")[::2]
-                             for i in range(count("feature_extractor.conv_layers.{}.0.weight")))
+        convolutions = tuple(
+            shape(f"feature_extractor.conv_layers.{i}.0.weight")[::2]
+            for i in range(count("feature_extractor.conv_layers.{}.0.weight"))
+        )
         _, per_group, kernel = shape("encoder.pos_conv.0.weight_v")
         buckets, heads = shape("encoder.layers.0.self_attn.relative_attention_bias.weight")
-        return cls(width=width, layers=count("encoder.layers.{}.fc1.weight"), heads=heads,
-                   feed_forward=shape("encoder.layers.0.fc1.weight")[0], convolutions=convolutions,
-                   position_kernel=kernel, position_groups=width // per_group, buckets=buckets)
+        return cls(
+            width=width,
+            layers=count("encoder.layers.{}.fc1.weight"),
+            heads=heads,
+            feed_forward=shape("encoder.layers.0.fc1.weight")[0],
+            convolutions=convolutions,
+            position_kernel=kernel,
+            position_groups=width // per_group,
+            buckets=buckets,
+        )
 
     def frames(self, samples):
         """Feature frames of this many 16 kHz samples (an integer or a tensor); about 50 a second."""
@@ -62,18 +72,32 @@ class WavLMSize:
 
 def build_wavlm(size: WavLMSize) -> nn.Module:
     """transformers' ``WavLMModel`` of these dimensions with random weights."""
-    from reference_model.backbone import _make_transformers_importable
+    from reference_model.transformers_import import make_transformers_importable
 
-    _make_transformers_importable()
+    make_transformers_importable()
     from transformers import WavLMConfig, WavLMModel
 
-    return WavLMModel(WavLMConfig(
-        hidden_size=size.width, num_hidden_layers=size.layers, num_attention_heads=size.heads,
-        intermediate_size=size.feed_forward, conv_dim=[channels for channels, _ in size.convolutions],
-        conv_kernel=[kernel for _, kernel in size.convolutions], conv_stride=list(STRIDES),
-        num_conv_pos_embeddings=size.position_kernel, num_conv_pos_embedding_groups=size.position_groups,
-        num_buckets=size.buckets, max_bucket_distance=MAX_DISTANCE, feat_extract_norm="layer", conv_bias=False,
-        do_stable_layer_norm=True, layer_norm_eps=1e-5, hidden_act="gelu", feat_extract_activation="gelu"))
+    return WavLMModel(
+        WavLMConfig(
+            hidden_size=size.width,
+            num_hidden_layers=size.layers,
+            num_attention_heads=size.heads,
+            intermediate_size=size.feed_forward,
+            conv_dim=[channels for channels, _ in size.convolutions],
+            conv_kernel=[kernel for _, kernel in size.convolutions],
+            conv_stride=list(STRIDES),
+            num_conv_pos_embeddings=size.position_kernel,
+            num_conv_pos_embedding_groups=size.position_groups,
+            num_buckets=size.buckets,
+            max_bucket_distance=MAX_DISTANCE,
+            feat_extract_norm="layer",
+            conv_bias=False,
+            do_stable_layer_norm=True,
+            layer_norm_eps=1e-5,
+            hidden_act="gelu",
+            feat_extract_activation="gelu",
+        )
+    )
 
 
 def wavlm_pairs(size: WavLMSize, release: str = "", ours: str = "") -> list[tuple[str, str]]:
@@ -83,20 +107,30 @@ def wavlm_pairs(size: WavLMSize, release: str = "", ours: str = "") -> list[tupl
     s3prl 0.4.18 carries it, alone and in a padded batch (numbers stored with the tests). Not checked: the list
     of names in the published fine-tuned file itself, which the strict loader will hold to this one.
     """
-    pairs = [("mask_emb", "masked_spec_embed"), ("layer_norm", "feature_projection.layer_norm"),
-             ("post_extract_proj", "feature_projection.projection"),
-             ("encoder.layer_norm", "encoder.layer_norm"),
-             ("encoder.pos_conv.0.bias", "encoder.pos_conv_embed.conv.bias"),
-             ("encoder.pos_conv.0.weight_g", "encoder.pos_conv_embed.conv.parametrizations.weight.original0"),
-             ("encoder.pos_conv.0.weight_v", "encoder.pos_conv_embed.conv.parametrizations.weight.original1")]
+    pairs = [
+        ("mask_emb", "masked_spec_embed"),
+        ("layer_norm", "feature_projection.layer_norm"),
+        ("post_extract_proj", "feature_projection.projection"),
+        ("encoder.layer_norm", "encoder.layer_norm"),
+        ("encoder.pos_conv.0.bias", "encoder.pos_conv_embed.conv.bias"),
+        ("encoder.pos_conv.0.weight_g", "encoder.pos_conv_embed.conv.parametrizations.weight.original0"),
+        ("encoder.pos_conv.0.weight_v", "encoder.pos_conv_embed.conv.parametrizations.weight.original1"),
+    ]
     for i in range(len(size.convolutions)):
         theirs, mine = f"feature_extractor.conv_layers.{i}", f"feature_extractor.conv_layers.{i}"
         pairs += [(f"{theirs}.0", f"{mine}.conv"), (f"{theirs}.2.1", f"{mine}.layer_norm")]
     attention = [(f"{x}_proj", f"{x}_proj") for x in ("q", "k", "v", "out")]
-    attention += [("grep_linear", "gru_rel_pos_linear"), ("grep_a", "gru_rel_pos_const"),
-                  ("relative_attention_bias", "rel_attn_embed")]
-    rest = [("self_attn_layer_norm", "layer_norm"), ("fc1", "feed_forward.intermediate_dense"),
-            ("fc2", "feed_forward.output_dense"), ("final_layer_norm", "final_layer_norm")]
+    attention += [
+        ("grep_linear", "gru_rel_pos_linear"),
+        ("grep_a", "gru_rel_pos_const"),
+        ("relative_attention_bias", "rel_attn_embed"),
+    ]
+    rest = [
+        ("self_attn_layer_norm", "layer_norm"),
+        ("fc1", "feed_forward.intermediate_dense"),
+        ("fc2", "feed_forward.output_dense"),
+        ("final_layer_norm", "final_layer_norm"),
+    ]
     for i in range(size.layers):
         layer = f"encoder.layers.{i}"
         pairs += [(f"{layer}.self_attn.{theirs}", f"{layer}.attention.{mine}") for theirs, mine in attention]

@@ -35,10 +35,10 @@ def test_packed_weights_give_the_same_results(model):
 def test_packed_weights_in_bfloat16(model):
     recipe = dataclasses.replace(NO_STOP, sampler=dataclasses.replace(NO_STOP.sampler, guidance=1.0))
     one = item(31, patches=1)
-    exact, = generate(model, [one], recipe)
+    (exact,) = generate(model, [one], recipe)
     half = convert(model, dtype=torch.bfloat16)
     pack_linears(half)
-    packed, = generate(half, [one], recipe)
+    (packed,) = generate(half, [one], recipe)
     assert 1e-5 < (packed.speech - exact.speech).std() / exact.speech.std() < 0.1
 
 
@@ -52,8 +52,10 @@ def test_paired_heads_equal_two_samplers(model, guidance):
     conditions = [torch.randn(3, channels, generator=draw) for channels in (256, 40)]
     heads = model.speech_head, model.motion_head
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    expected = [PatchSampler(head, settings)(noise, hidden, context, condition) for head, noise, context, condition
-                in zip(heads, noises, contexts, conditions, strict=True)]
+    expected = [
+        PatchSampler(head, settings)(noise, hidden, context, condition)
+        for head, noise, context, condition in zip(heads, noises, contexts, conditions, strict=True)
+    ]
     paired = PairedSampler(*heads, settings)(tuple(noises), hidden, tuple(contexts), tuple(conditions))
     for left, right in zip(paired, expected, strict=True):
         torch.testing.assert_close(left, right, atol=1e-5, rtol=1e-5)

@@ -21,16 +21,19 @@ def test_absent_settings_keep_the_release_s_value():
     assert changed.backbone.num_hidden_layers == 3
 
 
-@pytest.mark.parametrize("values, complaint", [
-    ({"patchsize": 4}, "unknown setting 'patchsize' .did you mean 'patch_size'"),
-    ({"head": {"layer": 4}}, "unknown setting 'head.layer' .did you mean 'layers'"),
-    ({"patch_size": "4"}, "patch_size must be int, got '4'"),
-    ({"patch_size": 0}, "patch_size must be at least 1"),
-    ({"head": 3}, "head must be a table"),
-    ({"head": {"heads": 7}}, "head.heads = 7 must divide the width 1024"),
-    ({"backbone": {"num_key_value_heads": 3}}, "must be a multiple of num_key_value_heads"),
-    ({"arrangement": "delay(-1)"}, "unknown token arrangement 'delay\\(-1\\)'; expected one of add"),
-])
+@pytest.mark.parametrize(
+    "values, complaint",
+    [
+        ({"patchsize": 4}, "unknown setting 'patchsize' .did you mean 'patch_size'"),
+        ({"head": {"layer": 4}}, "unknown setting 'head.layer' .did you mean 'layers'"),
+        ({"patch_size": "4"}, "patch_size must be int, got '4'"),
+        ({"patch_size": 0}, "patch_size must be at least 1"),
+        ({"head": 3}, "head must be a table"),
+        ({"head": {"heads": 7}}, "head.heads = 7 must divide the width 1024"),
+        ({"backbone": {"num_key_value_heads": 3}}, "must be a multiple of num_key_value_heads"),
+        ({"arrangement": "delay(-1)"}, "unknown token arrangement 'delay\\(-1\\)'; expected one of add"),
+    ],
+)
 def test_wrong_settings_say_what_to_write(values, complaint):
     with pytest.raises(ValueError, match=complaint):
         ModelConfig.from_dict(values)
@@ -52,10 +55,17 @@ def sequence(text, patches=3):
     return ["+".join(tokens.get(i, ["-"])) for i in range(max(tokens) + 1)]
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("add", "a0+v0 a1+v1 a2+v2"), ("delay(0)", "a0+v0 a1+v1 a2+v2"), ("delay(1)", "a0 a1+v0 a2+v1 v2"),
-    ("delay(3)", "a0 a1 a2 v0 v1 v2"), ("interleaved_av", "a0 v0 a1 v1 a2 v2"),
-    ("interleaved_va", "v0 a0 v1 a1 v2 a2")])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("add", "a0+v0 a1+v1 a2+v2"),
+        ("delay(0)", "a0+v0 a1+v1 a2+v2"),
+        ("delay(1)", "a0 a1+v0 a2+v1 v2"),
+        ("delay(3)", "a0 a1 a2 v0 v1 v2"),
+        ("interleaved_av", "a0 v0 a1 v1 a2 v2"),
+        ("interleaved_va", "v0 a0 v1 a1 v2 a2"),
+    ],
+)
 def test_arrangements_are_those_of_table_4(text, expected):
     assert sequence(text) == expected.split()
 

@@ -25,9 +25,9 @@ def gaussian_velocity(mean, deviation, settings):
 
     def velocity(x, step):
         t = float(times[step])
-        variance = (1 - t) ** 2 * deviation ** 2 + t ** 2
+        variance = (1 - t) ** 2 * deviation**2 + t**2
         centred = x - (1 - t) * mean
-        return (t - (1 - t) * deviation ** 2) / variance * centred - mean
+        return (t - (1 - t) * deviation**2) / variance * centred - mean
 
     return velocity
 
@@ -91,8 +91,9 @@ def test_guidance_identities():
     torch.testing.assert_close(guided(conditional, unconditional, 2.0, False), 2 * conditional - unconditional)
     # zero-star ignores the length of the unconditional velocity, whatever its sign
     for factor in (0.1, -4.0):
-        torch.testing.assert_close(guided(conditional, factor * unconditional, 2.0, True),
-                                   guided(conditional, unconditional, 2.0, True))
+        torch.testing.assert_close(
+            guided(conditional, factor * unconditional, 2.0, True), guided(conditional, unconditional, 2.0, True)
+        )
     projected = guided(conditional, unconditional, 0.0, True)
     residual = ((conditional - projected) * unconditional).sum(dim=(1, 2))
     torch.testing.assert_close(residual, torch.zeros(6), atol=1e-4, rtol=0)
@@ -142,8 +143,10 @@ def test_dropping_conditions_removes_their_influence(head):
     """With the hidden state always dropped its gradient is exactly zero; likewise for the context."""
     target, hidden, context, condition = (x.requires_grad_() for x in inputs(8))
     draws = LossDraws.sample(target.detach(), torch.Generator().manual_seed(1))
-    for settings, dead, alive in ((LossSettings(hidden_dropout=1.0, context_dropout=0.0), hidden, context),
-                                  (LossSettings(hidden_dropout=0.0, context_dropout=1.0), context, hidden)):
+    for settings, dead, alive in (
+        (LossSettings(hidden_dropout=1.0, context_dropout=0.0), hidden, context),
+        (LossSettings(hidden_dropout=0.0, context_dropout=1.0), context, hidden),
+    ):
         loss = flow_matching_loss(head, target.detach(), hidden, context, condition, draws, settings)
         gradients = torch.autograd.grad(loss, (dead, alive, condition))
         assert not gradients[0].any() and gradients[1].any() and gradients[2].any()
@@ -156,8 +159,10 @@ def test_masked_frames_do_not_count(head):
     whole = flow_matching_loss(head, target, *arguments)
     ones = torch.ones(8, 4)
     torch.testing.assert_close(flow_matching_loss(head, target, *arguments, frame_mask=ones), whole)
-    halves = [flow_matching_loss(head, target, *arguments, frame_mask=mask)
-              for mask in (torch.tensor([1., 1, 0, 0]).expand(8, 4), torch.tensor([0., 0, 1, 1]).expand(8, 4))]
+    halves = [
+        flow_matching_loss(head, target, *arguments, frame_mask=mask)
+        for mask in (torch.tensor([1.0, 1, 0, 0]).expand(8, 4), torch.tensor([0.0, 0, 1, 1]).expand(8, 4))
+    ]
     torch.testing.assert_close((halves[0] + halves[1]) / 2, whole)
     assert abs(halves[0] - halves[1]) > 1e-3
 

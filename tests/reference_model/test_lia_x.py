@@ -23,6 +23,7 @@ def statistics(dimensions: int) -> MotionStatistics:
 
 # --- building blocks -------------------------------------------------------------------------------------------------
 
+
 def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module, list[tuple[str, str]]]:
     """Our module for an operation of the golden set, at the sizes of its weights, and its name pairs."""
     same = [(key, key) for key in weights]
@@ -58,8 +59,9 @@ def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module,
         inputs, outputs, kernel, style_dim = modulated()
         blur = [("blur", "blur")] if resample else []
         pairs = [("weight", "weight"), ("modulation", "modulation"), *blur]
-        return operators.ModulatedConv2d(inputs, outputs, kernel, style_dim, resample=resample,
-                                         demodulate=demodulate), pairs
+        return operators.ModulatedConv2d(
+            inputs, outputs, kernel, style_dim, resample=resample, demodulate=demodulate
+        ), pairs
 
     def flow():
         inputs, _, _, style_dim = modulated("conv.")
@@ -113,9 +115,10 @@ def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module,
         "enc_resblock": lambda: residual(True),
         "dec_resblock": lambda: residual(False),
         "dec_resblock_proj": lambda: residual(False),
-        "flow_resblock": lambda: (operators.FlowResidualBlock(len(weights["norm.bias"]),
-                                                              shape("conv1.conv.modulation.weight")[1]),
-                                  named(names.flow_residual_block("x", "x"))),
+        "flow_resblock": lambda: (
+            operators.FlowResidualBlock(len(weights["norm.bias"]), shape("conv1.conv.modulation.weight")[1]),
+            named(names.flow_residual_block("x", "x")),
+        ),
     }
     assert name in builders, f"the golden set has an operation {name!r} that this test does not know"
     return builders[name]()
@@ -135,7 +138,7 @@ def operations() -> list:
 @pytest.mark.parametrize("gradient", [False, True], ids=["inference", "with-gradient"])
 @pytest.mark.parametrize(("case", "name"), operations())
 def test_golden_operation(case: Case, name: str, gradient: bool):
-    weights = {key[len(name) + 1:]: tensor for key, tensor in case.weights.items() if key.startswith(f"{name}.")}
+    weights = {key[len(name) + 1 :]: tensor for key, tensor in case.weights.items() if key.startswith(f"{name}.")}
     module, pairs = build(name, weights)
     load_strictly(module, weights, names=NameMap(pairs))
     arguments = [case.inputs[argument] for argument in case.config["ops"][name]["args"]]
@@ -159,9 +162,9 @@ def test_modulation_equals_weights_per_sample():
     x, style = torch.randn(3, 6, 9, 7), torch.randn(3, 8)
     expected = []
     for i in range(3):
-        weight = layer.weight[0] * layer.scale * layer.modulation(style[i:i + 1])[0, :, None, None]
+        weight = layer.weight[0] * layer.scale * layer.modulation(style[i : i + 1])[0, :, None, None]
         weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
-        expected.append(F.conv2d(x[i:i + 1], weight, padding=1))
+        expected.append(F.conv2d(x[i : i + 1], weight, padding=1))
     for context in (torch.enable_grad, torch.no_grad):
         with context():
             torch.testing.assert_close(layer(x, style), torch.cat(expected), atol=1e-5, rtol=1e-5)
@@ -181,6 +184,7 @@ def test_a_changed_weight_is_noticed():
 
 
 # --- the whole generator ---------------------------------------------------------------------------------------------
+
 
 @functools.lru_cache(maxsize=1)
 def golden_codec(case: Case) -> tuple[LIAXCodec, torch.Tensor]:
@@ -216,10 +220,14 @@ def test_golden_generator(case):
     codec, image = golden_codec(case)
     source = codec.source(image)
     seen = []
-    hooks = [level.to_flow.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs))
-             for level in codec.generator.decoder.levels]
-    hooks += [level.to_rgb.register_forward_hook(lambda module, inputs, output: seen.append(output))
-              for level in codec.generator.decoder.levels]
+    hooks = [
+        level.to_flow.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs))
+        for level in codec.generator.decoder.levels
+    ]
+    hooks += [
+        level.to_rgb.register_forward_hook(lambda module, inputs, output: seen.append(output))
+        for level in codec.generator.decoder.levels
+    ]
     motion = codec.normalize(case.inputs["motion"])[None]
     single = source.render(motion[:, :1])[0]
     for hook in hooks:
@@ -227,8 +235,12 @@ def test_golden_generator(case):
     for i in range(len(seen) // 2):
         suffix = "_512" if i == 0 else str(i + 1)
         (warped, blended, raw), rgb = seen[2 * i], seen[2 * i + 1]
-        parts = {f"flow{suffix}.raw_sub": raw, f"flow{suffix}.warp_sub": warped, f"flow{suffix}.h_sub": blended,
-                 f"rgb{suffix}_sub": rgb}
+        parts = {
+            f"flow{suffix}.raw_sub": raw,
+            f"flow{suffix}.warp_sub": warped,
+            f"flow{suffix}.h_sub": blended,
+            f"rgb{suffix}_sub": rgb,
+        }
         for name in case.outputs.keys() & parts.keys():
             check(case, name, strided(parts[name], case.outputs[name]))
     check_image(case, single)
@@ -263,7 +275,7 @@ def test_a_batch_of_frames_equals_one_at_a_time():
     features = [torch.randn(1, 32, size, size).double() for size in (8, 16, 32)]
     style = torch.randn(6, SMALL.style_dim).double()
     together = decoder(features, style)
-    apart = torch.cat([decoder(features, style[i:i + 1]) for i in range(6)])
+    apart = torch.cat([decoder(features, style[i : i + 1]) for i in range(6)])
     assert together.std() > 0.1 and (together[0] - together[1]).abs().max() > 0.1
     torch.testing.assert_close(together, apart, atol=1e-8, rtol=1e-8)
 
@@ -282,6 +294,7 @@ def test_manifest_at_full_size(case):
 
 # --- the codec -------------------------------------------------------------------------------------------------------
 
+
 class SmallEncoder(torch.nn.Module):
     """Stands in where only the codec's own bookkeeping is tested: pools the image, so the codes are known."""
 
@@ -290,7 +303,7 @@ class SmallEncoder(torch.nn.Module):
         self.to_motion = operators.EqualisedLinear(config.style_dim, config.motion_dim)
 
     def forward(self, image: torch.Tensor):
-        return F.adaptive_avg_pool2d(image, 4).flatten(1)[:, :SMALL.style_dim], []
+        return F.adaptive_avg_pool2d(image, 4).flatten(1)[:, : SMALL.style_dim], []
 
     def motion_code(self, reference: torch.Tensor) -> torch.Tensor:
         return self.to_motion(reference)
@@ -319,7 +332,7 @@ def test_encoding_in_batches_equals_one_at_a_time(small):
     assert codes.shape == (2, 5, 10)
     for b in range(2):
         for t in range(5):
-            torch.testing.assert_close(codes[b, t], small.encode_motion(frames[b:b + 1, t:t + 1])[0, 0])
+            torch.testing.assert_close(codes[b, t], small.encode_motion(frames[b : b + 1, t : t + 1])[0, 0])
     torch.testing.assert_close(small.denormalize(small.encode(frames)), codes, atol=1e-5, rtol=1e-5)
 
 
@@ -328,10 +341,10 @@ def test_rendering_keeps_items_and_frames_apart(small):
     frames = small.decode(sources, latents)
     assert frames.shape == (2, 7, 3, 2, 2)
     for b in range(2):
-        source = small.source(sources[b:b + 1])
+        source = small.source(sources[b : b + 1])
         style = source.reference + small.generator.decoder.direction(small.denormalize(latents[b]))
         torch.testing.assert_close(frames[b, :, :, 0, 0], style[:, :3])
-        assert [batch.shape[1] for batch in source.batches(latents[b:b + 1])] == [3, 3, 1]
+        assert [batch.shape[1] for batch in source.batches(latents[b : b + 1])] == [3, 3, 1]
 
 
 def test_wrong_images_and_latents_are_explained(small):
@@ -362,6 +375,7 @@ def test_wrong_checkpoints_are_explained():
 
 
 # --- statistics and pixels -------------------------------------------------------------------------------------------
+
 
 def test_statistics_over_clips(tmp_path):
     clips = [torch.randn(length, 3) * torch.tensor([1.0, 5, 0.1]) + 100 for length in (3, 50, 1)]

@@ -35,7 +35,7 @@ def test_every_passage_continues_the_one_before(model, task):
         assert torch.equal(after.speech[:8], before.speech[-8:])
         if task == "t2av":
             assert torch.equal(after.motion[:8], before.motion[-8:])
-    joined = torch.cat([r.speech[r.speech_prefix_frames:] for r in results])
+    joined = torch.cat([r.speech[r.speech_prefix_frames :] for r in results])
     assert torch.equal(joined, torch.cat([p.speech for p in patches]))
 
 
@@ -45,7 +45,7 @@ def test_passages_are_single_runs_with_a_prefix_and_one_noise(model):
     noise = SeededNoise(one.seed)
     prefix = {"speech": None, "motion": None}
     for text, expected in zip(TEXTS, results, strict=True):
-        alone, = generate(model, [dataclasses.replace(one, text_ids=text, noise=noise, **prefix)], NO_STOP)
+        (alone,) = generate(model, [dataclasses.replace(one, text_ids=text, noise=noise, **prefix)], NO_STOP)
         assert torch.equal(alone.speech, expected.speech) and torch.equal(alone.motion, expected.motion)
         prefix = {"speech": alone.speech[-8:], "motion": alone.motion[-8:]}
 

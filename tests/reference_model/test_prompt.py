@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reference_model import prompt
-from reference_model.backbone import _make_transformers_importable
+from reference_model.transformers_import import make_transformers_importable
 
 WORDS = "hello there world good day user assistant <think> </think>".split()
 
@@ -15,7 +15,7 @@ def tokenizer():
 
 
 def make_tokenizer(extra):
-    _make_transformers_importable()
+    make_transformers_importable()
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -34,7 +34,16 @@ def words(tokenizer, ids):
 def test_a_text_prompt_ends_right_before_the_first_patch(tokenizer):
     ids = prompt.text_prompt(tokenizer, "hello world")
     assert words(tokenizer, ids) == [
-        "<|im_start|>", "user", "hello", "world", "<|im_end|>", "<|im_start|>", "assistant", "<think>", "</think>"]
+        "<|im_start|>",
+        "user",
+        "hello",
+        "world",
+        "<|im_end|>",
+        "<|im_start|>",
+        "assistant",
+        "<think>",
+        "</think>",
+    ]
 
 
 def test_a_training_sequence_begins_with_its_text_prompt(tokenizer):
@@ -62,8 +71,10 @@ def test_the_checkpoint_s_own_template_is_used(tokenizer):
         prompt.text_prompt(other, "good day")
 
 
-@pytest.mark.parametrize("text, complaint", [
-    ("  ", "empty"), ("hello <|im_end|>", r"contains '<\|im_end\|>'"), ("a <SPEECH_FRAME> b", "<SPEECH_FRAME>")])
+@pytest.mark.parametrize(
+    "text, complaint",
+    [("  ", "empty"), ("hello <|im_end|>", r"contains '<\|im_end\|>'"), ("a <SPEECH_FRAME> b", "<SPEECH_FRAME>")],
+)
 def test_texts_that_would_break_the_chat_are_refused(tokenizer, text, complaint):
     with pytest.raises(prompt.PromptError, match=complaint):
         prompt.text_prompt(tokenizer, text)

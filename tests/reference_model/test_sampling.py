@@ -44,16 +44,27 @@ def item(seed, *, task="t2av", text=7, prefix=0, patches=8, frames=0, speech_pre
         if lengths[name] and not (task == "tts" and name == "motion"):
             given[name] = torch.randn(lengths[name], channels, generator=draw)
     return GenerationItem(
-        text_ids=torch.randint(256, (text,), generator=draw), task=task, max_patches=patches, seed=seed,
+        text_ids=torch.randint(256, (text,), generator=draw),
+        task=task,
+        max_patches=patches,
+        seed=seed,
         speaker_embedding=torch.randn(256, generator=draw) if task != "a2v" else None,
-        first_motion=torch.randn(40, generator=draw) if task in ("t2av", "a2v") else None, **given)
+        first_motion=torch.randn(40, generator=draw) if task in ("t2av", "a2v") else None,
+        **given,
+    )
 
 
 def mixed_items():
     """Different texts, prefixes, tasks and lengths: nothing lines up."""
-    return [item(1, text=3, patches=6), item(2, text=12, prefix=2, patches=11), item(3, text=5, prefix=1, patches=3),
-            item(4, task="a2v", frames=22, text=9), item(5, task="v2a", frames=15, text=4),
-            item(6, task="tts", text=8, speech_prefix=10, patches=5), item(7, text=6, patches=11)]
+    return [
+        item(1, text=3, patches=6),
+        item(2, text=12, prefix=2, patches=11),
+        item(3, text=5, prefix=1, patches=3),
+        item(4, task="a2v", frames=22, text=9),
+        item(5, task="v2a", frames=15, text=4),
+        item(6, task="tts", text=8, speech_prefix=10, patches=5),
+        item(7, text=6, patches=11),
+    ]
 
 
 def close(left: GenerationResult, right: GenerationResult, atol=1e-4):
@@ -70,7 +81,7 @@ def test_a_batch_equals_its_items_one_by_one(models, arrangement, recipe):
     items = mixed_items()
     together = generate(models[arrangement], items, recipe)
     for index, one in enumerate(items):
-        alone, = generate(models[arrangement], [one], recipe)
+        (alone,) = generate(models[arrangement], [one], recipe)
         assert together[index].item == index
         close(together[index], alone)
 
@@ -134,8 +145,9 @@ def test_a_patch_is_yielded_before_the_next_is_drawn(models):
 
 
 def test_a_seed_fixes_the_result_and_another_changes_it(models):
-    first, again, other = (generate(models["add"], [dataclasses.replace(item(1), seed=s)], NO_STOP)[0]
-                           for s in (1, 1, 2))
+    first, again, other = (
+        generate(models["add"], [dataclasses.replace(item(1), seed=s)], NO_STOP)[0] for s in (1, 1, 2)
+    )
     assert torch.equal(first.speech, again.speech) and torch.equal(first.motion, again.motion)
     assert (first.speech - other.speech).abs().mean() > 0.05
     before = torch.random.get_rng_state()
@@ -157,22 +169,25 @@ def test_the_cached_loop_equals_the_whole_sequence_at_once(models, arrangement, 
     hidden state that the loop used must come out again. This ties the loop to the arrangement's definition."""
     model = models[arrangement]
     one = item(11, task=task, prefix=0 if task != "t2av" else 2, frames=20, patches=6)
-    result, = generate(model, [one], NO_STOP, trace=True)
+    (result,) = generate(model, [one], NO_STOP, trace=True)
     trace, layout = result.trace, model.arrangement
     sequence = torch.cat((trace.prefill, torch.stack(trace.tokens)))[None]
     with torch.no_grad():
         hidden = model.backbone.model(inputs_embeds=sequence, use_cache=False).last_hidden_state[0]
-    used = hidden[len(trace.prefill) - 1:: layout.tokens_per_slot]
+    used = hidden[len(trace.prefill) - 1 :: layout.tokens_per_slot]
     torch.testing.assert_close(torch.stack(trace.hidden), used, atol=2e-4, rtol=1e-4)
 
     speech, motion = patches_of(result.speech), patches_of(result.motion)
     slots = layout.slots(len(speech), len(motion))
     placed = {"speech": place(speech, 0, slots), "motion": place(motion, layout.delay, slots)}
-    valid = {"speech": place(frames_of(result.speech), 0, slots),
-             "motion": place(frames_of(result.motion), layout.delay, slots)}
+    valid = {
+        "speech": place(frames_of(result.speech), 0, slots),
+        "motion": place(frames_of(result.motion), layout.delay, slots),
+    }
     with torch.no_grad():
-        tokens = combine(layout, *(model.encode(name, placed[name][None], valid[name][None])
-                                   for name in ("speech", "motion")))[0]
+        tokens = combine(
+            layout, *(model.encode(name, placed[name][None], valid[name][None]) for name in ("speech", "motion"))
+        )[0]
         text = model.embed_text(one.text_ids[None])[0]
         expected = torch.cat((model.task_embedding.weight[1:2], text, tokens))
     if task == "a2v" or not layout.delay:
@@ -194,7 +209,7 @@ def frames_of(latents):
 
 def place(values, delay, slots):
     placed = values.new_zeros(slots, *values.shape[1:])
-    placed[delay: delay + len(values)] = values
+    placed[delay : delay + len(values)] = values
     return placed
 
 
@@ -210,20 +225,22 @@ def test_a_window_is_a_banded_mask_over_everything_but_the_prompt(models, arrang
         mask = (columns <= rows) & ((columns < prompt) | (rows - columns < reach))
         with torch.no_grad():
             hidden = model.backbone.model(
-                inputs_embeds=torch.cat((trace.prefill, torch.stack(trace.tokens)))[None], use_cache=False,
-                attention_mask={"full_attention": mask[None, None]}).last_hidden_state[0]
-        used = hidden[prompt - 1:: model.arrangement.tokens_per_slot]
+                inputs_embeds=torch.cat((trace.prefill, torch.stack(trace.tokens)))[None],
+                use_cache=False,
+                attention_mask={"full_attention": mask[None, None]},
+            ).last_hidden_state[0]
+        used = hidden[prompt - 1 :: model.arrangement.tokens_per_slot]
         torch.testing.assert_close(torch.stack(trace.hidden), used[: len(trace.hidden)], atol=2e-4, rtol=1e-4)
 
 
 def test_a_window_changes_only_what_lies_beyond_it(models):
     one = item(23, patches=9)
-    whole, = generate(models["add"], [one], NO_STOP)
-    bounded, = generate(models["add"], [one], NO_STOP, window=4)
-    wide, = generate(models["add"], [one], NO_STOP, window=100)
+    (whole,) = generate(models["add"], [one], NO_STOP)
+    (bounded,) = generate(models["add"], [one], NO_STOP, window=4)
+    (wide,) = generate(models["add"], [one], NO_STOP, window=100)
     close(wide, whole, atol=1e-5)
     assert torch.allclose(bounded.speech[: 5 * SIZE], whole.speech[: 5 * SIZE], atol=1e-5)
-    assert not torch.allclose(bounded.speech[5 * SIZE:], whole.speech[5 * SIZE:], atol=1e-3)
+    assert not torch.allclose(bounded.speech[5 * SIZE :], whole.speech[5 * SIZE :], atol=1e-3)
     with pytest.raises(ValueError, match="at least 1 slot"):
         generate(models["add"], [one], NO_STOP, window=0)
 
@@ -231,10 +248,17 @@ def test_a_window_changes_only_what_lies_beyond_it(models):
 @pytest.mark.parametrize("arrangement", ARRANGEMENTS)
 def test_lengths_and_reasons(models, arrangement):
     model = models[arrangement]
-    joint, driven, cut, dubbed, spoken = generate(model, [
-        item(1, prefix=2, patches=6), item(2, task="a2v", frames=22, patches=50),
-        item(2, task="a2v", frames=22, patches=4), item(3, task="v2a", frames=18, patches=50),
-        item(4, task="tts", speech_prefix=10, patches=6)], NO_STOP)
+    joint, driven, cut, dubbed, spoken = generate(
+        model,
+        [
+            item(1, prefix=2, patches=6),
+            item(2, task="a2v", frames=22, patches=50),
+            item(2, task="a2v", frames=22, patches=4),
+            item(3, task="v2a", frames=18, patches=50),
+            item(4, task="tts", speech_prefix=10, patches=6),
+        ],
+        NO_STOP,
+    )
     assert (joint.stop_reason, joint.patches, len(joint.speech), len(joint.motion)) == ("limit", 6, 32, 32)
     assert joint.speech_prefix_frames == joint.motion_prefix_frames == 8
     assert (driven.stop_reason, driven.patches, len(driven.speech), len(driven.motion)) == ("given", 6, 22, 22)
@@ -254,43 +278,46 @@ def test_given_latents_and_prefixes_come_back_untouched(models):
 @pytest.mark.parametrize("votes, threshold, inclusive", [(1, 0.5, False), (3, 0.5, True), (2, 0.45, True)])
 def test_stopping_follows_the_recipe(models, votes, threshold, inclusive):
     """Replay the rule by its definition on the probabilities of a run that does not stop."""
-    recipe = dataclasses.replace(PAPER, stop_votes=votes, stop_threshold=threshold, stop_inclusive=inclusive,
-                                 min_patches=3)
+    recipe = dataclasses.replace(
+        PAPER, stop_votes=votes, stop_threshold=threshold, stop_inclusive=inclusive, min_patches=3
+    )
     for seed in range(4):
         one = item(seed, patches=14)
-        free, = generate(models["add"], [one], dataclasses.replace(recipe, use_stop=False), trace=True)
+        (free,) = generate(models["add"], [one], dataclasses.replace(recipe, use_stop=False), trace=True)
         streak, end = 0, None
         for step, probability in enumerate(free.trace.stop_probability[:14]):
             if step >= 3 and end is None:
                 positive = probability >= threshold if inclusive else probability > threshold
                 streak = streak + 1 if positive else 0
                 end = step if streak == votes else None
-        result, = generate(models["add"], [one], recipe)
+        (result,) = generate(models["add"], [one], recipe)
         assert (result.patches, result.stop_reason) == ((end, "predictor") if end is not None else (14, "limit"))
 
 
 def test_identity_and_speaker_drive_without_a_prefix(models):
     one = item(1, patches=3)
-    base, = generate(models["add"], [one], NO_STOP)
-    face, = generate(models["add"], [dataclasses.replace(one, first_motion=one.first_motion + 1)], NO_STOP)
-    voice, = generate(models["add"],
-                      [dataclasses.replace(one, speaker_embedding=one.speaker_embedding + 1)], NO_STOP)
+    (base,) = generate(models["add"], [one], NO_STOP)
+    (face,) = generate(models["add"], [dataclasses.replace(one, first_motion=one.first_motion + 1)], NO_STOP)
+    (voice,) = generate(models["add"], [dataclasses.replace(one, speaker_embedding=one.speaker_embedding + 1)], NO_STOP)
     assert torch.equal(face.speech[:SIZE], base.speech[:SIZE])
     assert not torch.allclose(face.motion[:SIZE], base.motion[:SIZE], atol=1e-3)
     assert not torch.allclose(voice.speech[:SIZE], base.speech[:SIZE], atol=1e-3)
     assert torch.equal(voice.motion[:SIZE], base.motion[:SIZE])
 
 
-@pytest.mark.parametrize("change, complaint", [
-    ({"speaker_embedding": None}, r"item 0: task t2av needs speaker_embedding \(256,\), got nothing"),
-    ({"first_motion": None}, "needs first_motion"),
-    ({"max_patches": 0}, "max_patches must be at least 1"),
-    ({"task": "t2v"}, "unknown task 't2v'; expected one of t2av, a2v, v2a, tts"),
-    ({"task": "a2v"}, r"needs speech latents \(T, 32\) to follow, got nothing"),
-    ({"text_ids": torch.zeros(0, dtype=torch.long)}, "at least one token"),
-    ({"motion": torch.zeros(4, 32)}, r"needs motion latents \(T, 40\), got shape \(4, 32\)"),
-    ({"speech": torch.zeros(6, 32)}, "whole patches of 4: cut it to 4"),
-])
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"speaker_embedding": None}, r"item 0: task t2av needs speaker_embedding \(256,\), got nothing"),
+        ({"first_motion": None}, "needs first_motion"),
+        ({"max_patches": 0}, "max_patches must be at least 1"),
+        ({"task": "t2v"}, "unknown task 't2v'; expected one of t2av, a2v, v2a, tts"),
+        ({"task": "a2v"}, r"needs speech latents \(T, 32\) to follow, got nothing"),
+        ({"text_ids": torch.zeros(0, dtype=torch.long)}, "at least one token"),
+        ({"motion": torch.zeros(4, 32)}, r"needs motion latents \(T, 40\), got shape \(4, 32\)"),
+        ({"speech": torch.zeros(6, 32)}, "whole patches of 4: cut it to 4"),
+    ],
+)
 def test_items_that_lack_something_say_what(models, change, complaint):
     with pytest.raises(ValueError, match=complaint):
         generate(models["add"], [dataclasses.replace(item(1), **change)], PAPER)
@@ -305,9 +332,9 @@ def test_autocast_and_bfloat16_stay_near_float32(models):
 
     recipe = dataclasses.replace(NO_STOP, sampler=dataclasses.replace(FAST, guidance=1.0))
     one = item(31, patches=1)
-    exact, = generate(models["add"], [one], recipe)
-    cast, = generate(models["add"], [one], recipe, autocast=torch.bfloat16)
-    half, = generate(convert(random_model(config(), seed=5), dtype=torch.bfloat16), [one], recipe)
+    (exact,) = generate(models["add"], [one], recipe)
+    (cast,) = generate(models["add"], [one], recipe, autocast=torch.bfloat16)
+    (half,) = generate(convert(random_model(config(), seed=5), dtype=torch.bfloat16), [one], recipe)
     scale = exact.speech.std()
     for other in (cast, half):
         error = (other.speech - exact.speech).std() / scale
@@ -322,7 +349,7 @@ def test_every_patch_is_drawn_from_its_definition(arrangement, context_patches):
     draw = torch.Generator().manual_seed(4)
     noise = {"speech": torch.randn(9, SIZE, 32, generator=draw), "motion": torch.randn(9, SIZE, 40, generator=draw)}
     one = dataclasses.replace(item(41, prefix=2, patches=5), noise=StoredNoise(**noise))
-    result, = generate(model, [one], NO_STOP, trace=True)
+    (result,) = generate(model, [one], NO_STOP, trace=True)
     conditions = {"speech": one.speaker_embedding, "motion": one.first_motion}
     for name in ("speech", "motion"):
         patches = patches_of(getattr(result, name))
@@ -332,6 +359,10 @@ def test_every_patch_is_drawn_from_its_definition(arrangement, context_patches):
             patch = 2 + drawn
             step = model.arrangement.slot(name, patch) - 2
             with torch.no_grad():
-                by_hand = sampler(noise[name][drawn][None], result.trace.hidden[step][None],
-                                  history[patch: patch + context_patches].flatten(0, 1)[None], conditions[name][None])
+                by_hand = sampler(
+                    noise[name][drawn][None],
+                    result.trace.hidden[step][None],
+                    history[patch : patch + context_patches].flatten(0, 1)[None],
+                    conditions[name][None],
+                )
             torch.testing.assert_close(by_hand[0], patches[patch], atol=1e-5, rtol=1e-5)

@@ -25,8 +25,14 @@ UPSTREAM = "feature_extract.model."
 
 
 def head_config(size: WavLMSize) -> EcapaConfig:
-    return EcapaConfig(hidden_states=size.layers + 1, feature_dim=size.width, channels=16, embedding_dim=8,
-                       merged_channels=24, bottleneck=12)
+    return EcapaConfig(
+        hidden_states=size.layers + 1,
+        feature_dim=size.width,
+        channels=16,
+        embedding_dim=8,
+        merged_channels=24,
+        bottleneck=12,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +50,11 @@ def release_state(stored) -> dict[str, torch.Tensor]:
         if "running" in name or name == "layer_weights":
             tensor.copy_(torch.rand_like(tensor) + 0.5)
     state = ecapa_names().state_to_release(head.state_dict())
-    return state | {UPSTREAM + key: tensor for key, tensor in wavlm.items()} | {
-        "loss_calculator.projection.weight": torch.zeros(3, 8)}
+    return (
+        state
+        | {UPSTREAM + key: tensor for key, tensor in wavlm.items()}
+        | {"loss_calculator.projection.weight": torch.zeros(3, 8)}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +69,13 @@ def test_golden_head(case):
     load_strictly(head, case.weights, names=ecapa_names())
     states = case.inputs["hidden_states"]
     seen = {}
-    watched = {"layer1": head.stem, "layer2": head.blocks[0], "layer3": head.blocks[1], "layer4": head.blocks[2],
-               "pooling": head.pooling}
+    watched = {
+        "layer1": head.stem,
+        "layer2": head.blocks[0],
+        "layer3": head.blocks[1],
+        "layer4": head.blocks[2],
+        "pooling": head.pooling,
+    }
     for name, module in watched.items():
         module.register_forward_hook(lambda module, inputs, output, name=name: seen.update({name: output}))
     check(case, "embedding", head(states))
@@ -92,7 +106,8 @@ def test_manifest_at_full_size(case):
     released = ecapa_names().state_to_release(ours)
     assert {name: tuple(tensor.shape) for name, tensor in released.items()} == shapes
     assert {key: str(tensor.dtype) for key, tensor in released.items()} == {
-        row["key"]: "torch." + row["dtype"] for row in case.meta["keys"]}
+        row["key"]: "torch." + row["dtype"] for row in case.meta["keys"]
+    }
     assert set(ecapa_names().state_to_ours(released)) == set(ours)
     if config == EcapaConfig():
         with torch.device("meta"):
@@ -109,12 +124,12 @@ def test_wavlm_equals_s3prl(stored, encoder):
     inside = torch.zeros(2, len(clips[0]), dtype=torch.bool)
     for i, clip in enumerate(clips):
         standard = F.layer_norm(clip, clip.shape)
-        batch[i, :len(clip)], inside[i, :len(clip)] = standard, True
+        batch[i, : len(clip)], inside[i, : len(clip)] = standard, True
         for j, state in enumerate(encoder.hidden_states(standard[None])):
             torch.testing.assert_close(state[0], stored[f"out.hidden{i}.{j}"], atol=1e-5, rtol=1e-5)
     for j, state in enumerate(encoder.hidden_states(batch, inside)):
         for i, clip in enumerate(clips):
-            own = state[i, :encoder.size.frames(len(clip))]
+            own = state[i, : encoder.size.frames(len(clip))]
             torch.testing.assert_close(own, stored[f"out.hidden{i}.{j}"], atol=1e-5, rtol=1e-5)
 
 
@@ -126,7 +141,7 @@ def test_padding_and_company_change_no_embedding(encoder):
     together = encoder(audio, lengths)
     assert together.shape == (4, encoder.embedding_dim)
     for i, length in enumerate(lengths.tolist()):
-        torch.testing.assert_close(together[i], encoder(audio[i:i + 1, :length])[0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(together[i], encoder(audio[i : i + 1, :length])[0], atol=1e-5, rtol=1e-4)
     order = torch.tensor([2, 0, 3, 1])
     torch.testing.assert_close(encoder(audio[order], lengths[order]), together[order], atol=1e-5, rtol=1e-4)
 
@@ -191,4 +206,4 @@ def test_instance_norm_equals_the_library():
     valid = torch.arange(11).expand(3, -1) < torch.tensor([11, 4, 7])[:, None]
     masked = instance_norm(x, valid)
     for i, length in enumerate((11, 4, 7)):
-        torch.testing.assert_close(masked[i, :, :length], F.instance_norm(x[i:i + 1, :, :length], eps=1e-5)[0])
+        torch.testing.assert_close(masked[i, :, :length], F.instance_norm(x[i : i + 1, :, :length], eps=1e-5)[0])

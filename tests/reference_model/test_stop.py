@@ -8,13 +8,19 @@ from reference_model.stop import IGNORED, positive_weight, stop_labels, stop_los
 
 
 @settings(max_examples=150, deadline=None)
-@given(total=st.integers(1, 60), fps=st.sampled_from([25, 50]), patch_size=st.sampled_from([1, 2, 4]),
-       per_slot=st.sampled_from([1, 2]), longest=st.sampled_from([30.0, 2.0]),
-       spans=st.lists(st.tuples(st.integers(-1, 40), st.integers(-2, 40)), min_size=1, max_size=4))
+@given(
+    total=st.integers(1, 60),
+    fps=st.sampled_from([25, 50]),
+    patch_size=st.sampled_from([1, 2, 4]),
+    per_slot=st.sampled_from([1, 2]),
+    longest=st.sampled_from([30.0, 2.0]),
+    spans=st.lists(st.tuples(st.integers(-1, 40), st.integers(-2, 40)), min_size=1, max_size=4),
+)
 def test_labels_follow_their_definition(total, fps, patch_size, per_slot, longest, spans):
     start, slots = (torch.tensor(column) for column in zip(*spans, strict=True))
-    labels = stop_labels(start, slots, total, patch_size=patch_size, fps=fps, max_seconds=longest,
-                         tokens_per_slot=per_slot)
+    labels = stop_labels(
+        start, slots, total, patch_size=patch_size, fps=fps, max_seconds=longest, tokens_per_slot=per_slot
+    )
     near_end = max(1, round(0.3 * fps / patch_size))
     for row, (first, count) in enumerate(spans):
         cut_off = first + count * per_slot > total or count > int(longest * fps / patch_size)

@@ -43,10 +43,13 @@ def batch_of(model, samples, seed=0):
         input_ids=torch.randint(256, (len(rows), longest), generator=draw),
         attention_mask=torch.stack([torch.arange(longest) < TEXT + tokens + 2 for *_, tokens in rows]),
         span=torch.tensor([[TEXT, TEXT + tokens] for *_, tokens in rows]),
-        task=torch.tensor([int(m > 0) for _, m, _ in rows]), speech_latents=speech, motion_latents=motion,
+        task=torch.tensor([int(m > 0) for _, m, _ in rows]),
+        speech_latents=speech,
+        motion_latents=motion,
         speech_lengths=torch.tensor([s for s, _, _ in rows]),
         motion_lengths=torch.tensor([m for _, m, _ in rows]),
-        speaker_embedding=torch.randn(len(rows), 256, generator=draw))
+        speaker_embedding=torch.randn(len(rows), 256, generator=draw),
+    )
 
 
 def select(batch, rows):
@@ -65,7 +68,7 @@ def test_a_patch_changes_no_earlier_hidden_state(models, arrangement, modality):
     batch = batch_of(model, [(32, 32)])
     patch, changed = 4, dataclasses.replace(batch)
     latents = getattr(batch, f"{modality}_latents").clone()
-    latents[:, patch * SIZE: (patch + 1) * SIZE] += 1
+    latents[:, patch * SIZE : (patch + 1) * SIZE] += 1
     setattr(changed, f"{modality}_latents", latents)
     before, after = forward(model, batch).hidden, forward(model, changed).hidden
     token = 1 + TEXT + model.arrangement.token(modality, patch)
@@ -82,9 +85,10 @@ def test_a_patch_is_predicted_from_what_precedes_it(models, arrangement):
         before = getattr(forward(model, batch), f"{modality}_rows")
         for patch in (0, 3, 7):
             latents = getattr(batch, f"{modality}_latents").clone()
-            latents[:, patch * SIZE: (patch + 1) * SIZE] += 1
-            rows = getattr(forward(model, dataclasses.replace(batch, **{f"{modality}_latents": latents})),
-                           f"{modality}_rows")
+            latents[:, patch * SIZE : (patch + 1) * SIZE] += 1
+            rows = getattr(
+                forward(model, dataclasses.replace(batch, **{f"{modality}_latents": latents})), f"{modality}_rows"
+            )
             assert torch.equal(rows.hidden[: patch + 1], before.hidden[: patch + 1])
             assert torch.equal(rows.context[: patch + 1], before.context[: patch + 1])
             assert not torch.equal(rows.target[patch], before.target[patch])
@@ -105,7 +109,7 @@ def test_samples_of_a_batch_do_not_mix(models, arrangement):
     assert torch.equal(permuted.stop_labels, together.stop_labels[order])
     for row in range(4):
         alone = forward(model, select(batch, [row])).hidden
-        torch.testing.assert_close(alone, together.hidden[row: row + 1], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(alone, together.hidden[row : row + 1], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("arrangement", ARRANGEMENTS)
@@ -129,11 +133,15 @@ def test_generation_sees_the_sequence_that_training_saw(models, arrangement):
     """Generate, then train on the result: the hidden states that predicted each patch must be the same."""
     model = models[arrangement]
     draw = torch.Generator().manual_seed(3)
-    item = GenerationItem(text_ids=torch.randint(256, (TEXT,), generator=draw), max_patches=7, seed=1,
-                          speaker_embedding=torch.randn(256, generator=draw),
-                          first_motion=torch.randn(40, generator=draw))
+    item = GenerationItem(
+        text_ids=torch.randint(256, (TEXT,), generator=draw),
+        max_patches=7,
+        seed=1,
+        speaker_embedding=torch.randn(256, generator=draw),
+        first_motion=torch.randn(40, generator=draw),
+    )
     recipe = dataclasses.replace(RECIPES["paper"], use_stop=False)
-    result, = generate(model, [item], recipe, trace=True)
+    (result,) = generate(model, [item], recipe, trace=True)
     batch = batch_of(model, [(len(result.speech), len(result.motion))])
     batch.input_ids[0, :TEXT] = item.text_ids
     batch.speech_latents, batch.motion_latents = result.speech[None], result.motion[None]
@@ -144,9 +152,10 @@ def test_generation_sees_the_sequence_that_training_saw(models, arrangement):
     if first != "motion":
         torch.testing.assert_close(output.speech_rows.hidden, slots[:7], atol=2e-4, rtol=1e-3)
     if first != "speech":
-        torch.testing.assert_close(output.motion_rows.hidden, slots[delay: delay + 7], atol=2e-4, rtol=1e-3)
-    probabilities = output.stop_logits.sigmoid()[0, TEXT + model.arrangement.tokens_per_slot::
-                                                 model.arrangement.tokens_per_slot]
+        torch.testing.assert_close(output.motion_rows.hidden, slots[delay : delay + 7], atol=2e-4, rtol=1e-3)
+    probabilities = output.stop_logits.sigmoid()[
+        0, TEXT + model.arrangement.tokens_per_slot :: model.arrangement.tokens_per_slot
+    ]
     expected = torch.tensor(result.trace.stop_probability[1:])
     torch.testing.assert_close(probabilities[: len(expected)], expected, atol=1e-4, rtol=1e-3)
 
@@ -168,8 +177,9 @@ def test_losses_add_up_by_the_recipe(models):
 
 def test_every_parameter_gets_a_gradient_even_without_motion(models):
     model = model_of("add")
-    training_forward(model, batch_of(model, [(32, 0), (14, 0)]), LOSS_RECIPES["release"],
-                     generator=torch.Generator().manual_seed(0)).loss.backward()
+    training_forward(
+        model, batch_of(model, [(32, 0), (14, 0)]), LOSS_RECIPES["release"], generator=torch.Generator().manual_seed(0)
+    ).loss.backward()
     missing = [name for name, p in model.named_parameters() if p.grad is None]
     assert missing == []
     assert not model.motion_head.output_projection.weight.grad.any()
@@ -181,7 +191,9 @@ def test_draws_can_be_injected(models):
     batch = batch_of(model, [(32, 32)])
     rows = forward(model, batch)
     generator = torch.Generator().manual_seed(0)
-    draws = {"speech": LossDraws.sample(rows.speech_rows.target, generator),
-             "motion": LossDraws.sample(rows.motion_rows.target, generator)}
+    draws = {
+        "speech": LossDraws.sample(rows.speech_rows.target, generator),
+        "motion": LossDraws.sample(rows.motion_rows.target, generator),
+    }
     with torch.no_grad():
         assert training_forward(model, batch, LOSS_RECIPES["paper"], draws).loss == rows.loss

@@ -74,8 +74,9 @@ class Encoder(nn.Module):
         super().__init__()
         sizes = [IMAGE_SIZE >> i for i in range(len(RESOLUTIONS) + 1)]
         self.stem = ConvLayer(3, config.width(IMAGE_SIZE), 1)
-        self.stages = nn.ModuleList(ResidualBlock(config.width(size), config.width(size // 2), down=True)
-                                    for size in sizes[:-1])
+        self.stages = nn.ModuleList(
+            ResidualBlock(config.width(size), config.width(size // 2), down=True) for size in sizes[:-1]
+        )
         self.to_reference = EqualisedConv2d(config.width(4), config.style_dim, 4, bias=False)
         self.to_motion = EqualisedLinear(config.style_dim, config.motion_dim)
 
@@ -108,8 +109,9 @@ class Level(nn.Module):
         self.image_blocks = nn.Sequential(*(ResidualBlock(channels, channels) for _ in range(BLOCKS)))
         self.to_rgb = ToRGB(channels)
 
-    def forward(self, x: Tensor, style: Tensor, features: Tensor, flow: Tensor | None, image: Tensor | None,
-                rgb: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, style: Tensor, features: Tensor, flow: Tensor | None, image: Tensor | None, rgb: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns (blended features, raw flow, image features, RGB). The last three arguments come from the level
         below, where there is one."""
         x = self.up(x, style)
@@ -130,7 +132,8 @@ class Decoder(nn.Module):
         self.first = StyledConv(config.width(4), config.width(4), config.style_dim)
         self.levels = nn.ModuleList(
             Level(config.width(size // 2), config.width(size), config.style_dim, lowest=size == RESOLUTIONS[0])
-            for size in RESOLUTIONS)
+            for size in RESOLUTIONS
+        )
 
     def forward(self, features: list[Tensor], style: Tensor) -> Tensor:
         """``features`` as the encoder gives them, batch 1 or that of ``style`` (B, style_dim)."""
@@ -154,8 +157,7 @@ class Generator(nn.Module):
         """Absolute mode, the release's renderer: reference (B, style_dim) + direction(motion_code)."""
         return reference + self.decoder.direction(motion_code)
 
-    def relative_style(self, reference: Tensor, own_code: Tensor, start_code: Tensor,
-                       motion_code: Tensor) -> Tensor:
+    def relative_style(self, reference: Tensor, own_code: Tensor, start_code: Tensor, motion_code: Tensor) -> Tensor:
         """Relative mode: the source's own motion, plus how far the driving motion has moved since its start."""
         move = self.decoder.direction(motion_code) - self.decoder.direction(start_code)
         return reference + move + self.decoder.direction(own_code)

@@ -34,8 +34,11 @@ def to_rgb(release: str, ours: str) -> list[tuple[str, str]]:
 
 
 def to_flow(release: str, ours: str) -> list[tuple[str, str]]:
-    return [(f"{release}.bias", f"{ours}.bias"), (f"{release}.up", f"{ours}.upsample"),
-            (f"{release}.conv", f"{ours}.convolution")]
+    return [
+        (f"{release}.bias", f"{ours}.bias"),
+        (f"{release}.up", f"{ours}.upsample"),
+        (f"{release}.conv", f"{ours}.convolution"),
+    ]
 
 
 def lia_x_names() -> NameMap:
@@ -44,8 +47,12 @@ def lia_x_names() -> NameMap:
     pairs = conv_layer("enc.enc_2r.block1", "encoder.stem")
     for i, stage in enumerate(stages):
         pairs += residual_block(f"enc.enc_2r.{stage}", f"encoder.stages.{i}", down=True)
-    pairs += [("enc.enc_2r.block8", "encoder.to_reference"), ("enc.enc_r2t.0", "encoder.to_motion"),
-              ("dec.direction", "decoder.direction"), ("dec.input.input", "decoder.constant")]
+    pairs += [
+        ("enc.enc_2r.block8", "encoder.to_reference"),
+        ("enc.enc_r2t.0", "encoder.to_motion"),
+        ("dec.direction", "decoder.direction"),
+        ("dec.input.input", "decoder.constant"),
+    ]
     pairs += styled_conv("dec.conv1", "decoder.first")
     for i in range(len(RESOLUTIONS)):
         ours = f"decoder.levels.{i}"

@@ -50,7 +50,7 @@ class Filter(nn.Module):
             reach = self.kernel.shape[0] - 1
             size = [n * self.up + before + after - reach for n in x.shape[2:]]
             skip = reach - before
-            return full[..., skip:skip + size[0], skip:skip + size[1]]
+            return full[..., skip : skip + size[0], skip : skip + size[1]]
         weight = self.kernel.to(x.dtype).flip(0, 1).expand(channels, 1, *self.kernel.shape)
         if before != after:
             x, before = F.pad(x, (before, after, before, after)), 0
@@ -119,8 +119,7 @@ class FusedLeakyReLU(nn.Module):
 
 
 class EqualisedConv2d(nn.Module):
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int = 0,
-                 bias: bool = True):
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int = 0, bias: bool = True):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
@@ -153,13 +152,26 @@ class ConvLayer(nn.Module):
     With a bias the activation is the fused one; without, it is a plain leaky ReLU without the sqrt(2).
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, resample: str | None = None, bias: bool = True,
-                 activated: bool = True):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        resample: str | None = None,
+        bias: bool = True,
+        activated: bool = True,
+    ):
         super().__init__()
         self.filter = {"up": upsample, "down": lambda: blur_before_stride(kernel), None: nn.Identity}[resample]()
-        self.convolution = EqualisedConv2d(inputs, outputs, kernel, stride=2 if resample == "down" else 1,
-                                           padding=0 if resample == "down" else kernel // 2,
-                                           bias=bias and not activated)
+        self.convolution = EqualisedConv2d(
+            inputs,
+            outputs,
+            kernel,
+            stride=2 if resample == "down" else 1,
+            padding=0 if resample == "down" else kernel // 2,
+            bias=bias and not activated,
+        )
         if not activated:
             self.activation = nn.Identity()
         else:
@@ -177,15 +189,24 @@ class ModulatedConv2d(nn.Module):
     with weights per sample, at the price of a single convolution.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, style_dim: int, *, resample: str | None = None,
-                 demodulate: bool = True):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        style_dim: int,
+        *,
+        resample: str | None = None,
+        demodulate: bool = True,
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, outputs, inputs, kernel, kernel))
         self.modulation = EqualisedLinear(style_dim, inputs, bias_init=1.0)
         self.scale = 1 / math.sqrt(inputs * kernel**2)
         self.kernel, self.resample, self.demodulate = kernel, resample, demodulate
-        self.blur = {"up": blur_after_upsampling, "down": lambda: blur_before_stride(kernel),
-                     None: nn.Identity}[resample]()
+        self.blur = {"up": blur_after_upsampling, "down": lambda: blur_before_stride(kernel), None: nn.Identity}[
+            resample
+        ]()
         # At full size, adding up 0.8 billion squares for every frame would cost as much as a coarse level.
         self._energy = Derived(lambda weight: _precise(weight[0]).square().sum(dim=(2, 3)))
 
@@ -232,8 +253,11 @@ class ResidualBlock(nn.Module):
         resample = "down" if down else None
         self.conv1 = ConvLayer(inputs, outputs, 3)
         self.conv2 = ConvLayer(outputs, outputs, 3, resample=resample)
-        self.skip = (ConvLayer(inputs, outputs, 1, resample=resample, bias=False, activated=False)
-                     if down or inputs != outputs else nn.Identity())
+        self.skip = (
+            ConvLayer(inputs, outputs, 1, resample=resample, bias=False, activated=False)
+            if down or inputs != outputs
+            else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         branch = self.conv2(self.conv1(x))
@@ -284,8 +308,9 @@ class ToFlow(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
         self.upsample = upsample()
 
-    def forward(self, x: Tensor, style: Tensor, features: Tensor,
-                skip: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, style: Tensor, features: Tensor, skip: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         raw = self.convolution(x, style) + self.bias
         if skip is not None:
             raw = raw + self.upsample(skip)

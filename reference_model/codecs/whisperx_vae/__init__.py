@@ -9,5 +9,11 @@ from .model import WhisperXVAE, load_whisperx_vae
 from .names import whisperx_vae_names
 from .streaming import WaveformStream
 
-__all__ = ["WaveformStream", "WhisperSize", "WhisperXVAE", "WhisperXVAEConfig", "load_whisperx_vae",
-           "whisperx_vae_names"]
+__all__ = [
+    "WaveformStream",
+    "WhisperSize",
+    "WhisperXVAE",
+    "WhisperXVAEConfig",
+    "load_whisperx_vae",
+    "whisperx_vae_names",
+]

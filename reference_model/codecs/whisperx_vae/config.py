@@ -45,11 +45,15 @@ class WhisperXVAEConfig:
 
     def __post_init__(self) -> None:
         if prod(self.encoder_strides) != prod(self.decoder_strides):
-            raise ValueError(f"encoder strides {self.encoder_strides} and decoder strides "
-                             f"{self.decoder_strides} must have the same product")
+            raise ValueError(
+                f"encoder strides {self.encoder_strides} and decoder strides "
+                f"{self.decoder_strides} must have the same product"
+            )
         if self.whisper.width != self.hidden_dim:
-            raise ValueError(f"Whisper's width {self.whisper.width} must equal hidden_dim {self.hidden_dim}: "
-                             f"its features are added to the convolutional ones")
+            raise ValueError(
+                f"Whisper's width {self.whisper.width} must equal hidden_dim {self.hidden_dim}: "
+                f"its features are added to the convolutional ones"
+            )
 
     @property
     def hop(self) -> int:
@@ -63,6 +67,7 @@ class WhisperXVAEConfig:
         Strides follow from kernels (a stride-s convolution has kernel 2s). The number of Whisper heads shows
         in no shape: every Whisper has heads of width 64, which is assumed unless ``heads`` is given.
         """
+
         def shape(name: str) -> tuple[int, ...]:
             if name not in state:
                 raise CheckpointError(f"not a WhisperX-VAE state dict: without {name} its sizes are unknown")
@@ -88,12 +93,14 @@ class WhisperXVAEConfig:
         )
         return cls(
             encoder_width=shape("CodecEnc.block.0.weight_v")[0],
-            encoder_strides=tuple(shape(f"CodecEnc.block.{i}.block.4.weight_v")[2] // 2
-                                  for i in range(1, encoder_stages + 1)),
+            encoder_strides=tuple(
+                shape(f"CodecEnc.block.{i}.block.4.weight_v")[2] // 2 for i in range(1, encoder_stages + 1)
+            ),
             hidden_dim=shape(f"CodecEnc.block.{encoder_stages + 2}.weight_v")[0],
             decoder_width=shape("CodecDec.model.0.weight_v")[0],
-            decoder_strides=tuple(shape(f"CodecDec.model.{i}.block.1.weight_v")[2] // 2
-                                  for i in range(1, decoder_stages + 1)),
+            decoder_strides=tuple(
+                shape(f"CodecDec.model.{i}.block.1.weight_v")[2] // 2 for i in range(1, decoder_stages + 1)
+            ),
             latent_dim=shape("vae.out_proj.weight_v")[1],
             whisper=size,
         )

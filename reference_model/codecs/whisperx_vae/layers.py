@@ -62,8 +62,9 @@ class DownStage(nn.Module):
         self.stride = stride
         self.residual_units = nn.ModuleList(ResidualUnit(channels, dilation) for dilation in DILATIONS)
         self.snake = Snake(channels)
-        self.down = weight_norm(nn.Conv1d(channels, 2 * channels, 2 * stride, stride=stride,
-                                          padding=math.ceil(stride / 2)))
+        self.down = weight_norm(
+            nn.Conv1d(channels, 2 * channels, 2 * stride, stride=stride, padding=math.ceil(stride / 2))
+        )
 
     def output_length(self, length):
         """Time steps after this stage, for an integer or a tensor of lengths before it."""
@@ -82,8 +83,16 @@ class UpStage(nn.Module):
         super().__init__()
         self.stride = stride
         self.snake = Snake(channels)
-        self.up = weight_norm(nn.ConvTranspose1d(channels, channels // 2, 2 * stride, stride=stride,
-                                                 padding=math.ceil(stride / 2), output_padding=stride % 2))
+        self.up = weight_norm(
+            nn.ConvTranspose1d(
+                channels,
+                channels // 2,
+                2 * stride,
+                stride=stride,
+                padding=math.ceil(stride / 2),
+                output_padding=stride % 2,
+            )
+        )
         self.residual_units = nn.ModuleList(ResidualUnit(channels // 2, dilation) for dilation in DILATIONS)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -70,7 +70,7 @@ class WhisperXVAE(nn.Module):
             end = audio.shape[-1] if last + context >= frames else (last + context) * self.hop
             valid = None if lengths is None else (lengths - begin).clamp(0, end - begin)
             piece = self.encoder(audio[..., begin:end], valid)
-            pieces.append(piece[..., first - begin // self.hop:last - begin // self.hop])
+            pieces.append(piece[..., first - begin // self.hop : last - begin // self.hop])
         return torch.cat(pieces, dim=-1)
 
     def whisper(self, mel: Tensor) -> Tensor:
@@ -98,8 +98,10 @@ class WhisperXVAE(nn.Module):
         if audio.shape[1] < self.hop:
             raise ValueError(f"{audio.shape[1]} samples are less than one latent frame ({self.hop} samples)")
         if self.hop * self.frame_rate != self.sample_rate:
-            raise ValueError(f"strides with product {self.hop} do not give {self.frame_rate} Hz latents at "
-                             f"{self.sample_rate} Hz, so Whisper's features cannot be aligned")
+            raise ValueError(
+                f"strides with product {self.hop} do not give {self.frame_rate} Hz latents at "
+                f"{self.sample_rate} Hz, so Whisper's features cannot be aligned"
+            )
         total = audio.shape[1] // self.hop
         samples = [audio.shape[1]] * len(audio) if lengths is None else [int(n) for n in lengths]
         semantic = semantic_features(self.whisper_encoder, self.mel_front_end, audio, samples, self.hop)
@@ -142,9 +144,14 @@ class WhisperXVAE(nn.Module):
         return self
 
 
-def load_whisperx_vae(source: str | Path | Mapping[str, Tensor], *, device: torch.device | str = "cpu",
-                      dtype: torch.dtype = torch.float32, heads: int | None = None,
-                      fold_weight_norm: bool = True) -> WhisperXVAE:
+def load_whisperx_vae(
+    source: str | Path | Mapping[str, Tensor],
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    heads: int | None = None,
+    fold_weight_norm: bool = True,
+) -> WhisperXVAE:
     """Build the codec at the checkpoint's own sizes and load it, for inference.
 
     ``source`` is the release's training checkpoint (tensors under ``state_dict``), a plain file of its tensors,
@@ -163,7 +170,8 @@ def load_whisperx_vae(source: str | Path | Mapping[str, Tensor], *, device: torc
     config = WhisperXVAEConfig.from_release_state(state, heads=heads)
     with torch.device("meta"):
         model = WhisperXVAE(config)
-    load_strictly(model, state, names=whisperx_vae_names(config), source=name, unused=TRAINING_ONLY,
-                  device=device, dtype=dtype)
+    load_strictly(
+        model, state, names=whisperx_vae_names(config), source=name, unused=TRAINING_ONLY, device=device, dtype=dtype
+    )
     model.eval().requires_grad_(False)
     return model.fold_weight_norm() if fold_weight_norm else model

@@ -17,9 +17,13 @@ def whisperx_vae_names(config: WhisperXVAEConfig) -> NameMap:
     pairs: list[tuple[str, str]] = []
 
     def convolution(release: str, ours: str) -> None:
-        pairs.extend([(f"{release}.bias", f"{ours}.bias"),
-                      (f"{release}.weight_g", f"{ours}.parametrizations.weight.original0"),
-                      (f"{release}.weight_v", f"{ours}.parametrizations.weight.original1")])
+        pairs.extend(
+            [
+                (f"{release}.bias", f"{ours}.bias"),
+                (f"{release}.weight_g", f"{ours}.parametrizations.weight.original0"),
+                (f"{release}.weight_v", f"{ours}.parametrizations.weight.original1"),
+            ]
+        )
 
     def residual_unit(release: str, ours: str) -> None:
         pairs.append((f"{release}.block.0", f"{ours}.snake1"))
@@ -59,13 +63,15 @@ def whisperx_vae_names(config: WhisperXVAEConfig) -> NameMap:
 def _whisper_pairs(config: WhisperXVAEConfig) -> list[tuple[str, str]]:
     """OpenAI's Whisper names beside those of transformers."""
     encoder, text = ("semantic_model.encoder", "whisper_encoder"), ("semantic_model.decoder", "whisper_text_decoder")
-    pairs = [(f"{encoder[0]}.positional_embedding", f"{encoder[1]}.embed_positions.weight"),
-             (f"{encoder[0]}.conv1", f"{encoder[1]}.conv1"),
-             (f"{encoder[0]}.conv2", f"{encoder[1]}.conv2"),
-             (f"{encoder[0]}.ln_post", f"{encoder[1]}.layer_norm"),
-             (f"{text[0]}.positional_embedding", f"{text[1]}.embed_positions.weight"),
-             (f"{text[0]}.token_embedding", f"{text[1]}.embed_tokens"),
-             (f"{text[0]}.ln", f"{text[1]}.layer_norm")]
+    pairs = [
+        (f"{encoder[0]}.positional_embedding", f"{encoder[1]}.embed_positions.weight"),
+        (f"{encoder[0]}.conv1", f"{encoder[1]}.conv1"),
+        (f"{encoder[0]}.conv2", f"{encoder[1]}.conv2"),
+        (f"{encoder[0]}.ln_post", f"{encoder[1]}.layer_norm"),
+        (f"{text[0]}.positional_embedding", f"{text[1]}.embed_positions.weight"),
+        (f"{text[0]}.token_embedding", f"{text[1]}.embed_tokens"),
+        (f"{text[0]}.ln", f"{text[1]}.layer_norm"),
+    ]
     attention = (("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj"), ("out", "out_proj"))
     for (release, ours), layers in ((encoder, config.whisper.layers), (text, config.whisper.text_layers)):
         for i in range(layers):
@@ -76,6 +82,9 @@ def _whisper_pairs(config: WhisperXVAEConfig) -> list[tuple[str, str]]:
             for theirs, mine in kinds:
                 pairs += [(f"{block}.{theirs}.{a}", f"{layer}.{mine}.{b}") for a, b in attention]
                 pairs.append((f"{block}.{theirs}_ln", f"{layer}.{mine}_layer_norm"))
-            pairs += [(f"{block}.mlp.0", f"{layer}.fc1"), (f"{block}.mlp.2", f"{layer}.fc2"),
-                      (f"{block}.mlp_ln", f"{layer}.final_layer_norm")]
+            pairs += [
+                (f"{block}.mlp.0", f"{layer}.fc1"),
+                (f"{block}.mlp.2", f"{layer}.fc2"),
+                (f"{block}.mlp_ln", f"{layer}.final_layer_norm"),
+            ]
     return pairs

@@ -44,7 +44,7 @@ class _Convolution:
         if x.shape[-1] <= reach:
             self.held = x
             return x.new_zeros(x.shape[0], self.layer.out_channels, 0)
-        self.held = x[..., x.shape[-1] - reach:]
+        self.held = x[..., x.shape[-1] - reach :]
         return F.conv1d(x, self.layer.weight, self.layer.bias, dilation=self.layer.dilation)
 
     def flush(self, like: Tensor) -> Tensor:
@@ -91,11 +91,11 @@ class _Upsampling:
         x = torch.cat([x.new_zeros(*x.shape[:2], 1) if first else self.last, x], dim=-1)
         self.last = x[..., -1:]
         full = F.conv_transpose1d(x, self.layer.weight, self.layer.bias, stride=self.stride)
-        done = full[..., self.stride: x.shape[-1] * self.stride]
-        return done[..., self.delay:] if first else done
+        done = full[..., self.stride : x.shape[-1] * self.stride]
+        return done[..., self.delay :] if first else done
 
     def flush(self, like: Tensor) -> Tensor:
-        return self.push(like.new_zeros(*like.shape[:2], 1))[..., :self.delay]
+        return self.push(like.new_zeros(*like.shape[:2], 1))[..., : self.delay]
 
 
 class WaveformStream:
@@ -156,4 +156,3 @@ def _end(layer, x: Tensor | None) -> Tensor:
     if isinstance(layer, _Pointwise):
         return layer.push(x)
     return torch.cat([layer.push(x), layer.flush(x[..., :0])], dim=-1)
-

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reference_model.backbone import _make_transformers_importable
+from reference_model.transformers_import import make_transformers_importable
 
 from .config import WhisperSize
 
@@ -23,21 +23,32 @@ MARGIN = 50
 
 def whisper_config(size: WhisperSize):
     """The transformers configuration of these dimensions (exact GELU, feed-forward 4 times the width)."""
-    _make_transformers_importable()
+    make_transformers_importable()
     from transformers import WhisperConfig
 
     return WhisperConfig(
-        num_mel_bins=size.mel_bins, d_model=size.width, max_source_positions=size.positions,
-        encoder_layers=size.layers, encoder_attention_heads=size.heads, encoder_ffn_dim=4 * size.width,
-        decoder_layers=size.text_layers, decoder_attention_heads=size.text_heads,
-        decoder_ffn_dim=4 * size.width, vocab_size=max(size.text_vocabulary, 1),
-        max_target_positions=size.text_positions, activation_function="gelu", pad_token_id=0,
-        bos_token_id=0, eos_token_id=0, decoder_start_token_id=0)
+        num_mel_bins=size.mel_bins,
+        d_model=size.width,
+        max_source_positions=size.positions,
+        encoder_layers=size.layers,
+        encoder_attention_heads=size.heads,
+        encoder_ffn_dim=4 * size.width,
+        decoder_layers=size.text_layers,
+        decoder_attention_heads=size.text_heads,
+        decoder_ffn_dim=4 * size.width,
+        vocab_size=max(size.text_vocabulary, 1),
+        max_target_positions=size.text_positions,
+        activation_function="gelu",
+        pad_token_id=0,
+        bos_token_id=0,
+        eos_token_id=0,
+        decoder_start_token_id=0,
+    )
 
 
 def build_encoder(size: WhisperSize) -> nn.Module:
     """transformers' ``WhisperEncoder`` of these dimensions."""
-    _make_transformers_importable()
+    make_transformers_importable()
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     return WhisperEncoder(whisper_config(size))
@@ -45,7 +56,7 @@ def build_encoder(size: WhisperSize) -> nn.Module:
 
 def build_text_decoder(size: WhisperSize) -> nn.Module:
     """Only for reproducing the release's state dict: nothing in the codec runs it."""
-    _make_transformers_importable()
+    make_transformers_importable()
     from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
     return WhisperDecoder(whisper_config(size))
@@ -55,7 +66,7 @@ def pair_average(features: Tensor, frames: int) -> Tensor:
     """(B, positions, width) at 50 Hz, cropped to ``2 * frames``, to (B, frames, width) at 25 Hz."""
     if features.shape[1] < 2 * frames:
         raise ValueError(f"{features.shape[1]} Whisper positions are too few for {frames} latent frames")
-    return features[:, :2 * frames].unflatten(1, (frames, 2)).mean(dim=2)
+    return features[:, : 2 * frames].unflatten(1, (frames, 2)).mean(dim=2)
 
 
 def window_starts(frames: int, window: int) -> list[int]:
@@ -78,13 +89,16 @@ class MelFrontEnd:
     """Log-mel windows as Whisper was trained on, from 24 kHz audio (soxr to 16 kHz, then transformers)."""
 
     def __init__(self, size: WhisperSize, sample_rate: int):
-        _make_transformers_importable()
+        make_transformers_importable()
         from transformers import WhisperFeatureExtractor
 
         self.sample_rate = sample_rate
         self.mel_frames = 2 * size.positions
-        self.extractor = WhisperFeatureExtractor(feature_size=size.mel_bins, sampling_rate=WHISPER_RATE,
-                                                 chunk_length=math.ceil(size.positions / WHISPER_FRAME_RATE))
+        self.extractor = WhisperFeatureExtractor(
+            feature_size=size.mel_bins,
+            sampling_rate=WHISPER_RATE,
+            chunk_length=math.ceil(size.positions / WHISPER_FRAME_RATE),
+        )
 
     def resample(self, audio: Tensor) -> np.ndarray:
         """(samples,) at ``sample_rate`` to (samples,) at 16 kHz."""
@@ -95,14 +109,15 @@ class MelFrontEnd:
     def window(self, audio_16k: np.ndarray, start: int, frames: int) -> Tensor:
         """Log-mel (1, mel_bins, 2 * positions) of ``frames`` latent frames from ``start`` (25 Hz), zero padded."""
         per_frame = WHISPER_RATE * 2 // WHISPER_FRAME_RATE
-        piece = audio_16k[start * per_frame:(start + frames) * per_frame]
+        piece = audio_16k[start * per_frame : (start + frames) * per_frame]
         mel = self.extractor(piece, sampling_rate=WHISPER_RATE, return_tensors="pt").input_features
-        return mel[..., :self.mel_frames]
+        return mel[..., : self.mel_frames]
 
 
 @torch.no_grad()
-def semantic_features(encoder: nn.Module, front_end: MelFrontEnd, audio: Tensor, lengths: list[int],
-                      hop: int) -> Tensor:
+def semantic_features(
+    encoder: nn.Module, front_end: MelFrontEnd, audio: Tensor, lengths: list[int], hop: int
+) -> Tensor:
     """Features at 25 Hz, (B, samples // hop, width), of (B, samples) audio; zero past an item's end.
 
     ``lengths`` counts the samples of every row: rows are cut before Whisper sees them, so padding changes
@@ -120,5 +135,5 @@ def semantic_features(encoder: nn.Module, front_end: MelFrontEnd, audio: Tensor,
             mel = front_end.window(audio_16k, start, window).to(reference)
             features = pair_average(encoder(mel).last_hidden_state, window)
             first, last = kept_frames(starts, index, frames, window)
-            out[row, first:last] = features[0, first - start:last - start]
+            out[row, first:last] = features[0, first - start : last - start]
     return out

@@ -74,7 +74,7 @@ def front(person: Identity, x: Tensor, y: Tensor, pixel: float) -> Tensor:
         line = line + 0.55 * smoothstep(across, 0.74, 1.02) + ragged
     elif style == "fringe":
         scallop = 0.012 * torch.sin(24 * x + person.seed) + 0.006 * torch.sin(51 * x)
-        line = -0.305 + 0.05 * x * math.copysign(1, person.part) + scallop + 0.40 * smoothstep(across, 0.62, 1.0)
+        line = -0.350 + 0.05 * x * math.copysign(1, person.part) + scallop + 0.40 * smoothstep(across, 0.62, 1.0)
     elif style in ("long", "curtains", "bob"):
         gap = (x - (0.3 if style == "bob" else 0.15) * person.part).abs()
         fall = 1.05 if style == "curtains" else 0.70

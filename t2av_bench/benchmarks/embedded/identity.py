@@ -97,13 +97,16 @@ def sample_identity(seed: int) -> Identity:
     lip = skin * (0.48 - 0.12 * softness) + redness * (0.44 + 0.12 * softness) * (0.55 + 0.45 * skin.mean() / 0.8)
     backdrop = np.array(pick(_BACKDROP, 0.10))
     cloth = np.array(pick(_CLOTH, 0.12))
+    # Fair brows are drawn darker than they are: without a dark band above the eyes a face is hardly seen as one.
+    brow = hair * 0.62 + 0.05
+    brow = brow * min(1.0, 0.42 * float(skin.mean()) / float(brow.mean()))
     return Identity(
         seed=seed,
         softness=softness,
         age=age,
         skin=_colour(skin + random.normal(0, 0.012, 3)),
         hair=_colour(hair),
-        brow=_colour(hair * 0.62 + 0.05),
+        brow=_colour(brow),
         iris=pick(_IRIS[: 2 if tone > 3 else len(_IRIS)], 0.15),
         lip=_colour(lip + random.normal(0, 0.02, 3)),
         hair_style=style,

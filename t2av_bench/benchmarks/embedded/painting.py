@@ -129,7 +129,7 @@ def _skin(person: Identity, x: Tensor, y: Tensor, pixel: float) -> Tensor:
     for side in (-1, 1):
         red = red + person.cheek * blob(x, y, side * 0.285, 0.185, 0.13, 0.10)
         eye = side * person.eye_x
-        sockets = sockets + 0.30 * blob(x, y, eye * 0.95, person.eye_y - 0.035, 0.120, 0.070)
+        sockets = sockets + 0.36 * blob(x, y, eye * 0.95, person.eye_y - 0.035, 0.120, 0.070)
         sockets = sockets + (0.10 + 0.10 * person.age) * blob(x, y, eye, person.eye_y + 0.085, 0.09, 0.030)
     red = red + 0.10 * blob(x, y, 0, person.nose_y, 0.07, 0.05)
     tint = over(tint, tint * colour((1.04, 0.66, 0.62), x), red)
@@ -153,7 +153,7 @@ def _skin(person: Identity, x: Tensor, y: Tensor, pixel: float) -> Tensor:
     shade = 0.46 + 0.66 * diffuse - 0.12 * rim
     # Light that has passed through skin is warmer: shaded parts lose blue and green first.
     warm = torch.lerp(colour((1.10, 0.93, 0.86), x), torch.ones(3, 1, 1, device=x.device), shade.clamp(0, 1))
-    return tint * warm * shade + 0.10 * sheen * (0.4 + 0.6 * tint)
+    return tint * warm * shade + 0.13 * sheen * (0.4 + 0.6 * tint)
 
 
 def _facial_hair(person: Identity, tint: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from sync_factory import (
 )
 
 from t2av_bench.extractors import syncnet
-from t2av_bench.faces.track import TrackRules
 from t2av_bench.metrics import create
 from t2av_bench.metrics import sync as sync_metric
 from t2av_bench.metrics.sync import SyncExact
@@ -223,7 +222,7 @@ def test_faces_are_looked_for_once_a_clip_and_rules_are_part_of_the_protocol(box
     signal = hidden_signal(120)
     detector = boxes([LEFT])
     clip = ArrayClip(stage(120, {LEFT: signal}), talking_audio(signal))
-    metric, shorter = SyncExact(), SyncExact(rules=TrackRules(min_track=50))
+    metric, shorter = SyncExact(), SyncExact(min_track=50)
     assert metric.measure(pair(clip)).values == shorter.measure(pair(clip)).values
     assert detector.calls == 120
     assert metric.protocol.fingerprint != shorter.protocol.fingerprint

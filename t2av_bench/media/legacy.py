@@ -31,15 +31,18 @@ _TIMEOUT_SECONDS = 3600
 class LegacyMedia:
     """What a reference tool reads: JPEG images, and 16-bit mono sound at 16 kHz.
 
-    audio: (n,) int16 at 16 kHz. frame_count: number of images.
+    audio: (n,) int16 at 16 kHz. frame_count: number of images. avi: the re-encoded file that the images come from.
 
     The images live in a temporary folder that goes away with this object; pictures are read on demand.
     """
 
-    def __init__(self, folder: "tempfile.TemporaryDirectory[str]", images: list[Path], audio: np.ndarray) -> None:
+    def __init__(
+        self, folder: "tempfile.TemporaryDirectory[str]", avi: Path, images: list[Path], audio: np.ndarray
+    ) -> None:
         self._folder = folder
         self._images = images
         self.audio = audio
+        self.avi = avi
 
     @property
     def frame_count(self) -> int:
@@ -89,7 +92,7 @@ def joonson(clip: Clip) -> LegacyMedia:
     """
     folder, avi = _transcoded(clip)
     images = _images(avi, Path(folder.name), ["-qscale:v", "2"])
-    return LegacyMedia(folder, images, _sound(avi, Path(folder.name), []))
+    return LegacyMedia(folder, avi, images, _sound(avi, Path(folder.name), []))
 
 
 def syncnet_python(clip: Clip) -> LegacyMedia:
@@ -99,7 +102,7 @@ def syncnet_python(clip: Clip) -> LegacyMedia:
     """
     folder, avi = _transcoded(clip)
     images = _images(avi, Path(folder.name), ["-qscale:v", "2"])
-    return LegacyMedia(folder, images, _sound(clip.path.resolve(), Path(folder.name), []))
+    return LegacyMedia(folder, avi, images, _sound(clip.path.resolve(), Path(folder.name), []))
 
 
 def crop_round_trip(crops: np.ndarray, audio: np.ndarray, first_frame: int) -> LegacyMedia:
@@ -127,7 +130,7 @@ def crop_round_trip(crops: np.ndarray, audio: np.ndarray, first_frame: int) -> L
     _run(program, ["-i", work / "whole.wav", "-ss", f"{start:.3f}", "-to", f"{end:.3f}", work / "cut.wav"])
     avi = work / "crop.avi"
     _run(program, ["-i", work / "pictures.avi", "-i", work / "cut.wav", "-c:v", "copy", "-c:a", "copy", avi])
-    return LegacyMedia(folder, _images(avi, work, []), _sound(avi, work, ["-async", "1"]))
+    return LegacyMedia(folder, avi, _images(avi, work, []), _sound(avi, work, ["-async", "1"]))
 
 
 def _transcoded(clip: Clip) -> "tuple[tempfile.TemporaryDirectory[str], Path]":

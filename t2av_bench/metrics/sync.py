@@ -8,6 +8,7 @@ Digital silence is scored like any audio (it gets the lowest confidence).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from t2av_bench.extractors import syncnet
 from t2av_bench.faces import crop, shots
 from t2av_bench.faces.detect import S3FD, Detector, Haar, haar, s3fd
 from t2av_bench.faces.find import face_tracks, main_track
-from t2av_bench.faces.track import JOONSON, Track, TrackRules
+from t2av_bench.faces.track import JOONSON, Track
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.resample import RESAMPLER, to_int16
 from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
@@ -181,7 +182,7 @@ class _Sync(Metric):
 class SyncExact(_Sync):
     """S3FD faces, tracks and crops as in the reference pipeline.
 
-    rules: track rules in place of the reference's (``min_track`` 100). clip_value: the track that stands for the clip,
+    min_track: frames with a detected face that a track must exceed. clip_value: the track that stands for the clip,
     ``longest`` or the one with the highest confidence (``max_c``). Both are part of the protocol.
     """
 
@@ -194,13 +195,15 @@ class SyncExact(_Sync):
     def __init__(
         self,
         settings: Settings | None = None,
-        rules: TrackRules = JOONSON,
+        min_track: int = JOONSON.min_track,
         clip_value: Literal["longest", "max_c"] = "longest",
     ) -> None:
         super().__init__(settings)
         if clip_value not in ("longest", "max_c"):
             raise ValueError(f"clip_value is 'longest' or 'max_c', got {clip_value!r}")
-        self.rules, self.clip_value = rules, clip_value
+        if not isinstance(min_track, int) or min_track < 1:
+            raise ValueError(f"min_track is a number of frames, at least 1, got {min_track!r}")
+        self.rules, self.clip_value = replace(JOONSON, min_track=min_track), clip_value
 
     @property
     def protocol(self) -> Protocol:

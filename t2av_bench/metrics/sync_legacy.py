@@ -8,7 +8,6 @@ of the protocol: compare only clips of one container, codec and rate.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -156,7 +155,7 @@ def _avi_frames(media: legacy.LegacyMedia) -> Iterator[np.ndarray]:
     """The transcoded AVI's frames (H, W, 3) uint8 RGB as OpenCV, and so PySceneDetect, reads them."""
     import cv2
 
-    capture = cv2.VideoCapture(str(Path(media._folder.name) / "video.avi"))
+    capture = cv2.VideoCapture(str(media.avi))
     try:
         while True:
             read, picture = capture.read()

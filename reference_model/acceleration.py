@@ -6,17 +6,20 @@ On top of that:
 * :func:`pack_linears` (CPU): weights in oneDNN's blocked layout. A step multiplies 1 to 20 rows by matrices of
   12 MB; with plain weights every product pays for re-blocking them. Measured on two cores: a matrix product of
   20 rows takes half the time in float32 and 0.6 in bfloat16.
-* :func:`compile_model` (CUDA above all): torch.compile over the diffusion heads and the decoding step, where the
-  kernel launches are; ``mode="reduce-overhead"`` adds CUDA graphs.
+* :func:`accelerate` (CUDA above all): torch.compile over the heads, the patch encoders and the decoding step, CUDA
+  graphs of the whole solver loop and of the decoding step, or both.
 * :class:`.paired_heads.PairedSampler`: both heads as one batched network, which halves their launches; the loop
   uses it by itself on CUDA.
 """
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
-from .backbone import decode
+from .cuda_graphs import Recorded
 from .model import TalkerT2AV
+from .step_functions import StepFunctions
 from .transformer import Block
 
 
@@ -62,13 +65,28 @@ def pack_linears(model: TalkerT2AV) -> int:
     return packed
 
 
-def compile_model(model: TalkerT2AV, *, mode: str = "default", backend: str = "inductor") -> None:
-    """Compile both heads' networks and the backbone's decoding step, in place, for generation.
+def accelerate(
+    model: TalkerT2AV,
+    *,
+    compile: bool = False,
+    graphs: bool = False,
+    backend: str = "inductor",
+    mode: str | None = None,
+) -> None:
+    """Have the sampling loop call compiled (``compile``) or recorded (``graphs``) networks; without either, plain ones.
 
-    The first patches pay for it. Steps then have constant shapes (attention runs over the whole cache, masked),
-    so one graph serves a whole batch; a batch that loses finished rows compiles again.
+    Results stay the same up to rounding. The first patches of every new batch size pay for it: seconds for graphs,
+    minutes for compilation. Graphs need a CUDA device; ``backend`` and ``mode`` go to torch.compile. Weights must not
+    change afterwards: call again after loading others.
     """
-    options = {"mode": mode} if backend == "inductor" else {}
-    for head in (model.speech_head, model.motion_head):
-        head.velocity = torch.compile(head.velocity, backend=backend, **options)
-    model.compiled_decode = torch.compile(decode, backend=backend, **options)
+    if graphs and model.device.type != "cuda":
+        raise ValueError(f"CUDA graphs need a model on a CUDA device; this one is on {model.device}")
+    if mode == "reduce-overhead":
+        raise ValueError("compilation records no graphs of its own here; use graphs=True with the default mode")
+    compiler = None
+    if compile:
+        # Every network has a few shapes (batch sizes); each is worth a version of its own, and none a dynamic one.
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+        compiler = functools.partial(torch.compile, backend=backend, mode=mode, dynamic=False)
+    plain = compiler is None and not graphs
+    model.step_functions = None if plain else StepFunctions(model, compiler, Recorded if graphs else None)

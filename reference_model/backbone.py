@@ -80,50 +80,47 @@ class RotaryTable:
 
 
 class KeyValueCache:
-    """Keys and values of every layer in one allocation: ``(layers, 2, B, kv heads, columns, head_dim)``.
+    """Keys and values of every layer, ``(B, kv heads, columns, head_dim)`` each, allocated once.
 
-    Nothing grows while generating. :meth:`keep` drops batch rows in place. ``compiled`` tells torch.compile that
-    the allocation stays where it is, which CUDA graphs need.
+    Nothing grows while generating. :meth:`keep` drops batch rows in place.
     """
 
-    def __init__(
-        self, backbone: nn.Module, batch: int, columns: int, dtype: torch.dtype | None = None, compiled: bool = False
-    ):
+    def __init__(self, backbone: nn.Module, batch: int, columns: int, dtype: torch.dtype | None = None):
         config, weight = backbone.config, backbone.model.norm.weight
-        self._storage = torch.zeros(
-            config.num_hidden_layers,
-            2,
-            batch,
-            config.num_key_value_heads,
-            columns,
-            config.head_dim,
-            dtype=dtype or weight.dtype,
-            device=weight.device,
-        )
-        self.batch = batch
-        if compiled:
-            torch._dynamo.mark_static_address(self._storage)
-
-    @property
-    def columns(self) -> int:
-        return self._storage.shape[4]
+        shape = (batch, config.num_key_value_heads, columns, config.head_dim)
+        options = {"dtype": dtype or weight.dtype, "device": weight.device}
+        self.batch, self.columns, self.dtype = batch, columns, options["dtype"]
+        # A tensor of its own for each: writes through views of one allocation would be copies when compiled.
+        self._layers = [
+            (torch.zeros(shape, **options), torch.zeros(shape, **options)) for _ in range(config.num_hidden_layers)
+        ]
 
     def layer(self, index: int) -> tuple[Tensor, Tensor]:
-        """Views of one layer's keys and values ``(B, kv heads, columns, head_dim)``."""
-        return self._storage[index, 0, : self.batch], self._storage[index, 1, : self.batch]
+        """One layer's keys and values ``(B, kv heads, columns, head_dim)``, to read and to write."""
+        keys, values = self._layers[index]
+        if self.batch == len(keys):
+            return keys, values
+        return keys[: self.batch], values[: self.batch]
 
     def keep(self, rows: list[int]) -> None:
         """Keep the batch rows ``rows`` (ascending), moved to the front."""
-        for target, source in enumerate(rows):
-            if target != source:
-                self._storage[:, :, target].copy_(self._storage[:, :, source])
+        for tensor in (tensor for layer in self._layers for tensor in layer):
+            for target, source in enumerate(rows):
+                if target != source:
+                    tensor[target].copy_(tensor[source])
         self.batch = len(rows)
+
+    def clear(self) -> None:
+        """Forget everything, for another batch of the same size."""
+        for tensor in (tensor for layer in self._layers for tensor in layer):
+            tensor.zero_()
 
 
 def decode(
     backbone: nn.Module,
     embeddings: Tensor,
-    positions: tuple[Tensor, Tensor],
+    cos: Tensor,
+    sin: Tensor,
     cache: KeyValueCache,
     column: int | Tensor,
     visible: int,
@@ -131,7 +128,7 @@ def decode(
 ) -> Tensor:
     """Run ``embeddings (B, S, D)`` through the backbone; returns the last token's hidden state ``(B, D)``.
 
-    ``positions`` comes from :meth:`RotaryTable.at`. Keys and values of the S tokens go to the cache columns from
+    ``cos`` and ``sin`` come from :meth:`RotaryTable.at`. Keys and values of the S tokens go to the cache columns from
     ``column`` on. Attention sees the first ``visible`` columns, or those of them that ``mask (B, S, visible)``
     marks. With ``column`` as a tensor ``(1,)`` (S is 1 then) and all columns visible, every step has the same
     shapes and no number of its own, so one compiled graph serves all.
@@ -144,7 +141,7 @@ def decode(
     x = embeddings
     for index, layer in enumerate(model.layers):
         keys, values = cache.layer(index)
-        x = x + _attend(layer.self_attn, layer.input_layernorm(x), positions, keys, values, column, visible, mask)
+        x = x + _attend(layer.self_attn, layer.input_layernorm(x), (cos, sin), keys, values, column, visible, mask)
         if index == len(model.layers) - 1:
             x = x[:, -1:]
         x = x + layer.mlp(layer.post_attention_layernorm(x))

@@ -8,7 +8,7 @@ Units: speech latents ``(B, T, 32)`` and normalised motion latents ``(B, T, 40)`
 embedding ``(B, 256)``; a patch is P = 4 frames.
 """
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from .config import ModelConfig
 from .diffusion_head import DiffusionHead
 from .patch_encoder import PatchEncoder
 from .stop import StopPredictor
+
+if TYPE_CHECKING:
+    from .step_functions import StepFunctions
 
 TASK_TTS, TASK_T2AV = 0, 1
 """Rows of the task embedding. A2V and dubbing use the T2AV row: they are the same joint sequence."""
@@ -43,7 +46,7 @@ class TalkerT2AV(nn.Module):
         self.speech_head = DiffusionHead(config.speech_dim, config.speaker_dim, width, **head)
         self.motion_head = DiffusionHead(config.motion_dim, config.motion_dim, width, **head)
         self.stop_predictor = StopPredictor(width)
-        self.compiled_decode: Callable | None = None  # set by acceleration.compile_model
+        self.step_functions: StepFunctions | None = None  # set by acceleration.accelerate
 
     @property
     def arrangement(self) -> Arrangement:

@@ -62,18 +62,14 @@ class PairedSampler:
         if not can_pair(first, second):
             raise ValueError("heads can only be paired when their trunks have the same shape and plain weights")
         self.heads, self.settings = (first, second), settings
-        self.trunk = PairedTrunk(first.trunk, second.trunk)
+        self.network = PairedTrunk(first.trunk, second.trunk).__call__
         self.samplers = PatchSampler(first, settings), PatchSampler(second, settings)
 
-    def __call__(
-        self,
-        noises: tuple[Tensor, Tensor],
-        hidden: Tensor,
-        contexts: tuple[Tensor, Tensor],
-        conditions: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        """``noises``, ``contexts`` and ``conditions`` of each head as in :class:`PatchSampler`; ``hidden (B, D)``."""
+    def __call__(self, hidden: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """``hidden (B, D)``, then noise, context and condition of the first head, then those of the second, shaped
+        as in :class:`PatchSampler`; returns the patches ``(B, P, C)`` of both."""
         settings = self.settings
+        noises, contexts, conditions = inputs[0::3], inputs[1::3], inputs[2::3]
         branches = [
             sampler.branches(hidden, context, condition)
             for sampler, context, condition in zip(self.samplers, contexts, conditions, strict=True)
@@ -92,12 +88,13 @@ class PairedSampler:
             noisy = head.noisy_projection((torch.cat((x, x)) if both else x).to(head.dtype))
             first = (hidden + sampler.time_tokens[step])[:, None]
             sequences.append(torch.cat((first, tokens, noisy), dim=1))
-        outputs = self.trunk(torch.stack(sequences), slice(-samples[0].shape[1], None))
+        outputs = self.network(torch.stack(sequences), slice(-samples[0].shape[1], None))
         velocities = []
         for head, output in zip(self.heads, outputs, strict=True):
             velocity = head.output_projection(output).float()
             if both:
-                velocity = guided(*velocity.chunk(2), self.settings.guidance, self.settings.zero_star)
+                conditional, unconditional = velocity.chunk(2)
+                velocity = guided(conditional, unconditional, self.settings.guidance, self.settings.zero_star)
             velocities.append(velocity)
         return velocities
 

@@ -1,5 +1,7 @@
 """From planned slots to backbone embeddings: known patches, their tokens, the whole prompt."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ def prompt_embeddings(model: TalkerT2AV, recipe: Recipe, plan: Plan) -> Tensor:
             sources = [(plan, *plan.source(name, slot)) for slot in range(plan.first_slot)]
             patches, valid = known_patches(model, name, sources)
             kinds = [[kind for _, kind, _ in sources]]
-            tokens[name] = patch_tokens(model, name, patches[None], valid[None], kinds, missing)
+            tokens[name] = patch_tokens(model, name, patches[None], valid[None], kinds, missing, model.encode)
         prefix = combine(model.arrangement, tokens["speech"], tokens["motion"]).to(text.dtype)
         if recipe.task_embedding == "add_to_prefix":
             prefix[:, 0] += task
@@ -32,8 +34,12 @@ def prompt_embeddings(model: TalkerT2AV, recipe: Recipe, plan: Plan) -> Tensor:
 
 def known_patches(model: TalkerT2AV, name: str, wanted: list[tuple[Plan, Source, int]]) -> tuple[Tensor, Tensor]:
     """Given patches ``(n, P, C)`` on the model's device, zeros elsewhere, and their valid frames ``(n, P)``."""
-    patches = torch.zeros(len(wanted), model.config.patch_size, model.channels(name))
-    valid = torch.zeros(len(wanted), model.config.patch_size, dtype=torch.bool)
+    shape = len(wanted), model.config.patch_size
+    if all(kind != "given" for _, kind, _ in wanted):
+        patches = torch.zeros(*shape, model.channels(name), device=model.device)
+        return patches, torch.zeros(shape, dtype=torch.bool, device=model.device)
+    patches = torch.zeros(*shape, model.channels(name))
+    valid = torch.zeros(shape, dtype=torch.bool)
     for row, (plan, kind, index) in enumerate(wanted):
         if kind == "given":
             patches[row], valid[row] = plan.given[name][index], plan.valid[name][index]
@@ -41,17 +47,24 @@ def known_patches(model: TalkerT2AV, name: str, wanted: list[tuple[Plan, Source,
 
 
 def patch_tokens(
-    model: TalkerT2AV, name: str, patches: Tensor, valid: Tensor, kinds: list[list[Source]], missing: str
+    model: TalkerT2AV,
+    name: str,
+    patches: Tensor,
+    valid: Tensor,
+    kinds: list[list[Source]],
+    missing: str,
+    encode: Callable[[str, Tensor, Tensor], Tensor],
 ) -> Tensor:
     """Tokens ``(B, N, D)`` of patches ``(B, N, P, C)``: encoded, or what stands in for a missing modality.
 
-    ``kinds[b][n]`` is a patch's source; ``missing`` is the recipe's choice for absent motion.
+    ``kinds[b][n]`` is a patch's source; ``missing`` is the recipe's choice for absent motion; ``encode`` is the
+    model's, or a faster form of it.
     """
     present = {kind for row in kinds for kind in row}
     padding = model.motion_padding.expand(*valid.shape[:2], -1)
     if present == {"padding"}:
         return padding
-    tokens = model.encode(name, patches, valid)
+    tokens = encode(name, patches, valid)
     if "padding" in present:
         tokens = torch.where(_marks(kinds, "padding", tokens), padding.to(tokens.dtype), tokens)
     if "absent" in present and name == "motion" and missing == "nothing":

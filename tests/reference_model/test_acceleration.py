@@ -5,13 +5,15 @@ import dataclasses
 import pytest
 import torch
 from build import random_model
-from test_sampling import NO_STOP, PAPER, close, config, item, mixed_items
+from test_sampling import NO_STOP, PAPER, RELEASE, close, config, item, mixed_items
 
-from reference_model.acceleration import PackedLinear, can_pack, compile_model, pack_linears
+from reference_model.acceleration import PackedLinear, accelerate, can_pack, pack_linears
 from reference_model.checkpoints import convert
+from reference_model.cuda_graphs import Recorded, _Recording
 from reference_model.flow_matching import PatchSampler, SamplerSettings
 from reference_model.paired_heads import PairedSampler, can_pair
-from reference_model.sampling import generate
+from reference_model.sampling import generate, stream
+from reference_model.step_functions import StepFunctions
 
 
 @pytest.fixture()
@@ -56,7 +58,8 @@ def test_paired_heads_equal_two_samplers(model, guidance):
         PatchSampler(head, settings)(noise, hidden, context, condition)
         for head, noise, context, condition in zip(heads, noises, contexts, conditions, strict=True)
     ]
-    paired = PairedSampler(*heads, settings)(tuple(noises), hidden, tuple(contexts), tuple(conditions))
+    inputs = [part for triple in zip(noises, contexts, conditions, strict=True) for part in triple]
+    paired = PairedSampler(*heads, settings)(hidden, *inputs)
     for left, right in zip(paired, expected, strict=True):
         torch.testing.assert_close(left, right, atol=1e-5, rtol=1e-5)
     for name, tensor in model.state_dict().items():
@@ -85,6 +88,99 @@ def test_packed_or_unlike_heads_are_not_paired(model):
 def test_a_compiled_model_gives_the_same_results(model):
     items = [item(1, text=3, patches=3), item(2, text=6, prefix=1, patches=4)]
     plain = generate(model, items, NO_STOP, window=2)
-    compile_model(model, backend="eager")
+    accelerate(model, compile=True, backend="eager")
     for left, right in zip(generate(model, items, NO_STOP, window=2), plain, strict=True):
         close(left, right)
+
+
+class Rerun(Recorded):
+    """Recording without a GPU: the same fixed buffers, but a replay calls the function again."""
+
+    made = 0
+
+    def _record(self, inputs):
+        Rerun.made += 1
+        static = [tensor.clone() for tensor in inputs]
+        outputs = self._function(*static)
+
+        def replay():
+            again = self._function(*static)
+            pairs = [(outputs, again)] if isinstance(outputs, torch.Tensor) else zip(outputs, again, strict=True)
+            for kept, fresh in pairs:
+                kept.copy_(fresh)
+
+        return _Recording(static, outputs, replay)
+
+
+@pytest.fixture(params=["fixed buffers", "cuda graphs"])
+def recorded(request):
+    """A function that makes a model's step functions recorded ones, and the device to do it on."""
+    if request.param == "cuda graphs":
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+        return "cuda", lambda model: accelerate(model, graphs=True)
+
+    def stand_in(model):
+        model.step_functions = StepFunctions(model, recorder=Rerun)
+
+    return "cpu", stand_in
+
+
+@pytest.mark.parametrize("pair", [False, True])
+@pytest.mark.parametrize("arrangement", ["add", "delay(1)", "interleaved_va"])
+def test_recorded_steps_give_the_same_results(recorded, arrangement, pair):
+    """Mixed tasks that end at different steps: finished rows stay in the batch, and must not matter."""
+    device, record = recorded
+    model = convert(random_model(config(arrangement), seed=5), device=device)
+    for recipe in (PAPER, RELEASE):
+        model.step_functions = None
+        plain = generate(model, mixed_items(), recipe, pair_heads=pair)
+        record(model)
+        for left, right in zip(generate(model, mixed_items(), recipe, pair_heads=pair), plain, strict=True):
+            close(left, right)
+
+
+def test_recordings_serve_later_batches_and_interleaved_streams(recorded):
+    device, record = recorded
+    model = convert(random_model(config(), seed=5), device=device)
+    items = [item(seed, text=4 + seed, patches=4) for seed in range(3)]
+    plain = [generate(model, [one], NO_STOP)[0] for one in items]
+    record(model)
+    close(generate(model, [items[0]], NO_STOP)[0], plain[0])
+    before = Rerun.made
+    close(generate(model, [items[1]], NO_STOP)[0], plain[1])
+    assert Rerun.made == before, "a batch of a known size was recorded again"
+
+    abandoned = stream(model, [items[2]], NO_STOP)
+    next(abandoned)
+    results = {}
+    for events in zip(*(stream(model, [one], NO_STOP) for one in items), strict=True):
+        for index, event in enumerate(events):
+            results[index] = event
+    for index, expected in enumerate(plain):
+        close(results[index], expected)
+    abandoned.close()
+
+
+def test_a_few_caches_are_kept(model):
+    functions = StepFunctions(model, recorder=Rerun)
+    caches = [functions.take_cache(1, 100 * number, torch.float32) for number in range(1, 8)]
+    for cache in caches:
+        functions.decode_step(cache)
+        functions.return_cache(cache)
+    again = functions.take_cache(1, 700, torch.float32)
+    assert again is caches[-1] and again.columns >= 700
+    assert functions.take_cache(1, 100, torch.float32) is not caches[0]
+    assert functions.take_cache(2, 600, torch.float32).batch == 2
+
+
+def test_acceleration_says_what_it_needs(model):
+    with pytest.raises(ValueError, match="CUDA graphs need a model on a CUDA device; this one is on cpu"):
+        accelerate(model, graphs=True)
+    with pytest.raises(ValueError, match="use graphs=True"):
+        accelerate(model, compile=True, mode="reduce-overhead")
+    accelerate(model, compile=True, backend="eager")
+    with pytest.raises(ValueError, match="convert it instead"):
+        generate(model, [item(1)], NO_STOP, autocast=torch.bfloat16)
+    accelerate(model)
+    assert model.step_functions is None

@@ -1,0 +1,57 @@
+"""CUDA graphs: record a function's kernel launches once per input shape, then replay them in one go."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WARM_UP_RUNS = 3
+"""Runs before recording, in which libraries choose their kernels and allocate their workspaces."""
+
+
+class Recorded:
+    """``function`` of CUDA tensors, recorded when an input shape is first seen and replayed from then on.
+
+    The function must do nothing but work on the device: no value read back, no tensor of the CPU, no randomness. What
+    it reads besides its arguments (weights, caches) must stay where it is. Outputs are fresh tensors. Not for
+    several threads at once.
+    """
+
+    def __init__(self, function: Callable[..., Any]):
+        self._function = function
+        self._recordings: dict[Any, _Recording] = {}
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        key = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+        if key not in self._recordings:
+            self._recordings[key] = self._record(inputs)
+        return self._recordings[key](*inputs)
+
+    def _record(self, inputs: tuple[Tensor, ...]) -> "_Recording":
+        static = [tensor.clone() for tensor in inputs]
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_RUNS):
+                self._function(*static)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            outputs = self._function(*static)
+        return _Recording(static, outputs, graph.replay)
+
+
+class _Recording:
+    """One input shape: where its inputs and outputs live, and what turns the first into the second."""
+
+    def __init__(self, inputs: list[Tensor], outputs: Tensor | tuple[Tensor, ...], replay: Callable[[], None]):
+        self._inputs, self._outputs, self._replay = inputs, outputs, replay
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        for static, value in zip(self._inputs, inputs, strict=True):
+            static.copy_(value)
+        self._replay()
+        if isinstance(self._outputs, Tensor):
+            return self._outputs.clone()
+        return tuple(output.clone() for output in self._outputs)

@@ -1,0 +1,75 @@
+"""Micro-batches by number, prepared in order, in this process or in background processes."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from .batch_plan import TASKS, BatchPlan, Pick, sample_seed, split
+from .collate import MicroBatch, collate
+from .config import TrainingConfig
+from .layout import layout, totals
+from .samples import SampleError, read_sample
+from .sources import Sources, sample_shape, sequence_lengths, task_lengths
+
+
+class MicroBatches(Dataset):
+    """Micro-batch ``(step * accumulation + pass)`` of process ``rank`` among ``processes``.
+
+    A broken sample is returned as its :class:`.SampleError`, so that the message crosses processes unchanged.
+    """
+
+    def __init__(self, config: TrainingConfig, sources: Sources, rank: int = 0, processes: int = 1):
+        self.config, self.rank, self.processes = config, rank, processes
+        self.shape = sample_shape(config.model)
+        counts = {"tts": config.batch.tts, "t2av": config.batch.t2av}
+        self.sources = {task: getattr(sources, task) for task in TASKS if counts[task]}
+        self.lengths = {task: task_lengths(source, task) for task, source in self.sources.items()}
+        sorting = {task: sequence_lengths(lengths, config.model) for task, lengths in self.lengths.items()}
+        self.plan = BatchPlan({task: sorting.get(task, []) for task in TASKS}, counts, config.seed,
+                              config.data.pool_steps)
+
+    def picks(self, number: int) -> tuple[int, list[Pick], list[Pick]]:
+        """Step, the whole batch of that step, and the samples of micro-batch ``number`` of this process.
+
+        Neighbouring parts, of like length, go to different processes at the same time, so that none waits long.
+        """
+        step, turn = divmod(number, self.config.batch.accumulation)
+        whole = self.plan.step(step)
+        parts = split(whole, self.processes * self.config.batch.accumulation)
+        return step, whole, parts[turn * self.processes + self.rank]
+
+    def __getitem__(self, number: int) -> MicroBatch | SampleError:
+        config = self.config
+        step, whole, own = self.picks(number)
+        layouts = [layout(self.lengths[pick.task][pick.index], config.model, config.data.max_tokens)
+                   for pick in whole]
+        try:
+            samples = [self._read(pick) for pick in own]
+        except SampleError as error:
+            return error
+        return collate(samples, [layouts[pick.position] for pick in own],
+                       [sample_seed(config.seed, step, pick.position) for pick in own],
+                       totals(layouts, config.model, config.loss.stop_positive_factor), config.model, config.aids,
+                       config.loss.repeats)
+
+    def _read(self, pick: Pick):
+        sample = read_sample(self.sources[pick.task], pick.index, self.shape)
+        return replace(sample, motion=None) if pick.task == "tts" else sample
+
+
+def load(batches: MicroBatches, first_step: int, end_step: int) -> Iterator[MicroBatch]:
+    """The micro-batches of steps [``first_step``, ``end_step``), in order. Raises :class:`.SampleError`."""
+    accumulation = batches.config.batch.accumulation
+    # Its own generator: the loader would draw from torch's global one otherwise.
+    loader = DataLoader(batches, batch_size=None, sampler=range(first_step * accumulation, end_step * accumulation),
+                        num_workers=batches.config.data.workers, collate_fn=_as_it_is, generator=torch.Generator())
+    for item in loader:
+        if isinstance(item, SampleError):
+            raise item
+        yield item
+
+
+def _as_it_is(item):
+    return item

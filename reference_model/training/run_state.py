@@ -1,0 +1,160 @@
+"""Checkpoints of a run: everything that continues it bit for bit, written whole or not at all.
+
+``checkpoints/step-00001000/`` holds
+
+=======================  ========================================================================
+file                     content
+=======================  ========================================================================
+``model.safetensors``    the weights being trained; :func:`..checkpoints.load_model` reads it
+``average.safetensors``  their moving average: the model to use
+``optimiser.safetensors`` AdamW's moments by parameter, and the aids' weights
+``state.json``           step, seed, data position, updates of the average, sums of the journal, settings
+=======================  ========================================================================
+
+The random numbers of a step are a function of seed and step (:mod:`.batch_plan`), so these two are the random
+state, and with the counts of a step they are the position in the data. The folder is written under another name,
+flushed and renamed.
+"""
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..checkpoints import load_model, save_model, write_safetensors
+from ..config import ConfigError
+from ..model import TalkerT2AV
+from ..strict_loading import CheckpointError, check_names_and_shapes
+from .config import TrainingConfig
+
+FREE = ("output", "steps", "device", "threads", "start.", "data.t2av", "data.tts", "data.validation", "data.verify",
+        "data.workers", "batch.accumulation", "validation.", "checkpoints.", "journal.")
+"""Settings that may change between a checkpoint and its continuation. Data may move, but not change: its
+fingerprint is compared instead. ``start`` decided only where the run began."""
+
+
+@dataclass
+class Progress:
+    """Where a run is: steps done, updates of the average, sums of the journal."""
+
+    step: int
+    average_updates: int
+    meter: dict[str, Any]
+
+
+def checkpoints(output: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first."""
+    found = [path for path in (output / "checkpoints").glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
+    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+
+
+def save_checkpoint(output: Path, progress: Progress, model: TalkerT2AV, average: TalkerT2AV,
+                    optimiser: torch.optim.Optimizer, trained: nn.Module, config: TrainingConfig,
+                    fingerprints: dict[str, str], keep: int) -> Path:
+    """Write a checkpoint and remove the oldest beyond ``keep``. Returns its folder."""
+    target = output / "checkpoints" / f"step-{progress.step:08d}"
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    save_model(model, part / "model.safetensors")
+    save_model(average, part / "average.safetensors")
+    write_safetensors(_optimiser_state(optimiser, trained), part / "optimiser.safetensors", {})
+    position = {"t2av": progress.step * config.batch.t2av, "tts": progress.step * config.batch.tts}
+    state = {"step": progress.step, "seed": config.seed, "data_position": position,
+             "average_updates": progress.average_updates, "meter": progress.meter, "data": fingerprints,
+             "torch": torch.__version__, "config": config.to_dict()}
+    with open(part / "state.json", "w", encoding="utf-8") as file:
+        json.dump(state, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(part, target)
+    for old in checkpoints(output)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def load_checkpoint(folder: Path, config: TrainingConfig, fingerprints: dict[str, str],
+                    device: torch.device) -> tuple[Progress, TalkerT2AV, TalkerT2AV, dict[str, Tensor]]:
+    """Progress, model, its average and the optimiser's tensors (for :func:`restore_optimiser`).
+
+    Raises :class:`.ConfigError` when settings or data differ from those of the run, :class:`.CheckpointError` for
+    files that cannot be read.
+    """
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        progress = Progress(state["step"], state["average_updates"], state["meter"])
+        _check_same_run(folder, state, config, fingerprints)
+        moments = load_file(folder / "optimiser.safetensors", device=str(device))
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{folder} is damaged ({error}); remove it to continue from the checkpoint before"
+                              ) from error
+    model = load_model(folder / "model.safetensors", config=config.model, device=device)
+    average = load_model(folder / "average.safetensors", config=config.model, device=device)
+    return progress, model, average, moments
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, trained: nn.Module, tensors: dict[str, Tensor],
+                      source: Path) -> None:
+    """Put the tensors of :func:`load_checkpoint` back. ``trained`` is the module whose parameters are optimised."""
+    expected = _aids(trained)
+    for name, parameter in trained.named_parameters():
+        if parameter.requires_grad:
+            for moment in ("exp_avg", "exp_avg_sq"):
+                expected[f"{moment}.{name}"] = parameter
+            expected[f"step.{name}"] = torch.zeros(())
+    check_names_and_shapes({name: tuple(tensor.shape) for name, tensor in expected.items()},
+                           {name: tuple(tensor.shape) for name, tensor in tensors.items()},
+                           source=str(source / "optimiser.safetensors"))
+    with torch.no_grad():
+        for name, weight in _aids(trained).items():
+            weight.copy_(tensors[name])
+    for name, parameter in trained.named_parameters():
+        if parameter.requires_grad:
+            optimiser.state[parameter] = {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+
+
+def _optimiser_state(optimiser: torch.optim.Optimizer, trained: nn.Module) -> dict[str, Tensor]:
+    state = {name: weight.detach() for name, weight in _aids(trained).items()}
+    for name, parameter in trained.named_parameters():
+        for key, value in optimiser.state.get(parameter, {}).items():
+            state[f"{key}.{name}"] = value.contiguous()
+    return state
+
+
+def _aids(trained: nn.Module) -> dict[str, Tensor]:
+    """Parameters that are trained but are not the model's."""
+    return {f"weight.{name}": parameter for name, parameter in trained.named_parameters()
+            if not name.startswith("model.")}
+
+
+def _check_same_run(folder: Path, state: dict[str, Any], config: TrainingConfig, fingerprints: dict[str, str]) -> None:
+    then, now = _flat(state["config"]), _flat(config.to_dict())
+    changed = [f"{name} was {then.get(name)!r}, now {now.get(name)!r}" for name in sorted({*then, *now})
+               if then.get(name) != now.get(name) and not name.startswith(FREE)]
+    changed += [f"the {name} data changed" for name in ("t2av", "tts")
+                if state["data"].get(name) != fingerprints.get(name)]
+    if changed:
+        raise ConfigError(f"{folder} belongs to a different run: {'; '.join(changed)}. Restore the settings to "
+                          f"continue it, or start a new run with another output and "
+                          f"start.weights = \"{folder / 'average.safetensors'}\"")
+    if config.steps < state["step"]:
+        raise ConfigError(f"{folder} has done {state['step']} steps already, steps = {config.steps} asks for fewer")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            result.update(_flat(value, f"{prefix}{key}."))
+        else:
+            result[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return result

@@ -1,88 +1,51 @@
 """A table of runs: systems down, quantities across.
 
 Two numbers share a column only where their protocols have one fingerprint; otherwise the table is refused, or, with
-``allow_mixed``, the cells that differ are marked. Every cell says how many of how many clips it covers.
+``allow_mixed``, the cells that differ are marked. Every cell says how many of how many clips it covers, and a cell
+without a value says why.
 """
 
-import json
+import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
 
-from t2av_bench.aggregate import Summary
-from t2av_bench.runs import RESULTS, Column, columns
-from t2av_bench.scores import Quantity, Status
-from t2av_bench.store import Store
+from reports.measured import Measured, RunResult, over_all_clips, read_run
+from reports.model import Cell, Row, Table, TableColumn
+from reports.protocols import MixedProtocols, protocol_marks
+from reports.ranking import Contender, mark_by_test, missing_too_many
+from t2av_bench.runs import Column
+from t2av_bench.scores import Quantity, Status, Unscorable
 
-ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
-# A system that fails on more of its clips is not ranked: a mean over the easy clips must not win (metrics.md §11).
-MOST_MISSING_WHEN_RANKED = 0.02
+MOST_REASONS = 4
+Found = dict[tuple[str, str], list[Column | None]]
 
 
-class MixedProtocols(ValueError):
-    """Runs whose numbers are not comparable; the message names what differs."""
+def build(
+    runs: Sequence[RunResult],
+    *,
+    allow_mixed: bool = False,
+    columns: Sequence[str] | None = None,
+    intervals: bool = False,
+) -> Table:
+    """The table of some runs, one row each.
 
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """One run as a table reads it: its system's name, columns, clip ids and protocol documents by fingerprint."""
-
-    name: str
-    path: Path
-    columns: list[Column]
-    clips: list[str]
-    protocols: dict[str, dict[str, Any]]
-
-
-@dataclass(slots=True)
-class Cell:
-    """One number of a table. ``marks``: footnote signs. ``rank``: best and second best of the column."""
-
-    summary: Summary | None
-    rank: Literal["best", "second"] | None = None
-    marks: str = ""
-
-
-@dataclass(slots=True)
-class Row:
-    """One system: its name, how many clips it has, and a cell a column."""
-
-    name: str
-    clips: int
-    cells: list[Cell]
-
-
-@dataclass(slots=True)
-class Table:
-    """What a renderer prints. ``notes`` stand below it, one a line."""
-
-    quantities: list[Quantity]
-    labels: list[str]
-    rows: list[Row]
-    notes: list[str] = field(default_factory=list)
-
-
-def read_run(path: Path) -> RunResult:
-    """Read a run folder. Raises StoreError where it is none."""
-    with Store(path / RESULTS) as store:
-        claim = store.setting("claim")
-        protocols = {entry["fingerprint"]: entry["protocol"] for entry in store.protocols().values()}
-        clips = [row["clip"] for row in store.clips()]
-        return RunResult(claim["name"] if claim else path.name, path, columns(store), clips, protocols)
-
-
-def build(runs: Sequence[RunResult], *, allow_mixed: bool = False) -> Table:
-    """The table of some runs. Raises MixedProtocols where a column would mix fingerprints and that is not allowed."""
-    found: dict[tuple[str, str], list[Column | None]] = {}
+    columns: quantities to show, in this order, by quantity name, metric family or metric id; all where None.
+    intervals: compute a 95 % bootstrap interval for every cell.
+    Raises MixedProtocols where a column would mix fingerprints and that is not allowed, and ValueError for an unknown
+    column.
+    """
+    found: Found = {}
     for position, run in enumerate(runs):
         for column in run.columns:
             cells = found.setdefault((column.metric, column.quantity.name), [None] * len(runs))
             cells[position] = column
-    notes: list[str] = []
-    table = Table([], [], [Row(run.name, len(run.clips), []) for run in runs], notes)
+    found = _chosen(found, columns)
+    rows = [
+        Row(name, len(run.clips), [], runs=(run.path,)) for name, run in zip(_names(runs), runs, strict=True)
+    ]  # fmt: skip
+    table = Table([], rows)
+    contenders: list[list[Contender | None]] = []
     inapplicable: dict[str, list[str]] = {}
-    mixed, embedded = [], []
+    mixed: list[str] = []
     families = [quantity for _, quantity in found]
     for (metric, name), cells in found.items():
         present = [column for column in cells if column]
@@ -91,90 +54,115 @@ def build(runs: Sequence[RunResult], *, allow_mixed: bool = False) -> Table:
             inapplicable.setdefault(reason, []).append(name if families.count(name) == 1 else f"{metric} {name}")
             continue
         quantity = present[0].quantity
-        label = quantity.label if families.count(name) == 1 else f"{quantity.label} [{metric.split('/')[1]}]"
-        marks = _protocol_marks(metric, cells, runs, allow_mixed, notes)
+        unique = families.count(name) == 1
+        label = quantity.label if unique else f"{quantity.label} [{metric.split('/')[1]}]"
+        marks = protocol_marks(metric, cells, runs, allow_mixed, table.notes)
         if any(marks):
             mixed.append(label)
-        if present[0].embedded:
-            embedded.append(label)
-            label += "‡"
-        table.quantities.append(quantity)
-        table.labels.append(f"{label} {ARROWS[quantity.direction]}".strip())
-        made = [Cell(column.summary if column else None, marks=mark) for column, mark in zip(cells, marks, strict=True)]
-        if not any(marks):
-            _rank(quantity, made)
-        for row, cell in zip(table.rows, made, strict=True):
+        embedded = present[0].embedded
+        shown = TableColumn(
+            name if unique else f"{name}[{metric.split('/')[1]}]", label + ("‡" if embedded else ""),
+            quantity.direction, quantity.decimals, quantity.unit, embedded=embedded, quantity=quantity, metric=metric,
+        )  # fmt: skip
+        table.columns.append(shown)
+        contending: list[Contender | None] = []
+        for row, run, held, mark in zip(rows, runs, cells, marks, strict=True):
+            measured = over_all_clips(run, held) if held else None
+            cell = measured_cell(measured or _unmeasured(quantity, metric), shown, mark, intervals=intervals)
             row.cells.append(cell)
-    if any(cell.summary and cell.summary.scored < cell.summary.total for row in table.rows for cell in row.cells):
-        notes.append("(n/N): the value covers n of N clips; the others failed, see the reasons.")
-    if embedded:
-        notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {', '.join(embedded)}.")
-    if len({tuple(sorted(run.clips)) for run in runs}) > 1:
-        notes.append("The rows do not cover the same clips: differences between them are not paired.")
+            contending.append(Contender(cell, measured) if measured and not any(marks) else None)
+        contenders.append(contending)
+    table.notes += measured_notes(table, contenders)
+    if mixed:
+        table.notes.append(f"Not ranked, for their protocols differ: {', '.join(mixed)}.")
+    if len({_items(run) for run in runs}) > 1:
+        table.notes.append("The rows do not cover the same clips: differences between them are not paired.")
     for reason, names in inapplicable.items():
-        notes.append(f"Not shown, not applicable: {', '.join(names)}: {reason}.")
+        table.notes.append(f"Not shown, not applicable: {', '.join(names)}: {reason}.")
+    table.note_reasons()
     return table
 
 
-def _protocol_marks(
-    metric: str, cells: list[Column | None], runs: Sequence[RunResult], allow_mixed: bool, notes: list[str]
-) -> list[str]:
-    """A mark for every cell whose protocol differs from the first one's. A cell without a value mixes with any."""
-    cells = [column if column and column.summary.score.value is not None else None for column in cells]
-    fingerprints = list(dict.fromkeys(column.fingerprint for column in cells if column))
-    if len(fingerprints) <= 1:
-        return [""] * len(cells)
-    documents = {fingerprint: document for run in runs for fingerprint, document in run.protocols.items()}
-    first = fingerprints[0]
-    differences = {
-        fingerprint: _difference(documents[first], documents[fingerprint]) for fingerprint in fingerprints[1:]
-    }
-    if not allow_mixed:
-        holder = {column.fingerprint: run for column, run in zip(cells, runs, strict=True) if column}
-        other = fingerprints[1]
-        raise MixedProtocols(
-            f"{metric} was measured by different protocols: {first} in {holder[first].path}, {other} in "
-            f"{holder[other].path} ({differences[other]}); measure both alike, or mark the cells with --allow-mixed"
-        )
-    signs = {first: ""} | {fingerprint: "†" * (1 + index) for index, fingerprint in enumerate(fingerprints[1:])}
-    for fingerprint, difference in differences.items():
-        note = f"{signs[fingerprint]} {metric} by another protocol than the first row's ({difference}): not comparable."
-        if note not in notes:
-            notes.append(note)
-    return [signs[column.fingerprint] if column else "" for column in cells]
+def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *, intervals: bool = False) -> Cell:
+    """A measured quantity, or the reason why there is none, as a cell of a column."""
+    if isinstance(found, str):
+        return Cell(reason=found)
+    summary = found.summary
+    cell = Cell(
+        scored=summary.scored, total=summary.total, failures=dict(summary.reasons.most_common()),
+        metric=found.column.metric, fingerprint=found.column.fingerprint,
+    )  # fmt: skip
+    if summary.score.value is None:
+        cell.reason = summary.score.reason
+        return cell
+    cell.value = summary.score.value * column.scale
+    cell.text = f"{cell.value:.{column.decimals}f}"
+    cell.marks = mark
+    if intervals and column.direction != "none":
+        cell.interval = _interval(found, column.scale)
+    return cell
 
 
-def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """What differs between two protocol documents, in words."""
-    found = []
-    for part in ("parameters", "weights", "libraries"):
-        for key in sorted(one[part].keys() | other[part].keys()):
-            left, right = one[part].get(key, "none"), other[part].get(key, "none")
-            if left != right:
-                found.append(f"{key} {_short(left)} against {_short(right)}")
-    return "; ".join(found) or "another id"
+def measured_notes(table: Table, contenders: Sequence[Sequence[Contender | None]]) -> list[str]:
+    """Mark the measured rows, and say in notes how they were marked and what they cover."""
+    notes = mark_by_test(table.columns, contenders)
+    if notes and missing_too_many(contenders):
+        notes.append("Not ranked: rows that lack more than 2 % of their clips.")
+    cells = [cell for row in table.rows for cell in row.cells]
+    if partial := [cell for cell in cells if cell.partial and cell.text]:
+        reasons = dict.fromkeys(reason for cell in partial for reason in cell.failures)
+        shown = "; ".join(list(reasons)[:MOST_REASONS]) + ("; …" if len(reasons) > MOST_REASONS else "")
+        notes.append(f"(n/N): the value covers n of N clips; the others failed: {shown.rstrip('.')}.")
+    if any(cell.interval for cell in cells):
+        notes.append("[low, high]: 95 % bootstrap interval over the clips.")
+    if embedded := [column.label.removesuffix("‡") for column in table.columns if column.embedded]:
+        names = ", ".join(dict.fromkeys(embedded))
+        notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {names}.")
+    return notes
 
 
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 24 else text[:12] + "…"
+def _interval(found: Measured, scale: float) -> tuple[float, float] | None:
+    from t2av_bench.statistics.intervals import interval
+
+    quantity = found.column.quantity
+    try:
+        ends = interval(found.sample(found.scored), quantity.name, found.column.fingerprint)
+    except Unscorable:
+        return None
+    return ends.low * scale, ends.high * scale
 
 
-def _rank(quantity: Quantity, cells: list[Cell]) -> None:
-    """Mark best and second best by the printed digits; what prints alike shares its mark."""
-    if quantity.direction == "none" or sum(cell.summary is not None for cell in cells) < 2:
-        return
-    printed = {}
-    for index, cell in enumerate(cells):
-        summary = cell.summary
-        if summary is None or summary.score.value is None:
-            continue
-        if quantity.aggregate != "set" and summary.scored < (1 - MOST_MISSING_WHEN_RANKED) * summary.total:
-            continue
-        printed[index] = round(summary.score.value, quantity.decimals)
-    ordered = sorted(set(printed.values()), reverse=quantity.direction == "higher")
-    names: tuple[Literal["best", "second"], ...] = ("best", "second")
-    for value, rank in zip(ordered[:2], names, strict=False):
-        for index, candidate in printed.items():
-            if candidate == value:
-                cells[index].rank = rank
+def _unmeasured(quantity: Quantity, metric: str) -> str:
+    return f"{quantity.name} was not measured in this run: evaluate it with --metrics {metric}"
+
+
+def _names(runs: Sequence[RunResult]) -> list[str]:
+    """The systems' names, with their folders where two are alike."""
+    names = [run.name for run in runs]
+    return [f"{name} ({run.path})" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)]
+
+
+def _items(run: RunResult) -> tuple[object, ...]:
+    return tuple(sorted((clip, tuple(run.items.get(clip, {}).values())) for clip in run.clips))
+
+
+def _chosen(found: Found, asked: Sequence[str] | None) -> Found:
+    """The columns that were asked for, in the order asked; all where none was."""
+    if asked is None:
+        return found
+    names = {key: (key[1], key[0], key[0].split("/")[0]) for key in found}
+    known = list(dict.fromkeys(name for mine in names.values() for name in mine))
+    chosen: Found = {}
+    for name in asked:
+        # A quantity's own name goes before a family of that name, which may have more columns (wer).
+        keys = [key for key in found if key[1] == name] or [key for key, mine in names.items() if name in mine]
+        if not keys:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"these runs have: {', '.join(known) or 'none'}"
+            raise ValueError(f"unknown column {name!r}; {hint}")
+        for key in keys:
+            chosen.setdefault(key, found[key])
+    return chosen
+
+
+__all__ = ["MixedProtocols", "RunResult", "build", "measured_cell", "measured_notes", "read_run"]

@@ -34,6 +34,7 @@ class Format(StrEnum):
     LATEX = "latex"
     CSV = "csv"
     HTML = "html"
+    TERMINAL = "terminal"
 
 
 class Listed(StrEnum):
@@ -112,20 +113,42 @@ def evaluate(
 
 @app.command()
 def table(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Run folders made by 'evaluate', one row each.", show_default=False)
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[TABLE] RUN...",
+            help="Run folders made by 'evaluate', one row each; before them a table's name (paper:1 … paper:5) or a "
+            "TOML file that specifies one.",
+            show_default=False,
+        ),
     ],
     format: Annotated[Format, typer.Option(help="Output format.")] = Format.MD,
+    published: Annotated[bool, typer.Option("--published", help="Only the published rows of the table named.")] = False,
+    columns: Annotated[
+        str | None, typer.Option(help="Quantities to show, in this order: sync_c,wer,fid.  [default: all]")
+    ] = None,
+    intervals: Annotated[bool, typer.Option("--intervals", help="A 95 % bootstrap interval in every cell.")] = False,
     allow_mixed: Annotated[
         bool, typer.Option(help="Mark cells measured by another protocol instead of refusing the table.")
     ] = False,
 ) -> None:
-    """Print a table of runs, best in bold, second best underlined, with coverage."""
+    """Print a table of runs: best in bold, second best underlined where a paired test tells them apart; coverage.
+
+    With a table's name, runs stand under its published rows; without runs these are printed as published.
+    """
+    from reports.command import make
     from reports.render import FORMATS
-    from reports.table import build, read_run
+    from reports.terminal import terminal
 
     with _usage_errors():
-        typer.echo(FORMATS[format](build([read_run(run) for run in runs], allow_mixed=allow_mixed)), nl=False)
+        made = make(targets, published=published, columns=columns, intervals=intervals, allow_mixed=allow_mixed)
+        if format is Format.TERMINAL:
+            import shutil
+
+            styled = sys.stdout.isatty()
+            typer.echo(terminal(made, styled=styled, width=shutil.get_terminal_size((100, 24)).columns), nl=False)
+        else:
+            typer.echo(FORMATS[format](made), nl=False)
 
 
 @app.command()

@@ -19,19 +19,25 @@ from t2av_bench.scores import Protocol, Quantity, Score
 
 SYNC_C = Quantity("sync_c", "Sync-C", "higher", decimals=2)
 WER = Quantity("wer", "WER", "lower", unit="%", decimals=1)
+CLIPS = tuple(f"clip {index:02d}" for index in range(20))
 OFFSET = Quantity("sync_offset", "Offset", "none", unit="frames", decimals=0)
 
 
-def run(name: str, values: dict, *, parameters=None, clips=("a", "b"), embedded=False) -> RunResult:
-    """A run with one protocol per metric; values: (metric, quantity) -> (value or reason, scored)."""
-    columns, protocols = [], {}
+def run(name: str, values: dict, *, parameters=None, clips=CLIPS, embedded=False) -> RunResult:
+    """A run with one protocol per metric; values: (metric, quantity) -> (value or reason, scored clips).
+
+    All scored clips have the value itself, so that runs of different values differ on every clip.
+    """
+    columns, protocols, scores = [], {}, {}
     for (metric, quantity), (value, scored) in values.items():
         protocol = Protocol(metric, parameters or {})
         protocols[protocol.fingerprint] = protocol.as_dict()
         score = Score.ok(value) if isinstance(value, float | int) else value
-        summary = Summary(score, scored, len(clips), reasons=Counter())
+        summary = Summary(score, scored, len(clips), reasons=+Counter({"no face": len(clips) - scored}))
         columns.append(Column(metric, protocol.fingerprint, quantity, embedded, summary))
-    return RunResult(name, Path("runs") / name, columns, list(clips), protocols)
+        failed = Score.failed("no face")
+        scores[metric, quantity.name] = {clip: score if i < scored else failed for i, clip in enumerate(clips)}
+    return RunResult(name, Path("runs") / name, columns, list(clips), protocols, scores)
 
 
 SYNC = ("sync/exact", SYNC_C)
@@ -42,15 +48,15 @@ def ranks(table) -> list[str | None]:
 
 
 def test_best_and_second_follow_the_direction():
-    assert ranks(build([run(str(v), {SYNC: (v, 2)}) for v in (3.0, 5.0, 4.0)])) == [None, "best", "second"]
+    assert ranks(build([run(str(v), {SYNC: (v, 20)}) for v in (3.0, 5.0, 4.0)])) == [None, "best", "second"]
     lower = ("wer/whisper", WER)
-    assert ranks(build([run(str(v), {lower: (v, 2)}) for v in (3.0, 5.0, 4.0)])) == ["best", None, "second"]
+    assert ranks(build([run(str(v), {lower: (v, 20)}) for v in (3.0, 5.0, 4.0)])) == ["best", None, "second"]
     undirected = ("sync/exact", OFFSET)
-    assert ranks(build([run(str(v), {undirected: (v, 2)}) for v in (3.0, 5.0)])) == [None, None]
+    assert ranks(build([run(str(v), {undirected: (v, 20)}) for v in (3.0, 5.0)])) == [None, None]
 
 
 def test_what_prints_alike_shares_its_mark():
-    assert ranks(build([run(str(v), {SYNC: (v, 2)}) for v in (5.001, 5.0, 4.0, 3.0)])) == [
+    assert ranks(build([run(str(v), {SYNC: (v, 20)}) for v in (5.001, 5.0, 4.0, 3.0)])) == [
         "best",
         "best",
         "second",
@@ -59,19 +65,19 @@ def test_what_prints_alike_shares_its_mark():
 
 
 def test_a_system_that_fails_on_many_clips_is_shown_but_not_ranked():
-    table = build([run("half", {SYNC: (9.0, 1)}), run("whole", {SYNC: (5.0, 2)}), run("other", {SYNC: (4.0, 2)})])
+    table = build([run("half", {SYNC: (9.0, 10)}), run("whole", {SYNC: (5.0, 20)}), run("other", {SYNC: (4.0, 20)})])
     assert ranks(table) == [None, "best", "second"]
-    assert "9.00 (1/2)" in markdown(table)
+    assert "9.00 (10/20)" in markdown(table)
     assert any("covers n of N" in note for note in table.notes)
 
 
 def test_one_row_alone_is_neither_best_nor_second():
-    assert ranks(build([run("alone", {SYNC: (5.0, 2)})])) == [None]
+    assert ranks(build([run("alone", {SYNC: (5.0, 20)})])) == [None]
 
 
 def test_different_protocols_are_refused_and_the_difference_is_named():
-    one = run("one", {SYNC: (5.0, 2)}, parameters={"min_track": 100})
-    other = run("other", {SYNC: (6.0, 2)}, parameters={"min_track": 50})
+    one = run("one", {SYNC: (5.0, 20)}, parameters={"min_track": 100})
+    other = run("other", {SYNC: (6.0, 20)}, parameters={"min_track": 50})
     with pytest.raises(MixedProtocols, match=r"sync/exact .*min_track 100 against 50.*--allow-mixed"):
         build([one, other])
     table = build([one, other], allow_mixed=True)
@@ -82,36 +88,36 @@ def test_different_protocols_are_refused_and_the_difference_is_named():
 
 def test_a_run_without_a_value_stands_beside_any_protocol():
     missing = run("missing", {SYNC: (Score.not_applicable("weights are missing"), 0)}, parameters={"min_track": 50})
-    table = build([run("one", {SYNC: (5.0, 2)}, parameters={"min_track": 100}), missing])
+    table = build([run("one", {SYNC: (5.0, 20)}, parameters={"min_track": 100}), missing])
     assert [row.cells[0].marks for row in table.rows] == ["", ""]
 
 
 def test_variants_of_one_metric_are_two_columns_with_their_variant_named():
-    table = build([run("s", {SYNC: (5.0, 2), ("sync/crop", SYNC_C): (6.0, 2)})])
+    table = build([run("s", {SYNC: (5.0, 20), ("sync/crop", SYNC_C): (6.0, 20)})])
     assert table.labels == ["Sync-C [exact] ↑", "Sync-C [crop] ↑"]
 
 
 def test_a_column_that_applies_to_no_row_becomes_a_note_with_the_command():
     missing = Score.not_applicable("weights are missing: t2av-bench weights fetch syncnet_v2")
-    table = build([run("s", {SYNC: (missing, 0), ("wer/whisper", WER): (5.0, 2)})])
+    table = build([run("s", {SYNC: (missing, 0), ("wer/whisper", WER): (5.0, 20)})])
     assert table.labels == ["WER ↓"]
     assert any("sync_c" in note and "t2av-bench weights fetch syncnet_v2" in note for note in table.notes)
 
 
 def test_embedded_columns_carry_their_sign_and_note():
-    table = build([run("s", {SYNC: (5.0, 2)}, embedded=True)])
+    table = build([run("s", {SYNC: (5.0, 20)}, embedded=True)])
     assert table.labels == ["Sync-C‡ ↑"]
     assert any("not comparable with published numbers" in note for note in table.notes)
 
 
 def test_rows_over_different_clips_are_noted():
-    table = build([run("one", {SYNC: (5.0, 2)}), run("two", {SYNC: (5.0, 2)}, clips=("a", "c"))])
+    table = build([run("one", {SYNC: (5.0, 20)}), run("two", {SYNC: (5.0, 20)}, clips=CLIPS[1:])])
     assert any("do not cover the same clips" in note for note in table.notes)
 
 
 def nasty_table():
-    values = {SYNC: (5.125, 2), ("wer/whisper", WER): (Score.failed("50% of <clips> & more | _silent_"), 0)}
-    return build([run("a_b & <c> | 100% $x^2$ {y} ~ \\z #1", values), run("плохо 你好", {SYNC: (4.0, 1)})])
+    values = {SYNC: (5.125, 20), ("wer/whisper", WER): (Score.failed("50% of <clips> & more | _silent_"), 0)}
+    return build([run("a_b & <c> | 100% $x^2$ {y} ~ \\z #1", values), run("плохо 你好", {SYNC: (4.0, 19)})])
 
 
 def test_markdown_keeps_its_shape_whatever_the_names():
@@ -122,9 +128,9 @@ def test_markdown_keeps_its_shape_whatever_the_names():
 
 
 def test_csv_reads_back_in_full_precision_with_empty_fields_for_missing_values():
-    table = build([run("s", {SYNC: (1 / 3, 2)}), run("t", {SYNC: (Score.failed("no face"), 0)})])
+    table = build([run("s", {SYNC: (1 / 3, 20)}), run("t", {SYNC: (Score.failed("no face"), 0)})])
     rows = list(csv.DictReader(io.StringIO(comma_separated(table))))
-    assert float(rows[0]["sync_c"]) == 1 / 3 and rows[0]["sync_c_scored"] == "2"
+    assert float(rows[0]["sync_c"]) == 1 / 3 and rows[0]["sync_c_scored"] == "20"
     assert rows[1]["sync_c"] == "" and rows[1]["sync_c_scored"] == "0"
 
 
@@ -150,7 +156,7 @@ def test_html_is_well_formed_and_escaped():
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX on this machine: pdflatex compiles the table")
 def test_latex_compiles(tmp_path):
     document = tmp_path / "table.tex"
-    plain = build([run("a_b & <c> | 100% $x^2$ {y} ~ \\z #1", {SYNC: (5.125, 2)}), run("b", {SYNC: (4.0, 1)})])
+    plain = build([run("a_b & <c> | 100% $x^2$ {y} ~ \\z #1", {SYNC: (5.125, 20)}), run("b", {SYNC: (4.0, 19)})])
     document.write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + latex(plain) + "\\end{document}"
     )
@@ -169,6 +175,6 @@ def test_latex_escapes_and_balances():
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_names_every_system(format):
-    table = build([run("first", {SYNC: (5.0, 2)}), run("second", {SYNC: (4.0, 2)})])
+    table = build([run("first", {SYNC: (5.0, 20)}), run("second", {SYNC: (4.0, 20)})])
     shown = FORMATS[format](table)
     assert "first" in shown and "second" in shown and shown.endswith("\n")

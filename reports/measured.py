@@ -1,0 +1,118 @@
+"""Runs as tables read them, and one quantity of a run over all of its clips or those of one language."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from t2av_bench.aggregate import Summary, summarise
+from t2av_bench.runs import RESULTS, Column, columns
+from t2av_bench.scores import Score, Status, Unscorable
+from t2av_bench.statistics.samples import Sample
+from t2av_bench.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One run as a table reads it: its system's name, columns, clip ids and protocol documents by fingerprint.
+
+    scores: (metric id, quantity name) -> clip -> score. items: clip -> what it asked for (text, language, digest of
+    the reference); clips of two runs are paired where these agree.
+    """
+
+    name: str
+    path: Path
+    columns: list[Column]
+    clips: list[str]
+    protocols: dict[str, dict[str, Any]]
+    scores: Mapping[tuple[str, str], Mapping[str, Score]] = field(default_factory=dict)
+    items: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    _opened: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def languages(self) -> dict[str, int]:
+        """Primary language subtag (``zh``; empty: not given) -> number of clips, in order of appearance."""
+        found: dict[str, int] = {}
+        for clip in self.clips:
+            found[self.language(clip)] = found.get(self.language(clip), 0) + 1
+        return found
+
+    def language(self, clip: str) -> str:
+        return (self.items.get(clip, {}).get("language") or "").split("-")[0].lower()
+
+    def pseudo_values(self, metric: str, quantity: str, clips: Iterable[str]) -> Sample:
+        """Per-clip pseudo-values of a distance between sets, from the run's features. Raises Unscorable."""
+        from t2av_bench.recorded_run import read_run as read_recorded
+
+        if "recorded" not in self._opened:
+            self._opened["recorded"] = read_recorded(self.path)
+        return self._opened["recorded"].quantities[metric, quantity].sample(clips)
+
+
+def read_run(path: Path) -> RunResult:
+    """Read a run folder. Raises StoreError where it is none."""
+    with Store(path / RESULTS) as store:
+        claim = store.setting("claim")
+        protocols = {entry["fingerprint"]: entry["protocol"] for entry in store.protocols().values()}
+        rows = store.clips()
+        items = {
+            row["clip"]: {
+                "text": row["item"].get("text"), "language": row["item"].get("language"),
+                "reference": row["reference_digest"],
+            } for row in rows
+        }  # fmt: skip
+        scores: dict[tuple[str, str], dict[str, Score]] = {}
+        for row in store.scores():
+            scores.setdefault((row.metric, row.quantity), {})[row.clip] = row.score
+        name = claim["name"] if claim else path.name
+        return RunResult(name, path, columns(store), list(items), protocols, scores, items)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One quantity of one run, over ``clips``; ``column.summary`` is over these clips too."""
+
+    run: RunResult
+    column: Column
+    clips: tuple[str, ...]
+
+    @property
+    def summary(self) -> Summary:
+        return self.column.summary
+
+    @property
+    def scored(self) -> list[str]:
+        scores = self.run.scores.get((self.column.metric, self.column.quantity.name), {})
+        return [clip for clip in self.clips if clip in scores and scores[clip].value is not None]
+
+    def sample(self, clips: Iterable[str]) -> Sample:
+        """Values of some of the scored clips for intervals and tests. Raises Unscorable where they cannot be had."""
+        metric, quantity = self.column.metric, self.column.quantity
+        if quantity.aggregate == "set":
+            return self.run.pseudo_values(metric, quantity.name, clips)
+        if quantity.aggregate == "mode":
+            raise Unscorable(f"{quantity.name} is the most frequent value; there is no test for it")
+        scores = self.run.scores.get((metric, quantity.name), {})
+        return Sample.of_scores(quantity, {clip: scores[clip] for clip in clips})
+
+
+def over_all_clips(run: RunResult, column: Column) -> Measured:
+    """A run's column as it is."""
+    return Measured(run, column, tuple(run.clips))
+
+
+def over_language(run: RunResult, column: Column, language: str) -> Measured | str:
+    """A run's column over the clips of one language, or why it cannot be had."""
+    clips = tuple(clip for clip in run.clips if run.language(clip) == language)
+    if len(clips) == len(run.clips):
+        return Measured(run, column, clips)
+    quantity = column.quantity
+    if quantity.aggregate == "set":
+        there = " and ".join(name or "unnamed" for name in run.languages())
+        return (
+            f"the run {run.name} mixes {there} clips, and {quantity.label} is a distance between whole sets: "
+            f"evaluate the {language} clips as a run of their own, under the same --name"
+        )
+    scores = run.scores.get((column.metric, quantity.name), {})
+    missing = Score(Status.FAILED, reason="not measured: repeat the evaluate command")
+    summary = summarise(quantity, [scores.get(clip, missing) for clip in clips])
+    return Measured(run, Column(column.metric, column.fingerprint, quantity, column.embedded, summary), clips)

@@ -1,0 +1,59 @@
+"""A table for the terminal, by rich."""
+
+import io
+
+from reports.layout import MEASURED_HERE, body_texts, headings, leading
+from reports.model import Table
+
+
+def terminal(table: Table, *, styled: bool = False, width: int | None = None) -> str:
+    """The table with lines between its parts.
+
+    styled: bold and underline by escape sequences; without, best is printed as ``*5.00*`` and second as ``_4.00_``.
+    width: characters a line; notes are wrapped to it, the table is never cut.
+    """
+    from rich.box import HORIZONTALS
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.rule import Rule
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(box=HORIZONTALS, pad_edge=False, show_edge=True, header_style="bold" if styled else "")
+    words, before = 1 + len(table.text_headings), leading(table)
+    # rich has no headings over several columns: a group's name stands over its first one.
+    groups = [""] * before + [name for text, cells in table.spans("group") for name in (text, *[""] * (cells - 1))]
+    for index, heading in enumerate(headings(table)):
+        levels = [groups[index], heading] if any(groups) else [heading]
+        shown.add_column(
+            Text("\n".join(levels)), justify="left" if index < words else "right", no_wrap=True, vertical="bottom"
+        )
+
+    def emphasise(text: str, rank: str | None) -> str:
+        if styled:
+            return {"best": f"\x1b[1m{text}\x1b[0m", "second": f"\x1b[4m{text}\x1b[0m"}.get(rank or "", text)
+        return {"best": f"*{text}*", "second": f"_{text}_"}.get(rank or "", text)
+
+    for index, line in enumerate(body_texts(table, _printable, emphasise)):
+        rule = table.break_before(index)
+        if rule == "dashed":
+            shown.add_row(*[Rule(characters="╌", style="dim" if styled else "") for _ in line])
+        elif rule == "measured":
+            shown.add_section()
+            shown.add_row(Text(MEASURED_HERE, style="italic" if styled else ""))
+        shown.add_row(*[Text.from_ansi(value) for value in line])
+    target = io.StringIO()
+    console = Console(file=target, force_terminal=styled, color_system=None, highlight=False, markup=False, emoji=False)
+    asked = width or 100
+    console.width = max(asked, console.measure(shown, options=console.options.update(max_width=10_000)).maximum)
+    if table.caption:
+        console.print(Text(table.caption, style="bold" if styled else ""), width=asked)
+    console.print(shown)
+    for note in table.notes:
+        console.print(Padding(Text(_printable(note)), (0, 0)), width=asked)
+    return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"
+
+
+def _printable(text: str) -> str:
+    """Without control characters, which a terminal would obey."""
+    return "".join(character if character.isprintable() else "�" for character in text)

@@ -68,8 +68,8 @@ def swap_p(first: Sample, second: Sample, *context: str, flips: int = FLIPS) -> 
     observed = abs(float(difference(np.ones((1, len(first))))[0]))
     tie = _TIE * (abs(first.value) + abs(second.value))
     blocks, exact = _signs(len(first), flips, random)
-    extreme = sum((np.abs(difference(signs)) >= observed - tie).sum() for signs in blocks)
-    return float(_p(np.float64(extreme), exact, sum(map(len, blocks))))
+    extreme = np.array(sum(int((np.abs(difference(signs)) >= observed - tie).sum()) for signs in blocks))
+    return float(_p(extreme, exact, sum(map(len, blocks))))
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -1,0 +1,276 @@
+"""What two systems are compared by: a run folder's per-clip scores, or the small JSON file that stands for one.
+
+A baseline file holds values and weights by clip, protocols with their fingerprints, and digests of what every item
+asked for. A distance between sets (FID, FVD, KID) is kept as one pseudo-value a clip (see ``statistics.influence``),
+so that paired comparison needs neither features nor networks. Only quantities with a better direction are kept.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from t2av_bench import __version__
+from t2av_bench.files import write_text
+from t2av_bench.scores import Protocol, Quantity, Status, Unscorable
+from t2av_bench.statistics.samples import Sample
+
+FORMAT = "t2av-bench baseline"
+VERSION = 1
+_DIGITS = 16
+
+
+class BaselineError(ValueError):
+    """A file that is no baseline, or one of another version; the message says what to type next."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """What an item asked for, as digests (16 hexadecimal digits; None: absent, or not readable).
+
+    text, language, reference: two runs of one item agree in these. reference_voice, identity_image: likewise where
+    both are known. generated: the clip that the system made, to recognise outputs that are the same file.
+    """
+
+    text: str | None
+    language: str | None
+    reference: str | None
+    reference_voice: str | None
+    identity_image: str | None
+    generated: str | None
+
+
+@dataclass(slots=True)
+class QuantityRecord:
+    """One quantity of one system over the items.
+
+    value: the set value as a table prints it, None with its ``reason``. values, weights: of the scored clips; for a
+    set metric the values are the clips' pseudo-values, or absent (``scored`` names the clips, ``reason`` says why).
+    missing: clip -> (status, reason).
+    """
+
+    metric: str
+    quantity: Quantity
+    embedded: bool
+    value: float | None
+    reason: str | None
+    scored: tuple[str, ...]
+    missing: dict[str, tuple[str, str]]
+    values: dict[str, float] | None
+    weights: dict[str, float] | None = None
+    # A run can compute pseudo-values on any of its clips, a file has those on all its scored clips.
+    pseudo_values: Callable[[Iterable[str]], dict[str, float]] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.quantity.name
+
+    def sample(self, clips: Iterable[str]) -> Sample:
+        """The sample on some of the scored clips. Raises Unscorable with the reason where it cannot be had."""
+        chosen = sorted(clips)
+        if self.pseudo_values is not None:
+            return Sample.of(self.pseudo_values(chosen))
+        if self.values is None:
+            raise Unscorable(self.reason or "no per-clip values were kept")
+        if self.quantity.aggregate == "set" and chosen != sorted(self.scored):
+            raise Unscorable(
+                f"the baseline file describes {self.name} on {len(self.scored)} clips, of which {len(chosen)} are "
+                "scored on both sides; give the baseline's run folder instead of the file"
+            )
+        return Sample.of(
+            {clip: self.values[clip] for clip in chosen},
+            {clip: self.weights[clip] for clip in chosen} if self.weights is not None else None,
+        )
+
+
+@dataclass(slots=True)
+class Recorded:
+    """One system's scores, ready for comparison. ``quantities`` by (metric id, quantity name), in table order."""
+
+    name: str
+    path: Path
+    items: dict[str, ItemRecord]
+    protocols: dict[str, Protocol]
+    quantities: dict[tuple[str, str], QuantityRecord]
+    notes: list[str] = field(default_factory=list)
+
+
+def digest(text: str | None) -> str | None:
+    """Digest of an item's text as kept in baselines."""
+    return None if text is None else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    id: str
+    text: str | None = None
+    language: str | None = None
+    reference: str | None = None
+    reference_voice: str | None = None
+    identity_image: str | None = None
+    generated: str | None = None
+
+
+class _Quantity(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    label: str
+    direction: Literal["higher", "lower"]
+    unit: str = ""
+    interval: tuple[float | None, float | None]
+    decimals: int
+    aggregate: Literal["mean", "weighted", "set"]
+    penalty: float | Literal["worst"] | None = None
+    value: float | None
+    reason: str | None = None
+    missing: dict[str, tuple[Literal["failed", "not_applicable"], str]] = Field(default_factory=dict)
+    values: list[float | None] | None = None
+    weights: list[float | None] | None = None
+
+
+class _Metric(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    fingerprint: str
+    protocol: dict[str, Any]
+    embedded: bool
+    quantities: list[_Quantity]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    format: Literal["t2av-bench baseline"]
+    version: int
+    made_by: str
+    name: str
+    items: list[_Row]
+    metrics: dict[str, _Metric]
+
+
+def save(recorded: Recorded, file: Path) -> list[str]:
+    """Write a baseline file, sorted, one item or quantity a line; returns notes on what could not be kept."""
+    ids = sorted(recorded.items)
+    notes = []
+    metrics: dict[str, Any] = {}
+    for (metric, name), record in sorted(recorded.quantities.items()):
+        protocol = recorded.protocols[metric]
+        entry = metrics.setdefault(
+            metric,
+            {"fingerprint": protocol.fingerprint, "protocol": protocol.as_dict(), "embedded": record.embedded,
+             "quantities": []},
+        )  # fmt: skip
+        values, reason = record.values, record.reason
+        if record.quantity.aggregate == "set" and record.scored:
+            try:
+                sample = record.sample(record.scored)
+                values = dict(zip(sample.clips, sample.numerators.tolist(), strict=True))
+            except Unscorable as error:
+                values, reason = None, f"{error}; paired comparison needs the baseline's run folder"
+                notes.append(f"{name}: no per-clip values are kept: {reason}")
+        entry["quantities"].append(
+            {
+                **asdict(record.quantity), "value": record.value, "reason": reason, "missing": record.missing,
+                "values": None if values is None else [values.get(id) for id in ids],
+                "weights": None if record.weights is None else [record.weights.get(id) for id in ids],
+            }
+        )  # fmt: skip
+    rows = [{"id": id} | {key: value for key, value in asdict(recorded.items[id]).items() if value} for id in ids]
+    write_text(file, _written(recorded.name, rows, metrics))
+    return notes
+
+
+def _written(name: str, rows: list[dict[str, Any]], metrics: dict[str, Any]) -> str:
+    """JSON that a diff reads well: a line an item, a line a protocol, a line a quantity."""
+
+    def line(value: Any) -> str:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+    head = {"format": FORMAT, "version": VERSION, "made_by": f"t2av-bench {__version__}", "name": name}
+    parts = [f" {line(key)}: {line(value)}" for key, value in head.items()]
+    parts.append(' "items": [\n' + ",\n".join(f"  {line(row)}" for row in rows) + "\n ]")
+    blocks = []
+    for metric, entry in sorted(metrics.items()):
+        quantities = ",\n".join(f"   {line(quantity)}" for quantity in entry["quantities"])
+        rest = ",\n".join(f"   {line(key)}: {line(entry[key])}" for key in ("embedded", "fingerprint", "protocol"))
+        blocks.append(f'  {line(metric)}: {{\n{rest},\n   "quantities": [\n{quantities}\n   ]\n  }}')
+    parts.append(' "metrics": {\n' + ",\n".join(blocks) + "\n }")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def load(file: Path) -> Recorded:
+    """Read a baseline file. Raises BaselineError where it is none, is damaged, or is of another version."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise BaselineError(f"cannot read the baseline {file}: {error}; 'baseline save RUN FILE' writes one") from error
+    if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+        raise BaselineError(
+            f"{file} is no baseline file; expected one that 't2av-bench baseline save RUN FILE' wrote, or a run folder"
+        )
+    if document.get("version") != VERSION:
+        raise BaselineError(
+            f"{file} has version {document.get('version')!r}, this t2av-bench reads {VERSION}: "
+            "save it again with 't2av-bench baseline save RUN FILE'"
+        )
+    try:
+        checked = _File.model_validate(document)
+        return _recorded(checked, file)
+    except (ValidationError, TypeError, ValueError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        raise BaselineError(f"{file} is damaged ({text}); save it again with 't2av-bench baseline save'") from error
+
+
+def _recorded(checked: _File, file: Path) -> Recorded:
+    ids = [row.id for row in checked.items]
+    if len(set(ids)) != len(ids):
+        raise ValueError("an item's id is there twice")
+    items = {row.id: ItemRecord(**row.model_dump(exclude={"id"})) for row in checked.items}
+    recorded = Recorded(checked.name, file, items, {}, {})
+    for metric, entry in checked.metrics.items():
+        protocol = Protocol(**entry.protocol)
+        if protocol.fingerprint != entry.fingerprint or protocol.id != metric:
+            raise ValueError(f"the protocol of {metric} does not have the fingerprint {entry.fingerprint}")
+        recorded.protocols[metric] = protocol
+        for item in entry.quantities:
+            values = _aligned(item.values, ids, f"values of {item.name}")
+            weights = _aligned(item.weights, ids, f"weights of {item.name}")
+            if weights is not None and (values is None or weights.keys() != values.keys()):
+                raise ValueError(f"weights of {item.name} do not go with its values")
+            scored = tuple(id for id in sorted(ids) if id not in item.missing)
+            if values is not None and set(values) != set(scored):
+                raise ValueError(f"values of {item.name} do not cover the clips that are not missing")
+            quantity = Quantity(**item.model_dump(include=set(Quantity.__dataclass_fields__)))
+            missing = {clip: (str(status), reason) for clip, (status, reason) in item.missing.items()}
+            recorded.quantities[metric, item.name] = QuantityRecord(
+                metric, quantity, entry.embedded, item.value, item.reason, scored, missing, values, weights
+            )
+    return recorded
+
+
+def _aligned(values: list[float | None] | None, ids: list[str], what: str) -> dict[str, float] | None:
+    if values is None:
+        return None
+    if len(values) != len(ids):
+        raise ValueError(f"{len(values)} {what} for {len(ids)} items")
+    if any(value is not None and not math.isfinite(value) for value in values):
+        raise ValueError(f"{what} that are not finite")
+    return {id: value for id, value in zip(ids, values, strict=True) if value is not None}
+
+
+def read(path: Path) -> Recorded:
+    """A run folder or a baseline file, whichever it is. Raises BaselineError or StoreError where it is neither."""
+    if path.is_dir():
+        from t2av_bench.recorded_run import read_run
+
+        return read_run(path)
+    if not path.exists():
+        raise BaselineError(f"{path} does not exist; expected a run folder or a file made by 'baseline save RUN FILE'")
+    return load(path)
+
+
+__all__ = ["BaselineError", "ItemRecord", "QuantityRecord", "Recorded", "Status", "digest", "load", "read", "save"]

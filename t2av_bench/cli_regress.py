@@ -1,0 +1,111 @@
+"""``t2av-bench regress`` and ``t2av-bench baseline``: the regression gate and the files that it compares with."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NO_REGRESSION, REGRESSION, NOT_COMPARABLE = 0, 1, 2
+
+baseline_app = typer.Typer(name="baseline", help="Keep a run's scores as a small file to compare with.",
+                           no_args_is_help=True)  # fmt: skip
+
+_Alpha = Annotated[float, typer.Option(help="Chance of any false alarm, over all quantities together.")]
+_Quantities = Annotated[
+    str | None, typer.Option(help="Comma-separated quantities, metrics or families to judge.  [default: all]")
+]
+
+
+@baseline_app.callback()
+def _baseline() -> None:
+    """Keep a run's scores as a small file to compare with."""
+
+
+@baseline_app.command("save")
+def save_baseline(
+    run: Annotated[Path, typer.Argument(help="Run folder made by 'evaluate'.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="JSON file to write; commit it.", show_default=False)],
+) -> None:
+    """Write a run's per-clip scores, protocols and item digests as one JSON file for 'regress'."""
+    from t2av_bench.baselines_file import save
+    from t2av_bench.recorded_run import read_run
+
+    try:
+        recorded = read_run(run)
+        notes = save(recorded, file)
+    except (ValueError, OSError) as error:
+        raise _refused(error) from error
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    size = file.stat().st_size / 1024
+    quantities, items = len(recorded.quantities), len(recorded.items)
+    typer.echo(f"{file}: {quantities} quantities of {items} items, {size:.0f} KB", err=True)
+
+
+def regress(
+    baseline: Annotated[
+        Path, typer.Argument(help="Run folder, or a file made by 'baseline save'.", show_default=False)
+    ],
+    candidate: Annotated[Path, typer.Argument(help="Run folder of the system to judge.", show_default=False)],
+    margins: Annotated[
+        Path | None, typer.Option(help='TOML file: quantity = smallest difference that matters (0.1 or "2%").')
+    ] = None,
+    quantities: _Quantities = None,
+    alpha: _Alpha = 0.05,
+    max_lost_clips: Annotated[
+        int, typer.Option(min=0, help="Clips that the baseline scored and the candidate may fail on.")
+    ] = 0,
+    strict: Annotated[bool, typer.Option(help="Fail on undecided quantities too.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the Markdown summary here too.")] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write JSON here; '-' prints it instead of the summary.")
+    ] = None,
+) -> None:
+    """Judge whether a candidate is worse than a baseline: exit status 0 no, 1 yes, 2 they are not comparable."""
+    from t2av_bench import regression_report as report
+    from t2av_bench.baselines_file import read
+    from t2av_bench.comparable import NotComparable
+    from t2av_bench.files import write_text
+    from t2av_bench.margins import read_margins
+    from t2av_bench.regression import Gate
+    from t2av_bench.regression import regress as judge
+
+    outcome: Gate | NotComparable
+    try:
+        before, after = read(baseline), read(candidate)
+        names = [name for _, name in (*before.quantities, *after.quantities)]
+        outcome = judge(
+            before, after, margins=read_margins(margins, names) if margins else None, quantities=_split(quantities),
+            alpha=alpha, lost_allowed=max_lost_clips, strict=strict,
+        )  # fmt: skip
+    except NotComparable as error:
+        outcome = error
+    except (ValueError, OSError) as error:
+        raise _refused(error) from error
+    summary = report.markdown(outcome) if isinstance(outcome, Gate) else report.refusal_markdown(outcome)
+    try:
+        if junit:
+            write_text(junit, report.junit(outcome))
+        if markdown:
+            write_text(markdown, summary)
+        if as_json and str(as_json) != "-":
+            write_text(as_json, report.as_json(outcome))
+    except OSError as error:
+        raise _refused(error) from error
+    to_json = as_json is not None and str(as_json) == "-"
+    typer.echo(report.as_json(outcome) if to_json else summary, nl=False)
+    if isinstance(outcome, NotComparable):
+        typer.echo(f"t2av-bench: not comparable: {outcome}", err=True)
+        raise typer.Exit(NOT_COMPARABLE)
+    raise typer.Exit(REGRESSION if outcome.regressed else NO_REGRESSION)
+
+
+def _split(names: str | None) -> list[str] | None:
+    return [part.strip() for part in names.split(",") if part.strip()] if names is not None else None
+
+
+def _refused(error: Exception) -> typer.Exit:
+    print(f"t2av-bench: {error}", file=sys.stderr)
+    return typer.Exit(NOT_COMPARABLE)

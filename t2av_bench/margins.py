@@ -1,0 +1,91 @@
+"""Margins: the smallest difference in each quantity that anybody should act on.
+
+A margins file is TOML, one quantity a line: a number in the quantity's own unit, or a share of the baseline's value::
+
+    sync_c = 0.1
+    wer = 0.003      # error rates are fractions: 0.3 points
+    fid = "2%"
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """An amount, absolute or as a share (0.02) of the size of the baseline's value."""
+
+    amount: float
+    relative: bool = False
+
+    def absolute(self, baseline: float) -> float:
+        """The margin in the quantity's unit."""
+        return self.amount * abs(baseline) if self.relative else self.amount
+
+    def __str__(self) -> str:
+        return f"{100 * self.amount:g}%" if self.relative else f"{self.amount:g}"
+
+
+_SYNC = Margin(0.1)
+_ERROR_RATE = Margin(0.003)
+# The equivalence margins that the metric protocols declare for agreement with published numbers (metrics.md). The
+# embedded stand-ins measure in the same units; other quantities have no declared margin, and get none here.
+DEFAULT_MARGINS: dict[str, Margin] = {
+    **dict.fromkeys(("sync_c", "sync_d", "sync_c_haar", "sync_d_haar"), _SYNC),
+    **dict.fromkeys(
+        (f"{rate}{unit}{recogniser}" for rate in ("wer", "cer") for unit in ("", "_utterance")
+         for recogniser in ("", "_pocketsphinx")), _ERROR_RATE,
+    ),
+    "utmos": Margin(0.02),
+    **dict.fromkeys(("pesq_wb", "pesq_nb"), Margin(0.01)),
+    **dict.fromkeys(("stoi", "estoi"), Margin(0.002)),
+    "fid": Margin(0.02, relative=True),
+    "fvd": Margin(0.03, relative=True),
+}  # fmt: skip
+
+
+class MarginError(ValueError):
+    """A margins file that cannot be used; the message names the key and what was expected."""
+
+
+def read_margins(file: Path, quantities: Iterable[str] = ()) -> dict[str, Margin]:
+    """A margins file's entries over the defaults. quantities: names that may stand in it besides the defaults'."""
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MarginError(f"cannot read the margins {file}: {error}") from error
+    try:
+        return merge_margins(document, quantities)
+    except MarginError as error:
+        raise MarginError(f"{file}: {error}") from error
+
+
+def merge_margins(entries: Mapping[str, Any], quantities: Iterable[str] = ()) -> dict[str, Margin]:
+    """Quantity -> number, percentage or Margin, over the defaults. Raises MarginError."""
+    known = sorted({*DEFAULT_MARGINS, *quantities})
+    found = dict(DEFAULT_MARGINS)
+    for name, value in entries.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise MarginError(f"unknown quantity {name!r}; {hint}")
+        found[name] = value if isinstance(value, Margin) else _parse(name, value)
+    return found
+
+
+def _parse(name: str, value: Any) -> Margin:
+    text = f'{name}: {value!r} is no margin; expected a number above 0, or a percentage such as "2%"'
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)):
+        margin = Margin(float(match[1]) / 100, relative=True)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        margin = Margin(float(value))
+    else:
+        raise MarginError(text)
+    if not 0 < margin.amount < float("inf"):
+        raise MarginError(text)
+    return margin

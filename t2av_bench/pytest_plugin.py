@@ -1,0 +1,65 @@
+"""A pytest fixture that asserts that a run is no worse than a baseline.
+
+    def test_new_checkpoint(assert_no_regression):
+        assert_no_regression("baselines/main.json", "runs/candidate", margins={"sync_c": 0.2})
+
+Installed with t2av-bench; costs nothing in suites that do not use it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from t2av_bench.regression import Gate
+
+
+@pytest.fixture(scope="session")
+def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"]:
+    """A function (baseline, candidate, …) that fails the test on a regression and returns the gate's answer.
+
+    baseline: run folder or baseline file; candidate: run folder. margins: a TOML file, or a mapping such as
+    ``{"sync_c": 0.1, "fid": "2%"}`` over the defaults. quantities, alpha, lost_allowed, strict: as of
+    ``t2av_bench.regression.regress``. Relative paths start at pytest's root folder. What cannot be compared fails
+    the test too, with every difference named.
+    """
+    root = request.config.rootpath
+
+    def check(
+        baseline: str | PathLike[str],
+        candidate: str | PathLike[str],
+        *,
+        margins: str | PathLike[str] | Mapping[str, Any] | None = None,
+        quantities: Sequence[str] | None = None,
+        alpha: float = 0.05,
+        lost_allowed: int = 0,
+        strict: bool = False,
+    ) -> "Gate":
+        __tracebackhide__ = True
+        from t2av_bench.baselines_file import read
+        from t2av_bench.comparable import NotComparable
+        from t2av_bench.margins import merge_margins, read_margins
+        from t2av_bench.regression import regress
+        from t2av_bench.regression_report import markdown, refusal_markdown
+
+        before, after = read(root / Path(baseline)), read(root / Path(candidate))
+        names = [name for _, name in (*before.quantities, *after.quantities)]
+        if margins is None or isinstance(margins, Mapping):
+            merged = merge_margins(margins or {}, names)
+        else:
+            merged = read_margins(root / Path(margins), names)
+        try:
+            gate = regress(
+                before, after, margins=merged, quantities=quantities, alpha=alpha, lost_allowed=lost_allowed,
+                strict=strict,
+            )  # fmt: skip
+        except NotComparable as error:
+            pytest.fail(refusal_markdown(error), pytrace=False)
+        if gate.regressed:
+            pytest.fail(markdown(gate), pytrace=False)
+        return gate
+
+    return check

@@ -1,0 +1,166 @@
+"""The gate's answer as Markdown (for a pull request), JSON and JUnit XML (for a CI service)."""
+
+import json
+import re
+from xml.etree import ElementTree
+
+from t2av_bench.comparable import NotComparable
+from t2av_bench.regression import Gate, Verdict
+
+_SIGN = {"worse": "🔴", "undecided": "⚪", "not judged": "⚪", "better": "🟢", "equivalent": "🟢"}
+_MOST_LOST = 10
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, also inside a table."""
+    return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", text.replace("\n", " "))
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference with its sign; two digits more than the value's own where it would print as 0."""
+    shown = f"{value:+.{decimals}f}"
+    return f"{value:+.{decimals + 2}f}" if value and float(shown) == 0 else shown
+
+
+def p_text(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def headline(gate: Gate) -> str:
+    """One sentence: regressed or not, and what of."""
+    bad = [verdict.quantity.name for verdict in gate.verdicts if gate.fails(verdict)]
+    parts = [f"worse or open: {', '.join(bad)}" if gate.strict else f"worse: {', '.join(bad)}"] if bad else []
+    if gate.coverage_regressed:
+        parts.append(f"{len(gate.lost)} clips lost")
+    open_ = [verdict for verdict in gate.verdicts if verdict.word in ("undecided", "not judged")]
+    if not parts and open_ and not gate.strict:
+        return f"No regression found; {len(open_)} of {len(gate.verdicts)} quantities undecided or not judged"
+    return f"Regression: {'; '.join(parts)}" if parts else "No regression"
+
+
+def markdown(gate: Gate) -> str:
+    """A summary for a pull request: the sentence, a table of all quantities, lost clips, notes."""
+    lines = [
+        f"### {escape(headline(gate))}", "",
+        f"{escape(gate.candidate)} against {escape(gate.baseline)}, {gate.items} items, paired by item, "
+        f"p corrected by Holm for {sum(v.p is not None for v in gate.verdicts)} "
+        f"tests at α = {gate.alpha:g}.", "",
+        "| | Quantity | Baseline | Candidate | Difference | 95 % interval | Margin | p | Clips | |",
+        "|---|---|---:|---:|---:|:---:|---:|---:|---:|---|",
+        *(_row(verdict) for verdict in gate.verdicts),
+    ]  # fmt: skip
+    if gate.lost:
+        allowed = f", {gate.lost_allowed} allowed" if gate.lost_allowed else ""
+        lines += ["", f"**{len(gate.lost)} clips that the baseline scored have no score now{allowed}:**", ""]
+        shown = list(gate.lost.items())[:_MOST_LOST]
+        lines += [f"- {escape(clip)}: {escape(reason)}" for clip, reason in shown]
+        if len(gate.lost) > _MOST_LOST:
+            lines.append(f"- and {len(gate.lost) - _MOST_LOST} more")
+    if gate.notes:
+        lines += ["", *(f"{escape(note)}  " for note in gate.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(verdict: Verdict) -> str:
+    quantity, difference = verdict.quantity, verdict.difference
+    arrow = {"higher": "↑", "lower": "↓"}.get(quantity.direction, "")
+    cells = [_SIGN[verdict.word], f"{escape(quantity.label)} {arrow} `{quantity.name}`"]
+    if difference is None:
+        cells += ["–"] * 4
+    else:
+        interval = difference.interval
+        cells += [
+            f"{difference.first:.{quantity.decimals}f}", f"{difference.second:.{quantity.decimals}f}",
+            signed(difference.value, quantity.decimals),
+            f"{signed(interval.low, quantity.decimals)} … {signed(interval.high, quantity.decimals)}"
+            if interval else "–",
+        ]  # fmt: skip
+    cells += [
+        f"±{verdict.margin_text}" if verdict.margin_text else "–",
+        p_text(verdict.p) if verdict.p is not None else "–",
+        str(difference.clips) if difference else "0",
+        escape(explain(verdict)),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def explain(verdict: Verdict) -> str:
+    """The verdict in words, with what would decide it."""
+    text: str = verdict.word
+    if verdict.reason:
+        text += f": {verdict.reason}"
+    if verdict.clips_to_decide:
+        text += f"; about {verdict.clips_to_decide:,} clips would decide"
+    if verdict.lost:
+        text += f" ({len(verdict.lost)} clips lost)"
+    return text
+
+
+def refusal_markdown(error: NotComparable) -> str:
+    """A summary that says why nothing was compared."""
+    return "### Not comparable\n\n" + "".join(f"- {escape(reason)}\n" for reason in error.differences)
+
+
+def as_json(outcome: Gate | NotComparable) -> str:
+    """The whole answer as one JSON document."""
+    document = (
+        outcome.as_dict() if isinstance(outcome, Gate)
+        else {"comparable": False, "differences": list(outcome.differences)}
+    )  # fmt: skip
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def junit(outcome: Gate | NotComparable) -> str:
+    """JUnit XML: a test case a quantity and one for coverage; open questions are skipped tests, refusals errors."""
+    suite = ElementTree.Element("testsuite", name="t2av-bench regress")
+    if isinstance(outcome, NotComparable):
+        case = ElementTree.SubElement(suite, "testcase", classname="t2av_bench.regress", name="comparable")
+        for reason in outcome.differences:
+            ElementTree.SubElement(case, "error", message=_xml(reason), type="NotComparable")
+    else:
+        _cases(suite, outcome)
+    cases = list(suite)
+    suite.set("tests", str(len(cases)))
+    for kind, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(attribute, str(sum(case.find(kind) is not None for case in cases)))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _cases(suite: ElementTree.Element, gate: Gate) -> None:
+    for verdict in gate.verdicts:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=f"t2av_bench.regress.{verdict.metric}", name=verdict.quantity.name
+        )
+        message = _xml(f"{explain(verdict)}{_numbers(verdict)}")
+        if gate.fails(verdict):
+            ElementTree.SubElement(case, "failure", message=message, type=verdict.word)
+        elif verdict.word in ("undecided", "not judged"):
+            ElementTree.SubElement(case, "skipped", message=message)
+        else:
+            ElementTree.SubElement(case, "system-out").text = message
+    case = ElementTree.SubElement(suite, "testcase", classname="t2av_bench.regress", name="coverage")
+    if gate.lost:
+        listed = _xml("\n".join(f"{clip}: {reason}" for clip, reason in gate.lost.items()))
+        if gate.coverage_regressed:
+            message = f"{len(gate.lost)} clips lost, {gate.lost_allowed} allowed"
+            ElementTree.SubElement(case, "failure", message=message, type="coverage").text = listed
+        else:
+            ElementTree.SubElement(case, "system-out").text = listed
+
+
+def _numbers(verdict: Verdict) -> str:
+    difference = verdict.difference
+    if difference is None:
+        return ""
+    decimals = verdict.quantity.decimals
+    text = f": {difference.first:.{decimals}f} to {difference.second:.{decimals}f}"
+    if difference.interval:
+        low, high = (signed(end, decimals) for end in (difference.interval.low, difference.interval.high))
+        text += f" ({signed(difference.value, decimals)}, 95 % interval {low} to {high})"
+    return text + f" on {difference.clips} clips"
+
+
+def _xml(text: str) -> str:
+    """Without the characters that XML 1.0 cannot hold, even escaped."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,345 @@
+"""The gate: verdicts by their definition, coverage, refusals, files, reports and exit statuses."""
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import typer
+from run_factory import FID, OFFSET, SYNC_C, SYNC_D, UTMOS, WER, frames, make_run
+from typer.testing import CliRunner
+
+from t2av_bench.baselines_file import BaselineError, load, read, save
+from t2av_bench.cli_regress import baseline_app, regress
+from t2av_bench.comparable import NotComparable
+from t2av_bench.margins import DEFAULT_MARGINS, Margin, MarginError, merge_margins, read_margins
+from t2av_bench.recorded_run import read_run
+from t2av_bench.regression import Gate, decide
+from t2av_bench.regression import regress as judge
+from t2av_bench.regression_report import as_json, junit, markdown
+from t2av_bench.scores import Score
+from t2av_bench.statistics.intervals import Interval
+from t2av_bench.statistics.paired import Difference
+
+app = typer.Typer()
+app.command()(regress)
+app.add_typer(baseline_app, name="baseline")
+CLIPS = 60
+
+
+def command(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def scores(seed: int = 0, clips: int = CLIPS) -> np.ndarray:
+    return np.random.default_rng(seed).normal(6, 1, clips)
+
+
+def two_runs(tmp_path: Path, change: float, spread: float = 0.05, **changes) -> tuple[Path, Path]:
+    """A baseline, and a candidate whose Sync-C differs by ``change`` on the mean."""
+    before = scores()
+    after = before + change + spread * np.random.default_rng(1).standard_normal(CLIPS)
+    return (
+        make_run(tmp_path / "before", {SYNC_C: before}, name="before"),
+        make_run(tmp_path / "after", {SYNC_C: after}, name="after", **changes),
+    )
+
+
+def gate(before: Path, after: Path, **options) -> Gate:
+    return judge(read(before), read(after), draws=2000, **options)
+
+
+def difference(value: float, low: float, high: float, clips: int = 100) -> Difference:
+    return Difference(5.0, 5.0 + value, clips, 1.0, Interval(low, high), 0.5)
+
+
+# Difference, interval, corrected p -> verdict at a margin of 0.1, for a quantity whose better direction is up.
+CASES = [
+    (0.0, -0.05, 0.05, 1.0, "equivalent"),
+    (-0.05, -0.09, -0.01, 0.001, "equivalent"),  # a loss, proven, and proven too small to matter
+    (-0.08, -0.12, -0.04, 0.001, "worse"),  # a loss, proven, perhaps a margin or more
+    (-0.3, -0.4, -0.2, 0.001, "worse"),
+    (0.3, 0.2, 0.4, 0.001, "better"),
+    (-0.08, -0.16, 0.0, 0.051, "undecided"),
+    (0.02, -0.3, 0.34, 0.9, "undecided"),
+]
+
+
+@pytest.mark.parametrize(("value", "low", "high", "p", "word"), CASES)
+def test_verdicts_follow_interval_and_margin(value, low, high, p, word):
+    assert decide(SYNC_C, difference(value, low, high), p, 0.1)[0] == word
+    mirrored = difference(-value, -high, -low)
+    assert decide(SYNC_D, mirrored, p, 0.1)[0] == word, "lower is better: everything mirrored"
+
+
+def test_nothing_is_equivalent_without_a_margin_or_with_few_clips_except_the_same_files():
+    tight = difference(0.0, -0.01, 0.01)
+    word, needed, reason = decide(SYNC_C, tight, 1.0, None)
+    assert (word, needed) == ("undecided", None) and "no margin" in reason
+    few = difference(0.0, -0.01, 0.01, clips=19)
+    assert decide(SYNC_C, few, 1.0, 0.1)[0] == "undecided"
+    assert decide(SYNC_C, few, 1.0, 0.1, identical=True)[0] == "equivalent"
+    assert decide(SYNC_C, difference(-0.3, -0.4, -0.2), 0.001, None)[0] == "worse"
+
+
+def test_an_undecided_verdict_names_more_clips_than_there_are():
+    for value, low, high in ((0.02, -0.3, 0.34), (-0.099, -0.2, 0.002), (-0.05, -0.2, 0.1)):
+        word, needed, _ = decide(SYNC_C, difference(value, low, high), 0.5, 0.1)
+        assert word == "undecided" and needed > 100
+    # SD 1, margin 0.1: (1.96 + 1.96)² / 0.1² clips tell 0 from a loss of one margin.
+    assert decide(SYNC_C, difference(0.0, -0.3, 0.3), 0.5, 0.1)[1] == pytest.approx(1539, abs=2)
+
+
+def test_a_loss_fails_and_a_gain_and_no_change_pass(tmp_path):
+    for change, word in ((-0.5, "worse"), (0.5, "better"), (0.0, "equivalent")):
+        found = gate(*two_runs(tmp_path / word, change))
+        assert [verdict.word for verdict in found.verdicts] == [word]
+        assert found.regressed == (word == "worse")
+        assert found.verdicts[0].gain == pytest.approx(change, abs=0.02)
+
+
+def test_a_run_against_itself_is_equivalent_in_everything(tmp_path):
+    few = {SYNC_C: scores(clips=6), UTMOS: scores(1, 6), WER: [0.0] * 6, FID: [1.0] * 6, OFFSET: [0.0] * 6}
+    run = make_run(tmp_path / "run", few, features=frames(0, 6, 0.5))
+    found = gate(run, run)
+    assert {verdict.quantity.name: verdict.word for verdict in found.verdicts} == dict.fromkeys(
+        ("sync_c", "utmos", "wer", "fid"), "equivalent"
+    ), "an offset has no better direction and is not judged"
+    assert not found.regressed
+
+
+def test_more_quantities_demand_stronger_evidence(tmp_path):
+    random = np.random.default_rng(2)
+    before = {quantity: random.normal(6, 1, CLIPS) for quantity in (SYNC_C, SYNC_D, UTMOS)}
+    after = {quantity: values + random.normal(0, 1, CLIPS) for quantity, values in before.items()}
+    after[SYNC_C] = before[SYNC_C] + random.normal(0, 1, CLIPS)
+    after[SYNC_C] += -0.285 - (after[SYNC_C] - before[SYNC_C]).mean()  # p about 0.03
+    one, two = make_run(tmp_path / "a", before, name="a"), make_run(tmp_path / "b", after, name="b")
+    alone = {v.quantity.name: v for v in gate(one, two, quantities=["sync_c"]).verdicts}["sync_c"]
+    among = {v.quantity.name: v for v in gate(one, two).verdicts}["sync_c"]
+    assert 0.01 < alone.p < 0.05 and alone.word == "worse"
+    assert among.p == pytest.approx(3 * alone.p, rel=1e-9) and among.word == "undecided"
+    assert among.clips_to_decide > alone.difference.clips
+
+
+def test_failing_on_a_clip_that_the_baseline_scored_is_a_regression(tmp_path):
+    before = scores()
+    after: list = [*before]
+    after[7] = Score.failed("no face found in any of 10 frames")
+    after[9] = Score.failed("no audio stream")
+    runs = make_run(tmp_path / "a", {SYNC_C: before}, name="a"), make_run(tmp_path / "b", {SYNC_C: after}, name="b")
+    found = gate(*runs)
+    assert found.verdicts[0].word == "equivalent" and found.verdicts[0].difference.clips == CLIPS - 2
+    assert found.lost == {"clip_007": "no face found in any of 10 frames", "clip_009": "no audio stream"}
+    assert found.regressed and not gate(*runs, lost_allowed=2).regressed
+    assert "clip\\_007: no face found" in markdown(found)
+    assert not gate(runs[1], runs[0]).regressed, "the other way round two clips are gained"
+    assert "scored 2 clips that the baseline failed on" in gate(runs[1], runs[0]).notes[0]
+
+
+def test_a_candidate_that_fails_everywhere_is_a_regression_and_one_that_cannot_be_asked_is_refused(tmp_path):
+    before = make_run(tmp_path / "a", {SYNC_C: scores()})
+    failed = make_run(tmp_path / "b", {SYNC_C: [Score.failed("silent")] * CLIPS})
+    assert gate(before, failed).regressed and gate(before, failed).verdicts[0].word == "not judged"
+    absent = Score.not_applicable("weights are missing: t2av-bench weights fetch syncnet_v2")
+    lacking = make_run(tmp_path / "c", {SYNC_C: [absent] * CLIPS})
+    with pytest.raises(NotComparable, match="does not apply to any clip .*: weights are missing: t2av-bench weights"):
+        gate(before, lacking)
+
+
+def test_corpus_error_rates_are_judged_as_ratios(tmp_path):
+    words = np.random.default_rng(3).integers(5, 40, CLIPS)
+    wrong = np.random.default_rng(4).binomial(words, 0.1)
+    worse = wrong + (words > 30)
+    runs = [
+        make_run(
+            tmp_path / name,
+            {WER: [Score.ok(e / w, float(w)) for e, w in zip(made, words, strict=True)]}, name=name,
+        )
+        for name, made in (("a", wrong), ("b", worse))
+    ]  # fmt: skip
+    found = gate(*runs).verdicts[0]
+    assert found.difference.first == pytest.approx(wrong.sum() / words.sum())
+    assert found.difference.value == pytest.approx((words > 30).sum() / words.sum())
+    assert found.word == "worse"
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_distances_between_sets_are_judged_from_features_or_from_a_file(tmp_path, as_file):
+    before = make_run(tmp_path / "a", {FID: [1.0] * 40}, features=frames(0, 40, 0.3), name="a")
+    after = make_run(tmp_path / "b", {FID: [1.0] * 40}, features=frames(0, 40, 0.6), name="b")
+    baseline = before
+    if as_file:
+        baseline = tmp_path / "baseline.json"
+        assert save(read_run(before), baseline) == []
+    found = gate(baseline, after).verdicts[0]
+    assert found.word == "worse" and found.margin == pytest.approx(0.02 * found.difference.first)
+    values = [read_run(run).quantities["fid/clean", "fid"].value for run in (before, after)]
+    assert (found.difference.first, found.difference.second) == pytest.approx(values, rel=1e-5)
+    assert gate(baseline, before).verdicts[0].word == "equivalent"
+
+
+def test_lost_features_and_other_clips_are_reasons_and_not_silence(tmp_path):
+    before = make_run(tmp_path / "a", {FID: [1.0] * 30}, features=frames(0, 30, 0.3), name="a")
+    some = [*[1.0] * 29, Score.failed("too short")]
+    after = make_run(tmp_path / "b", {FID: some}, features=frames(0, 30, 0.3), name="b")
+    save(read_run(before), tmp_path / "a.json")
+    verdict = gate(tmp_path / "a.json", after).verdicts[0]
+    assert verdict.word == "not judged" and "give the baseline's run folder" in verdict.reason
+    assert gate(before, after).verdicts[0].difference.clips == 29
+    for path in (before / "features").rglob("*.safetensors"):
+        path.unlink()
+    assert "features of clip_000 are not in" in gate(before, after).verdicts[0].reason
+    notes = save(read_run(before), tmp_path / "lost.json")
+    assert "needs the baseline's run folder" in notes[0]
+    assert "run folder" in gate(tmp_path / "lost.json", after).verdicts[0].reason
+
+
+def test_a_file_says_exactly_what_its_run_says(tmp_path):
+    random = np.random.default_rng(5)
+    values = {SYNC_C: scores(), UTMOS: [*random.normal(3, 1, CLIPS - 1), Score.failed("silent")]}
+    values[WER] = [Score.ok(random.uniform(), float(n)) for n in random.integers(1, 30, CLIPS)]
+    before = make_run(tmp_path / "a", values, name="a")
+    after = make_run(tmp_path / "b", {SYNC_C: scores(1), UTMOS: scores(2) / 2, WER: values[WER][::-1]}, name="b")
+    save(read_run(before), tmp_path / "a.json")
+    assert gate(tmp_path / "a.json", after).as_dict() == gate(before, after).as_dict()
+    first = (tmp_path / "a.json").read_text()
+    save(load(tmp_path / "a.json"), tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_text() == first
+    assert len(first) < 20_000
+
+
+def test_stale_baselines_are_refused_with_the_difference_named(tmp_path):
+    before = make_run(tmp_path / "a", {SYNC_C: scores()}, name="a")
+    save(read_run(before), tmp_path / "a.json")
+    cases = {
+        "protocol": ({"parameters": {"version": 2}}, r"another protocol: \w{12} in .*version 1 against 2"),
+        "text": ({"texts": ["changed"] * CLIPS}, "60 items have another text .*clip_000, clip_001, clip_002 and 57"),
+        "items": ({"ids": [f"x{i}" for i in range(CLIPS)]}, "60 items of .* are not in .*clip_000"),
+    }
+    for name, (changes, message) in cases.items():
+        after = make_run(tmp_path / name, {SYNC_C: scores()}, **changes)
+        with pytest.raises(NotComparable, match=message):
+            gate(tmp_path / "a.json", after)
+        assert command("regress", tmp_path / "a.json", after).exit_code == 2
+    other = make_run(tmp_path / "other", {UTMOS: scores()})
+    with pytest.raises(NotComparable, match="was not scored by sync/exact: evaluate it with --metrics"):
+        gate(before, other)
+
+
+def test_the_command_answers_by_exit_status_and_writes_all_reports(tmp_path):
+    for change, status in ((0.0, 0), (-0.5, 1)):
+        folder = tmp_path / str(status)
+        before, after = two_runs(folder, change)
+        assert command("baseline", "save", before, folder / "base.json").exit_code == 0
+        done = command(
+            "regress", folder / "base.json", after, "--junit", folder / "j.xml", "--markdown", folder / "m.md",
+            "--json", folder / "g.json",
+        )  # fmt: skip
+        assert done.exit_code == status, done.output
+        assert done.stdout == (folder / "m.md").read_text()
+        document = json.loads((folder / "g.json").read_text())
+        assert document["regressed"] == bool(status)
+        assert document["quantities"][0]["difference"] == pytest.approx(change, abs=0.02)
+        suite = ElementTree.parse(folder / "j.xml").getroot()
+        assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", str(status), "0")
+        printed = command("regress", folder / "base.json", after, "--json", "-")
+        assert json.loads(printed.stdout) == document
+    done = command("regress", tmp_path / "0" / "before", tmp_path / "absent")
+    assert done.exit_code == 2 and "does not exist; expected a run folder" in done.stderr
+
+
+def test_a_refusal_is_written_too(tmp_path):
+    before, after = two_runs(tmp_path, 0.0, texts=["changed"] * CLIPS)
+    done = command("regress", before, after, "--junit", tmp_path / "j.xml", "--json", tmp_path / "g.json")
+    assert done.exit_code == 2 and done.stdout.startswith("### Not comparable")
+    suite = ElementTree.parse(tmp_path / "j.xml").getroot()
+    assert suite.get("errors") == "1" and "another text" in suite.find(".//error").get("message")
+    assert json.loads((tmp_path / "g.json").read_text())["comparable"] is False
+
+
+def test_undecided_passes_unless_strict_and_is_skipped_in_junit(tmp_path):
+    before, after = two_runs(tmp_path, 0.0, spread=3.0)
+    found = gate(before, after)
+    assert found.verdicts[0].word == "undecided" and not found.regressed
+    assert "undecided" in markdown(found).splitlines()[0]
+    needed = found.verdicts[0].clips_to_decide
+    assert f"about {needed:,} clips would decide" in markdown(found)
+    suite = ElementTree.fromstring(junit(found))
+    assert suite.get("skipped") == "1" and f"{needed:,} clips" in suite.find(".//skipped").get("message")
+    assert command("regress", before, after).exit_code == 0
+    assert command("regress", before, after, "--strict").exit_code == 1
+    assert ElementTree.fromstring(junit(gate(before, after, strict=True))).get("failures") == "1"
+
+
+def test_reports_survive_names_and_reasons_of_any_kind(tmp_path):
+    ids = [f"a|b<{i}>_*&`" for i in range(CLIPS)]
+    after: list = [*scores()]
+    after[0] = Score.failed("bad \x00 byte | <tag> & \ud800".encode("utf-8", "replace").decode())
+    runs = [
+        make_run(tmp_path / "a", {SYNC_C: scores()}, ids=ids, name="x|y"),
+        make_run(tmp_path / "b", {SYNC_C: after}, ids=ids, name="</testcase>"),
+    ]
+    found = gate(*runs)
+    rows = [line for line in markdown(found).splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert ElementTree.fromstring(junit(found)).find(".//failure") is not None
+    assert json.loads(as_json(found))["coverage"]["regressed"]
+
+
+def test_margins_are_numbers_or_percentages_over_the_defaults(tmp_path):
+    file = tmp_path / "margins.toml"
+    file.write_text('sync_c = 0.5\nfid = "4.5 %"\ncsim = 0.01\n')
+    found = read_margins(file, ["csim"])
+    assert found["sync_c"] == Margin(0.5) and found["fid"] == Margin(0.045, relative=True)
+    assert found["utmos"] == DEFAULT_MARGINS["utmos"] and found["fid"].absolute(20.0) == pytest.approx(0.9)
+    for text, message in (
+        ("sync_cc = 1", "unknown quantity 'sync_cc'; did you mean 'sync_c'?"),
+        ("sync_c = 0", "expected a number above 0"),
+        ("sync_c = true", "expected a number above 0"),
+        ('sync_c = "much"', "a percentage such as"),
+        ("sync_c = nan", "expected a number above 0"),
+        ("sync_c =", "cannot read the margins"),
+    ):
+        file.write_text(text)
+        with pytest.raises(MarginError, match=re.escape(message)):
+            read_margins(file)
+    before, after = two_runs(tmp_path, -0.5)
+    file.write_text("sync_c = 1.0")
+    assert command("regress", before, after, "--margins", file).exit_code == 0
+    assert merge_margins({"sync_c": 0.2})["sync_c"] == Margin(0.2)
+
+
+def test_default_margins_are_the_declared_ones():
+    declared = {"sync_c": "0.1", "sync_d": "0.1", "wer": "0.003", "utmos": "0.02", "pesq_wb": "0.01", "stoi": "0.002",
+                "fid": "2%", "fvd": "3%"}  # fmt: skip
+    assert {name: str(DEFAULT_MARGINS[name]) for name in declared} == declared
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path):
+    file = tmp_path / "base.json"
+    save(read_run(make_run(tmp_path / "a", {SYNC_C: scores()})), file)
+    sound = file.read_text()
+    for text, message in (
+        ("{", "cannot read the baseline"),
+        ('{"a": 1}', "is no baseline file"),
+        (sound.replace('"version": 1', '"version": 9'), "has version 9, this t2av-bench reads 1"),
+        (sound.replace('{"version":1}', '{"version":3}'), "does not have the fingerprint"),
+        (re.sub(r'"values":\[[^,]*,', '"values":[', sound), "59 values of sync_c for 60 items"),
+        (re.sub(r'"values":\[[^,]*,', '"values":[null,', sound), "do not cover the clips"),
+        (sound.replace('"direction":"higher"', '"direction":"sideways"'), "direction"),
+    ):
+        assert text != sound
+        file.write_text(text)
+        with pytest.raises(BaselineError, match=message):
+            load(file)
+    assert command("regress", file, tmp_path / "a").exit_code == 2
+
+
+def test_an_unknown_quantity_is_answered_with_the_nearest(tmp_path):
+    before, after = two_runs(tmp_path, 0.0)
+    done = command("regress", before, after, "--quantities", "sync_cc")
+    assert done.exit_code == 2 and "did you mean 'sync_c'?" in done.stderr
+    assert command("regress", before, after, "--quantities", "sync").exit_code == 0

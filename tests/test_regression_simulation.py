@@ -1,0 +1,98 @@
+"""The gate's promise, simulated: it finds a loss of one margin, and stays silent where there is none."""
+
+import numpy as np
+import pytest
+from run_factory import SYNC_C, SYNC_D, UTMOS, WER
+
+from t2av_bench.margins import DEFAULT_MARGINS
+from t2av_bench.regression import decide, judge
+from t2av_bench.statistics.paired import paired_difference
+from t2av_bench.statistics.planning import clips_to_decide
+from t2av_bench.statistics.samples import Sample
+
+QUANTITIES = (SYNC_C, SYNC_D, UTMOS, WER)
+# SD over clips of the difference between two systems: two margins, as neighbouring checkpoints of one model may have.
+# The number of clips grows with its square, so that the study itself is the same for systems further apart.
+DEVIATIONS = {"sync_c": 0.2, "sync_d": 0.2, "utmos": 0.04}
+STUDIES = 400
+
+
+def world(random: np.random.Generator, clips: int, losses: dict[str, float]) -> dict[str, tuple[Sample, Sample]]:
+    """Scores of a baseline and a candidate; losses in margins."""
+    names = tuple(f"{index:04d}" for index in range(clips))
+    common = random.standard_normal((2, clips))  # a clip that is hard is hard for every metric
+    found = {}
+    for quantity in QUANTITIES[:3]:
+        deviation = DEVIATIONS[quantity.name]
+        sign = -1 if quantity.direction == "higher" else 1
+        centre = random.gamma(4, 1, clips)
+        noise = deviation * np.sqrt(0.5) * (0.6 * common + 0.8 * random.standard_normal((2, clips)))
+        loss = sign * losses.get(quantity.name, 0.0) * DEFAULT_MARGINS[quantity.name].amount
+        found[quantity.name] = tuple(
+            Sample(names, centre + noise[system] + system * loss, np.ones(clips)) for system in (0, 1)
+        )
+    words = random.integers(8, 30, clips).astype(float)
+    hard = random.binomial(words.astype(int), 0.05)
+    rate = 0.0005 + np.array([0.0, losses.get("wer", 0.0) * DEFAULT_MARGINS["wer"].amount])
+    errors = [hard + random.binomial(words.astype(int), rate[system]) for system in (0, 1)]
+    found["wer"] = tuple(Sample(names, each.astype(float), words) for each in errors)
+    return found
+
+
+def verdicts(random: np.random.Generator, clips: int, losses: dict[str, float], study: int) -> dict[str, str]:
+    made = world(random, clips, losses)
+    entries = []
+    for quantity in QUANTITIES:
+        difference = paired_difference(*made[quantity.name], quantity.name, str(study), draws=300, flips=999)
+        entries.append(("metric", quantity, "f", difference, DEFAULT_MARGINS[quantity.name], False, {}, None))
+    return {verdict.quantity.name: verdict.word for verdict in judge(entries)}
+
+
+def verdict_alone(random: np.random.Generator, clips: int, name: str, loss: float, study: int, draws: int = 300) -> str:
+    """One quantity's verdict with Bonferroni's correction for all of them, which is never milder than Holm's."""
+    quantity = next(each for each in QUANTITIES if each.name == name)
+    made = world(random, clips, {name: loss})[name]
+    difference = paired_difference(*made, name, str(study), draws=draws, flips=999)
+    p = min(1.0, len(QUANTITIES) * difference.p)
+    return decide(quantity, difference, p, DEFAULT_MARGINS[name].amount, tests=len(QUANTITIES))[0]
+
+
+def recommended(quantity: str, deviation: float) -> int:
+    return clips_to_decide(deviation, DEFAULT_MARGINS[quantity].amount, tests=len(QUANTITIES))
+
+
+def test_a_loss_of_one_margin_is_found_in_95_percent_of_runs_at_the_recommended_number_of_clips():
+    clips = recommended("sync_c", DEVIATIONS["sync_c"])
+    random = np.random.default_rng(0)
+    caught = sum(verdicts(random, clips, {"sync_c": 1.0}, study)["sync_c"] == "worse" for study in range(STUDIES))
+    assert caught / STUDIES >= 0.95 - 0.011  # one standard error of the simulation
+
+
+def test_a_loss_of_one_margin_in_a_corpus_error_rate_is_found_too():
+    random = np.random.default_rng(1)
+    pilot = world(random, 4000, {"wer": 1.0})["wer"]
+    deviation = float(np.std(pilot[1].pseudo_values - pilot[0].pseudo_values))
+    clips = recommended("wer", deviation)
+    caught = sum(verdict_alone(random, clips, "wer", 1.0, study) == "worse" for study in range(STUDIES))
+    assert caught / STUDIES >= 0.95 - 0.011
+
+
+@pytest.mark.parametrize("clips", [30, 90])
+def test_false_alarms_stay_below_5_percent_over_all_quantities_together(clips):
+    random = np.random.default_rng([2, clips])
+    alarms = sum("worse" in verdicts(random, clips, {}, study).values() for study in range(STUDIES))
+    assert alarms / STUDIES <= 0.05
+
+
+def test_no_difference_is_called_equivalent_at_the_recommended_number_of_clips():
+    clips = recommended("sync_c", DEVIATIONS["sync_c"])
+    random = np.random.default_rng(3)
+    words = [verdict_alone(random, clips, "sync_c", 0.0, study) for study in range(STUDIES)]
+    assert words.count("equivalent") / STUDIES >= 0.95 - 0.011
+
+
+def test_a_loss_of_one_margin_is_hardly_ever_called_equivalent():
+    random = np.random.default_rng(4)
+    for clips in (80, 200):
+        words = [verdict_alone(random, clips, "sync_c", 1.0, study, draws=1000) for study in range(STUDIES)]
+        assert words.count("equivalent") / STUDIES <= 0.025 + 2 * 0.008

@@ -1,0 +1,41 @@
+"""``t2av-bench compare``: several runs against the first one, item by item."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders or baseline files; the first is what the others are compared with.",
+                       show_default=False),
+    ],
+    quantities: Annotated[
+        str | None, typer.Option(help="Comma-separated quantities, metrics or families.  [default: all]")
+    ] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Worst items to list for each quantity.")] = 5,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with every item, instead of Markdown.")
+    ] = False,
+) -> None:  # fmt: skip
+    """Compare runs with the first one: paired differences with intervals and p-values, worst regressions first."""
+    from t2av_bench.baselines_file import read
+    from t2av_bench.comparison import contrast, forest, markdown
+
+    names = [part.strip() for part in quantities.split(",") if part.strip()] if quantities is not None else None
+    try:
+        comparison = contrast([read(path) for path in runs], quantities=names)
+    except (ValueError, OSError) as error:
+        print(f"t2av-bench: {error}", file=sys.stderr)
+        raise typer.Exit(2) from error
+    if as_json:
+        from dataclasses import asdict
+
+        document = comparison.as_dict() | {"forest": [asdict(row) for row in forest(comparison)]}
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        typer.echo(markdown(comparison, worst=worst), nl=False)

@@ -1,5 +1,6 @@
 """Micro-batches by number, prepared in order, in this process or in background processes."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -64,11 +65,19 @@ def load(batches: MicroBatches, first_step: int, end_step: int) -> Iterator[Micr
     accumulation = batches.config.batch.accumulation
     # Its own generator: the loader would draw from torch's global one otherwise.
     loader = DataLoader(batches, batch_size=None, sampler=range(first_step * accumulation, end_step * accumulation),
-                        num_workers=batches.config.data.workers, collate_fn=_as_it_is, generator=torch.Generator())
+                        num_workers=batches.config.data.workers, collate_fn=_as_it_is, worker_init_fn=_ignore_signals,
+                        generator=torch.Generator())
     for item in loader:
         if isinstance(item, SampleError):
             raise item
         yield item
+
+
+def _ignore_signals(_: int) -> None:
+    """A terminal or a scheduler signals every process; the main one must live to write its checkpoint, and dies if
+    a worker does. Workers end when it tells them to, or when it is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_it_is(item):

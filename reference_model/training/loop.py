@@ -3,19 +3,21 @@
 import contextlib
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoints import EMBEDDING, LM_HEAD, load_model, random_model, save_model
 from ..config import ConfigError
 from ..model import TalkerT2AV
 from ..strict_loading import CheckpointError, load_strictly
+from .collate import MicroBatch
 from .config import TrainingConfig
 from .distributed import Processes
 from .interruption import Interruption
@@ -58,6 +60,26 @@ def train(config: TrainingConfig, *, sources: Sources | None = None, resume: boo
     with Processes.join(config.device) as processes, Interruption() as interruption:
         run = _Run(config, sources or open_sources(config), processes, resume, stop_after, stream)
         return run.run(interruption)
+
+
+def accumulate_gradients(module: nn.Module, parts: Sequence[MicroBatch], processes: Processes,
+                         precision: str) -> dict[str, float]:
+    """Add the gradients of a whole batch to ``module``, an :class:`.Objective` or its distributed wrapping.
+
+    ``parts`` are this process's micro-batches. Returns the losses of the whole batch, the same on every process.
+    """
+    sums: dict[str, Tensor] = {}
+    for turn, part in enumerate(parts):
+        # Gradients travel between processes once, with the last part.
+        waits = isinstance(module, DistributedDataParallel) and turn < len(parts) - 1
+        with module.no_sync() if waits else contextlib.nullcontext():
+            with processes.autocast(precision):
+                losses = module(part.to(processes.device))
+            # Distributed training averages the gradients of processes; the losses of parts are made to add up.
+            (losses.loss * processes.count).backward()
+        for name, value in losses.detached().items():
+            sums[name] = sums.get(name, 0) + value.double()
+    return dict(zip(sums, processes.sum(torch.stack(list(sums.values()))).tolist(), strict=True))
 
 
 class _Run:
@@ -123,28 +145,18 @@ class _Run:
         if finished and validated != self.step and config.validation.every:
             self._validate()
         self._save()
-        return self._finish(finished, signal_number)
+        return self._finish(finished, 0 if finished else signal_number)
 
-    def _step(self, parts) -> None:
-        """One step of the optimiser; the losses of its parts add up to those of the whole batch."""
+    def _step(self, parts: Iterator[MicroBatch]) -> None:
         config, processes = self.config, self.processes
-        sums = torch.zeros(5, dtype=torch.float64, device=processes.device)
-        names: list[str] = []
-        for turn in range(config.batch.accumulation):
-            part = next(parts)
-            self.journal.count(part.tokens, part.padding)
-            with self._synchronised(turn == config.batch.accumulation - 1):
-                with processes.autocast(config.precision):
-                    losses = self.module(part.to(processes.device))
-                # Distributed training averages the gradients of processes; here their sum is the batch's.
-                (losses.loss * processes.count).backward()
-            values = losses.detached()
-            names = list(values)
-            sums += torch.stack([value.double() for value in values.values()])
+        own = []
+        for _ in range(config.batch.accumulation):
+            own.append(next(parts))
+            self.journal.count(own[-1].tokens, own[-1].padding)
+        values = accumulate_gradients(self.module, own, processes, config.precision)
         rate = learning_rate(self.step, config.steps, config.optimiser)
         set_learning_rate(self.optimiser, rate)
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), config.optimiser.clip_norm)
-        values = dict(zip(names, processes.sum(sums).tolist(), strict=True))
         if not torch.isfinite(norm):
             raise TrainingError(
                 f"step {self.step + 1}: the gradient is not finite (loss {values['loss']}). Continue from "
@@ -158,12 +170,6 @@ class _Run:
         if self.step % config.journal.every == 0:
             epochs = {task: self.batches.plan.epoch(task, self.step) for task in self.batches.sources}
             self.journal.train(self.step, self.meter.means(), rate, epochs)
-
-    def _synchronised(self, last: bool):
-        """Gradients travel between processes once a step."""
-        if last or not isinstance(self.module, DistributedDataParallel):
-            return contextlib.nullcontext()
-        return self.module.no_sync()
 
     def _validate(self) -> None:
         if self.sources.validation is None:

@@ -46,8 +46,9 @@ class Objective(nn.Module):
         self.regression = nn.ModuleDict()
         if aids.regression_weight:
             for name in MODALITIES:
-                self.regression[name] = nn.Linear(config.backbone.hidden_size,
-                                                  config.patch_size * model.channels(name))
+                # Zeros, so nothing is drawn from the global generator.
+                self.regression[name] = nn.utils.skip_init(nn.Linear, config.backbone.hidden_size,
+                                                           config.patch_size * model.channels(name))
                 nn.init.zeros_(self.regression[name].weight)
                 nn.init.zeros_(self.regression[name].bias)
 

@@ -96,19 +96,21 @@ def _pad(frames: list[Tensor]) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(frames, batch_first=True)
 
 
-def _rows(name: str, layouts: Sequence[Layout], repeats: int) -> list[int]:
-    """Rows of each sample. Without any row in the whole part, one zero row stands in, as in the forward pass."""
-    rows = [item.patches[name] * repeats for item in layouts]
-    return rows if any(rows) else [1, *[0] * (len(rows) - 1)]
-
-
 def _draws(name: str, layouts: Sequence[Layout], generators: Sequence[torch.Generator], config: ModelConfig,
            repeats: int) -> LossDraws:
-    channels = config.speech_dim if name == "speech" else config.motion_dim
-    parts = [LossDraws.sample(torch.empty(rows, config.patch_size, channels), generator)
-             for rows, generator in zip(_rows(name, layouts, repeats), generators, strict=True)]
-    return LossDraws(**{entry.name: torch.cat([getattr(part, entry.name) for part in parts])
-                        for entry in fields(LossDraws)})
+    parts = [LossDraws.sample(torch.empty(item.patches[name] * repeats, config.patch_size, _channels(config, name)),
+                              generator) for item, generator in zip(layouts, generators, strict=True)]
+    columns = {entry.name: torch.cat([getattr(part, entry.name) for part in parts]) for entry in fields(LossDraws)}
+    return LossDraws(**{column: _stand_in(tensor) for column, tensor in columns.items()})
+
+
+def _stand_in(rows: Tensor) -> Tensor:
+    """Where a part has no row at all, the forward pass has one of zeros; it draws from no sample's generator."""
+    return rows if len(rows) else rows.new_zeros(1, *rows.shape[1:])
+
+
+def _channels(config: ModelConfig, name: str) -> int:
+    return config.speech_dim if name == "speech" else config.motion_dim
 
 
 def _input_noise(latents: Tensor, scale: float, patch_size: int, generator: torch.Generator) -> Tensor:
@@ -119,9 +121,9 @@ def _input_noise(latents: Tensor, scale: float, patch_size: int, generator: torc
 
 def _context_noise(name: str, layouts: Sequence[Layout], generators: Sequence[torch.Generator], config: ModelConfig,
                    repeats: int) -> Tensor:
-    shape = config.context_patches * config.patch_size, config.speech_dim if name == "speech" else config.motion_dim
-    return torch.cat([torch.randn(rows, *shape, generator=generator)
-                      for rows, generator in zip(_rows(name, layouts, repeats), generators, strict=True)])
+    shape = config.context_patches * config.patch_size, _channels(config, name)
+    return _stand_in(torch.cat([torch.randn(item.patches[name] * repeats, *shape, generator=generator)
+                                for item, generator in zip(layouts, generators, strict=True)]))
 
 
 def _share(part: int, whole: int) -> float:

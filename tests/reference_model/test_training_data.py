@@ -1,0 +1,283 @@
+"""Shards, sources and the plan of batches: nothing lost, nothing doubled, and errors that name the place."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from training_factory import SHAPE, micro_config, synthetic
+
+from reference_model.training.batch_plan import BatchPlan, sample_seed, split
+from reference_model.training.loader import MicroBatches, load
+from reference_model.training.samples import FunctionSource, Sample, SampleError, read_sample
+from reference_model.training.shards import ShardSource, ShardWriter
+from reference_model.training.sources import Sources, check_sources, open_sources
+
+DIMS = {"speech_dim": 8, "motion_dim": 6, "speaker_dim": 8}
+
+
+def samples(count=7):
+    """Every second sample has no motion; every third a suffix."""
+    draw = torch.Generator().manual_seed(5)
+    result = []
+    for index in range(count):
+        frames = 5 + 3 * index
+        result.append(Sample(
+            torch.randint(20, (2 + index,), generator=draw), torch.randn(frames, 8, generator=draw),
+            torch.randn(8, generator=draw), torch.randn(frames - 1, 6, generator=draw) if index % 2 else None,
+            torch.arange(index % 3)))
+    return result
+
+
+def write(folder, items, **settings):
+    with ShardWriter(folder, **DIMS, **settings) as writer:
+        for index, sample in enumerate(items):
+            writer.add(f"clip-{index}", sample)
+    return folder
+
+
+def assert_same(left, right):
+    for name, value in vars(left).items():
+        other = getattr(right, name)
+        assert (value is None) == (other is None), name
+        assert value is None or torch.equal(value, other), name
+
+
+def test_what_is_written_is_read(tmp_path):
+    items = samples()
+    source = ShardSource(write(tmp_path / "a", items, samples_per_shard=3), verify="digest")
+    assert len(list((tmp_path / "a").glob("*.safetensors"))) == 3
+    assert source.lengths.tolist() == [list(sample.lengths) for sample in items]
+    for index in [6, 0, 3, 3, 1, 5, 2, 4]:
+        assert_same(read_sample(source, index, SHAPE), items[index])
+
+
+def test_only_entries_with_motion_and_several_folders(tmp_path):
+    items = samples()
+    one = write(tmp_path / "a", items[:3])
+    two = write(tmp_path / "b", items[3:])
+    source = ShardSource(one, two, with_motion=True)
+    assert len(source.lengths) == 3
+    for place, index in enumerate((1, 3, 5)):
+        assert_same(source[place], items[index])
+    assert "b/00000.safetensors, entry 2 ('clip-2')" in source.describe(2)
+
+
+def test_half_precision_shards_come_back_in_float32(tmp_path):
+    items = samples(2)
+    source = ShardSource(write(tmp_path / "a", items, dtype=torch.float16))
+    assert source[1].speech.dtype == torch.float32
+    assert torch.equal(source[1].speech, items[1].speech.half().float())
+
+
+def test_the_writer_refuses_what_it_should(tmp_path):
+    items = samples(2)
+    folder = write(tmp_path / "a", items)
+    with pytest.raises(FileExistsError, match="already holds shards"):
+        ShardWriter(folder, **DIMS)
+    with ShardWriter(tmp_path / "b", **DIMS) as writer:
+        writer.add("x", items[0])
+        with pytest.raises(SampleError, match="already a sample 'x'"):
+            writer.add("x", items[1])
+        with pytest.raises(SampleError, match="sample 'y': speech has shape .5, 9., expected 8 channels"):
+            writer.add("y", Sample(items[0].text_ids, torch.zeros(5, 9), items[0].speaker_embedding))
+        with pytest.raises(SampleError, match="sample 'y': speech holds values that are not finite"):
+            writer.add("y", Sample(items[0].text_ids, torch.full((5, 8), torch.inf), items[0].speaker_embedding))
+        with pytest.raises(SampleError, match="sample 'y': it needs at least one speech frame"):
+            writer.add("y", Sample(items[0].text_ids, torch.zeros(0, 8), items[0].speaker_embedding))
+    with pytest.raises(KeyboardInterrupt):
+        with ShardWriter(tmp_path / "c", **DIMS, samples_per_shard=1) as writer:
+            writer.add("x", items[0])
+            raise KeyboardInterrupt
+    with pytest.raises(SampleError, match="no index.json in .*c: writing it was not finished"):
+        ShardSource(tmp_path / "c")
+    with pytest.raises(SampleError, match="there is no such folder"):
+        ShardSource(tmp_path / "d")
+
+
+def test_damaged_shards_are_named(tmp_path):
+    folder = write(tmp_path / "a", samples())
+    shard = folder / "00000.safetensors"
+    whole = shard.read_bytes()
+
+    changed = bytearray(whole)
+    changed[-3] ^= 1
+    shard.write_bytes(changed)
+    ShardSource(folder, verify="size")
+    with pytest.raises(SampleError, match="00000.safetensors does not have the SHA-256"):
+        ShardSource(folder, verify="digest")
+
+    shard.write_bytes(whole[:-10])
+    with pytest.raises(SampleError, match=f"00000.safetensors has {len(whole) - 10} bytes, index.json says"):
+        ShardSource(folder)
+
+    shard.write_bytes(b"\0" * len(whole))
+    with pytest.raises(SampleError, match="00000.safetensors, entry 3 .'clip-3'. cannot be read"):
+        ShardSource(folder)[3]
+
+    shard.unlink()
+    with pytest.raises(SampleError, match="00000.safetensors is missing"):
+        ShardSource(folder)
+    (folder / "index.json").write_text("{")
+    with pytest.raises(SampleError, match="index.json is not JSON"):
+        ShardSource(folder)
+    (folder / "index.json").write_text('{"format": "other"}')
+    with pytest.raises(SampleError, match="has format 'other'"):
+        ShardSource(folder)
+
+
+def test_an_index_of_another_writing_is_noticed(tmp_path):
+    folder = write(tmp_path / "a", samples())
+    index = json.loads((folder / "index.json").read_text())
+    index["shards"][0]["lengths"][2][2] -= 1
+    (folder / "index.json").write_text(json.dumps(index))
+    with pytest.raises(SampleError, match="entry 2 .'clip-2'.: the shard gives its lengths as"):
+        ShardSource(folder)[2]
+
+
+@pytest.mark.parametrize("broken, complaint", [
+    ({"speech": torch.full((8, 8), torch.nan)}, "function, sample 0: speech is not finite from frame 0"),
+    ({"speech": torch.zeros(8, 7)}, "speech has shape .8, 7., the model needs 8 channels"),
+    ({"text_ids": torch.tensor([3, 20])}, "text_ids go from 3 to 20, but the model knows tokens 0 to 19"),
+    ({"speech": torch.zeros(9, 8)}, r"are \(2, 0, 9, 0\), but \(2, 0, 8, 0\) were announced"),
+    ({"speaker_embedding": torch.zeros(4)}, "speaker_embedding has shape .1, 4., the model needs 8"),
+])
+def test_broken_samples_are_named(broken, complaint):
+    good = {"text_ids": torch.tensor([1, 2]), "speech": torch.zeros(8, 8), "speaker_embedding": torch.zeros(8)}
+    source = FunctionSource(lambda index: Sample(**{**good, **broken}), [(2, 0, 8, 0)])
+    with pytest.raises(SampleError, match=complaint):
+        read_sample(source, 0, SHAPE)
+
+
+def test_errors_of_a_user_s_function_are_named():
+    source = FunctionSource(lambda index: {}[index], [(2, 0, 8, 0)], name="my latents")
+    with pytest.raises(SampleError, match="my latents, sample 0: KeyError: 0"):
+        read_sample(source, 0, SHAPE)
+
+
+def test_unusable_sources_are_refused_before_training(tmp_path):
+    config = micro_config()
+    motionless = synthetic(3, motion=False)
+    with pytest.raises(SampleError, match="sample 0 has no motion, so it cannot be a T2AV sample"):
+        check_sources(Sources(motionless, motionless), config)
+    with pytest.raises(SampleError, match="there is no tts source"):
+        check_sources(Sources(synthetic(3)), config)
+    with pytest.raises(SampleError, match="data.t2av has no samples"):
+        check_sources(Sources(synthetic(0), motionless), config)
+    long = FunctionSource(synthetic(1).__getitem__, [(1000, 0, 8, 8)])
+    with pytest.raises(SampleError, match="leaves no room in data.max_tokens = 1000"):
+        check_sources(Sources(long, motionless), config)
+    folder = str(write(tmp_path / "a", samples()))
+    shards = {"kind": "shards", "t2av": folder, "tts": folder}
+    with pytest.raises(SampleError, match="holds latents with motion_dim 6, the model has 7; set model.motion_dim = 6"):
+        open_sources(micro_config(data=shards, model={"motion_dim": 7}))
+    opened = open_sources(micro_config(data=shards))
+    assert (len(opened.t2av.lengths), len(opened.tts.lengths)) == (3, 7)
+
+
+# -- the plan ------------------------------------------------------------------------------------------------
+
+
+def make_plan(t2av=30, tts=18, counts=(4, 3), seed=0, pool=5):
+    draw = np.random.default_rng(9)
+    return BatchPlan({"t2av": draw.integers(5, 90, t2av), "tts": draw.integers(5, 90, tts)},
+                     {"t2av": counts[0], "tts": counts[1]}, seed, pool)
+
+
+def test_every_epoch_holds_every_sample_once():
+    plan = make_plan()
+    for task, size, count in (("t2av", 30, 4), ("tts", 18, 3)):
+        steps = 30  # a whole number of epochs and pools of both tasks
+        seen = Counter(pick.index for step in range(steps) for pick in plan.step(step) if pick.task == task)
+        assert seen == Counter({index: steps * count // size for index in range(size)})
+        assert plan.epoch(task, steps) == steps * count / size
+
+
+def test_a_step_is_a_function_of_seed_and_step():
+    forwards = [make_plan().step(step) for step in range(20)]
+    plan = make_plan()
+    assert [plan.step(step) for step in reversed(range(20))][::-1] == forwards
+    assert [make_plan(seed=1).step(step) for step in range(20)] != forwards
+    assert sorted(pick.position for pick in forwards[0]) == list(range(7))
+
+
+def test_pools_limit_padding():
+    def waste(pool):
+        plan = make_plan(400, 400, (4, 4), pool=pool)
+        longest = total = 0
+        for step in range(100):
+            lengths = [plan.lengths[pick.task][pick.index] for pick in plan.step(step)]
+            longest += max(lengths) * len(lengths)
+            total += sum(lengths)
+        return 1 - total / longest
+
+    assert waste(50) < 0.1 < 0.3 < waste(1)
+
+
+@pytest.mark.parametrize("counts, parts", [((4, 3), 1), ((4, 3), 2), ((4, 3), 7), ((3, 3), 4), ((8, 0), 3),
+                                           ((0, 5), 5)])
+def test_parts_of_a_batch_are_the_batch(counts, parts):
+    whole = make_plan(counts=counts).step(3)
+    dealt = split(whole, parts)
+    assert sorted(pick.position for part in dealt for pick in part) == list(range(len(whole)))
+    sizes = [len(part) for part in dealt]
+    assert min(sizes) >= 1 and max(sizes) - min(sizes) <= 1
+    with pytest.raises(ValueError, match="cannot be split into"):
+        split(whole, len(whole) + 1)
+
+
+def test_seeds_of_samples_differ():
+    seeds = {sample_seed(run, step, position) for run in range(3) for step in range(20) for position in range(20)}
+    assert len(seeds) == 1200
+
+
+# -- the loader ----------------------------------------------------------------------------------------------
+
+
+def sources():
+    return Sources(synthetic(12), synthetic(12, 1, motion=False))
+
+
+def test_processes_share_a_step_without_doubling():
+    config = micro_config(batch={"size": 7, "accumulation": 2})
+    for step in range(4):
+        dealt = [MicroBatches(config, sources(), rank, 3).picks(step * 2 + turn)[2]
+                 for rank in range(3) for turn in range(2)]
+        assert sorted(pick.position for part in dealt for pick in part) == list(range(7))
+
+
+def test_workers_change_nothing():
+    results = []
+    for workers in (0, 2):
+        config = micro_config(data={"workers": workers}, batch={"accumulation": 2}, aids={"input_noise": 0.1})
+        state = torch.get_rng_state()
+        results.append(list(load(MicroBatches(config, sources()), 1, 4)))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert len(results[0]) == len(results[1]) == 6
+    for left, right in zip(*results, strict=True):
+        for name in vars(left.batch):
+            assert torch.equal(getattr(left.batch, name), getattr(right.batch, name)), name
+        for name in ("speech", "motion"):
+            assert torch.equal(left.draws[name].noise, right.draws[name].noise)
+            assert torch.equal(left.input_noise[name], right.input_noise[name])
+        assert (left.shares, left.tokens, left.padding) == (right.shares, right.tokens, right.padding)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_sample_in_a_worker_keeps_its_message(workers):
+    good = synthetic(12)
+
+    def function(index):
+        raise OSError("the disk is gone")
+
+    broken = Sources(FunctionSource(function, good.lengths, name="my latents"), synthetic(12, 1, motion=False))
+    with pytest.raises(SampleError, match=r"^my latents, sample \d+: OSError: the disk is gone$"):
+        list(load(MicroBatches(micro_config(data={"workers": workers}), broken), 0, 1))
+
+
+def test_half_of_a_batch_is_tts_and_tts_has_no_motion():
+    both = synthetic(12)
+    part = next(load(MicroBatches(micro_config(batch={"size": 8}), Sources(both, both)), 0, 1)).batch
+    assert sorted(part.task.tolist()) == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert ((part.motion_lengths > 0) == (part.task == 1)).all()

@@ -2,7 +2,8 @@
 
 Every network evaluation reads its weights once, whatever the batch, because no processor's cache holds them; the
 operations are two for every weight and token. Attention's scores, norms and activations are left out, so the floor is
-a floor. What the machine can do is measured: a large matrix product and a large sum, of the same precision.
+a floor. What the machine can do is measured: a large matrix product and a large sum, of the same precision; on a CPU by
+processor time over threads, so that the load of others counts little.
 """
 
 import time
@@ -71,13 +72,14 @@ def measure_machine(device: torch.device, dtype: torch.dtype, seconds: float = 1
 
 
 def _best(run, device: torch.device, seconds: float) -> float:
-    best, end = float("inf"), time.perf_counter() + seconds
+    best, end, gpu = float("inf"), time.perf_counter() + seconds, device.type == "cuda"
     while best == float("inf") or time.perf_counter() < end:
         _wait(device)
-        start = time.perf_counter()
+        start = time.perf_counter() if gpu else time.process_time()
         run()
         _wait(device)
-        best = min(best, time.perf_counter() - start)
+        took = time.perf_counter() - start if gpu else (time.process_time() - start) / torch.get_num_threads()
+        best = min(best, took)
     return best
 
 

@@ -41,12 +41,12 @@ def generate(
     seed: Annotated[int, typer.Option(help="Same seed, same clip.")] = 0,
     max_seconds: Annotated[float, typer.Option(help="Longest clip.")] = 30.0,
     recipe: Annotated[str | None, typer.Option(help="talker-t2av: release (as the published script samples) or paper "
-                                               "(section 4.2).  [default: release]")] = None,
+                                               "(section 4.2). Default: release.")] = None,
     prefix_seconds: Annotated[float | None, typer.Option(help="talker-t2av: seconds of the reference to continue; kept "
-                                                         "out of the clip.  [default: 0]")] = None,
+                                                         "out of the clip. Default: 0.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="talker-t2av: a generator of your own "
                                                     "(safetensors) instead of the published one.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="talker-t2av: float32 or bfloat16.  [default: float32]")] = None,
+    dtype: Annotated[str | None, typer.Option(help="talker-t2av: float32 or bfloat16. Default: float32.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the clip's record as JSON.")] = False,
 ) -> None:  # fmt: skip
@@ -156,4 +156,3 @@ class _Bar:
         self._bar.update(
             self._tasks[progress.stage], completed=progress.done, total=progress.total, unit=progress.unit, facts=facts
         )
-

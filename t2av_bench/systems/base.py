@@ -141,8 +141,11 @@ class System(ABC):
 
     @classmethod
     @abstractmethod
-    def load(cls, *, device: str = "cpu", **options: Any) -> Self:
-        """The system with its weights. NotApplicable, with the command that fetches them, while they are missing."""
+    def load(cls, *, device: str = "cpu") -> Self:
+        """The system with its weights; further keywords are the system's own options.
+
+        NotApplicable, with the command that fetches them, while weights are missing; ValueError for wrong options.
+        """
 
     @abstractmethod
     def generate(self, request: Request, on_progress: OnProgress | None = None) -> GeneratedClip:

@@ -1,8 +1,9 @@
 """Voices and driving speech, from any audio or video file.
 
 A voice is trimmed to where it speaks and cut at ``LONGEST_VOICE`` seconds. A frame of 20 ms speaks when its level is
-within ``SPEECH_RANGE`` dB of the level that the file exceeds for half a second in all (so a click sets no standard),
-and above ``SILENCE`` dBFS. Driving speech is not trimmed: its time line is the clip's.
+within ``SPEECH_RANGE`` dB of the level that the file exceeds for half a second in all (so that a click sets no
+standard); a file that exceeds ``SILENCE`` dBFS for less than that is silent. Driving speech is not trimmed: its time
+line is the clip's.
 """
 
 from collections.abc import Iterator
@@ -63,14 +64,13 @@ def speech_span(audio: np.ndarray, rate: int) -> tuple[float, float, float]:
     padded[: len(audio)] = audio
     power = np.square(padded).reshape(count, length).mean(axis=1)
     standard = np.sort(power)[-min(_STANDARD_FRAMES, count)]
-    silence = 10 ** (SILENCE / 10)
-    if standard < silence:
+    if standard < 10 ** (SILENCE / 10):
         peak = float(np.abs(audio).max())
         level = f"its peak is {20 * np.log10(peak):.0f} dBFS" if peak > 0 else "all samples are zero"
         raise GenerationFailed(f"there is no half second above {SILENCE:.0f} dBFS, so it counts as silent ({level})")
-    speaks = np.flatnonzero(power >= max(silence, standard * 10 ** (-SPEECH_RANGE / 10)))
-    start = max(0.0, speaks[0] * _FRAME - MARGIN)
-    end = min(len(audio) / rate, (speaks[-1] + 1) * _FRAME + MARGIN)
+    speaks = np.flatnonzero(power >= standard * 10 ** (-SPEECH_RANGE / 10))
+    start = max(0.0, float(speaks[0]) * _FRAME - MARGIN)
+    end = min(len(audio) / rate, float(speaks[-1] + 1) * _FRAME + MARGIN)
     return start, end, len(speaks) * _FRAME
 
 
@@ -87,7 +87,7 @@ def read_voice(path: Path) -> Voice:
             f"{path.name} holds {spoken:.2f} s of speech, at least {LEAST_SPEECH:g} s are needed (3 s and more give a "
             "steadier voice)"
         )
-    notes = ()
+    notes: tuple[str, ...] = ()
     if end - start > LONGEST_VOICE:
         notes = (f"{path.name}: the first {LONGEST_VOICE:g} of {end - start:.1f} s of voice are used",)
         end = start + LONGEST_VOICE

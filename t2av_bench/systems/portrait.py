@@ -165,9 +165,9 @@ def read_portrait_video(path: Path, detector: Detector, size: int, max_frames: i
         raise GenerationFailed(
             f"{found} of {looked_at} frames looked at in {path.name} (every {FRAME_STEP}th){_advice(detector)}"
         )
-    middle = Face(*(float(np.median([getattr(face, name) for face in faces])) for name in ("x", "y", "side")),
-                  faces=max(face.faces for face in faces))  # fmt: skip
-    notes = ()
+    x, y, side = np.median([(face.x, face.y, face.side) for face in faces], axis=0)
+    middle = Face(float(x), float(y), float(side), max(face.faces for face in faces))
+    notes: tuple[str, ...] = ()
     if middle.faces > 1:
         notes = (f"{path.name}: up to {middle.faces} faces in a frame, the largest of each frame is followed",)
     square = _checked_square(middle, picture, path)
@@ -189,7 +189,7 @@ def read_image(path: Path) -> np.ndarray | None:
         with image_library.open(path) as image:
             if getattr(image, "is_animated", False):
                 return None
-            check_size(*image.size, path)
+            check_size(image.width, image.height, path)
             return np.asarray(upright(image).convert("RGB"))
     except image_library.UnidentifiedImageError:
         return None

@@ -10,7 +10,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -116,10 +116,15 @@ class TalkerT2AV(System):
                     taken.add(request.out.resolve())
                 except (Unscorable, NotApplicable) as reason:
                     made[number] = _as_reason(reason)
-            results = self._sample(list(jobs.values()), report)
+            try:
+                with _memory(len(jobs)):
+                    results = self._sample(list(jobs.values()), report)
+            except GenerationFailed as reason:
+                return [made.get(number, reason) for number in range(len(requests))]
             for (number, job), result in zip(jobs.items(), results, strict=True):
                 try:
-                    made[number] = self._deliver(job, result, len(jobs), report)
+                    with _memory(1):
+                        made[number] = self._deliver(job, result, len(jobs), report)
                 except Unscorable as reason:
                     made[number] = _as_reason(reason)
         return [made[number] for number in range(len(requests))]
@@ -259,6 +264,18 @@ class TalkerT2AV(System):
             "weights": dict(parts.digests) | (parts.detector.weights if parts.detector else {}),
             "versions": {"t2av-bench": __version__, **library_versions("torch", "transformers", "av", "soxr")},
         }
+
+
+@contextmanager
+def _memory(batch: int) -> Iterator[None]:
+    """Running out of the accelerator's memory is a reason like others."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        less = f"fewer than {batch} requests at a time, " if batch > 1 else ""
+        raise GenerationFailed(f"out of GPU memory: try {less}--dtype bfloat16 or less --max-seconds") from error
 
 
 def _rendered(renderer: "SourceRenderer", motion: "Tensor", progress: Callable[[int], None]) -> Iterator[np.ndarray]:

@@ -271,5 +271,3 @@ def _framing(portrait: Portrait | PortraitVideo) -> dict[str, Any]:
 def _file(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-

@@ -136,6 +136,20 @@ def test_motion_codes_of_a_video_are_those_of_its_frames(ask):
     assert seen.std() > 0.1 and (seen[0] != seen[10]).any(), "a face that moves"
 
 
+def test_the_release_rounds_reference_motion_and_the_paper_does_not(components, ask, monkeypatch):
+    from reference_model import sampling
+
+    given, stream = [], sampling.stream
+    monkeypatch.setattr(
+        sampling, "stream", lambda model, items, *rest: given.append(items[0]) or stream(model, items, *rest)
+    )
+    for recipe in ("release", "paper"):
+        TalkerT2AV(components, recipe=recipe).generate(ask())
+    rounded, exact = (item.first_motion for item in given)
+    assert torch.equal(rounded, exact.bfloat16().float()) and not torch.equal(rounded, exact)
+    assert torch.allclose(rounded, exact, rtol=2**-8)
+
+
 def test_the_voice_that_conditions_is_the_trimmed_one(ask, inputs, monkeypatch):
     parts, heard = tiny_components(), []
     encoder = tiny_speaker_encoder()
@@ -279,6 +293,17 @@ def test_latents_that_are_not_numbers_fail_the_request(ask):
     with pytest.raises(GenerationFailed, match="NaN or infinite"):
         TalkerT2AV(parts).generate(request)
     assert files(request) == []
+
+
+def test_running_out_of_memory_is_a_reason(system, ask, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("reference_model.sampling.stream", full)
+    requests = [ask(), ask(text="", out=tmp_path / "out" / "b.mp4"), ask(out=tmp_path / "out" / "c.mp4")]
+    reasons = [str(reason) for reason in system.generate_batch(requests)]
+    assert "fewer than 2 requests" in reasons[0] and "text is empty" in reasons[1] and reasons[2] == reasons[0]
+    assert files(requests[0]) == []
 
 
 def test_the_two_recipes_sample_differently(components, ask):

@@ -1,0 +1,162 @@
+"use strict";
+// The clip browser: items down, systems across. The address holds the whole state, so that every view has a link.
+(() => {
+  const PAGE = 20;
+  const { element } = t2av;
+  const form = document.getElementById("clip-controls"), place = document.getElementById("items");
+  const rows = new Map();  // item number -> Row, of the page that is shown
+  let state = {}, hidden = new Set(), watcher = null, current = null;
+
+  function read() {
+    const given = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+    const by = t2av.byKey.get(given.by)?.aggregate === "set" ? null : t2av.byKey.get(given.by);
+    const system = given.system in t2av.data.systems ? given.system : "";
+    const page = Math.max(0, Number.parseInt(given.page, 10) || 0);
+    state = { by: by?.key || t2av.first, system, order: given.order || "", show: given.show || "",
+      q: given.q || "", item: given.item ?? null, page };
+  }
+
+  function write(change) {
+    state = { ...state, item: null, page: 0, ...change };
+    const kept = Object.entries(state).filter(([, value]) => value !== "" && value !== null && value !== 0);
+    history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
+    draw();
+  }
+
+  // Systems whose scores count for filter and order: the chosen one, else all that are shown.
+  const counted = () => (state.system !== "" ? [Number(state.system)]
+    : t2av.data.systems.map((_, index) => index).filter((index) => !hidden.has(String(index))));
+
+  function reasons() {
+    const systems = counted(), counts = new Map();
+    t2av.data.items.forEach((_, item) => {
+      const mine = new Set();
+      for (const quantity of t2av.data.quantities) for (const system of systems) {
+        const score = quantity.scores[system][item];
+        if (Array.isArray(score)) mine.add(t2av.kind(score));
+      }
+      for (const reason of mine) counts.set(reason, (counts.get(reason) || 0) + 1);
+    });
+    return [...counts].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
+  }
+
+  function chosen() {
+    const quantity = t2av.byKey.get(state.by), systems = counted(), query = state.q.trim().toLowerCase();
+    const values = (item) => systems.map((system) => t2av.value(quantity.scores[system][item]));
+    const matches = (item) => {
+      const [id, text] = t2av.data.items[item];
+      if (query && !`${id}\n${text}`.toLowerCase().includes(query)) return false;
+      if (!state.show) return true;
+      if (state.show === "failed") return Boolean(quantity) && systems.some((s) => Array.isArray(quantity.scores[s][item]));
+      return t2av.data.quantities.some((each) => systems.some((system) => {
+        const score = each.scores[system][item];
+        return Array.isArray(score) && t2av.kind(score) === state.show;
+      }));
+    };
+    const list = t2av.data.items.map((_, item) => item).filter(matches);
+    if (!state.order || !quantity) return list;
+    const rank = (item) => {
+      const found = values(item).filter((value) => value !== null).map((value) => t2av.badness(quantity, value));
+      // A clip without the score is the worst there is.
+      const missing = systems.some((system) => Array.isArray(quantity.scores[system][item]));
+      if (state.order === "spread") return found.length > 1 ? Math.max(...found) - Math.min(...found) : -1;
+      if (missing) return state.order === "worst" ? Infinity : -Infinity;
+      if (!found.length) return -Infinity;
+      return state.order === "worst" ? Math.max(...found) : -Math.min(...found);
+    };
+    const ranks = new Map(list.map((item) => [item, rank(item)]));
+    return list.sort((a, b) => (ranks.get(a) === ranks.get(b) ? a - b : ranks.get(b) > ranks.get(a) ? 1 : -1));
+  }
+
+  function drawControls() {
+    const { options, data, shown } = t2av;
+    options(form.elements.by, shown.map((quantity) => [quantity.key, t2av.heading(quantity)]), state.by);
+    options(form.elements.system, [["", "any system"], ...data.systems.map(({ name }, index) => [index, name])], state.system);
+    form.elements.order.value = state.order;
+    const listed = reasons().map(([reason, count]) => [reason, `${reason} (${count})`]);
+    options(form.elements.show, [["", "all items"], ["failed", "items without this score"], ...listed], state.show);
+    if (form.elements.q !== document.activeElement) form.elements.q.value = state.q;
+  }
+
+  function draw() {
+    drawControls();
+    const list = chosen();
+    if (state.item !== null) {
+      const at = list.findIndex((item) => t2av.data.items[item][0] === state.item);
+      if (at >= 0) state.page = Math.floor(at / PAGE);
+    }
+    const last = Math.max(0, Math.ceil(list.length / PAGE) - 1);
+    state.page = Math.min(state.page, last);
+    const here = list.slice(state.page * PAGE, (state.page + 1) * PAGE);
+    for (const row of rows.values()) row.release();
+    rows.clear();
+    watcher?.disconnect();
+    watcher = new IntersectionObserver((entries) => {
+      for (const entry of entries) rows.get(Number(entry.target.dataset.item))?.near(entry.isIntersecting);
+    }, { rootMargin: "500px 0px" });
+    for (const item of here) rows.set(item, new ItemRow(item, { by: state.by, system: state.system, hidden }));
+    place.replaceChildren(...[...rows.values()].map((row) => row.node));
+    for (const row of rows.values()) watcher.observe(row.node);
+    const total = t2av.data.items.length, from = state.page * PAGE + 1;
+    document.getElementById("status").textContent = !list.length ? "No item matches."
+      : `${list.length === total ? total : `${list.length} of ${total}`} items`
+        + (last ? `, ${from} to ${from + here.length - 1} shown` : "");
+    drawPages(last);
+    current = rows.get(here[0]) || null;
+    const target = [...rows.values()].find((row) => row.id === state.item);
+    if (target) { target.open(); current = target; }
+  }
+
+  function drawPages(last) {
+    const go = (page, text, label) => element("button", { type: "button", "aria-label": label,
+      "aria-current": page === state.page ? "page" : null,
+      onclick: () => { write({ page }); place.scrollIntoView(); place.querySelector("button")?.focus({ preventScroll: true }); } }, text);
+    const numbers = [...Array(last + 1).keys()].filter((n) => n === 0 || n === last || Math.abs(n - state.page) < 3);
+    const buttons = last ? numbers.flatMap((n, index) => [
+      index && n - numbers[index - 1] > 1 ? "…" : null, go(n, String(n + 1), `Page ${n + 1}`)]) : [];
+    document.getElementById("pages").replaceChildren(...buttons.filter(Boolean));
+  }
+
+  function drawColumns() {
+    const box = document.getElementById("columns");
+    const names = [...t2av.data.systems.map(({ name }, index) => [String(index), name]),
+      ...(t2av.data.reference ? [["reference", "reference"]] : [])];
+    box.hidden = names.length < 3;
+    box.append(...names.map(([value, name]) => element("label", {}, element("input", { type: "checkbox", value,
+      checked: true, onchange: (event) => {
+        if (event.target.checked) hidden.delete(value); else hidden.add(value);
+        draw();
+      } }), ` ${name}`)));
+  }
+
+  function keyboard(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, textarea, input:not([type=range], [type=radio], [type=checkbox])")) return;
+    const focused = document.activeElement?.closest(".item");
+    if (focused) current = rows.get(Number(focused.dataset.item)) || current;
+    const players = current?.players;
+    const move = (step) => {
+      const list = [...rows.values()], next = list[list.indexOf(current) + step];
+      if (next) { current = next; next.open(); }
+    };
+    const actions = {
+      k: () => players?.toggle(), ",": () => players?.step(-1), ".": () => players?.step(1),
+      j: () => players?.seek(players.time - 1), l: () => players?.seek(players.time + 1),
+      n: () => move(1), p: () => move(-1),
+    };
+    if (actions[event.key]) { event.preventDefault(); actions[event.key](); }
+  }
+
+  document.addEventListener("t2av:index", () => {
+    read();
+    drawColumns();
+    draw();
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("change", (event) => {
+      if (event.target.name !== "q") write({ [event.target.name]: event.target.value });
+    });
+    form.elements.q.addEventListener("input", () => write({ q: form.elements.q.value }));
+    document.addEventListener("keydown", keyboard);
+    place.addEventListener("focusin", (event) => { current = rows.get(Number(event.target.closest(".item")?.dataset.item)) || current; });
+    window.addEventListener("hashchange", () => { read(); draw(); });
+  });
+})();

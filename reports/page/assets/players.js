@@ -1,0 +1,124 @@
+"use strict";
+// All players of one row as one: they start, stop and seek together, and are held within a frame of each other.
+class Players {
+  // Farther apart than this they jump, nearer they are nudged by their speed, which nobody sees or hears.
+  static JUMP = 0.3;
+  static current = null;
+
+  // media: <video> elements. rate: frames per second of the row. changed: called whenever time or state changes.
+  constructor(media, rate, changed) {
+    Object.assign(this, { media, rate, changed, playing: false, time: 0, wanted: new Map() });
+    for (const one of media) {
+      one.addEventListener("loadedmetadata", () => { this.place(one); changed(); });
+      one.addEventListener("seeked", () => this.settle(one));
+    }
+  }
+
+  get usable() { return this.media.filter((one) => one.readyState >= 1 && !one.error); }
+  get duration() { return Math.max(0, ...this.usable.map((one) => one.duration)); }
+  get frame() { return Math.floor(this.time * this.rate + 1e-3); }
+
+  // The clock: the player that is heard, while it lasts; else the longest.
+  get leader() {
+    const heard = this.usable.find((one) => !one.muted && one.duration > this.time && !one.ended);
+    return heard || this.usable.reduce((best, one) => (!best || one.duration > best.duration ? one : best), null);
+  }
+
+  async play() {
+    if (Players.current && Players.current !== this) Players.current.pause();
+    Players.current = this;
+    if (!this.usable.length) return;
+    if (this.time >= this.duration - 1.5 / this.rate) this.seek(0);
+    this.playing = true;
+    this.changed();
+    await Promise.all(this.usable.map((one) => Players.ready(one)));
+    if (!this.playing) return;
+    for (const one of this.usable) if (this.time < one.duration) this.start(one);
+    this.follow();
+  }
+
+  // Enough data at the right place to begin at once, or as much as three seconds of waiting gave.
+  static ready(one) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, 3000);
+      function done() {
+        clearTimeout(timer);
+        one.removeEventListener("canplay", check);
+        one.removeEventListener("seeked", check);
+        resolve();
+      }
+      function check() { if (one.readyState >= 3 && !one.seeking) done(); }
+      one.addEventListener("canplay", check);
+      one.addEventListener("seeked", check);
+      one.preload = "auto";
+      check();
+    });
+  }
+
+  start(one) {
+    one.play().catch((error) => {
+      // Without a click or key press the browser lets nothing be heard.
+      if (error.name === "NotAllowedError" && !one.muted) { one.muted = true; one.play().catch(() => {}); }
+    });
+  }
+
+  follow() {
+    if (!this.playing) return;
+    const leader = this.leader;
+    if (!leader || leader.ended || leader.currentTime >= leader.duration) return void this.pause();
+    this.time = leader.currentTime;
+    for (const one of this.usable) {
+      if (one === leader) { one.playbackRate = 1; continue; }
+      if (this.time >= one.duration - 0.5 / this.rate) { one.pause(); continue; }
+      const lead = one.currentTime - this.time;
+      if (one.paused) { one.currentTime = this.time; this.start(one); }
+      else if (Math.abs(lead) > Players.JUMP) { if (!one.seeking) one.currentTime = this.time; }
+      else one.playbackRate = Math.abs(lead) < 0.004 ? 1 : 1 - Math.max(-0.5, Math.min(0.5, 5 * lead));
+    }
+    this.changed();
+    requestAnimationFrame(() => this.follow());
+  }
+
+  pause() {
+    this.playing = false;
+    for (const one of this.media) { one.pause(); one.playbackRate = 1; }
+    const leader = this.leader;
+    this.seek(leader ? leader.currentTime : this.time);
+  }
+
+  toggle() { if (this.playing) this.pause(); else this.play(); }
+
+  // The middle of a frame, so that rounding in a decoder cannot show the one before.
+  seek(seconds) {
+    const last = Math.max(0, Math.ceil(this.duration * this.rate - 1e-3) - 1);
+    const frame = Math.min(last, Math.max(0, Math.floor(seconds * this.rate + 1e-3)));
+    this.time = (frame + 0.5) / this.rate;
+    for (const one of this.usable) this.place(one);
+    this.changed();
+  }
+
+  step(frames) {
+    if (this.playing) this.pause();
+    this.seek((this.frame + frames + 0.5) / this.rate);
+  }
+
+  // Seek one player; while it is still seeking, only the newest wish is kept.
+  place(one) {
+    const target = Math.max(0, Math.min(this.time, one.duration - 0.25 / this.rate));
+    if (one.seeking) this.wanted.set(one, target);
+    else if (Math.abs(one.currentTime - target) > 1e-4) one.currentTime = target;
+  }
+
+  settle(one) {
+    const target = this.wanted.get(one);
+    this.wanted.delete(one);
+    if (target !== undefined && !this.playing && Math.abs(one.currentTime - target) > 1e-4) one.currentTime = target;
+  }
+
+  // Give the decoders back; a row far from the window needs none.
+  release() {
+    if (this.playing) this.pause();
+    for (const one of this.media) { one.removeAttribute("src"); one.load(); }
+    if (Players.current === this) Players.current = null;
+  }
+}

@@ -1,0 +1,190 @@
+"""Runs as the page needs them: systems across, items down, and what is known of every clip.
+
+Items of different runs belong together where their ids are equal, as in tables.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reports.measured import RunResult, read_run
+from reports.model import Table
+from reports.page.transcript import Transcript, transcripts
+from t2av_bench.features import FeatureStore
+from t2av_bench.items import ItemError
+from t2av_bench.runs import RESULTS
+from t2av_bench.scores import Status
+from t2av_bench.store import Store
+
+# Per-clip arrays that are curves over the offset between sound and picture: feature name -> (label, offsets).
+# SyncNet's curve is stored from late to early audio, see t2av_bench.extractors.syncnet.
+CURVES: dict[str, tuple[str, tuple[int, ...]]] = {
+    "sync_distance_curve": ("Sync distance", tuple(range(15, -16, -1))),
+    "envelope_correlation_curve": ("Mouth–loudness correlation", tuple(range(-15, 16))),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A curve over offsets in frames at 25 fps, offsets ascending. lowest: whether its best point is its minimum."""
+
+    metric: str
+    label: str
+    offsets: tuple[int, ...]
+    values: tuple[float, ...]
+    lowest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A media file of a run: where it is (None: it never was), its recorded digest and facts (see MediaInfo)."""
+
+    path: Path | None
+    digest: str | None
+    facts: Mapping[str, Any] | None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class ClipContent:
+    """One clip of one system. speed: seconds spent per second generated, where the generator recorded it."""
+
+    source: SourceFile
+    reference: SourceFile | None
+    transcripts: list[Transcript] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    speed: float | None = None
+
+
+@dataclass(slots=True)
+class System:
+    """One run. real: it holds real clips, the row that the others are measured against."""
+
+    name: str
+    run: RunResult
+    clips: dict[str, ClipContent]
+    sessions: list[dict[str, Any]]
+    descriptions: dict[str, dict[str, Any]]
+    real: bool = False
+
+    @property
+    def speed(self) -> float | None:
+        """Mean real-time factor of the clips that have one."""
+        found = [clip.speed for clip in self.clips.values() if clip.speed is not None]
+        return sum(found) / len(found) if found else None
+
+
+@dataclass(slots=True)
+class Content:
+    """What the page shows. items: id -> what the first run that has it asked for (``text``, ``language``, …)."""
+
+    systems: list[System]
+    items: dict[str, Mapping[str, Any]]
+    table: Table
+
+
+def gather(folders: Sequence[Path], real: str | None = None) -> Content:
+    """Read run folders. real: folder or system name of the run that holds real clips; it comes first.
+
+    Raises StoreError for a folder that is no run, ItemError where ``real`` names none of them.
+    """
+    from reports.table import build
+
+    results = [read_run(folder) for folder in folders]
+    marked = [real is not None and (run.name == real or run.path.resolve() == Path(real).resolve()) for run in results]
+    if real is not None and not any(marked):
+        raise ItemError(f"--real {real}: no such run; the runs are {', '.join(run.name for run in results)}")
+    order = sorted(range(len(results)), key=lambda index: not marked[index])
+    # The page marks cells of another protocol instead of refusing: it is there to look into such things.
+    table = build([results[index] for index in order], allow_mixed=True, intervals=True)
+    systems = [
+        _system(row.name, results[index], marked[index]) for row, index in zip(table.rows, order, strict=True)
+    ]  # fmt: skip
+    items: dict[str, Mapping[str, Any]] = {}
+    for system in systems:
+        for clip, item in system.run.items.items():
+            items.setdefault(clip, item)
+    return Content(systems, items, table)
+
+
+def _system(name: str, run: RunResult, real: bool) -> System:
+    with Store(run.path / RESULTS) as store:
+        claim = store.setting("claim") or {}
+        clips = {row["clip"]: _clip(row, claim) for row in store.clips()}
+        sessions = store.sessions()
+        described = store.protocols()
+        features = feature_store(run.path, sessions)
+        for metric, entry in described.items():
+            by_character = entry["protocol"]["parameters"].get("unit") == "characters"
+            for row in store.measurements(metric):
+                if row["status"] != Status.OK:
+                    continue
+                clip = clips[row["clip"]]
+                clip.transcripts += transcripts(metric, row["detail"], by_character=by_character)
+                clip.curves += _curves(metric, features.get(row["inputs"], entry["fingerprint"], "measurement"))
+    descriptions = {metric: {**entry["description"], **entry} for metric, entry in described.items()}
+    return System(name, run, clips, sessions, descriptions, real)
+
+
+def feature_store(run: Path, sessions: Sequence[Mapping[str, Any]]) -> FeatureStore:
+    """Where a run keeps its arrays: the cache that its configuration names, else the run folder."""
+    from t2av_bench.config import ConfigError, load
+
+    device = str(sessions[-1].get("device") or "cpu").split()[0] if sessions else "cpu"
+    try:
+        cache = load(run / "evaluate.toml", {}).cache
+    except ConfigError:
+        cache = None  # runs made from Python have no such file
+    return FeatureStore(cache or run / "features", device)
+
+
+def _clip(row: Mapping[str, Any], claim: Mapping[str, Any]) -> ClipContent:
+    facts = row["media"] or {}
+    path = _located(row["generated"], claim.get("generated"))
+    source = SourceFile(path, row["digest"], facts.get("generated"), row["reason"])
+    reference = None
+    if row["reference"]:
+        reference = SourceFile(
+            _located(row["reference"], claim.get("reference")), row["reference_digest"], facts.get("reference")
+        )
+    return ClipContent(source, reference, speed=_speed(path))
+
+
+def _located(recorded: str | None, root: str | None) -> Path | None:
+    """The file that a run names. A relative path was relative to where ``evaluate`` ran: look in the run's folder."""
+    if recorded is None:
+        return None
+    path = Path(recorded)
+    if path.is_absolute() or path.exists() or root is None:
+        return path.absolute()
+    for start in range(len(path.parts)):
+        candidate = Path(root, *path.parts[start:])
+        if candidate.exists():
+            return candidate
+    return Path(root, path.name)
+
+
+def _speed(path: Path | None) -> float | None:
+    """The real-time factor from the record that a generator leaves beside its clip."""
+    if path is None:
+        return None
+    try:
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    value = record.get("real_time_factor") if isinstance(record, dict) else None
+    return float(value) if isinstance(value, int | float) and 0 < value < float("inf") else None
+
+
+def _curves(metric: str, arrays: Mapping[str, Any] | None) -> list[Curve]:
+    found = []
+    for name, (label, offsets) in CURVES.items():
+        values = (arrays or {}).get(name)
+        if values is not None and values.shape == (len(offsets),):
+            points = sorted(zip(offsets, values.astype(float).tolist(), strict=True))
+            found.append(
+                Curve(metric, label, tuple(x for x, _ in points), tuple(y for _, y in points), "distance" in name)
+            )
+    return found

@@ -1,0 +1,141 @@
+"""What the scripts of the page read: an index of all scores, and one small file an item.
+
+Files are scripts that call ``t2av.index`` or ``t2av.item``, because a page opened from a file cannot fetch JSON.
+A score is a number; a missing one is ``[i]``, i being its reason's place in ``reasons``; ``null`` was not measured.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from reports.model import TableColumn
+from reports.page.content import ClipContent, Content, System
+from reports.page.media import Shelf, Shelved
+from reports.page.transcript import Transcript
+from t2av_bench.scores import Score
+
+# Digits of the numbers in the files: more than any table prints, few enough to keep the index small.
+_DIGITS = 7
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
+
+
+def index(content: Content) -> dict[str, Any]:
+    """Systems, quantities, items, and the scores of every item by quantity and system."""
+    reasons: dict[str, int] = {}
+    document = {
+        "systems": [
+            {"name": system.name, "real": system.real, "clips": len(system.clips)} for system in content.systems
+        ],
+        "reference": any(clip.reference for system in content.systems for clip in system.clips.values()),
+        "quantities": [
+            _quantity(content, position, column, reasons) for position, column in enumerate(content.table.columns)
+        ],
+        "items": [[id, item.get("text") or "", item.get("language") or ""] for id, item in content.items.items()],
+    }
+    kinds = kinds_of(reasons)
+    return document | {"reasons": [[reason, kinds[reason]] for reason in reasons]}
+
+
+def kinds_of(reasons: Iterable[str]) -> dict[str, str]:
+    """Reason -> what it shares with others that differ in numbers alone (``no face found in any of N frames``)."""
+    variants: dict[str, set[str]] = {}
+    for reason in reasons:
+        variants.setdefault(_NUMBER.sub("N", reason), set()).add(reason)
+    return {
+        reason: kind if len(mine) > 1 else reason for kind, mine in variants.items() for reason in mine
+    }  # fmt: skip
+
+
+def _quantity(content: Content, position: int, column: TableColumn, reasons: dict[str, int]) -> dict[str, Any]:
+    assert column.quantity is not None and column.metric is not None
+    by_clip = column.quantity.aggregate != "set"
+    scores = []
+    for system in content.systems:
+        mine = system.run.scores.get((column.metric, column.quantity.name), {})
+        scores.append([_score(mine.get(id), by_clip, reasons) for id in content.items])
+    cells = [row.cells[position] for row in content.table.rows]
+    return {
+        "key": column.key,
+        "label": column.label,
+        "direction": column.direction,
+        "unit": column.unit,
+        "decimals": column.decimals,
+        "metric": column.metric,
+        "aggregate": column.quantity.aggregate,
+        "embedded": column.embedded,
+        "weights": column.quantity.aggregate == "weighted",
+        "set": [
+            {
+                "value": _rounded(cell.value), "reason": cell.reason, "interval": _ends(cell.interval),
+                "scored": cell.scored, "total": cell.total, "fingerprint": cell.fingerprint, "mark": cell.marks,
+            } for cell in cells
+        ],
+        "scores": scores,
+    }  # fmt: skip
+
+
+def _score(score: Score | None, by_clip: bool, reasons: dict[str, int]) -> Any:
+    if score is None:
+        return None
+    if score.value is None:
+        return [reasons.setdefault(str(score.reason), len(reasons))]
+    # A distance between sets has no value for a single clip; what is stored only says that its features exist.
+    return _rounded(score.value) if by_clip else None
+
+
+def item(content: Content, id: str, shelf: Shelf) -> dict[str, Any]:
+    """What the row of one item shows: for every system the player, waveform, transcripts and curves."""
+    clips = [system.clips.get(id) for system in content.systems]
+    reference = next((clip.reference for clip in clips if clip and clip.reference), None)
+    shelved = [shelf.put(clip.source) if clip else None for clip in clips]
+    return {
+        "clips": [
+            _clip(system, clip, media)
+            for system, clip, media in zip(content.systems, clips, shelved, strict=True)
+        ],
+        "reference": _media(shelf.put(reference)) if reference else None,
+    }  # fmt: skip
+
+
+def _clip(system: System, clip: ClipContent | None, media: Shelved | None) -> dict[str, Any] | None:
+    if clip is None or media is None:
+        return None
+    return {
+        **_media(media),
+        "transcripts": [_transcript(system, transcript) for transcript in clip.transcripts],
+        "curves": [
+            {
+                "label": curve.label, "offsets": list(curve.offsets), "values": [_rounded(y, 4) for y in curve.values],
+                "lowest": curve.lowest, "metric": curve.metric,
+            } for curve in clip.curves
+        ],
+    }  # fmt: skip
+
+
+def _media(media: Shelved) -> dict[str, Any]:
+    return {key: _rounded(value) for key, value in asdict(media).items() if value is not None}
+
+
+def _transcript(system: System, transcript: Transcript) -> dict[str, Any]:
+    kinds = {"hit": 0, "substitution": 1, "deletion": 2, "insertion": 3}
+    steps = [
+        step.asked if step.kind == "hit" else [kinds[step.kind], step.asked, step.heard] for step in transcript.steps
+    ]
+    title = system.descriptions.get(transcript.metric, {}).get("title", transcript.metric)
+    return {"title": title, "steps": steps, "joiner": transcript.joiner, "flags": list(transcript.flags)}
+
+
+def _ends(interval: tuple[float, float] | None) -> list[Any] | None:
+    return None if interval is None else [_rounded(end) for end in interval]
+
+
+def _rounded(value: Any, digits: int = _DIGITS) -> Any:
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
+
+
+def script(function: str, *arguments: Any) -> str:
+    """A call of ``t2av.FUNCTION`` with JSON arguments; safe in any encoding and inside HTML."""
+    texts = [json.dumps(argument, allow_nan=False, separators=(",", ":")) for argument in arguments]
+    return f"t2av.{function}({','.join(texts)});\n".replace("<", "\\u003c")

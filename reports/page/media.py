@@ -1,0 +1,211 @@
+"""How a browser gets each clip: linked where it lies, copied, or transcoded where browsers cannot play it.
+
+Files inside the report are named by the content they were made from, so that building again finds them.
+"""
+
+import base64
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import numpy as np
+
+from reports.page.content import SourceFile
+from t2av_bench.files import replacing, write_text
+from t2av_bench.items import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from t2av_bench.media.clip import Clip
+from t2av_bench.media.errors import MediaError
+from t2av_bench.scores import Unscorable
+
+Mode = Literal["link", "copy", "none"]
+FOLDER = "media"
+PEAKS = 240
+_PEAK_RATE = 8000
+# What Chromium, Firefox and Safari all play: (container, picture codec) and (container, sound codec).
+_MP4, _WEBM = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
+_PICTURES = {(_MP4, "h264"), (_WEBM, "vp8"), (_WEBM, "vp9"), (_WEBM, "av1"), (_MP4, "av1")}
+_SOUNDS = {
+    (_MP4, "aac"), (_MP4, "mp3"), (_WEBM, "opus"), (_WEBM, "vorbis"), ("wav", "pcm_s16le"), ("mp3", "mp3"),
+    ("mp3", "mp3float"), (_MP4, "mp3float"), ("flac", "flac"), ("ogg", "vorbis"), ("ogg", "opus"),
+}  # fmt: skip
+_PIXELS = {"yuv420p", "yuvj420p"}
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """A clip as the page plays it.
+
+    src: address relative to the page; None where there is nothing to play, and ``note`` says why.
+    picture, sound: what it has. frame_rate (fps), frames, seconds: of the picture, None where unknown.
+    peaks: largest magnitude (0 to 255 for full scale) in ``PEAKS`` equal parts of the sound, base64; it lasts
+        ``sound_seconds``. note: what a viewer should know (gone, changed, transcoded).
+    """
+
+    src: str | None = None
+    picture: bool = False
+    sound: bool = False
+    frame_rate: float | None = None
+    frames: int | None = None
+    seconds: float | None = None
+    peaks: str | None = None
+    sound_seconds: float | None = None
+    note: str | None = None
+
+
+def playable(facts: Mapping[str, Any], suffix: str) -> bool:
+    """Whether browsers play a file with these facts (see MediaInfo) as it is."""
+    container = facts.get("format")
+    if container == _WEBM and suffix.lower() != ".webm":
+        return False  # Firefox and Safari refuse .mkv whatever is inside
+    picture, sound = facts.get("video_codec"), facts.get("audio_codec")
+    if facts.get("has_video") and ((container, picture) not in _PICTURES or facts.get("pixel_format") not in _PIXELS):
+        return False
+    return not facts.get("has_audio") or (container, sound) in _SOUNDS
+
+
+class Shelf:
+    """Media of one report. ``linked`` holds files outside of it that its pages refer to, relative to it."""
+
+    def __init__(self, out: Path, mode: Mode) -> None:
+        self.out, self.mode = out.resolve(), mode
+        self.linked: set[str] = set()
+        self.written: set[str] = set()
+        self._known: dict[tuple[Path | None, str | None], Shelved] = {}
+        self._cache = self.out / "data" / "peaks.json"
+        try:
+            self._peaks: dict[str, Any] = json.loads(self._cache.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._peaks = {}
+        self._used: dict[str, Any] = {}
+
+    def put(self, source: SourceFile) -> Shelved:
+        """Make a clip available to the pages; whatever is wrong with it is said in its note."""
+        key = source.path, source.digest
+        if key not in self._known:
+            self._known[key] = self._put(source)
+        return self._known[key]
+
+    def save_cache(self) -> None:
+        """Keep the waveforms of this report for the next time; they are found by content."""
+        if self.mode != "none":
+            write_text(self._cache, json.dumps(self._used, sort_keys=True) + "\n")
+            self.written.add("data/peaks.json")
+
+    def _put(self, source: SourceFile) -> Shelved:
+        path = source.path
+        if path is None:
+            return Shelved(note=source.reason or "the run names no file")
+        if self.mode == "none":
+            return Shelved(note="this report was built without media")
+        clip = Clip(path)
+        try:
+            digest = clip.digest
+        except MediaError as error:
+            return Shelved(note=self._short(str(error), path))
+        notes = ["the file has changed since it was scored"] if source.digest and digest != source.digest else []
+        facts = source.facts
+        if facts is None or notes:
+            try:
+                facts = {**asdict(clip.info), "frame_rate": str(clip.info.frame_rate)}
+            except Unscorable as error:
+                return Shelved(note=self._short(str(error), path))
+        peaks, sound_seconds = self._waveform(clip, digest, facts)
+        try:
+            address = self._address(clip, digest, facts)
+        except (MediaError, ValueError, OSError) as error:
+            return Shelved(
+                note=f"cannot be made playable: {self._short(str(error), path)}", peaks=peaks,
+                sound_seconds=sound_seconds,
+            )  # fmt: skip
+        if address.endswith("-h264.mp4"):
+            notes.append(f"transcoded for browsers from {facts.get('video_codec') or facts.get('audio_codec')}")
+        has_video = bool(facts.get("has_video"))
+        rate = _number(facts.get("frame_rate")) if has_video else None
+        frames = facts.get("frame_count") if has_video else None
+        return Shelved(
+            address, has_video, bool(facts.get("has_audio")), rate, frames,
+            frames / rate if frames and rate else facts.get("duration"), peaks, sound_seconds, "; ".join(notes) or None,
+        )  # fmt: skip
+
+    def _short(self, reason: str, path: Path) -> str:
+        """A reason without the folders of the machine that built the page."""
+        return reason.replace(str(path), path.name)
+
+    def _address(self, clip: Clip, digest: str, facts: Mapping[str, Any]) -> str:
+        suffix = clip.path.suffix.lower()
+        if suffix not in VIDEO_SUFFIXES | AUDIO_SUFFIXES or not playable(facts, suffix):
+            name = f"{FOLDER}/{digest[:20]}-h264.mp4"
+            if not (self.out / name).exists():
+                _transcode(clip, facts, self.out / name)
+        elif self.mode == "copy":
+            name = f"{FOLDER}/{digest[:20]}{suffix}"
+            if not (self.out / name).exists():
+                with replacing(self.out / name) as temporary:
+                    shutil.copyfile(clip.path, temporary)
+        else:
+            relative = Path(os.path.relpath(clip.path.resolve(), self.out)).as_posix()
+            self.linked.add(relative)
+            return quote(os.fsencode(relative), safe="/")
+        self.written.add(name)
+        return name
+
+    def _waveform(self, clip: Clip, digest: str, facts: Mapping[str, Any]) -> tuple[str | None, float | None]:
+        if not facts.get("has_audio"):
+            return None, None
+        if digest not in self._peaks:
+            try:
+                samples = clip.audio(_PEAK_RATE)
+            except Unscorable:
+                return None, None
+            self._peaks[digest] = [peaks(samples), round(len(samples) / _PEAK_RATE, 4)]
+        self._used[digest] = self._peaks[digest]
+        text, seconds = self._used[digest]
+        return text, seconds
+
+
+def peaks(samples: np.ndarray) -> str:
+    """The waveform's outline: base64 of ``PEAKS`` bytes, the largest magnitude in each equal part (255: full scale)."""
+    edges = np.linspace(0, len(samples), PEAKS + 1).astype(int)[:-1]
+    magnitudes = np.abs(np.pad(samples, (0, max(0, PEAKS - len(samples)))))
+    largest = np.maximum.reduceat(magnitudes, edges)
+    return base64.b64encode(np.round(255 * np.clip(largest, 0, 1)).astype(np.uint8).tobytes()).decode("ascii")
+
+
+def _number(rate: Any) -> float | None:
+    """Frames per second from a fraction in text (``30000/1001``)."""
+    try:
+        return float(Fraction(str(rate)))
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _transcode(clip: Clip, facts: Mapping[str, Any], target: Path) -> None:
+    """Write H.264 + AAC at the clip's own frame rate; sound alone gets a black picture, which every player can seek."""
+    from t2av_bench.media.encode import write_mp4
+
+    rate = Fraction(str(facts.get("frame_rate") or 25)) if facts.get("has_video") else Fraction(25)
+    audio = None
+    if facts.get("has_audio"):
+        asked = facts.get("audio_rate")
+        audio_rate = int(asked) if asked in _AAC_RATES else 48000
+        audio = clip.audio(audio_rate)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if facts.get("has_video"):
+        source = Clip(clip.path, frame_rate=rate, frame_budget=0)
+        pictures: Any = (_even(batch) for batch in source.frames())
+    else:
+        assert audio is not None
+        pictures = (np.zeros((64, 64, 3), np.uint8) for _ in range(max(1, round(len(audio) * rate / audio_rate))))
+    write_mp4(target, pictures, audio, frame_rate=rate, audio_rate=audio_rate if audio is not None else 16000, crf=20)
+
+
+def _even(batch: np.ndarray) -> np.ndarray:
+    """Pictures of odd size with their last row or column once more: H.264 needs even sizes."""
+    return np.pad(batch, ((0, 0), (0, batch.shape[1] % 2), (0, batch.shape[2] % 2), (0, 0)), mode="edge")

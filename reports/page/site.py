@@ -1,0 +1,248 @@
+"""Writing the report's folder.
+
+``report.json`` names every file that the report consists of. It is written first, so that a folder that was left half
+done is known as a report and can be built again, and last, without the files of an older report that are gone by then.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from reports.model import Cell, Table
+from reports.page import data
+from reports.page.content import Content, gather
+from reports.page.figures import Shown, figures
+from reports.page.media import Mode, Shelf
+from t2av_bench import __version__
+from t2av_bench.files import write_text
+from t2av_bench.items import ItemError
+from t2av_bench.scores import Status
+
+INDEX, CLIPS, MANIFEST = "index.html", "clips.html", "report.json"
+FORMAT = "t2av-bench report"
+ASSETS = ("report.css", "report.js", "players.js", "row.js", "clips.js")
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A written report: its first page, and what a user should know about it."""
+
+    index: Path
+    notes: list[str] = field(default_factory=list)
+
+
+def build_report(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    media: Mode = "link",
+    real: str | None = None,
+    title: str = "",
+    extrapolate: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Write the report of some runs; an older report in ``out`` is replaced file by file.
+
+    media: link to the clips where they lie, copy them into the report, or leave them out. real: the run of real clips,
+    by folder or name. extrapolate: also plot distances between sets against the number of clips (takes a while).
+    progress: called with items done, items in all, and the item's id.
+    Raises ItemError where ``out`` holds other files, StoreError where a run is none.
+    """
+    if not runs:
+        raise ItemError("a report needs at least one run: t2av-bench report RUN --out DIR")
+    content = gather(runs, real)
+    before = _claim(out)
+    shelf = Shelf(out, media)
+    files: set[str] = set()
+
+    def write(name: str, text: str) -> None:
+        write_text(out / name, text)
+        files.add(name)
+
+    for name in ASSETS:
+        write(f"assets/{name}", resources.files("reports.page").joinpath("assets", name).read_text(encoding="utf-8"))
+    write("data/index.js", data.script("index", data.index(content)))
+    notes = []
+    for position, id in enumerate(content.items):
+        if progress is not None:
+            progress(position, len(content.items), id)
+        write(f"data/item-{position}.js", data.script("item", position, data.item(content, id, shelf)))
+    shown: list[Shown] = []
+    for figure in figures(content, extrapolate=extrapolate):
+        for name, text in figure.files.items():
+            write(f"plots/{name}", text)
+        shown.append(figure)
+    environment = _environment()
+    heading = title or _heading(content)
+    common = {"title": heading, "version": __version__, "content": content}
+    groups: dict[str, list[Shown]] = {}
+    for figure in shown:
+        groups.setdefault(figure.group, []).append(figure)
+    write(CLIPS, environment.get_template("clips.html").render(page="clips", **common))
+    write(
+        INDEX,
+        environment.get_template("index.html").render(
+            page="index", table=table_view(content.table), figures=groups, failures=failures(content),
+            protocols=protocols(content), **common,
+        ),
+    )  # fmt: skip
+    shelf.save_cache()
+    files |= shelf.written
+    _finish(out, files, before, sorted(shelf.linked))
+    lost = sum(item.src is None for item in shelf._known.values()) if media != "none" else 0
+    if lost:
+        notes.append(f"{lost} clips cannot be played; the page says why at each")
+    return Report(out / INDEX, notes)
+
+
+def _claim(out: Path) -> set[str]:
+    """Files of an older report in ``out``. Raises ItemError where the folder holds anything else."""
+    if out.exists() and not out.is_dir():
+        raise ItemError(f"--out {out} is a file; name a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    before: set[str] = set()
+    try:
+        old = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        before = {str(name) for name in old["files"]} if old.get("format") == FORMAT else set()
+    except FileNotFoundError:
+        if any(out.iterdir()):
+            raise ItemError(
+                f"--out {out} holds files, but no report: name a new folder, or one that an older report is in"
+            ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ItemError(f"{out / MANIFEST} is damaged ({error}); remove the folder, or name another --out") from error
+    _manifest(out, before, [])
+    return before
+
+
+def _finish(out: Path, files: set[str], before: set[str], linked: list[str]) -> None:
+    root = out.resolve()
+    for name in sorted(before - files):
+        path = (root / name).resolve()
+        # What an edited manifest names outside of the report is not ours to remove.
+        if path.is_relative_to(root) and path.is_file():
+            path.unlink()
+    _manifest(out, files, linked)
+
+
+def _manifest(out: Path, files: set[str], linked: list[str]) -> None:
+    document = {"format": FORMAT, "files": sorted(files), "linked": linked}
+    write_text(out / MANIFEST, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def _heading(content: Content) -> str:
+    names = [system.name for system in content.systems]
+    if len(names) > 3:
+        return f"{names[0]}, {names[1]} and {len(names) - 2} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("reports.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
+    return environment
+
+
+def table_view(table: Table) -> dict[str, Any]:
+    """A table as its template prints it: every cell with its text, sort value, link and explanation."""
+    return {
+        "columns": table.columns,
+        "rows": [
+            {
+                "name": row.name, "clips": row.clips,
+                "cells": [
+                    _cell(table, row_index, position, cell) for position, cell in enumerate(row.cells)
+                ],
+            } for row_index, row in enumerate(table.rows)
+        ],
+        "notes": table.notes,
+    }  # fmt: skip
+
+
+def _cell(table: Table, system: int, position: int, cell: Cell) -> dict[str, Any]:
+    column = table.columns[position]
+    partial = cell.scored is not None and cell.total is not None and cell.scored < cell.total
+    by_clip = column.quantity is not None and column.quantity.aggregate != "set"
+    asked = {"system": str(system)}
+    if by_clip:
+        asked |= {"by": column.key, "order": "worst"} if cell.text else {"by": column.key, "show": "failed"}
+    return {
+        "text": cell.text or "–",
+        "value": cell.value,
+        "rank": cell.rank,
+        "marks": cell.marks,
+        "coverage": f"{cell.scored}/{cell.total}" if partial else "",
+        "href": f"{CLIPS}#{urlencode(asked)}",
+        "tip": "\n".join(_explanation(table.rows[system].name, column, cell, by_clip)),
+    }
+
+
+def _explanation(name: str, column: Any, cell: Cell, by_clip: bool) -> Iterator[str]:
+    unit = f" {column.unit}" if column.unit else ""
+    yield f"{name}: {column.label} {cell.text}{unit}" if cell.text else f"{name}: no {column.label}"
+    if cell.reason:
+        yield cell.reason
+    if cell.interval:
+        low, high = (f"{end:.{column.decimals}f}" for end in cell.interval)
+        yield f"95 % interval {low} to {high}, bootstrap over clips"
+    elif cell.text and by_clip and column.direction != "none":
+        yield "no interval: too few clips"
+    if cell.total is not None:
+        yield f"covers {cell.scored} of {cell.total} clips"
+    if cell.fingerprint:
+        yield f"protocol {cell.metric} {cell.fingerprint}"
+
+
+def failures(content: Content) -> list[dict[str, Any]]:
+    """Why clips have no score: each reason with its metrics and the number of clips by system, most frequent first."""
+    kinds = data.kinds_of(
+        str(score.reason) for system in content.systems for scores in system.run.scores.values()
+        for score in scores.values() if score.value is None
+    )  # fmt: skip
+    found: dict[str, dict[str, Any]] = {}
+    for position, system in enumerate(content.systems):
+        for (metric, _), scores in system.run.scores.items():
+            for clip, score in scores.items():
+                if score.status is Status.FAILED:
+                    entry = found.setdefault(kinds[str(score.reason)], {"metrics": {}, "clips": {}})
+                    entry["metrics"][metric] = None
+                    entry["clips"].setdefault(position, set()).add(clip)
+    rows = [
+        {
+            "reason": reason,
+            "metrics": list(entry["metrics"]),
+            "count": sum(map(len, entry["clips"].values())),
+            "systems": [
+                {"name": content.systems[position].name, "count": len(clips),
+                 "href": f"{CLIPS}#{urlencode({'system': position, 'show': reason})}"}
+                for position, clips in sorted(entry["clips"].items())
+            ],
+        } for reason, entry in found.items()
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: (-row["count"], row["reason"]))
+
+
+def protocols(content: Content) -> list[dict[str, Any]]:
+    """Every protocol behind the tables, with the systems that were measured by it."""
+    found: dict[str, dict[str, Any]] = {}
+    for system in content.systems:
+        for metric, entry in system.descriptions.items():
+            row = found.setdefault(
+                entry["fingerprint"],
+                {"metric": metric, "fingerprint": entry["fingerprint"], "title": entry["title"],
+                 "paper": entry["paper"], "licence": entry["licence"], "embedded": entry["embedded"],
+                 "position": entry["position"], "document": entry["protocol"], "systems": []},
+            )  # fmt: skip
+            row["systems"].append(system.name)
+    return sorted(found.values(), key=lambda row: (row["position"], row["metric"], row["fingerprint"]))

@@ -8,7 +8,6 @@ an embedded extractor in a table that has published rows.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from reports.layout import MEASURED_HERE
 from reports.measured import Measured, RunResult, over_all_clips, over_language
 from reports.model import Cell, Row, Table, TableColumn
 from reports.protocols import protocol_marks
@@ -110,6 +109,10 @@ def _add_measured(
             coverage=_coverage(system, by_language), runs=tuple(run.path for run in _distinct(system)),
         ) for system in systems
     ]  # fmt: skip
+    if loaded.rows and len({row.coverage for row in rows}) == 1:
+        table.measured_heading += f" ({rows[0].coverage})"
+        for row in rows:
+            row.coverage = ""
     table.rows += rows
     protocols: dict[str, None] = {}
     contenders: list[list[Contender | None]] = []
@@ -128,7 +131,7 @@ def _add_measured(
             if cell.text:
                 protocols[f"{cell.metric} ({cell.fingerprint})"] = None
         contenders.append(contending)
-    origin = f'The rows under "{MEASURED_HERE}" were scored' if loaded.rows else "Scored"
+    origin = "Rows measured here were scored" if loaded.rows else "Scored"
     notes = [f"{origin} by {', '.join(protocols)}." if protocols else f"{origin} by no protocol that this table takes."]
     notes += measured_notes(table, contenders)
     for position in range(len(contenders)):

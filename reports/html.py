@@ -2,7 +2,7 @@
 
 from html import escape
 
-from reports.layout import MEASURED_HERE, body_texts, headings, leading
+from reports.layout import body_texts, headings, leading
 from reports.model import Table
 
 STYLE = (
@@ -58,7 +58,8 @@ def _body(table: Table) -> str:
         row, rule = table.rows[index], table.break_before(index)
         if rule == "measured":
             lines.append(
-                f'<tr class="section"><th scope="rowgroup" colspan="{len(line)}" class="name">{MEASURED_HERE}</th></tr>'
+                f'<tr class="section"><th scope="rowgroup" colspan="{len(line)}" class="name">'
+                f"{escape(table.measured_heading)}</th></tr>"
             )
         kind = row.origin + (" dashed" if rule == "dashed" else "")
         cells = [f'<th scope="row" class="name">{line[0]}</th>']

@@ -1,13 +1,15 @@
 """A table for LaTeX. It needs the booktabs package and no other: dashed rules are drawn with ``\\cleaders``."""
 
-from reports.layout import MEASURED_HERE, body_texts, headings, leading
+import re
+
+from reports.layout import body_texts, headings, leading
 from reports.model import Table
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
-    "†": r"\textsuperscript{\dag}", "‡": r"\textsuperscript{\ddag}", "–": "--", "…": r"\dots{}", "±": r"$\pm$",
-    "§": r"\S{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "†": r"\textsuperscript{\dag}", "‡": r"\textsuperscript{\ddag}", "–": r"\textendash{}", "…": r"\dots{}",
+    "±": r"$\pm$", "§": r"\S{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     "×": r"$\times$", "·": r"$\cdot$", "−": "$-$", "≤": r"$\leq$", "≥": r"$\geq$", "≈": r"$\approx$",
     "∞": r"$\infty$", "→": r"$\rightarrow$", "α": r"$\alpha$", "μ": r"$\mu$", "σ": r"$\sigma$", "√": r"$\surd$",
 } | {sign: rf"\textsuperscript{{{digit}}}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}  # fmt: skip
@@ -18,6 +20,13 @@ _DASHED = (
     r"{{\hss\vrule width 2pt height \lightrulewidth depth 0pt\hss}}\hfill\cr\noalign{{\vskip\belowrulesep}}"
 )
 _LAST_OF_ARTICLE_FONTS = 0x024F  # Latin with accents; other scripts need a font that pdflatex does not load
+
+# Size, usual width of a character (headings are wider than digits) and space beside a column, in points.
+_SIZES = (
+    (r"\small", 5.6, 5.0), (r"\footnotesize", 5.2, 3.5), (r"\scriptsize", 4.9, 2.5), (r"\scriptsize", 4.9, 1.5),
+    (r"\tiny", 4.2, 1.5),
+)  # fmt: skip
+_LINE = 470.0  # 16.5 cm
 
 
 def latex(table: Table) -> str:
@@ -37,14 +46,14 @@ def latex(table: Table) -> str:
         if rule == "dashed":
             lines.append(_DASHED.format(columns=count))
         elif rule == "measured":
-            lines += [r"\midrule", rf"\multicolumn{{{count}}}{{l}}{{\textit{{{MEASURED_HERE}}}}} \\"]
+            lines += [r"\midrule", rf"\multicolumn{{{count}}}{{l}}{{\textit{{{escape(table.measured_heading)}}}}} \\"]
         lines.append(" & ".join(line) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     notes = [escape(note) + r"\par" for note in table.notes]
     if table.caption:
-        lines = _floating(table, lines, notes, count)
+        lines = _floating(table, lines, notes)
     elif notes:
-        lines += [r"\par\smallskip", r"{\footnotesize", *notes, "}"]
+        lines += [r"\par\smallskip", r"{\footnotesize\setlength{\parindent}{0pt}", *notes, "}"]
     text = "\n".join(lines) + "\n"
     engine = ""
     if any(ord(character) > _LAST_OF_ARTICLE_FONTS for character in text):
@@ -54,24 +63,34 @@ def latex(table: Table) -> str:
 
 def escape(value: str) -> str:
     """Text as LaTeX prints it."""
-    return "".join(_SPECIAL.get(character, character) for character in value)
+    text = "".join(_SPECIAL.get(character, character) for character in value)
+    return re.sub("-(?=-)", "-{}", text)  # two hyphens (an option's) would become a dash
 
 
 def _emphasise(shown: str, rank: str | None) -> str:
     return {"best": rf"\textbf{{{shown}}}", "second": rf"\underline{{{shown}}}"}.get(rank or "", shown)
 
 
-def _floating(table: Table, lines: list[str], notes: list[str], count: int) -> list[str]:
-    """Inside a float that spans a page of two columns; many columns are set closer."""
-    size, separation = (r"\scriptsize", "2.5pt") if count > 9 else (r"\small", "5pt")
+def _floating(table: Table, lines: list[str], notes: list[str]) -> list[str]:
+    """Inside a float that spans a page of two columns, in letters that let it fit there."""
     if notes:
         notes = [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize", *notes, r"\end{minipage}"]
     return [
-        r"\begin{table*}[t]", r"\centering", rf"\caption{{{escape(table.caption)}}}",
-        rf"{size}\setlength{{\tabcolsep}}{{{separation}}}", *lines,
+        r"\begin{table*}[t]", r"\centering", rf"\caption{{{escape(table.caption)}}}", r"\par\smallskip",
+        _size(table), *lines,
         *notes,
         r"\end{table*}",
     ]  # fmt: skip
+
+
+def _size(table: Table) -> str:
+    """The largest letters with which the table is likely to fit a line; the smallest where none does."""
+    body = body_texts(table, str, lambda shown, _: shown)
+    columns = list(zip(headings(table), *body, strict=True))
+    characters = sum(max(map(len, column)) for column in columns)
+    fitting = ((size, space) for size, width, space in _SIZES if characters * width + 2 * space * len(columns) <= _LINE)
+    size, space = next(fitting, (_SIZES[-1][0], _SIZES[-1][2]))
+    return rf"{size}\setlength{{\tabcolsep}}{{{space}pt}}"
 
 
 def _spanning(table: Table, before: int) -> list[str]:

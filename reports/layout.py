@@ -4,8 +4,6 @@ from collections.abc import Callable
 
 from reports.model import Table
 
-MEASURED_HERE = "Measured here"
-
 Escape = Callable[[str], str]
 Emphasise = Callable[[str, str | None], str]
 
@@ -33,7 +31,8 @@ def body_texts(table: Table, escape: Escape, emphasise: Emphasise) -> list[list[
             parts = []
             for index in field:
                 cell = row.cells[index]
-                parts.append(emphasise(escape(cell.shown(table.columns[index].decimals)), cell.rank))
+                details = cell.details(table.columns[index].decimals)
+                parts.append(emphasise(escape(cell.number), cell.rank) + escape(details))
             line.append(" / ".join(parts))
         body.append(line)
     return body

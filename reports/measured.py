@@ -9,7 +9,7 @@ from t2av_bench.aggregate import Summary, summarise
 from t2av_bench.runs import RESULTS, Column, columns
 from t2av_bench.scores import Score, Status, Unscorable
 from t2av_bench.statistics.samples import Sample
-from t2av_bench.store import Store
+from t2av_bench.store import Store, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,10 @@ class RunResult:
         from t2av_bench.recorded_run import read_run as read_recorded
 
         if "recorded" not in self._opened:
-            self._opened["recorded"] = read_recorded(self.path)
+            try:
+                self._opened["recorded"] = read_recorded(self.path)
+            except StoreError as error:
+                raise Unscorable(str(error)) from error
         return self._opened["recorded"].quantities[metric, quantity].sample(clips)
 
 

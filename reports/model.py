@@ -79,14 +79,17 @@ class Cell:
         """Whether some of the row's clips are not covered."""
         return self.scored is not None and self.total is not None and self.scored < self.total
 
-    def shown(self, decimals: int = 3) -> str:
-        """Plain text: number or dash, footnote signs, interval, and coverage where it is not whole."""
-        sign = str(self.note).translate(_SUPERSCRIPTS) if self.note else ""
+    @property
+    def number(self) -> str:
+        """The number, or a dash, with its footnote signs: what best and second best emphasise."""
+        return (self.text or "–") + self.marks + (str(self.note).translate(_SUPERSCRIPTS) if self.note else "")
+
+    def details(self, decimals: int = 3) -> str:
+        """What follows the number: the interval, and coverage where it is not whole."""
         ends = ""
         if self.interval and self.text:
             ends = f" [{self.interval[0]:.{decimals}f}, {self.interval[1]:.{decimals}f}]"
-        coverage = f" ({self.scored}/{self.total})" if self.partial else ""
-        return (self.text or "–") + self.marks + sign + ends + coverage
+        return ends + (f" ({self.scored}/{self.total})" if self.partial else "")
 
 
 @dataclass(slots=True)
@@ -96,7 +99,7 @@ class Row:
     clips: how many it has; None for published rows. texts: one a text heading of the table.
     origin: ``published`` rows were printed by others, ``measured`` ones were scored by this harness.
     family: rows of different families have a dashed line between them.
-    coverage: clips by language where columns are by language (``200 zh + 198 en clips``).
+    coverage: clips by language (``200 zh + 198 en clips``) of measured rows of a specification, where they differ.
     runs: the run folders behind a measured row.
     """
 
@@ -120,6 +123,7 @@ class Table:
     """What a renderer prints. ``notes`` stand below it, one a line.
 
     title, caption: of a specification; empty for plain tables. row_heading, text_headings: of the first columns.
+    measured_heading: over measured rows that stand under published ones.
     shows_clips: whether the number of clips is a column of its own.
     """
 
@@ -131,6 +135,7 @@ class Table:
     row_heading: str = "System"
     text_headings: tuple[str, ...] = ()
     shows_clips: bool = True
+    measured_heading: str = "Measured here"
 
     @property
     def labels(self) -> list[str]:

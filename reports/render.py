@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from reports.html import html
 from reports.latex import latex
-from reports.layout import MEASURED_HERE, body_texts, headings
+from reports.layout import body_texts, headings
 from reports.model import Table
 
 
@@ -32,7 +32,7 @@ def markdown(table: Table) -> str:
         if part == "dashed":
             lines.append(["╌╌╌"] * len(line))
         elif part == "measured":
-            lines.append([f"*{MEASURED_HERE}*", *[""] * (len(line) - 1)])
+            lines.append([f"*{text(table.measured_heading)}*", *[""] * (len(line) - 1)])
         lines.append(line)
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     words = 1 + len(table.text_headings)
@@ -68,7 +68,7 @@ def comma_separated(table: Table) -> str:
         for cell in row.cells:
             value = "" if cell.value is None else cell.text if row.origin == "published" else repr(cell.value)
             scored = "" if row.origin == "published" else cell.scored or 0
-            low_high = [*map(repr, cell.interval or ())] or [""] * len(ends)
+            low_high = [f"{end:.6g}" for end in cell.interval or ()] or [""] * len(ends)
             fields += [value, scored, "" if cell.text else cell.reason or "", *(low_high if ends else [])]
         writer.writerow(fields)
     return target.getvalue()

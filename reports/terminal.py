@@ -2,7 +2,7 @@
 
 import io
 
-from reports.layout import MEASURED_HERE, body_texts, headings, leading
+from reports.layout import body_texts, headings, leading
 from reports.model import Table
 
 
@@ -40,10 +40,15 @@ def terminal(table: Table, *, styled: bool = False, width: int | None = None) ->
             shown.add_row(*[Rule(characters="╌", style="dim" if styled else "") for _ in line])
         elif rule == "measured":
             shown.add_section()
-            shown.add_row(Text(MEASURED_HERE, style="italic" if styled else ""))
+            heading = table.measured_heading.replace(" (", "\n(")  # a long line would widen the first column
+            shown.add_row(Text(heading, style="italic" if styled else ""))
         shown.add_row(*[Text.from_ansi(value) for value in line])
     target = io.StringIO()
-    console = Console(file=target, force_terminal=styled, color_system=None, highlight=False, markup=False, emoji=False)
+    # Without a colour system rich leaves out bold and underline, too.
+    console = Console(
+        file=target, force_terminal=styled, color_system="standard" if styled else None, highlight=False,
+        markup=False, emoji=False, legacy_windows=False,
+    )  # fmt: skip
     asked = width or 100
     console.width = max(asked, console.measure(shown, options=console.options.update(max_width=10_000)).maximum)
     if table.caption:

@@ -5,42 +5,14 @@ import io
 import re
 import shutil
 import subprocess
-from collections import Counter
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
+from table_factory import CLIPS, OFFSET, SYNC, SYNC_C, WER, run
 
 from reports.render import FORMATS, comma_separated, html, latex, markdown
-from reports.table import MixedProtocols, RunResult, build
-from t2av_bench.aggregate import Summary
-from t2av_bench.runs import Column
-from t2av_bench.scores import Protocol, Quantity, Score
-
-SYNC_C = Quantity("sync_c", "Sync-C", "higher", decimals=2)
-WER = Quantity("wer", "WER", "lower", unit="%", decimals=1)
-CLIPS = tuple(f"clip {index:02d}" for index in range(20))
-OFFSET = Quantity("sync_offset", "Offset", "none", unit="frames", decimals=0)
-
-
-def run(name: str, values: dict, *, parameters=None, clips=CLIPS, embedded=False) -> RunResult:
-    """A run with one protocol per metric; values: (metric, quantity) -> (value or reason, scored clips).
-
-    All scored clips have the value itself, so that runs of different values differ on every clip.
-    """
-    columns, protocols, scores = [], {}, {}
-    for (metric, quantity), (value, scored) in values.items():
-        protocol = Protocol(metric, parameters or {})
-        protocols[protocol.fingerprint] = protocol.as_dict()
-        score = Score.ok(value) if isinstance(value, float | int) else value
-        summary = Summary(score, scored, len(clips), reasons=+Counter({"no face": len(clips) - scored}))
-        columns.append(Column(metric, protocol.fingerprint, quantity, embedded, summary))
-        failed = Score.failed("no face")
-        scores[metric, quantity.name] = {clip: score if i < scored else failed for i, clip in enumerate(clips)}
-    return RunResult(name, Path("runs") / name, columns, list(clips), protocols, scores)
-
-
-SYNC = ("sync/exact", SYNC_C)
+from reports.table import MixedProtocols, build
+from t2av_bench.scores import Score
 
 
 def ranks(table) -> list[str | None]:

@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = read_config(options.config, options.overrides)
         result = train(config, resume=options.resume, stop_after=options.stop_after,
-                       stream=None if options.quiet else sys.stderr)
+                       quiet=options.quiet)
     except (ConfigError, SampleError, CheckpointError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

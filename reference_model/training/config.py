@@ -39,7 +39,7 @@ class StartConfig:
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """Size of the built-in task: samples to train on, held-out samples, and tokens of a text."""
+    """Size of the built-in task: samples to train on, held-out samples, and words of a text."""
 
     samples: int = 2000
     validation_samples: int = 64

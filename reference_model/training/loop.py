@@ -46,19 +46,20 @@ class TrainingResult:
 
 
 def train(config: TrainingConfig, *, sources: Sources | None = None, resume: bool = False,
-          stop_after: int | None = None, stream: TextIO | None = sys.stderr) -> TrainingResult:
+          stop_after: int | None = None, quiet: bool = False) -> TrainingResult:
     """Train; the folder ``config.output`` receives ``metrics.jsonl``, ``checkpoints/`` and in the end
     ``model.safetensors``.
 
     ``sources`` replaces what ``config.data`` names. ``resume`` continues from the last checkpoint of the folder, if
-    there is one. ``stop_after`` ends after that step with a checkpoint, as a signal would. ``stream`` gets the
-    progress. Raises :class:`.ConfigError`, :class:`.SampleError`, :class:`.CheckpointError`,
+    there is one. ``stop_after`` ends after that step with a checkpoint, as a signal would. Progress goes to stderr
+    unless ``quiet``. Raises :class:`.ConfigError`, :class:`.SampleError`, :class:`.CheckpointError`,
     :class:`TrainingError`.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
     with Processes.join(config.device) as processes, Interruption() as interruption:
-        run = _Run(config, sources or open_sources(config), processes, resume, stop_after, stream)
+        run = _Run(config, sources or open_sources(config), processes, resume, stop_after,
+                   None if quiet else sys.stderr)
         return run.run(interruption)
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -94,7 +95,7 @@ def load_checkpoint(folder: Path, config: TrainingConfig, fingerprints: dict[str
         progress = Progress(state["step"], state["average_updates"], state["meter"])
         _check_same_run(folder, state, config, fingerprints)
         moments = load_file(folder / "optimiser.safetensors", device=str(device))
-    except (OSError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
         raise CheckpointError(f"{folder} is damaged ({error}); remove it to continue from the checkpoint before"
                               ) from error
     model = load_model(folder / "model.safetensors", config=config.model, device=device)

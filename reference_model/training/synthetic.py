@@ -1,10 +1,11 @@
 """A task that can be learnt anywhere: made-up "speech" and "motion" that the text decides.
 
-Every token of a small alphabet has a code, a duration of one or two patches and a place in the vocabulary. The
-speech of a text is each token's code in turn, swelling and fading over the token's duration, plus an offset that
-the speaker embedding decides. Motion follows the speech through a fixed matrix, from a resting pose that the clip's
-first frame shows. A model that reads the text, keeps count of the durations and looks at its conditions can
-predict everything but the noise.
+A text fills the first places of a fixed grammar, one word a place; every place has words of its own (a token id
+is place times words plus word). Every word has a code and lasts one or two patches. The speech of a text is each
+word's code in turn, swelling and fading, plus an offset that the speaker embedding decides. Motion follows the
+speech through a fixed matrix, from a resting pose that the clip's first frame shows. A model that hears which word
+it is saying, looks up the next one in the text and minds its conditions can predict everything but the noise, and
+knows where to stop.
 """
 
 import hashlib
@@ -12,9 +13,10 @@ import hashlib
 import numpy as np
 import torch
 
+from ..config import ConfigError
 from .samples import Sample, SampleShape
 
-ALPHABET = 16
+WORDS = 4
 SPEAKER_FACTORS = 4
 NOISE = 0.05
 WORLD_SEED = 20260426
@@ -22,24 +24,28 @@ WORLD_SEED = 20260426
 
 
 class SyntheticSource:
-    """``count`` samples of texts of ``shortest`` to ``longest`` tokens; a :class:`.SampleSource`.
+    """``count`` samples of texts of ``shortest`` to ``longest`` words; a :class:`.SampleSource`.
 
     Sample i depends on (``seed``, i) alone. ``motion=False`` leaves motion out.
     """
 
     def __init__(self, count: int, seed: int, shape: SampleShape, *, patch_size: int = 4, shortest: int = 3,
                  longest: int = 8, motion: bool = True):
-        alphabet = min(ALPHABET, shape.vocab_size)
+        self._words = min(WORDS, shape.vocab_size // longest)
+        if self._words < 2:
+            raise ConfigError(f"the synthetic task needs two words for each of {longest} places, the model knows "
+                              f"{shape.vocab_size} tokens; shorten data.synthetic.longest or use a larger vocabulary")
+        tokens = self._words * longest
         self.seed, self.shape, self.patch_size, self.motion = seed, shape, patch_size, motion
         self.shortest, self.longest = shortest, longest
         world = np.random.default_rng(WORLD_SEED)
-        self._frames = world.integers(1, 3, alphabet) * patch_size
-        self._codes = world.standard_normal((alphabet, shape.speech_dim))
+        self._frames = world.integers(1, 3, tokens) * patch_size
+        self._codes = world.standard_normal((tokens, shape.speech_dim))
         self._to_motion = world.standard_normal((shape.speech_dim, shape.motion_dim)) / shape.speech_dim**0.5
         self._voices = world.standard_normal((SPEAKER_FACTORS, shape.speaker_dim))
         self._offsets = world.standard_normal((SPEAKER_FACTORS, shape.speech_dim)) * 0.5 / SPEAKER_FACTORS**0.5
-        frames = [int(self._frames[self._text(index, alphabet)].sum()) for index in range(count)]
-        self.lengths = np.array([(len(self._text(index, alphabet)), 0, length, length if motion else 0)
+        frames = [int(self._frames[self._text(index)].sum()) for index in range(count)]
+        self.lengths = np.array([(len(self._text(index)), 0, length, length if motion else 0)
                                  for index, length in enumerate(frames)], dtype=np.int64).reshape(-1, 4)
         settings = f"{count} {seed} {shape} {patch_size} {shortest} {longest} {motion} {WORLD_SEED}"
         self.fingerprint = hashlib.sha256(settings.encode()).hexdigest()
@@ -48,7 +54,7 @@ class SyntheticSource:
         return f"the synthetic task (seed {self.seed}), sample {index}"
 
     def __getitem__(self, index: int) -> Sample:
-        text = self._text(index, len(self._frames))
+        text = self._text(index)
         draw = self._generator(index, 1)
         swell = [np.sin(np.pi * (np.arange(frames) + 0.5) / frames) for frames in self._frames[text]]
         loudness = 0.5 + np.concatenate(swell)
@@ -64,9 +70,10 @@ class SyntheticSource:
                       torch.from_numpy(embedding).float(),
                       torch.from_numpy(motion).float() if self.motion else None)
 
-    def _text(self, index: int, alphabet: int) -> np.ndarray:
+    def _text(self, index: int) -> np.ndarray:
         draw = self._generator(index, 0)
-        return draw.integers(0, alphabet, draw.integers(self.shortest, self.longest + 1))
+        places = np.arange(draw.integers(self.shortest, self.longest + 1))
+        return places * self._words + draw.integers(0, self._words, len(places))
 
     def _generator(self, index: int, part: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, index, part])

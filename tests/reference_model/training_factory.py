@@ -21,14 +21,14 @@ def micro_config(output="unused", **changes) -> TrainingConfig:
     values = {
         "output": str(output), "steps": 8, "precision": "float32", "model": MICRO,
         "data": {"kind": "synthetic", "pool_steps": 4,
-                 "synthetic": {"samples": 40, "validation_samples": 6, "longest": 6}},
+                 "synthetic": {"samples": 40, "validation_samples": 6, "longest": 5}},
         "batch": {"size": 6}, "optimiser": {"learning_rate": 3e-3},
         "validation": {"every": 0}, "checkpoints": {"every": 1000}, "journal": {"every": 1}}
     return TrainingConfig.from_dict(merged(values, changes))
 
 
 def synthetic(count=12, seed=0, **settings) -> SyntheticSource:
-    return SyntheticSource(count, seed, SHAPE, longest=6, **settings)
+    return SyntheticSource(count, seed, SHAPE, longest=5, **settings)
 
 
 def metrics(output, kind="train") -> list[dict]:

@@ -1,0 +1,291 @@
+"""Whole runs of a very small model: it learns, resuming equals not stopping, signals and crashes lose nothing."""
+
+import json
+import os
+import shutil
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from training_factory import metrics, micro_config, synthetic
+
+from reference_model import train as command
+from reference_model.checkpoints import load_model
+from reference_model.config import ConfigError
+from reference_model.strict_loading import CheckpointError
+from reference_model.training import run_state
+from reference_model.training.loop import TrainingError, train
+from reference_model.training.run_state import checkpoints
+from reference_model.training.samples import FunctionSource
+from reference_model.training.sources import Sources, open_sources
+
+LOSSES = ("speech_loss", "motion_loss", "stop_loss")
+
+
+def run(config, **settings):
+    return train(config, quiet=True, **settings)
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    config = micro_config(tmp_path_factory.mktemp("learnt"), steps=80, validation={"every": 40},
+                          batch={"size": 12}, optimiser={"learning_rate": 1e-2, "schedule": "cosine"},
+                          average={"decay": 0.9}, data={"synthetic": {"samples": 400}},
+                          checkpoints={"every": 20, "keep": 2})
+    return config, run(config)
+
+
+def test_every_loss_falls(learnt):
+    config, result = learnt
+    lines = metrics(config.output)
+    assert [line["step"] for line in lines] == list(range(1, 81)) and result.step == 80
+    for name in LOSSES:
+        first, last = (sum(line[name] for line in part) / 10 for part in (lines[:10], lines[-10:]))
+        assert last < 0.8 * first, (name, first, last)
+    assert lines[-1]["epoch"] == {"t2av": 80 * 6 / 400, "tts": 80 * 6 / 400}
+    assert [line["regression_loss"] for line in lines] == [0.0] * 80
+
+
+def test_the_average_learns_as_well(learnt):
+    config, _ = learnt
+    lines = metrics(config.output, "validation")
+    assert [line["step"] for line in lines] == [0, 40, 80]
+    for name in ("loss", *LOSSES):
+        values = [line[name] for line in lines]
+        assert all(torch.isfinite(torch.tensor(values))) and values[-1] < 0.8 * values[0], (name, values)
+
+
+def test_a_finished_run_delivers_the_averaged_model(learnt):
+    config, result = learnt
+    assert result.model.name == "model.safetensors"
+    delivered = load_file(result.model)
+    average = load_file(result.checkpoint / "average.safetensors")
+    assert delivered.keys() == average.keys()
+    assert all(torch.equal(delivered[name], average[name]) for name in average)
+    trained = load_model(result.checkpoint / "model.safetensors")
+    assert trained.config == config.model == load_model(result.model).config
+    assert not all(torch.equal(value, average[name]) for name, value in trained.state_dict().items() if name in average)
+    assert [path.name for path in checkpoints(result.checkpoint.parent.parent)] == ["step-00000060", "step-00000080"]
+
+
+AIDED = {"steps": 6, "batch": {"accumulation": 2}, "journal": {"every": 4}, "validation": {"every": 3},
+         "optimiser": {"warmup_share": 0.5, "schedule": "linear"},
+         "aids": {"input_noise": 0.1, "context_noise": 0.1, "regression_weight": 1.0}}
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    return run(micro_config(tmp_path_factory.mktemp("straight"), **AIDED))
+
+
+def assert_equal_runs(one, other):
+    for name in ("model", "average", "optimiser"):
+        left, right = (load_file(result.checkpoint / f"{name}.safetensors") for result in (one, other))
+        assert left.keys() == right.keys()
+        assert [key for key in left if not torch.equal(left[key], right[key])] == [], name
+    outputs = [result.checkpoint.parent.parent for result in (one, other)]
+    for kind in ("train", "validation"):
+        left, right = (metrics(output, kind) for output in outputs)
+        assert left == right and left
+
+
+@pytest.mark.parametrize("stops", [[3], [2, 5]])
+def test_resuming_equals_not_stopping(straight, tmp_path, stops):
+    """Bit for bit: weights, average, moments, and lines of metrics whose mean spans the interruption."""
+    config = micro_config(tmp_path, **AIDED)
+    for stop in stops:
+        result = run(config, resume=True, stop_after=stop)
+        assert (result.step, result.model) == (stop, None)
+    assert_equal_runs(straight, run(config, resume=True))
+
+
+def test_a_crash_after_a_checkpoint_costs_nothing_but_time(straight, tmp_path, monkeypatch):
+    """The lines written after the last checkpoint are forgotten, a half-written checkpoint is not taken for one."""
+    config = micro_config(tmp_path, **AIDED, checkpoints={"every": 2})
+    genuine = run_state.write_safetensors
+
+    def fails_at_step_four(state, path, metadata):
+        if "step-00000004" in str(path):
+            raise OSError("no space left on device")
+        genuine(state, path, metadata)
+
+    monkeypatch.setattr(run_state, "write_safetensors", fails_at_step_four)
+    with pytest.raises(OSError, match="no space left"):
+        run(config)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-00000002"]
+    assert metrics(tmp_path)[-1]["step"] == 4
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"kind": "train", "st')
+    monkeypatch.undo()
+    assert_equal_runs(straight, run(config, resume=True))
+
+
+def test_a_finished_run_resumed_is_left_as_it_is(straight, tmp_path):
+    shutil.copytree(straight.checkpoint.parent.parent, tmp_path, dirs_exist_ok=True)
+    assert_equal_runs(straight, run(micro_config(tmp_path, **AIDED), resume=True))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(straight, tmp_path, number, capsys):
+    config = micro_config(tmp_path, **AIDED)
+    whole, calls = open_sources(config), []
+
+    def interrupted(index):
+        calls.append(index)
+        if len(calls) == 8:  # in the middle of step 3: three T2AV samples a step
+            os.kill(os.getpid(), number)
+        return whole.t2av[index]
+
+    source = FunctionSource(interrupted, whole.t2av.lengths)
+    source.fingerprint = whole.t2av.fingerprint
+    before = signal.getsignal(number)
+    result = train(config, sources=Sources(source, whole.tts, whole.validation))
+    assert (result.step, result.signal_number, result.model) == (3, number, None)
+    assert signal.getsignal(number) is before
+    assert "stopped after step 3" in (told := capsys.readouterr().err) and "--resume" in told
+    assert_equal_runs(straight, run(config, resume=True))
+
+
+def test_a_second_run_does_not_overwrite_the_first(straight):
+    output = straight.checkpoint.parent.parent
+    with pytest.raises(ConfigError, match="already holds a run .step-00000006.; continue it with --resume"):
+        run(micro_config(output, **AIDED))
+
+
+@pytest.mark.parametrize("change, complaint", [
+    ({"batch": {"size": 8}}, "batch.size was 6, now 8"),
+    ({"optimiser": {"learning_rate": 1e-3}}, "optimiser.learning_rate was 0.003, now 0.001"),
+    ({"model": {"head": {"layers": 2}}}, "model.head.layers was 1, now 2"),
+    ({"seed": 1}, "seed was 0, now 1"),
+    ({"data": {"synthetic": {"samples": 41}}}, "the t2av data changed"),
+    ({"steps": 5}, "has done 6 steps already, steps = 5 asks for fewer"),
+])
+def test_another_run_s_checkpoint_is_refused(straight, change, complaint):
+    changed = micro_config(straight.checkpoint.parent.parent, **{**AIDED, **change})
+    with pytest.raises(ConfigError, match=complaint):
+        run(changed, resume=True)
+
+
+def test_what_may_change_may_change(straight, tmp_path):
+    """Longer, elsewhere, split otherwise, reported otherwise."""
+    shutil.copytree(straight.checkpoint.parent.parent, tmp_path, dirs_exist_ok=True)
+    config = micro_config(tmp_path, **{**AIDED, "steps": 7, "batch": {"accumulation": 1}, "journal": {"every": 1}})
+    assert run(config, resume=True).step == 7
+
+
+@pytest.mark.parametrize("name, complaint", [
+    ("state.json", "step-00000006 is damaged .*remove it to continue from the checkpoint before"),
+    ("model.safetensors", "model.safetensors cannot be read as safetensors"),
+    ("optimiser.safetensors", "is damaged|cannot be read")])
+def test_damaged_checkpoints_are_named(straight, tmp_path, name, complaint):
+    shutil.copytree(straight.checkpoint.parent.parent, tmp_path, dirs_exist_ok=True)
+    damaged = checkpoints(tmp_path)[-1] / name
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=complaint):
+        run(micro_config(tmp_path, **AIDED), resume=True)
+
+
+def test_moments_must_fit(straight, tmp_path):
+    shutil.copytree(straight.checkpoint.parent.parent, tmp_path, dirs_exist_ok=True)
+    file = checkpoints(tmp_path)[-1] / "optimiser.safetensors"
+    tensors = load_file(file)
+    del tensors["exp_avg.model.task_embedding.weight"]
+    save_file(tensors, file)
+    with pytest.raises(CheckpointError, match="missing exp_avg.model.task_embedding.weight"):
+        run(micro_config(tmp_path, **{**AIDED, "steps": 8}), resume=True)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path):
+    source = synthetic(4)
+
+    def huge(index):
+        sample = source[index]
+        sample.speech = sample.speech * 1e30
+        return sample
+
+    sources = Sources(FunctionSource(huge, source.lengths, name="my latents"), synthetic(4, 1, motion=False))
+    with pytest.raises(TrainingError, match="step 1: the gradient is not finite.*lower optimiser.learning_rate.*"
+                                            "my latents, sample"):
+        run(micro_config(tmp_path), sources=sources)
+    assert checkpoints(tmp_path) == []
+
+
+def test_starting_from_weights_and_from_a_backbone(straight, tmp_path):
+    weights = straight.checkpoint / "average.safetensors"
+    given = load_file(weights)
+    start = micro_config(tmp_path / "a", steps=1, start={"weights": str(weights), "freeze_text_embedding": True})
+    first = load_file(run(start).checkpoint / "model.safetensors")
+    embedding = "backbone.model.embed_tokens.weight"
+    assert torch.equal(first[embedding], given[embedding])
+    assert not torch.equal(first["task_embedding.weight"], given["task_embedding.weight"])
+
+    folder = tmp_path / "qwen"
+    folder.mkdir()
+    save_file({name.removeprefix("backbone."): tensor + 1 for name, tensor in given.items()
+               if name.startswith("backbone.")}, folder / "model.safetensors")
+    config = micro_config(tmp_path / "b", steps=1, start={"backbone": str(folder)})
+    after = load_file(run(config).checkpoint / "model.safetensors")
+    norm = "backbone.model.norm.weight"
+    torch.testing.assert_close(after[norm], given[norm] + 1, atol=0.01, rtol=0)
+    with pytest.raises(CheckpointError, match="start.backbone: no file .*nowhere"):
+        run(micro_config(tmp_path / "c", start={"backbone": str(tmp_path / "nowhere")}))
+
+
+def test_bfloat16_keeps_weights_in_float32(tmp_path):
+    result = run(micro_config(tmp_path, steps=2, precision="bfloat16"))
+    assert {tensor.dtype for tensor in load_file(result.checkpoint / "model.safetensors").values()} == {torch.float32}
+    lines = metrics(tmp_path)
+    reference = micro_config(tmp_path / "float32", steps=2)
+    run(reference)
+    for ours, theirs in zip(lines, metrics(reference.output), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.03) and ours["loss"] != theirs["loss"]
+
+
+# -- the command ---------------------------------------------------------------------------------------------
+
+
+def config_file(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(f"""output = "{tmp_path / 'out'}"
+steps = 4
+precision = "float32"
+[model]
+size = "tiny"
+[data]
+kind = "synthetic"
+[data.synthetic]
+samples = 12
+validation_samples = 2
+longest = 3
+[batch]
+size = 2
+[checkpoints]
+every = 2
+""")
+    return str(file)
+
+
+def test_the_command_trains_stops_and_resumes(tmp_path, capsys):
+    file = config_file(tmp_path)
+    assert command.main([file, "--stop-after", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert out.strip().endswith("step-00000002") and "validation: loss" in err and "--resume" in err
+    assert command.main([file]) == 2
+    assert "error: " in (err := capsys.readouterr().err) and "--resume" in err
+    assert command.main([file, "--resume", "journal.every=1", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert out.strip() == str(tmp_path / "out" / "model.safetensors") and err == ""
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["journal"]["every"] == 1
+    assert load_model(out.strip()).config.backbone.hidden_size == 64
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["tinny"], "error: no file tinny (did you mean 'tiny'?)"),
+    (["tiny", "batch.sise=4"], "error: .*unknown setting 'batch.sise' (did you mean 'size'?)"),
+    (["paper", "device=cpu"], "error: no index.json in latents/t2av: there is no such folder")])
+def test_the_command_explains_mistakes(arguments, complaint, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command.main(arguments) == 2
+    told = capsys.readouterr().err
+    assert all(part in told for part in complaint.split(".*")), told

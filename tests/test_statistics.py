@@ -206,11 +206,12 @@ def test_the_number_of_clips_is_the_textbooks():
 
 
 def test_deciding_needs_both_an_alarm_and_an_interval_that_fits():
-    n = clips_to_decide(1.0, 0.2, tests=1)
+    n = clips_to_decide(1.0, 0.2, tests=1, power=0.95)
     half = stats.t.ppf(0.975, n - 1) / np.sqrt(n)
     inside = stats.norm.cdf((0.2 - half) * np.sqrt(n)) - stats.norm.cdf(-(0.2 - half) * np.sqrt(n))
     assert inside == pytest.approx(0.95, abs=0.005)
-    assert clips_to_decide(1.0, 0.2, tests=20) > n
+    assert clips_to_decide(1.0, 0.2, tests=20, power=0.95) > n
+    assert n < clips_to_decide(1.0, 0.2) < 1.15 * n
     assert clips_if_it_stays(1.0, 0.0, None) is None
     assert clips_if_it_stays(1.0, 0.1, None) == pytest.approx((1.96 / 0.1) ** 2, rel=0.01)
     assert clips_if_it_stays(1.0, 0.1, 0.4) == pytest.approx((1.96 / 0.3) ** 2, rel=0.02)
@@ -228,17 +229,18 @@ def test_a_paired_difference_covers_only_shared_clips():
 
 def test_two_levels_have_the_variance_of_crossed_effects():
     random = np.random.default_rng(11)
-    seeds, clips, between, among, noise = 12, 150, 0.3, 1.0, 0.5
-    table = (
-        random.normal(0, between, (seeds, 1)) + random.normal(0, among, (1, clips))
-        + random.normal(0, noise, (seeds, clips))
-    )  # fmt: skip
-    found, deviation = two_level_interval([sample(row) for row in table], draws=4000)
-    assert deviation == pytest.approx(table.mean(1).std(ddof=1))
-    # The bootstrap's variance given the table: of the seeds' means and of the clips' means, each unbiased.
-    expected = table.mean(1).var(ddof=1) / seeds + table.mean(0).var(ddof=1) / clips
-    assert (found.high - found.low) / (2 * 1.96) == pytest.approx(np.sqrt(expected), rel=0.08)
+    # Few seeds and few clips in turn: there it shows that n−1 of n are drawn (n of n would be 6 % too narrow).
+    for seeds, clips, between, among in ((8, 60, 1.0, 0.5), (40, 8, 0.1, 1.0)):
+        ratios = []
+        for _ in range(8):
+            table = random.normal(0, between, (seeds, 1)) + random.normal(0, among, (1, clips))
+            found, deviation = two_level_interval([sample(row) for row in table], draws=1500, level=0.6827)
+            assert deviation == pytest.approx(table.mean(1).std(ddof=1))
+            # The bootstrap's variance given the table: of the seeds' means and of the clips' means, each unbiased.
+            expected = table.mean(1).var(ddof=1) / seeds + table.mean(0).var(ddof=1) / clips
+            ratios.append((found.high - found.low) / 2 / np.sqrt(expected))
+        assert np.mean(ratios) == pytest.approx(1, abs=0.035)
     with pytest.raises(Unscorable, match="at least 2"):
         two_level_interval([sample(table[0])])
     with pytest.raises(ValueError, match="different clips"):
-        two_level_interval([sample(table[0]), sample(table[1][:20])])
+        two_level_interval([sample(table[0]), sample(table[1][:5])])

@@ -1,7 +1,7 @@
 """What ``t2av-bench table`` was asked for, as a table."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reports import from_specification, specification, table
@@ -16,10 +16,11 @@ def make(
     columns: str | None = None,
     intervals: bool = False,
     allow_mixed: bool = False,
+    notice: Callable[[str], None] | None = None,
 ) -> Table:
     """The table of some run folders, or of a specification (first target: ``paper:1`` or a TOML file) and runs.
 
-    Raises ValueError for what cannot be made; the message says what to type next.
+    notice: told of what takes long. Raises ValueError for what cannot be made; the message says what to type next.
     """
     first, *others = targets
     named = is_specification(first)
@@ -37,7 +38,7 @@ def make(
         asked = [name.strip() for name in columns.split(",") if name.strip()] if columns is not None else None
         if asked == []:
             raise ValueError("--columns names no column; expected names such as --columns sync_c,wer,fid")
-        runs = [read_run(folder) for folder in folders]
+        runs = [read_run(folder, notice) for folder in folders]
         return table.build(runs, allow_mixed=allow_mixed, columns=asked, intervals=intervals)
     if columns is not None:
         raise ValueError(f"--columns is for plain tables; the columns of {first} are those of its specification")
@@ -45,7 +46,7 @@ def make(
         raise ValueError("--published shows the published rows alone; leave it out to put runs under them")
     if not folders and not loaded.rows:
         raise ValueError(f"{first} has no published rows; name run folders: table {first} RUN")
-    runs = [read_run(folder) for folder in folders]
+    runs = [read_run(folder, notice) for folder in folders]
     return from_specification.build(loaded, runs, allow_mixed=allow_mixed, intervals=intervals)
 
 

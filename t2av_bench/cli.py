@@ -141,7 +141,10 @@ def table(
     from reports.terminal import terminal
 
     with _usage_errors():
-        made = make(targets, published=published, columns=columns, intervals=intervals, allow_mixed=allow_mixed)
+        made = make(
+            targets, published=published, columns=columns, intervals=intervals, allow_mixed=allow_mixed,
+            notice=lambda text: typer.echo(text, err=True),
+        )  # fmt: skip
         if format is Format.TERMINAL:
             import shutil
 

@@ -252,6 +252,15 @@ def test_a_specification_of_ones_own(tmp_path):
     assert float(rows[0]["utmos"]) == pytest.approx((12 * 2 + 7 * 3) / 19) and rows[0]["clips"] == "20"
 
 
+def test_the_documented_example_works(tmp_path):
+    text = (specification.BUILT_IN / "README.md").read_text()
+    (tmp_path / "my_table.toml").write_text(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])
+    runs = [scored_run("ours", {("wer/whisper-large-v3", CORPUS_WER): [0.1, 0.05]}, ["en"] * 2)]
+    table = from_specification.build(specification.load(str(tmp_path / "my_table.toml")), runs)
+    assert cells_of(table, "ours")["en_wer"].text == "7.5"
+    assert cells_of(table, "ours")["en_sync_c"].reason == "sync_c was not measured: evaluate with --metrics sync/crop"
+
+
 def test_published_rows_of_ones_own(tmp_path):
     (tmp_path / "rows.csv").write_text("system,u,s\nElse,4.10,\n")
     text = MINE.replace('title = "My table"', 'title = "My table"\npublished = "rows.csv"')

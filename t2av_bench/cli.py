@@ -12,6 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from t2av_bench import __version__
+from t2av_bench.cli_compare import compare
+from t2av_bench.cli_generate import generate
+from t2av_bench.cli_regress import baseline_app, regress
+from t2av_bench.cli_report import report, serve
 from t2av_bench.cli_weights import app as weights_app
 
 app = typer.Typer(
@@ -22,8 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(weights_app, name="weights")
-
 USAGE_ERROR = 2
 
 
@@ -208,6 +210,13 @@ def list_(
         state = "missing: " + " ".join(row["missing_weights"]) if row["missing_weights"] else "ready"
         shown.add_row(row["id"], names, state, row["licence"])
     Console().print(shown)
+
+
+# In the order in which --help shows them, after the commands above.
+for _command in (generate, compare, regress, report, serve):
+    app.command()(_command)
+app.add_typer(baseline_app, name="baseline")
+app.add_typer(weights_app, name="weights")
 
 
 class _usage_errors:

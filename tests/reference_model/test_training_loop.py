@@ -29,9 +29,9 @@ def run(config, **settings):
 
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory):
-    config = micro_config(tmp_path_factory.mktemp("learnt"), steps=80, validation={"every": 40},
-                          batch={"size": 12}, optimiser={"learning_rate": 1e-2, "schedule": "cosine"},
-                          average={"decay": 0.9}, data={"synthetic": {"samples": 400}},
+    config = micro_config(tmp_path_factory.mktemp("learnt"), steps=60, validation={"every": 30},
+                          batch={"size": 8}, optimiser={"learning_rate": 1e-2, "schedule": "cosine"},
+                          average={"decay": 0.9}, data={"synthetic": {"samples": 400, "validation_samples": 40}},
                           checkpoints={"every": 20, "keep": 2})
     return config, run(config)
 
@@ -39,21 +39,21 @@ def learnt(tmp_path_factory):
 def test_every_loss_falls(learnt):
     config, result = learnt
     lines = metrics(config.output)
-    assert [line["step"] for line in lines] == list(range(1, 81)) and result.step == 80
+    assert [line["step"] for line in lines] == list(range(1, 61)) and result.step == 60
     for name in LOSSES:
         first, last = (sum(line[name] for line in part) / 10 for part in (lines[:10], lines[-10:]))
         assert last < 0.8 * first, (name, first, last)
-    assert lines[-1]["epoch"] == {"t2av": 80 * 6 / 400, "tts": 80 * 6 / 400}
-    assert [line["regression_loss"] for line in lines] == [0.0] * 80
+    assert lines[-1]["epoch"] == {"t2av": 60 * 4 / 400, "tts": 60 * 4 / 400}
+    assert [line["regression_loss"] for line in lines] == [0.0] * 60
 
 
 def test_the_average_learns_as_well(learnt):
     config, _ = learnt
     lines = metrics(config.output, "validation")
-    assert [line["step"] for line in lines] == [0, 40, 80]
+    assert [line["step"] for line in lines] == [0, 30, 60]
     for name in ("loss", *LOSSES):
         values = [line[name] for line in lines]
-        assert all(torch.isfinite(torch.tensor(values))) and values[-1] < 0.8 * values[0], (name, values)
+        assert all(torch.isfinite(torch.tensor(values))) and values[-1] < 0.85 * values[0], (name, values)
 
 
 def test_a_finished_run_delivers_the_averaged_model(learnt):
@@ -66,7 +66,7 @@ def test_a_finished_run_delivers_the_averaged_model(learnt):
     trained = load_model(result.checkpoint / "model.safetensors")
     assert trained.config == config.model == load_model(result.model).config
     assert not all(torch.equal(value, average[name]) for name, value in trained.state_dict().items() if name in average)
-    assert [path.name for path in checkpoints(result.checkpoint.parent.parent)] == ["step-00000060", "step-00000080"]
+    assert [path.name for path in checkpoints(result.checkpoint.parent.parent)] == ["step-00000040", "step-00000060"]
 
 
 AIDED = {"steps": 6, "batch": {"accumulation": 2}, "journal": {"every": 4}, "validation": {"every": 3},

@@ -22,6 +22,10 @@ def signed(value: float, decimals: int) -> str:
     return f"{value:+.{decimals + 2}f}" if value and float(shown) == 0 else shown
 
 
+def counted(clips: int) -> str:
+    return f"{clips:,} clip" if clips == 1 else f"{clips:,} clips"
+
+
 def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
@@ -31,7 +35,7 @@ def headline(gate: Gate) -> str:
     bad = [verdict.quantity.name for verdict in gate.verdicts if gate.fails(verdict)]
     parts = [f"worse or open: {', '.join(bad)}" if gate.strict else f"worse: {', '.join(bad)}"] if bad else []
     if gate.coverage_regressed:
-        parts.append(f"{len(gate.lost)} clips lost")
+        parts.append(f"{counted(len(gate.lost))} lost")
     open_ = [verdict for verdict in gate.verdicts if verdict.word in ("undecided", "not judged")]
     if not parts and open_ and not gate.strict:
         return f"No regression found; {len(open_)} of {len(gate.verdicts)} quantities undecided or not judged"
@@ -51,7 +55,7 @@ def markdown(gate: Gate) -> str:
     ]  # fmt: skip
     if gate.lost:
         allowed = f", {gate.lost_allowed} allowed" if gate.lost_allowed else ""
-        lines += ["", f"**{len(gate.lost)} clips that the baseline scored have no score now{allowed}:**", ""]
+        lines += ["", f"**{counted(len(gate.lost))} scored in the baseline, without a score now{allowed}:**", ""]
         shown = list(gate.lost.items())[:_MOST_LOST]
         lines += [f"- {escape(clip)}: {escape(reason)}" for clip, reason in shown]
         if len(gate.lost) > _MOST_LOST:
@@ -90,9 +94,9 @@ def explain(verdict: Verdict) -> str:
     if verdict.reason:
         text += f": {verdict.reason}"
     if verdict.clips_to_decide:
-        text += f"; about {verdict.clips_to_decide:,} clips would decide"
+        text += f"; about {counted(verdict.clips_to_decide)} would decide"
     if verdict.lost:
-        text += f" ({len(verdict.lost)} clips lost)"
+        text += f" ({counted(len(verdict.lost))} lost)"
     return text
 
 
@@ -143,7 +147,7 @@ def _cases(suite: ElementTree.Element, gate: Gate) -> None:
     if gate.lost:
         listed = _xml("\n".join(f"{clip}: {reason}" for clip, reason in gate.lost.items()))
         if gate.coverage_regressed:
-            message = f"{len(gate.lost)} clips lost, {gate.lost_allowed} allowed"
+            message = f"{counted(len(gate.lost))} lost, {gate.lost_allowed} allowed"
             ElementTree.SubElement(case, "failure", message=message, type="coverage").text = listed
         else:
             ElementTree.SubElement(case, "system-out").text = listed
@@ -158,7 +162,7 @@ def _numbers(verdict: Verdict) -> str:
     if difference.interval:
         low, high = (signed(end, decimals) for end in (difference.interval.low, difference.interval.high))
         text += f" ({signed(difference.value, decimals)}, 95 % interval {low} to {high})"
-    return text + f" on {difference.clips} clips"
+    return text + f" on {counted(difference.clips)}"
 
 
 def _xml(text: str) -> str:

@@ -195,7 +195,9 @@ def test_one_bad_request_costs_the_others_nothing(system, ask, tmp_path):
     assert files(good) == ["clip.json", "clip.mp4", "clip.wav"]
 
 
-def test_a_continued_reference_is_kept_apart(components, ask, inputs):
+def test_a_continued_reference_is_kept_apart(components, ask, inputs, monkeypatch):
+    decode, heard = components.audio_codec.decode, []
+    monkeypatch.setattr(components.audio_codec, "decode", lambda latents: heard.append(decode(latents)) or heard[-1])
     plain = TalkerT2AV(components)
     system = TalkerT2AV(components, prefix_seconds=0.5)
     request = ask(identity=inputs["video"], voice=inputs["video"], seed=5)
@@ -206,13 +208,16 @@ def test_a_continued_reference_is_kept_apart(components, ask, inputs):
     assert prefix["frames"] == 12 and prefix["files"] == [".prefix/clip.mp4", ".prefix/clip.wav"]
     folder = request.out.parent
     assert Clip(folder / prefix["files"][0]).frame_count == 12
-    assert len(wavfile.read(folder / prefix["files"][1])[1]) == 12 * 960
+    before = wavfile.read(folder / prefix["files"][1])[1]
+    assert len(before) == 12 * 960
+    joined = np.concatenate([before, wavfile.read(clip.audio)[1]])
+    assert np.array_equal(joined, heard[0][0].numpy()), "one decoding, cut where the prefix ends"
     from t2av_bench.items import scan
 
     assert list(scan(folder)) == ["clip"], "scoring a folder does not meet the prefixes"
     again = plain.generate(request)
     assert again.details["prefix"] is None and not (folder / ".prefix" / "clip.mp4").exists()
-    assert not np.array_equal(wavfile.read(again.audio)[1], wavfile.read(folder / "clip.wav")[1][:100])
+    assert not np.array_equal(wavfile.read(again.audio)[1], joined[12 * 960 :])
 
 
 def test_a_prefix_needs_a_moving_reference_and_a_free_half(components, ask, inputs):

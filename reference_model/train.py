@@ -6,6 +6,7 @@ processes share each batch. Exit status: 0 finished or stopped by ``--stop-after
 """
 
 import argparse
+import os
 import sys
 
 
@@ -40,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(result.model or result.checkpoint)
+    if os.environ.get("RANK", "0") == "0":
+        print(result.model or result.checkpoint)
     return 128 + result.signal_number if result.signal_number else 0
 
 

@@ -28,11 +28,11 @@ class Pick:
 
 
 class BatchPlan:
-    """``lengths`` gives for each task the sequence length of every sample, ``counts`` how many a step has."""
+    """``counts`` says how many samples of each task a step has, ``lengths`` the sequence length of each sample."""
 
     def __init__(self, lengths: dict[str, np.ndarray], counts: dict[str, int], seed: int, pool_steps: int):
         for task in TASKS:
-            if counts[task] and not len(lengths[task]):
+            if counts[task] and not len(lengths.get(task, ())):
                 raise ValueError(f"a step needs {counts[task]} {task} samples, but there are none")
         self.lengths, self.counts, self.seed, self.pool_steps = lengths, counts, seed, pool_steps
         self._pool = functools.lru_cache(maxsize=2)(self._make_pool)
@@ -65,8 +65,11 @@ class BatchPlan:
         samples = {}
         for task in TASKS:
             count = self.counts[task] * self.pool_steps
+            if not count:
+                samples[task] = np.zeros(0, np.int64)
+                continue
             drawn = self._stream(task, pool * count, count)
-            samples[task] = drawn[np.argsort(self.lengths[task][drawn], kind="stable")] if count else drawn
+            samples[task] = drawn[np.argsort(self.lengths[task][drawn], kind="stable")]
         return order, samples
 
     def _stream(self, task: str, first: int, count: int) -> np.ndarray:
@@ -76,7 +79,7 @@ class BatchPlan:
             part = self._permutation(task, epoch)[place: place + count]
             parts.append(part)
             first, count = first + len(part), count - len(part)
-        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+        return np.concatenate(parts)
 
     def _make_permutation(self, task: str, epoch: int) -> np.ndarray:
         return _generator(self.seed, _PERMUTATION, TASKS.index(task), epoch).permutation(len(self.lengths[task]))

@@ -28,8 +28,7 @@ class MicroBatches(Dataset):
         self.sources = {task: getattr(sources, task) for task in TASKS if counts[task]}
         self.lengths = {task: task_lengths(source, task) for task, source in self.sources.items()}
         sorting = {task: sequence_lengths(lengths, config.model) for task, lengths in self.lengths.items()}
-        self.plan = BatchPlan({task: sorting.get(task, []) for task in TASKS}, counts, config.seed,
-                              config.data.pool_steps)
+        self.plan = BatchPlan(sorting, counts, config.seed, config.data.pool_steps)
 
     def picks(self, number: int) -> tuple[int, list[Pick], list[Pick]]:
         """Step, the whole batch of that step, and the samples of micro-batch ``number`` of this process.

@@ -111,12 +111,11 @@ class _Run:
             self.average.module.load_state_dict(averaged.state_dict())
             self.average.n_averaged.fill_(progress.average_updates)
             restore_optimiser(self.optimiser, self.objective, moments, existing[-1])
-        self.last_checkpoint = existing[-1] if existing else None
+        self.last_checkpoint: Path | None = existing[-1] if existing else None
         self.module: nn.Module = self.objective
         if processes.count > 1:
             devices = [processes.device] if processes.device.type == "cuda" else None
-            self.module = DistributedDataParallel(self.objective, device_ids=devices, broadcast_buffers=False,
-                                                  gradient_as_bucket_view=True)
+            self.module = DistributedDataParallel(self.objective, device_ids=devices, gradient_as_bucket_view=True)
         self.end = min(config.steps, stop_after or config.steps)
         if processes.first:
             self.output.mkdir(parents=True, exist_ok=True)
@@ -146,7 +145,7 @@ class _Run:
         if finished and validated != self.step and config.validation.every:
             self._validate()
         self._save()
-        return self._finish(finished, 0 if finished else signal_number)
+        return self._finish(finished, signal_number)
 
     def _step(self, parts: Iterator[MicroBatch]) -> None:
         config, processes = self.config, self.processes
@@ -172,10 +171,14 @@ class _Run:
             epochs = {task: self.batches.plan.epoch(task, self.step) for task in self.batches.sources}
             self.journal.train(self.step, self.meter.means(), rate, epochs)
 
+    @property
+    def _averaged(self) -> TalkerT2AV:
+        return self.average.module  # type: ignore[return-value]  # typed as any module
+
     def _validate(self) -> None:
         if self.sources.validation is None:
             return
-        judged = Objective(self.average.module, self.config.loss, self.config.aids).to(self.processes.device)
+        judged = Objective(self._averaged, self.config.loss, self.config.aids).to(self.processes.device)
         judged.regression = self.objective.regression
         losses = validate(judged, self.sources.validation, self.config, self.processes)
         self.journal.validation(self.step, losses)
@@ -186,20 +189,22 @@ class _Run:
         if self.processes.first:
             progress = Progress(self.step, int(self.average.n_averaged), self.meter.state())
             self.last_checkpoint = save_checkpoint(
-                self.output, progress, self.objective.model, self.average.module, self.optimiser, self.objective,
+                self.output, progress, self.objective.model, self._averaged, self.optimiser, self.objective,
                 self.config, self.fingerprints, self.config.checkpoints.keep)
         self.processes.wait()
         self.last_checkpoint = checkpoints(self.output)[-1]
 
     def _finish(self, finished: bool, signal_number: int) -> TrainingResult:
-        model = self.output / "model.safetensors" if finished else None
-        if finished and self.processes.first:
-            save_model(self.average.module, model)
+        checkpoint = checkpoints(self.output)[-1]
+        if not finished:
+            self.journal.say(f"stopped after step {self.step}, checkpoint in {checkpoint}; continue with the same "
+                             f"command and --resume")
+            return TrainingResult(self.step, checkpoint, None, signal_number)
+        model = self.output / "model.safetensors"
+        if self.processes.first:
+            save_model(self._averaged, model)
             self.journal.say(f"done: {self.step} steps, averaged weights in {model}")
-        elif not finished:
-            self.journal.say(f"stopped after step {self.step}, checkpoint in {self.last_checkpoint}; continue with the "
-                             f"same command and --resume")
-        return TrainingResult(self.step, self.last_checkpoint, model, signal_number)
+        return TrainingResult(self.step, checkpoint, model)
 
     def _start(self) -> TalkerT2AV:
         config, start, device = self.config, self.config.start, self.processes.device

@@ -27,7 +27,7 @@ def gradients(config, processes):
     objective = Objective(random_model(config.model), config.loss, config.aids)
     module = objective
     if processes.count > 1:
-        module = DistributedDataParallel(objective, broadcast_buffers=False, gradient_as_bucket_view=True)
+        module = DistributedDataParallel(objective, gradient_as_bucket_view=True)
     parts = list(load(MicroBatches(config, open_sources(config), processes.rank, processes.count), 1, 2))
     losses = accumulate_gradients(module, parts, processes, "float32")
     return losses, {name: parameter.grad.clone() for name, parameter in objective.named_parameters()}

@@ -45,7 +45,17 @@ def display_matrix(frame: Any) -> np.ndarray | None:
     """(3, 3) int32 display matrix of a frame (16.16 fixed point), or None where it has none."""
     from av.sidedata.sidedata import Type
 
-    for entry in frame.side_data:
+    try:
+        entries = frame.side_data
+    except ValueError:
+        # PyAV refuses all side data of a frame where it does not know one kind (EXIF); a rotation is told separately.
+        if frame.rotation:
+            raise MediaError(
+                f"the picture is stored turned by {frame.rotation} degrees, beside metadata that cannot be read: "
+                "save it upright"
+            ) from None
+        return None
+    for entry in entries:
         if entry.type == Type.DISPLAYMATRIX:
             return np.frombuffer(bytes(entry), dtype=np.int32).reshape(3, 3)
     return None

@@ -44,6 +44,7 @@ class Arrangement:
 
     @property
     def tokens_per_slot(self) -> int:
+        """2 for the interleaved arrangements, else 1."""
         return len(self.order) or 1
 
     @property

@@ -69,6 +69,7 @@ class RotaryTable:
 
     @classmethod
     def of(cls, backbone: nn.Module, length: int) -> "RotaryTable":
+        """For positions 0 to ``length - 1``, with the backbone's own frequencies."""
         frequency = backbone.model.rotary_emb.inv_freq.float()
         angle = torch.arange(length, device=frequency.device).float()[:, None] * frequency
         angle = torch.cat((angle, angle), dim=-1)

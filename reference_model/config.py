@@ -106,6 +106,7 @@ class ModelConfig:
         return read_dataclass(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain nested values, for JSON or TOML."""
         return dataclasses.asdict(self)
 
 

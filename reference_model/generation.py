@@ -8,6 +8,8 @@ from torch import Tensor
 
 Task = Literal["t2av", "a2v", "v2a", "tts"]
 StopReason = Literal["predictor", "limit", "given"]
+"""Why an item ended: the stop predictor said so; ``max_patches`` was reached; the given speech (``a2v``) or motion
+(``v2a``) ended. A given clip that ends exactly at ``max_patches`` counts as ``given``."""
 
 
 class Noise(Protocol):
@@ -86,8 +88,7 @@ class GenerationResult:
 
     ``speech (T, 32)``, ``motion (M, 40)`` (None in ``tts``); the first ``speech_prefix_frames`` and
     ``motion_prefix_frames`` of them were given as prefix. Both end at the same frame.
-    ``stop_reason``: ``predictor`` (the model ended), ``limit`` (``max_patches``), or ``given`` (the given speech
-    or motion ended). ``patches`` counts generated patches.
+    ``stop_reason`` is a :data:`StopReason`. ``patches`` counts generated patches.
     """
 
     item: int

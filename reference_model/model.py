@@ -50,6 +50,7 @@ class TalkerT2AV(nn.Module):
 
     @property
     def arrangement(self) -> Arrangement:
+        """The parsed token arrangement of the configuration (Table 4)."""
         return Arrangement.parse(self.config.arrangement)
 
     @property
@@ -59,6 +60,7 @@ class TalkerT2AV(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are; inputs are moved there."""
         return self.speech_projection.weight.device
 
     def embed_text(self, text_ids: Tensor) -> Tensor:
@@ -76,9 +78,11 @@ class TalkerT2AV(nn.Module):
         return encoder(frames * valid[..., None].to(frames.dtype))
 
     def head(self, modality: str) -> DiffusionHead:
+        """The diffusion head of ``"speech"`` or ``"motion"``."""
         return {"speech": self.speech_head, "motion": self.motion_head}[modality]
 
     def channels(self, modality: str) -> int:
+        """Latent values a frame of ``"speech"`` or ``"motion"``."""
         return {"speech": self.config.speech_dim, "motion": self.config.motion_dim}[modality]
 
     def _input_path(self, modality: str) -> tuple[nn.Linear, PatchEncoder]:

@@ -29,8 +29,8 @@ class Recipe:
         ``delay_restarts``: the delay is counted again from the first drawn slot, so that a prefix with motion
         is followed by ``delay`` slots without.
     Reference prefix
-        ``prefix_seconds`` of the reference are continued; frames are ``truncate``-d or rounded to the ``nearest``
-        (ties to even), then cut to whole patches if ``prefix_whole_patches``.
+        ``prefix_seconds`` of the reference are continued. ``prefix_rounding``: its frames are ``truncate``-d or
+        rounded to the ``nearest`` (ties to even), then cut to whole patches if ``prefix_whole_patches``.
         ``prefix_contents``: ``speech_and_motion``, or ``speech``, where motion starts after the prefix with an
         empty history.
         ``motion_reference_dtype``: precision to which reference motion is rounded before use.

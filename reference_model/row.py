@@ -32,6 +32,7 @@ class Row:
 
     @property
     def slot(self) -> int:
+        """The slot that comes next, counted from the first after the text."""
         return self.plan.first_slot + self.step
 
     def source(self, modality: str) -> tuple[Source, int]:

@@ -39,10 +39,12 @@ class NameMap:
             raise ValueError("a name map must pair every prefix once on either side")
 
     def to_ours(self, name: str) -> str:
+        """Our name; an unknown name comes back as it is."""
         translated = _replace_prefix(name, self._ours)
         return name if translated is None else translated
 
     def to_release(self, name: str) -> str:
+        """The release's name. Raises KeyError for a name without one."""
         translated = _replace_prefix(name, self._release)
         if translated is None:
             raise KeyError(f"no release name for {name!r}; prefixes: {', '.join(sorted(self._release))}")

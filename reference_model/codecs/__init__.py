@@ -33,6 +33,8 @@ class SourceRenderer(Protocol):
 
 @runtime_checkable
 class AudioCodec(Protocol):
+    """Sound to latents and back. Released: :class:`.whisperx_vae.WhisperXVAE`."""
+
     sample_rate: int
     """Samples per second of the audio on both ends."""
     frame_rate: int
@@ -58,6 +60,8 @@ class AudioCodec(Protocol):
 
 @runtime_checkable
 class MotionCodec(Protocol):
+    """Pictures of a face to motion latents, and back with a source image. Released: :class:`.lia_x.LIAXCodec`."""
+
     latent_dim: int
     image_size: int
     """Height and width of source images and frames, in pixels."""

@@ -53,6 +53,7 @@ class EcapaConfig:
 
 
 def masked(x: Tensor, valid: Tensor | None) -> Tensor:
+    """``x (B, C, T)`` with zeros where ``valid (B, T)`` is false."""
     return x if valid is None else x * valid[:, None].to(x.dtype)
 
 
@@ -112,6 +113,8 @@ class SqueezeExcitation(nn.Module):
 
 
 class SERes2Block(nn.Module):
+    """x + gate(leave(res2(enter(x)))): the residual block of ECAPA-TDNN."""
+
     def __init__(self, channels: int, dilation: int, bottleneck: int):
         super().__init__()
         self.enter = ConvReluNorm(channels, channels)

@@ -12,6 +12,7 @@ def conv_layer(release: str, ours: str, *, filtered: bool = False, activated: bo
 
 
 def residual_block(release: str, ours: str, *, down: bool = False, projected: bool = False) -> list[tuple[str, str]]:
+    """A :class:`.operators.ResidualBlock`."""
     pairs = conv_layer(f"{release}.conv1", f"{ours}.conv1")
     pairs += conv_layer(f"{release}.conv2", f"{ours}.conv2", filtered=down)
     if down or projected:
@@ -20,20 +21,24 @@ def residual_block(release: str, ours: str, *, down: bool = False, projected: bo
 
 
 def styled_conv(release: str, ours: str) -> list[tuple[str, str]]:
+    """A :class:`.operators.StyledConv`."""
     return [(f"{release}.conv", f"{ours}.convolution"), (f"{release}.activate", f"{ours}.activation")]
 
 
 def flow_residual_block(release: str, ours: str) -> list[tuple[str, str]]:
+    """A :class:`.operators.FlowResidualBlock`."""
     pairs = [(f"{release}.{name}", f"{ours}.{name}") for name in ("gamma", "norm")]
     return pairs + [pair for conv in ("conv1", "conv2") for pair in styled_conv(f"{release}.{conv}", f"{ours}.{conv}")]
 
 
 def to_rgb(release: str, ours: str) -> list[tuple[str, str]]:
+    """A :class:`.operators.ToRGB`."""
     pairs = [(f"{release}.bias", f"{ours}.bias"), (f"{release}.up", f"{ours}.upsample")]
     return pairs + conv_layer(f"{release}.conv", f"{ours}.convolution")
 
 
 def to_flow(release: str, ours: str) -> list[tuple[str, str]]:
+    """A :class:`.operators.ToFlow`."""
     return [
         (f"{release}.bias", f"{ours}.bias"),
         (f"{release}.up", f"{ours}.upsample"),

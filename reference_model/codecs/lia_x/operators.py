@@ -119,6 +119,8 @@ class FusedLeakyReLU(nn.Module):
 
 
 class EqualisedConv2d(nn.Module):
+    """Convolution whose weight is scaled when used."""
+
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int = 0, bias: bool = True):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))

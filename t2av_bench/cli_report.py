@@ -26,8 +26,8 @@ def report(
     real: Annotated[str | None, typer.Option(help="Run of real clips, by folder or name: it comes first and is marked "
                                                   "in tables and plots.")] = None,
     title: Annotated[str, typer.Option(help="Heading of the first page.  [default: the systems' names]")] = "",
-    extrapolate: Annotated[bool, typer.Option(help="Also plot FID, KID, FVD and KVD against the number of clips; takes "
-                                                   "minutes for many clips.")] = False,
+    extrapolate: Annotated[bool, typer.Option(help="Also plot FID and FVD against the number of clips; takes minutes "
+                                                   "for many clips.")] = False,
 ) -> None:  # fmt: skip
     """Write a page with the tables, plots and a clip browser: a folder of static files, to be opened or served."""
     from rich.console import Console

@@ -60,13 +60,18 @@ class ClipContent:
 
 @dataclass(slots=True)
 class System:
-    """One run. real: it holds real clips, the row that the others are measured against."""
+    """One run. real: it holds real clips, the row that the others are measured against.
+
+    descriptions: metric id -> what the run says of it (title, fingerprint, protocol, …). inputs: metric id -> clip ->
+    key of its features, for measured clips.
+    """
 
     name: str
     run: RunResult
     clips: dict[str, ClipContent]
     sessions: list[dict[str, Any]]
     descriptions: dict[str, dict[str, Any]]
+    inputs: dict[str, dict[str, str]]
     real: bool = False
 
     @property
@@ -116,16 +121,18 @@ def _system(name: str, run: RunResult, real: bool) -> System:
         sessions = store.sessions()
         described = store.protocols()
         features = feature_store(run.path, sessions)
+        inputs: dict[str, dict[str, str]] = {}
         for metric, entry in described.items():
             by_character = entry["protocol"]["parameters"].get("unit") == "characters"
             for row in store.measurements(metric):
                 if row["status"] != Status.OK:
                     continue
+                inputs.setdefault(metric, {})[row["clip"]] = row["inputs"]
                 clip = clips[row["clip"]]
                 clip.transcripts += transcripts(metric, row["detail"], by_character=by_character)
                 clip.curves += _curves(metric, features.get(row["inputs"], entry["fingerprint"], "measurement"))
     descriptions = {metric: {**entry["description"], **entry} for metric, entry in described.items()}
-    return System(name, run, clips, sessions, descriptions, real)
+    return System(name, run, clips, sessions, descriptions, inputs, real)
 
 
 def feature_store(run: Path, sessions: Sequence[Mapping[str, Any]]) -> FeatureStore:

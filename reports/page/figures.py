@@ -1,9 +1,45 @@
 """Which plots a report shows, and why others are absent."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from reports.page.content import Content
+import numpy as np
+
+from reports.model import Cell, TableColumn
+from reports.page.content import CURVES, Content, System, feature_store
+from reports.plots import (
+    DARK,
+    LIGHT,
+    NothingToPlot,
+    Paced,
+    ProfileRow,
+    Spread,
+    Theme,
+    distribution,
+    forest,
+    profile,
+    quality_speed,
+    sample_size,
+    svg,
+    sync_curves,
+)
+from t2av_bench.comparison import Comparison, contrast
+from t2av_bench.comparison import forest as forest_rows
+from t2av_bench.distances import frechet_distance
+from t2av_bench.recorded_run import read_run
+from t2av_bench.scores import Unscorable
+from t2av_bench.statistics.resampling import extrapolate as extrapolated
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Draw = Callable[[Theme], "Figure"]
+_DISTRIBUTIONS = "Distributions"
+_LEFT_OUT = "left out, for it takes a while: build the report with --extrapolate"
+# Enough for a drawn interval; tables and the gate draw more.
+_DRAWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,4 +55,173 @@ class Shown:
 
 def figures(content: Content, *, extrapolate: bool = False) -> Iterator[Shown]:
     """All figures in page order."""
-    yield from ()
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        yield Shown("Plots", "No plots", "", reason="the package 'matplotlib' is missing: pip install matplotlib")
+        return
+    for group, title, caption, name, draw in _planned(content, extrapolate):
+        try:
+            files = {f"{name}-{theme.name}.svg": svg(draw(theme)) for theme in (LIGHT, DARK)}
+        except NothingToPlot as reason:
+            yield Shown(group, title, caption, reason=str(reason))
+        else:
+            yield Shown(group, title, caption, files)
+
+
+Planned = tuple[str, str, str, str, Draw]
+
+
+def _planned(content: Content, extrapolate: bool) -> Iterator[Planned]:
+    names = _names(content)
+    real = next((system.name for system in content.systems if system.real), None)
+    rows = [
+        ProfileRow(column.label, column.direction, {
+            name: (cell.value, cell.interval) for name, cell in zip(names, cells, strict=True)
+            if cell.value is not None
+        }) for column, cells in _columns(content)
+    ]  # fmt: skip
+    yield ("Comparison", "Profile", "", "profile", lambda theme: profile(names, rows, real=real, theme=theme))
+    yield from _forest(content)
+    yield from _speed(content)
+    for name, (label, _) in CURVES.items():
+        yield from _curves(content, name, label)
+    yield from _sample_sizes(content, extrapolate)
+    for index, (column, cells) in enumerate(_columns(content)):
+        if column.quantity is None or column.quantity.aggregate == "set" or column.metric is None:
+            continue
+        spreads = [
+            _spread(system, column, cell) for system, cell in zip(content.systems, cells, strict=True)
+        ]  # fmt: skip
+        heading = column.heading
+        yield (
+            _DISTRIBUTIONS, column.label, "", f"distribution-{index}",
+            lambda theme, heading=heading, unit=column.unit, spreads=spreads: distribution(heading, unit, spreads,
+                                                                                           theme),
+        )  # fmt: skip
+
+
+def _names(content: Content) -> list[str]:
+    return [system.name for system in content.systems]
+
+
+def _columns(content: Content) -> Iterator[tuple[TableColumn, list[Cell]]]:
+    for position, column in enumerate(content.table.columns):
+        yield column, [row.cells[position] for row in content.table.rows]
+
+
+def _spread(system: System, column: TableColumn, cell: Cell) -> Spread:
+    assert column.quantity is not None and column.metric is not None
+    scores = system.run.scores.get((column.metric, column.quantity.name), {})
+    values = [score.value * column.scale for score in scores.values() if score.value is not None]
+    return Spread(system.name, values, cell.value, cell.interval, len(scores) - len(values), system.real)
+
+
+def _forest(content: Content) -> Iterator[Planned]:
+    computed = cache(lambda: _contrast(content))
+
+    def draw(theme: Theme) -> "Figure":
+        comparison = computed()
+        return forest(comparison.first, forest_rows(comparison), order=_names(content), theme=theme)
+
+    caption = "Filled marks: p ≤ 0.05 after Holm's correction."
+    yield ("Comparison", "Paired differences", caption, "forest", draw)
+
+
+def _contrast(content: Content) -> Comparison:
+    if len(content.systems) < 2:
+        raise NothingToPlot("a comparison needs at least two systems")
+    try:
+        # Against the first system that somebody made: real data is a bound, not a baseline.
+        ordered = sorted(content.systems, key=lambda system: system.real)
+        return contrast([read_run(system.run.path) for system in ordered], draws=_DRAWS)
+    except ValueError as error:
+        raise NothingToPlot(str(error)) from error
+
+
+def _speed(content: Content) -> Iterator[Planned]:
+    if not any(system.speed is not None for system in content.systems):
+        return
+    for index, (column, cells) in enumerate(_columns(content)):
+        if column.direction == "none":
+            continue
+        paced = [
+            Paced(system.name, cell.value, system.speed, cell.interval)
+            for system, cell in zip(content.systems, cells, strict=True)
+            if cell.value is not None and system.speed is not None
+        ]  # fmt: skip
+        yield (
+            "Quality and speed", column.label, "", f"speed-{index}",
+            lambda theme, column=column, paced=paced: quality_speed(
+                column.heading, column.direction, paced, order=_names(content), theme=theme),
+        )  # fmt: skip
+
+
+def _curves(content: Content, feature: str, label: str) -> Iterator[Planned]:
+    found: dict[str, list[tuple[float, ...]]] = {}
+    metrics: set[str] = set()
+    offsets, lowest = tuple(sorted(CURVES[feature][1])), "distance" in feature
+    for system in content.systems:
+        for clip in system.clips.values():
+            # One metric a system: curves of other protocols have their own scale.
+            for curve in [curve for curve in clip.curves if curve.label == label][:1]:
+                found.setdefault(system.name, []).append(curve.values)
+                metrics.add(curve.metric)
+    if not found:
+        return
+    lines = {system.name: found.get(system.name, []) for system in content.systems}
+    yield (
+        "Sound against picture", label, f"By {', '.join(sorted(metrics))}; the number is the best offset of the mean.",
+        feature.replace("_", "-"),
+        lambda theme: sync_curves(f"{label} over offsets", offsets, lines, lowest=lowest, theme=theme),
+    )  # fmt: skip
+
+
+def _sample_sizes(content: Content, extrapolate: bool) -> Iterator[Planned]:
+    for index, (column, _) in enumerate(_columns(content)):
+        if column.quantity is None or column.quantity.aggregate != "set" or column.metric is None:
+            continue
+
+        found, reasons = _extrapolations(content, column) if extrapolate else ({}, [_LEFT_OUT])
+        because = "; ".join(dict.fromkeys(reasons))
+
+        def draw(
+            theme: Theme, label: str = column.label, found: dict[str, Any] = found, because: str = because
+        ) -> "Figure":
+            if not found:
+                raise NothingToPlot(because)
+            return sample_size(label, found, order=_names(content), theme=theme)
+
+        caption = f"Without a line: {because}." if because else ""
+        yield ("Number of clips", column.label, caption, f"sample-size-{index}", draw)
+
+
+def _extrapolations(content: Content, column: TableColumn) -> tuple[dict[str, Any], list[str]]:
+    """System -> its Fréchet distance at infinitely many clips; and why others have none."""
+    found, reasons = {}, []
+    for system in content.systems:
+        entry = system.descriptions.get(str(column.metric))
+        if entry is None:
+            continue
+        parameters = entry["protocol"]["parameters"]
+        if "covariance_ddof" not in parameters:
+            reasons.append(f"{column.label} is no Fréchet distance; it does not depend on the number of clips")
+            continue
+        features = feature_store(system.run.path, system.sessions)
+        clips: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for clip, inputs in system.inputs.get(str(column.metric), {}).items():
+            arrays = features.get(inputs, entry["fingerprint"], "measurement")
+            if arrays is not None and set(arrays) == {"generated", "reference"}:
+                clips[clip] = arrays["generated"], arrays["reference"]
+
+        def distance(x: np.ndarray, y: np.ndarray, ddof: int = int(parameters["covariance_ddof"])) -> float:
+            return frechet_distance(x, y, ddof=ddof)
+
+        try:
+            found[system.name] = extrapolated(
+                list(clips), list(clips.values()), distance, str(column.quantity and column.quantity.name),
+                entry["fingerprint"],
+            )  # fmt: skip
+        except Unscorable as error:
+            reasons.append(f"{system.name}: {error}")
+    return found, reasons

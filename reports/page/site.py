@@ -50,7 +50,7 @@ def build_report(
     """Write the report of some runs; an older report in ``out`` is replaced file by file.
 
     media: link to the clips where they lie, copy them into the report, or leave them out. real: the run of real clips,
-    by folder or name. extrapolate: also plot distances between sets against the number of clips (takes a while).
+    by folder or name. extrapolate: also plot Fréchet distances against the number of clips (takes a while).
     progress: called with items done, items in all, and the item's id.
     Raises ItemError where ``out`` holds other files, StoreError where a run is none.
     """
@@ -182,6 +182,7 @@ def _cell(table: Table, system: int, position: int, cell: Cell) -> dict[str, Any
         "value": cell.value,
         "rank": cell.rank,
         "marks": cell.marks,
+        "note": cell.note,
         "coverage": f"{cell.scored}/{cell.total}" if partial else "",
         "href": f"{CLIPS}#{urlencode(asked)}",
         "tip": "\n".join(_explanation(table.rows[system].name, column, cell, by_clip)),

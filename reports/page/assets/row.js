@@ -92,7 +92,7 @@ class ItemRow {
 
   figure(column, media) {
     const { element } = t2av, { clip, name, index } = column;
-    const caption = element("figcaption", {}, element("b", { title: name }, name), column.real ? element("span", { class: "tag" }, "real") : null);
+    const caption = element("figcaption", {}, element("b", { title: name }, name), column.real && name.toLowerCase() !== "real" ? element("span", { class: "tag" }, "real") : null);
     const parts = [caption, this.screen(column, media, caption)];
     if (clip?.peaks) parts.push(this.wave(clip, name));
     if (clip?.note && clip.src) parts.push(element("p", { class: "note" }, clip.note));
@@ -176,7 +176,7 @@ class ItemRow {
     const best = values.indexOf(lowest ? low : high), first = offsets[0], last = offsets.at(-1);
     const x = (offset) => 6 + 188 * (offset - first) / (last - first), y = (value) => 44 - 36 * (value - low) / span;
     const at = offsets[best], sign = at > 0 ? `+${at}` : String(at).replace("-", "−");
-    const words = `${label} over offsets: ${lowest ? "lowest" : "highest"}, ${values[best].toFixed(2)}, at ${sign} frames`;
+    const words = `${label}: ${lowest ? "lowest" : "highest"}, ${values[best].toFixed(2)}, at ${sign} frames`;
     return element("div", { class: "curve" }, element("p", { class: "of" }, words),
       element("svg:svg", { viewBox: "0 0 200 50", role: "img", "aria-label": words },
         element("svg:line", { class: "zero", x1: x(0), x2: x(0), y1: 4, y2: 48 }),

@@ -1,0 +1,130 @@
+"""How all plots look, and how they become SVG."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class NothingToPlot(ValueError):
+    """The data for a plot is absent; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Colours for one kind of background. The figure itself is transparent.
+
+    ink, soft, line: text, secondary text, grid. colours: of systems, in order.
+    """
+
+    name: str
+    ink: str
+    soft: str
+    line: str
+    colours: tuple[str, ...]
+
+
+# Okabe & Ito's colours; yellow cannot be seen on white, nor black on black.
+LIGHT = Theme(
+    "light", "#1b1d20", "#5a5f66", "#d6d6cf",
+    ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#B87F00", "#3B9BD0", "#555555"),
+)  # fmt: skip
+DARK = Theme(
+    "dark", "#e8e8e4", "#a3a9b1", "#3a4048",
+    ("#56B4E9", "#FF8A4C", "#2CC79A", "#E79AC6", "#F0C645", "#9DB8FF", "#C9C9C9"),
+)  # fmt: skip
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+REAL_MARKER = "*"
+FONT = 9.0
+
+
+def colour(theme: Theme, index: int) -> str:
+    """The colour of system ``index``."""
+    return theme.colours[index % len(theme.colours)]
+
+
+def marker(index: int) -> str:
+    """The marker of system ``index``; colour and marker together repeat after 7 · 7 systems."""
+    return MARKERS[(index + index // len(MARKERS)) % len(MARKERS)]
+
+
+def place(name: str, order: Sequence[str], drawn: Sequence[str]) -> int:
+    """A system's index for colour and marker: in the page's order where there is one, else among those drawn."""
+    return order.index(name) if name in order else len(order) + list(drawn).index(name)
+
+
+def short(name: str, most: int = 26) -> str:
+    """A name that leaves room for the data. ``$`` would begin mathematics."""
+    cut = name if len(name) <= most else f"{name[: most - 1]}…"
+    return cut.replace("$", r"\$")
+
+
+def marked(name: str, real: bool) -> str:
+    """The name, saying of real data that it is that."""
+    return f"{name} (real)" if real and name.lower() != "real" else name
+
+
+def new_figure(theme: Theme, width: float, height: float, rows: int = 1, columns: int = 1, **shared: Any) -> Any:
+    """(figure, axes (rows, columns)): a transparent figure of so many inches, its axes styled."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
+    FigureCanvasSVG(figure)
+    axes = figure.subplots(rows, columns, squeeze=False, **shared)
+    for axis in axes.flat:
+        axis.set_facecolor("none")
+        for side, spine in axis.spines.items():
+            spine.set_visible(side == "bottom")
+            spine.set_color(theme.soft)
+        axis.tick_params(colors=theme.soft, labelcolor=theme.ink, labelsize=FONT, length=3)
+        axis.tick_params(axis="y", length=0)
+        axis.grid(True, axis="x", color=theme.line, linewidth=0.6)
+        axis.set_axisbelow(True)
+    return figure, axes
+
+
+def title(axis: Any, theme: Theme, text: str) -> None:
+    """A title at the left, as on the page."""
+    axis.set_title(short(text, 80), loc="left", fontsize=FONT + 1.5, color=theme.ink, fontweight="bold")
+
+
+def label_x(axis: Any, theme: Theme, text: str) -> None:
+    axis.set_xlabel(text, fontsize=FONT, color=theme.soft)
+
+
+def label_y(axis: Any, theme: Theme, text: str) -> None:
+    axis.set_ylabel(text, fontsize=FONT, color=theme.soft)
+
+
+def name_rows(axis: Any, theme: Theme, names: Sequence[str]) -> None:
+    """Rows 0 … n-1 from top to bottom, with their names."""
+    axis.set_yticks(range(len(names)), [short(name) for name in names])
+    axis.tick_params(axis="y", labelcolor=theme.ink)
+    axis.set_ylim(len(names) - 0.4, -0.6)
+
+
+def legend(figure: "Figure", theme: Theme, handles: Sequence[Any], columns: int = 4) -> None:
+    """The systems' names below the axes."""
+    drawn = figure.legend(
+        handles=list(handles), loc="outside lower left", ncols=columns, frameon=False, fontsize=FONT, handletextpad=0.3
+    )
+    for text in drawn.get_texts():
+        text.set_color(theme.ink)
+
+
+def svg(figure: "Figure") -> str:
+    """The figure as SVG with real text, without date or version: equal data gives equal bytes."""
+    import matplotlib
+
+    target = io.StringIO()
+    # The SVG writer reads these two from the global settings alone; they are put back at once.
+    with matplotlib.rc_context({"svg.hashsalt": "t2av-bench", "svg.fonttype": "none"}):
+        figure.savefig(
+            target, format="svg", transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )  # fmt: skip
+    return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"

@@ -97,7 +97,9 @@ def test_resuming_equals_not_stopping(straight, tmp_path, stops):
     for stop in stops:
         result = run(config, resume=True, stop_after=stop)
         assert (result.step, result.model) == (stop, None)
+    before = {file: file.read_bytes() for file in result.checkpoint.iterdir()}
     assert_equal_runs(straight, run(config, resume=True))
+    assert {file: file.read_bytes() for file in result.checkpoint.iterdir()} == before  # read, not trained in place
 
 
 def test_a_crash_after_a_checkpoint_costs_nothing_but_time(straight, tmp_path, monkeypatch):

@@ -69,6 +69,8 @@ def test_counts_from_lengths_are_the_counts_of_the_forward(arrangement, max_toke
     for name in ("speech", "motion"):
         found = getattr(rows, f"{name}_rows")
         assert counts.patches[name] * 2 == (len(found.target) if found.present else 0)
+        assert part.draws[name].noise.shape == found.target.shape
+        assert len(part.draws[name].noise.unique(dim=0)) == len(found.target)
     assert counts.labels == int((rows.stop_labels != IGNORED).sum())
     assert part.batch.input_ids.shape[1] <= max_tokens
 

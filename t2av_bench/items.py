@@ -109,8 +109,8 @@ def _read_line(line: str, number: int, manifest: Path) -> Entry:
 def _named(record: dict, nameless: Item) -> Item:
     """Keep a broken line's id where that part is sound, so that the reason is found under the clip's own name."""
     try:
-        return Item(id=record.get("id"))
-    except ValidationError:
+        return Item(id=record["id"])
+    except (KeyError, ValidationError):
         return nameless
 
 
@@ -215,10 +215,9 @@ def _locate(entry: Entry, folder: Path, files: dict[str, list[Path]], references
             near = difflib.get_close_matches(item.id, files, n=1)
             hint = f"; the nearest name is {near[0]!r}" if near else ""
             raise ItemError(f"no generated file is named {item.id!r}{hint}")
-        if item.reference is not None:
-            reference = Path(item.reference)
-        else:
-            reference = choose(item.id, references[item.id]) if item.id in references else None
+        reference = Path(item.reference) if item.reference is not None else None
+        if reference is None and item.id in references:
+            reference = choose(item.id, references[item.id])
     except ItemError as error:
         return replace(entry, reason=str(error))
     return replace(entry, generated=generated, reference=reference)

@@ -1,0 +1,63 @@
+"""What the documents show is what there is."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from t2av_bench.cli import app
+from t2av_bench.items import Item
+from t2av_bench.metrics.document import document
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every ``t2av-bench`` line of every console block: (page, command line)."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"```(?:console|bash|sh|shell)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [(page.name, match[1]) for line in lines if (match := re.match(r"\$? ?(t2av-bench .*)", line))]
+    return found
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_a_command_that_is_shown_can_be_parsed(page, line):
+    words = shlex.split(line, comments=True)[1:]
+    command = get_command(app)
+    context = command.make_context("t2av-bench", [], resilient_parsing=True)
+    while hasattr(command, "commands"):
+        assert words[0] in command.commands, f"{page}: there is no command {words[0]!r}"
+        command, words = command.commands[words[0]], words[1:]
+        context = command.make_context(command.name, list(words), parent=context, resilient_parsing=True)
+    options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    for word in words:
+        if word.startswith("--"):
+            assert word.split("=")[0] in options, f"{page}: {command.name} has no option {word}"
+
+
+def test_there_are_commands_to_check():
+    assert {line.split()[1] for _, line in commands()} >= {"evaluate", "table", "weights", "regress", "generate"}
+
+
+def test_the_metrics_page_is_what_the_metrics_say():
+    assert (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == document(), (
+        "docs/metrics.md is stale: python -m t2av_bench.metrics.document > docs/metrics.md"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_manifest_line_of_the_readme_is_an_item():
+    (line,) = re.findall(r"```json\n(.*?)\n```", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert Item.model_validate(json.loads(line)).id == "042"

@@ -64,7 +64,8 @@ def stream(
     ``window``: slots that attention remembers beyond the prompt (None: all). ``trace`` keeps internals in the
     results. ``autocast`` runs float32 weights in that precision; converting the model is faster. ``pair_heads``
     draws both modalities of a summed token in one batched network (None: on CUDA, where it helps).
-    The patches of an item, joined, are its result. Raises ValueError for an item that lacks an input.
+    The patches of an item, joined, are its result. Raises ValueError for an item that lacks an input, when the first
+    event is asked for.
     """
     if window is not None and window < 1:
         raise ValueError(f"window must be at least 1 slot, got {window}")

@@ -26,6 +26,7 @@ def report(
     real: Annotated[str | None, typer.Option(help="Run of real clips, by folder or name: it comes first and is marked "
                                                   "in tables and plots.")] = None,
     title: Annotated[str, typer.Option(help="Heading of the first page.  [default: the systems' names]")] = "",
+    plots: Annotated[bool, typer.Option(help="Draw the plots.")] = True,
     extrapolate: Annotated[bool, typer.Option(help="Also plot FID and FVD against the number of clips; takes minutes "
                                                    "for many clips.")] = False,
 ) -> None:  # fmt: skip
@@ -43,7 +44,7 @@ def report(
         task = bar.add_task("reading the runs", total=None)
         try:
             built = build_report(
-                runs, out, media=media.value, real=real, title=title, extrapolate=extrapolate,
+                runs, out, media=media.value, real=real, title=title, plots=plots, extrapolate=extrapolate,
                 progress=lambda done, total, what: bar.update(
                     task, completed=done, total=total, description=f"reading {what}"[:44]
                 ),

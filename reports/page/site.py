@@ -44,13 +44,14 @@ def build_report(
     media: Mode = "link",
     real: str | None = None,
     title: str = "",
+    plots: bool = True,
     extrapolate: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Write the report of some runs; an older report in ``out`` is replaced file by file.
 
     media: link to the clips where they lie, copy them into the report, or leave them out. real: the run of real clips,
-    by folder or name. extrapolate: also plot Fréchet distances against the number of clips (takes a while).
+    by folder or name. plots: draw the plots. extrapolate: also plot Fréchet distances against the number of clips (takes a while).
     progress: called with items done, items in all, and the item's id.
     Raises ItemError where ``out`` holds other files, StoreError where a run is none.
     """
@@ -74,7 +75,7 @@ def build_report(
             progress(position, len(content.items), id)
         write(f"data/item-{position}.js", data.script("item", position, data.item(content, id, shelf)))
     shown: list[Shown] = []
-    for figure in figures(content, extrapolate=extrapolate):
+    for figure in figures(content, extrapolate=extrapolate) if plots else ():
         for name, text in figure.files.items():
             write(f"plots/{name}", text)
         shown.append(figure)

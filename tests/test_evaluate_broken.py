@@ -68,7 +68,7 @@ def unreadable(path: Path) -> None:
 BROKEN = {
     "zero_bytes.mp4": (lambda p: p.write_bytes(b""), "fake/level", "empty"),
     "text.mp4": (lambda p: p.write_text("just a text, renamed to mp4\n" * 50), "fake/level", "not a media file"),
-    "random.mp4": (lambda p: p.write_bytes(np.random.default_rng(0).bytes(20000)), "fake/level", "only zero bytes"),
+    "random.mp4": (lambda p: p.write_bytes(np.random.default_rng(0).bytes(20000)), "fake/level", "not a media file"),
     "nulls.mkv": (lambda p: p.write_bytes(bytes(20000)), "fake/level", "only zero bytes"),
     "half_index.mp4": (lambda p: cut(p, 0.5), "fake/level", ""),
     "one_percent.mp4": (lambda p: cut(p, 0.01), "fake/level", ""),

@@ -22,6 +22,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import numpy as np
 
 PARTS = ("decode", "detect", "crop", "embed")

@@ -51,7 +51,8 @@ def build_report(
     """Write the report of some runs; an older report in ``out`` is replaced file by file.
 
     media: link to the clips where they lie, copy them into the report, or leave them out. real: the run of real clips,
-    by folder or name. plots: draw the plots. extrapolate: also plot Fréchet distances against the number of clips (takes a while).
+    by folder or name. plots: draw the plots. extrapolate: also plot Fréchet distances against the number of clips,
+    which takes a while.
     progress: called with items done, items in all, and the item's id.
     Raises ItemError where ``out`` holds other files, StoreError where a run is none.
     """

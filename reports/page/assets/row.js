@@ -70,7 +70,7 @@ class ItemRow {
     this.playButton = button("Play", `Play all clips of ${this.id}`, () => this.players.toggle());
     this.slider = element("input", { type: "range", min: 0, max: this.seconds, step: "any", value: 0, "aria-label": "Position",
       oninput: () => { if (this.players.playing) this.players.pause(); this.players.seek(Number(this.slider.value)); } });
-    this.clock = element("output", { class: "clock" });
+    this.clock = element("span", { class: "clock" });
     return element("div", { class: "transport" }, this.playButton, button("‹", "One frame back", () => this.players.step(-1)),
       button("›", "One frame on", () => this.players.step(1)), this.slider, this.clock);
   }

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from reports.page.site import build_report
 from reports.render import FORMATS, markdown
 from reports.table import build, read_run
 from t2av_bench.cli_evaluate import default_workers
@@ -15,6 +16,8 @@ from t2av_bench.runs import Plan, evaluate
 
 # What a base machine can measure without a download, one column for each kind of damage that is done.
 METRICS = ("envelope", "psnr", "ssim", "stoi", "pesq", "dnsmos")
+# One column a damage fits a terminal; the page has them all.
+COLUMNS = ("envelope_offset", "envelope_correlation", "psnr", "ssim", "stoi", "pesq_wb", "dnsmos_ovrl")
 
 
 def run(out: Path) -> None:
@@ -54,11 +57,14 @@ def run(out: Path) -> None:
                 lambda text: console.print(f"note: {text}", markup=False),
             )
             runs.append(out / "runs" / system)
-    table = build([read_run(path) for path in runs])
+    table = build([read_run(path) for path in runs], columns=COLUMNS)
     for format, render in FORMATS.items():
         suffix = {"latex": "tex"}.get(format, format)
         write_text(out / f"table.{suffix}", render(table))
+    console.print("writing the page")
+    page = build_report(runs, out / "page", title="Talking clips with known damage")
     print(markdown(table), end="")
     console.print(
-        f"{time.monotonic() - started:.0f} s; clips, runs and the table as md, tex, csv and html are in {out}/"
+        f"{time.monotonic() - started:.0f} s; the table (md, tex, csv, html), the clips and the runs are in {out}/\n"
+        f"the page: {page.index} (open it, or: t2av-bench serve {page.index.parent})"
     )

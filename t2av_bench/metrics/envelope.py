@@ -143,7 +143,7 @@ class MouthEnvelope(Metric):
             "envelope_offset", "Offset (envelope)", "none", "frames at 25 fps",
             (-float(MAX_SHIFT), float(MAX_SHIFT)), 0, "mode",
         ),
-        Quantity("envelope_correlation", "Envelope corr.", "higher", "", (-1.0, 1.0), penalty=0.0),
+        Quantity("envelope_correlation", "Envelope corr", "higher", "", (-1.0, 1.0), penalty=0.0),
     )  # fmt: skip
 
     @property

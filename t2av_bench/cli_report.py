@@ -26,6 +26,8 @@ def report(
     real: Annotated[str | None, typer.Option(help="Run of real clips, by folder or name: it comes first and is marked "
                                                   "in tables and plots.")] = None,
     title: Annotated[str, typer.Option(help="Heading of the first page.  [default: the systems' names]")] = "",
+    table: Annotated[list[str] | None, typer.Option(help="Also show this table with its published rows: paper:1 or a "
+                                                         "TOML file. Repeatable.")] = None,
     plots: Annotated[bool, typer.Option(help="Draw the plots.")] = True,
     extrapolate: Annotated[bool, typer.Option(help="Also plot FID and FVD against the number of clips; takes minutes "
                                                    "for many clips.")] = False,
@@ -44,7 +46,8 @@ def report(
         task = bar.add_task("reading the runs", total=None)
         try:
             built = build_report(
-                runs, out, media=media.value, real=real, title=title, plots=plots, extrapolate=extrapolate,
+                runs, out, media=media.value, real=real, title=title, tables=table or (), plots=plots,
+                extrapolate=extrapolate,
                 progress=lambda done, total, what: bar.update(
                     task, completed=done, total=total, description=f"reading {what}"[:44]
                 ),

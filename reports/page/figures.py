@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from t2av_bench.statistics.resampling import extrapolate as extrapolated
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Draw = Callable[[Theme], "Figure"]
+Draw = Callable[..., "Figure"]  # of a theme
 _DISTRIBUTIONS = "Distributions"
 _LEFT_OUT = "left out, for it takes a while: build the report with --extrapolate"
 # Enough for a drawn interval; tables and the gate draw more.
@@ -58,11 +58,12 @@ def figures(content: Content, *, extrapolate: bool = False) -> Iterator[Shown]:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        yield Shown("Plots", "No plots", "", reason="the package 'matplotlib' is missing: pip install matplotlib")
+        missing = "the package 'matplotlib' is missing: pip install 't2av-bench[page]'"
+        yield Shown("Plots", "No plots", "", reason=missing)
         return
     for group, title, caption, name, draw in _planned(content, extrapolate):
         try:
-            files = {f"{name}-{theme.name}.svg": svg(draw(theme)) for theme in (LIGHT, DARK)}
+            files = {f"{name}-{theme.name}.svg": svg(draw(theme=theme)) for theme in (LIGHT, DARK)}
         except NothingToPlot as reason:
             yield Shown(group, title, caption, reason=str(reason))
         else:
@@ -81,7 +82,7 @@ def _planned(content: Content, extrapolate: bool) -> Iterator[Planned]:
             if cell.value is not None
         }) for column, cells in _columns(content)
     ]  # fmt: skip
-    yield ("Comparison", "Profile", "", "profile", lambda theme: profile(names, rows, real=real, theme=theme))
+    yield ("Comparison", "Profile", "", "profile", partial(profile, names, rows, real=real))
     yield from _forest(content)
     yield from _speed(content)
     for name, (label, _) in CURVES.items():
@@ -93,12 +94,8 @@ def _planned(content: Content, extrapolate: bool) -> Iterator[Planned]:
         spreads = [
             _spread(system, column, cell) for system, cell in zip(content.systems, cells, strict=True)
         ]  # fmt: skip
-        heading = column.heading
-        yield (
-            _DISTRIBUTIONS, column.label, "", f"distribution-{index}",
-            lambda theme, heading=heading, unit=column.unit, spreads=spreads: distribution(heading, unit, spreads,
-                                                                                           theme),
-        )  # fmt: skip
+        draw = partial(distribution, column.heading, column.unit, spreads)
+        yield (_DISTRIBUTIONS, column.label, "", f"distribution-{index}", draw)
 
 
 def _names(content: Content) -> list[str]:
@@ -150,11 +147,8 @@ def _speed(content: Content) -> Iterator[Planned]:
             for system, cell in zip(content.systems, cells, strict=True)
             if cell.value is not None and system.speed is not None
         ]  # fmt: skip
-        yield (
-            "Quality and speed", column.label, "", f"speed-{index}",
-            lambda theme, column=column, paced=paced: quality_speed(
-                column.heading, column.direction, paced, order=_names(content), theme=theme),
-        )  # fmt: skip
+        draw = partial(quality_speed, column.heading, column.direction, paced, order=_names(content))
+        yield ("Quality and speed", column.label, "", f"speed-{index}", draw)
 
 
 def _curves(content: Content, feature: str, label: str) -> Iterator[Planned]:
@@ -170,11 +164,9 @@ def _curves(content: Content, feature: str, label: str) -> Iterator[Planned]:
     if not found:
         return
     lines = {system.name: found.get(system.name, []) for system in content.systems}
-    yield (
-        "Sound against picture", label, f"By {', '.join(sorted(metrics))}; the number is the best offset of the mean.",
-        feature.replace("_", "-"),
-        lambda theme: sync_curves(f"{label} over offsets", offsets, lines, lowest=lowest, theme=theme),
-    )  # fmt: skip
+    caption = f"By {', '.join(sorted(metrics))}; the number is the best offset of the mean."
+    draw = partial(sync_curves, f"{label} over offsets", offsets, lines, lowest=lowest)
+    yield ("Sound against picture", label, caption, feature.replace("_", "-"), draw)
 
 
 def _sample_sizes(content: Content, extrapolate: bool) -> Iterator[Planned]:
@@ -185,15 +177,13 @@ def _sample_sizes(content: Content, extrapolate: bool) -> Iterator[Planned]:
         found, reasons = _extrapolations(content, column) if extrapolate else ({}, [_LEFT_OUT])
         because = "; ".join(dict.fromkeys(reasons))
 
-        def draw(
-            theme: Theme, label: str = column.label, found: dict[str, Any] = found, because: str = because
-        ) -> "Figure":
-            if not found:
-                raise NothingToPlot(because)
-            return sample_size(label, found, order=_names(content), theme=theme)
-
         caption = f"Without a line: {because}." if because else ""
+        draw = partial(sample_size, column.label, found, order=_names(content)) if found else partial(_absent, because)
         yield ("Number of clips", column.label, caption, f"sample-size-{index}", draw)
+
+
+def _absent(reason: str, theme: Theme) -> "Figure":
+    raise NothingToPlot(reason)
 
 
 def _extrapolations(content: Content, column: TableColumn) -> tuple[dict[str, Any], list[str]]:

@@ -5,24 +5,25 @@ done is known as a report and can be built again, and last, without the files of
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from reports.model import Cell, Table
+from reports import from_specification, specification
 from reports.page import data
 from reports.page.content import Content, gather
 from reports.page.figures import Shown, figures
 from reports.page.media import Mode, Shelf
+from reports.page.tables import CLIPS, table_view
 from t2av_bench import __version__
 from t2av_bench.files import write_text
 from t2av_bench.items import ItemError
 from t2av_bench.scores import Status
 
-INDEX, CLIPS, MANIFEST = "index.html", "clips.html", "report.json"
+INDEX, MANIFEST = "index.html", "report.json"
 FORMAT = "t2av-bench report"
 ASSETS = ("report.css", "report.js", "players.js", "row.js", "clips.js")
 
@@ -44,6 +45,7 @@ def build_report(
     media: Mode = "link",
     real: str | None = None,
     title: str = "",
+    tables: Sequence[str] = (),
     plots: bool = True,
     extrapolate: bool = False,
     progress: Progress | None = None,
@@ -51,14 +53,22 @@ def build_report(
     """Write the report of some runs; an older report in ``out`` is replaced file by file.
 
     media: link to the clips where they lie, copy them into the report, or leave them out. real: the run of real clips,
-    by folder or name. plots: draw the plots. extrapolate: also plot Fréchet distances against the number of clips,
+    by folder or name. tables: specifications (``paper:1``, a TOML file) to show as well, with their published rows.
+    plots: draw the plots. extrapolate: also plot Fréchet distances against the number of clips,
     which takes a while.
     progress: called with items done, items in all, and the item's id.
-    Raises ItemError where ``out`` holds other files, StoreError where a run is none.
+    Raises SpecificationError for an unknown table, ItemError where ``out`` holds other files, StoreError where a run
+    is none.
     """
     if not runs:
         raise ItemError("a report needs at least one run: t2av-bench report RUN --out DIR")
+    specifications = [specification.load(name) for name in tables]
     content = gather(runs, real)
+    measured = [system.run for system in content.systems]
+    views = [table_view(content.table, content)] + [
+        table_view(from_specification.build(loaded, measured, allow_mixed=True, intervals=True), content)
+        for loaded in specifications
+    ]
     before = _claim(out)
     shelf = Shelf(out, media)
     files: set[str] = set()
@@ -90,7 +100,7 @@ def build_report(
     write(
         INDEX,
         environment.get_template("index.html").render(
-            page="index", table=table_view(content.table), figures=groups, failures=failures(content),
+            page="index", tables=views, figures=groups, failures=failures(content),
             protocols=protocols(content), **common,
         ),
     )  # fmt: skip
@@ -154,57 +164,6 @@ def _environment() -> Any:
     )  # fmt: skip
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
     return environment
-
-
-def table_view(table: Table) -> dict[str, Any]:
-    """A table as its template prints it: every cell with its text, sort value, link and explanation."""
-    return {
-        "columns": table.columns,
-        "rows": [
-            {
-                "name": row.name, "clips": row.clips,
-                "cells": [
-                    _cell(table, row_index, position, cell) for position, cell in enumerate(row.cells)
-                ],
-            } for row_index, row in enumerate(table.rows)
-        ],
-        "notes": table.notes,
-    }  # fmt: skip
-
-
-def _cell(table: Table, system: int, position: int, cell: Cell) -> dict[str, Any]:
-    column = table.columns[position]
-    partial = cell.scored is not None and cell.total is not None and cell.scored < cell.total
-    by_clip = column.quantity is not None and column.quantity.aggregate != "set"
-    asked = {"system": str(system)}
-    if by_clip:
-        asked |= {"by": column.key, "order": "worst"} if cell.text else {"by": column.key, "show": "failed"}
-    return {
-        "text": cell.text or "–",
-        "value": cell.value,
-        "rank": cell.rank,
-        "marks": cell.marks,
-        "note": cell.note,
-        "coverage": f"{cell.scored}/{cell.total}" if partial else "",
-        "href": f"{CLIPS}#{urlencode(asked)}",
-        "tip": "\n".join(_explanation(table.rows[system].name, column, cell, by_clip)),
-    }
-
-
-def _explanation(name: str, column: Any, cell: Cell, by_clip: bool) -> Iterator[str]:
-    unit = f" {column.unit}" if column.unit else ""
-    yield f"{name}: {column.label} {cell.text}{unit}" if cell.text else f"{name}: no {column.label}"
-    if cell.reason:
-        yield cell.reason
-    if cell.interval:
-        low, high = (f"{end:.{column.decimals}f}" for end in cell.interval)
-        yield f"95 % interval {low} to {high}, bootstrap over clips"
-    elif cell.text and by_clip and column.direction != "none":
-        yield "no interval: too few clips"
-    if cell.total is not None:
-        yield f"covers {cell.scored} of {cell.total} clips"
-    if cell.fingerprint:
-        yield f"protocol {cell.metric} {cell.fingerprint}"
 
 
 def failures(content: Content) -> list[dict[str, Any]]:

@@ -115,6 +115,19 @@ def test_cells_explain_themselves(linked_report: Path) -> None:
     assert len(tips) == 3 * 3
 
 
+def test_published_tables_stand_beside_the_runs(workspace, tmp_path: Path) -> None:
+    build(workspace.runs, tmp_path / "out", media="none", tables=["paper:1"])
+    seen = Seen(tmp_path / "out" / "index.html")
+    rows = [attributes.get("class", "") for tag, attributes in seen.elements if tag == "tr"]
+    published = sum("published" in (kind or "") for kind in rows)
+    assert published >= 3 and len(rows) - 2 - published == 2 * len(SYSTEMS)
+    links = {attributes["href"] for tag, attributes in seen.elements if tag == "a" and attributes.get("data-tip")}
+    assert all(link.startswith("clips.html#") for link in links)
+    with pytest.raises(ValueError, match="paper:5"):
+        build(workspace.runs, tmp_path / "new", tables=["paper:99"])
+    assert not (tmp_path / "new").exists()
+
+
 def test_links_are_relative_and_lead_to_the_clips(workspace, linked_report: Path) -> None:
     for number in range(len(ITEMS)):
         position, item = called(linked_report / "data" / f"item-{number}.js")
@@ -296,3 +309,29 @@ def test_command_line(workspace, tmp_path: Path) -> None:
     assert refused.exit_code == 2 and "is not a run" in refused.stderr
     refused = CliRunner().invoke(app, ["serve", str(workspace.folder)])
     assert refused.exit_code == 2 and "is not a report" in refused.stderr
+
+
+def test_the_documentation_names_every_option_and_no_other() -> None:
+    import re
+
+    from typer.main import get_command
+
+    from t2av_bench.cli import app
+
+    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    named = set(re.findall(r"^\| `(--[a-z-]+)", text, re.MULTILINE))
+    options = {name for parameter in get_command(app).commands["report"].params for name in parameter.opts
+               + parameter.secondary_opts if name.startswith("--")}  # fmt: skip
+    assert named <= options
+    assert options - named == {"--out", "--plots", "--no-extrapolate"}
+
+
+def test_looking_at_the_commands_loads_nothing_heavy() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, t2av_bench.cli, reports.page.server; print([m for m in ('torch', 'cv2', 'matplotlib', 'av', " \
+           "'librosa') if m in sys.modules])"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          cwd=Path(__file__).parents[2])  # fmt: skip
+    assert done.stdout.strip() == "[]"

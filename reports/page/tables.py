@@ -1,0 +1,94 @@
+"""Tables as their template prints them: every cell with its text, sort value, link and explanation."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from reports.model import Cell, Row, Table, TableColumn
+from reports.page.content import Content
+
+CLIPS = "clips.html"
+# The page's cells are short; what other formats print in brackets is in their explanation.
+_INTERVALS = "95 % bootstrap intervals over the clips: hover over a cell, or move to it with the keyboard."
+
+
+def table_view(table: Table, content: Content) -> dict[str, Any]:
+    """A table of the content's runs, with published rows among them or not; cells of measured rows link to clips."""
+    return {
+        "title": table.title,
+        "caption": table.caption if table.caption != table.title else "",
+        "row_heading": table.row_heading,
+        "text_headings": table.text_headings,
+        "shows_clips": table.shows_clips,
+        "columns": [
+            {"heading": _unbroken(f"{column.group} {column.heading}".strip()), "direction": column.direction}
+            for column in table.columns
+        ],
+        "rows": [_row(table, index, row, content) for index, row in enumerate(table.rows)],
+        "notes": [_INTERVALS if note.startswith("[low, high]") else note for note in table.notes],
+    }  # fmt: skip
+
+
+def _unbroken(heading: str) -> str:
+    """A heading that may break between words, but neither in ``Sync-C`` nor before its arrow."""
+    return heading.replace("-", "\u2011").replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
+
+
+def _row(table: Table, index: int, row: Row, content: Content) -> dict[str, Any]:
+    systems = [position for position, system in enumerate(content.systems) if system.run.path in row.runs]
+    system = systems[0] if len(systems) == 1 else None
+    return {
+        "name": row.label,
+        "texts": row.texts,
+        "clips": row.clips,
+        "published": row.origin == "published",
+        "border": table.break_before(index),
+        "real": any(content.systems[position].real for position in systems) and row.name.lower() != "real",
+        "cells": [
+            _cell(row, system, column, cell, content) for column, cell in zip(table.columns, row.cells, strict=True)
+        ],
+    }  # fmt: skip
+
+
+def _cell(row: Row, system: int | None, column: TableColumn, cell: Cell, content: Content) -> dict[str, Any]:
+    partial = cell.scored is not None and cell.total is not None and cell.scored < cell.total
+    return {
+        "text": cell.text or "–",
+        "value": cell.value,
+        "rank": cell.rank,
+        "marks": cell.marks,
+        "note": cell.note,
+        "coverage": f"{cell.scored}/{cell.total}" if partial else "",
+        "href": _link(system, column, cell, content) if row.origin == "measured" else None,
+        "tip": "\n".join(_explanation(row, column, cell)),
+    }
+
+
+def _link(system: int | None, column: TableColumn, cell: Cell, content: Content) -> str:
+    """The clips behind a cell, worst first; those without a score where the cell has none."""
+    asked = {"system": str(system)} if system is not None else {}
+    name = column.quantity.name if column.quantity else None
+    for known in content.table.columns:
+        if known.quantity and (known.metric, known.quantity.name) == (cell.metric, name):
+            if known.quantity.aggregate != "set":
+                asked |= {"by": known.key, "order": "worst"} if cell.text else {"by": known.key, "show": "failed"}
+            break
+    return f"{CLIPS}#{urlencode(asked)}"
+
+
+def _explanation(row: Row, column: TableColumn, cell: Cell) -> Iterator[str]:
+    unit = f" {column.unit}" if column.unit else ""
+    yield f"{row.name}: {column.label} {cell.text}{unit}" if cell.text else f"{row.name}: no {column.label}"
+    if row.origin == "published":
+        yield "published, not measured here"
+    if cell.reason:
+        yield cell.reason
+    if cell.interval:
+        low, high = (f"{end:.{column.decimals}f}" for end in cell.interval)
+        yield f"95 % interval {low} to {high}, bootstrap over clips"
+    elif cell.text and row.origin == "measured" and column.direction != "none":
+        yield "no interval: too few clips, or no scores by clip"
+    if cell.total is not None:
+        yield f"covers {cell.scored} of {cell.total} clips"
+    if cell.fingerprint:
+        yield f"protocol {cell.metric} {cell.fingerprint}"

@@ -200,8 +200,10 @@ def main() -> None:
     for part in (*PARTS, "total"):
         theirs, mine = best["syncnet-python"][part], best["t2av-bench"][part]
         print(f"{part:18s}{theirs:15.2f}{mine:12.2f}{ratios[part]:7.2f}")
-    print(f"{'without detection':18s}{rest['syncnet-python']:15.2f}{rest['t2av-bench']:12.2f}"
-          f"{ratios['without detection']:7.2f}")
+    print(
+        f"{'without detection':18s}{rest['syncnet-python']:15.2f}{rest['t2av-bench']:12.2f}"
+        f"{ratios['without detection']:7.2f}"
+    )
     for name, (offset, distance, confidence) in results.items():
         print(f"{name}: offset {offset:.0f}, D {distance:.3f}, C {confidence:.3f} (random weights)")
 

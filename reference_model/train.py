@@ -12,11 +12,17 @@ import sys
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m reference_model.train", description="Train Talker-T2AV on latents.",
-        epilog="Example: python -m reference_model.train tiny output=runs/tiny steps=200")
+        prog="python -m reference_model.train",
+        description="Train Talker-T2AV on latents.",
+        epilog="Example: python -m reference_model.train tiny output=runs/tiny steps=200",
+    )
     parser.add_argument("config", help="a TOML file, or one of the packaged paper, release, tiny")
-    parser.add_argument("overrides", nargs="*", metavar="setting=value",
-                        help="settings to change, e.g. batch.size=32 optimiser.learning_rate=3e-4")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="setting=value",
+        help="settings to change, e.g. batch.size=32 optimiser.learning_rate=3e-4",
+    )
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the output folder")
     parser.add_argument("--stop-after", type=int, metavar="STEP", help="stop after this step, with a checkpoint")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -33,8 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         config = read_config(options.config, options.overrides)
-        result = train(config, resume=options.resume, stop_after=options.stop_after,
-                       quiet=options.quiet)
+        result = train(config, resume=options.resume, stop_after=options.stop_after, quiet=options.quiet)
     except (ConfigError, SampleError, CheckpointError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -257,9 +257,7 @@ class Weights:
             return sha256, f"sha256 is {sha256}, {entry['sha256']} was recorded on {entry['recorded']}"
         return sha256, None
 
-    def record(
-        self, id: str, path: Path, sha256: str, revision: str | None = None, name: str | None = None
-    ) -> None:
+    def record(self, id: str, path: Path, sha256: str, revision: str | None = None, name: str | None = None) -> None:
         """Write a digest to the lock. revision: commit of a hub repository; name: the final one, if not yet its own."""
         if revision is None and (entry := self.lock.get(id)) and entry["sha256"] == sha256:
             revision = entry.get("revision")

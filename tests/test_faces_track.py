@@ -105,9 +105,7 @@ def test_the_syncnet_python_rules_equal_the_package(seed):
 
 
 def test_the_two_rule_sets_differ_on_two_faces():
-    differ = [
-        len(link(crowd(seed), JOONSON)) != len(link(crowd(seed), SYNCNET_PYTHON)) for seed in range(6)
-    ]
+    differ = [len(link(crowd(seed), JOONSON)) != len(link(crowd(seed), SYNCNET_PYTHON)) for seed in range(6)]
     assert any(differ)
 
 

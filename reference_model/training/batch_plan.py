@@ -52,8 +52,10 @@ class BatchPlan:
         for task in reversed(TASKS):
             count = self.counts[task]
             first = int(order[place]) * count
-            picks += [Pick(task, int(index), len(picks) + offset)
-                      for offset, index in enumerate(samples[task][first: first + count])]
+            picks += [
+                Pick(task, int(index), len(picks) + offset)
+                for offset, index in enumerate(samples[task][first : first + count])
+            ]
         return picks
 
     def epoch(self, task: str, step: int) -> float:
@@ -76,7 +78,7 @@ class BatchPlan:
         size, parts = len(self.lengths[task]), []
         while count:
             epoch, place = divmod(first, size)
-            part = self._permutation(task, epoch)[place: place + count]
+            part = self._permutation(task, epoch)[place : place + count]
             parts.append(part)
             first, count = first + len(part), count - len(part)
         return np.concatenate(parts)
@@ -91,15 +93,17 @@ def split(picks: list[Pick], parts: int) -> list[list[Pick]]:
     No part is empty and both tasks are spread as evenly as they go. Raises ValueError for more parts than samples.
     """
     if len(picks) < parts:
-        raise ValueError(f"a batch of {len(picks)} samples cannot be split into {parts} micro-batches; make "
-                         f"batch.size at least processes times batch.accumulation")
+        raise ValueError(
+            f"a batch of {len(picks)} samples cannot be split into {parts} micro-batches; make "
+            f"batch.size at least processes times batch.accumulation"
+        )
     t2av = [pick for pick in picks if pick.task == "t2av"]
     tts = [pick for pick in picks if pick.task == "tts"]
     first = np.array_split(np.arange(len(t2av)), parts)
     # Sizes differ by one where they do not divide; counting from the other end keeps the sums level.
     second = [len(chunk) for chunk in np.array_split(np.arange(len(tts)), parts)][::-1]
     bounds = np.cumsum([0, *second])
-    return [[t2av[index] for index in first[part]] + tts[bounds[part]: bounds[part + 1]] for part in range(parts)]
+    return [[t2av[index] for index in first[part]] + tts[bounds[part] : bounds[part + 1]] for part in range(parts)]
 
 
 def sample_seed(seed: int, step: int, position: int) -> int:

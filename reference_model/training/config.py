@@ -238,19 +238,21 @@ class TrainingConfig:
         _choice("device", self.device, ("auto", "cpu", "cuda"))
         _choice("precision", self.precision, ("bfloat16", "float32"))
         if not self.output:
-            raise ConfigError("output must name the folder of the run, e.g. output = \"runs/first\"")
+            raise ConfigError('output must name the folder of the run, e.g. output = "runs/first"')
         if self.data.kind == "shards":
             for count, name, share in ((self.batch.t2av, "t2av", 1), (self.batch.tts, "tts", 0)):
                 if count and not getattr(self.data, name):
-                    raise ConfigError(f"each batch holds {count} {name.upper()} samples, but data.{name} names no "
-                                      f"folder; set it, or batch.tts_share = {share}")
+                    raise ConfigError(
+                        f"each batch holds {count} {name.upper()} samples, but data.{name} names no "
+                        f"folder; set it, or batch.tts_share = {share}"
+                    )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainingConfig":
         """Read plain values (TOML, JSON, :meth:`to_dict`). Raises :class:`.ConfigError`."""
         values = dict(values)
         if missing := [name for name in ("output", "steps") if name not in values]:
-            raise ConfigError(f"{' and '.join(missing)} must be set, e.g. output = \"runs/first\", steps = 1000")
+            raise ConfigError(f'{" and ".join(missing)} must be set, e.g. output = "runs/first", steps = 1000')
         for table, choice, named in (("model", "size", _model_defaults), ("loss", "recipe", _loss_defaults)):
             given = values.get(table, {})
             if not isinstance(given, Mapping):
@@ -302,8 +304,9 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
-        raise ConfigError(f"cannot read the override {text!r}; write it as table.setting=value, "
-                          f"e.g. optimiser.learning_rate=3e-4")
+        raise ConfigError(
+            f"cannot read the override {text!r}; write it as table.setting=value, e.g. optimiser.learning_rate=3e-4"
+        )
     try:
         parsed: Any = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -319,8 +322,9 @@ def _model_defaults(size: str) -> dict[str, Any]:
 
 def _loss_defaults(recipe: str) -> dict[str, Any]:
     if recipe not in LOSS_RECIPES:
-        raise ConfigError(f"no loss recipe {recipe!r}{_near(str(recipe), LOSS_RECIPES)}; "
-                          f"there are {', '.join(LOSS_RECIPES)}")
+        raise ConfigError(
+            f"no loss recipe {recipe!r}{_near(str(recipe), LOSS_RECIPES)}; there are {', '.join(LOSS_RECIPES)}"
+        )
     return dataclasses.asdict(LOSS_RECIPES[recipe])
 
 
@@ -334,8 +338,9 @@ def _check_names(kind: type, given: Mapping[str, Any], table: str, choice: str) 
 def _require(where: str, config: Any, **least: float) -> None:
     for name, bound in least.items():
         if not getattr(config, name) >= bound:
-            raise ConfigError(f"{where}{'.' if where else ''}{name} must be at least {bound}, "
-                              f"got {getattr(config, name)}")
+            raise ConfigError(
+                f"{where}{'.' if where else ''}{name} must be at least {bound}, got {getattr(config, name)}"
+            )
 
 
 def _between(name: str, value: float, low: float, high: float) -> None:

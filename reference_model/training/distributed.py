@@ -32,7 +32,7 @@ class Processes:
         ``device`` is ``auto``, ``cpu`` or ``cuda``; with several processes on one machine each takes its own GPU.
         """
         if device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("device is 'cuda', but torch sees no GPU here; set device = \"cpu\" or \"auto\"")
+            raise ConfigError('device is \'cuda\', but torch sees no GPU here; set device = "cpu" or "auto"')
         on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
         own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if on_gpu else torch.device("cpu")
         if on_gpu:

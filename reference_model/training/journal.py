@@ -54,14 +54,25 @@ class Journal:
         now = time.monotonic()
         speed = self.tokens / max(now - self.last_line, 1e-9)
         padding = 1 - self.tokens / max(self.places, 1)
-        self._line({"kind": "train", "step": step, **means, "learning_rate": rate,
-                    "tokens_per_second": round(speed, 1), "padding": round(padding, 4),
-                    "epoch": {name: round(epoch, 4) for name, epoch in epochs.items()},
-                    "seconds": round(now - self.started, 2)})
+        self._line(
+            {
+                "kind": "train",
+                "step": step,
+                **means,
+                "learning_rate": rate,
+                "tokens_per_second": round(speed, 1),
+                "padding": round(padding, 4),
+                "epoch": {name: round(epoch, 4) for name, epoch in epochs.items()},
+                "seconds": round(now - self.started, 2),
+            }
+        )
         self.last_line, self.tokens, self.places = now, 0, 0
         left = (now - self.started) / max(step - self.first_step, 1) * (self.end_step - step)
-        self.say(f"step {step}/{self.end_step}  {_losses(means)}  rate {rate:.1e}  {speed:.0f} tokens/s  "
-                 f"{_duration(left)} left", passing=True)
+        self.say(
+            f"step {step}/{self.end_step}  {_losses(means)}  rate {rate:.1e}  {speed:.0f} tokens/s  "
+            f"{_duration(left)} left",
+            passing=True,
+        )
 
     def validation(self, step: int, losses: dict[str, float]) -> None:
         self._line({"kind": "validation", "step": step, **losses})

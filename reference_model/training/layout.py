@@ -39,16 +39,28 @@ def layout(lengths: Sequence[int], config: ModelConfig, max_tokens: int) -> Layo
     end = min(text + wanted, max_tokens)
     slots = max(0, end - text) // arrangement.tokens_per_slot
     counts = {"speech": min(-(-speech // size), slots), "motion": min(-(-motion // size), slots - arrangement.delay)}
-    return Layout(min(text + wanted + suffix, max_tokens), text, end, slots,
-                  {name: count if count >= 2 else 0 for name, count in counts.items()})
+    return Layout(
+        min(text + wanted + suffix, max_tokens),
+        text,
+        end,
+        slots,
+        {name: count if count >= 2 else 0 for name, count in counts.items()},
+    )
 
 
 def labels_of(layouts: Sequence[Layout], config: ModelConfig, tokens: int) -> Tensor:
     """Stop labels ``(B, tokens)``, task token included."""
-    start, slots = (torch.tensor(column) for column in zip(*((item.start + 1, item.slots) for item in layouts),
-                                                           strict=True))
-    return stop_labels(start, slots, tokens, patch_size=config.patch_size, fps=config.fps,
-                       tokens_per_slot=Arrangement.parse(config.arrangement).tokens_per_slot)
+    start, slots = (
+        torch.tensor(column) for column in zip(*((item.start + 1, item.slots) for item in layouts), strict=True)
+    )
+    return stop_labels(
+        start,
+        slots,
+        tokens,
+        patch_size=config.patch_size,
+        fps=config.fps,
+        tokens_per_slot=Arrangement.parse(config.arrangement).tokens_per_slot,
+    )
 
 
 @dataclass(frozen=True)
@@ -63,5 +75,8 @@ class Totals:
 def totals(layouts: Iterable[Layout], config: ModelConfig, stop_positive_factor: float) -> Totals:
     layouts = list(layouts)
     labels = labels_of(layouts, config, 1 + max(item.tokens for item in layouts))
-    return Totals({name: sum(item.patches[name] for item in layouts) for name in ("speech", "motion")},
-                  int((labels != IGNORED).sum()), float(positive_weight(labels)) * stop_positive_factor)
+    return Totals(
+        {name: sum(item.patches[name] for item in layouts) for name in ("speech", "motion")},
+        int((labels != IGNORED).sum()),
+        float(positive_weight(labels)) * stop_positive_factor,
+    )

@@ -43,16 +43,20 @@ class MicroBatches(Dataset):
     def __getitem__(self, number: int) -> MicroBatch | SampleError:
         config = self.config
         step, whole, own = self.picks(number)
-        layouts = [layout(self.lengths[pick.task][pick.index], config.model, config.data.max_tokens)
-                   for pick in whole]
+        layouts = [layout(self.lengths[pick.task][pick.index], config.model, config.data.max_tokens) for pick in whole]
         try:
             samples = [self._read(pick) for pick in own]
         except SampleError as error:
             return error
-        return collate(samples, [layouts[pick.position] for pick in own],
-                       [sample_seed(config.seed, step, pick.position) for pick in own],
-                       totals(layouts, config.model, config.loss.stop_positive_factor), config.model, config.aids,
-                       config.loss.repeats)
+        return collate(
+            samples,
+            [layouts[pick.position] for pick in own],
+            [sample_seed(config.seed, step, pick.position) for pick in own],
+            totals(layouts, config.model, config.loss.stop_positive_factor),
+            config.model,
+            config.aids,
+            config.loss.repeats,
+        )
 
     def _read(self, pick: Pick):
         sample = read_sample(self.sources[pick.task], pick.index, self.shape)
@@ -63,9 +67,15 @@ def load(batches: MicroBatches, first_step: int, end_step: int) -> Iterator[Micr
     """The micro-batches of steps [``first_step``, ``end_step``), in order. Raises :class:`.SampleError`."""
     accumulation = batches.config.batch.accumulation
     # Its own generator: the loader would draw from torch's global one otherwise.
-    loader = DataLoader(batches, batch_size=None, sampler=range(first_step * accumulation, end_step * accumulation),
-                        num_workers=batches.config.data.workers, collate_fn=_as_it_is, worker_init_fn=_ignore_signals,
-                        generator=torch.Generator())
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(first_step * accumulation, end_step * accumulation),
+        num_workers=batches.config.data.workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_ignore_signals,
+        generator=torch.Generator(),
+    )
     for item in loader:
         if isinstance(item, SampleError):
             raise item

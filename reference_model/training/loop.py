@@ -45,8 +45,14 @@ class TrainingResult:
     signal_number: int = 0
 
 
-def train(config: TrainingConfig, *, sources: Sources | None = None, resume: bool = False,
-          stop_after: int | None = None, quiet: bool = False) -> TrainingResult:
+def train(
+    config: TrainingConfig,
+    *,
+    sources: Sources | None = None,
+    resume: bool = False,
+    stop_after: int | None = None,
+    quiet: bool = False,
+) -> TrainingResult:
     """Train; the folder ``config.output`` receives ``metrics.jsonl``, ``checkpoints/`` and in the end
     ``model.safetensors``.
 
@@ -58,13 +64,15 @@ def train(config: TrainingConfig, *, sources: Sources | None = None, resume: boo
     if config.threads:
         torch.set_num_threads(config.threads)
     with Processes.join(config.device) as processes, Interruption() as interruption:
-        run = _Run(config, sources or open_sources(config), processes, resume, stop_after,
-                   None if quiet else sys.stderr)
+        run = _Run(
+            config, sources or open_sources(config), processes, resume, stop_after, None if quiet else sys.stderr
+        )
         return run.run(interruption)
 
 
-def accumulate_gradients(module: nn.Module, parts: Sequence[MicroBatch], processes: Processes,
-                         precision: str) -> dict[str, float]:
+def accumulate_gradients(
+    module: nn.Module, parts: Sequence[MicroBatch], processes: Processes, precision: str
+) -> dict[str, float]:
     """Add the gradients of a whole batch to ``module``, an :class:`.Objective` or its distributed wrapping.
 
     ``parts`` are this process's micro-batches. Returns the losses of the whole batch, the same on every process.
@@ -84,8 +92,15 @@ def accumulate_gradients(module: nn.Module, parts: Sequence[MicroBatch], process
 
 
 class _Run:
-    def __init__(self, config: TrainingConfig, sources: Sources, processes: Processes, resume: bool,
-                 stop_after: int | None, stream: TextIO | None):
+    def __init__(
+        self,
+        config: TrainingConfig,
+        sources: Sources,
+        processes: Processes,
+        resume: bool,
+        stop_after: int | None,
+        stream: TextIO | None,
+    ):
         self.config, self.sources, self.processes = config, sources, processes
         self.output = Path(config.output)
         self.fingerprints = sources.fingerprints()
@@ -95,11 +110,14 @@ class _Run:
 
         existing = checkpoints(self.output)
         if existing and not resume:
-            raise ConfigError(f"{self.output} already holds a run ({existing[-1].name}); continue it with --resume, "
-                              f"or choose another output")
+            raise ConfigError(
+                f"{self.output} already holds a run ({existing[-1].name}); continue it with --resume, "
+                f"or choose another output"
+            )
         if existing:
-            progress, model, averaged, moments = load_checkpoint(existing[-1], config, self.fingerprints,
-                                                                 processes.device)
+            progress, model, averaged, moments = load_checkpoint(
+                existing[-1], config, self.fingerprints, processes.device
+            )
         else:
             progress, model, averaged, moments = Progress(0, 0, Meter().state()), self._start(), None, None
         self.step, self.meter = progress.step, Meter(progress.meter)
@@ -122,8 +140,11 @@ class _Run:
             (self.output / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
         self.journal = Journal(self.output if processes.first else None, stream, self.step, self.end)
         if resume:
-            self.journal.say(f"continuing after step {self.step}" if existing
-                             else f"no checkpoint in {self.output} yet: starting at step 0")
+            self.journal.say(
+                f"continuing after step {self.step}"
+                if existing
+                else f"no checkpoint in {self.output} yet: starting at step 0"
+            )
 
     def run(self, interruption: Interruption) -> TrainingResult:
         config, signal_number = self.config, 0
@@ -161,7 +182,8 @@ class _Run:
             raise TrainingError(
                 f"step {self.step + 1}: the gradient is not finite (loss {values['loss']}). Continue from "
                 f"{self.last_checkpoint or 'the start'} with a lower optimiser.learning_rate or optimiser.clip_norm, "
-                f"or precision = \"float32\"; the samples of the step are {self._described()}")
+                f'or precision = "float32"; the samples of the step are {self._described()}'
+            )
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.average.update_parameters(self.objective.model)
@@ -189,16 +211,26 @@ class _Run:
         if self.processes.first:
             progress = Progress(self.step, int(self.average.n_averaged), self.meter.state())
             self.last_checkpoint = save_checkpoint(
-                self.output, progress, self.objective.model, self._averaged, self.optimiser, self.objective,
-                self.config, self.fingerprints, self.config.checkpoints.keep)
+                self.output,
+                progress,
+                self.objective.model,
+                self._averaged,
+                self.optimiser,
+                self.objective,
+                self.config,
+                self.fingerprints,
+                self.config.checkpoints.keep,
+            )
         self.processes.wait()
         self.last_checkpoint = checkpoints(self.output)[-1]
 
     def _finish(self, finished: bool, signal_number: int) -> TrainingResult:
         checkpoint = checkpoints(self.output)[-1]
         if not finished:
-            self.journal.say(f"stopped after step {self.step}, checkpoint in {checkpoint}; continue with the same "
-                             f"command and --resume")
+            self.journal.say(
+                f"stopped after step {self.step}, checkpoint in {checkpoint}; continue with the same "
+                f"command and --resume"
+            )
             return TrainingResult(self.step, checkpoint, None, signal_number)
         model = self.output / "model.safetensors"
         if self.processes.first:
@@ -231,8 +263,10 @@ def _load_backbone(model: TalkerT2AV, path: Path) -> None:
     """Put a published Qwen3 into the model's backbone (section 4.1)."""
     file = path / "model.safetensors" if path.is_dir() else path
     if not file.is_file():
-        raise CheckpointError(f"start.backbone: no file {file}; give a safetensors file of a Qwen3 language model, or "
-                              f"the folder with its model.safetensors")
+        raise CheckpointError(
+            f"start.backbone: no file {file}; give a safetensors file of a Qwen3 language model, or "
+            f"the folder with its model.safetensors"
+        )
     state = load_file(file)
     if "lm_head.weight" not in state and "model.embed_tokens.weight" in state:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]

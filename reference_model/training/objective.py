@@ -47,8 +47,9 @@ class Objective(nn.Module):
         if aids.regression_weight:
             for name in MODALITIES:
                 # Zeros, so nothing is drawn from the global generator.
-                self.regression[name] = nn.utils.skip_init(nn.Linear, config.backbone.hidden_size,
-                                                           config.patch_size * model.channels(name))
+                self.regression[name] = nn.utils.skip_init(
+                    nn.Linear, config.backbone.hidden_size, config.patch_size * model.channels(name)
+                )
                 nn.init.zeros_(self.regression[name].weight)
                 nn.init.zeros_(self.regression[name].bias)
 
@@ -60,15 +61,25 @@ class Objective(nn.Module):
         for name in MODALITIES:
             rows = flow_rows(model, batch, name, hidden, slots, recipe.repeats)
             share = part.shares[name]
-            flow[name] = share * flow_matching_loss(model.head(name), rows.target, rows.hidden,
-                                                    self._context(part, name, rows), rows.condition,
-                                                    part.draws[name], recipe.flow)
+            flow[name] = share * flow_matching_loss(
+                model.head(name),
+                rows.target,
+                rows.hidden,
+                self._context(part, name, rows),
+                rows.condition,
+                part.draws[name],
+                recipe.flow,
+            )
             if name in self.regression:
                 regression = regression + share * self._regression_loss(name, rows)
         logits = model.stop_predictor(hidden) * mask
         stop = part.shares["stop"] * stop_loss(logits, part.labels, torch.tensor(part.stop_weight).to(logits.device))
-        total = (flow["speech"] + recipe.motion_weight * flow["motion"] + recipe.stop_weight * stop
-                 + self.aids.regression_weight * regression)
+        total = (
+            flow["speech"]
+            + recipe.motion_weight * flow["motion"]
+            + recipe.stop_weight * stop
+            + self.aids.regression_weight * regression
+        )
         return Losses(total, flow["speech"], flow["motion"], stop, regression)
 
     def _as_read(self, part: MicroBatch):
@@ -76,8 +87,11 @@ class Objective(nn.Module):
         noise = part.input_noise
         if not noise:
             return part.batch
-        return replace(part.batch, speech_latents=part.batch.speech_latents + noise["speech"],
-                       motion_latents=part.batch.motion_latents + noise["motion"])
+        return replace(
+            part.batch,
+            speech_latents=part.batch.speech_latents + noise["speech"],
+            motion_latents=part.batch.motion_latents + noise["motion"],
+        )
 
     @staticmethod
     def _context(part: MicroBatch, name: str, rows: FlowRows) -> Tensor:

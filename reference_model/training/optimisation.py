@@ -25,10 +25,17 @@ def learning_rate(step: int, steps: int, config: OptimiserConfig) -> float:
 def make_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.AdamW:
     """AdamW over the parameters that are trained; vectors (biases, norms) are not decayed."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-              {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.learning_rate,
-                             betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True)
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        eps=config.epsilon,
+        fused=True,
+    )
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -35,8 +35,22 @@ from ..model import TalkerT2AV
 from ..strict_loading import CheckpointError, check_names_and_shapes
 from .config import TrainingConfig
 
-FREE = ("output", "steps", "device", "threads", "start.", "data.t2av", "data.tts", "data.validation", "data.verify",
-        "data.workers", "batch.accumulation", "validation.", "checkpoints.", "journal.")
+FREE = (
+    "output",
+    "steps",
+    "device",
+    "threads",
+    "start.",
+    "data.t2av",
+    "data.tts",
+    "data.validation",
+    "data.verify",
+    "data.workers",
+    "batch.accumulation",
+    "validation.",
+    "checkpoints.",
+    "journal.",
+)
 """Settings that may change between a checkpoint and its continuation. Data may move, but not change: its
 fingerprint is compared instead. ``start`` decided only where the run began."""
 
@@ -56,9 +70,17 @@ def checkpoints(output: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.split("-")[1]))
 
 
-def save_checkpoint(output: Path, progress: Progress, model: TalkerT2AV, average: TalkerT2AV,
-                    optimiser: torch.optim.Optimizer, trained: nn.Module, config: TrainingConfig,
-                    fingerprints: dict[str, str], keep: int) -> Path:
+def save_checkpoint(
+    output: Path,
+    progress: Progress,
+    model: TalkerT2AV,
+    average: TalkerT2AV,
+    optimiser: torch.optim.Optimizer,
+    trained: nn.Module,
+    config: TrainingConfig,
+    fingerprints: dict[str, str],
+    keep: int,
+) -> Path:
     """Write a checkpoint and remove the oldest beyond ``keep``. Returns its folder."""
     target = output / "checkpoints" / f"step-{progress.step:08d}"
     part = target.with_name(f".{target.name}.part")
@@ -68,9 +90,16 @@ def save_checkpoint(output: Path, progress: Progress, model: TalkerT2AV, average
     save_model(average, part / "average.safetensors")
     write_safetensors(_optimiser_state(optimiser, trained), part / "optimiser.safetensors", {})
     position = {"t2av": progress.step * config.batch.t2av, "tts": progress.step * config.batch.tts}
-    state = {"step": progress.step, "seed": config.seed, "data_position": position,
-             "average_updates": progress.average_updates, "meter": progress.meter, "data": fingerprints,
-             "torch": torch.__version__, "config": config.to_dict()}
+    state = {
+        "step": progress.step,
+        "seed": config.seed,
+        "data_position": position,
+        "average_updates": progress.average_updates,
+        "meter": progress.meter,
+        "data": fingerprints,
+        "torch": torch.__version__,
+        "config": config.to_dict(),
+    }
     with open(part / "state.json", "w", encoding="utf-8") as file:
         json.dump(state, file, indent=1)
         file.flush()
@@ -83,8 +112,9 @@ def save_checkpoint(output: Path, progress: Progress, model: TalkerT2AV, average
     return target
 
 
-def load_checkpoint(folder: Path, config: TrainingConfig, fingerprints: dict[str, str],
-                    device: torch.device) -> tuple[Progress, TalkerT2AV, TalkerT2AV, dict[str, Tensor]]:
+def load_checkpoint(
+    folder: Path, config: TrainingConfig, fingerprints: dict[str, str], device: torch.device
+) -> tuple[Progress, TalkerT2AV, TalkerT2AV, dict[str, Tensor]]:
     """Progress, model, its average and the optimiser's tensors (for :func:`restore_optimiser`).
 
     Raises :class:`.ConfigError` when settings or data differ from those of the run, :class:`.CheckpointError` for
@@ -96,15 +126,17 @@ def load_checkpoint(folder: Path, config: TrainingConfig, fingerprints: dict[str
         _check_same_run(folder, state, config, fingerprints)
         moments = load_file(folder / "optimiser.safetensors", device=str(device))
     except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} is damaged ({error}); remove it to continue from the checkpoint before"
-                              ) from error
+        raise CheckpointError(
+            f"{folder} is damaged ({error}); remove it to continue from the checkpoint before"
+        ) from error
     model = load_model(folder / "model.safetensors", config=config.model, device=device)
     average = load_model(folder / "average.safetensors", config=config.model, device=device)
     return progress, model, average, moments
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, trained: nn.Module, tensors: dict[str, Tensor],
-                      source: Path) -> None:
+def restore_optimiser(
+    optimiser: torch.optim.Optimizer, trained: nn.Module, tensors: dict[str, Tensor], source: Path
+) -> None:
     """Put the tensors of :func:`load_checkpoint` back. ``trained`` is the module whose parameters are optimised."""
     expected = _aids(trained)
     for name, parameter in trained.named_parameters():
@@ -112,9 +144,11 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, trained: nn.Module, tens
             for moment in ("exp_avg", "exp_avg_sq"):
                 expected[f"{moment}.{name}"] = parameter
             expected[f"step.{name}"] = torch.zeros(())
-    check_names_and_shapes({name: tuple(tensor.shape) for name, tensor in expected.items()},
-                           {name: tuple(tensor.shape) for name, tensor in tensors.items()},
-                           source=str(source / "optimiser.safetensors"))
+    check_names_and_shapes(
+        {name: tuple(tensor.shape) for name, tensor in expected.items()},
+        {name: tuple(tensor.shape) for name, tensor in tensors.items()},
+        source=str(source / "optimiser.safetensors"),
+    )
     with torch.no_grad():
         for name, weight in _aids(trained).items():
             weight.copy_(tensors[name])
@@ -133,20 +167,27 @@ def _optimiser_state(optimiser: torch.optim.Optimizer, trained: nn.Module) -> di
 
 def _aids(trained: nn.Module) -> dict[str, Tensor]:
     """Parameters that are trained but are not the model's."""
-    return {f"weight.{name}": parameter for name, parameter in trained.named_parameters()
-            if not name.startswith("model.")}
+    return {
+        f"weight.{name}": parameter for name, parameter in trained.named_parameters() if not name.startswith("model.")
+    }
 
 
 def _check_same_run(folder: Path, state: dict[str, Any], config: TrainingConfig, fingerprints: dict[str, str]) -> None:
     then, now = _flat(state["config"]), _flat(config.to_dict())
-    changed = [f"{name} was {then.get(name)!r}, now {now.get(name)!r}" for name in sorted({*then, *now})
-               if then.get(name) != now.get(name) and not name.startswith(FREE)]
-    changed += [f"the {name} data changed" for name in ("t2av", "tts")
-                if state["data"].get(name) != fingerprints.get(name)]
+    changed = [
+        f"{name} was {then.get(name)!r}, now {now.get(name)!r}"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name) and not name.startswith(FREE)
+    ]
+    changed += [
+        f"the {name} data changed" for name in ("t2av", "tts") if state["data"].get(name) != fingerprints.get(name)
+    ]
     if changed:
-        raise ConfigError(f"{folder} belongs to a different run: {'; '.join(changed)}. Restore the settings to "
-                          f"continue it, or start a new run with another output and "
-                          f"start.weights = \"{folder / 'average.safetensors'}\"")
+        raise ConfigError(
+            f"{folder} belongs to a different run: {'; '.join(changed)}. Restore the settings to "
+            f"continue it, or start a new run with another output and "
+            f'start.weights = "{folder / "average.safetensors"}"'
+        )
     if config.steps < state["step"]:
         raise ConfigError(f"{folder} has done {state['step']} steps already, steps = {config.steps} asks for fewer")
 

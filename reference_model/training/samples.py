@@ -38,8 +38,12 @@ class Sample:
     @property
     def lengths(self) -> tuple[int, int, int, int]:
         """In the order of :data:`TEXT`, :data:`SUFFIX`, :data:`SPEECH`, :data:`MOTION`."""
-        return (len(self.text_ids), len(self.suffix_ids), len(self.speech),
-                0 if self.motion is None else len(self.motion))
+        return (
+            len(self.text_ids),
+            len(self.suffix_ids),
+            len(self.speech),
+            0 if self.motion is None else len(self.motion),
+        )
 
 
 class SampleSource(Protocol):
@@ -63,8 +67,13 @@ class FunctionSource:
     processes are spawned. ``fingerprint`` should name whatever decides the samples; lengths are always part of it.
     """
 
-    def __init__(self, function: Callable[[int], Sample], lengths: Sequence[Sequence[int]] | np.ndarray,
-                 name: str = "function", fingerprint: str = ""):
+    def __init__(
+        self,
+        function: Callable[[int], Sample],
+        lengths: Sequence[Sequence[int]] | np.ndarray,
+        name: str = "function",
+        fingerprint: str = "",
+    ):
         self.function, self.name = function, name
         self.lengths = np.asarray(lengths, dtype=np.int64).reshape(-1, 4)
         content = hashlib.sha256(self.lengths.tobytes())
@@ -102,8 +111,10 @@ def read_sample(source: SampleSource, index: int, shape: SampleShape) -> Sample:
         raise SampleError(f"{where}: {type(error).__name__}: {error}") from error
     announced = tuple(int(length) for length in source.lengths[index])
     if sample.lengths != announced:
-        raise SampleError(f"{where}: its lengths (text, suffix, speech, motion) are {sample.lengths}, but "
-                          f"{announced} were announced; write the index again")
+        raise SampleError(
+            f"{where}: its lengths (text, suffix, speech, motion) are {sample.lengths}, but "
+            f"{announced} were announced; write the index again"
+        )
     _check_latents(where, "speech", sample.speech, shape.speech_dim)
     if sample.motion is not None:
         _check_latents(where, "motion", sample.motion, shape.motion_dim)
@@ -111,8 +122,10 @@ def read_sample(source: SampleSource, index: int, shape: SampleShape) -> Sample:
     for name in ("text_ids", "suffix_ids"):
         ids = getattr(sample, name)
         if len(ids) and not (0 <= int(ids.min()) and int(ids.max()) < shape.vocab_size):
-            raise SampleError(f"{where}: {name} go from {int(ids.min())} to {int(ids.max())}, but the model knows "
-                              f"tokens 0 to {shape.vocab_size - 1}; use the tokenizer that belongs to the model")
+            raise SampleError(
+                f"{where}: {name} go from {int(ids.min())} to {int(ids.max())}, but the model knows "
+                f"tokens 0 to {shape.vocab_size - 1}; use the tokenizer that belongs to the model"
+            )
     return sample
 
 
@@ -121,14 +134,17 @@ def check_lengths(source: SampleSource, name: str, max_tokens: int) -> None:
     lengths = source.lengths
     if not len(lengths):
         raise SampleError(f"{name} has no samples")
-    for bad, problem in ((lengths[:, SPEECH] < 1, "has no speech frames"),
-                         (lengths[:, TEXT] < 1, "has no text tokens"),
-                         (lengths[:, TEXT] >= max_tokens,
-                          f"has a text that leaves no room in data.max_tokens = {max_tokens}")):
+    for bad, problem in (
+        (lengths[:, SPEECH] < 1, "has no speech frames"),
+        (lengths[:, TEXT] < 1, "has no text tokens"),
+        (lengths[:, TEXT] >= max_tokens, f"has a text that leaves no room in data.max_tokens = {max_tokens}"),
+    ):
         if bad.any():
             index = int(np.argmax(bad))
-            raise SampleError(f"{source.describe(index)} {problem} ({int(bad.sum())} samples of {name} do); leave "
-                              f"such samples out when writing the data")
+            raise SampleError(
+                f"{source.describe(index)} {problem} ({int(bad.sum())} samples of {name} do); leave "
+                f"such samples out when writing the data"
+            )
 
 
 def _check_latents(where: str, name: str, latents: Tensor, channels: int) -> None:

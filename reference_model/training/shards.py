@@ -48,8 +48,16 @@ class ShardWriter:
     fit. When the block is left by an error, no index is written.
     """
 
-    def __init__(self, folder: str | Path, *, speech_dim: int, motion_dim: int, speaker_dim: int,
-                 samples_per_shard: int = 1000, dtype: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        speech_dim: int,
+        motion_dim: int,
+        speaker_dim: int,
+        samples_per_shard: int = 1000,
+        dtype: torch.dtype = torch.float32,
+    ):
         if samples_per_shard < 1:
             raise ValueError(f"samples_per_shard must be at least 1, got {samples_per_shard}")
         self.folder, self.dtype, self.samples_per_shard = Path(folder), dtype, samples_per_shard
@@ -72,8 +80,10 @@ class ShardWriter:
         """Append one sample. ``id`` names it in error messages and must be new."""
         if id in self._ids:
             raise SampleError(f"{self.folder}: there is already a sample {id!r}; give every sample an id of its own")
-        shapes = [("speech", sample.speech, self.dims["speech_dim"]),
-                  ("speaker_embedding", sample.speaker_embedding[None], self.dims["speaker_dim"])]
+        shapes = [
+            ("speech", sample.speech, self.dims["speech_dim"]),
+            ("speaker_embedding", sample.speaker_embedding[None], self.dims["speaker_dim"]),
+        ]
         if sample.motion is not None:
             shapes.append(("motion", sample.motion, self.dims["motion_dim"]))
         for name, value, channels in shapes:
@@ -106,15 +116,24 @@ class ShardWriter:
             "lengths": torch.tensor([sample.lengths for sample in samples]),
             "text_ids": torch.cat([part.long() for sample in samples for part in (sample.text_ids, sample.suffix_ids)]),
             "speech_latents": torch.cat([sample.speech for sample in samples]).to(self.dtype),
-            "motion_latents": torch.cat([no_motion if sample.motion is None else sample.motion
-                                         for sample in samples]).to(self.dtype),
+            "motion_latents": torch.cat(
+                [no_motion if sample.motion is None else sample.motion for sample in samples]
+            ).to(self.dtype),
             "speaker_embedding": torch.stack([sample.speaker_embedding for sample in samples]).to(self.dtype),
         }
         path = self.folder / f"{len(self._shards):05d}.safetensors"
-        write_safetensors({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, path,
-                          {"format": FORMAT})
-        self._shards.append({"file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path),
-                             "ids": [id for id, _ in self._waiting], "lengths": tensors["lengths"].tolist()})
+        write_safetensors(
+            {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, path, {"format": FORMAT}
+        )
+        self._shards.append(
+            {
+                "file": path.name,
+                "bytes": path.stat().st_size,
+                "sha256": _sha256(path),
+                "ids": [id for id, _ in self._waiting],
+                "lengths": tensors["lengths"].tolist(),
+            }
+        )
         self._waiting = []
 
 
@@ -160,20 +179,23 @@ class ShardSource:
         start, stop = self._shards[shard][2][entry], self._shards[shard][2][entry + 1]
         try:
             file = self._file(shard)
-            stored = file.get_slice("lengths")[entry: entry + 1][0]
+            stored = file.get_slice("lengths")[entry : entry + 1][0]
             if (stored.numpy() != stop - start).any():
-                raise SampleError(f"{self.describe(index)}: the shard gives its lengths as {stored.tolist()}, "
-                                  f"{INDEX} as {(stop - start).tolist()}; they belong to different writings")
+                raise SampleError(
+                    f"{self.describe(index)}: the shard gives its lengths as {stored.tolist()}, "
+                    f"{INDEX} as {(stop - start).tolist()}; they belong to different writings"
+                )
             first = int(start[TEXT] + start[SUFFIX])
-            ids = file.get_slice("text_ids")[first: int(stop[TEXT] + stop[SUFFIX])]
-            speech = file.get_slice("speech_latents")[int(start[SPEECH]): int(stop[SPEECH])]
+            ids = file.get_slice("text_ids")[first : int(stop[TEXT] + stop[SUFFIX])]
+            speech = file.get_slice("speech_latents")[int(start[SPEECH]) : int(stop[SPEECH])]
             motion = None
             if stop[MOTION] > start[MOTION]:
-                motion = file.get_slice("motion_latents")[int(start[MOTION]): int(stop[MOTION])].float()
-            speaker = file.get_slice("speaker_embedding")[entry: entry + 1][0]
+                motion = file.get_slice("motion_latents")[int(start[MOTION]) : int(stop[MOTION])].float()
+            speaker = file.get_slice("speaker_embedding")[entry : entry + 1][0]
         except (SafetensorError, OSError, IndexError) as error:
-            raise SampleError(f"{self.describe(index)} cannot be read: {error}; write the shard again or restore "
-                              f"it from a copy") from error
+            raise SampleError(
+                f"{self.describe(index)} cannot be read: {error}; write the shard again or restore it from a copy"
+            ) from error
         text = int(stop[TEXT] - start[TEXT])
         return Sample(ids[:text], speech.float(), speaker.float(), motion, ids[text:])
 
@@ -201,15 +223,19 @@ def _read_index(folder: Path) -> dict[str, Any]:
     path = folder / INDEX
     if not path.is_file():
         hint = "writing it was not finished" if folder.is_dir() else "there is no such folder"
-        raise SampleError(f"no {INDEX} in {folder}: {hint}. A folder of latents is written with "
-                          f"reference_model.training.shards.ShardWriter")
+        raise SampleError(
+            f"no {INDEX} in {folder}: {hint}. A folder of latents is written with "
+            f"reference_model.training.shards.ShardWriter"
+        )
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise SampleError(f"{path} is not JSON ({error}); write the folder again") from error
     if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise SampleError(f"{path} has format {index.get('format') if isinstance(index, dict) else None!r}, "
-                          f"this version reads {FORMAT!r}")
+        raise SampleError(
+            f"{path} has format {index.get('format') if isinstance(index, dict) else None!r}, "
+            f"this version reads {FORMAT!r}"
+        )
     return index
 
 
@@ -219,11 +245,14 @@ def _verify(path: Path, shard: dict[str, Any], verify: str) -> None:
     if not path.is_file():
         raise SampleError(f"{path} is missing, but {INDEX} lists it")
     if path.stat().st_size != shard["bytes"]:
-        raise SampleError(f"{path} has {path.stat().st_size} bytes, {INDEX} says {shard['bytes']}: it is truncated "
-                          f"or was replaced; copy or write it again")
+        raise SampleError(
+            f"{path} has {path.stat().st_size} bytes, {INDEX} says {shard['bytes']}: it is truncated "
+            f"or was replaced; copy or write it again"
+        )
     if verify == "digest" and _sha256(path) != shard["sha256"]:
-        raise SampleError(f"{path} does not have the SHA-256 that {INDEX} states: its content changed; copy or "
-                          f"write it again")
+        raise SampleError(
+            f"{path} does not have the SHA-256 that {INDEX} states: its content changed; copy or write it again"
+        )
 
 
 def _sha256(path: Path) -> str:

@@ -36,23 +36,33 @@ def open_sources(config: TrainingConfig) -> Sources:
     """Open what ``config.data`` names. Raises :class:`.SampleError` for files, :class:`.ConfigError` for settings."""
     data, shape = config.data, sample_shape(config.model)
     if data.kind == "given":
-        raise ConfigError("data.kind is 'given': such a run is started from Python, with train(config, sources=...); "
-                          "for files set data.kind = \"shards\"")
+        raise ConfigError(
+            "data.kind is 'given': such a run is started from Python, with train(config, sources=...); "
+            'for files set data.kind = "shards"'
+        )
     if data.kind == "synthetic":
-        size = {"patch_size": config.model.patch_size, "shortest": data.synthetic.shortest,
-                "longest": data.synthetic.longest}
-        return Sources(SyntheticSource(data.synthetic.samples, 0, shape, **size),
-                       SyntheticSource(data.synthetic.samples, 1, shape, motion=False, **size),
-                       SyntheticSource(data.synthetic.validation_samples, 2, shape, **size))
+        size = {
+            "patch_size": config.model.patch_size,
+            "shortest": data.synthetic.shortest,
+            "longest": data.synthetic.longest,
+        }
+        return Sources(
+            SyntheticSource(data.synthetic.samples, 0, shape, **size),
+            SyntheticSource(data.synthetic.samples, 1, shape, motion=False, **size),
+            SyntheticSource(data.synthetic.validation_samples, 2, shape, **size),
+        )
     for folder in (*data.t2av, *data.tts, *data.validation):
         for name, found in folder_dims(folder).items():
             if found != getattr(config.model, name):
-                raise SampleError(f"{folder} holds latents with {name} {found}, the model has "
-                                  f"{getattr(config.model, name)}; set model.{name} = {found} or use other latents")
+                raise SampleError(
+                    f"{folder} holds latents with {name} {found}, the model has "
+                    f"{getattr(config.model, name)}; set model.{name} = {found} or use other latents"
+                )
     return Sources(
         ShardSource(*data.t2av, with_motion=True, verify=data.verify) if data.t2av else None,
         ShardSource(*data.tts, verify=data.verify) if data.tts else None,
-        ShardSource(*data.validation, verify=data.verify) if data.validation else None)
+        ShardSource(*data.validation, verify=data.verify) if data.validation else None,
+    )
 
 
 def check_sources(sources: Sources, config: TrainingConfig) -> None:

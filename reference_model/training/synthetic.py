@@ -29,12 +29,23 @@ class SyntheticSource:
     Sample i depends on (``seed``, i) alone. ``motion=False`` leaves motion out.
     """
 
-    def __init__(self, count: int, seed: int, shape: SampleShape, *, patch_size: int = 4, shortest: int = 3,
-                 longest: int = 8, motion: bool = True):
+    def __init__(
+        self,
+        count: int,
+        seed: int,
+        shape: SampleShape,
+        *,
+        patch_size: int = 4,
+        shortest: int = 3,
+        longest: int = 8,
+        motion: bool = True,
+    ):
         self._words = min(WORDS, shape.vocab_size // longest)
         if self._words < 2:
-            raise ConfigError(f"the synthetic task needs two words for each of {longest} places, the model knows "
-                              f"{shape.vocab_size} tokens; shorten data.synthetic.longest or use a larger vocabulary")
+            raise ConfigError(
+                f"the synthetic task needs two words for each of {longest} places, the model knows "
+                f"{shape.vocab_size} tokens; shorten data.synthetic.longest or use a larger vocabulary"
+            )
         tokens = self._words * longest
         self.seed, self.shape, self.patch_size, self.motion = seed, shape, patch_size, motion
         self.shortest, self.longest = shortest, longest
@@ -45,8 +56,10 @@ class SyntheticSource:
         self._voices = world.standard_normal((SPEAKER_FACTORS, shape.speaker_dim))
         self._offsets = world.standard_normal((SPEAKER_FACTORS, shape.speech_dim)) * 0.5 / SPEAKER_FACTORS**0.5
         frames = [int(self._frames[self._text(index)].sum()) for index in range(count)]
-        self.lengths = np.array([(len(self._text(index)), 0, length, length if motion else 0)
-                                 for index, length in enumerate(frames)], dtype=np.int64).reshape(-1, 4)
+        self.lengths = np.array(
+            [(len(self._text(index)), 0, length, length if motion else 0) for index, length in enumerate(frames)],
+            dtype=np.int64,
+        ).reshape(-1, 4)
         settings = f"{count} {seed} {shape} {patch_size} {shortest} {longest} {motion} {WORLD_SEED}"
         self.fingerprint = hashlib.sha256(settings.encode()).hexdigest()
 
@@ -66,9 +79,12 @@ class SyntheticSource:
         speech = speech + NOISE * draw.standard_normal(speech.shape)
         motion = motion + NOISE * draw.standard_normal(motion.shape)
         embedding = voice @ self._voices / np.linalg.norm(voice @ self._voices)
-        return Sample(torch.from_numpy(text.copy()), torch.from_numpy(speech).float(),
-                      torch.from_numpy(embedding).float(),
-                      torch.from_numpy(motion).float() if self.motion else None)
+        return Sample(
+            torch.from_numpy(text.copy()),
+            torch.from_numpy(speech).float(),
+            torch.from_numpy(embedding).float(),
+            torch.from_numpy(motion).float() if self.motion else None,
+        )
 
     def _text(self, index: int) -> np.ndarray:
         draw = self._generator(index, 0)

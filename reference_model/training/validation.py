@@ -17,8 +17,9 @@ STREAM = 2**40
 
 
 @torch.no_grad()
-def validate(objective: Objective, source: SampleSource, config: TrainingConfig,
-             processes: Processes) -> dict[str, float]:
+def validate(
+    objective: Objective, source: SampleSource, config: TrainingConfig, processes: Processes
+) -> dict[str, float]:
     """Losses by name. Processes share the work; every one gets the result."""
     layouts = [layout(lengths, config.model, config.data.max_tokens) for lengths in source.lengths]
     whole = totals(layouts, config.model, config.loss.stop_positive_factor)
@@ -26,15 +27,25 @@ def validate(objective: Objective, source: SampleSource, config: TrainingConfig,
     size, shape = config.validation.batch_size, sample_shape(config.model)
     sums: dict[str, torch.Tensor] = {}
     for start in range(processes.rank * size, len(order), processes.count * size):
-        chosen = [int(index) for index in order[start: start + size]]
-        part = collate([read_sample(source, index, shape) for index in chosen], [layouts[index] for index in chosen],
-                       [sample_seed(config.seed, STREAM, index) for index in chosen], whole, config.model,
-                       config.aids, config.loss.repeats)
+        chosen = [int(index) for index in order[start : start + size]]
+        part = collate(
+            [read_sample(source, index, shape) for index in chosen],
+            [layouts[index] for index in chosen],
+            [sample_seed(config.seed, STREAM, index) for index in chosen],
+            whole,
+            config.model,
+            config.aids,
+            config.loss.repeats,
+        )
         with processes.autocast(config.precision):
             losses = objective(part.to(processes.device)).detached()
         for name, value in losses.items():
             sums[name] = sums.get(name, 0) + value.double()
     names = ("loss", "speech_loss", "motion_loss", "stop_loss", "regression_loss")
-    values = torch.stack([sums[name] if name in sums else torch.zeros((), dtype=torch.float64, device=processes.device)
-                          for name in names])
+    values = torch.stack(
+        [
+            sums[name] if name in sums else torch.zeros((), dtype=torch.float64, device=processes.device)
+            for name in names
+        ]
+    )
     return dict(zip(names, processes.sum(values).tolist(), strict=True))

@@ -86,11 +86,14 @@ def crop_tracks(frames: Iterable[np.ndarray], tracks: Sequence[Track]) -> Iterat
         for index, (first, rectangles, border) in enumerate(plans):
             low, high = max(start, first), min(start + len(batch), first + len(rectangles))
             if low < high:
-                yield index, np.stack(
-                    [
-                        cut(batch[number - start], rectangles[number - first], border[number - first])
-                        for number in range(low, high)
-                    ]
+                yield (
+                    index,
+                    np.stack(
+                        [
+                            cut(batch[number - start], rectangles[number - first], border[number - first])
+                            for number in range(low, high)
+                        ]
+                    ),
                 )
         start += len(batch)
 

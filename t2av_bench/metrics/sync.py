@@ -49,9 +49,7 @@ def too_short(frames: int, samples: int) -> str | None:
     return f"too short: {frames} frames of face and {heard} frames' worth of audio, {least} of both are needed"
 
 
-def score_crops(
-    crops: Iterable[np.ndarray], read_audio: Callable[[], np.ndarray], network
-) -> syncnet.SyncResult:
+def score_crops(crops: Iterable[np.ndarray], read_audio: Callable[[], np.ndarray], network) -> syncnet.SyncResult:
     """Score one face whose crops stream past.
 
     crops: batches (m, 224, 224, 3) uint8 RGB. read_audio: called when all crops are through, gives (n,) int16 at
@@ -130,9 +128,7 @@ def measurement(
     )
 
 
-def choose(
-    tracks: Sequence[Track], outcomes: Sequence[syncnet.SyncResult | str], clip_value: str = "longest"
-) -> int:
+def choose(tracks: Sequence[Track], outcomes: Sequence[syncnet.SyncResult | str], clip_value: str = "longest") -> int:
     """Index of the track that stands for the clip: see ``SyncExact``."""
     scored = {i: outcome.confidence for i, outcome in enumerate(outcomes) if not isinstance(outcome, str)}
     if clip_value == "max_c" and scored:

@@ -81,9 +81,7 @@ class SyncJoonson(Metric):
     def _read(self, clip: Clip) -> legacy.LegacyMedia:
         return legacy.joonson(clip)
 
-    def _summarise(
-        self, tracks: Sequence[Track], outcomes: Sequence[syncnet.SyncResult | str]
-    ) -> Measurement:
+    def _summarise(self, tracks: Sequence[Track], outcomes: Sequence[syncnet.SyncResult | str]) -> Measurement:
         return measurement(tracks, outcomes, main_track(tracks))
 
     def _shot_parameters(self) -> dict[str, Any]:
@@ -126,9 +124,7 @@ class SyncSyncnetPython(SyncJoonson):
     def _read(self, clip: Clip) -> legacy.LegacyMedia:
         return legacy.syncnet_python(clip)
 
-    def _summarise(
-        self, tracks: Sequence[Track], outcomes: Sequence[syncnet.SyncResult | str]
-    ) -> Measurement:
+    def _summarise(self, tracks: Sequence[Track], outcomes: Sequence[syncnet.SyncResult | str]) -> Measurement:
         scored = {index: result for index, result in enumerate(outcomes) if not isinstance(result, str)}
         if not scored:
             raise Unscorable(str(outcomes[0]))

@@ -35,40 +35,57 @@ def test_the_paper_s_configuration_says_what_the_paper_says():
 
 
 def test_named_defaults_lie_under_the_table_s_own_settings():
-    config = TrainingConfig.from_dict({**BASE, "model": {"size": "tiny", "head": {"layers": 5}},
-                                       "loss": {"recipe": "release", "flow": {"hidden_dropout": 0.2}}})
+    config = TrainingConfig.from_dict(
+        {
+            **BASE,
+            "model": {"size": "tiny", "head": {"layers": 5}},
+            "loss": {"recipe": "release", "flow": {"hidden_dropout": 0.2}},
+        }
+    )
     assert config.model.head.layers == 5 and config.model.head.heads == ModelConfig.named("tiny").head.heads
     assert config.model.backbone == ModelConfig.named("tiny").backbone
     assert config.loss.flow.hidden_dropout == 0.2 and config.loss.repeats == LOSS_RECIPES["release"].repeats
 
 
 def test_overrides_are_toml_or_text():
-    config = read_config("tiny", ["steps=7", "optimiser.learning_rate=3e-4", "output=runs/a b", "batch.tts_share=1",
-                                  'data.t2av=["a", "b"]', "model.arrangement=delay(2)"])
+    config = read_config(
+        "tiny",
+        [
+            "steps=7",
+            "optimiser.learning_rate=3e-4",
+            "output=runs/a b",
+            "batch.tts_share=1",
+            'data.t2av=["a", "b"]',
+            "model.arrangement=delay(2)",
+        ],
+    )
     assert (config.steps, config.optimiser.learning_rate, config.output) == (7, 3e-4, "runs/a b")
     assert config.batch.t2av == 0 and config.data.t2av == ("a", "b") and config.model.arrangement == "delay(2)"
 
 
-@pytest.mark.parametrize("change, complaint", [
-    ({"step": 3}, "unknown setting 'step' .did you mean 'steps'"),
-    ({"optimiser": {"learning_rat": 1}}, "unknown setting 'optimiser.learning_rat' .did you mean 'learning_rate'"),
-    ({"data": {"synthetic": {"sample": 3}}}, "unknown setting 'data.synthetic.sample' .did you mean 'samples'"),
-    ({"model": {"siz": "tiny"}}, "unknown setting 'model.siz' .did you mean 'size'"),
-    ({"model": {"size": "tny"}}, "no size called 'tny' .did you mean 'tiny'"),
-    ({"loss": {"recipe": "papr"}}, "no loss recipe 'papr' .did you mean 'paper'"),
-    ({"loss": {"motion_wait": 3.0}}, "unknown setting 'loss.motion_wait' .did you mean 'motion_weight'"),
-    ({"steps": "many"}, "steps must be int, got 'many'"),
-    ({"steps": 0}, "steps must be at least 1, got 0"),
-    ({"output": ""}, "output must name the folder"),
-    ({"precision": "bf16"}, "precision must be one of bfloat16, float32; got 'bf16' .did you mean 'bfloat16'"),
-    ({"batch": {"tts_share": 1.5}}, "batch.tts_share must be between 0 and 1"),
-    ({"optimiser": {"learning_rate": 0.0}}, "optimiser.learning_rate must be above 0"),
-    ({"average": {"decay": 1.0}}, "average.decay must be at least 0 and below 1"),
-    ({"start": {"weights": "a", "backbone": "b"}}, "start.weights or start.backbone, not both"),
-    ({"data": {"kind": "shards", "t2av": "x"}}, "data.tts names no folder; set it, or batch.tts_share = 0"),
-    ({"data": {"kind": "synthetic", "t2av": [3]}}, "data.t2av must be a folder or a list of folders"),
-    ({"aids": {"input_noise": -1.0}}, "aids.input_noise must be at least 0"),
-])
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"step": 3}, "unknown setting 'step' .did you mean 'steps'"),
+        ({"optimiser": {"learning_rat": 1}}, "unknown setting 'optimiser.learning_rat' .did you mean 'learning_rate'"),
+        ({"data": {"synthetic": {"sample": 3}}}, "unknown setting 'data.synthetic.sample' .did you mean 'samples'"),
+        ({"model": {"siz": "tiny"}}, "unknown setting 'model.siz' .did you mean 'size'"),
+        ({"model": {"size": "tny"}}, "no size called 'tny' .did you mean 'tiny'"),
+        ({"loss": {"recipe": "papr"}}, "no loss recipe 'papr' .did you mean 'paper'"),
+        ({"loss": {"motion_wait": 3.0}}, "unknown setting 'loss.motion_wait' .did you mean 'motion_weight'"),
+        ({"steps": "many"}, "steps must be int, got 'many'"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"output": ""}, "output must name the folder"),
+        ({"precision": "bf16"}, "precision must be one of bfloat16, float32; got 'bf16' .did you mean 'bfloat16'"),
+        ({"batch": {"tts_share": 1.5}}, "batch.tts_share must be between 0 and 1"),
+        ({"optimiser": {"learning_rate": 0.0}}, "optimiser.learning_rate must be above 0"),
+        ({"average": {"decay": 1.0}}, "average.decay must be at least 0 and below 1"),
+        ({"start": {"weights": "a", "backbone": "b"}}, "start.weights or start.backbone, not both"),
+        ({"data": {"kind": "shards", "t2av": "x"}}, "data.tts names no folder; set it, or batch.tts_share = 0"),
+        ({"data": {"kind": "synthetic", "t2av": [3]}}, "data.t2av must be a folder or a list of folders"),
+        ({"aids": {"input_noise": -1.0}}, "aids.input_noise must be at least 0"),
+    ],
+)
 def test_wrong_settings_say_what_to_write(change, complaint):
     with pytest.raises(ConfigError, match=complaint):
         TrainingConfig.from_dict({**BASE, **change})
@@ -88,8 +105,10 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_help_does_not_wait_for_torch():
-    code = ("import sys, reference_model.train as t\ntry:\n    t.main(['--help'])\nexcept SystemExit: pass\n"
-            "assert 'torch' not in sys.modules")
+    code = (
+        "import sys, reference_model.train as t\ntry:\n    t.main(['--help'])\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--resume" in done.stdout

@@ -23,10 +23,15 @@ def samples(count=7):
     result = []
     for index in range(count):
         frames = 5 + 3 * index
-        result.append(Sample(
-            torch.randint(20, (2 + index,), generator=draw), torch.randn(frames, 8, generator=draw),
-            torch.randn(8, generator=draw), torch.randn(frames - 1, 6, generator=draw) if index % 2 else None,
-            torch.arange(index % 3)))
+        result.append(
+            Sample(
+                torch.randint(20, (2 + index,), generator=draw),
+                torch.randn(frames, 8, generator=draw),
+                torch.randn(8, generator=draw),
+                torch.randn(frames - 1, 6, generator=draw) if index % 2 else None,
+                torch.arange(index % 3),
+            )
+        )
     return result
 
 
@@ -136,13 +141,16 @@ def test_an_index_of_another_writing_is_noticed(tmp_path):
         ShardSource(folder)[2]
 
 
-@pytest.mark.parametrize("broken, complaint", [
-    ({"speech": torch.full((8, 8), torch.nan)}, "function, sample 0: speech is not finite from frame 0"),
-    ({"speech": torch.zeros(8, 7)}, "speech has shape .8, 7., the model needs 8 channels"),
-    ({"text_ids": torch.tensor([3, 20])}, "text_ids go from 3 to 20, but the model knows tokens 0 to 19"),
-    ({"speech": torch.zeros(9, 8)}, r"are \(2, 0, 9, 0\), but \(2, 0, 8, 0\) were announced"),
-    ({"speaker_embedding": torch.zeros(4)}, "speaker_embedding has shape .1, 4., the model needs 8"),
-])
+@pytest.mark.parametrize(
+    "broken, complaint",
+    [
+        ({"speech": torch.full((8, 8), torch.nan)}, "function, sample 0: speech is not finite from frame 0"),
+        ({"speech": torch.zeros(8, 7)}, "speech has shape .8, 7., the model needs 8 channels"),
+        ({"text_ids": torch.tensor([3, 20])}, "text_ids go from 3 to 20, but the model knows tokens 0 to 19"),
+        ({"speech": torch.zeros(9, 8)}, r"are \(2, 0, 9, 0\), but \(2, 0, 8, 0\) were announced"),
+        ({"speaker_embedding": torch.zeros(4)}, "speaker_embedding has shape .1, 4., the model needs 8"),
+    ],
+)
 def test_broken_samples_are_named(broken, complaint):
     good = {"text_ids": torch.tensor([1, 2]), "speech": torch.zeros(8, 8), "speaker_embedding": torch.zeros(8)}
     source = FunctionSource(lambda index: Sample(**{**good, **broken}), [(2, 0, 8, 0)])
@@ -181,8 +189,12 @@ def test_unusable_sources_are_refused_before_training(tmp_path):
 
 def make_plan(t2av=30, tts=18, counts=(4, 3), seed=0, pool=5):
     draw = np.random.default_rng(9)
-    return BatchPlan({"t2av": draw.integers(5, 90, t2av), "tts": draw.integers(5, 90, tts)},
-                     {"t2av": counts[0], "tts": counts[1]}, seed, pool)
+    return BatchPlan(
+        {"t2av": draw.integers(5, 90, t2av), "tts": draw.integers(5, 90, tts)},
+        {"t2av": counts[0], "tts": counts[1]},
+        seed,
+        pool,
+    )
 
 
 def test_every_epoch_holds_every_sample_once():
@@ -215,8 +227,9 @@ def test_pools_limit_padding():
     assert waste(50) < 0.1 < 0.3 < waste(1)
 
 
-@pytest.mark.parametrize("counts, parts", [((4, 3), 1), ((4, 3), 2), ((4, 3), 7), ((3, 3), 4), ((8, 0), 3),
-                                           ((0, 5), 5)])
+@pytest.mark.parametrize(
+    "counts, parts", [((4, 3), 1), ((4, 3), 2), ((4, 3), 7), ((3, 3), 4), ((8, 0), 3), ((0, 5), 5)]
+)
 def test_parts_of_a_batch_are_the_batch(counts, parts):
     whole = make_plan(counts=counts).step(3)
     dealt = split(whole, parts)
@@ -242,8 +255,9 @@ def sources():
 def test_processes_share_a_step_without_doubling():
     config = micro_config(batch={"size": 7, "accumulation": 2})
     for step in range(4):
-        dealt = [MicroBatches(config, sources(), rank, 3).picks(step * 2 + turn)[2]
-                 for rank in range(3) for turn in range(2)]
+        dealt = [
+            MicroBatches(config, sources(), rank, 3).picks(step * 2 + turn)[2] for rank in range(3) for turn in range(2)
+        ]
         assert sorted(pick.position for part in dealt for pick in part) == list(range(7))
 
 

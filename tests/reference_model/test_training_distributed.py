@@ -18,8 +18,13 @@ from reference_model.training.objective import Objective
 from reference_model.training.sources import open_sources
 
 pytestmark = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-SETTINGS = {"steps": 3, "seed": 3, "batch": {"size": 8, "accumulation": 2}, "loss": {"recipe": "release"},
-            "validation": {"every": 3, "batch_size": 2}}
+SETTINGS = {
+    "steps": 3,
+    "seed": 3,
+    "batch": {"size": 8, "accumulation": 2},
+    "loss": {"recipe": "release"},
+    "validation": {"every": 3, "batch_size": 2},
+}
 
 
 def gradients(config, processes):
@@ -41,8 +46,10 @@ def one_of_two(rank, ports, output):
     os.environ["MASTER_PORT"] = ports[0]
     with Processes.join("cpu") as processes:
         losses, found = gradients(config, processes)
-    save_file({**found, **{f"loss.{name}": torch.tensor(value) for name, value in losses.items()}},
-              output / f"gradients-{rank}.safetensors")
+    save_file(
+        {**found, **{f"loss.{name}": torch.tensor(value) for name, value in losses.items()}},
+        output / f"gradients-{rank}.safetensors",
+    )
     os.environ["MASTER_PORT"] = ports[1]
     result = train(config, quiet=True)
     assert result.step == 3 and result.model
@@ -76,8 +83,7 @@ def test_two_processes_have_the_gradients_of_one(both):
             assert float(found.pop(f"loss.{name}")) == pytest.approx(value, rel=1e-5), name
         assert found.keys() == expected.keys()
         for name, gradient in expected.items():
-            torch.testing.assert_close(found[name], gradient, rtol=1e-3,
-                                       atol=1e-5 * float(gradient.abs().max() + 1e-3))
+            torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5 * float(gradient.abs().max() + 1e-3))
 
 
 def test_two_processes_draw_the_curve_of_one(both, tmp_path):

@@ -29,10 +29,16 @@ def run(config, **settings):
 
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory):
-    config = micro_config(tmp_path_factory.mktemp("learnt"), steps=60, validation={"every": 30},
-                          batch={"size": 8}, optimiser={"learning_rate": 1e-2, "schedule": "cosine"},
-                          average={"decay": 0.9}, data={"synthetic": {"samples": 400, "validation_samples": 40}},
-                          checkpoints={"every": 20, "keep": 2})
+    config = micro_config(
+        tmp_path_factory.mktemp("learnt"),
+        steps=60,
+        validation={"every": 30},
+        batch={"size": 8},
+        optimiser={"learning_rate": 1e-2, "schedule": "cosine"},
+        average={"decay": 0.9},
+        data={"synthetic": {"samples": 400, "validation_samples": 40}},
+        checkpoints={"every": 20, "keep": 2},
+    )
     return config, run(config)
 
 
@@ -69,9 +75,14 @@ def test_a_finished_run_delivers_the_averaged_model(learnt):
     assert [path.name for path in checkpoints(result.checkpoint.parent.parent)] == ["step-00000040", "step-00000060"]
 
 
-AIDED = {"steps": 6, "batch": {"accumulation": 2}, "journal": {"every": 4}, "validation": {"every": 3},
-         "optimiser": {"warmup_share": 0.5, "schedule": "linear"},
-         "aids": {"input_noise": 0.1, "context_noise": 0.1, "regression_weight": 1.0}}
+AIDED = {
+    "steps": 6,
+    "batch": {"accumulation": 2},
+    "journal": {"every": 4},
+    "validation": {"every": 3},
+    "optimiser": {"warmup_share": 0.5, "schedule": "linear"},
+    "aids": {"input_noise": 0.1, "context_noise": 0.1, "regression_weight": 1.0},
+}
 
 
 @pytest.fixture(scope="module")
@@ -155,14 +166,17 @@ def test_a_second_run_does_not_overwrite_the_first(straight):
         run(micro_config(output, **AIDED))
 
 
-@pytest.mark.parametrize("change, complaint", [
-    ({"batch": {"size": 8}}, "batch.size was 6, now 8"),
-    ({"optimiser": {"learning_rate": 1e-3}}, "optimiser.learning_rate was 0.003, now 0.001"),
-    ({"model": {"head": {"layers": 2}}}, "model.head.layers was 1, now 2"),
-    ({"seed": 1}, "seed was 0, now 1"),
-    ({"data": {"synthetic": {"samples": 41}}}, "the t2av data changed"),
-    ({"steps": 5}, "has done 6 steps already, steps = 5 asks for fewer"),
-])
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"batch": {"size": 8}}, "batch.size was 6, now 8"),
+        ({"optimiser": {"learning_rate": 1e-3}}, "optimiser.learning_rate was 0.003, now 0.001"),
+        ({"model": {"head": {"layers": 2}}}, "model.head.layers was 1, now 2"),
+        ({"seed": 1}, "seed was 0, now 1"),
+        ({"data": {"synthetic": {"samples": 41}}}, "the t2av data changed"),
+        ({"steps": 5}, "has done 6 steps already, steps = 5 asks for fewer"),
+    ],
+)
 def test_another_run_s_checkpoint_is_refused(straight, change, complaint):
     changed = micro_config(straight.checkpoint.parent.parent, **{**AIDED, **change})
     with pytest.raises(ConfigError, match=complaint):
@@ -176,10 +190,14 @@ def test_what_may_change_may_change(straight, tmp_path):
     assert run(config, resume=True).step == 7
 
 
-@pytest.mark.parametrize("name, complaint", [
-    ("state.json", "step-00000006 is damaged .*remove it to continue from the checkpoint before"),
-    ("model.safetensors", "model.safetensors cannot be read as safetensors"),
-    ("optimiser.safetensors", "is damaged|cannot be read")])
+@pytest.mark.parametrize(
+    "name, complaint",
+    [
+        ("state.json", "step-00000006 is damaged .*remove it to continue from the checkpoint before"),
+        ("model.safetensors", "model.safetensors cannot be read as safetensors"),
+        ("optimiser.safetensors", "is damaged|cannot be read"),
+    ],
+)
 def test_damaged_checkpoints_are_named(straight, tmp_path, name, complaint):
     shutil.copytree(straight.checkpoint.parent.parent, tmp_path, dirs_exist_ok=True)
     damaged = checkpoints(tmp_path)[-1] / name
@@ -207,8 +225,9 @@ def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path):
         return sample
 
     sources = Sources(FunctionSource(huge, source.lengths, name="my latents"), synthetic(4, 1, motion=False))
-    with pytest.raises(TrainingError, match="step 1: the gradient is not finite.*lower optimiser.learning_rate.*"
-                                            "my latents, sample"):
+    with pytest.raises(
+        TrainingError, match="step 1: the gradient is not finite.*lower optimiser.learning_rate.*my latents, sample"
+    ):
         run(micro_config(tmp_path), sources=sources)
     assert checkpoints(tmp_path) == []
 
@@ -224,8 +243,10 @@ def test_starting_from_weights_and_from_a_backbone(straight, tmp_path):
 
     folder = tmp_path / "qwen"
     folder.mkdir()
-    save_file({name.removeprefix("backbone."): tensor + 1 for name, tensor in given.items()
-               if name.startswith("backbone.")}, folder / "model.safetensors")
+    save_file(
+        {name.removeprefix("backbone."): tensor + 1 for name, tensor in given.items() if name.startswith("backbone.")},
+        folder / "model.safetensors",
+    )
     config = micro_config(tmp_path / "b", steps=1, start={"backbone": str(folder)})
     after = load_file(run(config).checkpoint / "model.safetensors")
     norm = "backbone.model.norm.weight"
@@ -249,7 +270,7 @@ def test_bfloat16_keeps_weights_in_float32(tmp_path):
 
 def config_file(tmp_path):
     file = tmp_path / "run.toml"
-    file.write_text(f"""output = "{tmp_path / 'out'}"
+    file.write_text(f"""output = "{tmp_path / "out"}"
 steps = 4
 precision = "float32"
 [model]
@@ -282,10 +303,14 @@ def test_the_command_trains_stops_and_resumes(tmp_path, capsys):
     assert load_model(out.strip()).config.backbone.hidden_size == 64
 
 
-@pytest.mark.parametrize("arguments, complaint", [
-    (["tinny"], "error: no file tinny (did you mean 'tiny'?)"),
-    (["tiny", "batch.sise=4"], "error: .*unknown setting 'batch.sise' (did you mean 'size'?)"),
-    (["paper", "device=cpu"], "error: no index.json in latents/t2av: there is no such folder")])
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (["tinny"], "error: no file tinny (did you mean 'tiny'?)"),
+        (["tiny", "batch.sise=4"], "error: .*unknown setting 'batch.sise' (did you mean 'size'?)"),
+        (["paper", "device=cpu"], "error: no index.json in latents/t2av: there is no such folder"),
+    ],
+)
 def test_the_command_explains_mistakes(arguments, complaint, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert command.main(arguments) == 2

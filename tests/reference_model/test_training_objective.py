@@ -25,13 +25,21 @@ def mixed():
     """T2AV and TTS of many lengths: a whole patch, part of one, a single one; motion shorter than speech; suffixes."""
     source = synthetic(3)
     result = [read_sample(source, index, SHAPE) for index in range(3)]
-    result += [dataclasses.replace(result[0], motion=None),
-               dataclasses.replace(result[1], motion=result[1].motion[:-3])]
+    result += [
+        dataclasses.replace(result[0], motion=None),
+        dataclasses.replace(result[1], motion=result[1].motion[:-3]),
+    ]
     draw = torch.Generator().manual_seed(1)
     for frames in (3, 13, 30):
-        result.append(Sample(torch.tensor([1, 2, 3]), torch.randn(frames, 8, generator=draw),
-                             torch.randn(8, generator=draw), torch.randn(frames, 6, generator=draw),
-                             torch.tensor([4, 5])))
+        result.append(
+            Sample(
+                torch.tensor([1, 2, 3]),
+                torch.randn(frames, 8, generator=draw),
+                torch.randn(8, generator=draw),
+                torch.randn(frames, 6, generator=draw),
+                torch.tensor([4, 5]),
+            )
+        )
     return result
 
 
@@ -39,9 +47,15 @@ def prepare(items, config, chosen=None, max_tokens=1000):
     chosen = range(len(items)) if chosen is None else chosen
     layouts = [layout(sample.lengths, config.model, max_tokens) for sample in items]
     whole = totals(layouts, config.model, config.loss.stop_positive_factor)
-    return collate([items[index] for index in chosen], [layouts[index] for index in chosen],
-                   [sample_seed(0, 0, index) for index in chosen], whole, config.model, config.aids,
-                   config.loss.repeats)
+    return collate(
+        [items[index] for index in chosen],
+        [layouts[index] for index in chosen],
+        [sample_seed(0, 0, index) for index in chosen],
+        whole,
+        config.model,
+        config.aids,
+        config.loss.repeats,
+    )
 
 
 @pytest.mark.parametrize("recipe", LOSS_RECIPES)
@@ -79,12 +93,18 @@ def gradients(config, parts, items):
     model = random_model(config.model)
     objective = Objective(model, config.loss, config.aids)
     losses = accumulate_gradients(objective, [prepare(items, config, chosen) for chosen in parts], ALONE, "float32")
-    return losses, {name: parameter.grad for name, parameter in objective.named_parameters()
-                    if parameter.requires_grad and parameter.grad is not None}
+    return losses, {
+        name: parameter.grad
+        for name, parameter in objective.named_parameters()
+        if parameter.requires_grad and parameter.grad is not None
+    }
 
 
-@pytest.mark.parametrize("parts", [[[0, 1, 2, 3], [4, 5, 6, 7]], [[3], [5, 0, 1], [2, 4, 7, 6]],
-                                   [[index] for index in range(8)]], ids=["halves", "uneven", "singles"])
+@pytest.mark.parametrize(
+    "parts",
+    [[[0, 1, 2, 3], [4, 5, 6, 7]], [[3], [5, 0, 1], [2, 4, 7, 6]], [[index] for index in range(8)]],
+    ids=["halves", "uneven", "singles"],
+)
 @pytest.mark.parametrize("aids", [{}, {"input_noise": 0.1, "context_noise": 0.1, "regression_weight": 1.0}])
 def test_splitting_a_batch_changes_no_gradient(parts, aids):
     """Means over rows, label counts and the stop weight are those of the whole batch, and so is every random number."""
@@ -96,8 +116,13 @@ def test_splitting_a_batch_changes_no_gradient(parts, aids):
         assert losses[name] == pytest.approx(value, rel=1e-5), name
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5 * float(gradient.abs().max() + 1e-3),
-                                   msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            found[name],
+            gradient,
+            rtol=1e-3,
+            atol=1e-5 * float(gradient.abs().max() + 1e-3),
+            msg=lambda text, name=name: f"{name}: {text}",
+        )
 
 
 def test_every_parameter_has_a_gradient_even_without_motion():
@@ -118,8 +143,9 @@ def test_noise_reaches_what_is_read_and_no_target():
     clean, part = prepare(items, plain), prepare(items, noisy)
     assert torch.equal(clean.batch.speech_latents, part.batch.speech_latents)
     assert torch.equal(clean.draws["speech"].noise, part.draws["speech"].noise)
-    deviation = torch.cat([part.input_noise["speech"][row, :frames] for row, frames
-                           in enumerate(part.batch.speech_lengths.tolist())]).std()
+    deviation = torch.cat(
+        [part.input_noise["speech"][row, :frames] for row, frames in enumerate(part.batch.speech_lengths.tolist())]
+    ).std()
     assert deviation == pytest.approx(0.5 * (4 / 3) ** 0.5, rel=0.2)  # amount uniform in [0, 1]: E[(2 s u)^2] = 4/3 s^2
     objective = Objective(random_model(noisy.model), noisy.loss, noisy.aids)
     first = torch.zeros(1, 4, 8)
@@ -137,8 +163,10 @@ def test_the_regression_aid_is_an_l1_loss_on_the_hidden_state():
             parameter.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
     part = prepare(mixed(), config)
     forward = training_forward(model, part.batch, config.loss, part.draws)
-    expected = sum((objective.regression[name](rows.hidden) - rows.target.flatten(1)).abs().mean()
-                   for name, rows in (("speech", forward.speech_rows), ("motion", forward.motion_rows)))
+    expected = sum(
+        (objective.regression[name](rows.hidden) - rows.target.flatten(1)).abs().mean()
+        for name, rows in (("speech", forward.speech_rows), ("motion", forward.motion_rows))
+    )
     losses = objective(part)
     torch.testing.assert_close(losses.regression, expected)
     torch.testing.assert_close(losses.loss, forward.loss + 2 * expected)

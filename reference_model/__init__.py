@@ -32,6 +32,7 @@ file                     idea                                                   
 ``sampling``             the one loop for T2AV, A2V, V2A, TTS; batches, streams, windows     3.1, 4.2
 ``results``              from collected patches to trimmed results
 ``long_form``            text longer than one sequence
+``media_stream``         sound and pictures while they are generated
 
 *speed*
 ``acceleration``         what can be switched on: packed weights, compilation, CUDA graphs

@@ -92,6 +92,11 @@ class Shelf:
             self._known[key] = self._put(source)
         return self._known[key]
 
+    @property
+    def unplayable(self) -> int:
+        """Clips that the page cannot play."""
+        return sum(shelved.src is None for shelved in self._known.values())
+
     def save_cache(self) -> None:
         """Keep the waveforms of this report for the next time; they are found by content."""
         if self.mode != "none":

@@ -107,9 +107,8 @@ def build_report(
     shelf.save_cache()
     files |= shelf.written
     _finish(out, files, before, sorted(shelf.linked))
-    lost = sum(item.src is None for item in shelf._known.values()) if media != "none" else 0
-    if lost:
-        notes.append(f"{lost} clips cannot be played; the page says why at each")
+    if shelf.unplayable and media != "none":
+        notes.append(f"{shelf.unplayable} clips cannot be played; the page says why at each")
     return Report(out / INDEX, notes)
 
 

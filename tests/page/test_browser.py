@@ -257,6 +257,15 @@ def test_scores_tell_their_protocol_to_pointer_and_keyboard(tab: Watched, url: s
     cell = page.locator("#row-0 details.all tbody tr").nth(2).get_by_role("button").nth(1)
     cell.focus()
     assert f"{SYSTEMS[1]}, {ITEMS[0]}\nWER 0.250" in tip.inner_text()
+    far = page.locator("#row-3 .clip[data-system='2'] .score button")
+    page.locator("#row-3").scroll_into_view_if_needed()
+    far.wait_for()
+    page.evaluate("scrollBy(0, document.getElementById('row-3').getBoundingClientRect().top - innerHeight - 100)")
+    far.focus()
+    page.wait_for_timeout(200)
+    box, at = tip.bounding_box(), far.bounding_box()
+    assert tip.is_visible() and abs(box["y"] - at["y"]) < 250, "the focus scrolls, and the explanation goes with it"
+    page.evaluate("scrollTo(0, 0)")
     missing = page.locator("#row-0 .clip[data-system='2'] .score .missing")
     assert missing.inner_text() == 'no face found in any of 50 frames <of> "this" clip'
 

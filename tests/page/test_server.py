@@ -98,13 +98,21 @@ def test_pages_have_their_types_and_may_load_nothing_from_elsewhere(linked_repor
     for name, kind in (
         ("index.html", "text/html; charset=utf-8"), ("", "text/html; charset=utf-8"),
         ("assets/report.css", "text/css; charset=utf-8"), ("assets/report.js", "text/javascript; charset=utf-8"),
-        ("data/index.js", "text/javascript; charset=utf-8"), ("plots/profile-light.svg", "image/svg+xml"),
+        ("data/index.js", "text/javascript; charset=utf-8"),
     ):  # fmt: skip
         response, body = ask(server, f"{folder}/{name}?cache=1")
         assert (response.status, response.headers["Content-Type"]) == (200, kind)
         assert body == (linked_report / (name or "index.html")).read_bytes()
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
         assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_plots_are_pictures(server: Server) -> None:
+    pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install 't2av-bench[page]'")
+    folder = urlsplit(server.url).path.rsplit("/", 1)[0]
+    response, body = ask(server, f"{folder}/plots/profile-light.svg")
+    assert (response.status, response.headers["Content-Type"]) == (200, "image/svg+xml")
+    assert body.startswith(b"<?xml")
 
 
 def test_no_file_besides_the_reports(workspace, linked_report: Path, server: Server) -> None:

@@ -151,6 +151,7 @@ def test_curves_run_from_early_to_late_with_their_minimum_where_the_metric_saw_i
 
 
 def test_building_twice_and_elsewhere_gives_the_same_bytes(workspace, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install 't2av-bench[page]'")
     first, second = tmp_path / "one", tmp_path / "two"
     build_report(workspace.runs[:2], first, media="copy")
     build_report(workspace.runs[:2], second, media="copy")

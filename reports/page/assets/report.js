@@ -95,7 +95,10 @@ const t2av = (() => {
     tip.textContent = target.dataset.tip;
     tip.hidden = false;
     target.setAttribute("aria-describedby", "tip");
-    const at = target.getBoundingClientRect(), own = tip.getBoundingClientRect(), gap = 6;
+    place();
+  }
+  function place() {
+    const at = described.getBoundingClientRect(), own = tip.getBoundingClientRect(), gap = 6;
     const below = at.bottom + gap + own.height < innerHeight;
     tip.style.top = `${Math.max(gap, below ? at.bottom + gap : at.top - gap - own.height)}px`;
     tip.style.left = `${Math.max(gap, Math.min(at.left, document.documentElement.clientWidth - own.width - gap))}px`;
@@ -107,7 +110,10 @@ const t2av = (() => {
     });
   }
   document.addEventListener("focusout", hide);
-  document.addEventListener("scroll", hide, { capture: true, passive: true });
+  // Moving the focus scrolls; what has the focus keeps its explanation.
+  document.addEventListener("scroll", () => {
+    if (described && described === document.activeElement) place(); else hide();
+  }, { capture: true, passive: true });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 
   // Click a heading to sort, again to reverse. Rows without a value stay last either way.

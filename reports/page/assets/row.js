@@ -14,7 +14,7 @@ class ItemRow {
   // The row came near to the window, or left it.
   async near(isNear) {
     this.wanted = isNear;
-    if (!isNear) return this.release();
+    if (!isNear) return this.node.contains(document.activeElement) ? undefined : this.release();
     if (this.players) return undefined;
     try {
       const content = await t2av.load(this.item);

@@ -67,6 +67,8 @@ def test_a_face_in_a_wide_picture_is_framed_like_a_portrait(tmp_path, faces):
 
 
 def test_the_released_reference_clip_keeps_its_own_framing(clips_folder):
+    if not (clips_folder / "talker_reference.mp4").exists():
+        pytest.skip(f"no talker_reference.mp4 in {clips_folder}")
     portrait = read_portrait(clips_folder / "talker_reference.mp4", haar(), 512)
     assert portrait.square.side >= 0.97 * 512
     if portrait.square.side == 512:

@@ -1,0 +1,205 @@
+"""From answers to a table: screening, win matrix, Bradley-Terry scores and pairwise win rates with intervals.
+
+The participant is the unit of resampling: answers of one person are not independent. Intervals are percentile
+bootstrap intervals with the level widened for few participants (``statistics.intervals``), seeded by the participants.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from reports.study.answers import Answers, Key, choice_of, collect, read_key
+from reports.study.bradley_terry import determined, fit, obstacle
+from t2av_bench.items import ItemError
+from t2av_bench.statistics.intervals import LEVEL, expanded_level
+from t2av_bench.statistics.seeding import generator
+
+DRAWS = 5000
+LEAST_PARTICIPANTS = 5
+MOST_MENDED = 0.05  # share of resamples without finite scores above which there is no interval
+FORMAT = "t2av-bench study scores"
+
+
+def merge(paths: Sequence[Path], key_path: Path, *, failed_checks: int = 0) -> dict[str, Any]:
+    """Everything that a study's answers say, as a JSON document; ``scores`` is None where ``refusal`` says why.
+
+    failed_checks: attention checks that a participant may fail and still count. Raises ItemError where nobody counts.
+    """
+    key = read_key(key_path)
+    everybody, refused, repeated = collect(paths, key)
+    failed = {each.participant: checks_failed(each, key) for each in everybody}
+    dropped = {name: count for name, count in failed.items() if count > failed_checks}
+    counted = [each for each in everybody if each.participant not in dropped]
+    if not counted:
+        reasons = [f"{file}: {reason}" for file, reason in refused.items()]
+        reasons += [f"participant {name} failed {count} attention checks" for name, count in dropped.items()]
+        raise ItemError("no participant counts" + "".join(f"\n  {reason}" for reason in reasons or ["no file given"]))
+    wins = np.stack([win_matrix(each, key) for each in counted])
+    names = [each.participant for each in counted]
+    ties = sum(answer.choice == "tie" for each in counted for answer in _real(each, key))
+    unplayable = sum(answer.choice == "unplayable" for each in counted for answer in _real(each, key))
+    return {
+        "format": FORMAT, "version": 1, "study": key.study, "title": key.title, "question": key.question,
+        "systems": key.systems, "participants": names, "trials": int(wins.sum()), "ties": ties,
+        "unplayable": unplayable, "level": LEVEL, "draws": DRAWS, "failed_checks_allowed": failed_checks,
+        "dropped": dropped, "refused": refused, "repeated": repeated, "wins": wins.sum(0).tolist(),
+        **analyse(wins, key.systems, names, key.study),
+    }  # fmt: skip
+
+
+def _real(answers: Answers, key: Key) -> list[Any]:
+    return [answer for answer in answers.answers if not key.trials[answer.trial].check]
+
+
+def checks_failed(answers: Answers, key: Key) -> int:
+    """Attention checks in which the intact clip was not chosen: a tie and an unplayable clip fail too."""
+    checks = [(answer, key.trials[answer.trial]) for answer in answers.answers]
+    return sum(choice_of(answer, trial) != 0 for answer, trial in checks if trial.check)
+
+
+def win_matrix(answers: Answers, key: Key) -> np.ndarray:
+    """(S, S): how often this participant preferred the row's system to the column's; a tie is half a win each."""
+    wins = np.zeros((len(key.systems),) * 2)
+    for answer in _real(answers, key):
+        trial = key.trials[answer.trial]
+        first, second = (key.systems.index(system) for system in trial.systems)
+        chosen = choice_of(answer, trial)
+        if chosen == "tie":
+            wins[first, second] += 0.5
+            wins[second, first] += 0.5
+        elif chosen is not None:
+            winner, loser = (first, second) if chosen == 0 else (second, first)
+            wins[winner, loser] += 1
+    return wins
+
+
+def analyse(
+    wins: np.ndarray, systems: Sequence[str], participants: Sequence[str], *context: str, draws: int = DRAWS
+) -> dict[str, Any]:
+    """Scores and win rates from (participants, S, S) win matrices: ``scores``, ``refusal``, ``pairs``, ``notes``."""
+    order = np.argsort(np.asarray(participants))
+    wins, total = wins[order], wins.sum(0)
+    count = len(wins)
+    notes: list[str] = []
+    resampled = None
+    if count >= LEAST_PARTICIPANTS:
+        random = generator("study", participants, *context)
+        drawn = random.multinomial(count, np.full(count, 1 / count), draws)
+        resampled = (drawn @ wins.reshape(count, -1)).reshape(draws, *total.shape)
+    else:
+        notes.append(f"{count} participants; an interval needs at least {LEAST_PARTICIPANTS}")
+    result: dict[str, Any] = {"scores": None, "refusal": obstacle(total, systems), "notes": notes}
+    if result["refusal"] is None:
+        ends = None if resampled is None else _score_interval(resampled, total, count, notes)
+        values = fit(total)
+        result["scores"] = {
+            name: {"value": float(values[index]), "interval": ends[index] if ends else None,
+                   "trials": float(total[index].sum() + total[:, index].sum())}
+            for index, name in enumerate(systems)
+        }  # fmt: skip
+    result["pairs"] = [
+        _pair(wins, resampled, first, second, systems) for first, second in combinations(range(len(systems)), 2)
+        if total[first, second] + total[second, first] > 0
+    ]  # fmt: skip
+    return result
+
+
+def _score_interval(resampled: np.ndarray, total: np.ndarray, count: int, notes: list[str]) -> list[list[float]] | None:
+    finite = determined(resampled)
+    mended = int((~finite).sum())
+    if mended > MOST_MENDED * len(resampled):
+        notes.append(
+            f"no intervals of the scores: {mended} of {len(resampled)} resamples have a system that never lost, or "
+            "never met the others; more participants are needed"
+        )
+        return None
+    if mended:
+        notes.append(
+            f"{mended} of {len(resampled)} resamples have no finite scores; in these half a win was added to either "
+            "side of every pair that was compared"
+        )
+        resampled = resampled + 0.5 * (~finite)[:, None, None] * ((total + total.T) > 0)
+    return _ends(fit(resampled), count)
+
+
+def _ends(values: np.ndarray, count: int) -> list[list[float]]:
+    level = expanded_level(LEVEL, count)
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return [[float(a), float(b)] for a, b in zip(low, high, strict=True)]
+
+
+def _pair(
+    wins: np.ndarray, resampled: np.ndarray | None, first: int, second: int, systems: Sequence[str]
+) -> dict[str, Any]:
+    """How often the first system was preferred, ties counting half, with its interval."""
+    total = wins.sum(0)
+    trials = total[first, second] + total[second, first]
+    rate = total[first, second] / trials
+    judges = int(((wins[:, first, second] + wins[:, second, first]) > 0).sum())
+    interval = None
+    if resampled is not None and judges >= LEAST_PARTICIPANTS:
+        if rate in (0, 1):
+            # All resamples agree here, but other participants need not: the exact binomial interval over participants.
+            exact = stats.binomtest(int(rate) * judges, judges).proportion_ci(LEVEL, method="exact")
+            interval = [float(exact.low), float(exact.high)]
+        else:
+            games = resampled[:, first, second] + resampled[:, second, first]
+            met = games > 0  # with few participants some resamples hold nobody who saw this pair
+            interval = _ends((resampled[met, first, second] / games[met])[:, None], judges)[0]
+            interval = [max(0.0, interval[0]), min(1.0, interval[1])]
+    return {"first": systems[first], "second": systems[second], "rate": float(rate), "interval": interval,
+            "trials": float(trials), "participants": judges}  # fmt: skip
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """The document as Markdown: scores best first, pairs, and who was counted."""
+    lines = [f"**{_cell(document['question'])}**", ""]
+    if document["scores"] is None:
+        lines += [f"No Bradley-Terry scores: {_cell(document['refusal'])}.", ""]
+    else:
+        lines += ["| system | Bradley-Terry score ↑ (log odds) | trials |", "|---|---:|---:|"]
+        ranked = sorted(document["scores"].items(), key=lambda entry: (-entry[1]["value"], entry[0]))
+        for name, score in ranked:
+            lines.append(f"| {_cell(name)} | {score['value']:+.2f}{_interval(score['interval'], '+.2f')} "
+                         f"| {score['trials']:.0f} |")  # fmt: skip
+        lines.append("")
+    if document["pairs"]:
+        lines += ["| preferred | to | win rate | trials | participants |", "|---|---|---:|---:|---:|"]
+    for pair in document["pairs"]:
+        first, second, rate, ends = pair["first"], pair["second"], pair["rate"], pair["interval"]
+        if rate < 0.5:
+            first, second, rate, ends = second, first, 1 - rate, ends and [1 - ends[1], 1 - ends[0]]
+        lines.append(f"| {_cell(first)} | {_cell(second)} | {rate:.1%}{_interval(ends, '.1%')} "
+                     f"| {pair['trials']:.0f} | {pair['participants']} |")  # fmt: skip
+    lines += ["", *(f"- {_cell(fact)}" for fact in facts(document)), ""]
+    return "\n".join(lines)
+
+
+def facts(document: dict[str, Any]) -> list[str]:
+    """What a reader must know about the numbers, in sentences."""
+    dropped = ", ".join(f"{name} ({count})" for name, count in document["dropped"].items())
+    told = [
+        f"{document['trials']} answers of {len(document['participants'])} participants; {document['ties']} ties, "
+        "each counted as half a win for either side.",
+        f"{document['level']:.0%} bootstrap intervals over participants; scores are log odds with zero mean.",
+        f"Dropped for failing more than {document['failed_checks_allowed']} attention checks: "
+        + (f"{len(document['dropped'])}: {dropped}." if dropped else "nobody."),
+    ]
+    if document["unplayable"]:
+        told.append(f"{document['unplayable']} trials could not be played and are left out.")
+    if document["repeated"]:
+        told.append(f"Sent more than one file, the latest counts: {', '.join(document['repeated'])}.")
+    told += [f"Refused {Path(file).name}: {reason}." for file, reason in document["refused"].items()]
+    return told + [f"{note[:1].upper()}{note[1:]}." for note in document["notes"]]
+
+
+def _interval(ends: list[float] | None, form: str) -> str:
+    return f" [{ends[0]:{form}}, {ends[1]:{form}}]" if ends else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -65,8 +65,8 @@ def make(
 @study_app.command("merge")
 def merge(
     answers: Annotated[list[Path], typer.Argument(help="Participants' files, or folders of them.", show_default=False)],
-    key: Annotated[Path | None, typer.Option(help="The study's key.json.  [default: the one here, or beside or above "
-                                                  "the first file of answers]")] = None,
+    key: Annotated[Path | None, typer.Option(help="The study's key.json.  [default: the one beside or above the first "
+                                                  "file of answers, or the one here]")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write everything as JSON here.")] = None,
     failed_checks: Annotated[int, typer.Option(min=0, help="Attention checks a participant may fail and count.")] = 0,
 ) -> None:  # fmt: skip
@@ -93,7 +93,7 @@ def merge(
 
 def _find_key(answers: Path) -> Path:
     folder = (answers if answers.is_dir() else answers.parent).resolve()
-    for place in (Path(), folder, folder.parent):
+    for place in (folder, folder.parent, Path()):
         if (place / "key.json").is_file():
             return place / "key.json"
     raise ValueError("there is no key.json here, nor beside or above the answers: name it with --key")

@@ -203,8 +203,8 @@ def write_key(folder: Path, ties: bool = True) -> Path:
         media = [f"good{check}", f"bad{check}"]
         trials[f"c{check}"] = {"check": True, "item": "0", "systems": ["a", "a"], "media": media}
     key = {"format": "t2av-bench study key", "version": 1, "t2av_bench": "0", "study": "s1", "secret": "00",
-           "title": "T", "question": "Which | one?", "ties": ties, "systems": ["a", "b"], "items": [str(item) for item in range(6)],
-           "lists": [list(trials)], "trials": trials}  # fmt: skip
+           "title": "T", "question": "Which | one?", "ties": ties, "systems": ["a", "b"],
+           "items": [str(item) for item in range(6)], "lists": [list(trials)], "trials": trials}  # fmt: skip
     (folder / "key.json").write_text(json.dumps(key))
     return folder / "key.json"
 

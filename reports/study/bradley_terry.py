@@ -48,7 +48,7 @@ def obstacle(wins: np.ndarray, names: Sequence[str]) -> str | None:
     """Why there are no finite scores, by the systems' names; None where there are."""
     met = _reach(wins + wins.T)
     if not met.all():
-        parts = list(dict.fromkeys(tuple(np.flatnonzero(row)) for row in met))
+        parts = list(dict.fromkeys(tuple(np.flatnonzero(row).tolist()) for row in met))
         groups = "; ".join(", ".join(names[index] for index in part) for part in parts)
         return f"the comparisons fall into groups that never met ({groups}): collect answers that connect them"
     reach = _reach(wins)
@@ -56,7 +56,7 @@ def obstacle(wins: np.ndarray, names: Sequence[str]) -> str | None:
         return None
     # Whoever reached the top reached everyone above it, which only members of the unbeaten group are.
     top = next(index for index in range(len(names)) if not (reach[:, index] & ~reach[index]).any())
-    group = np.flatnonzero(reach[top] & reach[:, top])
+    group = np.flatnonzero(reach[top] & reach[:, top]).tolist()
     rest = [name for index, name in enumerate(names) if index not in group]
     winners = ", ".join(names[index] for index in group)
     return (

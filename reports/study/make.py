@@ -136,8 +136,7 @@ def make_study(
     except BaseException:
         shutil.rmtree(out / PAGE, ignore_errors=True)  # without its key a page is worth nothing
         raise
-    enough = len(list_ids)
-    notes.append(f"{enough} participants, one for each list, judge every pair of systems on every item once")
+    notes.append(f"{len(list_ids)} lists: so many participants judge every pair of systems on every item at least once")
     return Study(out / PAGE / INDEX, out / KEY, notes)
 
 
@@ -178,7 +177,10 @@ def _sources(
             left_out.setdefault(reason, []).append(item)
         else:
             kept[item] = paths
-    notes = [f"{len(ids)} items left out, {reason} (such as {ids[0]})" for reason, ids in left_out.items()]
+    notes = [
+        f"{len(ids)} item{'s' * (len(ids) > 1)} left out, {reason} (such as {ids[0]})"
+        for reason, ids in left_out.items()
+    ]
     if not kept:
         raise ItemError("there is no item that all systems have a clip of: " + "; ".join(notes))
     if most is not None and most < len(kept):
@@ -225,7 +227,8 @@ def _encode(path: Path, target: Path, degraded: bool) -> None:
         pictures = (np.zeros((1, 64, 64, 3), np.uint8) for _ in range(count))
     if degraded:
         pictures, audio = degrade(pictures, audio)
-    write_mp4(target, pictures, audio, frame_rate=rate, audio_rate=_AUDIO_RATE, crf=16, audio_bit_rate=192_000)
+    write_mp4(target, pictures, audio, frame_rate=rate, audio_rate=_AUDIO_RATE, crf=16, preset="veryfast",
+              audio_bit_rate=192_000)  # fmt: skip
 
 
 def degrade(

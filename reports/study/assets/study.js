@@ -34,8 +34,9 @@
     const list = wanted ? Number(asked) : hash(`list ${participant}`) % study.lists.length;
     const random = generator(hash(`order ${study.study} ${participant}`));
     const trials = shuffled(study.lists[list], random);
-    // Half of the trials are turned round, which ones is random.
-    const turned = shuffled(trials.map((_, index) => index % 2 === 1), random);
+    // Half of the trials are turned round; which ones is random, and so is the odd one.
+    const odd = random() < 0.5 ? 0 : 1;
+    const turned = shuffled(trials.map((_, index) => index % 2 === odd), random);
     return {
       list,
       trials: trials.map((id, index) => ({

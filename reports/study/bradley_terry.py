@@ -41,7 +41,7 @@ def determined(wins: np.ndarray) -> np.ndarray:
 
     The condition of Ford 1957: there is no way to split the systems in two without each part having beaten the other.
     """
-    return _reach(wins).all((-1, -2))
+    return np.asarray(_reach(wins).all((-1, -2)))
 
 
 def obstacle(wins: np.ndarray, names: Sequence[str]) -> str | None:

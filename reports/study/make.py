@@ -136,7 +136,7 @@ def make_study(
     except BaseException:
         shutil.rmtree(out / PAGE, ignore_errors=True)  # without its key a page is worth nothing
         raise
-    notes.append(f"{len(list_ids)} lists: so many participants judge every pair of systems on every item at least once")
+    notes.append(f"participants after whom every pair of systems was judged on every item: {len(list_ids)}")
     return Study(out / PAGE / INDEX, out / KEY, notes)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from media_factory import moving_pattern
 from typer.testing import CliRunner
 
-from reports.page.server import Site
+from reports.page.server import Server, Site
 from reports.study.make import Study, degrade, make_study
 from reports.study.merge import merge
 from t2av_bench.cli_study import study_app
@@ -357,3 +358,24 @@ def test_a_clip_that_cannot_be_played_can_be_passed_over(browser, study: Study, 
     answers = json.loads(page.locator("#answers").input_value())
     assert answers["list"] == 1 and {row["choice"] for row in answers["answers"]} == {"unplayable"}
     context.close()
+
+
+def test_it_works_when_served_under_the_strict_policy(browser, study: Study) -> None:
+    with Server(Site.open(study.index.parent)) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        context = browser.new_context(color_scheme="dark")
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.goto(f"{server.url}?participant=served")
+        page.get_by_role("button", name="Start").click()
+        page.get_by_role("button", name="Play A").click()
+        page.get_by_text("Play B to the end to answer.", exact=True).wait_for()
+        page.get_by_role("button", name="Play B").click()
+        page.get_by_role("button", name="No difference").click()
+        assert page.locator("#heading").inner_text() == "Comparison 2 of 7"
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert sum(map(int, background[4:-1].split(","))) < 200
+        context.close()
+        server.shutdown()
+    assert errors == []

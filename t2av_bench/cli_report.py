@@ -31,6 +31,8 @@ def report(
     plots: Annotated[bool, typer.Option(help="Draw the plots.")] = True,
     extrapolate: Annotated[bool, typer.Option(help="Also plot FID and FVD against the number of clips; takes minutes "
                                                    "for many clips.")] = False,
+    study: Annotated[Path | None, typer.Option(metavar="DIR", help="Also make a blind A/B study of these runs in this "
+                                               "new folder, as 'study make' does.")] = None,
 ) -> None:  # fmt: skip
     """Write a page with the tables, plots and a clip browser: a folder of static files, to be opened or served."""
     from rich.console import Console
@@ -57,6 +59,16 @@ def report(
     for note in built.notes:
         console.print(f"note: {note}", markup=False)
     typer.echo(built.index)
+    if study is not None:
+        from reports.study.make import make_study
+
+        try:
+            made = make_study(runs, study)
+        except (ValueError, OSError) as error:
+            raise _stop(error) from error
+        for note in made.notes:
+            console.print(f"note: {note}", markup=False)
+        typer.echo(made.index)
 
 
 def serve(

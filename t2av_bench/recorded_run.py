@@ -1,7 +1,7 @@
 """A run folder as something to compare: per-clip scores from its database, pseudo-values from its features."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def read_run(folder: Path) -> Recorded:
             scores.setdefault((score.metric, score.quantity), {})[score.clip] = score.score
         found = columns(store)
         inputs = {metric: _inputs(store, metric) for metric in protocols}
-        features = _feature_store(folder, store)
+        features = feature_store(folder, store.sessions())
     recorded = Recorded(claim["name"] if claim else folder.name, folder, items, protocols, {})
     for column in found:
         quantity = column.quantity
@@ -90,11 +90,10 @@ def _inputs(store: Store, metric: str) -> dict[str, str]:
     return {row["clip"]: row["inputs"] for row in store.measurements(metric) if row["status"] == Status.OK}
 
 
-def _feature_store(folder: Path, store: Store) -> FeatureStore:
+def feature_store(folder: Path, sessions: Sequence[Mapping[str, Any]]) -> FeatureStore:
     """Where the run kept its features: the cache that its configuration names, else the run folder itself."""
     from t2av_bench.config import ConfigError, load
 
-    sessions = store.sessions()
     device = str(sessions[-1].get("device") or "cpu").split()[0] if sessions else "cpu"
     cache: Path | None = None
     try:

@@ -12,8 +12,8 @@ from typing import Any
 from reports.measured import RunResult, read_run
 from reports.model import Table
 from reports.page.transcript import Transcript, transcripts
-from t2av_bench.features import FeatureStore
 from t2av_bench.items import ItemError
+from t2av_bench.recorded_run import feature_store
 from t2av_bench.runs import RESULTS
 from t2av_bench.scores import Status
 from t2av_bench.store import Store
@@ -135,31 +135,19 @@ def _system(name: str, run: RunResult, real: bool) -> System:
     return System(name, run, clips, sessions, descriptions, inputs, real)
 
 
-def feature_store(run: Path, sessions: Sequence[Mapping[str, Any]]) -> FeatureStore:
-    """Where a run keeps its arrays: the cache that its configuration names, else the run folder."""
-    from t2av_bench.config import ConfigError, load
-
-    device = str(sessions[-1].get("device") or "cpu").split()[0] if sessions else "cpu"
-    try:
-        cache = load(run / "evaluate.toml", {}).cache
-    except ConfigError:
-        cache = None  # runs made from Python have no such file
-    return FeatureStore(cache or run / "features", device)
-
-
 def _clip(row: Mapping[str, Any], claim: Mapping[str, Any]) -> ClipContent:
     facts = row["media"] or {}
-    path = _located(row["generated"], claim.get("generated"))
+    path = located(row["generated"], claim.get("generated"))
     source = SourceFile(path, row["digest"], facts.get("generated"), row["reason"])
     reference = None
     if row["reference"]:
         reference = SourceFile(
-            _located(row["reference"], claim.get("reference")), row["reference_digest"], facts.get("reference")
+            located(row["reference"], claim.get("reference")), row["reference_digest"], facts.get("reference")
         )
     return ClipContent(source, reference, speed=_speed(path))
 
 
-def _located(recorded: str | None, root: str | None) -> Path | None:
+def located(recorded: str | None, root: str | None) -> Path | None:
     """The file that a run names. A relative path was relative to where ``evaluate`` ran: look in the run's folder."""
     if recorded is None:
         return None

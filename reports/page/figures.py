@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reports.model import Cell, TableColumn
-from reports.page.content import CURVES, Content, System, feature_store
+from reports.page.content import CURVES, Content, System
 from reports.plots import (
     DARK,
     LIGHT,
@@ -28,7 +28,7 @@ from reports.plots import (
 from t2av_bench.comparison import Comparison, contrast
 from t2av_bench.comparison import forest as forest_rows
 from t2av_bench.distances import frechet_distance
-from t2av_bench.recorded_run import read_run
+from t2av_bench.recorded_run import feature_store, read_run
 from t2av_bench.scores import Unscorable
 from t2av_bench.statistics.resampling import extrapolate as extrapolated
 

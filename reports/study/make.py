@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from reports.measured import read_run
-from reports.page.content import _located
+from reports.page.content import located
 from reports.page.site import FORMAT as PAGE_FORMAT
 from reports.page.site import INDEX, MANIFEST
 from reports.study.design import lists
@@ -149,7 +149,7 @@ def _sources(
         result = read_run(run)
         with Store(run / RESULTS) as store:
             claim = store.setting("claim") or {}
-            rows = {row["clip"]: (_located(row["generated"], claim.get("generated")), row) for row in store.clips()}
+            rows = {row["clip"]: (located(row["generated"], claim.get("generated")), row) for row in store.clips()}
         found.append((result, rows))
     names = [result.name for result, _ in found]
     if len(set(names)) < 2 or len(set(names)) < len(names):
@@ -231,9 +231,7 @@ def _encode(path: Path, target: Path, degraded: bool) -> None:
               audio_bit_rate=192_000)  # fmt: skip
 
 
-def degrade(
-    pictures: Iterator[np.ndarray], audio: np.ndarray | None
-) -> tuple[Iterator[np.ndarray], np.ndarray | None]:
+def degrade(pictures: Iterator[np.ndarray], audio: np.ndarray | None) -> tuple[Iterator[np.ndarray], np.ndarray | None]:
     """What nobody who looks and listens can prefer: a noisy still in place of the picture, and speech under noise.
 
     The still is the first frame with Gaussian noise (SD 60 of 255); the sound has white noise 5 dB above its own RMS.

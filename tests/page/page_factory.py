@@ -23,7 +23,7 @@ FRAMES = 60
 NASTY = '<img src=x onerror="alert(1)">'
 ITEMS = ("plain", NASTY, "名前 100% #1?", "o'neill & sons")
 SYSTEMS = ("alpha", "beta </script><b>", "gamma")
-NO_FACE = "no face found in any of {} frames <of> \"this\" clip"
+NO_FACE = 'no face found in any of {} frames <of> "this" clip'
 TEXTS = ("one two three four", "five & six <seven>", "eight nine", "ten eleven twelve")
 
 

@@ -89,6 +89,9 @@ def evaluate(
     cache: Annotated[
         Path | None, typer.Option(help="Feature cache to share between runs.  [default: inside the run folder]")
     ] = None,
+    step: Annotated[
+        int | None, typer.Option(help="Training step of the checkpoint that made the clips, for learning curves.")
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(help="METRIC.OPTION=VALUE, such as sync/exact.min_track=50; part of the protocol. Repeatable."),
@@ -109,7 +112,8 @@ def evaluate(
             "generated": generated, "reference": reference, "manifest": manifest, "out": out, "name": name,
             "metrics": None if metrics is None else tuple(filter(None, map(str.strip, metrics.split(",")))),
             "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout,
-            "max_failures": max_failures, "cache": cache, "options": parse_options(option) if option else None,
+            "max_failures": max_failures, "cache": cache, "step": step,
+            "options": parse_options(option) if option else None,
         }  # fmt: skip
         raise typer.Exit(run(config, given, as_json))
 

@@ -74,6 +74,7 @@ def _plan(config: EvaluateConfig) -> Plan:
         timeout=config.timeout,
         cache=config.cache,
         options=config.options,
+        step=config.step,
     )
 
 

@@ -33,6 +33,7 @@ class EvaluateConfig(BaseModel):
     timeout: float = Field(default=1800.0, gt=0)
     max_failures: int = Field(default=0, ge=0)
     cache: Path | None = None
+    step: int | None = Field(default=None, ge=0)
     options: dict[str, dict[str, str | int | float | bool]] = {}
 
 

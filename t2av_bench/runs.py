@@ -41,7 +41,8 @@ class RunError(ValueError):
 class Plan:
     """What ``evaluate`` was asked for. ``name`` is the system's name in tables; the rest as on the command line.
 
-    ``options`` are metric id -> arguments of its constructor; they are part of its protocol.
+    ``options`` are metric id -> arguments of its constructor; they are part of its protocol. ``step`` is the training
+    step of the checkpoint that made the clips, for learning curves.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Plan:
     timeout: float = 1800.0
     cache: Path | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ def evaluate(plan: Plan, out: Path, report: Callable[[Progress], None], notice: 
     out.mkdir(parents=True, exist_ok=True)
     with _lock(out), Store(out / RESULTS, create=True) as store:
         _claim(store, plan, out)
+        store.set("step", plan.step)
         session = store.begin_session(_provenance(plan))
         store.add_protocols((metric.protocol, describe(metric)) for metric in metrics.values())
         store.put_clips(

@@ -294,6 +294,19 @@ def test_options_on_the_command_line_go_before_those_of_the_file_and_are_kept(tm
     assert kept["options"] == {"fake/level": {"gain": 0.5}} and kept["metrics"] == ["fake/level"]
 
 
+def test_the_training_step_reaches_the_page(tmp_path, fake_metrics):
+    from reports.page.content import gather
+    from reports.page.figures import figures
+
+    for step in (0, 500):
+        asked = replace(plan(tmp_path / str(step), ["a", "b", "c"], metrics=("fake/level",)), step=step)
+        run(asked, tmp_path / f"run{step}")
+    content = gather([tmp_path / "run0", tmp_path / "run500"])
+    assert [system.step for system in content.systems] == [0, 500]
+    drawn = {shown.group: shown for shown in figures(content)}
+    assert any("training step" in text for text in drawn["Training"].files.values())
+
+
 BAD_CONFIGURATIONS = {
     "unknown key": ('metrisc = ["all"]', "unknown key 'metrisc'; did you mean 'metrics'?"),
     "wrong type": ("workers = 'many'", "--workers: Input should be a valid integer"),

@@ -63,7 +63,7 @@ class System:
     """One run. real: it holds real clips, the row that the others are measured against.
 
     descriptions: metric id -> what the run says of it (title, fingerprint, protocol, …). inputs: metric id -> clip ->
-    key of its features, for measured clips.
+    key of its features, for measured clips. step: training step of the checkpoint that made the clips, where stated.
     """
 
     name: str
@@ -73,6 +73,7 @@ class System:
     descriptions: dict[str, dict[str, Any]]
     inputs: dict[str, dict[str, str]]
     real: bool = False
+    step: int | None = None
 
     @property
     def speed(self) -> float | None:
@@ -119,6 +120,7 @@ def _system(name: str, run: RunResult, real: bool) -> System:
         claim = store.setting("claim") or {}
         clips = {row["clip"]: _clip(row, claim) for row in store.clips()}
         sessions = store.sessions()
+        step = store.setting("step")
         described = store.protocols()
         features = feature_store(run.path, sessions)
         inputs: dict[str, dict[str, str]] = {}
@@ -132,7 +134,7 @@ def _system(name: str, run: RunResult, real: bool) -> System:
                 clip.transcripts += transcripts(metric, row["detail"], by_character=by_character)
                 clip.curves += _curves(metric, features.get(row["inputs"], entry["fingerprint"], "measurement"))
     descriptions = {metric: {**entry["description"], **entry} for metric, entry in described.items()}
-    return System(name, run, clips, sessions, descriptions, inputs, real)
+    return System(name, run, clips, sessions, descriptions, inputs, real, step)
 
 
 def _clip(row: Mapping[str, Any], claim: Mapping[str, Any]) -> ClipContent:

@@ -12,6 +12,7 @@ from reports.page.content import CURVES, Content, System
 from reports.plots import (
     DARK,
     LIGHT,
+    Checkpoint,
     NothingToPlot,
     Paced,
     ProfileRow,
@@ -19,6 +20,7 @@ from reports.plots import (
     Theme,
     distribution,
     forest,
+    learning_curve,
     profile,
     quality_speed,
     sample_size,
@@ -84,6 +86,7 @@ def _planned(content: Content, extrapolate: bool) -> Iterator[Planned]:
     ]  # fmt: skip
     yield ("Comparison", "Profile", "", "profile", partial(profile, names, rows, real=real))
     yield from _forest(content)
+    yield from _learning(content)
     yield from _speed(content)
     for name, (label, _) in CURVES.items():
         yield from _curves(content, name, label)
@@ -134,6 +137,23 @@ def _contrast(content: Content) -> Comparison:
         return contrast([read_run(system.run.path) for system in ordered], draws=_DRAWS)
     except ValueError as error:
         raise NothingToPlot(str(error)) from error
+
+
+def _learning(content: Content) -> Iterator[Planned]:
+    if sum(system.step is not None for system in content.systems) < 2:
+        return
+    for index, (column, cells) in enumerate(_columns(content)):
+        if column.direction == "none":
+            continue
+        pairs = list(zip(content.systems, cells, strict=True))
+        checkpoints = [
+            Checkpoint(system.step, cell.value, cell.interval)
+            for system, cell in pairs
+            if system.step is not None and cell.value is not None
+        ]
+        real = next((cell.value for system, cell in pairs if system.real), None)
+        draw = partial(learning_curve, column.heading, column.direction, checkpoints, real=real)
+        yield ("Training", column.label, "", f"learning-{index}", draw)
 
 
 def _speed(content: Content) -> Iterator[Planned]:

@@ -7,6 +7,7 @@ colours that colour-blind readers can tell apart (Okabe & Ito 2008), with marker
 
 from reports.plots.distribution import Spread, distribution
 from reports.plots.forest import forest
+from reports.plots.learning import Checkpoint, learning_curve
 from reports.plots.profile import ProfileRow, profile
 from reports.plots.sample_size import sample_size
 from reports.plots.speed import Paced, pareto_front, quality_speed
@@ -14,6 +15,6 @@ from reports.plots.style import DARK, LIGHT, NothingToPlot, Theme, svg
 from reports.plots.sync_curves import sync_curves
 
 __all__ = [
-    "DARK", "LIGHT", "NothingToPlot", "Paced", "ProfileRow", "Spread", "Theme", "distribution", "forest",
-    "pareto_front", "profile", "quality_speed", "sample_size", "svg", "sync_curves",
+    "DARK", "LIGHT", "Checkpoint", "NothingToPlot", "Paced", "ProfileRow", "Spread", "Theme", "distribution",
+    "forest", "learning_curve", "pareto_front", "profile", "quality_speed", "sample_size", "svg", "sync_curves",
 ]  # fmt: skip

@@ -35,11 +35,13 @@ FOREST = [
 PACED = [Paced("fast", 3.0, 0.2, (2.8, 3.2)), Paced("slow", 5.0, 4.0), Paced("worse", 2.9, 4.5)]
 LINE = Extrapolation(2.0, 0.1, 50.0, 0.99, (50, 100, 200), (3.0, 2.5, 2.25))
 CURVES = {"one": [np.cos(np.arange(31) / 5)] * 3, "many": [np.cos(np.arange(31) / 5)] * 80, "empty": []}
+LEARNING = [plots.Checkpoint(10000, 0.2, (0.15, 0.25)), plots.Checkpoint(0, 0.9), plots.Checkpoint(5000, 0.4)]
 DRAWN = {
     "distribution": lambda theme: plots.distribution("Sync-C ↑", "", SPREADS, theme),
     "profile": lambda theme: plots.profile(["one", "two", "three"], ROWS, real="one", theme=theme),
     "forest": lambda theme: plots.forest("one", FOREST, theme=theme),
     "speed": lambda theme: plots.quality_speed("Sync-C ↑", "higher", PACED, theme=theme),
+    "learning": lambda theme: plots.learning_curve("WER ↓", "lower", LEARNING, real=0.05, theme=theme),
     "sample size": lambda theme: plots.sample_size("FID", {"one": LINE, "two": LINE}, theme=theme),
     "curves": lambda theme: plots.sync_curves("Sync distance", range(-15, 16), CURVES, theme=theme),
 }
@@ -48,6 +50,7 @@ SHOWN = {
     "profile": ["one (real)", "two", "three", "Sync-C ↑", "WER ↓"],
     "forest": ["Paired differences with one", "two", "three", "Sync-C"],
     "speed": ["fast", "slow", "worse"],
+    "learning": ["WER ↓ over training", "training step", "real", "10000"],
     "sample size": ["∞", "50", "100", "200", "FID against the number of clips"],
     "curves": ["one +1", "many +1"],
 }
@@ -90,6 +93,7 @@ def test_no_figure_is_kept_by_pyplot() -> None:
         (lambda: plots.forest("one", FOREST[2:]), "at least 5 clips"),
         (lambda: plots.forest("one", []), "at least 5 clips"),
         (lambda: plots.quality_speed("x", "higher", PACED[:1]), "recorded generation speed"),
+        (lambda: plots.learning_curve("x", "higher", LEARNING[:1]), "evaluate --step"),
         (lambda: plots.sample_size("FID", {}), "could be extrapolated"),
         (lambda: plots.sync_curves("x", range(31), {"one": []}), "no clip has such a curve"),
     ],

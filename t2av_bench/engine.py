@@ -23,6 +23,10 @@ from t2av_bench.metrics.base import Measurement, Pair, Settings
 from t2av_bench.scores import NotApplicable, Status, Unscorable
 
 
+# Starting an interpreter and importing takes seconds, on a loaded machine many; no metric is to blame for that.
+_START_SECONDS = 300.0
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One clip and the metrics that it still needs; ``inputs`` identifies the contents that they look at."""
@@ -85,7 +89,7 @@ def run_jobs(jobs: Sequence[Job], workshop: Workshop, *, workers: int, timeout: 
                         yield from worker.receive()
                     except (EOFError, ConnectionResetError):
                         reason = worker.obituary()
-                elif time.monotonic() - worker.heard > timeout:
+                elif time.monotonic() - worker.heard > (timeout if worker.metric else max(timeout, _START_SECONDS)):
                     reason = f"no result within {timeout:g} s (--timeout)"
                 if reason is None:
                     continue

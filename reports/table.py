@@ -72,6 +72,7 @@ def build(
             row.cells.append(cell)
             contending.append(Contender(cell, measured) if measured and not any(marks) else None)
         contenders.append(contending)
+        table.notes += _floor(shown, present)
     table.notes += measured_notes(table, contenders)
     if mixed:
         table.notes.append(f"Not ranked, for their protocols differ: {', '.join(mixed)}.")
@@ -119,6 +120,17 @@ def measured_notes(table: Table, contenders: Sequence[Sequence[Contender | None]
         names = ", ".join(dict.fromkeys(embedded))
         notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {names}.")
     return notes
+
+
+def _floor(column: TableColumn, present: Sequence[Column]) -> list[str]:
+    """What real clips score against real clips, where the runs know it: no system can be told from a lower value."""
+    floors = list(dict.fromkeys(f"{held.floor:.{column.decimals}f}" for held in present if held.floor is not None))
+    if not floors:
+        return []
+    name = column.label.split(" ")[0]
+    return [
+        f"{name} between two random halves of the reference clips: {' / '.join(floors)} (a floor; half as many clips)."
+    ]
 
 
 def _interval(found: Measured, scale: float) -> tuple[float, float] | None:

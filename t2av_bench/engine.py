@@ -22,7 +22,6 @@ from t2av_bench.items import Item
 from t2av_bench.metrics.base import Measurement, Pair, Settings
 from t2av_bench.scores import NotApplicable, Status, Unscorable
 
-
 # Starting an interpreter and importing takes seconds, on a loaded machine many; no metric is to blame for that.
 _START_SECONDS = 300.0
 

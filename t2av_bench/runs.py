@@ -61,13 +61,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One quantity of a finished run: what it is, by which protocol, and its value over the set."""
+    """One quantity of a finished run: what it is, by which protocol, and its value over the set.
+
+    ``floor``: for distances between sets, the distance between two random halves of the reference clips.
+    """
 
     metric: str
     fingerprint: str
     quantity: Quantity
     embedded: bool
     summary: Summary
+    floor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +145,16 @@ def columns(store: Store) -> list[Column]:
         for document in recorded["description"]["quantities"]:
             quantity = Quantity(**{**document, "interval": tuple(document["interval"])})
             scores = by_quantity.get((metric, quantity.name), [])
+            whole = set_scores.get((metric, quantity.name))
             if quantity.aggregate == "set":
                 reasons = Counter(str(score.reason) for score in scores if score.value is None)
-                whole = set_scores.get((metric, quantity.name))
                 score = whole.score if whole else Score.failed("the run is not finished: repeat the command")
                 summary = Summary(score, whole.scored if whole else 0, len(scores), reasons=reasons)
             else:
                 summary = summarise(quantity, scores)
             embedded = recorded["description"]["embedded"]
-            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary))
+            floor = whole.detail.get("reference_floor") if whole else None
+            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary, floor))
     return found
 
 

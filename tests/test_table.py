@@ -1,6 +1,7 @@
 """Tables: what may share a column, who is ranked, and that each format can be read back."""
 
 import csv
+import dataclasses
 import io
 import re
 import shutil
@@ -150,3 +151,11 @@ def test_every_format_names_every_system(format):
     table = build([run("first", {SYNC: (5.0, 20)}), run("second", {SYNC: (4.0, 20)})])
     shown = FORMATS[format](table)
     assert "first" in shown and "second" in shown and shown.endswith("\n")
+
+
+def test_the_floor_of_a_set_distance_is_noted():
+    one = run("s", {SYNC: (5.0, 2)})
+    one.columns[0] = dataclasses.replace(one.columns[0], floor=11.204)
+    notes = build([one]).notes
+    assert any("between two random halves of the reference clips: 11.20 (a floor" in note for note in notes)
+    assert not any("floor" in note for note in build([run("s", {SYNC: (5.0, 2)})]).notes)

@@ -25,10 +25,12 @@ class FeatureDistance(SetMetric):
             raise Unscorable(f"{len(features)} clip has features; a distance between sets needs at least 2")
         generated = np.concatenate([clip["generated"] for clip in features])
         reference = np.concatenate([clip["reference"] for clip in features])
-        return Measurement(
-            values={self.quantities[0].name: self.distance(generated, reference)},
-            detail={"clips": len(features), "generated_samples": len(generated), "reference_samples": len(reference)},
-        )
+        detail: dict[str, float] = {
+            "clips": len(features), "generated_samples": len(generated), "reference_samples": len(reference),
+        }  # fmt: skip
+        if len(features) >= 4:
+            detail["reference_floor"] = self.reference_floor(features)
+        return Measurement(values={self.quantities[0].name: self.distance(generated, reference)}, detail=detail)
 
     def reference_floor(self, features: Sequence[Mapping[str, np.ndarray]]) -> float:
         """The distance between two random halves of the reference clips: what a perfect system would get.

@@ -1,11 +1,11 @@
 """Two numbers share a column only where their protocols have one fingerprint."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from reports.measured import RunResult
+from t2av_bench.comparable import protocol_difference
 from t2av_bench.runs import Column
+from t2av_bench.scores import Protocol
 
 
 class MixedProtocols(ValueError):
@@ -26,7 +26,8 @@ def protocol_marks(
     documents = {fingerprint: document for run in runs for fingerprint, document in run.protocols.items()}
     first = fingerprints[0]
     differences = {
-        fingerprint: _difference(documents[first], documents[fingerprint]) for fingerprint in fingerprints[1:]
+        fingerprint: protocol_difference(Protocol(**documents[first]), Protocol(**documents[fingerprint]))
+        for fingerprint in fingerprints[1:]
     }
     if not allow_mixed:
         holder = {column.fingerprint: run for column, run in zip(cells, runs, strict=True) if column}
@@ -41,19 +42,3 @@ def protocol_marks(
         if note not in notes:
             notes.append(note)
     return [signs[column.fingerprint] if column else "" for column in cells]
-
-
-def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """What differs between two protocol documents, in words."""
-    found = []
-    for part in ("parameters", "weights", "libraries"):
-        for key in sorted(one[part].keys() | other[part].keys()):
-            left, right = one[part].get(key, "none"), other[part].get(key, "none")
-            if left != right:
-                found.append(f"{key} {_short(left)} against {_short(right)}")
-    return "; ".join(found) or "another id"
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 24 else text[:12] + "…"

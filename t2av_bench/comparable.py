@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from t2av_bench.baselines_file import Recorded
+from t2av_bench.items import some
 from t2av_bench.scores import Protocol
 
 _STRICT = ("text", "language", "reference")
@@ -61,12 +62,6 @@ def _short(part: dict[str, Any], key: str) -> str:
         return "none"
     text = part[key] if isinstance(part[key], str) else json.dumps(part[key], ensure_ascii=False)
     return text if len(text) <= 24 else text[:12] + "…"
-
-
-def some(names: Iterable[str], most: int = 3) -> str:
-    """The first few names, and how many more there are."""
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def choose(available: Iterable[tuple[str, str]], asked: Sequence[str] | None) -> list[tuple[str, str]]:

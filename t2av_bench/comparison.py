@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from t2av_bench.baselines_file import QuantityRecord, Recorded
-from t2av_bench.comparable import NotComparable, changed_parts, choose, protocol_difference, some
+from t2av_bench.comparable import NotComparable, changed_parts, choose, protocol_difference
+from t2av_bench.items import some
 from t2av_bench.scores import Quantity, Unscorable
 from t2av_bench.statistics.intervals import Interval
 from t2av_bench.statistics.paired import Difference, paired_difference

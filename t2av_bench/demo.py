@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from t2av_bench.files import write_text
+
 if TYPE_CHECKING:
     from t2av_bench.benchmarks.embedded.speech import Synthesizer
 
@@ -103,9 +105,7 @@ def make_material(folder: Path | str, progress: Progress | None = None) -> Path:
     rows = ({"id": clip.id, "text": clip.text, "language": "en", "reference": f"reference/{clip.id}.mp4"}
             for clip in CLIPS)  # fmt: skip
     manifest = folder / "manifest.jsonl"
-    partial = manifest.with_suffix(".part")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    partial.replace(manifest)
+    write_text(manifest, "".join(json.dumps(row) + "\n" for row in rows))
     return manifest
 
 

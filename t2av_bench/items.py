@@ -193,10 +193,10 @@ def pair(generated: Path, reference: Path | None = None, manifest: Path | None =
     notices = []
     beside = [path for paths in files.values() for path in paths if path not in used]
     if beside:
-        notices.append(f"{len(beside)} files of {generated} are not scored: {_some(path.name for path in beside)}")
+        notices.append(f"{len(beside)} files of {generated} are not scored: {some(path.name for path in beside)}")
     if reference and not any(entry.reference for entry in planned):
         raise ItemError(
-            f"no file of {reference} is named like one of {generated}: {_some(references)} against {_some(files)}; "
+            f"no file of {reference} is named like one of {generated}: {some(references)} against {some(files)}; "
             "name them alike, or pair them in a manifest (--manifest items.jsonl)"
         )
     return planned, notices
@@ -223,6 +223,7 @@ def _locate(entry: Entry, folder: Path, files: dict[str, list[Path]], references
     return replace(entry, generated=generated, reference=reference)
 
 
-def _some(names: Iterable[str], most: int = 3) -> str:
+def some(names: Iterable[str], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

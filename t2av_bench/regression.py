@@ -20,7 +20,8 @@ from typing import Any, Literal
 import numpy as np
 
 from t2av_bench.baselines_file import QuantityRecord, Recorded
-from t2av_bench.comparable import NotComparable, choose, item_differences, protocol_difference, some
+from t2av_bench.comparable import NotComparable, choose, item_differences, protocol_difference
+from t2av_bench.items import some
 from t2av_bench.margins import DEFAULT_MARGINS, Margin
 from t2av_bench.scores import Quantity, Status, Unscorable
 from t2av_bench.statistics.paired import Difference, paired_difference

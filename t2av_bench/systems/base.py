@@ -21,7 +21,8 @@ TASKS: Mapping[Task, str] = {
     "tts": "text to speech",
 }
 _OPTION = {"text": "--text", "identity": "--identity FILE", "voice": "--voice FILE",
-           "driving_audio": "--driving-audio FILE", "driving_video": "--driving-video FILE"}  # fmt: skip
+           "driving_audio": "--driving-audio FILE", "driving_video": "--driving-video FILE",
+           "reference": "the item's reference clip", "stranger": "another item's reference clip"}  # fmt: skip
 _LARGEST_SEED = (1 << 63) - 1
 
 
@@ -38,6 +39,8 @@ class Request:
         need to be told. identity: image or video of the person. voice: audio or video with the voice to speak in;
         voice_text: what is said in it, for systems that want to know.
     driving_audio (``a2v``), driving_video (``v2a``): what the generated half follows.
+    reference: the item's real clip; stranger: another item's. For anchors alone: a system that read them would know
+        the answer.
     seed: 0 to 2^63 - 1. max_seconds: bound on what is generated.
     """
 
@@ -51,13 +54,18 @@ class Request:
     voice_text: str | None = None
     driving_audio: Path | None = None
     driving_video: Path | None = None
+    reference: Path | None = None
+    stranger: Path | None = None
     seed: int = 0
     max_seconds: float = 30.0
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The files that are read."""
-        return tuple(path for path in (self.identity, self.voice, self.driving_audio, self.driving_video) if path)
+        """The files that are named: nothing may be written over one of them."""
+        named = (
+            self.identity, self.voice, self.driving_audio, self.driving_video, self.reference, self.stranger,
+        )  # fmt: skip
+        return tuple(path for path in named if path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +132,7 @@ class System(ABC):
     """A generator. Class attributes are data that ``list`` and the documentation read.
 
     needs: for each task that is served, the request's fields that must be given.
+    native: None where it depends on what the system is loaded with.
     seed_support: ``full`` (same seed, same clip, whatever the batch), ``global`` (seeds the process) or ``none``.
     weights: ids in the weights table; licence: the most restrictive licence group among them.
     extra: the optional dependency group of pyproject.toml that provides its packages.
@@ -133,7 +142,7 @@ class System(ABC):
     title: ClassVar[str]
     paper: ClassVar[str]
     needs: ClassVar[Mapping[Task, tuple[str, ...]]]
-    native: ClassVar[NativeFormat]
+    native: ClassVar[NativeFormat | None]
     seed_support: ClassVar[Literal["full", "global", "none"]]
     weights: ClassVar[tuple[str, ...]] = ()
     licence: ClassVar[Literal["free", "research", "non-commercial", "gated"]] = "free"

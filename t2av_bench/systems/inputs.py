@@ -1,9 +1,9 @@
 """Voices and driving speech, from any audio or video file.
 
-A voice is trimmed to where it speaks and cut at ``LONGEST_VOICE`` seconds. A frame of 20 ms speaks when its level is
-within ``SPEECH_RANGE`` dB of the level that the file exceeds for half a second in all (so that a click sets no
-standard); a file that exceeds ``SILENCE`` dBFS for less than that is silent. Driving speech is not trimmed: its time
-line is the clip's.
+A voice is trimmed to where it speaks (unless its encoder was trained on whole files) and cut at ``LONGEST_VOICE``
+seconds. A frame of 20 ms speaks when its level is within ``SPEECH_RANGE`` dB of the level that the file exceeds for
+half a second in all (so that a click sets no standard); a file that exceeds ``SILENCE`` dBFS for less than that is
+silent. Driving speech is not trimmed: its time line is the clip's.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.scores import Unscorable
 from t2av_bench.systems.base import GenerationFailed
 
-CODEC_RATE = 24_000
 SPEAKER_RATE = 16_000
 LEAST_SPEECH = 1.0
 LONGEST_VOICE = 30.0
@@ -31,13 +30,12 @@ _STANDARD_FRAMES = 25
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """audio: (n,) float32 at ``CODEC_RATE``; speaker_audio: the same seconds at ``SPEAKER_RATE``.
+    """audio: (n,) float32 at ``SPEAKER_RATE``.
 
     start, end: what was taken of the file, in seconds; speech_seconds: of them, how many speak.
     """
 
     audio: np.ndarray
-    speaker_audio: np.ndarray
     start: float
     end: float
     speech_seconds: float
@@ -74,40 +72,38 @@ def speech_span(audio: np.ndarray, rate: int) -> tuple[float, float, float]:
     return start, end, len(speaks) * _FRAME
 
 
-def read_voice(path: Path) -> Voice:
+def read_voice(path: Path, trim: bool = True) -> Voice:
     """A voice to speak in. Raises GenerationFailed: silent, or less than ``LEAST_SPEECH`` seconds of speech.
 
-    Raises MediaError for a file without usable audio.
+    trim: leave out what comes before and after speech. Raises MediaError for a file without usable audio.
     """
-    clip = Clip(path)
-    low = clip.audio(SPEAKER_RATE)
-    start, end, spoken = speech_span(low, SPEAKER_RATE)
+    audio = Clip(path).audio(SPEAKER_RATE)
+    start, end, spoken = speech_span(audio, SPEAKER_RATE)
     if spoken < LEAST_SPEECH:
         raise GenerationFailed(
             f"{path.name} holds {spoken:.2f} s of speech, at least {LEAST_SPEECH:g} s are needed (3 s and more give a "
             "steadier voice)"
         )
+    if not trim:
+        start, end = 0.0, len(audio) / SPEAKER_RATE
     notes: tuple[str, ...] = ()
     if end - start > LONGEST_VOICE:
         notes = (f"{path.name}: the first {LONGEST_VOICE:g} of {end - start:.1f} s of voice are used",)
         end = start + LONGEST_VOICE
-        spoken = speech_span(_seconds(low, SPEAKER_RATE, start, end), SPEAKER_RATE)[2]
-    return Voice(
-        _seconds(clip.audio(CODEC_RATE), CODEC_RATE, start, end), _seconds(low, SPEAKER_RATE, start, end),
-        start, end, spoken, notes,
-    )  # fmt: skip
+        spoken = speech_span(_seconds(audio, start, end), SPEAKER_RATE)[2]
+    return Voice(_seconds(audio, start, end), start, end, spoken, notes)
 
 
-def read_speech(path: Path, max_seconds: float) -> tuple[np.ndarray, bool]:
-    """The first ``max_seconds`` of a file's audio, (n,) float32 at ``CODEC_RATE``, and whether it was cut there.
+def read_speech(path: Path, max_seconds: float, rate: int) -> tuple[np.ndarray, bool]:
+    """The first ``max_seconds`` of a file's audio, (n,) float32 at ``rate``, and whether it was cut there.
 
     Raises GenerationFailed for silence, MediaError for a file without usable audio.
     """
-    audio = Clip(path).audio(CODEC_RATE)
-    used = audio[: round(max_seconds * CODEC_RATE)].copy()
-    speech_span(used, CODEC_RATE)
+    audio = Clip(path).audio(rate)
+    used = audio[: round(max_seconds * rate)].copy()
+    speech_span(used, rate)
     return used, len(used) < len(audio)
 
 
-def _seconds(audio: np.ndarray, rate: int, start: float, end: float) -> np.ndarray:
-    return audio[round(start * rate) : round(end * rate)].copy()
+def _seconds(audio: np.ndarray, start: float, end: float) -> np.ndarray:
+    return audio[round(start * SPEAKER_RATE) : round(end * SPEAKER_RATE)].copy()

@@ -82,12 +82,12 @@ def staged(names: Names) -> Iterator[Path]:
 
 def write_clip(
     folder: Path, names: Names, pictures: Iterable[np.ndarray] | None, audio: np.ndarray, audio_rate: int,
-    frame_rate: int,
+    frame_rate: int, preset: str = "medium",
 ) -> int:  # fmt: skip
     """Write into ``folder`` under the final file names; returns the number of frames (0 without pictures).
 
     pictures: batches (n, H, W, 3) uint8 RGB; audio: (n,) float32, exactly as long as the pictures. The wav holds the
-    float samples as they are.
+    float samples as they are. preset: of the H.264 encoder.
     """
     from scipy.io import wavfile
 
@@ -96,7 +96,9 @@ def write_clip(
     count = 0
     try:
         if pictures is not None and names.video is not None:
-            count = write_mp4(folder / names.video.name, pictures, audio, frame_rate=frame_rate, audio_rate=audio_rate)
+            count = write_mp4(
+                folder / names.video.name, pictures, audio, frame_rate=frame_rate, audio_rate=audio_rate, preset=preset
+            )
             if count * audio_rate != len(audio) * frame_rate:
                 raise AssertionError(f"{count} frames at {frame_rate} fps and {len(audio)} samples at {audio_rate} Hz")
         wavfile.write(folder / names.audio.name, audio_rate, np.ascontiguousarray(audio, np.float32))

@@ -1,13 +1,14 @@
 """The portrait that a generator animates: a square around the face, resized to the model's picture size.
 
-The square's side is ``FACE_TO_SQUARE`` times the face's, and the face's centre lies ``FACE_HEIGHT`` of the side below
-its top: the framing of HDTF clips and of the released Talker-T2AV reference, where faces (OpenCV's Haar boxes) measure
-0.53 to 0.60 of the side with their centres 0.50 to 0.57 from the top; such clips stay as they are. Where the square
-would leave the picture it moves inwards, and where it is larger than the picture it shrinks to the shorter side. Pixels
-are never stretched and nothing is padded. One square serves all frames of a video: the head moves in it, not with it.
+By default (``AROUND_FACE``) the square's side is ``FACE_TO_SQUARE`` times the face's, and the face's centre lies
+``FACE_HEIGHT`` of the side below its top: the framing of HDTF clips and of the released Talker-T2AV reference, where
+faces (OpenCV's Haar boxes) measure 0.53 to 0.60 of the side with their centres 0.50 to 0.57 from the top; such clips
+stay as they are. Where the square would leave the picture it moves inwards, and where it is larger than the picture it
+shrinks to the shorter side. Pixels are never stretched and nothing is padded. One square serves all frames of a video:
+the head moves in it, not with it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -47,6 +48,14 @@ class Face:
     y: float
     side: float
     faces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How a generator wants its pictures: ``square(face, width, height)``, and the smallest face in pixels."""
+
+    square: Callable[[Face, int, int], Square]
+    smallest_face: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,9 @@ def square_around(face: Face, width: int, height: int) -> Square:
     return Square(left, top, side)
 
 
+AROUND_FACE = Framing(square_around, SMALLEST_FACE)
+
+
 def cut(picture: np.ndarray, square: Square, size: int) -> np.ndarray:
     """(H, W, 3) uint8 -> (size, size, 3) uint8: the square, resampled by Lanczos (antialiased); 1:1 unchanged."""
     from PIL import Image
@@ -118,7 +130,7 @@ def largest_face(picture: np.ndarray, detector: Detector) -> Face | None:
     return Face((x1 + x2) / 2, (y1 + y2) / 2, float(max(x2 - x1, y2 - y1)), len(boxes))
 
 
-def read_portrait(path: Path, detector: Detector, size: int = 512) -> Portrait:
+def read_portrait(path: Path, detector: Detector, size: int = 512, framing: Framing = AROUND_FACE) -> Portrait:
     """The portrait in an image, or in the first frame of a video (looked at every 0.2 s) that shows a face.
 
     Raises GenerationFailed: no face, or a face that is too small. Raises MediaError for an unusable file.
@@ -132,7 +144,7 @@ def read_portrait(path: Path, detector: Detector, size: int = 512) -> Portrait:
         looked_at += 1
         face = largest_face(picture, detector)
         if face is not None:
-            square = _checked_square(face, picture, path)
+            square = _checked_square(face, picture, path, framing)
             notes = [] if index == 0 else [f"{path.name}: the first face is in frame {index}, which is taken"]
             if face.faces > 1:
                 notes.append(f"{path.name}: {face.faces} faces, the largest ({face.side:.0f} pixels) is taken")
@@ -141,7 +153,9 @@ def read_portrait(path: Path, detector: Detector, size: int = 512) -> Portrait:
     raise GenerationFailed(f"no face found in {path.name}{where}{_advice(detector)}")
 
 
-def read_portrait_video(path: Path, detector: Detector, size: int, max_frames: int) -> PortraitVideo:
+def read_portrait_video(
+    path: Path, detector: Detector, size: int, max_frames: int, framing: Framing = AROUND_FACE
+) -> PortraitVideo:
     """The first ``max_frames`` frames of a video, to be cut to the median square of its largest faces.
 
     Raises GenerationFailed: an image, no face in half of the frames looked at, a face that is too small. Raises
@@ -170,7 +184,7 @@ def read_portrait_video(path: Path, detector: Detector, size: int, max_frames: i
     notes: tuple[str, ...] = ()
     if middle.faces > 1:
         notes = (f"{path.name}: up to {middle.faces} faces in a frame, the largest of each frame is followed",)
-    square = _checked_square(middle, picture, path)
+    square = _checked_square(middle, picture, path, framing)
     frame_count, was_cut = min(count, max_frames), count > max_frames
     return PortraitVideo(clip, square, middle.side, size, frame_count, was_cut, detector.name, notes)
 
@@ -210,14 +224,14 @@ def _frames(clip: Clip) -> Iterator[np.ndarray]:
         yield frame
 
 
-def _checked_square(face: Face, picture: np.ndarray, path: Path) -> Square:
-    if face.side < SMALLEST_FACE:
+def _checked_square(face: Face, picture: np.ndarray, path: Path, framing: Framing) -> Square:
+    if face.side < framing.smallest_face:
         raise GenerationFailed(
-            f"the face in {path.name} is too small: {face.side:.0f} pixels, at least {SMALLEST_FACE} are needed: use "
-            "a picture in higher resolution"
+            f"the face in {path.name} is too small: {face.side:.0f} pixels, at least {framing.smallest_face:g} are "
+            "needed: use a picture in higher resolution"
         )
     height, width = picture.shape[:2]
-    return square_around(face, width, height)
+    return framing.square(face, width, height)
 
 
 def _advice(detector: Detector) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> 
     from reference_model.codecs.lia_x import load_lia_x
     from reference_model.codecs.motion_statistics import MotionStatistics
     from reference_model.codecs.whisperx_vae import load_whisperx_vae
+    from reference_model.prompt import text_prompt
     from reference_model.speaker import load_speaker_encoder
     from reference_model.strict_loading import CheckpointError
 
@@ -63,10 +65,10 @@ def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> 
             torch.from_numpy(_vector(weights.path(f"talker_t2av_motion_{name}"))) for name in ("mean", "std")
         ))  # fmt: skip
         return Components(
-            model, _tokenizer(),
-            load_whisperx_vae(weights.path("whisperx_vae"), device=place),
-            load_lia_x(weights.path("lia_x"), statistics, device=place),
-            load_speaker_encoder(weights.path("wavlm_large_finetune"), device=place),
+            model=model, prompt=partial(text_prompt, _tokenizer()),
+            audio_codec=load_whisperx_vae(weights.path("whisperx_vae"), device=place),
+            motion_codec=load_lia_x(weights.path("lia_x"), statistics, device=place),
+            speaker_encoder=load_speaker_encoder(weights.path("wavlm_large_finetune"), device=place),
             device=place, digests=digests,
         )  # fmt: skip
     except (CheckpointError, FileNotFoundError) as error:

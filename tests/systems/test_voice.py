@@ -9,7 +9,6 @@ from t2av_bench.media.encode import write_mp4
 from t2av_bench.media.errors import MediaError
 from t2av_bench.systems.base import GenerationFailed
 from t2av_bench.systems.inputs import (
-    CODEC_RATE,
     MARGIN,
     SPEAKER_RATE,
     input_named,
@@ -32,15 +31,18 @@ def sound(tmp_path):
     return write
 
 
-def test_silence_around_a_voice_is_trimmed_at_both_rates(sound):
-    voice = read_voice(sound(silence(1.0, 24_000), speech(2.0, 24_000), silence(1.5, 24_000), rate=24_000))
+def test_silence_around_a_voice_is_trimmed(sound):
+    path = sound(silence(1.0, 16_000), speech(2.0, 16_000), silence(1.5, 16_000))
+    voice = read_voice(path)
     assert voice.start == pytest.approx(1.0 - MARGIN, abs=0.021)
     assert voice.end == pytest.approx(3.0 + MARGIN, abs=0.021)
     assert voice.speech_seconds == pytest.approx(2.0, abs=0.05)
-    assert len(voice.audio) / CODEC_RATE == pytest.approx(voice.end - voice.start, abs=1e-3)
-    assert len(voice.speaker_audio) / SPEAKER_RATE == pytest.approx(voice.end - voice.start, abs=1e-3)
-    inside = round((1.0 - voice.start) * CODEC_RATE)
-    assert np.array_equal(voice.audio[inside : inside + 48_000], speech(2.0, 24_000)), "the file's own samples"
+    assert len(voice.audio) / SPEAKER_RATE == pytest.approx(voice.end - voice.start, abs=1e-3)
+    inside = round((1.0 - voice.start) * SPEAKER_RATE)
+    assert np.array_equal(voice.audio[inside : inside + 32_000], speech(2.0, 16_000)), "the file's own samples"
+    whole = read_voice(path, trim=False)
+    assert (whole.start, whole.end, whole.speech_seconds) == (0.0, 4.5, voice.speech_seconds)
+    assert np.array_equal(whole.audio[16_000:48_000], speech(2.0, 16_000)) and len(whole.audio) == 72_000
 
 
 def test_the_same_seconds_are_taken_whatever_the_container_and_the_level(tmp_path, sound):
@@ -64,7 +66,7 @@ def test_a_click_sets_no_standard_for_a_quiet_voice(sound):
 
 def test_a_long_voice_is_cut_at_thirty_seconds(sound):
     voice = read_voice(sound(silence(2.0, 16_000), speech(33.0, 16_000)))
-    assert len(voice.audio) == 30 * CODEC_RATE and len(voice.speaker_audio) == 30 * SPEAKER_RATE
+    assert len(voice.audio) == 30 * SPEAKER_RATE
     assert voice.start == pytest.approx(2.0 - MARGIN, abs=0.021)
     assert "the first 30 of 33.1 s" in voice.notes[0]
 
@@ -95,12 +97,12 @@ def test_files_without_sound_say_so(tmp_path):
 
 def test_driving_speech_keeps_its_time_line(sound):
     path = sound(silence(0.5, 24_000), speech(1.0, 24_000), silence(0.5, 24_000), rate=24_000)
-    whole, was_cut = read_speech(path, 30.0)
+    whole, was_cut = read_speech(path, 30.0, 24_000)
     assert len(whole) == 48_000 and not was_cut and not whole[:12_000].any()
-    part, was_cut = read_speech(path, 1.2)
+    part, was_cut = read_speech(path, 1.2, 24_000)
     assert was_cut and np.array_equal(part, whole[: len(part)]) and len(part) == 28_800
     with pytest.raises(GenerationFailed, match="silent"):
-        read_speech(path, 0.4)
+        read_speech(path, 0.4, 24_000)
 
 
 def test_the_span_does_not_depend_on_what_follows_the_last_whole_frame():

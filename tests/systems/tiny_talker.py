@@ -95,10 +95,14 @@ def tiny_speaker_encoder():
 
 
 def tiny_components(arrangement: str = "add", motion_codec=None):
+    from functools import partial
+
     from reference_model.checkpoints import random_model
+    from reference_model.prompt import text_prompt
     from t2av_bench.systems.talker_t2av_inputs import Components
 
     return Components(
-        random_model(tiny_config(arrangement)), tiny_tokenizer(), tiny_audio_codec(),
-        motion_codec or PixelMotionCodec(), tiny_speaker_encoder(), digests={"talker_t2av": "0" * 64},
+        model=random_model(tiny_config(arrangement)), prompt=partial(text_prompt, tiny_tokenizer()),
+        audio_codec=tiny_audio_codec(), motion_codec=motion_codec or PixelMotionCodec(),
+        speaker_encoder=tiny_speaker_encoder(), digests={"talker_t2av": "0" * 64},
     )  # fmt: skip

@@ -24,7 +24,7 @@ _WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
 _JIWER = "Levenshtein alignment of words as in jiwer 4 (Morris et al. 2004, ISCA)"
 
 
-def _quantities(name: str, label: str, suffix: str = "", note: str = "") -> tuple[Quantity, Quantity]:
+def error_rate_quantities(name: str, label: str, suffix: str = "", note: str = "") -> tuple[Quantity, Quantity]:
     return (
         Quantity(f"{name}{suffix}", f"{label}{note}", "lower", interval=(0.0, None), aggregate="weighted", penalty=1.0),
         Quantity(f"{name}_utterance{suffix}", f"{label} (utterance){note}", "lower", interval=(0.0, None), penalty=1.0),
@@ -53,7 +53,7 @@ def error_rate(reference: str, hypothesis: str, *, characters: bool = False) -> 
     }
 
 
-class _ErrorRate(Metric):
+class ErrorRate(Metric):
     """Recognise, normalise both sides, align, count. Subclasses name the recogniser and the languages."""
 
     paper = _JIWER
@@ -102,7 +102,7 @@ class _ErrorRate(Metric):
 
     def measure(self, pair: Pair) -> Measurement:
         text = pair.require_text()
-        language = _language(pair)
+        language = item_language(pair)
         normalise = self._normaliser(language)
         reference = normalise(text)
         if not any(character.isalnum() for character in reference):
@@ -141,14 +141,14 @@ class _ErrorRate(Metric):
         return Transcript.from_arrays(arrays)
 
 
-def _language(pair: Pair) -> str:
+def item_language(pair: Pair) -> str:
     """ISO 639-1 code of the item ("en-US" counts as "en")."""
     if not pair.item.language:
         raise NotApplicable("no language for this item: give 'language' in the manifest ('en', 'zh', ...)")
     return pair.item.language.replace("_", "-").split("-")[0].lower()
 
 
-class _Words(_ErrorRate):
+class _Words(ErrorRate):
     normalisation = "whisper: English rules for en, basic rules for other languages"
 
     def _normaliser(self, language: str) -> Callable[[str], str]:
@@ -158,7 +158,7 @@ class _Words(_ErrorRate):
         return whisper_english if language == "en" else whisper_basic
 
 
-class _Characters(_ErrorRate):
+class _Characters(ErrorRate):
     characters = True
     normalisation = "NFKC, zh-cn, lower case, letters, marks and digits alone"
 
@@ -201,7 +201,7 @@ class WERQwen3(_Qwen3, _Words):
     id = "wer/qwen3-asr-1.7b"
     title = "Word error rate (Qwen3-ASR 1.7B)"
     paper = "Shi et al. 2026, Qwen3-ASR technical report (arXiv 2601.21337); recogniser of Talker-T2AV"
-    quantities = _quantities("wer", "WER")
+    quantities = error_rate_quantities("wer", "WER")
 
 
 class CERQwen3(_Qwen3, _Characters):
@@ -210,7 +210,7 @@ class CERQwen3(_Qwen3, _Characters):
     id = "cer/qwen3-asr-1.7b"
     title = "Character error rate (Qwen3-ASR 1.7B)"
     paper = WERQwen3.paper
-    quantities = _quantities("cer", "CER")
+    quantities = error_rate_quantities("cer", "CER")
 
 
 class WERWhisper(_Whisper, _Words):
@@ -219,7 +219,7 @@ class WERWhisper(_Whisper, _Words):
     id = "wer/whisper-large-v3"
     title = "Word error rate (Whisper large-v3)"
     paper = "Radford et al. 2023, Robust Speech Recognition via Large-Scale Weak Supervision (arXiv 2212.04356)"
-    quantities = _quantities("wer", "WER")
+    quantities = error_rate_quantities("wer", "WER")
 
 
 class CERWhisper(_Whisper, _Characters):
@@ -228,10 +228,10 @@ class CERWhisper(_Whisper, _Characters):
     id = "cer/whisper-large-v3"
     title = "Character error rate (Whisper large-v3)"
     paper = WERWhisper.paper
-    quantities = _quantities("cer", "CER")
+    quantities = error_rate_quantities("cer", "CER")
 
 
-class WERWhisperSeedTTS(_Whisper, _ErrorRate):
+class WERWhisperSeedTTS(_Whisper, ErrorRate):
     """Word error rate as seed-tts-eval normalises it; English, forced as there. Compare ``wer_utterance``.
 
     One difference from upstream stays: audio is resampled with soxr, not with scipy's FFT.
@@ -240,7 +240,7 @@ class WERWhisperSeedTTS(_Whisper, _ErrorRate):
     id = "wer/whisper-large-v3-seed-tts"
     title = "Word error rate (Whisper large-v3, seed-tts-eval normalisation)"
     paper = "Anastassiou et al. 2024, Seed-TTS (arXiv 2406.02430); seed-tts-eval 752f429"
-    quantities = _quantities("wer", "WER")
+    quantities = error_rate_quantities("wer", "WER")
     normalisation = "seed-tts-eval, en"
 
     def _normaliser(self, language: str) -> Callable[[str], str]:
@@ -259,7 +259,7 @@ class WERPocketsphinx(_Words):
     id = "wer/pocketsphinx"
     title = "Word error rate (pocketsphinx, bundled model)"
     paper = "Huggins-Daines et al. 2006, PocketSphinx (ICASSP)"
-    quantities = _quantities("wer", "WER", "_pocketsphinx", " (pocketsphinx)")
+    quantities = error_rate_quantities("wer", "WER", "_pocketsphinx", " (pocketsphinx)")
     recogniser_class = "pocketsphinx_recogniser:PocketsphinxRecogniser"
     normalisation = "whisper: English rules"
     embedded = True

@@ -1,0 +1,95 @@
+"""pocketsphinx with a closed grammar of GridFace's sentences: what ``wer_gridface`` and ``cer_gridface`` hear with.
+
+It knows which words can stand where, and so always answers with a sentence of the benchmark: noise does not score 1.0
+but about what guessing each slot would. ``docs/embedded_speech_metrics.md`` has the measured floors.
+
+Mandarin is heard by the English acoustic model through pronunciations written in English phones. It works because
+the sentences are closed and avoid contrasts of tone; it is no recogniser of Mandarin.
+"""
+
+import re
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2av_bench.extractors.pocketsphinx_recogniser import PocketsphinxRecogniser, dithered
+from t2av_bench.extractors.recognisers import SAMPLE_RATE, Transcript
+
+LANGUAGES = ("en", "zh")
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def sentence_grammar(language: str) -> str:
+    """The JSGF grammar of a language's sentences: one word from each slot of the vocabulary."""
+    from t2av_bench.benchmarks.embedded.corpus import VOCABULARY
+
+    slots = " ".join(f"({' | '.join(slot)})" for slot in VOCABULARY[language])
+    return f"#JSGF V1.0;\ngrammar gridface;\npublic <sentence> = {slots};\n"
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def sentence_pattern(language: str) -> re.Pattern[str]:
+    """Matches the normalised sentences of a language: words are parted by spaces in English, by nothing in Chinese."""
+    from t2av_bench.benchmarks.embedded.corpus import VOCABULARY, join_words
+
+    return re.compile(join_words([f"(?:{'|'.join(slot)})" for slot in VOCABULARY[language]], language))
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def pronunciations(language: str) -> dict[str, str]:
+    """ARPABET phones by word for words that the bundled dictionary lacks; further ways are ``word(2)``, ``word(3)``."""
+    import t2av_bench.benchmarks.embedded as benchmark
+
+    file = Path(benchmark.__file__).with_name("pronunciations.toml")
+    found = tomllib.loads(file.read_text(encoding="utf-8")).get(language, {})
+    return {
+        word if place == 1 else f"{word}({place})": phones
+        for word, ways in found.items()
+        for place, phones in enumerate(ways, start=1)
+    }
+
+
+class GridFaceRecogniser(PocketsphinxRecogniser):
+    """GridFace's sentences in one language (``en`` or ``zh``); see ``recogniser`` for one that is kept.
+
+    Cepstra are normalised over the whole utterance, so that one decoder serves many clips and no clip moves the
+    transcript of the next (tested).
+    """
+
+    parameters = {**PocketsphinxRecogniser.parameters, "cepstral_mean": "utterance"}
+
+    def __init__(self, language: str) -> None:
+        if language not in LANGUAGES:
+            raise ValueError(f"GridFace has sentences in {' and '.join(LANGUAGES)}, not in {language!r}")
+        super().__init__(sentence_grammar(language), pronunciations(language))
+        self._kept: Any = None
+
+    def _decoder(self) -> Any:
+        from pocketsphinx import Decoder
+
+        decoder = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", lm=None, cmn="batch")
+        for word, phones in self.pronunciations.items():
+            decoder.add_word(word, phones, True)
+        decoder.add_jsgf_string("gridface", self.grammar)
+        decoder.activate_search("gridface")
+        return decoder
+
+    def transcribe(self, audio: np.ndarray, language: str | None = None) -> Transcript:
+        """See ``Recogniser.transcribe``. Empty where no sentence ends within the audio."""
+        if not np.any(audio):
+            return Transcript("", None, ("the audio is digital silence",))
+        self._kept = self._kept or self._decoder()
+        self._kept.start_utt()
+        self._kept.process_raw(dithered(audio).tobytes(), no_search=False, full_utt=True)
+        self._kept.end_utt()
+        best = self._kept.hyp()
+        return Transcript(best.hypstr if best is not None else "")
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def recogniser(language: str) -> GridFaceRecogniser:
+    """The recogniser of a language, one a process: loading the acoustic model takes longer than a clip."""
+    return GridFaceRecogniser(language)

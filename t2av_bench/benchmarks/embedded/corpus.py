@@ -120,15 +120,15 @@ def utterances(split: str, count: int | None = None) -> list[Utterance]:
 
 
 def voice_sample(utterance: Utterance) -> Utterance:
-    """Another sentence in the same voice, of the same person: what a system may hear of the speaker."""
+    """Another sentence in the same voice: what a system may hear of the speaker. There are two for each speaker."""
     sentences = _sentences(utterance.language)
     # The sentences of no split start where those of all splits end.
     first = sum(_language_count(split, utterance.language) for split in _SPLITS.values())
     spare = len(sentences) - first
-    words = _words(utterance.language, int(sentences[first + zlib.crc32(utterance.id.encode()) % spare]))
-    name = f"{utterance.id}-voice"
+    name = f"{utterance.speaker}/{zlib.crc32(utterance.id.encode()) % 2}"
+    words = _words(utterance.language, int(sentences[first + zlib.crc32(name.encode()) % spare]))
     return Utterance(
-        name, utterance.split, utterance.language, words, utterance.voice, utterance.rate, utterance.pitch,
+        f"voice-{name}", utterance.split, utterance.language, words, utterance.voice, utterance.rate, utterance.pitch,
         utterance.identity, zlib.crc32(name.encode()),
     )  # fmt: skip
 

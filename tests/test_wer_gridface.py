@@ -62,16 +62,20 @@ def test_another_sentence_scores_what_differs(clips, language, tmp_path):
 
 
 @pytest.mark.parametrize("language", METRICS)
-def test_no_clip_moves_the_next_ones_transcript(clips, language):
-    """The decoder is kept from clip to clip: loud noise before a sentence changes nothing, nor does another object."""
+def test_no_clip_moves_what_is_heard_of_the_next(clips, language):
+    """The decoder is kept, and its front end remembers noise: likelihoods show that before any word changes."""
     from t2av_bench.extractors.gridface_recogniser import GridFaceRecogniser
 
     noise = np.random.default_rng(1).normal(0, 0.3, 2 * RATE).astype(np.float32)
-    # At 8 dB the words are uncertain, so that a small change of the cepstral mean would show.
-    audios = [with_noise(audio, 8) for _, audio in clips[language][:5]]
+
+    def heard(recogniser, audio):
+        transcript = recogniser.transcribe(audio)
+        return transcript, recogniser._kept.hyp().score
+
     used = GridFaceRecogniser(language)
-    after_noise = [used.transcribe(each) and used.transcribe(noise) and used.transcribe(each) for each in audios]
-    assert after_noise == [GridFaceRecogniser(language).transcribe(each) for each in audios]
+    for _, audio in clips[language][:3]:
+        used.transcribe(noise)
+        assert heard(used, audio) == heard(used, audio) == heard(GridFaceRecogniser(language), audio)
 
 
 def test_silence_and_nothing_are_failures_with_a_reason(tmp_path):

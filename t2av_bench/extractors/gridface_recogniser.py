@@ -13,10 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from t2av_bench.extractors.pocketsphinx_recogniser import PocketsphinxRecogniser, dithered
-from t2av_bench.extractors.recognisers import SAMPLE_RATE, Transcript
+from t2av_bench.extractors.pocketsphinx_recogniser import PocketsphinxRecogniser
 
 LANGUAGES = ("en", "zh")
 
@@ -53,13 +50,7 @@ def pronunciations(language: str) -> dict[str, str]:
 
 
 class GridFaceRecogniser(PocketsphinxRecogniser):
-    """GridFace's sentences in one language (``en`` or ``zh``); see ``recogniser`` for one that is kept.
-
-    Cepstra are normalised over the whole utterance, so that one decoder serves many clips and no clip moves the
-    transcript of the next (tested).
-    """
-
-    parameters = {**PocketsphinxRecogniser.parameters, "cepstral_mean": "utterance"}
+    """GridFace's sentences in one language (``en`` or ``zh``); see ``recogniser`` for one that is kept."""
 
     def __init__(self, language: str) -> None:
         if language not in LANGUAGES:
@@ -68,28 +59,17 @@ class GridFaceRecogniser(PocketsphinxRecogniser):
         self._kept: Any = None
 
     def _decoder(self) -> Any:
-        from pocketsphinx import Decoder
+        """One decoder for all clips: loading the acoustic model takes longer than hearing a clip.
 
-        decoder = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", lm=None, cmn="batch")
-        for word, phones in self.pronunciations.items():
-            decoder.add_word(word, phones, True)
-        decoder.add_jsgf_string("gridface", self.grammar)
-        decoder.activate_search("gridface")
-        return decoder
-
-    def transcribe(self, audio: np.ndarray, language: str | None = None) -> Transcript:
-        """See ``Recogniser.transcribe``. Empty where no sentence ends within the audio."""
-        if not np.any(audio):
-            return Transcript("", None, ("the audio is digital silence",))
-        self._kept = self._kept or self._decoder()
-        self._kept.start_utt()
-        self._kept.process_raw(dithered(audio).tobytes(), no_search=False, full_utt=True)
-        self._kept.end_utt()
-        best = self._kept.hyp()
-        return Transcript(best.hypstr if best is not None else "")
+        Its noise removal keeps estimates from clip to clip, so the front end is made anew each time, which costs little.
+        """
+        if self._kept is None:
+            self._kept = super()._decoder()
+        self._kept.reinit_feat()
+        return self._kept
 
 
 @lru_cache(maxsize=len(LANGUAGES))
 def recogniser(language: str) -> GridFaceRecogniser:
-    """The recogniser of a language, one a process: loading the acoustic model takes longer than a clip."""
+    """The recogniser of a language, one a process."""
     return GridFaceRecogniser(language)

@@ -1,0 +1,1 @@
+"""Systems to compare with, each standing beside the harness and trained or composed here."""

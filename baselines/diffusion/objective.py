@@ -1,0 +1,107 @@
+"""The training loss of a batch: flow matching of every modality drawn (section 3.3 of the reference's paper), and the
+predicted length."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reference_model.flow_matching import LossDraws, LossSettings, noised
+from reference_model.training.samples import Sample
+
+from .batch import Batch, padded, texts
+from .config import FlowConfig
+from .network import DiffusionNetwork
+
+
+@dataclass
+class TrainingBatch:
+    """``batch`` of B clips, their clean latents ``targets`` by modality ``(B, T, C)``, and every random number of the
+    losses: ``draws`` by modality, with the same time and the same dropping of the condition for both."""
+
+    batch: Batch
+    targets: dict[str, Tensor]
+    draws: dict[str, LossDraws]
+
+    def to(self, device: torch.device | str) -> "TrainingBatch":
+        draws = {
+            name: LossDraws(**{key: value.to(device) for key, value in vars(draw).items()})
+            for name, draw in self.draws.items()
+        }
+        return TrainingBatch(
+            self.batch.to(device), {name: value.to(device) for name, value in self.targets.items()}, draws
+        )
+
+
+def collate(samples: Sequence[Sample], seeds: Sequence[int], network: DiffusionNetwork) -> TrainingBatch:
+    """``samples`` (with motion, where the network reads or draws it) with a seed each: a sample's random numbers do
+    not depend on what it is batched with."""
+    size = network.config.patch_size
+    text_ids, text_lengths = texts([sample.text_ids for sample in samples])
+    batch = Batch(
+        torch.tensor([len(sample.speech) for sample in samples]),
+        text_ids,
+        text_lengths,
+        torch.stack([sample.speaker_embedding for sample in samples]),
+        torch.stack([sample.motion[0] for sample in samples]) if "motion" in network.modalities else None,
+        padded([sample.speech for sample in samples], size) if "speech" not in network.modalities else None,
+    )
+    targets = {name: padded([getattr(sample, name) for sample in samples], size) for name in network.modalities}
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    scalars = torch.stack([torch.rand(2, generator=generator) for generator in generators])
+    normal = torch.cat([torch.randn(1, generator=generator) for generator in generators])
+    draws = {}
+    for name, target in targets.items():
+        lengths = [-(-len(sample.speech) // size) * size for sample in samples]
+        noise = [
+            torch.randn(length, target.shape[-1], generator=generator)
+            for length, generator in zip(lengths, generators, strict=True)
+        ]
+        draws[name] = LossDraws(scalars[:, 0], scalars[:, 1], normal, padded(noise, size))
+    return TrainingBatch(batch, targets, draws)
+
+
+class Objective(nn.Module):
+    """A network with its losses."""
+
+    def __init__(self, model: DiffusionNetwork, flow: FlowConfig):
+        super().__init__()
+        self.model, self.flow = model, flow
+        self.settings = LossSettings(
+            hidden_dropout=flow.condition_dropout, time_mean=flow.time_mean, time_scale=flow.time_scale
+        )
+
+    def forward(self, part: TrainingBatch) -> dict[str, Tensor]:
+        """Losses of each clip ``(B,)``: ``speech_loss`` and ``motion_loss`` (those the network draws) are means over
+        frames and channels of the squared error of the velocity; ``length_loss``, in patches, is a smooth absolute
+        error."""
+        model, batch = self.model, part.batch
+        noisy = {}
+        for name, target in part.targets.items():
+            noisy[name], time = noised(target, part.draws[name], self.settings)
+            length, keep = target.shape[1], part.draws[name].hidden_uniform > self.flow.condition_dropout
+        text = model.encode_text(batch)
+        condition = model.condition(batch, text, keep, length)
+        losses = {}
+        for name, velocity in model.velocity(noisy, time, condition).items():
+            error = (velocity - (part.draws[name].noise - part.targets[name])).square().mean(dim=-1)
+            losses[f"{name}_loss"] = (error * condition.mask).sum(dim=1) / batch.frames
+        if text is not None:
+            patches = batch.frames / model.config.patch_size
+            losses["length_loss"] = F.smooth_l1_loss(text.patches, patches, reduction="none")
+        return losses
+
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        """The weighted sum that is minimised."""
+        weights = {"motion_loss": self.flow.motion_weight, "length_loss": self.flow.length_weight}
+        return sum(weights.get(name, 1.0) * value for name, value in losses.items())
+
+    def means(self, losses: dict[str, Tensor], frames: Tensor) -> dict[str, Tensor]:
+        """Flow losses over all frames of the batch, the length's over clips, and ``loss``: their weighted sum."""
+        share = frames / frames.sum()
+        means = {
+            name: values.mean() if name == "length_loss" else (values * share).sum() for name, values in losses.items()
+        }
+        return {"loss": self.total(means), **means}

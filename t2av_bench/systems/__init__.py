@@ -12,12 +12,20 @@ from typing import Any
 
 from t2av_bench.systems.base import System
 
-_BUILT_IN = {"talker-t2av": "talker_t2av:TalkerT2AV"}
+_SYSTEMS = "t2av_bench.systems."
+_BUILT_IN = {
+    "talker-t2av": f"{_SYSTEMS}talker_t2av:TalkerT2AV",
+    "cascaded": "baselines.cascaded:Cascaded",
+    "embedded-espeak": f"{_SYSTEMS}embedded_espeak:EmbeddedEspeak",
+    "embedded-real": f"{_SYSTEMS}embedded_anchors:EmbeddedReal",
+    "embedded-codec": f"{_SYSTEMS}embedded_anchors:EmbeddedCodec",
+    "embedded-stranger": f"{_SYSTEMS}embedded_anchors:EmbeddedStranger",
+}
 
 
 @cache
 def _registry() -> dict[str, str]:
-    found = {id: f"t2av_bench.systems.{target}" for id, target in _BUILT_IN.items()}
+    found = dict(_BUILT_IN)
     for entry in entry_points(group="t2av_bench.systems"):
         if entry.name in found:
             raise ValueError(

@@ -119,11 +119,14 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class NativeFormat:
-    """What a system writes before the harness touches it. length: the rule that decides how long a clip is."""
+    """What a system writes before the harness touches it. length: the rule that decides how long a clip is.
+
+    width, height: pixels, None where there is no picture.
+    """
 
     frame_rate: int
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     audio_rate: int
     length: str
 

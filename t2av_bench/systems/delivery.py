@@ -1,0 +1,117 @@
+"""From pictures and samples to a clip on disk with its record, for systems that make them in one piece."""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2av_bench.scores import NotApplicable, Unscorable, library_versions
+from t2av_bench.systems import output
+from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Reason, Request, System
+
+
+@dataclass(slots=True)
+class Product:
+    """What a system made of one request.
+
+    audio: (n,) float32 at ``audio_rate``, a whole number of frames.
+    pictures: batches (n, H, W, 3) uint8 RGB that last as long; or film: a finished mp4, copied as it is. Neither for
+        ``tts``. preset: how hard the video encoder works.
+    sound_from, pictures_from: what they are, in words, for the record.
+    inputs: facts about what was read; settings: everything else that moves the result.
+    seconds_taken: by stage; delivering adds ``rendering`` (lazy pictures are made then).
+    """
+
+    audio: np.ndarray
+    audio_rate: int
+    frame_rate: int
+    pictures: Iterable[np.ndarray] | None = None
+    film: Path | None = None
+    preset: str = "medium"
+    stop_reason: str = "given"
+    sound_from: str = "generated"
+    pictures_from: str | None = None
+    notes: list[str] = field(default_factory=list)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, str | None] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ("av", "soxr")
+    seconds_taken: dict[str, float] = field(default_factory=dict)
+
+
+def deliver(system: System, request: Request, names: output.Names, folder: Path, product: Product) -> GeneratedClip:
+    """Write what was made into the staged ``folder``, and give it its names. Raises GenerationFailed."""
+    started = time.monotonic()
+    if not len(product.audio):
+        raise GenerationFailed("the system made no sound")
+    if product.film is not None and names.video is not None:
+        try:
+            shutil.copyfile(product.film, folder / names.video.name)
+        except OSError as error:
+            raise GenerationFailed(f"cannot copy {product.film.name}: {error.strerror}") from error
+    count = output.write_clip(
+        folder, names, product.pictures, product.audio, product.audio_rate, product.frame_rate, product.preset
+    )
+    seconds = len(product.audio) / product.audio_rate
+    frames = count or round(seconds * product.frame_rate)
+    taken = product.seconds_taken | {"rendering": time.monotonic() - started}
+    clip = GeneratedClip(
+        id=request.id, video=names.video, audio=names.audio, record=names.record, frame_count=frames,
+        frame_rate=product.frame_rate, audio_samples=len(product.audio), audio_rate=product.audio_rate,
+        seed=request.seed, stop_reason=product.stop_reason,
+        real_time_factor=sum(value for stage, value in taken.items() if stage != "reading") / seconds,
+        notes=tuple(product.notes),
+    )  # fmt: skip
+    clip.details.update(facts(system, request, clip, product.settings, product.libraries) | {
+        "pictures": product.pictures_from,
+        "sound": product.sound_from,
+        "seconds_taken": {stage: round(value, 3) for stage, value in taken.items()},
+        "inputs": product.inputs,
+        "weights": product.weights,
+    })  # fmt: skip
+    output.publish(folder, names, clip.details)
+    return clip
+
+
+def facts(
+    system: System, request: Request, clip: GeneratedClip, settings: Mapping[Any, Any], libraries: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What every record says of its clip, JSON-ready; files by name, not by place."""
+    from t2av_bench import __version__
+
+    return {
+        "system": system.id,
+        "id": request.id,
+        "task": request.task,
+        "text": request.text,
+        "language": request.language,
+        "seed": request.seed,
+        "max_seconds": request.max_seconds,
+        "settings": dict(settings),
+        "stop_reason": clip.stop_reason,
+        "seconds": clip.seconds,
+        "frames": clip.frame_count,
+        "frame_rate": clip.frame_rate,
+        "audio_samples": clip.audio_samples,
+        "audio_rate": clip.audio_rate,
+        "files": [path.name for path in (clip.video, clip.audio) if path],
+        "real_time_factor": clip.real_time_factor,
+        "notes": list(clip.notes),
+        "versions": {"t2av-bench": __version__, **library_versions(*libraries)},
+    }
+
+
+def file_facts(path: Path) -> dict[str, str]:
+    """An input by name and content."""
+    with path.open("rb") as file:
+        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def as_reason(reason: Unscorable | NotApplicable) -> Reason:
+    """What reading media raises, as what a system answers."""
+    return reason if isinstance(reason, GenerationFailed | NotApplicable) else GenerationFailed(str(reason))

@@ -15,7 +15,12 @@ from t2av_bench.systems.base import System
 _SYSTEMS = "t2av_bench.systems."
 _BUILT_IN = {
     "talker-t2av": f"{_SYSTEMS}talker_t2av:TalkerT2AV",
+    "embedded-talker-t2av": f"{_SYSTEMS}embedded_talker:EmbeddedTalkerT2AV",
+    "embedded-dual-branch": f"{_SYSTEMS}embedded_diffusion:EmbeddedDualBranch",
+    "embedded-audio-driven": f"{_SYSTEMS}embedded_diffusion:EmbeddedAudioDriven",
+    "embedded-length-matched-tts": f"{_SYSTEMS}embedded_diffusion:EmbeddedLengthMatchedTTS",
     "cascaded": "baselines.cascaded:Cascaded",
+    "embedded-talker-t2av": f"{_SYSTEMS}embedded_talker:EmbeddedTalkerT2AV",
     "embedded-espeak": f"{_SYSTEMS}embedded_espeak:EmbeddedEspeak",
     "embedded-real": f"{_SYSTEMS}embedded_anchors:EmbeddedReal",
     "embedded-codec": f"{_SYSTEMS}embedded_anchors:EmbeddedCodec",

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reference_model.codecs import AudioCodec, MotionCodec
+from reference_model.codecs import AudioCodec, MotionCodec, SourceRenderer
 from reference_model.codecs.pixels import uint8_to_frames
 from reference_model.generation import GenerationItem
 from t2av_bench.systems.base import GenerationFailed, Request
@@ -37,6 +37,17 @@ _REFERENCE_FRAMES = 250
 _DRAWN = {"t2av": ("speech", "motion"), "a2v": ("motion",), "v2a": ("speech",), "tts": ("speech",)}
 
 
+def torch_device(name: str) -> torch.device:
+    """ValueError for a name that is none, or a GPU that is not there."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}; use cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {name} was asked for, but this torch sees no GPU; use --device cpu")
+    return device
+
+
 class VoiceEncoder(Protocol):
     """(B, n) audio at ``inputs.SPEAKER_RATE`` -> (B, embedding_dim)."""
 
@@ -53,6 +64,8 @@ class Parts:
     digests: weights id (or file) -> sha256, for the record. detector: finds faces; None takes the best that is here.
     framing: which square of a picture is the portrait. trims_voice: whether the speaker encoder hears a voice without
     the silence around it. longest_seconds: bound on a clip beside the request's own, where the generator has one.
+    renders_at_once: make an identity's renderer when it is read, not when it is needed: for motion codecs that keep
+    little for it, and refuse some pictures.
     Raises ValueError for codecs that do not fit each other.
     """
 
@@ -66,6 +79,7 @@ class Parts:
     framing: Framing = AROUND_FACE
     trims_voice: bool = True
     longest_seconds: float = float("inf")
+    renders_at_once: bool = False
 
     def __post_init__(self) -> None:
         if self.audio_codec.sample_rate % self.audio_codec.frame_rate:
@@ -149,7 +163,8 @@ class Job:
 
     item: text ids, bound, seed and the latents that were read (see ``reference_model.generation.GenerationItem``):
         ``speaker_embedding (S,)``, ``first_motion (C,)``, ``speech (T, C)`` for a2v, ``motion (T, C)`` for v2a.
-    source: (1, 3, size, size) in [-1, 1], the picture of the person; None where no picture is drawn.
+    source: (1, 3, size, size) in [-1, 1], the picture of the person; None where no picture is drawn. renderer: its
+        renderer, where it was made already.
     video: the driving video (v2a) or a moving identity. driving_audio: (n,) at the codec's rate (a2v).
     was_cut: given speech or picture went on beyond the bound. facts: what was taken of each file, for the record.
     """
@@ -159,6 +174,7 @@ class Job:
     folder: Path
     item: GenerationItem
     source: Tensor | None = None
+    renderer: SourceRenderer | None = None
     video: PortraitVideo | None = None
     driving_audio: np.ndarray | None = None
     was_cut: bool = False
@@ -274,6 +290,11 @@ def _read_identity_video(job: Job, parts: Parts) -> PortraitVideo:
 
 def _take_source(job: Job, parts: Parts, picture: np.ndarray) -> None:
     job.source = uint8_to_frames(torch.from_numpy(np.array(picture)))[None]
+    if parts.renders_at_once:
+        try:
+            job.renderer = parts.motion_codec.source(job.source.to(parts.device))
+        except ValueError as error:
+            raise GenerationFailed(str(error)) from error
     job.item.first_motion = parts.encode_pictures(picture[None])[0]
 
 

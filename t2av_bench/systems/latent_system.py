@@ -10,8 +10,9 @@ writing, the record, reasons instead of exceptions) is here, and therefore the s
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -38,11 +39,11 @@ _MOST_AT_ONCE = 32
 class LatentSystem(System):
     """A generator with ``components``: its codecs and what reads its inputs.
 
-    preset: how hard the video encoder works; the slower, the smaller the file.
+    encoder: how its films are encoded: options of ``media.encode.write_mp4``.
     """
 
     components: "Parts"
-    preset: ClassVar[str] = "medium"
+    encoder: ClassVar[Mapping[str, Any]] = {"preset": "medium", "crf": 18}
 
     @abstractmethod
     def _read(self, request: Request, names: "Names", folder: Path) -> "Job":
@@ -130,10 +131,12 @@ class LatentSystem(System):
                             job.seconds_taken["sampling"] + time.monotonic() - started))  # fmt: skip
 
         progress(0)
-        renderer = None if job.source is None else parts.motion_codec.source(job.source.to(parts.device))
+        renderer = job.renderer
+        if renderer is None and job.source is not None:
+            renderer = parts.motion_codec.source(job.source.to(parts.device))
         pictures = self._pictures(job, result, renderer, skipped, frames, progress)
         new_sound = sound[skipped * hop :]
-        count = output.write_clip(job.folder, job.names, pictures, new_sound, rate, parts.frame_rate, self.preset)
+        count = output.write_clip(job.folder, job.names, pictures, new_sound, rate, parts.frame_rate, **self.encoder)
         prefix_folder = None
         if skipped:
             prefix_folder = job.folder / output.PREFIX_FOLDER
@@ -143,7 +146,7 @@ class LatentSystem(System):
             if renderer is not None and motion is not None:
                 before = _rendered(renderer, motion, self._at_once(), lambda _: None)
             old_sound = sound[: skipped * hop]
-            output.write_clip(prefix_folder, job.names, before, old_sound, rate, parts.frame_rate, self.preset)
+            output.write_clip(prefix_folder, job.names, before, old_sound, rate, parts.frame_rate, **self.encoder)
         job.seconds_taken["rendering"] = time.monotonic() - started
         clip = GeneratedClip(
             id=request.id, video=job.names.video, audio=job.names.audio, record=job.names.record,
@@ -175,9 +178,6 @@ class LatentSystem(System):
 
     def _record(self, job: "Job", clip: GeneratedClip, result: "GenerationResult", batch: int) -> dict[str, Any]:
         """Everything that led to the clip, JSON-ready; files by name, not by place."""
-        from t2av_bench import __version__
-        from t2av_bench.scores import library_versions
-
         request, parts = job.request, self.components
         prefix = None
         if clip.prefix_seconds:
@@ -214,8 +214,16 @@ class LatentSystem(System):
             "notes": list(clip.notes),
             "device": str(parts.device),
             "weights": dict(parts.digests) | (parts.detector.weights if parts.detector else {}),
-            "versions": {"t2av-bench": __version__, **library_versions("torch", "transformers", "av", "soxr")},
+            "versions": _versions(),
         }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    from t2av_bench import __version__
+    from t2av_bench.scores import library_versions
+
+    return {"t2av-bench": __version__, **library_versions("torch", "transformers", "av", "soxr")}
 
 
 @contextmanager

@@ -52,10 +52,14 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How a generator wants its pictures: ``square(face, width, height)``, and the smallest face in pixels."""
+    """How a generator wants its pictures: ``square(face, width, height)``, and the smallest face in pixels.
+
+    advice: ends the message of a picture without a face; None says what the detector needs.
+    """
 
     square: Callable[[Face, int, int], Square]
     smallest_face: float
+    advice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,7 @@ def read_portrait(path: Path, detector: Detector, size: int = 512, framing: Fram
                 notes.append(f"{path.name}: {face.faces} faces, the largest ({face.side:.0f} pixels) is taken")
             return Portrait(cut(picture, square, size), square, face.side, index, detector.name, tuple(notes))
     where = "" if still is not None else f" in any of {looked_at} frames looked at (every {FRAME_STEP}th)"
-    raise GenerationFailed(f"no face found in {path.name}{where}{_advice(detector)}")
+    raise GenerationFailed(f"no face found in {path.name}{where}{_advice(detector, framing)}")
 
 
 def read_portrait_video(
@@ -177,7 +181,7 @@ def read_portrait_video(
     if 2 * len(faces) < looked_at or not faces:
         found = f"a face in only {len(faces)}" if faces else "no face"
         raise GenerationFailed(
-            f"{found} of {looked_at} frames looked at in {path.name} (every {FRAME_STEP}th){_advice(detector)}"
+            f"{found} of {looked_at} frames looked at in {path.name} (every {FRAME_STEP}th){_advice(detector, framing)}"
         )
     x, y, side = np.median([(face.x, face.y, face.side) for face in faces], axis=0)
     middle = Face(float(x), float(y), float(side), max(face.faces for face in faces))
@@ -234,7 +238,9 @@ def _checked_square(face: Face, picture: np.ndarray, path: Path, framing: Framin
     return framing.square(face, width, height)
 
 
-def _advice(detector: Detector) -> str:
+def _advice(detector: Detector, framing: Framing) -> str:
+    if framing.advice is not None:
+        return framing.advice
     if detector.name == "haar":
         from t2av_bench.weights import row
 

@@ -9,6 +9,7 @@ from typing import Any
 from t2av_bench import weights
 from t2av_bench.metrics.base import require
 from t2av_bench.systems.base import NotApplicable
+from t2av_bench.systems.codec_parts import torch_device
 from t2av_bench.systems.talker_t2av_inputs import Components
 
 TOKENIZER = "qwen3_0_6b"
@@ -47,7 +48,7 @@ def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> 
         raise ValueError(f"unknown dtype {dtype!r}; there are {' and '.join(kinds)}")
     if checkpoint is not None and not checkpoint.is_file():
         raise ValueError(f"no checkpoint at {checkpoint}: expected a .safetensors file")
-    place = _device(device)
+    place = torch_device(device)
     ids = [*([] if checkpoint else ["talker_t2av"]), *_tokenizer_ids(), *CODECS]
     if message := missing_weights(ids):
         raise NotApplicable(message)
@@ -73,18 +74,6 @@ def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> 
         )  # fmt: skip
     except (CheckpointError, FileNotFoundError) as error:
         raise NotApplicable(f"talker-t2av does not load: {error}") from error
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"unknown device {name!r}; use cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name} was asked for, but this torch sees no GPU; use --device cpu")
-    return device
 
 
 def _tokenizer_folder() -> Path | None:

@@ -1,0 +1,82 @@
+"""Talker-T2AV at a small size, trained on GridFace: the reference model itself, with the embedded codecs around it.
+
+Everything but the parts is :mod:`.talker_t2av`: what is read, sampled and written goes the same way. The text is its
+word ids alone, without a chat; audio is 16 kHz, 640 samples a frame; pictures are the drawn persons at 128x128.
+
+The recipe ``paper`` is how these models were trained: the task embedding in front, absent motion as encoded zeros, an
+end as soon as the stop predictor says so. ``release`` leaves the task embedding out (it adds it to a prefix, and there
+is none) and lets nothing end before 1.12 s, so it shows what a wrong recipe costs.
+"""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from t2av_bench.systems.base import NativeFormat
+from t2av_bench.systems.output import EMBEDDED_ENCODER
+from t2av_bench.systems.talker_t2av import TalkerT2AV
+
+if TYPE_CHECKING:
+    from t2av_bench.systems.talker_t2av_inputs import Components
+
+CHECKPOINT = "talker_t2av-seed0"
+
+
+class EmbeddedTalkerT2AV(TalkerT2AV):
+    """The reference model on the embedded benchmark; see the module."""
+
+    id = "embedded-talker-t2av"
+    title = "Talker-T2AV (embedded)"
+    native = NativeFormat(25, 128, 128, 16_000, "the stop predictor's, at most 12 s; that of what is given")
+    weights = ()
+    licence = "free"
+    extra = "demo"
+    encoder = EMBEDDED_ENCODER
+
+    @classmethod
+    def load(
+        cls, *, device: str = "cpu", checkpoint: str | Path = CHECKPOINT, recipe: str = "paper",
+        temperature: float | None = None, classifier_free_guidance: float | None = None, steps: int | None = None,
+    ) -> Self:  # fmt: skip
+        """checkpoint: a name in the box (``benchmarks.embedded.checkpoints``), or a safetensors file of your own.
+
+        recipe: ``paper`` (default) or ``release``. temperature (of the initial noise), classifier_free_guidance (1:
+        none) and steps (of the solver) replace the recipe's: 0.7, 2.0 and 10 in ``paper``, 0.3, 2.0 and 10 in
+        ``release``. Raises NotApplicable with the command that helps where a checkpoint is missing or damaged,
+        ValueError for an unknown name, an option out of range or a checkpoint of another model.
+        """
+        system = cls(load_components(device, checkpoint), recipe=recipe)
+        given = {"temperature": temperature, "guidance": classifier_free_guidance, "steps": steps}
+        for name, value in given.items():
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} is a positive number, got {value}")
+        sampler = replace(system.recipe.sampler, **{name: value for name, value in given.items() if value is not None})
+        system.recipe = replace(system.recipe, sampler=sampler)
+        return system
+
+
+def load_components(device: str, checkpoint: str | Path) -> "Components":
+    """The generator with the embedded parts. Arguments and errors: see ``EmbeddedTalkerT2AV.load``."""
+    from t2av_bench import torchvision_shim
+    from t2av_bench.metrics.base import require
+
+    torch = require("torch", "demo")
+    torchvision_shim.install()  # transformers imports torchvision
+    require("transformers", "demo")
+    from reference_model.checkpoints import load_model
+    from reference_model.strict_loading import CheckpointError
+    from t2av_bench.benchmarks.embedded.tokens import WordTokenizer
+    from t2av_bench.systems.embedded_parts import find_checkpoint, load_parts
+    from t2av_bench.systems.talker_t2av_inputs import Components
+
+    name, file, digest = find_checkpoint(checkpoint)
+    parts = load_parts(device, {name: digest})
+    try:
+        model = load_model(file, device=parts.device, dtype=torch.float32)
+        if model.config.backbone.vocab_size < WordTokenizer.vocab_size:
+            raise CheckpointError(
+                f"it knows {model.config.backbone.vocab_size} tokens, GridFace has {WordTokenizer.vocab_size}"
+            )
+        return Components(model=model, **{field.name: getattr(parts, field.name) for field in fields(parts)})
+    except ValueError as error:
+        raise ValueError(f"the checkpoint {name} is no embedded Talker-T2AV: {error}") from error

@@ -1,0 +1,121 @@
+"""The page ``docs/embedded_metrics.md`` from what ``validity`` measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from t2av_bench.files import write_text
+
+if TYPE_CHECKING:
+    from t2av_bench.benchmarks.embedded.validity import FeatureRow, SyncRow
+
+_HEAD = """\
+# GridFace's own metrics: what they notice
+
+Written by `python -m t2av_bench.benchmarks.embedded.validity`; {clips} clips a set.
+
+`sync/gridface`, `fd_frame/gridface` and `fd_clip/gridface` are stand-ins for SyncNet, FID and FVD, by networks of a few
+hundred thousand parameters that were trained on GridFace's training split alone. Their numbers have their own scales
+and say nothing about published ones. The tables below show what they notice, on persons and sentences that they never
+saw, and on voices at a pitch and rate that they never heard (the voices themselves, {voices}, are the same five
+everywhere). Every clip went through H.264 and AAC before it was measured.
+
+`t2av-bench train embedded sync`, `frame_features` and `clip_features` make the networks again.
+"""
+
+_SYNC = """
+## Lip sync
+
+Offsets are in frames at 25 fps, positive where the audio is early. *exact* and *within 1*: share of clips whose offset
+is the true one, or one frame from it. *vs stranger*: chance that the clip has more confidence than one of the same set
+with a stranger's audio (0.5 says nothing, 1 tells all apart).
+
+{table}
+
+**Saturation.** {saturation}
+"""
+
+_FEATURES = """
+## Fréchet distances
+
+Sets of {clips} clips ({frames} frames, {windows} windows). *from others*: from real clips of the same persons saying
+other sentences. Its first row is the floor: what real clips score. *from itself*: from the very clips that were
+damaged, whose floor is 0; this is what a system gets that draws its reference and then spoils it.
+
+{table}
+"""
+
+
+def write(page: Path, sync: Sequence["SyncRow"], features: Sequence["FeatureRow"], clips: int) -> None:
+    """Write the page."""
+    write_text(page, document(sync, features, clips))
+
+
+def document(sync: Sequence["SyncRow"], features: Sequence["FeatureRow"], clips: int) -> str:
+    """The page as Markdown."""
+    from t2av_bench.benchmarks.embedded.corpus import VOICES
+    from t2av_bench.metrics.gridface_features import FRAMES_PER_CLIP, WINDOWS_PER_CLIP
+
+    voices = ", ".join(voice for group in VOICES.values() for voice in group)
+    sizes = {"clips": clips, "frames": clips * FRAMES_PER_CLIP, "windows": clips * WINDOWS_PER_CLIP}
+    return (
+        _HEAD.format(clips=clips, voices=voices)
+        + _SYNC.format(table=_sync_table(sync), saturation=_saturation(sync))
+        + _FEATURES.format(table=_feature_table(features), **sizes)
+    )
+
+
+def _sync_table(rows: Sequence["SyncRow"]) -> str:
+    from t2av_bench.benchmarks.embedded.validity import separation
+
+    stranger = next(row for row in rows if row.name == "a stranger's audio")
+    lines = [
+        "| clips | `sync_c_gridface` ↑ | `sync_d_gridface` ↓ | true offset | exact | within 1 | vs stranger |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        told = "– | – | –" if row.expected is None else f"{row.expected} | {row.within(0):.2f} | {row.within(1):.2f}"
+        apart = "–" if row is stranger else f"{separation(row.confidences, stranger.confidences):.2f}"
+        lines.append(
+            f"| {row.name} | {_spread(row.confidences)} | {_spread(row.distances)} | {told} | {apart} |"
+        )  # fmt: skip
+    return "\n".join(lines)
+
+
+def _spread(values) -> str:
+    return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
+
+
+def _saturation(rows: Sequence["SyncRow"]) -> str:
+    from t2av_bench.benchmarks.embedded.validity import separation
+
+    by_name = {row.name: row for row in rows}
+    real, stranger = by_name["in sync"], by_name["a stranger's audio"]
+    apart = separation(real.confidences, stranger.confidences)
+    text = (
+        f"Real clips and clips with a stranger's audio are told apart with a chance of {apart:.3f}, and the offset of "
+        f"real clips is exact for {100 * real.within(0):.0f} %: on this side there is nothing left to measure. "
+    )
+    kept = [
+        f"{row.name}: {100 * (row.confidences.mean() - stranger.confidences.mean()) / span:.0f} %"
+        for span in [real.confidences.mean() - stranger.confidences.mean()]
+        for name, row in by_name.items() if name.startswith("mouth ")
+    ]  # fmt: skip
+    if kept:
+        text += (
+            "What is left of the confidence between a stranger's audio (0 %) and real clips (100 %) shows how fine the "
+            f"scale is: {'; '.join(kept)}. Systems whose mouths are merely somewhat too smooth or too small can score "
+            "close to real clips."
+        )
+    return text
+
+
+def _feature_table(rows: Sequence["FeatureRow"]) -> str:
+    lines = [
+        "| clips | `fd_frame_gridface` from others ↓ | from itself | `fd_clip_gridface` from others ↓ | from itself |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        own = ["–" if value is None else f"{value:.1f}" for value in (row.frame_own, row.film_own)]
+        lines.append(f"| {row.name} | {row.frame:.1f} | {own[0]} | {row.film:.1f} | {own[1]} |")
+    return "\n".join(lines)

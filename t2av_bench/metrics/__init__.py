@@ -21,6 +21,7 @@ _BUILT_IN = {
     "sync/crop": "sync:SyncCrop",
     "sync/joonson": "sync_legacy:SyncJoonson",
     "sync/syncnet-python": "sync_legacy:SyncSyncnetPython",
+    "sync/gridface": "gridface_sync:SyncGridFace",
     "envelope/haar": "envelope:MouthEnvelope",
     "av_align/tempotokens": "av_align:AVAlign",
     "fid/clean": "fid:FIDClean",
@@ -29,6 +30,8 @@ _BUILT_IN = {
     "kid/legacy_pytorch": "kid:KIDLegacyPytorch",
     "fvd/styleganv": "fvd:FVDStyleGANV",
     "kvd/styleganv": "fvd:KVDStyleGANV",
+    "fd_frame/gridface": "gridface_features:FDFrameGridFace",
+    "fd_clip/gridface": "gridface_features:FDClipGridFace",
     "lpips/alex": "lpips:LPIPSAlex",
     "lpips/vgg": "lpips:LPIPSVGG",
     "psnr/rgb": "psnr:PSNR",
@@ -40,6 +43,8 @@ _BUILT_IN = {
     "wer/pocketsphinx": "wer:WERPocketsphinx",
     "cer/qwen3-asr-1.7b": "wer:CERQwen3",
     "cer/whisper-large-v3": "wer:CERWhisper",
+    "wer/gridface": "wer_gridface:WERGridFace",
+    "cer/gridface": "wer_gridface:CERGridFace",
     "utmos/strong-v1": "utmos:UTMOS",
     "dnsmos/p835": "dnsmos:DNSMOS",
     "pesq/itu": "pesq:PESQ",
@@ -47,6 +52,8 @@ _BUILT_IN = {
     "sim/wavlm-ecapa": "sim:SIMWavLM",
     "sim/resemblyzer": "sim:SIMResemblyzer",
 }
+# These variants measure the clips of one benchmark alone, so neither ``all`` nor a family with others means them.
+_OF_ONE_BENCHMARK = ("gridface",)
 
 
 @cache
@@ -75,20 +82,24 @@ def metric_class(id: str) -> type[Metric]:
 def resolve(names: Iterable[str]) -> list[str]:
     """Names as a user types them (``sync``, ``sync/crop``, ``all``) -> exact ids, in order, without repetition.
 
-    ``all`` is every family. Raises ValueError naming the nearest id for an unknown name.
+    ``all`` is every family. Variants for one benchmark's clips (``sync/gridface``) are chosen by their full name, or by
+    a family that has no others. Raises ValueError naming the nearest id for an unknown name.
     """
     from t2av_bench.weights import is_present
 
     families: dict[str, list[str]] = {}
     for id in metric_ids():
         families.setdefault(id.split("/")[0], []).append(id)
+    general = {family: [id for id in ids if not _is_of_one_benchmark(id)] for family, ids in families.items()}
     chosen: dict[str, None] = {}
     for name in names:
         if name in _registry():
             chosen[name] = None
         elif name == "all" or name in families:
             for family in families if name == "all" else [name]:
-                variants = families[family]
+                variants = general[family] or ([] if name == "all" else families[family])
+                if not variants:
+                    continue
                 ready = (id for id in variants if all(is_present(weight) for weight in metric_class(id).weights))
                 chosen[next(ready, variants[0])] = None
         else:
@@ -96,6 +107,10 @@ def resolve(names: Iterable[str]) -> list[str]:
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"unknown metric {name!r}{hint} 't2av-bench list metrics' shows all")
     return list(chosen)
+
+
+def _is_of_one_benchmark(id: str) -> bool:
+    return id.partition("/")[2] in _OF_ONE_BENCHMARK
 
 
 def create(id: str, settings: Settings | None = None, options: Mapping[str, Any] | None = None) -> Metric:

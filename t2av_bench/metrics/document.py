@@ -13,7 +13,8 @@ Written by `python -m t2av_bench.metrics.document` from the metrics' own data; a
 
 A metric is named `family/variant`. Two variants are two columns: their numbers are never averaged, ranked or compared
 with each other. The family alone (`--metrics sync`) selects the first variant below whose weights are present.
-Columns marked ‡ come from bundled stand-ins, and are not comparable with published numbers.
+Columns marked ‡ come from bundled stand-ins, and are not comparable with published numbers. Variants named `gridface`
+measure the embedded benchmark's clips alone: they are chosen by their full name, never by `all`.
 
 Every score is stored with its protocol: parameters, sha256 of the weights, and the library versions that can move it.
 The protocol's fingerprint decides which numbers may share a table column.

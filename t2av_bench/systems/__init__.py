@@ -20,7 +20,6 @@ _BUILT_IN = {
     "embedded-audio-driven": f"{_SYSTEMS}embedded_diffusion:EmbeddedAudioDriven",
     "embedded-length-matched-tts": f"{_SYSTEMS}embedded_diffusion:EmbeddedLengthMatchedTTS",
     "cascaded": "baselines.cascaded:Cascaded",
-    "embedded-talker-t2av": f"{_SYSTEMS}embedded_talker:EmbeddedTalkerT2AV",
     "embedded-espeak": f"{_SYSTEMS}embedded_espeak:EmbeddedEspeak",
     "embedded-real": f"{_SYSTEMS}embedded_anchors:EmbeddedReal",
     "embedded-codec": f"{_SYSTEMS}embedded_anchors:EmbeddedCodec",

@@ -21,7 +21,7 @@ class Product:
 
     audio: (n,) float32 at ``audio_rate``, a whole number of frames.
     pictures: batches (n, H, W, 3) uint8 RGB that last as long; or film: a finished mp4, copied as it is. Neither for
-        ``tts``. preset: how hard the video encoder works.
+        ``tts``. encoder: how they are encoded (see ``media.encode.write_mp4``).
     sound_from, pictures_from: what they are, in words, for the record.
     inputs: facts about what was read; settings: everything else that moves the result.
     seconds_taken: by stage; delivering adds ``rendering`` (lazy pictures are made then).
@@ -32,7 +32,7 @@ class Product:
     frame_rate: int
     pictures: Iterable[np.ndarray] | None = None
     film: Path | None = None
-    preset: str = "medium"
+    encoder: Mapping[str, Any] = field(default_factory=dict)
     stop_reason: str = "given"
     sound_from: str = "generated"
     pictures_from: str | None = None
@@ -55,7 +55,7 @@ def deliver(system: System, request: Request, names: output.Names, folder: Path,
         except OSError as error:
             raise GenerationFailed(f"cannot copy {product.film.name}: {error.strerror}") from error
     count = output.write_clip(
-        folder, names, product.pictures, product.audio, product.audio_rate, product.frame_rate, product.preset
+        folder, names, product.pictures, product.audio, product.audio_rate, product.frame_rate, **product.encoder
     )
     seconds = len(product.audio) / product.audio_rate
     frames = count or round(seconds * product.frame_rate)

@@ -30,13 +30,14 @@ from t2av_bench.systems.base import (
 )
 from t2av_bench.systems.delivery import Product, deliver, file_facts
 from t2av_bench.systems.inputs import input_named
+from t2av_bench.systems.output import EMBEDDED_ENCODER
 
 if TYPE_CHECKING:
-    from reference_model.codecs import AudioCodec, MotionCodec
+    from torch import Tensor
+
+    from reference_model.codecs import AudioCodec, MotionCodec, SourceRenderer
 
 FRAME_RATE = 25
-PRESET = "veryfast"
-"""Of the video encoder, as for the embedded systems: rows should differ in what they show alone."""
 _FRAMES_AT_ONCE = 32
 
 
@@ -86,7 +87,9 @@ class EmbeddedReal(_Anchor):
 
     def make(self, request: Request, reference: Clip) -> Product:
         audio, rate = _sound(reference, reference.frame_count)
-        product = Product(audio, rate, FRAME_RATE, preset=PRESET, sound_from="reference", pictures_from="reference")
+        product = Product(
+            audio, rate, FRAME_RATE, encoder=EMBEDDED_ENCODER, sound_from="reference", pictures_from="reference",
+        )  # fmt: skip
         if reference.path.suffix.lower() == ".mp4" and reference.info.frame_rate == FRAME_RATE:
             product.film = reference.path
         else:
@@ -110,7 +113,7 @@ class EmbeddedStranger(_Anchor):
             audio, rate = _sound(other, reference.frame_count)
         return Product(
             audio, rate, FRAME_RATE, reference.frames(_FRAMES_AT_ONCE), sound_from="another item's reference",
-            pictures_from="reference", preset=PRESET, inputs={"stranger": file_facts(request.stranger)},
+            pictures_from="reference", encoder=EMBEDDED_ENCODER, inputs={"stranger": file_facts(request.stranger)},
         )  # fmt: skip
 
 
@@ -153,7 +156,7 @@ class EmbeddedCodec(_Anchor):
             audio, self._rate, FRAME_RATE, pictures,
             sound_from="driving audio" if request.task == "a2v" else "reference through the audio codec",
             pictures_from="driving video" if request.task == "v2a" else "reference through the motion codec",
-            preset=PRESET,
+            encoder=EMBEDDED_ENCODER,
             inputs={"driving_audio": file_facts(given)} if given else {},
             weights=self.digests, libraries=("torch", "pyworld", "av", "soxr"),
         )  # fmt: skip
@@ -186,10 +189,16 @@ class EmbeddedCodec(_Anchor):
                                        f"takes {size}x{size}: build the benchmark in that size")  # fmt: skip
             with full_precision():
                 frames = uint8_to_frames(torch.from_numpy(pictures).to(self.device))
-                renderer = renderer or self.motion_codec.source(frames[:1])
+                renderer = renderer or self._renderer(reference, frames[:1])
                 shown = renderer.render(self.motion_codec.encode(frames[None]))[0]
                 batch = frames_to_uint8(shown.float()).cpu().numpy()
             yield batch
+
+    def _renderer(self, reference: Clip, picture: "Tensor") -> "SourceRenderer":
+        try:
+            return self.motion_codec.source(picture)
+        except ValueError as error:
+            raise GenerationFailed(f"reference: {reference.path.name}: {error}") from error
 
 
 def _sound(clip: Clip, frames: int, rate: int | None = None) -> tuple[np.ndarray, int]:

@@ -79,13 +79,19 @@ def measure(folder: Path, split: str, count: int, size: int) -> Digests:
     files = {f"manifest.jsonl {sha256(text.encode())}"}
     files |= {f"{name} {digest}" for record in records for name, digest in record["files"].items()}
     layers = {layer: _combined(record[layer] for record in records) for layer in ("sound", "motion", "pictures")}
-    layers |= {"items": _items(utterances), "files": _combined(sorted(files))}
+    layers |= {"items": items_digest(utterances), "files": _combined(sorted(files))}
     return Digests(split, count, size, {layer: layers[layer] for layer in LAYERS}, environments[0])
 
 
-def recorded(split: str, count: int, size: int, table: Path = TABLE) -> Digests | None:
+def items_digest(utterances: Sequence[Utterance]) -> str:
+    """Digest of everything decided before anything is made: also rate, pitch and seeds, which no manifest shows."""
+    every = [made for utterance in utterances for made in (utterance, corpus.voice_sample(utterance))]
+    return _combined([manifest_text(utterances), *(json.dumps(asdict(made), sort_keys=True) for made in every)])
+
+
+def recorded(split: str, count: int, size: int, table: Path | None = None) -> Digests | None:
     """What ``digests.toml`` says of these items, or None."""
-    content = read(table)
+    content = read(table or TABLE)
     if content.get("version") != VERSION:
         return None
     for row in content.get("digest", ()):
@@ -113,7 +119,7 @@ def compare(measured: Digests, expected: Digests) -> list[Finding]:
     return findings
 
 
-def verify(folder: Path, split: str, count: int, size: int, table: Path = TABLE) -> list[Finding]:
+def verify(folder: Path, split: str, count: int, size: int, table: Path | None = None) -> list[Finding]:
     """Compare what is on disk with what is recorded: the whole split where it was built, and its first items.
 
     BuildError where nothing is recorded that these items could be compared with.
@@ -130,7 +136,7 @@ def verify(folder: Path, split: str, count: int, size: int, table: Path = TABLE)
     ]
 
 
-def write(digests: Sequence[Digests], table: Path = TABLE) -> None:
+def write(digests: Sequence[Digests], table: Path) -> None:
     """Record digests, replacing those of the same items; what was made by other versions or processors goes.
 
     BuildError where the new ones do not share one environment.
@@ -164,12 +170,6 @@ def read(table: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise BuildError(f"cannot read the table of digests {table}: {error}") from error
-
-
-def _items(utterances: Sequence[Utterance]) -> str:
-    """Everything that is decided before anything is made: also rate, pitch and seeds, which no manifest shows."""
-    every = [made for utterance in utterances for made in (utterance, corpus.voice_sample(utterance))]
-    return _combined([manifest_text(utterances), *(json.dumps(asdict(made), sort_keys=True) for made in every)])
 
 
 def _record(folder: Path, utterance: Utterance, size: int) -> dict[str, Any]:

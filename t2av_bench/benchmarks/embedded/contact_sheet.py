@@ -1,0 +1,74 @@
+"""A picture of a built split: one row an item, frames from left to right in time, the words below.
+
+``python -m t2av_bench.benchmarks.embedded.contact_sheet MANIFEST... OUT.jpg`` makes docs/gridface.jpg.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from t2av_bench.files import replacing
+from t2av_bench.items import read_manifest
+
+_CAPTION_HEIGHT = 20
+_INK, _PAPER = (30, 30, 30), 255
+_QUALITY = 78
+
+
+def contact_sheet(manifest: Path, count: int, columns: int = 8) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of ``count`` items spread over a manifest's first 20, each with ``columns`` frames.
+
+    The first 20 items of every split show 20 persons; later ones come back to them.
+
+    Raises ValueError where the manifest has fewer items, MediaError where a clip cannot be read.
+    """
+    from t2av_bench.media.clip import Clip
+
+    entries = read_manifest(manifest)
+    if not 1 <= count <= len(entries):
+        raise ValueError(f"{manifest} has {len(entries)} items, {count} were asked for")
+    rows = []
+    for index in np.linspace(0, min(len(entries), max(count, 20)) - 1, count).round().astype(int):
+        item = entries[index].item
+        clip = Clip(item.reference)
+        # Not the first and the last tenth: the mouth rests there.
+        times = np.linspace(0.1, 0.9, columns) * (clip.frame_count - 1)
+        frames = clip.frames_at(times.round().astype(int).tolist())
+        rows += [np.concatenate(list(frames), axis=1), _caption(f"{item.id}   {item.text}", columns * frames.shape[2])]
+        clip.release()
+    return np.concatenate(rows)
+
+
+def write(manifests: Sequence[Path], out: Path, count: int, columns: int = 8) -> None:
+    """One JPEG of ``count`` items of each manifest, one below the other."""
+    from PIL import Image
+
+    sheet = np.concatenate([contact_sheet(manifest, count, columns) for manifest in manifests])
+    with replacing(out) as temporary:
+        Image.fromarray(sheet).save(temporary, quality=_QUALITY, optimize=True)
+
+
+def _caption(text: str, width: int) -> np.ndarray:
+    """(20, width, 3). The font has no Chinese characters; a text of them is left to the manifest."""
+    import cv2
+
+    strip = np.full((_CAPTION_HEIGHT, width, 3), _PAPER, np.uint8)
+    shown = "".join(character for character in text if character.isascii()).strip()
+    cv2.putText(strip, shown, (3, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, _INK, 1, cv2.LINE_AA)
+    return strip
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Frames of built items as one JPEG.")
+    parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--count", type=int, default=3, help="items of each manifest")
+    parser.add_argument("--columns", type=int, default=8, help="frames of each item")
+    given = parser.parse_args(arguments)
+    write(given.manifests, given.out, given.count, given.columns)
+
+
+if __name__ == "__main__":
+    main()

@@ -159,6 +159,14 @@ class System(ABC):
         NotApplicable, with the command that fetches them, while weights are missing; ValueError for wrong options.
         """
 
+    @classmethod
+    def checkpoint_files(cls, **options: Any) -> list[Path]:
+        """Files that move the clips and are not in the weights table, with these options of ``load``.
+
+        Whoever keeps clips for the next run compares their contents; a file that is missing may be left out.
+        """
+        return []
+
     @abstractmethod
     def generate(self, request: Request, on_progress: OnProgress | None = None) -> GeneratedClip:
         """Make one clip. Raises GenerationFailed or NotApplicable, and leaves nothing half-written."""

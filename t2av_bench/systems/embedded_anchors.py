@@ -13,7 +13,8 @@ task. All of the reference is used, whatever ``max_seconds`` says.
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -139,6 +140,12 @@ class EmbeddedCodec(_Anchor):
 
         parts = load_parts(device)
         return cls(parts.audio_codec, parts.motion_codec, str(parts.device), parts.digests)
+
+    @classmethod
+    def checkpoint_files(cls, **options: Any) -> list[Path]:
+        from t2av_bench.systems.embedded_files import checkpoint_files
+
+        return checkpoint_files()
 
     def make(self, request: Request, reference: Clip) -> Product:
         from t2av_bench.extractors.inference import full_precision

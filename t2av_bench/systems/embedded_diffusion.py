@@ -90,6 +90,12 @@ class _EmbeddedDiffusion(LatentSystem):
         except ValueError as error:
             raise ValueError(f"{cls.id} cannot use the checkpoint {name}: {error}") from error
 
+    @classmethod
+    def checkpoint_files(cls, **options: Any) -> list[Path]:
+        from t2av_bench.systems.embedded_files import checkpoint_files
+
+        return checkpoint_files(options.get("checkpoint") or f"{cls.family}-seed0")
+
     @abstractmethod
     def _draw(self, jobs: "list[Job]") -> "list[tuple[Generated, StopReason]]":
         """Latents of all jobs, and why each ended."""

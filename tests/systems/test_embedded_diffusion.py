@@ -255,3 +255,26 @@ def test_checkpoints_that_do_not_fit_are_refused(boxed, parts, tmp_path):
             systems.load("embedded-dual-branch", checkpoint=files["other"], **options)
     with pytest.raises(ValueError, match="embedded-audio-driven needs a audio_driven network, not dual_branch"):
         EmbeddedAudioDriven(network("dual_branch"), parts)
+
+
+def test_the_files_that_move_a_clip_are_named(tmp_path, monkeypatch):
+    """With names in the box and with files; what is missing is left out."""
+    from t2av_bench.benchmarks.embedded import checkpoints
+    from t2av_bench.systems import embedded_files
+
+    box, own = tmp_path / "box", tmp_path / "own.safetensors"
+    own.write_bytes(b"own")
+    facts = dict.fromkeys(checkpoints.REQUIRED, 1)
+    place = {name: checkpoints.add(name, own, facts, box) for name in ("motion_encoder", "dual_branch-seed1")}
+    for function in ("names", "facts"):
+        real = getattr(checkpoints, function)
+        monkeypatch.setattr(checkpoints, function, lambda *name, real=real: real(*name, folder=box))
+    monkeypatch.setattr(checkpoints, "FOLDER", box)
+    codecs = [place["motion_encoder"]]
+    assert EmbeddedDualBranch.checkpoint_files() == codecs
+    assert EmbeddedDualBranch.checkpoint_files(checkpoint="dual_branch-seed1") == [*codecs, place["dual_branch-seed1"]]
+    assert EmbeddedDualBranch.checkpoint_files(checkpoint=own, steps=2) == [own, *codecs]
+    (box / "audio_codec.safetensors").write_bytes(b"codec")
+    assert len(systems.system_class("embedded-codec").checkpoint_files()) == 2
+    assert systems.system_class("embedded-espeak").checkpoint_files() == []
+    assert embedded_files.CODECS == embedded_parts._CODEC_FILES

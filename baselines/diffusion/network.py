@@ -1,5 +1,7 @@
 """What every baseline's network offers: conditions read once, velocities at every time."""
 
+import bisect
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -120,19 +122,18 @@ def matched_width(config: NetworkConfig, parameters: int) -> NetworkConfig:
     Comparisons at equal size start from the reference's count. Raises :class:`.ConfigError` where not even the
     narrowest width is small enough to come within a tenth.
     """
-    import dataclasses
-
     step = 2 * config.heads
-    best, width = None, step
-    while True:
-        candidate = dataclasses.replace(config, width=width)
+
+    def sized(steps: int) -> tuple[NetworkConfig, int]:
+        candidate = dataclasses.replace(config, width=steps * step)
         with torch.device("meta"):
-            count = network_class(config.family)(candidate).parameter_count()
-        if best is None or abs(count - parameters) < abs(best[1] - parameters):
-            best = candidate, count
-        if count > parameters:
-            break
-        width += step
+            return candidate, network_class(config.family)(candidate).parameter_count()
+
+    above = 1
+    while sized(above)[1] < parameters:
+        above *= 2
+    first = bisect.bisect_left(range(1, above + 1), parameters, key=lambda steps: sized(steps)[1]) + 1
+    best = min((sized(steps) for steps in {max(first - 1, 1), first}), key=lambda found: abs(found[1] - parameters))
     if abs(best[1] - parameters) > 0.1 * parameters:
         raise ConfigError(
             f"no width brings {config.family} with {config.layers} layers within a tenth of {parameters} parameters: "

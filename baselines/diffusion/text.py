@@ -7,6 +7,7 @@ duration), so the flow-matching loss trains durations too. Two tokens without a 
 last, take up silence.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +54,7 @@ class TextEncoder(nn.Module):
         self.norm = RMSNorm(width)
         self.duration = nn.Linear(width, 1)
         nn.init.zeros_(self.duration.weight)
-        nn.init.constant_(self.duration.bias, torch.tensor(FIRST_GUESS).expm1().log().item())
+        nn.init.constant_(self.duration.bias, math.log(math.expm1(FIRST_GUESS)))
 
     def forward(self, text_ids: Tensor, text_lengths: Tensor, speaker_embedding: Tensor) -> Text:
         """``text_ids (B, L)``, ``text_lengths (B,)``, ``speaker_embedding (B, S)``."""

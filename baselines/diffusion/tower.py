@@ -17,6 +17,8 @@ from .config import NetworkConfig
 
 MODULATIONS = 6
 """Shift, scale and gate of self-attention, then of the MLP."""
+FIRST_VARIANCE = 0.1
+"""Of the error of clean latents as a tower estimates them, by channel, before training; latents have about 1."""
 
 
 class TowerBlock(nn.Module):
@@ -69,6 +71,7 @@ class Tower(nn.Module):
         self.blocks = nn.ModuleList(TowerBlock(width, config.heads, text, peer) for _ in range(config.layers))
         self.final_modulation = nn.Linear(width, 2 * width)
         self.output_projection = nn.Linear(width, config.patch_size * channels)
+        self.log_variance = nn.Parameter(torch.full((channels,), FIRST_VARIANCE).log())
         for layer in (self.modulation, self.final_modulation):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -84,17 +87,24 @@ class Tower(nn.Module):
         return tokens, blocks, self.final_modulation(state)[:, None].chunk(2, dim=-1)
 
     def leave(self, tokens: Tensor, final: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
-        """The velocity ``(B, T, C)``.
-
-        The network's output is added to the best linear guess for latents of unit variance, and scaled to what is
-        left of the velocity then (the preconditioning of arXiv 2206.00364, for this path): so a narrow network need
-        not carry a patch's noise through its tokens.
-        """
+        """The velocity ``(B, T, C)``, from the tokens' estimate of the clean patches; see :func:`velocity_of`."""
         shift, scale = final
-        output = self.output_projection(modulated(tokens, shift, scale))
-        output = output.unflatten(-1, (self.patch_size, -1)).flatten(1, 2)
-        deviation, share = spread(time), time[:, None, None]
-        return (2 * share - 1) / deviation.square() * noisy + output / deviation
+        clean = self.output_projection(modulated(tokens, shift, scale))
+        clean = clean.unflatten(-1, (self.patch_size, -1)).flatten(1, 2)
+        return velocity_of(clean, noisy, time, self.log_variance.exp())
+
+
+def velocity_of(clean: Tensor, noisy: Tensor, time: Tensor, variance: Tensor) -> Tensor:
+    """Mean velocity of ``noisy (B, T, C)`` at ``time (B,)`` where clean latents are normal with mean ``clean`` and
+    ``variance (C,)``.
+
+    A network that estimates clean latents need not carry a patch's noise through its tokens, which are narrower
+    (arXiv 2511.13720); the variance is what it may trust the noisy latents with. Without variance this is
+    ``(noisy - clean) / time``; with variance 1 it is the preconditioning of arXiv 2206.00364 on this path.
+    """
+    share = time[:, None, None]
+    rest = (1 - share) * variance
+    return ((share - rest) * noisy - share * clean) / ((1 - share) * rest + share.square())
 
 
 def spread(time: Tensor) -> Tensor:

@@ -1,0 +1,310 @@
+"""``run``: make clips with the named systems, score them, and make the tables. The same command continues it.
+
+    OUT/items/NAME.jsonl      the row's items, as ``evaluate`` reads them
+    OUT/clips/NAME/           its clips with their records, and failures.jsonl
+    OUT/runs/NAME/            its run folder, as ``evaluate`` makes it
+    OUT/features/             what several rows measure alike (the real clips), kept once
+    OUT/tables/               the tables
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from t2av_bench import cli_evaluate
+from t2av_bench.benchmark_clips import digests
+from t2av_bench.benchmark_config import Loaded, Row, RunConfig
+from t2av_bench.benchmark_generation import RowPlan, make_rows, plan_row
+from t2av_bench.benchmark_items import read_items, write_manifest
+from t2av_bench.config import EvaluateConfig, dump
+from t2av_bench.files import write_text
+from t2av_bench.metrics import create, resolve
+from t2av_bench.runs import RESULTS, Plan, RunError, evaluate, failures
+from t2av_bench.scores import Status
+from t2av_bench.store import Store, StoreError
+
+if TYPE_CHECKING:
+    from reports.model import Table
+
+PLAIN_TABLE = "all"
+SUFFIXES = {"md": "md", "latex": "tex", "csv": "csv", "html": "html"}
+
+
+class Display(Protocol):
+    """What a run tells of its progress; see ``benchmark_display.Display``."""
+
+    def note(self, text: str) -> None: ...
+
+    def begin(self, what: str, total: int, unit: str, done: int = 0) -> None: ...
+
+    def advance(self, done: int, text: str, failed: bool = False) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """A finished row. kept: clips that were there before; made: by this command; not_made: id -> reason.
+
+    failed: scores that failed, as ``runs.failures`` gives them (those of clips that were not made included).
+    """
+
+    row: Row
+    clips: Path
+    run: Path
+    items: int
+    kept: int
+    made: int
+    not_made: dict[str, str]
+    failed: list[dict[str, Any]]
+    config: EvaluateConfig
+
+    @property
+    def failed_clips(self) -> int:
+        return len({failure["clip"] for failure in self.failed} | self.not_made.keys())
+
+
+@dataclass(frozen=True, slots=True)
+class TableResult:
+    """A table with its files by format; or, where it cannot be made, why."""
+
+    name: str
+    table: "Table | None"
+    files: dict[str, Path] = field(default_factory=dict)
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    rows: list[RowResult]
+    tables: list[TableResult]
+
+    @property
+    def failed_clips(self) -> int:
+        return sum(row.failed_clips for row in self.rows)
+
+
+def run(loaded: Loaded, display: Display) -> Result:
+    """Carry everything out. Raises ValueError and OSError for what cannot be; a clip's trouble is recorded instead."""
+    config = loaded.config
+    out = config.out
+    out.mkdir(parents=True, exist_ok=True)
+    with _lock(out):
+        plans = _planned(loaded, _manifests(loaded, display))
+        kept = {plan.row.name: len(plan.made) for plan in plans}
+        _make(plans, config, display)
+        rows = _score(plans, kept, config, display)
+        return Result(rows, make_tables(loaded, out, display))
+
+
+def _manifests(loaded: Loaded, display: Display | None) -> dict[str, Path]:
+    """Row name -> manifest; GridFace is built as far as the rows need it. Without a display nothing is built."""
+    from t2av_bench.benchmarks.embedded.build import build, default_folder, manifest_name
+    from t2av_bench.benchmarks.embedded.corpus import SPLITS
+
+    config = loaded.config
+    found = {row.name: row.manifest for row in loaded.rows if row.manifest is not None}
+    wanted: dict[int, list[str]] = {}
+    for row in loaded.rows:
+        if row.manifest is None:
+            assert row.split is not None
+            count = min(row.items or SPLITS[row.split], SPLITS[row.split])
+            found[row.name] = (config.data or default_folder()) / row.split / manifest_name(row.split, count)
+            if row.split not in wanted.setdefault(count, []):
+                wanted[count].append(row.split)
+    if display is None:
+        return found
+    for count, splits in sorted(wanted.items()):
+        parts = [split for split in splits if count < SPLITS[split]]
+        for chosen, items in ((parts, count), ([split for split in splits if split not in parts], None)):
+            if chosen:
+                build(config.data, chosen, items, _workers(config), _building(display))
+    return found
+
+
+def _building(display: Display) -> Callable[[int, int, str], None]:
+    begun = False
+
+    def report(done: int, total: int, id: str) -> None:
+        nonlocal begun
+        if not begun and done < total:
+            display.begin("building the benchmark", total, "clips", done)
+        begun = True
+        if id:
+            display.advance(done, id)
+
+    return report
+
+
+def _planned(loaded: Loaded, manifests: Mapping[str, Path]) -> list[RowPlan]:
+    config, digest = loaded.config, digests()
+    return [
+        plan_row(row, read_items(row, manifests[row.name]), config.out / "clips" / row.name, config.seed, digest)
+        for row in loaded.rows
+    ]
+
+
+def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None:
+    total = sum(len(plan.orders) for plan in plans)
+    for plan in plans:
+        there = f"{plan.row.name}: {len(plan.made)} of {plan.total} clips are there"
+        if plan.failures:
+            there += f", {len(plan.failures)} cannot be made"
+        display.note(there)
+    if total:
+        display.begin("making", total, "clips")
+    done = 0
+
+    def report(plan: RowPlan, id: str, reason: str | None) -> None:
+        nonlocal done
+        done += 1
+        display.advance(done, f"{plan.row.name} {id}", reason is not None)
+
+    make_rows(
+        plans, device=config.device, batch_size=config.generation_batch_size, workers=_workers(config),
+        timeout=config.timeout, on_answer=report,
+    )  # fmt: skip
+
+
+def _score(plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, display: Display) -> list[RowResult]:
+    counts = [plan.total * len(resolve(plan.row.metrics)) for plan in plans]
+    display.begin("scoring", sum(counts), "measurements")
+    rows: list[RowResult] = []
+    for position, plan in enumerate(plans):
+        before = sum(counts[:position])
+        asked = _evaluation(plan, config, write_manifest(plan.items, config.out / "items", plan.row.name))
+        _score_row(plan, asked, before, display)
+        display.advance(before + counts[position], plan.row.name)
+        with Store(asked.out / RESULTS) as store:
+            failed = failures(store)
+        rows.append(RowResult(
+            plan.row, plan.folder, asked.out, plan.total, kept[plan.row.name],
+            len(plan.made) - kept[plan.row.name], dict(plan.failures), failed, asked,
+        ))  # fmt: skip
+    return rows
+
+
+def _score_row(plan: RowPlan, asked: EvaluateConfig, before: int, display: Display) -> None:
+    # Before the evaluation: it names the folder of the features, which whoever reads a run looks up there.
+    asked.out.mkdir(parents=True, exist_ok=True)
+    write_text(asked.out / "evaluate.toml", dump(asked))
+    evaluate(
+        _plan(asked), asked.out,
+        lambda progress: display.advance(
+            before + progress.done, f"{plan.row.name} {progress.metric}", progress.status is Status.FAILED
+        ),
+        lambda text: None,  # it would only say that the clips' own wav files are not scored
+    )  # fmt: skip
+
+
+def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateConfig:
+    row = plan.row
+    metrics = resolve(row.metrics)
+    return EvaluateConfig(
+        generated=plan.folder, manifest=manifest, out=config.out / "runs" / row.name, name=row.label,
+        metrics=row.metrics, device=config.device, workers=_workers(config), batch_size=config.batch_size,
+        timeout=config.timeout, max_failures=config.max_failures, cache=config.out / "features", step=row.step,
+        options={id: options for id, options in config.options.items() if id in metrics},
+    )  # fmt: skip
+
+
+def _plan(asked: EvaluateConfig) -> Plan:
+    return cli_evaluate._plan(asked)
+
+
+def _workers(config: RunConfig) -> int:
+    return config.workers or cli_evaluate.default_workers(config.device)
+
+
+def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult]:
+    """Make and write the tables of the rows that have been scored, each over its own rows."""
+    from reports.command import make
+    from reports.render import FORMATS
+
+    wanted: dict[str, list[Path]] = {}
+    for row in loaded.rows:
+        for name in row.tables or (PLAIN_TABLE,):
+            wanted.setdefault(name, []).append(out / "runs" / row.name)
+    found = []
+    for name, runs in wanted.items():
+        folders = [str(folder) for folder in runs]
+        try:
+            table = make([*([] if name == PLAIN_TABLE else [name]), *folders], notice=display.note)
+        except ValueError as error:
+            found.append(TableResult(name, None, reason=str(error)))
+            continue
+        stem = Path(name).stem if name.endswith(".toml") else name.replace(":", "-")
+        files = {format: out / "tables" / f"{stem}.{SUFFIXES[format]}" for format in FORMATS}
+        for format, path in files.items():
+            write_text(path, FORMATS[format](table))
+        found.append(TableResult(name, table, files))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What ``run`` would do for a row; items is None, and so are the counts, while its benchmark is not built.
+
+    measurements: (clip, metric) pairs, and how many of them are there already.
+    """
+
+    row: Row
+    items: int
+    built: bool
+    made: int
+    to_make: int
+    failures: dict[str, str]
+    measurements: int
+    measured: int
+
+
+def preview(loaded: Loaded) -> list[Preview]:
+    """What ``run`` would do. Writes nothing, builds nothing, loads no weights."""
+    from t2av_bench.benchmarks.embedded.corpus import SPLITS
+
+    manifests, digest = _manifests(loaded, None), digests()
+    found = []
+    for row in loaded.rows:
+        metrics = resolve(row.metrics)
+        if row.manifest is None and not manifests[row.name].is_file():
+            assert row.split is not None
+            count = min(row.items or SPLITS[row.split], SPLITS[row.split])
+            found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0))
+            continue
+        items = read_items(row, manifests[row.name])
+        plan = plan_row(row, items, loaded.config.out / "clips" / row.name, loaded.config.seed, digest)
+        measured = _measured(loaded.config, row, metrics, set(plan.made))
+        found.append(Preview(
+            row, plan.total, True, len(plan.made), len(plan.orders), plan.failures, plan.total * len(metrics), measured
+        ))  # fmt: skip
+    return found
+
+
+def _measured(config: RunConfig, row: Row, metrics: Sequence[str], made: set[str]) -> int:
+    """How many measurements of clips that stay are there, by today's protocols."""
+    fingerprints = {id: create(id, None, config.options.get(id)).protocol.fingerprint for id in metrics}
+    try:
+        with Store(config.out / "runs" / row.name / RESULTS) as store:
+            finished = store.finished()
+    except StoreError:
+        return 0
+    return sum(
+        clip in made and fingerprints.get(metric) == fingerprint
+        for (clip, metric), (fingerprint, _) in finished.items()
+    )
+
+
+@contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """One ``run`` at a time in a folder; the lock goes with the process, however it ends."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(out / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunError(f"another process is working on {out}; wait for it, or choose another --out folder") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,284 @@
+"""Where clips are made: worker processes that each hold one loaded system and take a few requests at a time.
+
+A worker computes with one thread, so that clips do not depend on how many workers share the machine. A request that
+kills or hangs its worker costs itself one clip: those that were asked for together with it are asked for again alone.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from t2av_bench.benchmark_clips import discard, seal
+from t2av_bench.engine import _one_thread as one_thread
+from t2av_bench.scores import NotApplicable, Unscorable
+from t2av_bench.systems.base import GeneratedClip, Request, System
+
+# Importing and loading weights may take minutes on a loaded machine; no request is to blame for that.
+_START_SECONDS = 600.0
+_HEARTBEAT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request, and the fingerprint that its clip's record gets. row: whose clip it is."""
+
+    row: str
+    request: Request
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Requests that one system makes together. options are its own; equal systems have equal ``key``."""
+
+    key: str
+    system: str
+    options: Mapping[str, Any]
+    device: str
+    orders: tuple[Order, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of an order: reason is None where the clip is there."""
+
+    order: Order
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Unloadable:
+    """The system cannot be loaded here."""
+
+    reason: str
+
+
+def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Iterator[Answer]:
+    """Carry out all jobs; answers come as they are known, in no fixed order, one for each order.
+
+    timeout: seconds without a sign of life after which a request has failed.
+    """
+    waiting = deque(jobs)
+    pool: list[_Worker] = []
+    try:
+        pool = [_Worker() for _ in range(min(workers, len(waiting)))]
+        while waiting or any(worker.job for worker in pool):
+            for worker in pool:
+                if worker.job is None and waiting:
+                    worker.assign(_next(waiting, worker, pool))
+            busy = {worker.connection: worker for worker in pool if worker.job}
+            ready = wait(list(busy), timeout=1.0)
+            for worker in busy.values():
+                trouble = None
+                if worker.connection in ready:
+                    try:
+                        message = worker.receive()
+                    except (EOFError, ConnectionResetError):
+                        trouble = worker.obituary()
+                    else:
+                        if isinstance(message, Answer):
+                            yield message
+                        elif isinstance(message, _Unloadable):
+                            yield from _refuse(worker, waiting, message.reason)
+                elif time.monotonic() - worker.heard > (timeout if worker.started else max(timeout, _START_SECONDS)):
+                    trouble = f"no sign of life within {timeout:g} s (timeout)"
+                if trouble is None:
+                    continue
+                left = list(worker.left)
+                job = worker.job
+                assert job is not None
+                worker.kill()
+                pool[pool.index(worker)] = _Worker()
+                if len(left) > 1:
+                    for order in reversed(left):
+                        waiting.appendleft(Job(job.key, job.system, job.options, job.device, (order,)))
+                for order in left if len(left) == 1 else ():
+                    discard(order.request.out)
+                    yield Answer(order, trouble)
+    finally:
+        for worker in pool:
+            worker.kill()
+
+
+def _next(waiting: deque[Job], worker: "_Worker", pool: "Sequence[_Worker]") -> Job:
+    """Loading costs: the first job of the system that the worker holds, else of one that nobody holds, else any."""
+    held = {each.key for each in pool}
+    job = (
+        next((job for job in waiting if job.key == worker.key), None)
+        or next((job for job in waiting if job.key not in held), None)
+        or waiting[0]
+    )
+    waiting.remove(job)
+    return job
+
+
+def _refuse(worker: "_Worker", waiting: deque[Job], reason: str) -> Iterator[Answer]:
+    """Answer every order of a system that cannot be loaded."""
+    job = worker.job
+    assert job is not None
+    refused = [job, *(other for other in waiting if other.key == job.key)]
+    for other in refused[1:]:
+        waiting.remove(other)
+    worker.job, worker.key = None, None
+    for order in (order for other in refused for order in other.orders):
+        discard(order.request.out)
+        yield Answer(order, reason)
+
+
+class _Worker:
+    """A child process, seen from the parent."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")  # fork would copy locks that the parent's threads hold
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs,), daemon=True)
+        with one_thread():
+            self.process.start()
+        theirs.close()
+        self.job: Job | None = None
+        self.key: str | None = None
+        self.left: dict[Order, None] = {}
+        self.started = False
+        self.heard = time.monotonic()
+
+    def assign(self, job: Job) -> None:
+        self.job, self.left, self.started = job, dict.fromkeys(job.orders), self.key == job.key
+        self.key, self.heard = job.key, time.monotonic()
+        try:
+            self.connection.send(job)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it died while idle: the next wait finds the pipe closed
+
+    def receive(self) -> "Answer | _Unloadable | None":
+        """The next message; None where it is only a sign of life or the end of the job."""
+        message = self.connection.recv()
+        self.heard = time.monotonic()
+        if isinstance(message, Answer):
+            self.left.pop(message.order, None)
+            return message
+        if isinstance(message, _Unloadable):
+            return message
+        self.started = True
+        if message == "finished":
+            self.job = None
+        return None
+
+    def obituary(self) -> str:
+        self.process.join(timeout=5)
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+            return f"the generating process died: {signal.Signals(-code).name}{hint}"
+        return f"the generating process ended with exit status {code}"
+
+    def kill(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.join(timeout=5)
+
+
+def _work(connection: Connection) -> None:
+    """The child: carry out jobs until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C for all
+    _end_with_parent()
+    key: str | None = None
+    system: System | None = None
+    try:
+        while True:
+            job: Job = connection.recv()
+            if job.key != key:
+                key, system = None, None  # the old one's memory goes before the new one needs it
+                try:
+                    system = _load(job)
+                except Exception as error:
+                    connection.send(_Unloadable(_loading_reason(job, error)))
+                    continue
+                key = job.key
+            assert system is not None
+            connection.send("loaded")
+            for answer in _made(system, job.orders, connection):
+                connection.send(answer)
+            connection.send("finished")
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the parent is gone; there is nobody to tell
+
+
+def _end_with_parent() -> None:
+    """A worker must not go on writing clips when its parent was killed: another command may be writing them."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _load(job: Job) -> System:
+    from t2av_bench import systems
+
+    return systems.load(job.system, device=job.device, **job.options)
+
+
+def _loading_reason(job: Job, error: Exception) -> str:
+    if isinstance(error, NotApplicable | ValueError | OSError):
+        return f"{job.system} cannot be loaded: {error}"
+    return f"{job.system} cannot be loaded: {_unexpected(error)}"
+
+
+def _made(system: System, orders: Sequence[Order], connection: Connection) -> Iterator[Answer]:
+    """Answers to all orders; where making them together breaks down, each is tried alone."""
+    last = time.monotonic()
+
+    def alive(_: object) -> None:
+        nonlocal last
+        if time.monotonic() - last > _HEARTBEAT_SECONDS:
+            last = time.monotonic()
+            connection.send("alive")
+
+    for order in orders:
+        discard(order.request.out)
+    try:
+        found = system.generate_batch([order.request for order in orders], alive)
+        if len(found) != len(orders):
+            raise RuntimeError(f"{len(orders)} requests, {len(found)} answers")
+    except (BrokenPipeError, ConnectionResetError):
+        raise
+    except Exception as error:  # a system's defect on one request must not cost the others
+        if len(orders) > 1:
+            for order in orders:
+                yield from _made(system, [order], connection)
+            return
+        discard(orders[0].request.out)
+        expected = isinstance(error, NotApplicable | Unscorable)
+        yield Answer(orders[0], str(error) if expected else _unexpected(error))
+        return
+    for order, made in zip(orders, found, strict=True):
+        yield _sealed(order, made)
+
+
+def _sealed(order: Order, made: GeneratedClip | Exception) -> Answer:
+    reason = str(made) if isinstance(made, Exception) else None
+    if isinstance(made, GeneratedClip):
+        try:
+            seal(order.request, made, order.fingerprint)
+        except (Unscorable, OSError) as error:
+            reason = str(error)
+    if reason is not None:
+        discard(order.request.out)
+    return Answer(order, reason)
+
+
+def _unexpected(error: Exception) -> str:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"unexpected {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"

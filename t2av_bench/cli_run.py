@@ -1,0 +1,132 @@
+"""``t2av-bench run``: clips, scores and tables from one file. Progress on stderr, the tables on stdout."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from t2av_bench.benchmark_run import Preview, Result
+
+TOO_MANY_FAILURES, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+
+
+def run(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to make, score and show: see docs/run.md.",
+                                           show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder of clips, runs and tables, instead of the file's.")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this row. Repeatable.")] = None,
+    items: Annotated[int | None, typer.Option(min=1, help="At most the first so many items of each row.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; changes no number.  [default: cores, 1 on a GPU]")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.  [default: cpu]")] = None,
+    max_failures: Annotated[
+        int | None, typer.Option(min=0, help="Clips that may fail before the exit status is 1.  [default: 0]")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be made and scored, and what is there; do nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:  # fmt: skip
+    """Make clips with systems, score them, and print the tables; the same command continues and repeats nothing.
+
+    Exit status: 0 all well, 1 more failed clips than --max-failures, 2 the command cannot be carried out.
+    """
+    from t2av_bench import benchmark_run, cli_evaluate
+    from t2av_bench.benchmark_config import load
+    from t2av_bench.benchmark_display import Display
+
+    display = Display()
+    try:
+        given = {"out": out, "items": items, "workers": workers, "device": device, "max_failures": max_failures}
+        loaded = load(config, given, tuple(only or ()))
+        cli_evaluate._check_device(loaded.config.device)
+        if dry_run:
+            _print_preview(benchmark_run.preview(loaded), as_json)
+            return
+        with display:
+            result = benchmark_run.run(loaded, display)
+    except KeyboardInterrupt:
+        typer.echo("t2av-bench: interrupted; what is finished stays, and the same command continues", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except (ValueError, OSError) as error:
+        typer.echo(f"t2av-bench: {error}", err=True)
+        raise typer.Exit(USAGE_ERROR) from error
+    if as_json:
+        typer.echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))
+    else:
+        _print_tables(result)
+    for row in result.rows:
+        if row.failed:
+            display.note(f"{row.row.name}: {row.failed_clips} of {row.items} clips failed in something")
+            cli_evaluate._explain(display.console, row.failed)
+    for table in result.tables:
+        where = table.reason or ", ".join(str(path) for path in table.files.values())
+        display.note(f"table {table.name}: {where}")
+    allowed = loaded.config.max_failures
+    if result.failed_clips > allowed:
+        display.note(f"{result.failed_clips} clips failed, --max-failures allows {allowed}: exit status 1. The same "
+                     "command tries them again.")  # fmt: skip
+        raise typer.Exit(TOO_MANY_FAILURES)
+    if any(table.table is None for table in result.tables):
+        raise typer.Exit(USAGE_ERROR)
+
+
+def _print_tables(result: "Result") -> None:
+    from reports.render import markdown
+
+    shown = [table for table in result.tables if table.table is not None]
+    for table in shown:
+        assert table.table is not None
+        if len(shown) > 1:
+            typer.echo(f"## {table.table.title or table.name}\n")
+        typer.echo(markdown(table.table))
+
+
+def _document(out: Path, result: "Result") -> dict[str, Any]:
+    from t2av_bench import cli_evaluate
+    from t2av_bench.runs import RESULTS
+    from t2av_bench.store import Store
+
+    rows = []
+    for row in result.rows:
+        with Store(row.run / RESULTS) as store:
+            scores = cli_evaluate._result(row.config, cli_evaluate._plan(row.config), store, row.failed)
+        rows.append({
+            "name": row.row.name, "label": row.row.label, "system": row.row.system, "task": row.row.task,
+            "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,
+            "not_made": row.not_made, "run": str(row.run), "columns": scores["columns"], "failures": row.failed,
+        })  # fmt: skip
+    tables = [
+        {"name": table.name, "reason": table.reason,
+         "files": {format: str(path) for format, path in table.files.items()}} for table in result.tables
+    ]  # fmt: skip
+    return {"out": str(out), "rows": rows, "tables": tables}
+
+
+def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
+    if as_json:
+        document = [
+            {"name": each.row.name, "system": each.row.system, "task": each.row.task, "items": each.items,
+             "benchmark_built": each.built, "made": each.made, "to_make": each.to_make, "cannot_be_made": each.failures,
+             "measurements": each.measurements, "measured": each.measured} for each in rows
+        ]  # fmt: skip
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("row", "system", "task", "items", "there", "to make", "cannot", "to measure"):
+        shown.add_column(heading, overflow="fold")
+    for each in rows:
+        shown.add_row(
+            each.row.name, each.row.system, each.row.task, f"{each.items}" + ("" if each.built else " (to be built)"),
+            str(each.made), str(each.to_make), str(len(each.failures)), str(each.measurements - each.measured),
+        )  # fmt: skip
+    Console().print(shown)
+    reasons = {reason: id for each in rows for id, reason in reversed(each.failures.items())}
+    for reason, id in reasons.items():
+        typer.echo(f"cannot be made: {id}: {reason}", err=True)

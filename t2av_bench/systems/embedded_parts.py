@@ -143,4 +143,5 @@ def _codecs(device: str) -> "tuple[AudioCodec, MotionCodec, RememberingVoiceEnco
         motion_codec = DrawnMotionCodec.load(device=device)
     except (OSError, ValueError) as error:
         raise NotApplicable(f"an embedded codec does not load: {error}") from error
-    return audio_codec, motion_codec, RememberingVoiceEncoder(VoiceEncoder(audio_codec))
+    # The protocols' attributes may be set, the codecs' may not; nobody sets them.
+    return audio_codec, motion_codec, RememberingVoiceEncoder(VoiceEncoder(audio_codec))  # type: ignore[return-value]

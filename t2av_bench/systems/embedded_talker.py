@@ -10,11 +10,11 @@ is none) and lets nothing end before 1.12 s, so it shows what a wrong recipe cos
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from t2av_bench.systems.base import NativeFormat
 from t2av_bench.systems.output import EMBEDDED_ENCODER
-from t2av_bench.systems.talker_t2av import TalkerT2AV
+from t2av_bench.systems.talker_t2av import TalkerSystem, check_recipe
 
 if TYPE_CHECKING:
     from t2av_bench.systems.talker_t2av_inputs import Components
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 CHECKPOINT = "talker_t2av-seed0"
 
 
-class EmbeddedTalkerT2AV(TalkerT2AV):
+class EmbeddedTalkerT2AV(TalkerSystem):
     """The reference model on the embedded benchmark; see the module."""
 
     id = "embedded-talker-t2av"
     title = "Talker-T2AV (embedded)"
     native = NativeFormat(25, 128, 128, 16_000, "the stop predictor's, at most 12 s; that of what is given")
-    weights = ()
-    licence = "free"
     extra = "demo"
     encoder = EMBEDDED_ENCODER
 
@@ -45,14 +43,22 @@ class EmbeddedTalkerT2AV(TalkerT2AV):
         ``release``. Raises NotApplicable with the command that helps where a checkpoint is missing or damaged,
         ValueError for an unknown name, an option out of range or a checkpoint of another model.
         """
+        check_recipe(recipe)
+        changes = sampler_changes(temperature, classifier_free_guidance, steps)
         system = cls(load_components(device, checkpoint), recipe=recipe)
-        given = {"temperature": temperature, "guidance": classifier_free_guidance, "steps": steps}
-        for name, value in given.items():
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"{name} is a positive number, got {value}")
-        sampler = replace(system.recipe.sampler, **{name: value for name, value in given.items() if value is not None})
-        system.recipe = replace(system.recipe, sampler=sampler)
+        system.recipe = replace(system.recipe, sampler=replace(system.recipe.sampler, **changes))
         return system
+
+
+def sampler_changes(temperature: float | None, guidance: float | None, steps: int | None) -> dict[str, Any]:
+    """Fields of ``SamplerSettings`` that were chosen. Raises ValueError for one that is out of range."""
+    given = {"temperature": temperature, "guidance": guidance, "steps": steps}
+    for name, value in given.items():
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"{name} is a positive number, got {value}")
+    if steps is not None and steps != int(steps):
+        raise ValueError(f"steps is a whole number, got {steps}")
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def load_components(device: str, checkpoint: str | Path) -> "Components":

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 RECIPES = ("release", "paper")
 
 
-class TalkerT2AV(LatentSystem):
-    """Joint audio-video generation by an autoregressive plan and two diffusion heads; see the module."""
+def check_recipe(name: str) -> None:
+    """ValueError for a recipe that does not exist, before anything is loaded."""
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}; there are {' and '.join(RECIPES)}")
 
-    id = "talker-t2av"
-    title = "Talker-T2AV"
+
+class TalkerSystem(LatentSystem):
+    """The reference model with any parts: joint audio-video generation by an autoregressive plan and two heads."""
+
     paper = "Talker-T2AV (arXiv 2604.23586)"
     needs = {
         "t2av": ("text", "identity", "voice"),
@@ -37,43 +41,19 @@ class TalkerT2AV(LatentSystem):
         "v2a": ("text", "voice", "driving_video"),
         "tts": ("text", "voice"),
     }
-    native = NativeFormat(25, 512, 512, 24_000, "the stop predictor's, at most max_seconds; that of what is given")
     seed_support = "full"
-    weights = (
-        "talker_t2av", "whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_mean",
-        "talker_t2av_motion_std",
-    )  # fmt: skip
-    licence = "non-commercial"
-    extra = "model"
     components: "Components"
 
     def __init__(self, components: "Components", *, recipe: str = "release", prefix_seconds: float = 0.0) -> None:
         """recipe: ``release`` or ``paper``, see ``reference_model.recipes``. prefix_seconds: reference to continue."""
         from reference_model.recipes import RECIPES as SETTINGS
 
-        if recipe not in RECIPES:
-            raise ValueError(f"unknown recipe {recipe!r}; there are {' and '.join(RECIPES)}")
+        check_recipe(recipe)
         if not 0 <= prefix_seconds <= 30:
             raise ValueError(f"prefix_seconds is from 0 to 30, got {prefix_seconds}")
         self.components = components
         self.recipe_name = recipe
         self.recipe = replace(SETTINGS[recipe], prefix_seconds=prefix_seconds)
-
-    @classmethod
-    def load(
-        cls, *, device: str = "cpu", recipe: str = "release", prefix_seconds: float = 0.0, dtype: str = "float32",
-        checkpoint: Path | None = None,
-    ) -> Self:  # fmt: skip
-        """The published weights, by id. dtype: ``float32`` or ``bfloat16``, of the generator; its codecs stay float32.
-
-        checkpoint: a generator of your own (safetensors, as ``reference_model.train`` writes it) instead of the
-        published one. Raises NotApplicable with the command that fetches what is missing, and the licences.
-        """
-        from t2av_bench.systems.talker_t2av_weights import load_components
-
-        if recipe not in RECIPES:
-            raise ValueError(f"unknown recipe {recipe!r}; there are {' and '.join(RECIPES)}")
-        return cls(load_components(device, dtype, checkpoint), recipe=recipe, prefix_seconds=prefix_seconds)
 
     def _read(self, request: Request, names: "Names", folder: Path) -> "Job":
         from t2av_bench.systems.talker_t2av_inputs import read_inputs
@@ -104,3 +84,32 @@ class TalkerT2AV(LatentSystem):
             "recipe": {"name": self.recipe_name, **asdict(self.recipe)},
             "dtype": str(self.components.model.dtype).removeprefix("torch."),
         }
+
+
+class TalkerT2AV(TalkerSystem):
+    """The published model: Qwen3-0.6B, WhisperX-VAE and LIA-X; see the module."""
+
+    id = "talker-t2av"
+    title = "Talker-T2AV"
+    native = NativeFormat(25, 512, 512, 24_000, "the stop predictor's, at most max_seconds; that of what is given")
+    weights = (
+        "talker_t2av", "whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_mean",
+        "talker_t2av_motion_std",
+    )  # fmt: skip
+    licence = "non-commercial"
+    extra = "model"
+
+    @classmethod
+    def load(
+        cls, *, device: str = "cpu", recipe: str = "release", prefix_seconds: float = 0.0, dtype: str = "float32",
+        checkpoint: Path | None = None,
+    ) -> Self:  # fmt: skip
+        """The published weights, by id. dtype: ``float32`` or ``bfloat16``, of the generator; its codecs stay float32.
+
+        checkpoint: a generator of your own (safetensors, as ``reference_model.train`` writes it) instead of the
+        published one. Raises NotApplicable with the command that fetches what is missing, and the licences.
+        """
+        from t2av_bench.systems.talker_t2av_weights import load_components
+
+        check_recipe(recipe)
+        return cls(load_components(device, dtype, checkpoint), recipe=recipe, prefix_seconds=prefix_seconds)

@@ -108,7 +108,7 @@ def describe(name: str, details: Mapping[str, Any], folder: Path = FOLDER) -> No
     if fixed := {"file", "sha256"} & details.keys():
         raise ValueError(f"{' and '.join(sorted(fixed))} of a checkpoint follow from its file: use add")
     with _changing(folder) as index:
-        index[name] = facts(name, folder) | details
+        index[name] = {**facts(name, folder), **details}
 
 
 def _index(folder: Path) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,124 @@
+"""What makes each model in the box, by name: the codec's components, the extractors' networks, the generators."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from t2av_bench.benchmarks.embedded import checkpoints, training
+
+EXTRACTORS = ("audio_codec", "motion_encoder", "sync", "frame_features", "clip_features")
+"""Made from the training split alone; the first one is what latents are made with."""
+_SEEDS = {"talker_t2av": 3, "dual_branch": 3}
+"""Models of the main table are trained this many times, others once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A model to make: an extractor, or a generator with a seed."""
+
+    name: str
+    run: training.Run | None = None
+
+    @classmethod
+    def chosen(cls, names: Sequence[str]) -> "list[Recipe]":
+        """Names as a user types them; ``all`` is everything in the box. ValueError for an unknown one."""
+        wanted = list(dict.fromkeys(name for given in names for name in (packaged() if given == "all" else [given])))
+        return [cls(name) if name in EXTRACTORS else _generator(name) for name in wanted]
+
+
+def packaged() -> list[str]:
+    """The names of all models in the box, in the order in which they can be made."""
+    runs = [training.Run(model, seed) for model in training.MODELS for seed in range(_SEEDS.get(model, 1))]
+    return [*EXTRACTORS, *map(str, runs)]
+
+
+def make(
+    recipe: Recipe, out: Path, *, updates: int | None = None, workers: int | None = None, install: bool = False,
+    quiet: bool = False,
+) -> Path | None:  # fmt: skip
+    """Make one model below ``out``; returns its file, or None where a signal stopped it (and it can be continued).
+
+    install: put it into the box too. Raises ValueError for settings that do not fit.
+    """
+    if recipe.run is None:
+        return _make_extractor(recipe.name, out, updates, workers, install, quiet)
+    from t2av_bench.benchmarks.embedded.latents import build_latents
+
+    for split in ("train", "val"):
+        build_latents(out / "latents", split, workers=workers, on_progress=None if quiet else _counter(split))
+    trained = training.train(recipe.run, out / "latents", out / recipe.name, updates=updates, quiet=quiet)
+    return training.install(recipe.run, out / recipe.name) if install and trained else trained
+
+
+def _generator(name: str) -> Recipe:
+    try:
+        run = training.Run.parse(name)
+    except ValueError as error:
+        raise ValueError(f"{error}; the extractors are {', '.join(EXTRACTORS)}") from error
+    return Recipe(str(run), run)
+
+
+def _make_extractor(
+    name: str, out: Path, updates: int | None, workers: int | None, install: bool, quiet: bool
+) -> Path:  # fmt: skip
+    from t2av_bench.benchmarks.embedded import training_features, training_motion, training_sync
+
+    if name == "audio_codec":
+        if updates is not None:
+            raise ValueError("audio_codec is computed, not trained in updates: leave --updates out")
+        file, facts = fit_codec(out / name, workers), {"updates": 0}
+    else:
+        train, usual = {
+            "motion_encoder": (training_motion.train, training_motion.UPDATES),
+            "sync": (training_sync.train, training_sync.UPDATES),
+            "frame_features": (training_features.train_frames, training_features.FRAME_UPDATES),
+            "clip_features": (training_features.train_films, training_features.FILM_UPDATES),
+        }[name]
+        file = train(out / name, seed=0, quiet=quiet, updates=updates or usual)
+        journal = [json.loads(line) for line in (out / name / f"{name}.metrics.jsonl").read_text().splitlines()]
+        facts = {"updates": updates or usual, "curve": _rounded(journal)}
+    if not install:
+        return file
+    return checkpoints.add(name, file, {
+        "command": checkpoints.command(name) + (f" --updates {updates}" if updates else ""), "seed": 0,
+        "data_version": training.DATA_VERSION, "parameters": _parameters(file), **facts,
+    })  # fmt: skip
+
+
+def fit_codec(folder: Path, workers: int | None = None) -> Path:
+    """The audio codec's components, from the first clips of the training split."""
+    from safetensors.numpy import save_file
+
+    from t2av_bench.benchmarks.embedded import latents
+    from t2av_bench.benchmarks.embedded.world_codec import CHECKPOINT, WorldCodec
+    from t2av_bench.files import replacing
+
+    codec = WorldCodec.fit(latents.features("train", latents.FITTED_ON, workers))
+    place = folder / f"{CHECKPOINT}.safetensors"
+    with replacing(place) as temporary:
+        save_file({"mean": codec.mean, "components": codec.components, "scale": codec.scale}, temporary)
+    return place
+
+
+def _parameters(file: Path) -> int:
+    from safetensors.numpy import load_file
+
+    return sum(tensor.size for tensor in load_file(file).values())
+
+
+def _rounded(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {key: round(value, 4) if isinstance(value, float) else value for key, value in record.items()}
+        for record in records
+    ]
+
+
+def _counter(split: str) -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        if done % 100 == 0 or done == total:
+            print(f"latents of {split}: {done} of {total} clips", file=sys.stderr)
+
+    return show

@@ -72,4 +72,4 @@ def synthesise(features: np.ndarray) -> np.ndarray:
 def _world() -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks for pkg_resources, which warns about itself
-        return require("pyworld", "embedded")
+        return require("pyworld", "demo")

@@ -31,9 +31,10 @@ def make(
             raise ValueError(f"{folder} names a second table; one at a time, before its runs: table paper:1 RUN RUN")
     if loaded is None:
         if published:
+            tables = [name for name in specification.names() if specification.load(name).rows]
             raise ValueError(
                 f"--published shows the published rows of a table, and {first!r} is a run; "
-                f"name a table first: {', '.join(specification.names())} or a TOML file"
+                f"name a table first: {', '.join(tables)} or a TOML file"
             )
         asked = [name.strip() for name in columns.split(",") if name.strip()] if columns is not None else None
         if asked == []:

@@ -2,35 +2,29 @@
 
 Published rows are marked by their printed digits, because nobody published the scores of the clips; measured rows by
 the paired test. A measured cell takes the metric ids that the specification accepts, and no others; never numbers of
-an embedded extractor in a table that has published rows.
+an embedded extractor in a table that has published rows. Several runs in one row are training seeds of one system.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from reports.measured import Measured, RunResult, over_all_clips, over_language
 from reports.model import Cell, Row, Table, TableColumn
 from reports.protocols import protocol_marks
 from reports.ranking import Contender, mark_by_digits
+from reports.seeds import pool
 from reports.specification import ColumnSpecification, Loaded, PublishedRow, Specification
-from reports.table import measured_cell, measured_notes
+from reports.systems import System, absent_rows, systems
+from reports.table import floor_notes, measured_cell, measured_notes
 from t2av_bench.runs import Column
-
-
-@dataclass(slots=True)
-class _System:
-    """One measured row: its name, and its run by language (None: of a table without languages)."""
-
-    name: str
-    runs: dict[str | None, RunResult] = field(default_factory=dict)
 
 
 def build(
     loaded: Loaded, runs: Sequence[RunResult] = (), *, allow_mixed: bool = False, intervals: bool = False
 ) -> Table:
-    """The table with its published rows and a row a system that was measured.
+    """The table with its published rows and a row a system that was measured (see ``systems.systems``).
 
-    Runs of one name whose clips are of different languages share a row. Raises MixedProtocols as ``table.build`` does.
+    Raises MixedProtocols as ``table.build`` does, and ValueError for runs that cannot share a row.
     """
     specification = loaded.specification
     table = Table(
@@ -77,14 +71,18 @@ def _published_row(loaded: Loaded, row: PublishedRow) -> Row:
     for given, key, _, _ in specification.expanded():
         text = row.numbers.get(key)
         if text is None:
-            reasons = [
-                absent.reason for absent in specification.absent
-                if absent.family == row.family and given.quantity in absent.quantities
-            ]  # fmt: skip
-            cells.append(Cell(reason=reasons[0] if reasons else "no number is published"))
+            reason = _absent(specification, row.family, given.quantity)
+            cells.append(Cell(reason=reason or "no number is published"))
         else:
             cells.append(Cell(text, float(text)))
     return Row(row.name, None, cells, "published", row.family, row.texts)
+
+
+def _absent(specification: Specification, family: str, quantity: str) -> str | None:
+    """Why rows of a family have no such quantity; None where they may."""
+    return next(
+        (each.reason for each in specification.absent if each.family == family and quantity in each.quantities), None
+    )
 
 
 def _mark_published(specification: Specification, table: Table) -> None:
@@ -100,40 +98,33 @@ def _add_measured(
 ) -> list[str]:
     """Append the measured rows; returns their notes."""
     specification = loaded.specification
-    by_language = any(group.languages for group in specification.groups)
-    systems = _systems(runs, by_language)
-    blank = ("",) * len(specification.text_columns)
-    rows = [
-        Row(
-            system.name, sum(len(run.clips) for run in _distinct(system)), [], texts=blank,
-            coverage=_coverage(system, by_language), runs=tuple(run.path for run in _distinct(system)),
-        ) for system in systems
-    ]  # fmt: skip
-    if loaded.rows and len({row.coverage for row in rows}) == 1:
-        table.measured_heading += f" ({rows[0].coverage})"
-        for row in rows:
-            row.coverage = ""
-    table.rows += rows
+    found = systems(specification, runs)
+    table.rows += _measured_rows(loaded, table, found)
+    rows = table.rows[-len(found) :]
     protocols: dict[str, None] = {}
+    floors: list[str] = []
     contenders: list[list[Contender | None]] = []
     for position, (given, _, _, language) in enumerate(specification.expanded()):
-        metric = _metric(given, language, systems, bool(loaded.rows))
-        found = [_measured(given, language, system, metric, bool(loaded.rows)) for system in systems]
-        held = [measured.column if isinstance(measured, Measured) else None for measured in found]
-        sources = [measured.run if isinstance(measured, Measured) else runs[0] for measured in found]
-        marks = protocol_marks(metric or given.quantity, held, sources, allow_mixed, table.notes)
+        metric = _metric(given, language, found, bool(loaded.rows))
+        cells = [_measured(specification, given, language, system, metric) for system in found]
+        held = [measured.column if isinstance(measured, Measured) else None for measured in cells]
         column = table.columns[position] = _filled(table.columns[position], held, metric)
+        marks = _marks(metric or given.quantity, cells, runs[0], allow_mixed, table.notes)
         contending: list[Contender | None] = []
-        for row, measured, mark in zip(rows, found, marks, strict=True):
+        for row, system, measured, mark in zip(rows, found, cells, marks, strict=True):
             cell = measured_cell(measured, column, mark, intervals=intervals)
             row.cells.append(cell)
-            contending.append(Contender(cell, measured) if isinstance(measured, Measured) and not any(marks) else None)
+            ranked = isinstance(measured, Measured) and not any(marks) and not system.reference
+            contending.append(Contender(cell, measured) if ranked and isinstance(measured, Measured) else None)
             if cell.text:
                 protocols[f"{cell.metric} ({cell.fingerprint})"] = None
         contenders.append(contending)
+        floors += floor_notes(column, [each for each in held if each])
     origin = "Rows measured here were scored" if loaded.rows else "Scored"
     notes = [f"{origin} by {', '.join(protocols)}." if protocols else f"{origin} by no protocol that this table takes."]
-    notes += measured_notes(table, contenders)
+    parts = [system.family for system in found] if specification.rank_within_families else None
+    notes += measured_notes(table, contenders, parts)
+    notes += _row_notes(specification, table, found) + list(dict.fromkeys(floors))
     for position in range(len(contenders)):
         items = {_asked(each.measured) for each in contenders[position] if each}
         if len(items) > 1:
@@ -142,36 +133,65 @@ def _add_measured(
     return notes
 
 
-def _systems(runs: Sequence[RunResult], by_language: bool) -> list[_System]:
-    """Rows from runs: in a table by language, runs of one name and of different languages make one row."""
-    systems: list[_System] = []
-    for run in runs:
-        languages = list(run.languages()) if by_language else [None]
-        home = next(
-            (system for system in systems if by_language and system.name == run.name
-             and not system.runs.keys() & set(languages)), None
-        )  # fmt: skip
-        if home is None:
-            home = _System(run.name)
-            systems.append(home)
-        home.runs |= dict.fromkeys(languages, run)
-    for name in {system.name for system in systems}:
-        alike = [system for system in systems if system.name == name]
-        if len(alike) > 1:
-            for system in alike:
-                system.name = f"{name} ({', '.join(str(run.path) for run in _distinct(system))})"
-    return systems
+def _measured_rows(loaded: Loaded, table: Table, found: Sequence[System]) -> list[Row]:
+    """Measured rows without cells. What they cover is said once where it is the same for all."""
+    by_language = any(group.languages for group in loaded.specification.groups)
+    blank = ("",) * len(loaded.specification.text_columns)
+    rows = [
+        Row(
+            system.name, sum(system.clips().values()), [], family=system.family, texts=blank,
+            coverage=_coverage(system, by_language), runs=tuple(run.path for run in system.distinct),
+        ) for system in found
+    ]  # fmt: skip
+    if len({row.coverage for row in rows}) == 1 and (loaded.rows or loaded.specification.rows):
+        if loaded.rows:
+            table.measured_heading += f" ({rows[0].coverage})"
+        else:
+            table.notes.append(f"Every row: {rows[0].coverage}.")
+        for row in rows:
+            row.coverage = ""
+    return rows
 
 
-def _distinct(system: _System) -> list[RunResult]:
-    return list({id(run): run for run in system.runs.values()}.values())
+def _row_notes(specification: Specification, table: Table, found: Sequence[System]) -> list[str]:
+    """What is to be said of the rows: seeds, anchors, and rows without runs."""
+    notes = []
+    by_count: dict[int, list[str]] = {}
+    for system in found:
+        if system.seeds > 1:
+            by_count.setdefault(system.seeds, []).append(system.name)
+    if by_count:
+        shown = "; ".join(f"{count} of {', '.join(names)}" for count, names in by_count.items())
+        notes.append(
+            f"Mean ± standard deviation over runs from different seeds ({shown}); tests take each clip's mean over "
+            "the runs, so they are about these runs."
+        )
+    if references := [system.name for system in found if system.reference]:
+        notes.append(f"Not ranked, for comparison alone: {', '.join(references)}.")
+    if absent := absent_rows(specification, found):
+        notes.append(f"No run was given for {', '.join(absent)}.")
+    return notes
 
 
-def _coverage(system: _System, by_language: bool) -> str:
-    counts: dict[str, int] = {}
-    for run in _distinct(system):
-        for language, clips in run.languages().items():
-            counts[language] = counts.get(language, 0) + clips
+def _marks(
+    metric: str, cells: Sequence[Measured | str], fallback: RunResult, allow_mixed: bool, notes: list[str]
+) -> list[str]:
+    """A mark for every cell whose protocol is another than the first one's, in any of its runs."""
+    flat: list[tuple[int, Column | None, RunResult]] = []
+    for index, measured in enumerate(cells):
+        if isinstance(measured, Measured):
+            flat += [(index, part.column, part.run) for part in measured.singles]
+        else:
+            flat.append((index, None, fallback))
+    signs = protocol_marks(metric, [part for _, part, _ in flat], [run for _, _, run in flat], allow_mixed, notes)
+    marks = [""] * len(cells)
+    for (index, _, _), sign in zip(flat, signs, strict=True):
+        marks[index] = max(marks[index], sign, key=len)
+    return marks
+
+
+def _coverage(system: System, by_language: bool) -> str:
+    counts = system.clips()
     if not by_language:
         total = sum(counts.values())
         return f"{total} clip" + "s" * (total != 1)
@@ -198,11 +218,9 @@ def _accepted(given: ColumnSpecification, run: RunResult, published: bool) -> li
     return sorted(found, key=preference)
 
 
-def _metric(
-    given: ColumnSpecification, language: str | None, systems: Sequence[_System], published: bool
-) -> str | None:
+def _metric(given: ColumnSpecification, language: str | None, found: Sequence[System], published: bool) -> str | None:
     """The metric id of a column: the first accepted one that some run has a value for, else that some run knows."""
-    runs = [run for system in systems if (run := system.runs.get(language))]
+    runs = [run for system in found for run in system.runs.get(language, ())]
     known = [column for run in runs for column in _accepted(given, run, published)]
     valued = [column for column in known if column.summary.score.value is not None]
     for columns in (valued, known):
@@ -214,15 +232,23 @@ def _metric(
 
 
 def _measured(
-    given: ColumnSpecification, language: str | None, system: _System, metric: str | None, published: bool
+    specification: Specification, given: ColumnSpecification, language: str | None, system: System, metric: str | None
 ) -> Measured | str:
     """What stands in a measured cell: the quantity over the column's clips, or why there is none."""
-    run = system.runs.get(language)
-    if run is None:
-        if all("" in each.languages() for each in _distinct(system)):
+    if reason := _absent(specification, system.family, given.quantity):
+        return reason
+    runs = system.runs.get(language)
+    if not runs:
+        if all("" in each.languages() for each in system.distinct):
             return "the run's items have no language: give 'language' in the manifest (--manifest items.jsonl)"
-        there = ", ".join(name or "unnamed" for each in _distinct(system) for name in each.languages())
+        there = ", ".join(dict.fromkeys(name or "unnamed" for each in system.distinct for name in each.languages()))
         return f"the run has no {language} clips (its clips: {there})"
+    return pool([_of_run(given, language, run, metric, bool(specification.published)) for run in runs])
+
+
+def _of_run(
+    given: ColumnSpecification, language: str | None, run: RunResult, metric: str | None, published: bool
+) -> Measured | str:
     column = next((column for column in _accepted(given, run, published) if column.metric == metric), None)
     if column is None:
         return _why_not(given, run, metric, published)

@@ -2,7 +2,7 @@
 
 import re
 
-from reports.layout import body_texts, headings, leading
+from reports.layout import body_texts, headings, leading, lines_below
 from reports.model import Table
 
 _SPECIAL = {
@@ -30,7 +30,10 @@ _LINE = 482.0  # 17 cm
 
 
 def latex(table: Table) -> str:
-    """A ``tabular`` for the booktabs package with the notes below it; in a ``table*`` where it has a caption."""
+    """A ``tabular`` for the booktabs package with the notes below it; in a ``table*`` where it has a caption.
+
+    Spreads stand under their numbers, for behind them a table of two languages would not fit a page.
+    """
     count = len(headings(table))
     before = leading(table)
     words = 1 + len(table.text_headings)
@@ -41,13 +44,16 @@ def latex(table: Table) -> str:
         " & ".join(map(escape, headings(table))) + r" \\",
         r"\midrule",
     ]
-    for index, line in enumerate(body_texts(table, escape, _emphasise)):
+    for index, line in enumerate(body_texts(table, escape, _emphasise, stacked=True)):
         rule = table.break_before(index)
         if rule == "dashed":
             lines.append(_DASHED.format(columns=count))
         elif rule == "measured":
             lines += [r"\midrule", rf"\multicolumn{{{count}}}{{l}}{{\textit{{{escape(table.measured_heading)}}}}} \\"]
         lines.append(" & ".join(line) + r" \\")
+        for below in lines_below(table, table.rows[index], escape):
+            lines[-1] += "[-0.1ex]"
+            lines.append(" & ".join(rf"{{\tiny {text}}}" if text else "" for text in below) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     notes = [escape(note) + r"\par" for note in table.notes]
     if table.caption:
@@ -85,7 +91,8 @@ def _floating(table: Table, lines: list[str], notes: list[str]) -> list[str]:
 
 def _size(table: Table) -> str:
     """The largest letters with which the table is likely to fit a line; the smallest where none does."""
-    body = body_texts(table, str, lambda shown, _: shown)
+    body = body_texts(table, str, lambda shown, _: shown, stacked=True)
+    body += [line for row in table.rows for line in lines_below(table, row, str)]
     columns = list(zip(headings(table), *body, strict=True))
     characters = sum(max(map(len, column)) for column in columns)
     fitting = ((size, space) for size, width, space in _SIZES if characters * width + 2 * space * len(columns) <= _LINE)

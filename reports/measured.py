@@ -115,6 +115,16 @@ class Measured:
         return self.column.summary
 
     @property
+    def singles(self) -> tuple["Measured", ...]:
+        """The single runs behind the value."""
+        return (self,)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over several runs (see ``seeds.Pooled``); None for a single one."""
+        return None
+
+    @property
     def scored(self) -> list[str]:
         scores = self.run.scores.get((self.column.metric, self.column.quantity.name), {})
         return [clip for clip in self.clips if clip in scores and scores[clip].value is not None]

@@ -56,6 +56,8 @@ class Cell:
     reason: why there is no value; ``note`` is the number of the footnote that says so.
     scored, total: clips that the value covers, and clips that there are; None for published rows.
     failures: why the other clips have none -> how many.
+    spread: standard deviation over the row's runs in the printed unit, where it has several; ``scored`` and ``total``
+        then count the clips of all runs.
     interval: ends of the 95 % confidence interval in the printed unit, where intervals were asked for.
     rank: best and second best of the column; marks: footnote signs († another protocol).
     metric, fingerprint: the protocol behind the value; None for published rows.
@@ -67,6 +69,7 @@ class Cell:
     scored: int | None = None
     total: int | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
+    spread: float | None = None
     interval: tuple[float, float] | None = None
     rank: Rank | None = None
     marks: str = ""
@@ -84,8 +87,12 @@ class Cell:
         """The number, or a dash, with its footnote signs: what best and second best emphasise."""
         return (self.text or "–") + self.marks + (str(self.note).translate(_SUPERSCRIPTS) if self.note else "")
 
+    def plus_minus(self, decimals: int = 3) -> str:
+        """The spread over runs (``± 0.012``); empty where there is none."""
+        return f"± {self.spread:.{decimals}f}" if self.spread is not None and self.text else ""
+
     def details(self, decimals: int = 3) -> str:
-        """What follows the number: the interval, and coverage where it is not whole."""
+        """What follows the number and its spread: the interval, and coverage where it is not whole."""
         ends = ""
         if self.interval and self.text:
             ends = f" [{self.interval[0]:.{decimals}f}, {self.interval[1]:.{decimals}f}]"

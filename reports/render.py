@@ -60,7 +60,8 @@ def comma_separated(table: Table) -> str:
     writer = csv.writer(target, lineterminator="\n")
     details = ["origin", "family", *table.text_headings] if table.has_published_rows else []
     ends = ["_low", "_high"] if any(cell.interval for row in table.rows for cell in row.cells) else []
-    parts = ["", "_scored", "_reason", *ends]
+    spreads = ["_sd"] if any(cell.spread is not None for row in table.rows for cell in row.cells) else []
+    parts = ["", "_scored", "_reason", *spreads, *ends]
     writer.writerow(["system", *details, "clips", *(f"{c.key}{part}" for c in table.columns for part in parts)])
     for row in table.rows:
         about = [row.origin, row.family, *row.texts] if details else []
@@ -69,7 +70,8 @@ def comma_separated(table: Table) -> str:
             value = "" if cell.value is None else cell.text if row.origin == "published" else repr(cell.value)
             scored = "" if row.origin == "published" else cell.scored or 0
             low_high = [f"{end:.6g}" for end in cell.interval or ()] or [""] * len(ends)
-            fields += [value, scored, "" if cell.text else cell.reason or "", *(low_high if ends else [])]
+            spread = ["" if cell.spread is None else repr(cell.spread)] if spreads else []
+            fields += [value, scored, "" if cell.text else cell.reason or "", *spread, *(low_high if ends else [])]
         writer.writerow(fields)
     return target.getvalue()
 

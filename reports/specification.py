@@ -36,6 +36,19 @@ class Family(_Strict):
     label: str = ""
 
 
+class RowSpecification(_Strict):
+    """A measured row. runs: names of the runs that it takes (``evaluate --name``); ``*`` stands for any text.
+
+    Runs of different names are one system from several training seeds: the row shows their mean and standard
+    deviation. family: as in ``families``. reference: shown for comparison, not ranked.
+    """
+
+    name: str = Field(min_length=1)
+    runs: tuple[str, ...] = Field(min_length=1)
+    family: str = ""
+    reference: bool = False
+
+
 class TextColumn(_Strict):
     """A column of words beside the name (a representation, a year). published: column of the CSV file."""
 
@@ -84,7 +97,8 @@ class ColumnSpecification(_Strict):
 
 class Specification(_Strict):
     """A whole table. published: CSV file of published rows, with ``name_column`` and, where rows have families,
-    ``family_column``. reference_rows: published rows that are shown but not ranked. footnotes: below the table."""
+    ``family_column``. reference_rows: published rows that are shown but not ranked. rows: order and names of the
+    measured rows; runs of other names follow them. footnotes: below the table."""
 
     title: str = Field(min_length=1)
     caption: str = ""
@@ -96,6 +110,7 @@ class Specification(_Strict):
     families: tuple[Family, ...] = ()
     rank_within_families: bool = False
     reference_rows: tuple[str, ...] = ()
+    rows: tuple[RowSpecification, ...] = ()
     text_columns: tuple[TextColumn, ...] = ()
     groups: tuple[Group, ...] = (Group(),)
     columns: tuple[ColumnSpecification, ...] = Field(min_length=1)
@@ -122,17 +137,31 @@ class Specification(_Strict):
         keys = [key for _, key, _, _ in self.expanded()]
         if twice := sorted({key for key in keys if keys.count(key) > 1}):
             raise ValueError(f"columns: {', '.join(twice)} stands twice in one group")
-        if bool(self.families) != bool(self.family_column):
+        if self.published and bool(self.families) != bool(self.family_column):
             raise ValueError("families and family_column: expected both or neither")
         names = {family.name for family in self.families}
+        self._check_rows(names)
         for absent in self.absent:
             if absent.family not in names:
                 raise ValueError(f"absent: {absent.family!r} is no family; expected one of {sorted(names)}")
             if unknown := set(absent.quantities) - {column.quantity for column in self.columns}:
                 raise ValueError(f"absent.quantities: {sorted(unknown)} are no columns of this table")
-        if not self.published and (self.reference_rows or self.text_columns or self.families):
-            raise ValueError("published is missing: reference_rows, text_columns and families describe its rows")
+        if not self.published and (self.reference_rows or self.text_columns or self.family_column):
+            raise ValueError("published is missing: reference_rows, text_columns and family_column describe its rows")
+        if self.families and not (self.published or self.rows):
+            raise ValueError("families: there are neither published rows nor 'rows' that they could part")
         return self
+
+    def _check_rows(self, families: set[str]) -> None:
+        for what, given in (
+            ("name", [row.name for row in self.rows]), ("run", [run for row in self.rows for run in row.runs])
+        ):  # fmt: skip
+            if twice := sorted({each for each in given if given.count(each) > 1}):
+                raise ValueError(f"rows: the {what} {twice[0]!r} is given twice")
+        for row in self.rows:
+            if row.family not in families | ({""} if not families or self.published else set()):
+                expected = f"one of {sorted(families)}" if families else "none, as the table has no families"
+                raise ValueError(f"rows: {row.name!r} has the family {row.family!r}; expected {expected}")
 
     def expanded(self) -> list[tuple[ColumnSpecification, str, Group, str | None]]:
         """Columns in printed order: (column, key, group, language or None)."""
@@ -200,7 +229,8 @@ def _read(file: Path, folder: Path, name: str) -> Loaded:
 
 
 _PARTS: dict[str, type[BaseModel]] = {
-    "families": Family, "text_columns": TextColumn, "absent": Absent, "groups": Group, "columns": ColumnSpecification,
+    "families": Family, "rows": RowSpecification, "text_columns": TextColumn, "absent": Absent, "groups": Group,
+    "columns": ColumnSpecification,
 }  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def build(
             row.cells.append(cell)
             contending.append(Contender(cell, measured) if measured and not any(marks) else None)
         contenders.append(contending)
-        table.notes += _floor(shown, present)
+        table.notes += floor_notes(shown, present)
     table.notes += measured_notes(table, contenders)
     if mixed:
         table.notes.append(f"Not ranked, for their protocols differ: {', '.join(mixed)}.")
@@ -99,14 +99,27 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
     cell.value = summary.score.value * column.scale
     cell.text = f"{cell.value:.{column.decimals}f}"
     cell.marks = mark
+    cell.spread = None if found.spread is None else found.spread * column.scale
     if intervals and column.direction != "none":
         cell.interval = _interval(found, column.scale)
     return cell
 
 
-def measured_notes(table: Table, contenders: Sequence[Sequence[Contender | None]]) -> list[str]:
-    """Mark the measured rows, and say in notes how they were marked and what they cover."""
-    notes = mark_by_test(table.columns, contenders)
+def measured_notes(
+    table: Table, contenders: Sequence[Sequence[Contender | None]], parts: Sequence[str] | None = None
+) -> list[str]:
+    """Mark the measured rows, and say in notes how they were marked and what they cover.
+
+    parts: a name for every row; rows of different names are not ranked against each other.
+    """
+    names = list(dict.fromkeys(parts or ()))
+    if len(names) > 1:
+        split = [[each if part == name else None for each, part in zip(rows, parts or (), strict=True)]
+                 for name in names for rows in contenders]  # fmt: skip
+        notes = mark_by_test([*table.columns] * len(names), split)
+        notes += ["Ranked within each part."] if notes else []
+    else:
+        notes = mark_by_test(table.columns, contenders)
     if notes and missing_too_many(contenders):
         notes.append("Not ranked: rows that lack more than 2 % of their clips.")
     cells = [cell for row in table.rows for cell in row.cells]
@@ -122,12 +135,13 @@ def measured_notes(table: Table, contenders: Sequence[Sequence[Contender | None]
     return notes
 
 
-def _floor(column: TableColumn, present: Sequence[Column]) -> list[str]:
+def floor_notes(column: TableColumn, present: Sequence[Column]) -> list[str]:
     """What real clips score against real clips, where the runs know it: no system can be told from a lower value."""
-    floors = list(dict.fromkeys(f"{held.floor:.{column.decimals}f}" for held in present if held.floor is not None))
+    known = [held.floor * column.scale for held in present if held.floor is not None]
+    floors = list(dict.fromkeys(f"{floor:.{column.decimals}f}" for floor in known))
     if not floors:
         return []
-    name = column.label.split(" ")[0]
+    name = f"{column.group} {column.label.split(' ')[0].removesuffix('‡')}".strip()
     return [
         f"{name} between two random halves of the reference clips: {' / '.join(floors)} (a floor; half as many clips)."
     ]
@@ -177,4 +191,4 @@ def _chosen(found: Found, asked: Sequence[str] | None) -> Found:
     return chosen
 
 
-__all__ = ["MixedProtocols", "RunResult", "build", "measured_cell", "measured_notes", "read_run"]
+__all__ = ["MixedProtocols", "RunResult", "build", "floor_notes", "measured_cell", "measured_notes", "read_run"]

@@ -18,7 +18,7 @@ from reports.terminal import terminal
 from t2av_bench.cli import app
 from t2av_bench.scores import Score
 
-TABLES = specification.names()
+TABLES = [name for name in specification.names() if specification.load(name).rows]
 CER_QWEN = ("cer/qwen3-asr-1.7b", CORPUS_CER)
 WER_QWEN = ("wer/qwen3-asr-1.7b", CORPUS_WER)
 UTMOS_KEY = ("utmos/strong-v1", UTMOS)
@@ -40,7 +40,7 @@ def cells_of(table, name):
     return {column.key: cell for column, cell in zip(table.columns, row.cells, strict=True)}
 
 
-def test_there_are_five_tables():
+def test_there_are_five_published_tables():
     assert TABLES == [f"paper:{number}" for number in range(1, 6)]
 
 

@@ -53,7 +53,7 @@ def _row(table: Table, index: int, row: Row, content: Content) -> dict[str, Any]
 def _cell(row: Row, system: int | None, column: TableColumn, cell: Cell, content: Content) -> dict[str, Any]:
     partial = cell.scored is not None and cell.total is not None and cell.scored < cell.total
     return {
-        "text": cell.text or "–",
+        "text": (cell.text or "–") + (f" ± {cell.spread:.{column.decimals}f}" if cell.spread is not None else ""),
         "value": cell.value,
         "rank": cell.rank,
         "marks": cell.marks,
@@ -83,6 +83,8 @@ def _explanation(row: Row, column: TableColumn, cell: Cell) -> Iterator[str]:
         yield "published, not measured here"
     if cell.reason:
         yield cell.reason
+    if cell.spread is not None:
+        yield f"± {cell.spread:.{column.decimals}f}: standard deviation over the row's runs"
     if cell.interval:
         low, high = (f"{end:.{column.decimals}f}" for end in cell.interval)
         yield f"95 % interval {low} to {high}, bootstrap over clips"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from speech_factory import RATE, pair, with_noise
 
-from t2av_bench.benchmarks.embedded import corpus
+from t2av_bench.benchmarks.embedded import corpus, speech_validity
 from t2av_bench.metrics.base import NotApplicable, Unscorable
 from t2av_bench.metrics.wer import WERPocketsphinx
 from t2av_bench.metrics.wer_gridface import CERGridFace, WERGridFace
@@ -86,13 +86,26 @@ def test_silence_and_nothing_are_failures_with_a_reason(tmp_path):
         measure(tmp_path, "en", text, np.full(RATE // 20, 0.1, np.float32))
 
 
-def test_garbage_is_heard_as_some_sentence(tmp_path):
-    """The reason for the warning in every caption: noise scores well below 1."""
-    noise = np.random.default_rng(2).normal(0, 0.1, 2 * RATE).astype(np.float32)
-    texts = [one.text for one in corpus.utterances("test-en", 5)]
-    found = [measure(tmp_path, "en", text, noise) for text in texts]
-    assert len({each.detail["transcript"] for each in found}) == 1
-    assert 0.3 < np.mean([each.values["wer_gridface"] for each in found]) <= 1.0
+def test_garbage_scores_about_what_guessing_would(clips):
+    """The reason for the warning in every caption. Guessing a slot of k words is wrong in 1 - 1/k of all cases."""
+    slots = corpus.VOCABULARY["en"]
+    guessing = 1 - np.mean([1 / len(slot) for slot in slots])
+    assert speech_validity.guessing(clips["en"], "en").rate == pytest.approx(guessing, abs=0.04)
+    shuffled = speech_validity.measure(clips["en"], "en", "garbage: blocks of 0.1 s in random order")
+    assert 0.5 < shuffled.rate < 0.95 and shuffled.units == 6 * len(clips["en"])
+    assert sum(tally.units for tally in shuffled.by_voice.values()) == shuffled.units
+
+
+def test_damage_does_what_its_name_says(clips):
+    audio = clips["en"][2][1]
+    random = np.random.default_rng(3)
+    shuffled = speech_validity.shuffled(clips["en"], 2, random)
+    assert np.array_equal(np.sort(shuffled), np.sort(audio[: shuffled.size])) and not np.array_equal(shuffled, audio)
+    noise = speech_validity.noisy(10)(clips["en"], 2, random) - audio
+    assert 10 * np.log10(np.mean(audio**2) / np.mean(noise**2)) == pytest.approx(10, abs=0.3)
+    assert np.array_equal(speech_validity.backwards(clips["en"], 2, random)[::-1], audio)
+    assert speech_validity.babble(clips["en"], 2, random).shape == audio.shape
+    assert np.array_equal(speech_validity.other_sentence(clips["en"], 7, random), clips["en"][0][1])
 
 
 def test_what_the_grammar_cannot_hear_does_not_apply(tmp_path):
@@ -139,9 +152,9 @@ def test_sentences_stay_as_they_are_under_normalisation():
 
     for language, metric in METRICS.items():
         for word in (word for slot in corpus.VOCABULARY[language] for word in slot):
-            assert metric._normalise(word) == word
+            assert metric.normalise(word) == word
         for one in corpus.utterances(f"test-{language}"):
-            assert sentence_pattern(language).fullmatch(metric._normalise(one.text))
+            assert sentence_pattern(language).fullmatch(metric.normalise(one.text))
 
 
 def test_closed_and_open_vocabularies_never_share_a_column():

@@ -1,7 +1,7 @@
 """pocketsphinx with a closed grammar of GridFace's sentences: what ``wer_gridface`` and ``cer_gridface`` hear with.
 
-It knows which words can stand where, and so always answers with a sentence of the benchmark: noise does not score 1.0
-but about what guessing each slot would. ``docs/embedded_speech_metrics.md`` has the measured floors.
+It knows which words can stand where, and so hears a sentence of the benchmark or nothing at all: garbage that sounds
+like speech does not score 1.0 but about what guessing would (measured in ``docs/embedded_speech_metrics.md``).
 
 Mandarin is heard by the English acoustic model through pronunciations written in English phones. It works because
 the sentences are closed and avoid contrasts of tone; it is no recogniser of Mandarin.
@@ -61,7 +61,7 @@ class GridFaceRecogniser(PocketsphinxRecogniser):
     def _decoder(self) -> Any:
         """One decoder for all clips: loading the acoustic model takes longer than hearing a clip.
 
-        Its noise removal keeps estimates from clip to clip, so the front end is made anew each time, which costs little.
+        Its noise removal keeps estimates from clip to clip; making the front end anew each time forgets them.
         """
         if self._kept is None:
             self._kept = super()._decoder()

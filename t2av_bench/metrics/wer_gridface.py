@@ -46,11 +46,11 @@ class _GridFace(ErrorRate):
     def _normaliser(self, language: str) -> Callable[[str], str]:
         if language != self.language:
             raise NotApplicable(f"{self.id} hears {self.language!r} alone, the text is {language!r}: use {self.other}")
-        return self._normalise
+        return self.normalise
 
     @staticmethod
     @abstractmethod
-    def _normalise(text: str) -> str:
+    def normalise(text: str) -> str:
         """A text as the grammar's sentences are written."""
 
     def measure(self, pair: Pair) -> Measurement:
@@ -79,7 +79,7 @@ class WERGridFace(_GridFace):
     other = "cer/gridface"
 
     @staticmethod
-    def _normalise(text: str) -> str:
+    def normalise(text: str) -> str:
         return " ".join(seed_tts(text, "en").split())
 
 
@@ -95,6 +95,6 @@ class CERGridFace(_GridFace):
     other = "wer/gridface"
 
     @staticmethod
-    def _normalise(text: str) -> str:
+    def normalise(text: str) -> str:
         require("zhconv", "speech")
         return chinese_characters(text)

@@ -91,7 +91,7 @@ def train_films(
     output: Path, seed: int = 0, quiet: bool = False, updates: int = FILM_UPDATES, clips: int = FILM_CLIPS,
     prepared: Films | None = None,
 ) -> Path:  # fmt: skip
-    """Train the clip network on the split ``train``; about 3 CPU minutes. Returns the checkpoint's path."""
+    """Train the clip network on the split ``train``; about 2 CPU minutes. Returns its path."""
     import torch
     from torch.nn.functional import cross_entropy
 

@@ -14,7 +14,7 @@ from t2av_bench.benchmarks.embedded.extractor_training import fast, fit, keep, s
 from t2av_bench.extractors.gridface_sync import CHECKPOINT, WINDOW, log_mel, mouths
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
 CLIPS, UPDATES = 400, 1200
 _MARGIN = 6
@@ -84,7 +84,7 @@ def _batch(prepared: Material, random: np.random.Generator) -> tuple["Tensor", "
     return torch.from_numpy(np.stack(pictures)).float() / 127.5 - 1, torch.from_numpy(np.stack(sounds))
 
 
-def _spoil_pictures(pictures: "Tensor", noise: "Tensor | object") -> "Tensor":
+def _spoil_pictures(pictures: "Tensor", noise: "Generator") -> "Tensor":
     """Softness, contrast, brightness and grain, drawn for each window."""
     import torch
     from torch.nn.functional import avg_pool2d
@@ -99,7 +99,7 @@ def _spoil_pictures(pictures: "Tensor", noise: "Tensor | object") -> "Tensor":
     return pictures + 0.08 * draw(count, 1, 1, 1) * torch.randn(pictures.shape, generator=noise)
 
 
-def _spoil_sounds(sounds: "Tensor", noise: "Tensor | object") -> "Tensor":
+def _spoil_sounds(sounds: "Tensor", noise: "Generator") -> "Tensor":
     """A noise floor up to about 20 dB below the loud parts, a level, a tilt over the bands, and grain."""
     import torch
 

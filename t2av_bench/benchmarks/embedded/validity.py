@@ -6,8 +6,9 @@ training. Every clip was written as mp4 (H.264, AAC) and decoded again before an
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from t2av_bench.metrics.gridface_features import FRAMES_PER_CLIP, WINDOW, window
 from t2av_bench.metrics.paired_frames import segment_centres
 
 CLIPS = 40
-SYNC_SPLITS = ("test-en", "test-zh")
 
-Damage = Callable[["Clip"], "Clip"]
+STRANGER = "a stranger's audio"
+
+Change = Callable[..., np.ndarray]
+"""Frames to frames, audio to audio, or motion to motion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Clip:
     audio: np.ndarray
 
 
-def clips(utterances: Iterable[corpus.Utterance], move: Callable[[np.ndarray], np.ndarray] | None = None) -> list[Clip]:
+def clips(utterances: Iterable[corpus.Utterance], move: Change | None = None) -> list[Clip]:
     """Draw, encode and decode; ``move`` changes the motion (T, 16) before it is drawn."""
     from t2av_bench.benchmarks.embedded.portrait import Portrait
     from t2av_bench.benchmarks.embedded.speech import Synthesizer
@@ -51,16 +54,6 @@ def clips(utterances: Iterable[corpus.Utterance], move: Callable[[np.ndarray], n
             made.append(Clip(frames, np.array(decoded.audio(corpus.AUDIO_RATE))))
             path.unlink()
     return made
-
-
-def on_frames(change: Callable[..., np.ndarray], *arguments: float) -> Damage:
-    """A damage of the frames alone."""
-    return lambda clip: Clip(change(clip.frames, *arguments), clip.audio)
-
-
-def on_audio(change: Callable[..., np.ndarray], *arguments: float) -> Damage:
-    """A damage of the audio alone."""
-    return lambda clip: Clip(clip.frames, change(clip.audio, *arguments))
 
 
 # Lip sync ------------------------------------------------------------------------------------------------------------
@@ -93,28 +86,52 @@ def score(clip: Clip) -> gridface_sync.SyncResult:
     return gridface_sync.load().score(gridface_sync.mouths(clip.frames), clip.audio)
 
 
-def sync_rows(real: Sequence[Clip], others: Sequence[Sequence[Clip]] = (), names: Sequence[str] = ()) -> list[SyncRow]:
-    """Every damage of ``real``; ``others`` are clips that were drawn from changed motion, with their ``names``."""
-    rows = [SyncRow("in sync", 0, [score(clip) for clip in real])]
-    for frames in (1, 2, 3, 5, -5, 10):
-        late = "later" if frames > 0 else "earlier"
-        name = f"audio {abs(frames)} frame{'s'[: abs(frames) > 1]} {late}"
-        rows.append(SyncRow(name, -frames, [score(on_audio(damage.delay, frames)(clip)) for clip in real]))
-    rows.append(SyncRow("a stranger's audio", None, [score(clip) for clip in strangers(real)]))
-    for name, change in (
-        ("audio with noise, 20 dB", on_audio(damage.hiss, 20.0)),
-        ("audio with noise, 10 dB", on_audio(damage.hiss, 10.0)),
-        ("audio with noise, 0 dB", on_audio(damage.hiss, 0.0)),
-        ("blurred, 1 pixel", on_frames(damage.blur, 1.0)),
-        ("blurred, 2 pixels", on_frames(damage.blur, 2.0)),
-        ("blurred, 4 pixels", on_frames(damage.blur, 4.0)),
-        ("grain, 5 %", on_frames(damage.grain, 0.05)),
-        ("grain, 10 %", on_frames(damage.grain, 0.1)),
-        ("every second frame twice", on_frames(damage.halve_rate)),
-    ):
-        rows.append(SyncRow(name, 0, [score(change(clip)) for clip in real]))
-    rows.append(SyncRow("frozen picture", None, [score(on_frames(damage.freeze)(clip)) for clip in real]))
-    return rows + [SyncRow(name, 0, [score(c) for c in made]) for name, made in zip(names, others, strict=True)]
+AUDIO_DAMAGE: tuple[tuple[str, int, Change], ...] = (
+    ("audio 1 frame later", -1, partial(damage.delay, frames=1)),
+    ("audio 2 frames later", -2, partial(damage.delay, frames=2)),
+    ("audio 3 frames later", -3, partial(damage.delay, frames=3)),
+    ("audio 5 frames later", -5, partial(damage.delay, frames=5)),
+    ("audio 5 frames earlier", 5, partial(damage.delay, frames=-5)),
+    ("audio 10 frames later", -10, partial(damage.delay, frames=10)),
+    ("noise at 20 dB", 0, partial(damage.hiss, decibels=20.0)),
+    ("noise at 10 dB", 0, partial(damage.hiss, decibels=10.0)),
+    ("noise at 0 dB", 0, partial(damage.hiss, decibels=0.0)),
+)
+"""Name, true offset, and what is done to the audio."""
+MOUTH_DAMAGE: tuple[tuple[str, Change], ...] = (
+    ("blurred, 1 pixel", partial(damage.blur, sigma=1.0)),
+    ("blurred, 2 pixels", partial(damage.blur, sigma=2.0)),
+    ("blurred, 4 pixels", partial(damage.blur, sigma=4.0)),
+    ("grain, 5 %", partial(damage.grain, sigma=0.05)),
+    ("grain, 10 %", partial(damage.grain, sigma=0.1)),
+    ("every second frame twice", damage.halve_rate),
+)
+MOTION_DAMAGE: tuple[tuple[str, Change], ...] = (
+    ("mouth moves half as far", partial(damage.weaken_mouth, share=0.5)),
+    ("mouth smoothed over 2 frames", partial(damage.smooth_mouth, sigma=2.0)),
+    ("mouth smoothed over 4 frames", partial(damage.smooth_mouth, sigma=4.0)),
+)
+"""Done to the motion before it is drawn; widths are standard deviations."""
+
+
+def sync_rows(real: Sequence[Clip], altered: Mapping[str, Sequence[Clip]] | None = None) -> list[SyncRow]:
+    """Every damage of ``real``; ``altered`` are the same clips, drawn from changed motion."""
+    network = gridface_sync.load()
+    seen = [network.embed_mouths(gridface_sync.mouths(clip.frames)) for clip in real]
+    heard = [network.embed_audio(gridface_sync.log_mel(clip.audio)) for clip in real]
+    compare = gridface_sync.compare
+    rows = [SyncRow("in sync", 0, [compare(*pair) for pair in zip(seen, heard, strict=True)])]
+    for name, offset, change in AUDIO_DAMAGE:
+        changed = [network.embed_audio(gridface_sync.log_mel(change(clip.audio))) for clip in real]
+        rows.append(SyncRow(name, offset, [compare(*pair) for pair in zip(seen, changed, strict=True)]))
+    for name, change in MOUTH_DAMAGE:
+        changed = [network.embed_mouths(gridface_sync.mouths(change(clip.frames))) for clip in real]
+        rows.append(SyncRow(name, 0, [compare(*pair) for pair in zip(changed, heard, strict=True)]))
+    for name, drawn in (altered or {}).items():
+        rows.append(SyncRow(name, 0, [score(clip) for clip in drawn]))
+    frozen = [network.embed_mouths(gridface_sync.mouths(damage.freeze(clip.frames))) for clip in real]
+    rows.append(SyncRow("frozen picture", None, [compare(*pair) for pair in zip(frozen, heard, strict=True)]))
+    return [*rows, SyncRow(STRANGER, None, [score(clip) for clip in strangers(real)])]
 
 
 def strangers(real: Sequence[Clip]) -> list[Clip]:
@@ -166,28 +183,28 @@ class FeatureRow:
     film_own: float | None = None
 
 
-PICTURE_DAMAGE: tuple[tuple[str, Damage], ...] = (
-    ("blurred, 0.5 pixels", on_frames(damage.blur, 0.5)),
-    ("blurred, 1 pixel", on_frames(damage.blur, 1.0)),
-    ("blurred, 2 pixels", on_frames(damage.blur, 2.0)),
-    ("grain, 1 %", on_frames(damage.grain, 0.01)),
-    ("grain, 2 %", on_frames(damage.grain, 0.02)),
-    ("grain, 5 %", on_frames(damage.grain, 0.05)),
-    ("grain, 10 %", on_frames(damage.grain, 0.1)),
+PICTURE_DAMAGE: tuple[tuple[str, Change], ...] = (
+    ("blurred, 0.5 pixels", partial(damage.blur, sigma=0.5)),
+    ("blurred, 1 pixel", partial(damage.blur, sigma=1.0)),
+    ("blurred, 2 pixels", partial(damage.blur, sigma=2.0)),
+    ("grain, 1 %", partial(damage.grain, sigma=0.01)),
+    ("grain, 2 %", partial(damage.grain, sigma=0.02)),
+    ("grain, 5 %", partial(damage.grain, sigma=0.05)),
+    ("grain, 10 %", partial(damage.grain, sigma=0.1)),
 )
-MOVEMENT_DAMAGE: tuple[tuple[str, Damage], ...] = (
-    ("every second frame twice", on_frames(damage.halve_rate)),
-    ("frozen", on_frames(damage.freeze)),
-    ("shuffled", on_frames(damage.shuffle)),
-    ("backwards", on_frames(damage.backwards)),
-    ("jitter, 1 pixel", on_frames(damage.jitter, 1)),
-    ("jitter, 3 pixels", on_frames(damage.jitter, 3)),
+MOVEMENT_DAMAGE: tuple[tuple[str, Change], ...] = (
+    ("every second frame twice", damage.halve_rate),
+    ("frozen", damage.freeze),
+    ("shuffled", damage.shuffle),
+    ("backwards", damage.backwards),
+    ("jitter, 1 pixel", partial(damage.jitter, pixels=1)),
+    ("jitter, 3 pixels", partial(damage.jitter, pixels=3)),
 )
 
 
 def feature_rows(
     real: Sequence[Clip], takes: Sequence[Clip], unknown: Sequence[Clip],
-    kinds: Sequence[tuple[str, Damage]] = PICTURE_DAMAGE + MOVEMENT_DAMAGE,
+    kinds: Sequence[tuple[str, Change]] = PICTURE_DAMAGE + MOVEMENT_DAMAGE,
 ) -> list[FeatureRow]:  # fmt: skip
     """real: the reference. takes: the same persons with other sentences, which are damaged. unknown: other persons.
 
@@ -196,7 +213,9 @@ def feature_rows(
     reference, plain = features(real), features(takes)
     rows = [_feature_row("real (the floor)", plain, reference, None)]
     for name, change in kinds:
-        rows.append(_feature_row(name, features([change(clip) for clip in takes]), reference, plain))
+        rows.append(
+            _feature_row(name, features([Clip(change(clip.frames), clip.audio) for clip in takes]), reference, plain)
+        )
     return [*rows, _feature_row("other persons", features(unknown), reference, None)]
 
 
@@ -211,23 +230,20 @@ def _feature_row(name: str, found: Features, reference: Features, own: Features 
 
 def main(page: Path, count: int = CLIPS) -> None:
     """Measure everything on ``count`` clips a set and write the page."""
-    from functools import partial
-
     from t2av_bench.benchmarks.embedded.validity_page import write
 
-    chosen = [clip for split in SYNC_SPLITS for clip in corpus.utterances(split, count)[: count // len(SYNC_SPLITS)]]
-    altered = {
-        "mouth half as wide open": partial(damage.weaken_mouth, share=0.5),
-        "mouth a quarter as wide open": partial(damage.weaken_mouth, share=0.25),
-        "mouth smoothed over 1 frame": partial(damage.smooth_mouth, sigma=1.0),
-        "mouth smoothed over 2 frames": partial(damage.smooth_mouth, sigma=2.0),
-        "mouth smoothed over 4 frames": partial(damage.smooth_mouth, sigma=4.0),
-    }
-    sync = sync_rows(clips(chosen), [clips(chosen, move) for move in altered.values()], list(altered))
     # test-en has 40 persons, who return in the same order: the second 40 clips are other sentences of the first 40's.
-    real, takes = np.split(np.array(corpus.utterances("test-en", 2 * count), dtype=object), 2)
+    english = corpus.utterances("test-en", 2 * count)
     unknown = [*corpus.utterances("dub", count // 2), *corpus.utterances("codec", count - count // 2)]
-    write(page, sync, feature_rows(clips(real), clips(takes), clips(unknown)), count)
+    real = clips(english[:count])
+    found = feature_rows(real, clips(english[count:]), clips(unknown))
+    sync = sync_rows(real, {name: clips(english[:count], move) for name, move in MOTION_DAMAGE})
+    mandarin = clips(corpus.utterances("test-zh", count))
+    sync += [
+        SyncRow("Mandarin, in sync", 0, [score(clip) for clip in mandarin]),
+        SyncRow("Mandarin, a stranger's audio", None, [score(clip) for clip in strangers(mandarin)]),
+    ]
+    write(page, sync, found, count)
 
 
 if __name__ == "__main__":

@@ -66,9 +66,9 @@ def document(sync: Sequence["SyncRow"], features: Sequence["FeatureRow"], clips:
 
 
 def _sync_table(rows: Sequence["SyncRow"]) -> str:
-    from t2av_bench.benchmarks.embedded.validity import separation
+    from t2av_bench.benchmarks.embedded.validity import STRANGER, separation
 
-    stranger = next(row for row in rows if row.name == "a stranger's audio")
+    stranger = next(row for row in rows if row.name == STRANGER)
     lines = [
         "| clips | `sync_c_gridface` ↑ | `sync_d_gridface` ↓ | true offset | exact | within 1 | vs stranger |",
         "|---|---|---|---|---|---|---|",
@@ -87,20 +87,21 @@ def _spread(values) -> str:
 
 
 def _saturation(rows: Sequence["SyncRow"]) -> str:
-    from t2av_bench.benchmarks.embedded.validity import separation
+    from t2av_bench.benchmarks.embedded.validity import STRANGER, separation
 
     by_name = {row.name: row for row in rows}
-    real, stranger = by_name["in sync"], by_name["a stranger's audio"]
+    real, stranger = by_name["in sync"], by_name[STRANGER]
     apart = separation(real.confidences, stranger.confidences)
     text = (
         f"Real clips and clips with a stranger's audio are told apart with a chance of {apart:.3f}, and the offset of "
         f"real clips is exact for {100 * real.within(0):.0f} %: on this side there is nothing left to measure. "
     )
+    span = real.confidences.mean() - stranger.confidences.mean()
     kept = [
         f"{row.name}: {100 * (row.confidences.mean() - stranger.confidences.mean()) / span:.0f} %"
-        for span in [real.confidences.mean() - stranger.confidences.mean()]
-        for name, row in by_name.items() if name.startswith("mouth ")
-    ]  # fmt: skip
+        for row in rows
+        if row.name.startswith("mouth ")
+    ]
     if kept:
         text += (
             "What is left of the confidence between a stranger's audio (0 %) and real clips (100 %) shows how fine the "

@@ -19,6 +19,7 @@ from typing import Any
 
 from t2av_bench.files import replacing, write_text
 from t2av_bench.scores import NotApplicable
+from t2av_bench.weights_digest import exclusively
 
 FOLDER = Path(__file__).with_name("checkpoints")
 INDEX = "index.toml"
@@ -128,10 +129,7 @@ def _index(folder: Path) -> dict[str, dict[str, Any]]:
 @contextmanager
 def _changing(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
     """The index, written when the block ends well; training runs beside each other wait for their turn."""
-    from filelock import FileLock
-
-    lock = folder / f".{INDEX}.lock"
-    with FileLock(lock):
+    with exclusively(folder / INDEX):
         index = _index(folder)
         yield index
         write_text(folder / INDEX, _HEAD + "".join(_lines(row, name) for name, row in sorted(index.items())))

@@ -13,10 +13,13 @@ import typer
 
 from t2av_bench import __version__
 from t2av_bench.cli_compare import compare
+from t2av_bench.cli_data import data_app
 from t2av_bench.cli_generate import generate
 from t2av_bench.cli_regress import baseline_app, regress
 from t2av_bench.cli_report import report, serve
+from t2av_bench.cli_run import run
 from t2av_bench.cli_study import study_app
+from t2av_bench.cli_train import train_app
 from t2av_bench.cli_weights import app as weights_app
 
 app = typer.Typer(
@@ -218,11 +221,13 @@ def list_(
 
 
 # In the order in which --help shows them, after the commands above.
-for _command in (generate, compare, regress, report, serve):
+for _command in (run, generate, compare, regress, report, serve):
     app.command()(_command)
 app.add_typer(study_app, name="study")
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(weights_app, name="weights")
+app.add_typer(data_app, name="data")
+app.add_typer(train_app, name="train")
 
 
 class _usage_errors:

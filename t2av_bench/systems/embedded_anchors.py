@@ -134,12 +134,17 @@ class EmbeddedCodec(_Anchor):
         self.digests = dict(digests or {})
 
     @classmethod
-    def load(cls, *, device: str = "cpu") -> Self:
-        """The codecs in the box. NotApplicable, with what helps, where a codec's file or package is missing."""
+    def load(cls, *, device: str = "cpu", components: bool = True) -> Self:
+        """The codecs in the box. components: False leaves all vocoder features, without the principal components.
+
+        NotApplicable, with what helps, where a codec's file or package is missing.
+        """
+        from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
         from t2av_bench.systems.embedded_parts import load_parts
 
         parts = load_parts(device)
-        return cls(parts.audio_codec, parts.motion_codec, str(parts.device), parts.digests)
+        audio_codec = parts.audio_codec if components else WorldCodec.whole()
+        return cls(audio_codec, parts.motion_codec, str(parts.device), parts.digests)
 
     @classmethod
     def checkpoint_files(cls, **options: Any) -> list[Path]:

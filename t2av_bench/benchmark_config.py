@@ -27,7 +27,8 @@ class RowConfig(BaseModel):
     name: names the folders of clips and scores. label: the system's name in tables (default: ``name``); rows of one
         label on clips of different languages share a line of a table that has columns by language.
     benchmark, metrics, tables: instead of the file's. split: of GridFace. items: the first so many.
-    seed, or several seeds: each makes a run of its own, called ``NAME-seed-N``. options: of the system.
+    seed, or several seeds: each makes a run of its own, called ``NAME-seed-N``. options: of the system; ``{seed}`` in
+        one stands for the row's seed, so that each seed can have its checkpoint.
     step: training step of the checkpoint, for learning curves.
     """
 
@@ -155,9 +156,13 @@ def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None)
     where = f"{file}: row {given.name!r}"
     benchmark = given.benchmark or config.benchmark
     manifest = None if benchmark == GRIDFACE else file.parent / benchmark
+    seeds = _seeds(given)
     try:
         items = _checked_items(given, manifest, benchmark)
-        options = _checked_system(given.system, given.task, given.options, file.parent)
+        options = {
+            seed: _checked_system(given.system, given.task, _with_seed(given.options, seed), file.parent)
+            for seed, _, _ in seeds
+        }
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
     if most is not None:
@@ -170,8 +175,8 @@ def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None)
     return [
         Row(
             given.name + suffix, label + said, given.system, given.task, manifest, given.split, items, seed,
-            given.max_seconds, given.metrics or config.metrics, tables, given.step, options,
-        ) for seed, suffix, said in _seeds(given)
+            given.max_seconds, given.metrics or config.metrics, tables, given.step, options[seed],
+        ) for seed, suffix, said in seeds
     ]  # fmt: skip
 
 
@@ -180,6 +185,12 @@ def _seeds(given: RowConfig) -> list[tuple[int, str, str]]:
     if given.seeds is None:
         return [(given.seed or 0, "", "")]
     return [(seed, f"-seed-{seed}", f" (seed {seed})") for seed in given.seeds]
+
+
+def _with_seed(options: Any, seed: int) -> Any:
+    if isinstance(options, dict):
+        return {name: _with_seed(value, seed) for name, value in options.items()}
+    return options.replace("{seed}", str(seed)) if isinstance(options, str) else options
 
 
 def _checked_items(given: RowConfig, manifest: Path | None, benchmark: str) -> int | None:

@@ -16,7 +16,7 @@ WRONG = {
     "nameless row": (HEAD + '[[rows]]\nsystem = "talker-t2av"\n', "row 1: 'name' is missing"),
     "unknown system": (HEAD + ROW.replace("talker-t2av", "talker"), "row 'a': unknown system 'talker'; did you mean"),
     "unknown option": (HEAD + ROW + "options = { recip = 1 }\n", "no option 'recip'; did you mean recipe?"),
-    "unserved task": (HEAD + ROW.replace("talker-t2av", "cascaded") + 'task = "tts"\n', "does not serve the task tts"),
+    "unserved task": (HEAD + ROW.replace("talker-t2av", "embedded-espeak"), "does not serve the task t2av"),
     "unknown task": (HEAD + ROW + 'task = "dub"\n', "row 'a': 'task': Input should be 't2av', 'a2v'"),
     "unknown split": (HEAD + ROW.replace("test-en", "test-eng"), "no split 'test-eng'; did you mean test-en"),
     "no split": (HEAD + ROW.replace('split = "test-en"\n', ""), "'split' is missing: gridface has train"),

@@ -39,12 +39,12 @@ def film_input(films: np.ndarray) -> "Tensor":
 
 
 def frame_features(frames: np.ndarray, device: str = "cpu") -> np.ndarray:
-    """(n, H, W, 3) uint8 RGB square frames -> (n, 104) float32, unit variance over the training split."""
+    """(n, H, W, 3) uint8 RGB square frames -> (n, 104) float32, compressed deviations."""
     return _run(load_frame_network(device), [frame_input(resized(frames))], _FRAME_BATCH, device)
 
 
 def film_features(films: np.ndarray, device: str = "cpu") -> np.ndarray:
-    """(n, 16, 64, 64) uint8 grey, as by ``small_grey`` -> (n, 80) float32, unit variance over the training split."""
+    """(n, 16, 64, 64) uint8 grey, as by ``small_grey`` -> (n, 80) float32, compressed deviations."""
     return _run(load_clip_network(device), [film_input(films)], _FILM_BATCH, device)
 
 

@@ -3,8 +3,8 @@
 ``fd_frame`` takes 16 frames a clip, in the middle of 16 equal segments of the duration that the generated clip and its
 reference share; ``fd_clip`` four windows of 16 consecutive frames, from the start to the end of that duration, at half
 size and in grey. Both sides give the same indices. Frames are square pictures as GridFace draws them; nothing looks for
-a face, so a system that draws none gets a large distance. Features have unit variance over the training split, so
-neither number has anything to do with FID's or FVD's scale. Both are biased by about 1/n: compare equal numbers of
+a face, so a system that draws none gets a large distance. Features are in deviations of the training split, compressed
+by asinh, so neither number has anything to do with FID's or FVD's scale. Both are biased by about 1/n: compare equal numbers of
 clips, and read them beside the real-against-real floor (see ``docs/embedded_metrics.md``).
 """
 
@@ -49,6 +49,7 @@ class _GridFaceDistance(FeatureDistance):
                 "frame_rate": 25,
                 **gridface_pictures.PICTURE_PARAMETERS,
                 **self.choice,
+                "scale": "asinh of deviations",
                 "checkpoint": digest(self.checkpoint),
             },
             libraries=library_versions("av", "opencv-contrib-python", "torch"),

@@ -2,7 +2,7 @@
 
 Features are what a small network knows after learning to read GridFace's drawing (who is shown, how face and head are
 posed, how they move), together with the mean response of its first layers, which see sharpness, grain and colour.
-Each feature is scaled to unit variance over the training split.
+Each feature is scaled by its deviation over the training split, then compressed by asinh.
 """
 
 import torch
@@ -34,8 +34,12 @@ class _Scaled(nn.Module):
         raise NotImplementedError
 
     def features(self, pictures: Tensor) -> Tensor:
-        """Scaled features; arguments as ``raw_features``."""
-        return (self.raw_features(pictures) - self.feature_mean) / self.feature_deviation
+        """Features in deviations of the training split, compressed; arguments as ``raw_features``.
+
+        asinh is linear up to about one deviation and logarithmic beyond: pictures unlike any in training would
+        otherwise get distances of many thousands, set by a handful of clips.
+        """
+        return ((self.raw_features(pictures) - self.feature_mean) / self.feature_deviation).asinh()
 
 
 class FrameNetwork(_Scaled):

@@ -10,7 +10,7 @@ AUDIO_ROWS, MEL_BANDS = 20, 40
 
 
 class SyncNetwork(nn.Module):
-    """Two convolutional branches. 0.60 M parameters."""
+    """Two convolutional branches. 0.66 M parameters."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,8 @@ def under_published() -> Table:
 def of_seeds() -> Table:
     """The widest table there is: two languages, anchors, three seeds a system, a clip that failed."""
     loaded = specification.load("embedded:1")
+    # Footnotes are edited when something is measured anew, which is no concern of a renderer.
+    loaded = replace(loaded, specification=loaded.specification.model_copy(update={"footnotes": ("Synthetic clips.",)}))
     languages = ["zh"] * 10 + ["en"] * 10
 
     def run(name, level):

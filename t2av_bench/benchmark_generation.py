@@ -106,6 +106,8 @@ def _prepare(plan: RowPlan) -> None:
     plan.folder.mkdir(parents=True, exist_ok=True)
     for left in plan.folder.rglob(".*.part"):
         shutil.rmtree(left, ignore_errors=True)
+    for left in plan.folder.rglob(".*.json"):
+        left.unlink(missing_ok=True)
     for id in plan.failures:
         if not unusable_name(id):
             discard(plan.folder / f"{id}.mp4")

@@ -295,7 +295,7 @@ def test_what_a_task_gives_the_system(tmp_path):
 
 
 def sealed(clips: Path) -> set[str]:
-    return {path.stem for path in clips.glob("*.json") if "fingerprint" in path.read_text()}
+    return {path.stem for path in clips.glob("item*.json") if "fingerprint" in path.read_text()}
 
 
 def wait_for(clips: Path, count: int) -> None:
@@ -340,8 +340,11 @@ def test_interrupted_it_says_that_nothing_is_lost(tmp_path):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130 and "the same command continues" in said and "Traceback" not in said
+    (tmp_path / "out" / "clips" / "noise" / ".item9.half.json").write_text("{")  # as a killed writer leaves it
     (row,) = preview(load(write(tmp_path)))
     assert not row.failures and row.made >= 1 and row.made + row.to_make == 4
+    (plan,) = only_made(tmp_path)
+    assert len(plan.made) == 4 and not list(plan.folder.glob(".*"))
 
 
 def cli(*arguments):

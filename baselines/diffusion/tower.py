@@ -19,6 +19,9 @@ MODULATIONS = 6
 """Shift, scale and gate of self-attention, then of the MLP."""
 FIRST_VARIANCE = 0.1
 """Of the error of clean latents as a tower estimates them, by channel, before training; latents have about 1."""
+VARIANCE_PACE = 10.0
+"""An optimiser moves every parameter by about its rate: without this factor the variance would learn for thousands of
+updates."""
 
 
 class TowerBlock(nn.Module):
@@ -71,7 +74,7 @@ class Tower(nn.Module):
         self.blocks = nn.ModuleList(TowerBlock(width, config.heads, text, peer) for _ in range(config.layers))
         self.final_modulation = nn.Linear(width, 2 * width)
         self.output_projection = nn.Linear(width, config.patch_size * channels)
-        self.log_variance = nn.Parameter(torch.full((channels,), FIRST_VARIANCE).log())
+        self.variance_exponent = nn.Parameter(torch.zeros(channels))
         for layer in (self.modulation, self.final_modulation):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -91,7 +94,8 @@ class Tower(nn.Module):
         shift, scale = final
         clean = self.output_projection(modulated(tokens, shift, scale))
         clean = clean.unflatten(-1, (self.patch_size, -1)).flatten(1, 2)
-        return velocity_of(clean, noisy, time, self.log_variance.exp())
+        variance = FIRST_VARIANCE * (VARIANCE_PACE * self.variance_exponent).exp()
+        return velocity_of(clean, noisy, time, variance)
 
 
 def velocity_of(clean: Tensor, noisy: Tensor, time: Tensor, variance: Tensor) -> Tensor:

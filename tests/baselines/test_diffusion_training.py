@@ -25,22 +25,22 @@ from reference_model.training.sources import Sources
 
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory):
-    """Every family after 150 updates: its output folder."""
+    """Every family after 100 updates: its output folder."""
     folder = tmp_path_factory.mktemp("learnt")
     for family in FAMILIES:
         config = micro_training(
-            family, steps=150, batch_size=12, validation={"every": 75}, average={"decay": 0.97},
+            family, steps=100, batch_size=8, validation={"every": 50}, average={"decay": 0.97},
             optimiser={"learning_rate": 1e-2},
         )  # fmt: skip
         result = train(config, sources(400, 32), folder / family, quiet=True)
-        assert result.step == 150 and result.model == folder / family / "model.safetensors"
+        assert result.step == 100 and result.model == folder / family / "model.safetensors"
     return folder
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_validation_loss_falls(learnt, family):
     lines = metrics(learnt / family, "validation")
-    assert [line["step"] for line in lines] == [0, 75, 150]
+    assert [line["step"] for line in lines] == [0, 50, 100]
     names = {"dual_branch": 3, "audio_driven": 1, "length_matched_tts": 2}
     losses = [name for name in lines[0] if name.endswith("_loss")]
     assert len(losses) == names[family]
@@ -48,8 +48,8 @@ def test_every_validation_loss_falls(learnt, family):
         assert lines[2][name] < lines[1][name] < lines[0][name]
         assert lines[2][name] < 0.4 * lines[0][name], name
     train_lines = metrics(learnt / family)
-    assert [line["step"] for line in train_lines] == list(range(1, 151))
-    assert train_lines[-1]["epoch"] == {"t2av": 150 * 12 / 400}
+    assert [line["step"] for line in train_lines] == list(range(1, 101))
+    assert train_lines[-1]["epoch"] == {"t2av": 100 * 8 / 400}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

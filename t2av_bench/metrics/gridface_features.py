@@ -4,8 +4,8 @@
 reference share; ``fd_clip`` four windows of 16 consecutive frames, from the start to the end of that duration, at half
 size and in grey. Both sides give the same indices. Frames are square pictures as GridFace draws them; nothing looks for
 a face, so a system that draws none gets a large distance. Features are in deviations of the training split, compressed
-by asinh, so neither number has anything to do with FID's or FVD's scale. Both are biased by about 1/n: compare equal numbers of
-clips, and read them beside the real-against-real floor (see ``docs/embedded_metrics.md``).
+by asinh, so neither number has anything to do with FID's or FVD's scale. Both are biased by about 1/n: compare equal
+numbers of clips, and read them beside the real-against-real floor (see ``docs/embedded_metrics.md``).
 """
 
 from abc import abstractmethod

@@ -2,7 +2,8 @@
 
 The decoder is the renderer itself, so it is exact; the encoder is a small trained network. A renderer needs to know
 whom it draws: the codec recognises which of the benchmark's persons the source image shows, and checks its answer by
-drawing that person in the same pose.
+drawing that person in the same pose. Knowing the person also helps the encoder, which cannot tell a low brow from a
+lowered one: the gallery holds what it misjudges for each person on average.
 """
 
 from collections.abc import Iterator
@@ -13,15 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2av_bench.benchmarks.embedded import (
-    checkpoints,
-    extractor_checkpoints,
-    identity_gallery,
-    motion_encoder,
-    motion_statistics,
-)
+from t2av_bench.benchmarks.embedded import checkpoints, identity_gallery, motion_encoder, motion_statistics
 from t2av_bench.benchmarks.embedded.identity_gallery import IdentityGallery, UnknownIdentity
-from t2av_bench.benchmarks.embedded.motion_encoder import IMAGE_SIZE, MotionEncoder
+from t2av_bench.benchmarks.embedded.motion_encoder import IMAGE_SIZE, MotionEncoder, load_encoder
 from t2av_bench.benchmarks.embedded.portrait import Portrait
 from t2av_bench.benchmarks.embedded.visemes import FRAME_RATE, MOTION_SIZE
 
@@ -95,7 +90,7 @@ class DrawnMotionCodec:
             raise ValueError(f"frames must be (B, T, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), got {tuple(frames.shape)}")
         flat = frames.flatten(0, 1)
         _check(flat)
-        return self.normalize(self._motion(flat)).unflatten(0, frames.shape[:2])
+        return self.normalize(self._read(flat)[0]).unflatten(0, frames.shape[:2])
 
     def source(self, source_image: Tensor) -> DrawnRenderer:
         """Recognise the persons on (B, 3, 128, 128) RGB in [-1, 1]. Raises UnknownIdentity for anybody else."""
@@ -106,8 +101,7 @@ class DrawnMotionCodec:
         nobody of the gallery."""
         _check(source_image)
         pictures = _pictures(source_image)
-        people, distances = self.gallery.nearest(pictures)
-        motion = self._motion(source_image)
+        motion, people, distances = self._read(source_image)
         for index, (person, distance) in enumerate(zip(people.tolist(), distances.tolist(), strict=True)):
             difference = float("nan")
             if distance <= FARTHEST:
@@ -134,14 +128,21 @@ class DrawnMotionCodec:
         return self.source(source_image).render(motion_latents)
 
     @torch.no_grad()
-    def _motion(self, frames: Tensor) -> Tensor:
-        """(N, 3, 128, 128) to motion (N, 16) in its own units."""
-        return torch.cat([self.encoder(part.to(self.device, torch.float32)) for part in frames.split(_BATCH)])
-
-
-def load_encoder(path: Path) -> MotionEncoder:
-    """A trained encoder, in single precision. Raises CheckpointError (ValueError) for a file that does not fit."""
-    return extractor_checkpoints.load(motion_encoder.CHECKPOINT, lambda state: MotionEncoder(), path)
+    def _read(self, frames: Tensor) -> tuple[Tensor, np.ndarray, np.ndarray]:
+        """(N, 3, 128, 128) to motion (N, 16) in its own units, the nearest persons (N,), and their distances (N,)."""
+        motion, people, distances = [], [], []
+        for part in frames.split(_BATCH):
+            found, far = self.gallery.nearest(_pictures(part))
+            offsets = np.where(far[:, None] <= FARTHEST, self.gallery.offset(found), 0.0)
+            motion.append(
+                self.encoder(
+                    part.to(self.device, torch.float32),
+                    torch.from_numpy(offsets).to(self.device, torch.float32),
+                )
+            )
+            people.append(found)
+            distances.append(far)
+        return torch.cat(motion), np.concatenate(people), np.concatenate(distances)
 
 
 @lru_cache(maxsize=64)

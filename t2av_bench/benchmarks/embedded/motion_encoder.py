@@ -5,10 +5,13 @@ matter of one pixel, and the whole frame at half resolution, which tells pose an
 itself, so the answer depends neither on batches nor on the rest of the clip.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from t2av_bench.benchmarks.embedded import extractor_checkpoints
 from t2av_bench.benchmarks.embedded.visemes import MOTION_NAMES, MOTION_SIZE
 
 IMAGE_SIZE = 128
@@ -56,7 +59,12 @@ class MotionEncoder(nn.Module):
         eyes = self.eyes(frames[..., EYE_VIEW[0], EYE_VIEW[1]])
         return self.join(torch.cat([mouth, eyes, self.whole(avg_pool2d(frames, 2))], 1))
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """(N, 3, 128, 128) RGB in [-1, 1] to motion (N, 16), within the range of each dimension."""
-        motion = self.standardised(frames) * self.std + self.mean
+    def forward(self, frames: Tensor, offsets: Tensor | float = 0.0) -> Tensor:
+        """(N, 3, 128, 128) RGB in [-1, 1] to motion (N, 16), plus ``offsets``, within the range of each dimension."""
+        motion = self.standardised(frames) * self.std + self.mean + offsets
         return torch.minimum(torch.maximum(motion, self.lowest), torch.ones_like(self.lowest))
+
+
+def load_encoder(path: Path) -> MotionEncoder:
+    """A trained encoder, in single precision. Raises CheckpointError (ValueError) for a file that does not fit."""
+    return extractor_checkpoints.load(CHECKPOINT, lambda state: MotionEncoder(), path)

@@ -156,7 +156,7 @@ def _split(name: str) -> _Split:
         import difflib
 
         near = difflib.get_close_matches(name, _SPLITS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = f"; did you mean {near[0]}?" if near else "."
         raise ValueError(f"{NAME} has no split {name!r}{hint} There are {', '.join(_SPLITS)}")
     return _SPLITS[name]
 

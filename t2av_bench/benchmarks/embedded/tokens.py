@@ -59,7 +59,7 @@ def token_id(word: str) -> int:
     examples = ", ".join(slot[0] for slot in slots)
     raise UnknownWord(
         f"the embedded models do not know the word {word!r}{hint}. They speak sentences of {len(slots)} words, one from "
-        f"each slot, such as {examples} (all words: t2av-bench data info embedded)"
+        f"each slot, such as {examples} (all words: docs/embedded_benchmark.md)"
     )
 
 

@@ -141,7 +141,7 @@ def _codecs(device: str) -> "tuple[AudioCodec, MotionCodec, RememberingVoiceEnco
     try:
         audio_codec = WorldCodec.load()
         motion_codec = DrawnMotionCodec.load(device=device)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise NotApplicable(f"an embedded codec does not load: {error}") from error
     # The protocols' attributes may be set, the codecs' may not; nobody sets them.
     return audio_codec, motion_codec, RememberingVoiceEncoder(VoiceEncoder(audio_codec))  # type: ignore[return-value]

@@ -174,7 +174,7 @@ class LatentSystem(System):
 
     def _at_once(self) -> int:
         """Frames rendered at a time."""
-        return min(max(_PIXELS_AT_ONCE // self.components.motion_codec.image_size ** 2, 1), _MOST_AT_ONCE)
+        return min(max(_PIXELS_AT_ONCE // self.components.motion_codec.image_size**2, 1), _MOST_AT_ONCE)
 
     def _record(self, job: "Job", clip: GeneratedClip, result: "GenerationResult", batch: int) -> dict[str, Any]:
         """Everything that led to the clip, JSON-ready; files by name, not by place."""

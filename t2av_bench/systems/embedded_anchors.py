@@ -170,7 +170,8 @@ class EmbeddedCodec(_Anchor):
             pictures_from="driving video" if request.task == "v2a" else "reference through the motion codec",
             encoder=EMBEDDED_ENCODER,
             inputs={"driving_audio": file_facts(given)} if given else {},
-            weights=self.digests, libraries=("torch", "pyworld", "av", "soxr"),
+            settings={"latent_dim": self.audio_codec.latent_dim}, weights=self.digests,
+            libraries=("torch", "pyworld", "av", "soxr"),
         )  # fmt: skip
 
     @property

@@ -46,7 +46,7 @@ class Display(Protocol):
 class RowResult:
     """A finished row. kept: clips that were there before; made: by this command; not_made: id -> reason.
 
-    failed: scores that failed, as ``runs.failures`` gives them (those of clips that were not made included).
+    failed: scores that failed, as ``runs.failures`` gives them; those of clips that were not made have that reason.
     """
 
     row: Row
@@ -176,12 +176,17 @@ def _score(plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig,
         _score_row(plan, asked, before, display)
         display.advance(before + counts[position], plan.row.name)
         with Store(asked.out / RESULTS) as store:
-            failed = failures(store)
+            failed = [_explained(failure, plan.failures) for failure in failures(store)]
         rows.append(RowResult(
             plan.row, plan.folder, asked.out, plan.total, kept[plan.row.name],
             len(plan.made) - kept[plan.row.name], dict(plan.failures), failed, asked,
         ))  # fmt: skip
     return rows
+
+
+def _explained(failure: dict[str, Any], not_made: Mapping[str, str]) -> dict[str, Any]:
+    """A score that is missing because its clip is has the reason why the clip could not be made."""
+    return failure | {"reason": not_made.get(failure["clip"], failure["reason"])}
 
 
 def _score_row(plan: RowPlan, asked: EvaluateConfig, before: int, display: Display) -> None:

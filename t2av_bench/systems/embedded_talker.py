@@ -32,6 +32,12 @@ class EmbeddedTalkerT2AV(TalkerSystem):
     encoder = EMBEDDED_ENCODER
 
     @classmethod
+    def checkpoint_files(cls, **options: Any) -> list[Path]:
+        from t2av_bench.systems.embedded_files import checkpoint_files
+
+        return checkpoint_files(options.get("checkpoint") or CHECKPOINT)
+
+    @classmethod
     def load(
         cls, *, device: str = "cpu", checkpoint: str | Path = CHECKPOINT, recipe: str = "paper",
         temperature: float | None = None, classifier_free_guidance: float | None = None, steps: int | None = None,

@@ -56,7 +56,7 @@ def train(run: Run, latents: Path, output: Path, *, updates: int | None = None, 
     from reference_model.training.loop import train as train_talker
 
     sources = open_sources(latents)
-    updates = updates or _SHARED["updates"]
+    updates = updates or MODELS[run.model].get("updates", _SHARED["updates"])
     if MODELS[run.model]["kind"] == "talker":
         return train_talker(
             talker_config(run, output, updates), sources=sources, resume=output.exists(), quiet=quiet
@@ -87,7 +87,9 @@ def talker_config(run: Run, output: Path, updates: int) -> "TalkerTraining":
         "optimiser.learning_rate": _SHARED["learning_rate"], "optimiser.decay_from": _SHARED["decay_from"],
         "average.decay": _SHARED["average_decay"],
         "validation.every": _SHARED["validate_every"], "checkpoints.every": _SHARED["validate_every"],
-        **_SHARED["talker"],
+        # The prototype's L1 loss on hidden states is off: what is trained is the paper's loss alone.
+        "aids.regression_weight": 0.0,
+        **{f"model.backbone.{key}": value for key, value in settings.get("model", {}).items()},
     }  # fmt: skip
     return read_config("tiny", [f"{key}={_toml(value)}" for key, value in values.items()])
 
@@ -98,7 +100,7 @@ def _baseline_config(run: Run, updates: int) -> Any:
     from baselines.diffusion.network import matched_width
     from reference_model.training.config import AverageConfig, CheckpointConfig, OptimiserConfig, ValidationConfig
 
-    network = matched_width(NetworkConfig(run.model, **_SHARED["baseline"]), talker_parameters())
+    network = matched_width(NetworkConfig(run.model), talker_parameters())
     every = _SHARED["validate_every"]
     return TrainingConfig(
         network, steps=updates, seed=run.seed, batch_size=_SHARED["batch_size"],

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded import corpus, damage
+from t2av_bench.benchmarks.embedded import checkpoints, corpus, damage
 from t2av_bench.distances import frechet_distance
 from t2av_bench.extractors import gridface_features, gridface_sync
 from t2av_bench.metrics.gridface_features import FRAMES_PER_CLIP, WINDOW, window_starts
@@ -22,6 +22,7 @@ from t2av_bench.metrics.paired_frames import segment_centres
 CLIPS = 40
 
 STRANGER = "a stranger's audio"
+FLOOR = "real (the floor)"
 
 Change = Callable[..., np.ndarray]
 """Frames to frames, audio to audio, or motion to motion."""
@@ -211,7 +212,7 @@ def feature_rows(
     The first row is the floor: real clips against as many real clips.
     """
     reference, plain = features(real), features(takes)
-    rows = [_feature_row("real (the floor)", plain, reference, None)]
+    rows = [_feature_row(FLOOR, plain, reference, None)]
     for name, change in kinds:
         rows.append(
             _feature_row(name, features([Clip(change(clip.frames), clip.audio) for clip in takes]), reference, plain)
@@ -229,7 +230,7 @@ def _feature_row(name: str, found: Features, reference: Features, own: Features 
 
 
 def main(page: Path, count: int = CLIPS) -> None:
-    """Measure everything on ``count`` clips a set and write the page."""
+    """Measure everything on ``count`` clips a set, write the page, and put the main scores into the index."""
     from t2av_bench.benchmarks.embedded.validity_page import write
 
     # test-en has 40 persons, who return in the same order: the second 40 clips are other sentences of the first 40's.
@@ -244,6 +245,26 @@ def main(page: Path, count: int = CLIPS) -> None:
         SyncRow("Mandarin, a stranger's audio", None, [score(clip) for clip in strangers(mandarin)]),
     ]
     write(page, sync, found, count)
+    for name, numbers in scores(sync, found).items():
+        checkpoints.describe(name, {"scores": numbers})
+
+
+def scores(sync: Sequence[SyncRow], found: Sequence[FeatureRow]) -> dict[str, dict[str, float]]:
+    """What the index of the trained models says of each network; rounded as the page is."""
+    rows, distances = {row.name: row for row in sync}, {row.name: row for row in found}
+    real, stranger = rows["in sync"], rows[STRANGER]
+    floor, others, jitter = distances[FLOOR], distances["other persons"], distances["jitter, 1 pixel"]
+    return {
+        "sync": {
+            "confidence": round(float(real.confidences.mean()), 3),
+            "distance": round(float(real.distances.mean()), 3),
+            "stranger_confidence": round(float(stranger.confidences.mean()), 3),
+            "offset_exact": round(real.within(0), 3),
+            "separation": round(separation(real.confidences, stranger.confidences), 3),
+        },
+        "frame_features": {"floor": round(floor.frame, 1), "other_persons": round(others.frame, 1)},
+        "clip_features": {"floor": round(floor.film, 1), "jitter_1_pixel": round(jitter.film, 1)},
+    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,114 @@
+"""From a finished run of ``runs/full.toml`` to what the repository shows: tables, curves, and each model's own scores.
+
+    python -m t2av_bench.benchmarks.embedded.publish embedded-run --command "t2av-bench run ... --items 50"
+
+Writes ``reports/embedded/`` (tables as Markdown, LaTeX, CSV and HTML; ``learning_curves.svg``; ``README.md`` with the
+command) and the ``scores`` of ``checkpoints/index.toml``.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+from t2av_bench.benchmarks.embedded import checkpoints, training
+from t2av_bench.benchmarks.embedded.making import EXTRACTORS
+from t2av_bench.files import write_text
+
+RESULTS = Path("reports/embedded")
+CURVES = "learning_curves.svg"
+_SUFFIXES = (".md", ".tex", ".csv", ".html")
+
+
+def publish(run: Path, command: str, target: Path = RESULTS, *, folder: Path = checkpoints.FOLDER) -> list[Path]:
+    """Copy tables, draw curves, record scores; returns the files of ``target``. Raises ValueError for an empty run."""
+    tables = sorted(path for path in (run / "tables").glob("embedded*") if path.suffix in _SUFFIXES)
+    if not tables:
+        raise ValueError(f"{run} has no tables: finish it with t2av-bench run")
+    target.mkdir(parents=True, exist_ok=True)
+    for table in tables:
+        shutil.copyfile(table, target / table.name)
+    for name, scores in _scores(run).items():
+        checkpoints.describe(name, {"scores": scores}, folder)
+    draw_curves(target / CURVES, folder)
+    write_text(target / "README.md", _page(command, tables))
+    return sorted(target.iterdir())
+
+
+def draw_curves(path: Path, folder: Path = checkpoints.FOLDER) -> None:
+    """Validation losses of every generator over its updates, one panel a loss, as SVG."""
+    from reports.plots.style import LIGHT, colour, label_x, label_y, new_figure, svg, title
+
+    found = {name: checkpoints.facts(name, folder) for name in checkpoints.names(folder) if name not in EXTRACTORS}
+    panels = {"speech_loss": "speech", "motion_loss": "motion"}
+    figure, axes = new_figure(LIGHT, 9.0, 3.4, columns=len(panels))
+    models = list(dict.fromkeys(training.Run.parse(name).model for name in found))
+    for axis, (loss, what) in zip(axes[0], panels.items(), strict=True):
+        for name, facts in found.items():
+            points = [(row["step"], row[loss]) for row in facts["validation_curve"] if loss in row and row["step"]]
+            if points:
+                model = training.Run.parse(name).model
+                tint = colour(LIGHT, models.index(model))
+                label = model if training.Run.parse(name).seed == 0 else None
+                style = "-" if models.index(model) < len(LIGHT.colours) else ":"
+                axis.plot(*zip(*points, strict=True), style, color=tint, linewidth=1.2, label=label)
+        axis.set_yscale("log")
+        axis.grid(True, which="both", axis="y", color=LIGHT.line, linewidth=0.5)
+        title(axis, LIGHT, f"validation loss, {what}")
+        label_x(axis, LIGHT, "update")
+        label_y(axis, LIGHT, "flow-matching loss")
+    axes[0, -1].legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1.0))
+    write_text(path, svg(figure))
+
+
+def _scores(run: Path) -> dict[str, dict[str, Any]]:
+    """Checkpoint -> run -> quantity -> value, for every row that one generator made."""
+    from t2av_bench.benchmark_config import load
+    from t2av_bench.runs import RESULTS as DATABASE
+    from t2av_bench.runs import columns
+    from t2av_bench.store import Store
+
+    found: dict[str, dict[str, Any]] = {}
+    for row in load(Path(__file__).with_name("runs") / "full.toml").rows:
+        name = row.options.get("checkpoint") or _DEFAULTS.get(row.system)
+        if name not in checkpoints.names() or not (run / "runs" / row.name / DATABASE).is_file():
+            continue
+        with Store(run / "runs" / row.name / DATABASE) as store:
+            found.setdefault(name, {})[row.name] = {
+                column.quantity.name: round(column.summary.score.value, 4)
+                for column in columns(store) if column.summary.score.value is not None
+            }  # fmt: skip
+    return found
+
+
+_DEFAULTS = {
+    "embedded-talker-t2av": "talker_t2av-seed0", "embedded-dual-branch": "dual_branch-seed0",
+    "embedded-audio-driven": "audio_driven-seed0", "embedded-length-matched-tts": "length_matched_tts-seed0",
+}  # fmt: skip
+
+
+def _page(command: str, tables: list[Path]) -> str:
+    lines = [
+        "# The embedded benchmark's results", "",
+        "Generated; a check of the pipeline on synthetic clips with small models, not a claim about published systems.",
+        "Made by", "", "```console", f"$ {command}",
+        "$ python -m t2av_bench.benchmarks.embedded.publish embedded-run", "```", "",
+        f"![Validation losses over training]({CURVES})", "",
+    ]  # fmt: skip
+    for table in tables:
+        if table.suffix == ".md":
+            lines += [f"## {table.stem}", "", table.read_text(encoding="utf-8").rstrip(), ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, help="the folder of the finished run")
+    parser.add_argument("--command", required=True, help="the command that made it, for the page")
+    options = parser.parse_args()
+    for path in publish(options.run, options.command):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

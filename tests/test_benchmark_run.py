@@ -374,7 +374,7 @@ def test_the_command_prints_tables_and_its_exit_status_counts_failures(tmp_path)
     file = write(tmp_path, rows)
     done = cli(file)
     assert done.exit_code == 1 and "2 clips failed, --max-failures allows 0" in done.stderr
-    assert "  b: the word 'refuse' is unknown  [fake/level, fake/length]" in done.stderr
+    assert "  b: the word 'refuse' is unknown  [fake/length, fake/level]" in done.stderr
     assert done.stdout.startswith("| System") and "| Second" in done.stdout and "(1/2)" in done.stdout
     assert "noise: 0 of 2 clips are there" in done.stderr and "making: 4/4 clips, 2 failed" in done.stderr
     lenient = cli(file, "--max-failures", 2, "--json", "--only", "second")

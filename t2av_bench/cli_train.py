@@ -23,7 +23,9 @@ def embedded(
     out: Annotated[Path, typer.Option(help="Folder of the runs, one below it for each model; the same command "
                                            "continues.")] = Path("training-runs"),
     updates: Annotated[int | None, typer.Option(min=1, help="Updates.  [default: those of the packaged model]")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that prepare the clips.  [default: cores]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that prepare the clips.  [default: cores]")
+    ] = None,
     install: Annotated[bool, typer.Option(help="Put the results into this installation's box, where the embedded "
                                                "systems and metrics find them.")] = False,
     quiet: Annotated[bool, typer.Option(help="No progress on stderr.")] = False,

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"})
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus"})
 
+FAILURES = "failures.jsonl"
+
 
 class ItemError(ValueError):
     """A manifest or a folder that cannot be used at all; the message says what to type next."""
@@ -188,7 +190,8 @@ def pair(generated: Path, reference: Path | None = None, manifest: Path | None =
         entries = [Entry(Item(id=name)) for name in files]
     else:
         raise ItemError(f"{generated} holds no media file ({', '.join(sorted(VIDEO_SUFFIXES | AUDIO_SUFFIXES))})")
-    planned = [_locate(entry, generated, files, references) for entry in entries]
+    reasons = read_failures(generated)
+    planned = [_locate(entry, generated, files, references, reasons) for entry in entries]
     used = {path for entry in planned for path in (entry.generated, entry.reference) if path}
     notices = []
     beside = [path for paths in files.values() for path in paths if path not in used]
@@ -202,7 +205,22 @@ def pair(generated: Path, reference: Path | None = None, manifest: Path | None =
     return planned, notices
 
 
-def _locate(entry: Entry, folder: Path, files: dict[str, list[Path]], references: dict[str, list[Path]]) -> Entry:
+def read_failures(folder: Path) -> dict[str, str]:
+    """Item id -> why there is no clip of it, as whoever generated the clips says in ``failures.jsonl`` beside them."""
+    try:
+        lines = (folder / FAILURES).read_text(encoding="utf-8").splitlines()
+        return {str(row["id"]): str(row["reason"]) for row in map(json.loads, filter(str.strip, lines))}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ItemError(
+            f'cannot read {folder / FAILURES}: {error}; expected lines {{"id": "…", "reason": "…"}}, or remove it'
+        ) from error
+
+
+def _locate(
+    entry: Entry, folder: Path, files: dict[str, list[Path]], references: dict[str, list[Path]], reasons: dict[str, str]
+) -> Entry:
     if entry.reason:
         return entry
     item = entry.item
@@ -211,6 +229,8 @@ def _locate(entry: Entry, folder: Path, files: dict[str, list[Path]], references
             generated = _inside(item.generated, folder.resolve(), "generated")
         elif item.id in files:
             generated = choose(item.id, files[item.id])
+        elif item.id in reasons:
+            raise ItemError(reasons[item.id])
         else:
             near = difflib.get_close_matches(item.id, files, n=1)
             hint = f"; the nearest name is {near[0]!r}" if near else ""

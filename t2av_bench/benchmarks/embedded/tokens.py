@@ -58,8 +58,8 @@ def token_id(word: str) -> int:
     slots = VOCABULARY["en" if word.isascii() else "zh"]
     examples = ", ".join(slot[0] for slot in slots)
     raise UnknownWord(
-        f"the embedded models do not know the word {word!r}{hint}. They speak sentences of {len(slots)} words, one from "
-        f"each slot, such as {examples} (all words: docs/embedded_benchmark.md)"
+        f"the embedded models do not know the word {word!r}{hint}. They speak sentences of {len(slots)} words, one "
+        f"from each slot, such as {examples} (all words: docs/embedded_benchmark.md)"
     )
 
 

@@ -1,7 +1,7 @@
 """Sound to vocoder features at 25 Hz and back: WORLD (Morise et al. 2016), eight analysis frames to one.
 
-A feature row holds, for each of eight frames of 5 ms: log F0 (interpolated through unvoiced sound), voicing, one band of
-aperiodicity, 24 coded spectral values; each group weighted so that a principal component analysis keeps what is heard.
+A feature row holds, for each of eight frames of 5 ms: log F0 (interpolated through unvoiced sound), voicing, one band
+of aperiodicity, 24 coded spectral values; each group weighted so that principal components keep what is heard.
 """
 
 import warnings

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from t2av_bench.files import write_text
@@ -17,8 +18,8 @@ Written by `python -m t2av_bench.benchmarks.embedded.validity`; {clips} clips a 
 `sync/gridface`, `fd_frame/gridface` and `fd_clip/gridface` are stand-ins for SyncNet, FID and FVD, by networks of a few
 hundred thousand parameters that were trained on GridFace's training split alone. Their numbers have their own scales
 and say nothing about published ones. The tables below show what they notice, on persons and sentences that they never
-saw, and on voices at a pitch and rate that they never heard (the voices themselves, {voices}, are the same five
-everywhere). Every clip went through H.264 and AAC before it was measured.
+saw, and on voices at a pitch and rate that they never heard. (The voices themselves are the same everywhere:
+{voices}.) Every clip went through H.264 and AAC before it was measured.
 
 `t2av-bench train embedded sync`, `frame_features` and `clip_features` make the networks again.
 """
@@ -32,7 +33,7 @@ with a stranger's audio (0.5 says nothing, 1 tells all apart).
 
 {table}
 
-**Saturation.** {saturation}
+{saturation}
 """
 
 _FEATURES = """
@@ -40,7 +41,8 @@ _FEATURES = """
 
 Sets of {clips} clips ({frames} frames, {windows} windows). *from others*: from real clips of the same persons saying
 other sentences. Its first row is the floor: what real clips score. *from itself*: from the very clips that were
-damaged, whose floor is 0; this is what a system gets that draws its reference and then spoils it.
+damaged, whose floor is 0; this is what a system gets that draws its reference and then spoils it. A row near the floor
+is damage that the metric does not see: frames have no order in time, and windows are grey and of half the size.
 
 {table}
 """
@@ -104,11 +106,10 @@ def _saturation(rows: Sequence["SyncRow"]) -> str:
     ]
     if kept:
         text += (
-            "What is left of the confidence between a stranger's audio (0 %) and real clips (100 %) shows how fine the "
-            f"scale is: {'; '.join(kept)}. Systems whose mouths are merely somewhat too smooth or too small can score "
-            "close to real clips."
+            "What is left of the confidence between a stranger's audio (0 %) and real clips (100 %) shows how far it "
+            f"still grades articulation: {'; '.join(kept)}."
         )
-    return text
+    return fill(f"**Saturation.** {text.strip()}", 120)
 
 
 def _feature_table(rows: Sequence["FeatureRow"]) -> str:

@@ -19,6 +19,7 @@ from t2av_bench.benchmark_config import Loaded, Row, RunConfig
 from t2av_bench.benchmark_generation import RowPlan, make_rows, plan_row
 from t2av_bench.benchmark_items import read_items, write_manifest
 from t2av_bench.config import EvaluateConfig, dump
+from t2av_bench.engine import Staff
 from t2av_bench.files import write_text
 from t2av_bench.metrics import create, resolve
 from t2av_bench.runs import RESULTS, Plan, RunError, evaluate, failures
@@ -93,7 +94,8 @@ def run(loaded: Loaded, display: Display) -> Result:
         plans = _planned(loaded, _manifests(loaded, display))
         kept = {plan.row.name: len(plan.made) for plan in plans}
         _make(plans, config, display)
-        rows = _score(plans, kept, config, display)
+        with Staff() as staff:
+            rows = _score(plans, kept, config, display, staff)
         return Result(rows, make_tables(loaded, out, display))
 
 
@@ -166,14 +168,16 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
     )  # fmt: skip
 
 
-def _score(plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, display: Display) -> list[RowResult]:
+def _score(
+    plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, display: Display, staff: Staff
+) -> list[RowResult]:
     counts = [plan.total * len(resolve(plan.row.metrics)) for plan in plans]
     display.begin("scoring", sum(counts), "measurements")
     rows: list[RowResult] = []
     for position, plan in enumerate(plans):
         before = sum(counts[:position])
         asked = _evaluation(plan, config, write_manifest(plan.items, config.out / "items", plan.row.name))
-        _score_row(plan, asked, before, display)
+        _score_row(plan, asked, before, display, staff)
         display.advance(before + counts[position], plan.row.name)
         with Store(asked.out / RESULTS) as store:
             failed = [_explained(failure, plan.failures) for failure in failures(store)]
@@ -189,7 +193,7 @@ def _explained(failure: dict[str, Any], not_made: Mapping[str, str]) -> dict[str
     return failure | {"reason": not_made.get(failure["clip"], failure["reason"])}
 
 
-def _score_row(plan: RowPlan, asked: EvaluateConfig, before: int, display: Display) -> None:
+def _score_row(plan: RowPlan, asked: EvaluateConfig, before: int, display: Display, staff: Staff) -> None:
     # Before the evaluation: it names the folder of the features, which whoever reads a run looks up there.
     asked.out.mkdir(parents=True, exist_ok=True)
     write_text(asked.out / "evaluate.toml", dump(asked))
@@ -199,6 +203,7 @@ def _score_row(plan: RowPlan, asked: EvaluateConfig, before: int, display: Displ
             before + progress.done, f"{plan.row.name} {progress.metric}", progress.status is Status.FAILED
         ),
         lambda text: None,  # it would only say that the clips' own wav files are not scored
+        staff,
     )  # fmt: skip
 
 

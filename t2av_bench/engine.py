@@ -66,15 +66,57 @@ class Workshop:
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def run_jobs(jobs: Sequence[Job], workshop: Workshop, *, workers: int, timeout: float) -> Iterator[Outcome | Facts]:
+class Staff:
+    """Workers that stay between calls of ``run_jobs``, with their networks loaded; use it in a ``with`` block.
+
+    A call with another workshop gets new ones.
+    """
+
+    def __init__(self) -> None:
+        self._workshop: Workshop | None = None
+        self._workers: list[_Worker] = []
+
+    def take(self, workshop: Workshop, count: int) -> "list[_Worker]":
+        """So many idle workers; the list is the caller's to repair until it is handed back with ``dismiss``."""
+        if workshop != self._workshop:
+            self.close()
+            self._workshop = workshop
+        self._workers += [_Worker(workshop) for _ in range(count - len(self._workers))]
+        return self._workers
+
+    def dismiss(self) -> None:
+        """Who is in the middle of something (the caller gave up) goes, the others stay."""
+        for worker in self._workers:
+            if worker.job is not None:
+                worker.kill()
+        self._workers[:] = [worker for worker in self._workers if worker.job is None]
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+        self._workers.clear()
+
+    def __enter__(self) -> "Staff":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def run_jobs(
+    jobs: Sequence[Job], workshop: Workshop, *, workers: int, timeout: float, staff: Staff | None = None
+) -> Iterator[Outcome | Facts]:
     """Measure all jobs; what is found comes as it is known, in no fixed order: a clip's facts, then its outcomes.
 
-    timeout: seconds that one metric may take on one clip.
+    timeout: seconds that one metric may take on one clip. staff: who does it and stays; else workers of this call.
     """
+    if staff is None:
+        with Staff() as own:
+            yield from run_jobs(jobs, workshop, workers=workers, timeout=timeout, staff=own)
+        return
     waiting = deque(jobs)
-    pool: list[_Worker] = []
     try:
-        pool = [_Worker(workshop) for _ in range(min(workers, len(waiting)))]
+        pool = staff.take(workshop, min(workers, len(waiting)))
         while waiting or any(worker.job for worker in pool):
             for worker in pool:
                 if worker.job is None and waiting:
@@ -104,8 +146,7 @@ def run_jobs(jobs: Sequence[Job], workshop: Workshop, *, workers: int, timeout: 
                 if rest:
                     waiting.appendleft(Job(job.clip, job.item, job.generated, job.reference, job.inputs, rest))
     finally:
-        for worker in pool:
-            worker.kill()
+        staff.dismiss()
 
 
 class _Worker:

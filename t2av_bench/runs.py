@@ -20,7 +20,7 @@ from typing import Any
 
 from t2av_bench import __version__, weights
 from t2av_bench.aggregate import Summary, summarise
-from t2av_bench.engine import Facts, Job, Outcome, Workshop, run_jobs
+from t2av_bench.engine import Facts, Job, Outcome, Staff, Workshop, run_jobs
 from t2av_bench.features import FeatureStore
 from t2av_bench.items import Entry, pair
 from t2av_bench.media.clip import Clip
@@ -86,9 +86,12 @@ class Progress:
     reason: str | None
 
 
-def evaluate(plan: Plan, out: Path, report: Callable[[Progress], None], notice: Callable[[str], None]) -> None:
+def evaluate(
+    plan: Plan, out: Path, report: Callable[[Progress], None], notice: Callable[[str], None], staff: Staff | None = None
+) -> None:
     """Score a folder of clips into ``out``; finished measurements are kept, failed and missing ones are tried (again).
 
+    staff: workers to use and to leave for the next call, see ``engine.Staff``; otherwise they are this call's.
     Raises RunError or ItemError where nothing can be scored; whatever befalls a single clip is recorded as its reason.
     """
     ids = resolve(plan.metrics)
@@ -121,7 +124,8 @@ def evaluate(plan: Plan, out: Path, report: Callable[[Progress], None], notice: 
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
         workshop = Workshop(settings, features, {id: dict(given) for id, given in plan.options.items()})
-        for found in chain(settled, run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout)):
+        measured = run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff)
+        for found in chain(settled, measured):
             if isinstance(found, Facts):
                 store.put_media(found.clip, found.media)
                 continue

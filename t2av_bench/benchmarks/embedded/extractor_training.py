@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _LINES = 40
-_FACTS = "facts"
+FACTS = "facts"
 
 
 def training_clips(
@@ -124,7 +124,7 @@ def keep(network: "nn.Module", name: str, output: Path, **facts: Any) -> Path:
     }
     path = output / f"{name}.safetensors"
     with replacing(path) as temporary:
-        save_file(state, temporary, metadata={_FACTS: json.dumps(told, sort_keys=True)})
+        save_file(state, temporary, metadata={FACTS: json.dumps(told, sort_keys=True)})
     return path
 
 
@@ -133,7 +133,7 @@ def facts_of(file: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
     with safe_open(file, "pt") as opened:
-        return json.loads((opened.metadata() or {})[_FACTS])
+        return json.loads((opened.metadata() or {})[FACTS])
 
 
 def seeded(build: Callable[[], Any], seed: int) -> Any:

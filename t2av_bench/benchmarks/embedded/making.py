@@ -5,12 +5,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from t2av_bench.benchmarks.embedded import checkpoints, training
 
-EXTRACTORS = ("audio_codec", "motion_encoder", "sync", "frame_features", "clip_features")
-"""Made from the training split alone; the first one is what latents are made with."""
+EXTRACTORS = ("audio_codec", "motion_encoder", "identity_gallery", "sync", "frame_features", "clip_features")
+"""In the order in which they can be made: latents need the first, the gallery needs the second."""
+_COMPUTED = ("audio_codec", "identity_gallery")
 _SEEDS = {"talker_t2av": 2, "dual_branch": 2}
 """Models of the main table are trained this many times, others once."""
 
@@ -64,28 +64,23 @@ def _generator(name: str) -> Recipe:
 def _make_extractor(
     name: str, out: Path, updates: int | None, workers: int | None, install: bool, quiet: bool
 ) -> Path:  # fmt: skip
-    from t2av_bench.benchmarks.embedded import training_features, training_motion, training_sync
+    from t2av_bench.benchmarks.embedded import identity_gallery, training_features, training_motion, training_sync
+    from t2av_bench.benchmarks.embedded.extractor_training import facts_of
 
-    if name == "audio_codec":
+    if name in _COMPUTED:
         if updates is not None:
-            raise ValueError("audio_codec is computed, not trained in updates: leave --updates out")
-        file, facts = fit_codec(out / name, workers), {"updates": 0}
+            raise ValueError(f"{name} is computed, not trained in updates: leave --updates out")
+        if name == "audio_codec":
+            file = fit_codec(out / name, workers)
+        else:
+            file = identity_gallery.train(out / name, quiet=quiet)
     else:
-        train, usual = {
-            "motion_encoder": (training_motion.train, training_motion.UPDATES),
-            "sync": (training_sync.train, training_sync.UPDATES),
-            "frame_features": (training_features.train_frames, training_features.FRAME_UPDATES),
-            "clip_features": (training_features.train_films, training_features.FILM_UPDATES),
-        }[name]
-        file = train(out / name, seed=0, quiet=quiet, updates=updates or usual)
-        journal = [json.loads(line) for line in (out / name / f"{name}.metrics.jsonl").read_text().splitlines()]
-        facts = {"updates": updates or usual, "curve": _rounded(journal)}
-    if not install:
-        return file
-    return checkpoints.add(name, file, {
-        "command": checkpoints.command(name) + (f" --updates {updates}" if updates else ""), "seed": 0,
-        "data_version": training.DATA_VERSION, "parameters": _parameters(file), **facts,
-    })  # fmt: skip
+        train = {
+            "motion_encoder": training_motion.train, "sync": training_sync.train,
+            "frame_features": training_features.train_frames, "clip_features": training_features.train_films,
+        }[name]  # fmt: skip
+        file = train(out / name, quiet=quiet, **({} if updates is None else {"updates": updates}))
+    return checkpoints.add(name, file, facts_of(file)) if install else file
 
 
 def fit_codec(folder: Path, workers: int | None = None) -> Path:
@@ -93,27 +88,20 @@ def fit_codec(folder: Path, workers: int | None = None) -> Path:
     from safetensors.numpy import save_file
 
     from t2av_bench.benchmarks.embedded import latents
+    from t2av_bench.benchmarks.embedded.extractor_training import FACTS
     from t2av_bench.benchmarks.embedded.world_codec import CHECKPOINT, WorldCodec
     from t2av_bench.files import replacing
 
     codec = WorldCodec.fit(latents.features("train", latents.FITTED_ON, workers))
     place = folder / f"{CHECKPOINT}.safetensors"
+    arrays = {"mean": codec.mean, "components": codec.components, "scale": codec.scale}
+    facts = {
+        "command": checkpoints.command(CHECKPOINT), "seed": 0, "data_version": training.DATA_VERSION, "updates": 0,
+        "parameters": sum(array.size for array in arrays.values()),
+    }  # fmt: skip
     with replacing(place) as temporary:
-        save_file({"mean": codec.mean, "components": codec.components, "scale": codec.scale}, temporary)
+        save_file(arrays, temporary, metadata={FACTS: json.dumps(facts)})
     return place
-
-
-def _parameters(file: Path) -> int:
-    from safetensors.numpy import load_file
-
-    return sum(tensor.size for tensor in load_file(file).values())
-
-
-def _rounded(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {key: round(value, 4) if isinstance(value, float) else value for key, value in record.items()}
-        for record in records
-    ]
 
 
 def _counter(split: str) -> Callable[[int, int], None]:

@@ -63,7 +63,7 @@ def train(run: Run, latents: Path, output: Path, *, updates: int | None = None, 
         ).model
     from baselines.diffusion.training import train as train_baseline
 
-    return train_baseline(_baseline_config(run, updates), sources, output, resume=output.exists(), quiet=quiet).model
+    return train_baseline(baseline_config(run, updates), sources, output, resume=output.exists(), quiet=quiet).model
 
 
 def open_sources(latents: Path) -> "Sources":
@@ -94,7 +94,7 @@ def talker_config(run: Run, output: Path, updates: int) -> "TalkerTraining":
     return read_config("tiny", [f"{key}={_toml(value)}" for key, value in values.items()])
 
 
-def _baseline_config(run: Run, updates: int) -> Any:
+def baseline_config(run: Run, updates: int) -> Any:
     """The reference's parameter count, batch, rate and average; the rest are the baselines' defaults."""
     from baselines.diffusion.config import NetworkConfig, TrainingConfig
     from baselines.diffusion.network import matched_width
@@ -124,7 +124,7 @@ def _toml(value: Any) -> str:
     return str(value) if isinstance(value, Path) else json.dumps(value)
 
 
-def install(run: Run, output: Path) -> Path:
+def install(run: Run, output: Path, folder: Path = checkpoints.FOLDER) -> Path:
     """Put a finished run into the box, in half precision, with everything that made it; returns its place.
 
     Raises ValueError where the run has not finished.
@@ -155,10 +155,10 @@ def install(run: Run, output: Path) -> Path:
             for record in validation
         ],
     }  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        half = Path(folder) / "half.safetensors"
+    with tempfile.TemporaryDirectory() as scratch:
+        half = Path(scratch) / "half.safetensors"
         write_safetensors(state, half, metadata)
-        return checkpoints.add(str(run), half, facts)
+        return checkpoints.add(str(run), half, facts, folder)
 
 
 def settings() -> dict[str, Any]:

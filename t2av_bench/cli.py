@@ -3,11 +3,10 @@
 Nothing heavy is imported here: each command imports what it needs when it runs, so that ``--help`` is instant.
 """
 
-import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -47,6 +46,7 @@ class Listed(StrEnum):
     """What ``list`` can show."""
 
     METRICS = "metrics"
+    SYSTEMS = "systems"
 
 
 def _version(asked: bool) -> None:
@@ -187,44 +187,13 @@ def list_(
     what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.METRICS,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List the metrics: ids, columns, direction, licence of their weights, and whether they can run here."""
-    from t2av_bench.metrics import metric_class, metric_ids
-    from t2av_bench.weights import is_present
+    """List metrics (ids, columns, licence of their weights) or systems (ids, tasks and what these need).
 
-    rows: list[dict[str, Any]] = []
-    for id in metric_ids():
-        metric = metric_class(id)
-        missing = [weight for weight in metric.weights if not is_present(weight)]
-        rows.append(
-            {
-                "id": id,
-                "title": metric.title,
-                "columns": [
-                    {"name": quantity.name, "direction": quantity.direction, "unit": quantity.unit,
-                     "interval": quantity.interval} for quantity in metric.quantities
-                ],
-                "licence": metric.licence,
-                "embedded": metric.embedded,
-                "extra": metric.extra,
-                "missing_weights": missing,
-                "paper": metric.paper,
-            }
-        )  # fmt: skip
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
-        return
-    from rich.console import Console
-    from rich.table import Table
+    Benchmarks: 'data list'. Weights: 'weights list'.
+    """
+    from t2av_bench.cli_list import metrics, systems
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("metric", "columns", "weights", "licence"):
-        shown.add_column(heading, overflow="fold")
-    arrows = {"higher": "↑", "lower": "↓", "none": ""}
-    for row in rows:
-        names = " ".join(column["name"] + arrows[column["direction"]] for column in row["columns"])
-        state = "missing: " + " ".join(row["missing_weights"]) if row["missing_weights"] else "ready"
-        shown.add_row(row["id"], names, state, row["licence"])
-    Console().print(shown)
+    metrics(as_json) if what is Listed.METRICS else systems(as_json)
 
 
 # In the order in which --help shows them, after the commands above.

@@ -44,9 +44,11 @@ def generate(
                                                "(section 4.2). Default: release.")] = None,
     prefix_seconds: Annotated[float | None, typer.Option(help="talker-t2av: seconds of the reference to continue; kept "
                                                          "out of the clip. Default: 0.")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="talker-t2av: a generator of your own "
-                                                    "(safetensors) instead of the published one.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(metavar="FILE", help="A generator of your own (safetensors); for "
+                                                   "embedded systems also a name in the box.")] = None,
     dtype: Annotated[str | None, typer.Option(help="talker-t2av: float32 or bfloat16. Default: float32.")] = None,
+    option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other option of the system, such "
+                                                     "as temperature=0.5 or tts=embedded-espeak. Repeatable.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the clip's record as JSON.")] = False,
 ) -> None:  # fmt: skip
@@ -59,7 +61,7 @@ def generate(
     from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request
 
     options: dict[str, Any] = {
-        "recipe": recipe, "prefix_seconds": prefix_seconds, "checkpoint": checkpoint, "dtype": dtype,
+        "recipe": recipe, "prefix_seconds": prefix_seconds, "checkpoint": _checkpoint(checkpoint), "dtype": dtype,
     }  # fmt: skip
     request = Request(
         id=out.stem, out=out, task=task.value, text=text, language=language, identity=identity, voice=voice,
@@ -69,7 +71,7 @@ def generate(
     try:
         # Whatever can be refused without loading gigabytes of weights is refused first.
         _refuse_early(systems.system_class(system), request)
-        given = {key: value for key, value in options.items() if value is not None}
+        given = {key: value for key, value in options.items() if value is not None} | _more_options(option or [])
         loaded = systems.load(system, device=device, **given)
     except GenerationFailed as reason:
         raise _stop(reason, FAILED) from reason
@@ -81,6 +83,28 @@ def generate(
     except (GenerationFailed, NotApplicable) as reason:
         raise _stop(reason, FAILED) from reason
     _print(clip, as_json)
+
+
+def _checkpoint(given: str | None) -> Path | str | None:
+    """A file, or (without a suffix, and where there is no such file) a name."""
+    is_name = given is not None and not Path(given).suffix and not Path(given).exists()
+    return given if given is None or is_name else Path(given)
+
+
+def _more_options(texts: list[str]) -> dict[str, Any]:
+    """``temperature=0.5`` -> {"temperature": 0.5}; values as in TOML, bare words are strings. ValueError otherwise."""
+    import tomllib
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"--option {text!r}: expected NAME=VALUE, such as temperature=0.5")
+        try:
+            found[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name.strip()] = value.strip()
+    return found
 
 
 def _refuse_early(kind: "type[System]", request: "Request") -> None:

@@ -3,10 +3,11 @@
     python -m t2av_bench.benchmarks.embedded.publish embedded-run --command "t2av-bench run ... --items 50"
 
 Writes ``reports/embedded/`` (tables as Markdown, LaTeX, CSV and HTML; ``learning_curves.svg``; ``README.md`` with the
-command) and the ``scores`` of ``checkpoints/index.toml``.
+command; ``first_clips.json``, the scores that a test measures again) and the ``scores`` of ``checkpoints/index.toml``.
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from t2av_bench.files import write_text
 
 RESULTS = Path("reports/embedded")
 CURVES = "learning_curves.svg"
+FIRST_CLIPS = "first_clips.json"
+FIRST_ROWS = ("real-en", "talker-t2av-en-seed-0", "dual-branch-en-seed-0")
+FIRST_COUNT = 4
 _SUFFIXES = (".md", ".tex", ".csv", ".html")
 
 
@@ -30,9 +34,28 @@ def publish(run: Path, command: str, target: Path = RESULTS, *, folder: Path = c
         shutil.copyfile(table, target / table.name)
     for name, scores in _scores(run).items():
         checkpoints.describe(name, {"scores": scores}, folder)
+    write_text(target / FIRST_CLIPS, json.dumps(first_clips(run), indent=1) + "\n")
     draw_curves(target / CURVES, folder)
     write_text(target / "README.md", _page(command, tables))
     return sorted(target.iterdir())
+
+
+def first_clips(run: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Row -> clip -> quantity -> value, of the first clips of a few rows."""
+    from t2av_bench.runs import RESULTS as DATABASE
+    from t2av_bench.store import Store
+
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in FIRST_ROWS:
+        with Store(run / "runs" / row / DATABASE) as store:
+            names = [clip["clip"] for clip in store.clips()][:FIRST_COUNT]
+            found[row] = {name: {} for name in names}
+            for score in store.scores():
+                # A distance between sets has no value of one clip.
+                own = not score.quantity.startswith("fd_")
+                if own and score.clip in found[row] and score.score.value is not None:
+                    found[row][score.clip][score.quantity] = round(score.score.value, 6)
+    return found
 
 
 def draw_curves(path: Path, folder: Path = checkpoints.FOLDER) -> None:

@@ -117,11 +117,13 @@ def load_parts(device: str = "cpu", digests: Mapping[str, str | None] | None = N
     file or package is missing; ValueError for a device that is not there.
     """
     from t2av_bench.benchmarks.embedded.extractor_checkpoints import digest
+    from t2av_bench.benchmarks.embedded.world import vocoder
     from t2av_bench.faces.detect import haar
     from t2av_bench.metrics.base import require
 
-    for package in ("cv2", "pyworld", "safetensors"):
+    for package in ("cv2", "safetensors"):
         require(package, "demo")
+    vocoder()
     audio_codec, motion_codec, voice_encoder = _codecs(str(torch_device(device)))
     return Parts(
         prompt=WordTokenizer().encode, audio_codec=audio_codec, motion_codec=motion_codec,

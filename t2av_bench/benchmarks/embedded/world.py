@@ -26,7 +26,7 @@ _DITHER = 1e-4
 
 def analyse(audio: np.ndarray) -> np.ndarray:
     """(n,) float mono at 16 kHz in [-1, 1] -> (n // 640, 216) float32. Raises ValueError below one frame of 640."""
-    world = _world()
+    world = vocoder()
     count = len(audio) // HOP
     if count < 1:
         raise ValueError(f"the sound has {len(audio)} samples; one frame of {HOP} is the least that can be coded")
@@ -55,7 +55,7 @@ def analyse(audio: np.ndarray) -> np.ndarray:
 
 def synthesise(features: np.ndarray) -> np.ndarray:
     """(T, 216) -> (T * 640,) float32 at 16 kHz, limited to [-1, 1]."""
-    world = _world()
+    world = vocoder()
     rows = np.asarray(features, np.float64).reshape(-1, 3 + SPECTRUM)
     f0 = np.exp(np.clip(rows[:, 0] / _F0_WEIGHT + _F0_CENTRE, np.log(_F0_FLOOR), np.log(_F0_CEILING)))
     f0 = np.where(rows[:, 1] > 0, f0, 0.0)
@@ -69,7 +69,8 @@ def synthesise(features: np.ndarray) -> np.ndarray:
     return np.clip(audio, -1.0, 1.0).astype(np.float32)
 
 
-def _world() -> ModuleType:
+def vocoder() -> ModuleType:
+    """The package pyworld; NotApplicable, with the command that installs it, where it is missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks for pkg_resources, which warns about itself
         return require("pyworld", "demo")

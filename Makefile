@@ -1,4 +1,4 @@
-# make demo   synthesise a handful of talking clips, damage them in known ways, score them, print the table
+# make demo   generate with every embedded system, score, print Tables 1 to 5 of the embedded benchmark
 # make test   run the test suite
 # make check  lint and type-check
 # Each works from nothing but Python (3.11 or newer) and make: the first one makes .venv and installs into it.
@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/t2av-bench demo --out demo-run
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/t2av-bench demo --out demo-run
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -63,7 +63,7 @@ class DrawnMotionCodec:
 
     def __init__(self, encoder: MotionEncoder, gallery: IdentityGallery, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        self.encoder = encoder.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.encoder = encoder.to(self.device).eval().requires_grad_(False)
         self.gallery = gallery
 
     @classmethod
@@ -107,8 +107,8 @@ class DrawnMotionCodec:
             if distance <= FARTHEST:
                 with torch.no_grad():
                     drawn = portrait(person, str(self.device)).draw(motion[index : index + 1])
-                drawn = drawn[0].permute(1, 2, 0).cpu().numpy() * 255
-                difference = float(np.sqrt(np.mean((drawn - pictures[index]) ** 2)))
+                picture = drawn[0].permute(1, 2, 0).cpu().numpy() * 255
+                difference = float(np.sqrt(np.mean((picture - pictures[index]) ** 2)))
             if not difference <= LARGEST_DIFFERENCE:
                 seen = (
                     f"the nearest, {person}, is {distance:.1f} standard deviations away, at most {FARTHEST:g} are "

@@ -82,7 +82,7 @@ def jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
     import cv2
 
     _, packed = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1]
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))[..., ::-1]
 
 
 class _Pool:

@@ -9,6 +9,7 @@ command; ``first_clips.json``, the scores that a test measures again) and the ``
 import argparse
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,17 @@ def publish(run: Path, command: str, target: Path = RESULTS, *, folder: Path = c
     return sorted(target.iterdir())
 
 
-def first_clips(run: Path) -> dict[str, dict[str, dict[str, float]]]:
+def first_clips(
+    run: Path, rows: Sequence[str] = FIRST_ROWS, count: int = FIRST_COUNT
+) -> dict[str, dict[str, dict[str, float]]]:
     """Row -> clip -> quantity -> value, of the first clips of a few rows."""
     from t2av_bench.runs import RESULTS as DATABASE
     from t2av_bench.store import Store
 
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for row in FIRST_ROWS:
+    for row in rows:
         with Store(run / "runs" / row / DATABASE) as store:
-            names = [clip["clip"] for clip in store.clips()][:FIRST_COUNT]
+            names = [clip["clip"] for clip in store.clips()][:count]
             found[row] = {name: {} for name in names}
             for score in store.scores():
                 # A distance between sets has no value of one clip.

@@ -80,7 +80,7 @@ def test_every_table_has_anchors_and_says_what_it_is(name):
     columns = {column.quantity for column in found.columns}
     notes = " ".join(found.footnotes)
     assert ("closed grammar" in notes) == any(quantity.startswith(("wer_", "cer_")) for quantity in columns)
-    assert ("near its limit" in notes) == any(quantity.startswith("sync_") for quantity in columns)
+    assert ("is saturated" in notes) == any(quantity.startswith("sync_") for quantity in columns)
 
 
 def test_the_floors_in_captions_are_those_that_were_measured():

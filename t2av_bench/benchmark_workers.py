@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.benchmark_clips import discard, seal
-from t2av_bench.engine import _one_thread as one_thread
+from t2av_bench.child import Child
 from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, Request, System
 
@@ -134,16 +134,11 @@ def _refuse(worker: "_Worker", waiting: deque[Job], reason: str) -> Iterator[Ans
         yield Answer(order, reason)
 
 
-class _Worker:
-    """A child process, seen from the parent."""
+class _Worker(Child):
+    """One that generates."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")  # fork would copy locks that the parent's threads hold
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs,), daemon=True)
-        with one_thread():
-            self.process.start()
-        theirs.close()
+        super().__init__("generating", _work)
         self.job: Job | None = None
         self.key: str | None = None
         self.left: dict[Order, None] = {}
@@ -153,10 +148,7 @@ class _Worker:
     def assign(self, job: Job) -> None:
         self.job, self.left, self.started = job, dict.fromkeys(job.orders), self.key == job.key
         self.key, self.heard = job.key, time.monotonic()
-        try:
-            self.connection.send(job)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it died while idle: the next wait finds the pipe closed
+        self.send(job)
 
     def receive(self) -> "Answer | _Unloadable | None":
         """The next message; None where it is only a sign of life or the end of the job."""
@@ -171,19 +163,6 @@ class _Worker:
         if message == "finished":
             self.job = None
         return None
-
-    def obituary(self) -> str:
-        self.process.join(timeout=5)
-        code = self.process.exitcode
-        if code is not None and code < 0:
-            hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-            return f"the generating process died: {signal.Signals(-code).name}{hint}"
-        return f"the generating process ended with exit status {code}"
-
-    def kill(self) -> None:
-        self.connection.close()
-        self.process.kill()
-        self.process.join(timeout=5)
 
 
 def _work(connection: Connection) -> None:

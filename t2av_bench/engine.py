@@ -4,20 +4,18 @@ A worker loads each network once. It computes with one thread, so that numbers d
 the machine. A clip that kills or hangs its worker costs itself one metric; a fresh worker takes over the rest.
 """
 
-import multiprocessing
-import os
 import signal
 import time
 import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from t2av_bench.child import Child
 from t2av_bench.items import Item
 from t2av_bench.metrics.base import Measurement, Pair, Settings
 from t2av_bench.scores import NotApplicable, Status, Unscorable
@@ -149,16 +147,11 @@ def run_jobs(
         staff.dismiss()
 
 
-class _Worker:
-    """A child process, seen from the parent."""
+class _Worker(Child):
+    """One that measures."""
 
     def __init__(self, workshop: Workshop) -> None:
-        context = multiprocessing.get_context("spawn")  # fork would copy locks that the parent's threads hold
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, workshop), daemon=True)
-        with _one_thread():
-            self.process.start()
-        theirs.close()
+        super().__init__("measuring", _work, workshop)
         self.job: Job | None = None
         self.metric: str | None = None
         self.remaining: list[str] = []
@@ -167,10 +160,7 @@ class _Worker:
     def assign(self, job: Job) -> None:
         self.job, self.metric, self.remaining = job, None, list(job.metrics)
         self.heard = time.monotonic()
-        try:
-            self.connection.send(job)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it died while idle: the next wait finds the pipe closed
+        self.send(job)
 
     def receive(self) -> Iterator[Outcome | Facts]:
         message = self.connection.recv()
@@ -185,19 +175,6 @@ class _Worker:
             self.job = None
         else:
             self.metric = message
-
-    def obituary(self) -> str:
-        self.process.join(timeout=5)
-        code = self.process.exitcode
-        if code is not None and code < 0:
-            hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-            return f"the measuring process died: {signal.Signals(-code).name}{hint}"
-        return f"the measuring process ended with exit status {code}"
-
-    def kill(self) -> None:
-        self.connection.close()
-        self.process.kill()
-        self.process.join(timeout=5)
 
 
 def _work(connection: Connection, workshop: Workshop) -> None:
@@ -264,25 +241,3 @@ def _probe(clip: Any) -> tuple[dict[str, Any] | None, str | None]:
     except Unscorable as error:
         return None, str(error)
     return {key: str(value) if isinstance(value, Fraction) else value for key, value in facts.items()}, None
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Children started inside compute with one thread: libraries read these names when they are imported."""
-    names = (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "NUMBA_NUM_THREADS",
-        "OPENCV_FOR_THREADS_NUM",
-    )
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -51,7 +51,7 @@ def test_an_unfinished_run_is_not_installed(tmp_path):
 
 
 def test_generators_of_the_main_table_are_equally_large():
-    from baselines.diffusion.network import random_network
+    from baselines.diffusion.families import random_network
 
     reference = training.talker_parameters()
     for family in ("dual_branch", "audio_driven", "length_matched_tts"):
@@ -80,7 +80,8 @@ def test_every_packaged_model_is_in_the_box_with_its_facts():
 
 
 @pytest.mark.parametrize(("names", "message"), [
-    (["talker"], "did you mean"), (["dual_branch-seedx"], "whole number"), (["audio_codec", "--updates", "5"], "computed"),
+    (["talker"], "did you mean"), (["dual_branch-seedx"], "whole number"),
+    (["audio_codec", "--updates", "5"], "computed"),
 ])  # fmt: skip
 def test_wrong_names_and_settings_are_one_line(names, message, tmp_path):
     result = CliRunner().invoke(app, ["train", "embedded", *names, "--out", str(tmp_path)])

@@ -11,7 +11,8 @@ from reference_model.config import ConfigError
 from reference_model.strict_loading import CheckpointError, check_names_and_shapes
 
 from .config import NetworkConfig
-from .network import DiffusionNetwork, random_network
+from .families import random_network
+from .network import DiffusionNetwork
 
 CONFIG_KEY = "diffusion_baseline_config"
 

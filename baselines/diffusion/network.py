@@ -1,18 +1,15 @@
 """What every baseline's network offers: conditions read once, velocities at every time."""
 
-import bisect
-import dataclasses
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from reference_model.config import ConfigError
-from reference_model.strict_loading import CheckpointError
 
 from .attention import RotaryPositions
 from .batch import Batch, frame_mask
-from .config import FAMILIES, NetworkConfig
+from .config import NetworkConfig
 from .text import Placement, Text, TextEncoder
 
 
@@ -95,48 +92,3 @@ class DiffusionNetwork(nn.Module):
         """Velocities of all ``modalities``, each ``(B, T, C)``, of ``noisy`` latents of that shape at ``time (B,)``
         (1: noise). Frames beyond a clip's end hold nothing of use."""
         raise NotImplementedError
-
-
-def network_class(family: str) -> type[DiffusionNetwork]:
-    """The network of one of :data:`.FAMILIES`. Raises :class:`.CheckpointError` for another name."""
-    from ..audio_driven.network import AudioDriven
-    from ..dual_branch.network import DualBranch
-    from ..length_matched_tts.network import LengthMatchedTTS
-
-    known = {kind.family: kind for kind in (DualBranch, AudioDriven, LengthMatchedTTS)}
-    if family not in known:
-        raise CheckpointError(f"no family {family!r}; there are {', '.join(FAMILIES)}")
-    return known[family]
-
-
-def random_network(config: NetworkConfig, *, seed: int = 0) -> DiffusionNetwork:
-    """A network with random weights on the CPU; the global generator is untouched."""
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(seed)
-        return network_class(config.family)(config)
-
-
-def matched_width(config: NetworkConfig, parameters: int) -> NetworkConfig:
-    """``config`` with the width that brings its number of parameters nearest to ``parameters``.
-
-    Comparisons at equal size start from the reference's count. Raises :class:`.ConfigError` where not even the
-    narrowest width is small enough to come within a tenth.
-    """
-    step = 2 * config.heads
-
-    def sized(steps: int) -> tuple[NetworkConfig, int]:
-        candidate = dataclasses.replace(config, width=steps * step)
-        with torch.device("meta"):
-            return candidate, network_class(config.family)(candidate).parameter_count()
-
-    above = 1
-    while sized(above)[1] < parameters:
-        above *= 2
-    first = bisect.bisect_left(range(1, above + 1), parameters, key=lambda steps: sized(steps)[1]) + 1
-    best = min((sized(steps) for steps in {max(first - 1, 1), first}), key=lambda found: abs(found[1] - parameters))
-    if abs(best[1] - parameters) > 0.1 * parameters:
-        raise ConfigError(
-            f"no width brings {config.family} with {config.layers} layers within a tenth of {parameters} parameters: "
-            f"the nearest, {best[0].width}, has {best[1]}; change layers or heads"
-        )
-    return best[0]

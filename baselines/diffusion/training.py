@@ -35,8 +35,9 @@ from reference_model.training.validation import STREAM
 
 from .checkpoints import save_network
 from .config import NetworkConfig, TrainingConfig
+from .families import network_class, random_network
 from .journal import LossJournal
-from .network import DiffusionNetwork, network_class, random_network
+from .network import DiffusionNetwork
 from .objective import Objective, TrainingBatch, collate
 from .run_state import load_checkpoint, save_checkpoint
 

@@ -6,7 +6,7 @@ from diffusion_factory import FAMILIES, MICRO, MODULES, items, micro, synthetic
 
 from baselines.diffusion.attention import CrossAttention, RotaryPositions
 from baselines.diffusion.config import NetworkConfig
-from baselines.diffusion.network import matched_width, network_class
+from baselines.diffusion.families import matched_width, network_class
 from baselines.diffusion.objective import collate
 from baselines.diffusion.tower import velocity_of
 from reference_model.config import ConfigError, ModelConfig

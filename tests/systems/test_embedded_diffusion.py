@@ -13,7 +13,7 @@ from tiny_talker import PixelMotionCodec
 
 from baselines.diffusion.checkpoints import save_network
 from baselines.diffusion.config import NetworkConfig
-from baselines.diffusion.network import random_network
+from baselines.diffusion.families import random_network
 from reference_model.flow_matching import SamplerSettings
 from t2av_bench import systems
 from t2av_bench.benchmarks.embedded.tokens import WordTokenizer

@@ -97,7 +97,7 @@ def talker_config(run: Run, output: Path, updates: int) -> "TalkerTraining":
 def baseline_config(run: Run, updates: int) -> Any:
     """The reference's parameter count, batch, rate and average; the rest are the baselines' defaults."""
     from baselines.diffusion.config import NetworkConfig, TrainingConfig
-    from baselines.diffusion.network import matched_width
+    from baselines.diffusion.families import matched_width
     from reference_model.training.config import AverageConfig, CheckpointConfig, OptimiserConfig, ValidationConfig
 
     network = matched_width(NetworkConfig(run.model), talker_parameters())

@@ -30,8 +30,8 @@ class Pooled(Measured):
     @property
     def spread(self) -> float | None:
         """Standard deviation of the runs' values (n - 1); None where a run has no value."""
-        values = [part.summary.score.value for part in self.parts]
-        if any(value is None for value in values):
+        values = [value for part in self.parts if (value := part.summary.score.value) is not None]
+        if len(values) < len(self.parts):
             return None
         return float(np.std(values, ddof=1))
 

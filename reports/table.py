@@ -130,8 +130,8 @@ def measured_notes(
     if any(cell.interval for cell in cells):
         notes.append("[low, high]: 95 % bootstrap interval over the clips.")
     if embedded := [column.label.removesuffix("‡") for column in table.columns if column.embedded]:
-        names = ", ".join(dict.fromkeys(embedded))
-        notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {names}.")
+        listed = ", ".join(dict.fromkeys(embedded))
+        notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {listed}.")
     return notes
 
 

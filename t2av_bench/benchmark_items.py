@@ -168,7 +168,7 @@ class Requests:
         request = Request(
             id=item.id, out=self._folder / f"{item.id}{'.wav' if row.task == 'tts' else '.mp4'}", task=row.task,
             text=item.text or "", language=item.language, seed=item_seed(self._run_seed, row.seed, item.id),
-            max_seconds=row.max_seconds, **given,
+            max_seconds=row.max_seconds, voice_text=None, **given,
         )  # fmt: skip
         try:
             self._kind.check(request)

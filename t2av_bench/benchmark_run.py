@@ -1,10 +1,10 @@
 """``run``: make clips with the named systems, score them, and make the tables. The same command continues it.
 
-    OUT/items/NAME.jsonl      the row's items, as ``evaluate`` reads them
-    OUT/clips/NAME/           its clips with their records, and failures.jsonl
-    OUT/runs/NAME/            its run folder, as ``evaluate`` makes it
-    OUT/features/             what several rows measure alike (the real clips), kept once
-    OUT/tables/               the tables
+OUT/items/NAME.jsonl      the row's items, as ``evaluate`` reads them
+OUT/clips/NAME/           its clips with their records, and failures.jsonl
+OUT/runs/NAME/            its run folder, as ``evaluate`` makes it
+OUT/features/             what several rows measure alike (the real clips), kept once
+OUT/tables/               the tables
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

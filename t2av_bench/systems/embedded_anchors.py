@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reference_model.codecs import AudioCodec, MotionCodec, SourceRenderer
+    from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
 
 FRAME_RATE = 25
 _FRAMES_AT_ONCE = 32
@@ -126,7 +127,7 @@ class EmbeddedCodec(_Anchor):
     extra = "demo"
 
     def __init__(
-        self, audio_codec: "AudioCodec", motion_codec: "MotionCodec", device: str = "cpu",
+        self, audio_codec: "AudioCodec | WorldCodec", motion_codec: "MotionCodec", device: str = "cpu",
         digests: Mapping[str, str | None] | None = None,
     ) -> None:  # fmt: skip
         """digests: file -> sha256, for the record."""

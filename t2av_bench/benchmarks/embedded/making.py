@@ -75,11 +75,11 @@ def _make_extractor(
         else:
             file = identity_gallery.train(out / name, quiet=quiet)
     else:
-        train = {
+        trainers: dict[str, Callable[..., Path]] = {
             "motion_encoder": training_motion.train, "sync": training_sync.train,
             "frame_features": training_features.train_frames, "clip_features": training_features.train_films,
-        }[name]  # fmt: skip
-        file = train(out / name, quiet=quiet, **({} if updates is None else {"updates": updates}))
+        }  # fmt: skip
+        file = trainers[name](out / name, quiet=quiet, **({} if updates is None else {"updates": updates}))
     return checkpoints.add(name, file, facts_of(file)) if install else file
 
 

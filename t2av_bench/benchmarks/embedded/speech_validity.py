@@ -72,7 +72,8 @@ def babble(clips: Clips, index: int, random: np.random.Generator) -> np.ndarray:
     """Six other clips at once, as long as this one."""
     size = clips[index][1].size
     others = random.choice([each for each in range(len(clips)) if each != index], _BABBLE_VOICES, replace=False)
-    return sum(np.resize(clips[other][1], size) for other in others) / np.float32(_BABBLE_VOICES)
+    voices: list[np.ndarray] = [np.resize(clips[other][1], size) for other in others]
+    return np.asarray(sum(voices) / np.float32(_BABBLE_VOICES))
 
 
 def white_noise(clips: Clips, index: int, random: np.random.Generator) -> np.ndarray:

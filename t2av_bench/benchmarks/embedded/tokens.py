@@ -59,7 +59,7 @@ def token_id(word: str) -> int:
     examples = ", ".join(slot[0] for slot in slots)
     raise UnknownWord(
         f"the embedded models do not know the word {word!r}{hint}. They speak sentences of {len(slots)} words, one "
-        f"from each slot, such as {examples} (all words: docs/embedded_benchmark.md)"
+        f"from each slot, such as {examples} (all words: t2av_bench/benchmarks/embedded/vocabulary.toml)"
     )
 
 

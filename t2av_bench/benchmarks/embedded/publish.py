@@ -78,12 +78,14 @@ def draw_curves(path: Path, folder: Path = checkpoints.FOLDER) -> None:
                 label = model if training.Run.parse(name).seed == 0 else None
                 style = "-" if models.index(model) < len(LIGHT.colours) else ":"
                 axis.plot(*zip(*points, strict=True), style, color=tint, linewidth=1.2, label=label)
-        axis.set_yscale("log")
-        axis.grid(True, which="both", axis="y", color=LIGHT.line, linewidth=0.5)
+        axis.grid(True, axis="y", color=LIGHT.line, linewidth=0.5)
         title(axis, LIGHT, f"validation loss, {what}")
         label_x(axis, LIGHT, "update")
         label_y(axis, LIGHT, "flow-matching loss")
-    axes[0, -1].legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1.0))
+    named = {label: line for axis in axes[0] for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    axes[0, -1].legend(
+        named.values(), named.keys(), frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1.0)
+    )
     write_text(path, svg(figure))
 
 

@@ -167,7 +167,7 @@ def table(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the clips, the runs and the tables.")] = Path("demo-run"),
-    items: Annotated[int, typer.Option(min=3, max=100, help="Clips of each split.")] = 8,
+    items: Annotated[int, typer.Option(min=3, max=100, help="Clips of each split.")] = 6,
     damage: Annotated[
         bool, typer.Option("--damage", help="Instead: four clips, damaged in known ways, and what the metrics say.")
     ] = False,

@@ -335,7 +335,11 @@ def test_interrupted_it_says_that_nothing_is_lost(tmp_path):
     typed = [sys.executable, "-c", "import typer; from t2av_bench.cli_run import run; typer.run(run)",
              str(write(tmp_path))]  # fmt: skip
     slow = os.environ | {"FAKE_SYSTEMS_SECONDS": "0.5"}
-    process = subprocess.Popen(typed, env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        typed, env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Whoever runs the tests in the background has them ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     wait_for(tmp_path / "out" / "clips" / "noise", 1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)

@@ -307,6 +307,8 @@ def test_half_precision_checkpoints_are_run_in_single_precision(weights, tmp_pat
 def test_a_named_checkpoint_comes_from_the_box(weights, tmp_path, monkeypatch):
     details = {"command": "none", "seed": 0, "data_version": "1", "updates": 0, "parameters": 1}
     checkpoints.add("talker_t2av-seed0", weights, details, tmp_path)
+    for codec in ("audio_codec", "motion_encoder", "identity_gallery"):
+        checkpoints.add(codec, checkpoints.path(codec), details, tmp_path)
     monkeypatch.setattr(checkpoints.path, "__defaults__", (tmp_path,))
     monkeypatch.setattr(checkpoints.facts, "__defaults__", (tmp_path,))
     monkeypatch.setattr(checkpoints.digest, "__defaults__", (tmp_path,))

@@ -120,7 +120,7 @@ def _page(command: str, tables: list[Path]) -> str:
         "# The embedded benchmark's results", "",
         "Generated; a check of the pipeline on synthetic clips with small models, not a claim about published systems.",
         "Made by", "", "```console", f"$ {command}",
-        "$ python -m t2av_bench.benchmarks.embedded.publish embedded-run", "```", "",
+        f'$ python -m t2av_bench.benchmarks.embedded.publish embedded-run --command "{command}"', "```", "",
         f"![Validation losses over training]({CURVES})", "",
     ]  # fmt: skip
     for table in tables:

@@ -165,7 +165,8 @@ def test_the_seed_decides_whatever_the_batch(made, ask, tmp_path, family):
     together = [contents(clip) for clip in system.generate_batch(requests)]
     for one, other in zip(together, alone, strict=True):
         assert one[0].shape == other[0].shape and np.allclose(one[0], other[0], atol=1e-4)
-        assert np.abs(one[2] - other[2]).mean() < 0.5, "of 255; the video encoder may decide differently"
+        # Of 255. Rounding moves the encoder's decisions by up to 0.8 here; another seed's pictures differ by 1.4.
+        assert np.abs(one[2] - other[2]).mean() < 1.2
 
 
 def contents(clip) -> tuple[np.ndarray, bytes, np.ndarray]:

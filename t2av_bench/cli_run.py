@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from t2av_bench.benchmark_display import Display
     from t2av_bench.benchmark_run import Preview, Result
 
 TOO_MANY_FAILURES, USAGE_ERROR, INTERRUPTED = 1, 2, 130
@@ -57,11 +58,8 @@ def run(
     if as_json:
         typer.echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))
     else:
-        _print_tables(result)
-    for row in result.rows:
-        if row.failed:
-            display.note(f"{row.row.name}: {row.failed_clips} of {row.items} clips failed in something")
-            cli_evaluate._explain(display.console, row.failed)
+        print_tables(result)
+    explain_failures(result, display)
     for table in result.tables:
         where = table.reason or ", ".join(str(path) for path in table.files.values())
         display.note(f"table {table.name}: {where}")
@@ -74,7 +72,17 @@ def run(
         raise typer.Exit(USAGE_ERROR)
 
 
-def _print_tables(result: "Result") -> None:
+def explain_failures(result: "Result", display: "Display") -> None:
+    """Say of each row how many clips failed, and why."""
+    from t2av_bench.cli_evaluate import _explain
+
+    for row in result.rows:
+        if row.failed:
+            display.note(f"{row.row.name}: {row.failed_clips} of {row.items} clips failed in something")
+            _explain(display.console, row.failed)
+
+
+def print_tables(result: "Result") -> None:
     from reports.render import markdown
 
     shown = [table for table in result.tables if table.table is not None]

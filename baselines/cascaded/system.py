@@ -12,7 +12,16 @@ from typing import Any, Self
 
 from t2av_bench.scores import NotApplicable
 from t2av_bench.systems import output
-from t2av_bench.systems.base import GeneratedClip, GenerationFailed, OnProgress, Reason, Request, System, Task
+from t2av_bench.systems.base import (
+    BatchSystem,
+    GeneratedClip,
+    GenerationFailed,
+    OnProgress,
+    Reason,
+    Request,
+    System,
+    Task,
+)
 from t2av_bench.systems.delivery import facts
 
 _NAMES: Mapping[Task, str] = {"tts": "speech", "a2v": "picture"}
@@ -34,7 +43,7 @@ class _Job:
         return replace(self.request, task=task, driving_audio=sound, out=self.folder / self.request.out.name)
 
 
-class Cascaded(System):
+class Cascaded(BatchSystem):
     """Text to speech by one system, then a picture to that speech by another.
 
     What a request must name depends on the two: ``stage_needs`` says it, and their own checks come before any work.
@@ -84,12 +93,6 @@ class Cascaded(System):
         """The request's fields that this pair needs for task ``t2av``."""
         fields = [name for task, system in self.stages.items() for name in system.needs[task]]
         return tuple(dict.fromkeys([*self.needs["t2av"], *(name for name in fields if name != "driving_audio")]))
-
-    def generate(self, request: Request, on_progress: OnProgress | None = None) -> GeneratedClip:
-        (made,) = self.generate_batch([request], on_progress)
-        if isinstance(made, Exception):
-            raise made
-        return made
 
     def generate_batch(
         self, requests: Sequence[Request], on_progress: OnProgress | None = None

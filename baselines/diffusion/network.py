@@ -1,5 +1,6 @@
 """What every baseline's network offers: conditions read once, velocities at every time."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +32,7 @@ class Condition:
     first_motion: Tensor | None = None
 
 
-class DiffusionNetwork(nn.Module):
+class DiffusionNetwork(nn.Module, ABC):
     """Base of the baselines. ``modalities`` are those it draws, in the order of their noise."""
 
     family: str
@@ -88,7 +89,7 @@ class DiffusionNetwork(nn.Module):
             condition.text = tokens, scores
         return condition
 
+    @abstractmethod
     def velocity(self, noisy: dict[str, Tensor], time: Tensor, condition: Condition) -> dict[str, Tensor]:
         """Velocities of all ``modalities``, each ``(B, T, C)``, of ``noisy`` latents of that shape at ``time (B,)``
         (1: noise). Frames beyond a clip's end hold nothing of use."""
-        raise NotImplementedError

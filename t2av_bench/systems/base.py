@@ -206,7 +206,23 @@ class System(ABC):
             raise GenerationFailed(f"max_seconds is a positive number of seconds, got {request.max_seconds}")
 
 
+class BatchSystem(System):
+    """A system that gains from many requests at once: it makes batches, and one clip is a batch of one."""
+
+    @abstractmethod
+    def generate_batch(
+        self, requests: Sequence[Request], on_progress: OnProgress | None = None
+    ) -> list[GeneratedClip | Reason]:
+        """As ``System.generate_batch``."""
+
+    def generate(self, request: Request, on_progress: OnProgress | None = None) -> GeneratedClip:
+        (made,) = self.generate_batch([request], on_progress)
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+
 __all__ = [
-    "TASKS", "GeneratedClip", "GenerationFailed", "NativeFormat", "NotApplicable", "OnProgress", "Progress", "Reason",
-    "Request", "System", "Task",
+    "TASKS", "BatchSystem", "GeneratedClip", "GenerationFailed", "NativeFormat", "NotApplicable", "OnProgress",
+    "Progress", "Reason", "Request", "System", "Task",
 ]  # fmt: skip

@@ -20,7 +20,15 @@ import numpy as np
 
 from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems import output
-from t2av_bench.systems.base import GeneratedClip, GenerationFailed, OnProgress, Progress, Reason, Request, System
+from t2av_bench.systems.base import (
+    BatchSystem,
+    GeneratedClip,
+    GenerationFailed,
+    OnProgress,
+    Progress,
+    Reason,
+    Request,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +44,7 @@ _PIXELS_AT_ONCE = 8 * 512 * 512
 _MOST_AT_ONCE = 32
 
 
-class LatentSystem(System):
+class LatentSystem(BatchSystem):
     """A generator with ``components``: its codecs and what reads its inputs.
 
     encoder: how its films are encoded: options of ``media.encode.write_mp4``.
@@ -59,12 +67,6 @@ class LatentSystem(System):
     @abstractmethod
     def _settings(self) -> dict[str, Any]:
         """What decides the latents besides weights and inputs, JSON-ready, for the record."""
-
-    def generate(self, request: Request, on_progress: OnProgress | None = None) -> GeneratedClip:
-        (made,) = self.generate_batch([request], on_progress)
-        if isinstance(made, Exception):
-            raise made
-        return made
 
     def generate_batch(
         self, requests: Sequence[Request], on_progress: OnProgress | None = None

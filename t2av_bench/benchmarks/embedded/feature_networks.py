@@ -5,6 +5,8 @@ posed, how they move), together with the mean response of its first layers, whic
 Each feature is scaled by its deviation over the training split, then compressed by asinh.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ CLIP_SIZE = 64
 MOTION_SIZE = 16
 
 
-class _Scaled(nn.Module):
+class _Scaled(nn.Module, ABC):
     """Mean and deviation of the features over the training split; constants after training."""
 
     feature_mean: Tensor
@@ -30,8 +32,9 @@ class _Scaled(nn.Module):
         self.feature_mean.copy_(features.mean(0))
         self.feature_deviation.copy_(features.std(0).clamp(min=1e-4))
 
+    @abstractmethod
     def raw_features(self, pictures: Tensor) -> Tensor:
-        raise NotImplementedError
+        """(n, d) features of pictures, each network's own."""
 
     def features(self, pictures: Tensor) -> Tensor:
         """Features in deviations of the training split, compressed; arguments as ``raw_features``.

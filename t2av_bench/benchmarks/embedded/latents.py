@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reference_model.training.samples import Sample
+    from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
 
 FITTED_ON = 600
 """Clips that the codec's components are fitted on: the first of the training split."""
@@ -73,9 +74,8 @@ def _sample(clip: corpus.Utterance) -> "Sample":
 
     from reference_model.training.samples import Sample
     from t2av_bench.benchmarks.embedded.tokens import WordTokenizer
-    from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
 
-    codec = WorldCodec.load()
+    codec = _codec()
     recording = corpus.record(clip, _synthesizer())
     return Sample(
         text_ids=WordTokenizer().encode(clip.text),
@@ -86,12 +86,19 @@ def _sample(clip: corpus.Utterance) -> "Sample":
 
 
 @cache
+def _codec() -> "WorldCodec":
+    """Read once for each worker."""
+    from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
+
+    return WorldCodec.load()
+
+
+@cache
 def _voice(clip: corpus.Utterance) -> "Tensor":
     """Few voice samples serve many clips."""
     from t2av_bench.benchmarks.embedded.voice_encoder import VoiceEncoder
-    from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
 
-    return VoiceEncoder(WorldCodec.load()).embed(corpus.record(clip, _synthesizer()).audio)
+    return VoiceEncoder(_codec()).embed(corpus.record(clip, _synthesizer()).audio)
 
 
 @cache

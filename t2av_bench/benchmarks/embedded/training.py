@@ -161,9 +161,4 @@ def install(run: Run, output: Path, folder: Path = checkpoints.FOLDER) -> Path:
         return checkpoints.add(str(run), half, facts, folder)
 
 
-def settings() -> dict[str, Any]:
-    """What all runs share, and what each adds."""
-    return {"shared": dict(_SHARED), **{name: dict(values) for name, values in MODELS.items()}}
-
-
-__all__ = ["DATA_VERSION", "MODELS", "Run", "install", "open_sources", "settings", "train"]
+__all__ = ["DATA_VERSION", "MODELS", "Run", "install", "open_sources", "train"]

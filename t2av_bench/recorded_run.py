@@ -14,8 +14,6 @@ from t2av_bench.scores import NotApplicable, Protocol, Score, Status, Unscorable
 from t2av_bench.statistics.influence import KernelSums, frechet_pseudo_values, jackknife_pseudo_values
 from t2av_bench.store import Store
 
-_KERNEL = "(x·y/d + 1)^3, unbiased"
-
 
 def read_run(folder: Path) -> Recorded:
     """Read a run folder; features are opened only when a set metric's sample is asked for. Raises StoreError."""
@@ -25,7 +23,9 @@ def read_run(folder: Path) -> Recorded:
         for row in store.clips():
             order.append(row["clip"])
             items[row["clip"]] = _item(row)
-        protocols = {metric: Protocol(**entry["protocol"]) for metric, entry in store.protocols().items()}
+        described = store.protocols()
+        protocols = {metric: Protocol(**entry["protocol"]) for metric, entry in described.items()}
+        distances = {metric: entry["description"].get("set_distance") for metric, entry in described.items()}
         scores: dict[tuple[str, str], dict[str, Score]] = {}
         for score in store.scores():
             scores.setdefault((score.metric, score.quantity), {})[score.clip] = score.score
@@ -35,7 +35,7 @@ def read_run(folder: Path) -> Recorded:
     recorded = Recorded(claim["name"] if claim else folder.name, folder, items, protocols, {})
     for column in found:
         quantity = column.quantity
-        if quantity.direction == "none" or quantity.aggregate == "mode":
+        if quantity.direction == "none" and not quantity.is_shift:
             continue  # a description, neither better nor worse
         mine = scores.get((column.metric, quantity.name), {})
         scored = {clip: score for clip, score in mine.items() if score.value is not None}
@@ -50,7 +50,9 @@ def read_run(folder: Path) -> Recorded:
         )
         if quantity.aggregate == "set":
             protocol = protocols[column.metric]
-            record.pseudo_values = _pseudo_values(protocol, quantity.name, features, inputs[column.metric])
+            record.pseudo_values = _pseudo_values(
+                protocol, quantity.name, features, inputs[column.metric], distances[column.metric]
+            )
         else:
             record.values = {clip: float(score.value) for clip, score in scored.items() if score.value is not None}
             if quantity.aggregate == "weighted":
@@ -91,22 +93,18 @@ def _inputs(store: Store, metric: str) -> dict[str, str]:
 
 
 def feature_store(folder: Path, sessions: Sequence[Mapping[str, Any]]) -> FeatureStore:
-    """Where the run kept its features: the cache that its configuration names, else the run folder itself."""
-    from t2av_bench.config import ConfigError, load
-
+    """Where the run kept its features: the cache that its database names, else the run folder itself."""
     device = str(sessions[-1].get("device") or "cpu").split()[0] if sessions else "cpu"
-    cache: Path | None = None
-    try:
-        cache = load(folder / "evaluate.toml", {}).cache
-    except ConfigError:
-        pass  # runs made from Python have no such file
-    return FeatureStore(cache or folder / "features", device)
+    with Store(folder / RESULTS) as store:
+        place = store.setting("features")
+    return FeatureStore(Path(place) if place else folder / "features", device)
 
 
 def _pseudo_values(
-    protocol: Protocol, quantity: str, features: FeatureStore, inputs: dict[str, str]
+    protocol: Protocol, quantity: str, features: FeatureStore, inputs: dict[str, str],
+    distance: Mapping[str, Any] | None,
 ) -> Callable[[Iterable[str]], dict[str, float]]:
-    """A function from clips to their pseudo-values, by the fastest way that the protocol allows."""
+    """A function from clips to their pseudo-values, by the fastest way that the metric's distance allows."""
     known: dict[tuple[str, ...], dict[str, float]] = {}
 
     def compute(clips: Iterable[str]) -> dict[str, float]:
@@ -121,21 +119,21 @@ def _pseudo_values(
                     f"the features of {clip} are not in {features.folder}: keep the run's features (or its --cache)"
                 )
             found[clip] = arrays
-        values = _values(protocol, quantity, [found[clip] for clip in chosen])
+        values = _values(protocol, quantity, distance, [found[clip] for clip in chosen])
         known[chosen] = dict(zip(chosen, values.tolist(), strict=True))
         return known[chosen]
 
     return compute
 
 
-def _values(protocol: Protocol, quantity: str, arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
-    parameters = protocol.parameters
-    if all(set(each) == {"generated", "reference"} and each["generated"].ndim == 2 for each in arrays):
+def _values(
+    protocol: Protocol, quantity: str, distance: Mapping[str, Any] | None, arrays: list[dict[str, np.ndarray]]
+) -> np.ndarray:
+    if distance:
         clips = [(each["generated"], each["reference"]) for each in arrays]
-        if "covariance_ddof" in parameters:
-            return frechet_pseudo_values(clips, ddof=int(parameters["covariance_ddof"]))
-        if str(parameters.get("kernel", "")).startswith(_KERNEL):
-            return KernelSums.of(clips).pseudo_values()
+        if distance["kind"] == "frechet":
+            return frechet_pseudo_values(clips, ddof=int(distance["ddof"]))
+        return KernelSums.of(clips).pseudo_values()
     return jackknife_pseudo_values(len(arrays), _aggregate(protocol, quantity, arrays))
 
 

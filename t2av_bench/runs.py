@@ -22,7 +22,7 @@ from t2av_bench import __version__, weights
 from t2av_bench.aggregate import Summary, summarise
 from t2av_bench.engine import Facts, Job, Outcome, Staff, Workshop, run_jobs
 from t2av_bench.features import FeatureStore
-from t2av_bench.items import Entry, pair
+from t2av_bench.items import Entry, Item, pair
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.errors import MediaError
 from t2av_bench.metrics import create, resolve
@@ -114,7 +114,7 @@ def evaluate(
             (entry.item.id, entry.item.model_dump(), _text(entry.generated), _text(entry.reference), entry.reason)
             for entry in entries
         )
-        inputs = {}
+        inputs, items = {}, {entry.item.id: entry.item for entry in entries}
         for entry in entries:
             digests = _digests(entry)
             inputs[entry.item.id] = _inputs(entry, digests)
@@ -123,13 +123,14 @@ def evaluate(
         total = len(entries) * len(ids)
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
+        store.set("features", str(plan.cache.resolve()) if plan.cache else None)
         workshop = Workshop(settings, features, {id: dict(given) for id, given in plan.options.items()})
         measured = run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff)
         for found in chain(settled, measured):
             if isinstance(found, Facts):
                 store.put_media(found.clip, found.media)
                 continue
-            _record(store, metrics[found.metric], inputs[found.clip], found)
+            _record(store, metrics[found.metric], inputs[found.clip], found, items[found.clip])
             done += 1
             report(Progress(done, total, found.clip, found.metric, found.status, found.reason))
         for metric in metrics.values():
@@ -147,7 +148,7 @@ def columns(store: Store) -> list[Column]:
     found = []
     for metric, recorded in sorted(store.protocols().items(), key=lambda pair: pair[1]["description"]["position"]):
         for document in recorded["description"]["quantities"]:
-            quantity = Quantity(**{**document, "interval": tuple(document["interval"])})
+            quantity = Quantity.of_document(document)
             scores = by_quantity.get((metric, quantity.name), [])
             whole = set_scores.get((metric, quantity.name))
             if quantity.aggregate == "set":
@@ -183,6 +184,7 @@ def describe(metric: Metric) -> dict[str, Any]:
         "licence": metric.licence,
         "embedded": metric.embedded,
         "position": known.index(metric.id) if metric.id in known else len(known),
+        "set_distance": dict(metric.set_distance) if isinstance(metric, SetMetric) and metric.set_distance else None,
     }
 
 
@@ -219,14 +221,16 @@ def _missing_weights(metric: Metric) -> str | None:
     return None
 
 
-def _record(store: Store, metric: Metric, inputs: str, outcome: Outcome) -> None:
+def _record(store: Store, metric: Metric, inputs: str, outcome: Outcome, item: Item) -> None:
     """Turn an outcome into one score a quantity and write them."""
     measurement = outcome.measurement
+    lost = _lost_weight(metric, item) if outcome.status is Status.FAILED else 1.0
     scores = {}
     for quantity in metric.quantities:
         value = measurement.values.get(quantity.name)
         if outcome.status is not Status.OK:
-            scores[quantity.name] = Score(outcome.status, reason=outcome.reason or "no reason was given")
+            reason = outcome.reason or "no reason was given"
+            scores[quantity.name] = Score(outcome.status, reason=reason, weight=lost)
         elif quantity.aggregate == "set":
             # A set metric's clip has features, not a value: 1 says that they exist.
             scores[quantity.name] = Score.ok(1.0)
@@ -240,6 +244,15 @@ def _record(store: Store, metric: Metric, inputs: str, outcome: Outcome) -> None
     store.put_measurement(
         outcome.clip, metric.protocol, inputs, scores, outcome.status, outcome.reason, measurement.detail
     )
+
+
+def _lost_weight(metric: Metric, item: Item) -> float:
+    """What a failed clip weighs in the penalised mean; 0: unknown."""
+    try:
+        weight = float(metric.weight_of(item))
+    except Exception:  # a plug-in's code, and no reason to lose the clip's own reason
+        return 0.0
+    return weight if 0 <= weight < float("inf") else 0.0
 
 
 def _inside_interval(value: float, quantity: Quantity) -> bool:

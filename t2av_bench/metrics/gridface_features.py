@@ -10,6 +10,7 @@ numbers of clips, and read them beside the real-against-real floor (see ``docs/e
 
 from abc import abstractmethod
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +36,7 @@ class _GridFaceDistance(FeatureDistance):
     paper = "this project; Fréchet distance of Heusel et al. 2017 (arXiv 1706.08500)"
     extra = "video"
     embedded = True
+    set_distance = MappingProxyType({"kind": "frechet", "ddof": 1})
     checkpoint: ClassVar[str]
     choice: ClassVar[dict[str, Any]]
 

@@ -1,12 +1,12 @@
 """What the regression gate finds: real damage, measured once and kept, then judged again and again.
 
 ``python bench/gate_power.py measure tests/gate_scores.json --real FOLDER`` makes the clips and scores them: half an hour
-on one core. The baseline is a model that is not perfect (GridFace clips whose mouth moves too little, with a little blur
-and hiss; pieces of real clips at half their resolution, with hiss). Of the same output are made: files with two other
+on one core. The baseline is a model that is not perfect (GridFace clips whose mouth moves too little and whose head
+moves at other times, with a little blur and hiss; pieces of real clips at half their resolution, with hiss). Of the same output are made: files with two other
 encoder settings, the baseline's files encoded again, the sound 120 ms late, the picture frozen.
 
-``python bench/gate_power.py table tests/gate_scores.json`` prints the noise floors and the simulated gate's answers that
-``docs/regression.md`` quotes.
+``python bench/gate_power.py table tests/gate_scores.json`` prints the noise floors and the simulated gate's answers
+that ``docs/regression.md`` quotes.
 """
 
 import argparse
@@ -54,13 +54,16 @@ def gridface() -> Iterator[Source]:
     from t2av_bench.benchmarks.embedded import corpus, damage
     from t2av_bench.benchmarks.embedded.portrait import Portrait
     from t2av_bench.benchmarks.embedded.speech import Synthesizer
+    from t2av_bench.benchmarks.embedded.visemes import SPEECH_SIZE
 
     with Synthesizer() as synthesizer:
         for utterance in corpus.utterances("test-en", CLIPS):
             recording = corpus.record(utterance, synthesizer)
             portrait = Portrait(utterance.identity, corpus.SIZE)
             frames = portrait.render(recording.motion)
-            weak = portrait.render(damage.weaken_mouth(recording.motion, 0.8))
+            motion = damage.weaken_mouth(recording.motion, 0.8)
+            motion[:, SPEECH_SIZE:] = np.roll(motion[:, SPEECH_SIZE:], len(motion) // 3, axis=0)
+            weak = portrait.render(motion)
             yield Source(
                 utterance.id, str(utterance.identity), utterance.text, frames, recording.audio,
                 damage.blur(weak, 0.6), damage.hiss(recording.audio, 25.0),
@@ -90,9 +93,7 @@ def real(folders: list[Path]) -> Iterator[Source]:
             text = recogniser.transcribe(heard, "en").text
             height, width = part.shape[1:3]
             soft = np.stack([cv2.resize(cv2.resize(each, (width // 2, height // 2)), (width, height)) for each in part])
-            yield Source(
-                f"{path.stem}-{number}", path.stem, text, part, heard, soft, damage.hiss(heard, 20.0, number)
-            )
+            yield Source(f"{path.stem}-{number}", path.stem, text, part, heard, soft, damage.hiss(heard, 20.0, number))
 
 
 def _small(batch: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from reports.protocols import MixedProtocols, protocol_marks
 from reports.ranking import Contender, mark_by_test, missing_too_many
 from t2av_bench.runs import Column
 from t2av_bench.scores import Quantity, Status, Unscorable
+from t2av_bench.statistics.intervals import LEAST_CLIPS
 
 MOST_REASONS = 4
 Found = dict[tuple[str, str], list[Column | None]]
@@ -100,7 +101,8 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
     cell.text = f"{cell.value:.{column.decimals}f}"
     cell.marks = mark
     cell.spread = None if found.spread is None else found.spread * column.scale
-    if intervals and column.direction != "none":
+    cell.within = summary.within_one
+    if (intervals and column.direction != "none") or found.column.quantity.is_shift:
         cell.interval = _interval(found, column.scale)
     return cell
 
@@ -128,7 +130,13 @@ def measured_notes(
         shown = "; ".join(list(reasons)[:MOST_REASONS]) + ("; …" if len(reasons) > MOST_REASONS else "")
         notes.append(f"(n/N): the value covers n of N clips; the others failed: {shown.rstrip('.')}.")
     if any(cell.interval for cell in cells):
-        notes.append("[low, high]: 95 % bootstrap interval over the clips.")
+        over = dict.fromkeys(text for each in contenders for one in each if one and (text := _drawn(one.measured)))
+        notes.append(f"[low, high]: 95 % bootstrap interval over {next(iter(over), 'the clips')}.")
+    if any(cell.within is not None for cell in cells):
+        notes.append("An offset is the median over the clips; % within ±1: clips at most one frame from 0.")
+    few = [cell.scored or 0 for cell in cells if cell.value is not None and cell.metric and not cell.interval]
+    if few and min(few) < LEAST_CLIPS:
+        notes.append(f"No interval below {LEAST_CLIPS} clips: it would not cover what it says.")
     if embedded := [column.label.removesuffix("‡") for column in table.columns if column.embedded]:
         listed = ", ".join(dict.fromkeys(embedded))
         notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {listed}.")
@@ -145,6 +153,15 @@ def floor_notes(column: TableColumn, present: Sequence[Column]) -> list[str]:
     return [
         f"{name} between two random halves of the reference clips: {' / '.join(floors)} (a floor; half as many clips)."
     ]
+
+
+def _drawn(measured: Measured) -> str | None:
+    """What a bootstrap draws where that is not the clips."""
+    groups = measured.run.groups
+    if groups is None:
+        return None
+    mine = {groups.groups.get(clip, clip) for clip in measured.clips}
+    return f"{len(measured.clips)} clips of {len(mine)} {groups.unit}" if len(mine) > 1 else None
 
 
 def _interval(found: Measured, scale: float) -> tuple[float, float] | None:

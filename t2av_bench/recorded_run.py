@@ -1,6 +1,7 @@
 """A run folder as something to compare: per-clip scores from its database, pseudo-values from its features."""
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from t2av_bench.features import FeatureStore
 from t2av_bench.runs import RESULTS, columns
 from t2av_bench.scores import NotApplicable, Protocol, Score, Status, Unscorable
 from t2av_bench.statistics.influence import KernelSums, frechet_pseudo_values, jackknife_pseudo_values
+from t2av_bench.statistics.samples import GROUP_KEYS
 from t2av_bench.store import Store
 
 
@@ -32,7 +34,14 @@ def read_run(folder: Path) -> Recorded:
         found = columns(store)
         inputs = {metric: _inputs(store, metric) for metric in protocols}
         features = feature_store(folder, store.sessions())
-    recorded = Recorded(claim["name"] if claim else folder.name, folder, items, protocols, {})
+    recorded = Recorded(
+        claim["name"] if claim else folder.name, folder, items, protocols, {}, command=_command(folder, claim or {}),
+        # Until then the set's offset was the most frequent one, and nothing showed a constant delay.
+        outdated=frozenset(
+            metric for metric, entry in described.items()
+            if any(each["aggregate"] == "mode" for each in entry["description"]["quantities"])
+        ),
+    )  # fmt: skip
     for column in found:
         quantity = column.quantity
         if quantity.direction == "none" and not quantity.is_shift:
@@ -55,7 +64,7 @@ def read_run(folder: Path) -> Recorded:
             )
         else:
             record.values = {clip: float(score.value) for clip, score in scored.items() if score.value is not None}
-            if quantity.aggregate == "weighted":
+            if any(score.weight != 1.0 for score in scored.values()) or quantity.aggregate == "weighted":
                 record.weights = {clip: score.weight for clip, score in scored.items()}
         recorded.quantities[column.metric, quantity.name] = record
     return recorded
@@ -70,7 +79,15 @@ def _item(row: dict[str, Any]) -> ItemRecord:
         reference_voice=_file_digest(item.get("reference_voice")),
         identity_image=_file_digest(item.get("identity_image")),
         generated=_short(row["digest"]),
+        **{key: digest(str(item[key])) for key in GROUP_KEYS if item.get(key)},
     )
+
+
+def _command(folder: Path, claim: Mapping[str, Any]) -> str:
+    """The command that scores the run's clips again."""
+    given = {f"--{key}": claim.get(key) for key in ("generated", "reference", "manifest")}
+    parts = [part for name, value in given.items() if value for part in (name, str(value))]
+    return shlex.join(["t2av-bench", "evaluate", *parts, "--out", str(folder)])
 
 
 def _short(sha256: str | None) -> str | None:

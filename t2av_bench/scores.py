@@ -104,6 +104,12 @@ class Quantity:
         """Whether it is a signed shift, the better the nearer to 0."""
         return self.aggregate == "median"
 
+    @property
+    def is_error_rate(self) -> bool:
+        """Whether it counts errors among words: a clip that fails has got all of them wrong."""
+        whole = self.interval[0] == 0 and self.penalty == 1.0
+        return self.direction == "lower" and (self.aggregate == "weighted" or (self.aggregate == "mean" and whole))
+
 
 @dataclass(frozen=True, slots=True)
 class Protocol:

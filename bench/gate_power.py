@@ -34,7 +34,7 @@ GRIDFACE = (
     "sim/resemblyzer", "fd_frame/gridface", "fd_clip/gridface",
 )  # fmt: skip
 REAL = ("wer/pocketsphinx", "dnsmos/p835", "pesq/itu", "stoi/pystoi", "psnr/rgb", "ssim/rgb", "sim/resemblyzer",
-        "envelope/haar")  # fmt: skip
+        )  # fmt: skip
 
 
 @dataclass(slots=True)

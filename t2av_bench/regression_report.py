@@ -9,6 +9,7 @@ from t2av_bench.regression import OPEN, Gate, Verdict
 from t2av_bench.statistics.paired import POWER
 
 UNDECIDED_TEXT = "undecided or not judged"
+_KINDS = ("worse", "open")
 _SIGN = {"worse": "🔴", "undecided": "⚪", "not judged": "⚪", "better": "🟢", "equivalent": "🟢"}
 _MOST_LOST = 10
 
@@ -39,9 +40,9 @@ def p_text(p: float) -> str:
 
 def headline(gate: Gate) -> str:
     """One sentence: regressed or not, and what of."""
-    bad = [verdict.quantity.name for verdict in gate.verdicts if gate.fails(verdict)]
-    strict = gate.undecided == "fail"
-    parts = [f"worse or open: {', '.join(bad)}" if strict else f"worse: {', '.join(bad)}"] if bad else []
+    failing = [verdict for verdict in gate.verdicts if gate.fails(verdict)]
+    kinds = {name: [each.quantity.name for each in failing if each.open == (name == "open")] for name in _KINDS}
+    parts = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
     if gate.coverage_regressed:
         parts.append(f"{counted(len(gate.lost))} lost")
     if parts:

@@ -5,6 +5,12 @@ re-encoding. Its numbers differ from published ones by what those losses cost, s
 ``sync/crop``, have names of their own. Offsets are in frames at 25 fps; positive means that the audio is early, and
 delaying the audio by k frames changes the offset by -k. Shifts beyond 15 frames cannot be seen: the confidence falls
 to its floor instead.
+
+Confidence, distance and offset are blind to a constant delay, for they look for the best shift and score that one.
+``sync_d_zero`` is the distance as the clip is played, at shift 0. ``sync_in_tolerance`` is 1 where the clip's offset
+lies inside the tolerance of ITU-R BT.1359-1 (sound up to 45 ms early or 125 ms late), else 0; a clip without
+detectable sync (confidence below a tenth of the median distance) counts as outside. Over a set the offset is the
+median, printed with its interval and the share of clips at most one frame from 0.
 A clip with several face tracks is represented by the longest (ties: larger mean face area); all are kept in ``detail``.
 Digital silence is scored like any audio (it gets the lowest confidence).
 """

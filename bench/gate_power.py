@@ -1,9 +1,10 @@
 """What the regression gate finds: real damage, measured once and kept, then judged again and again.
 
-``python bench/gate_power.py measure tests/gate_scores.json --real FOLDER`` makes the clips and scores them: half an hour
-on one core. The baseline is a model that is not perfect (GridFace clips whose mouth moves too little and whose head
-moves at other times, with a little blur and hiss; pieces of real clips at half their resolution, with hiss). Of the same output are made: files with two other
-encoder settings, the baseline's files encoded again, the sound 120 ms late, the picture frozen.
+``python bench/gate_power.py measure tests/gate_scores.json --real FOLDER FOLDER`` makes the clips and scores them: half
+an hour on one core. The baseline is a model that is not perfect: GridFace clips whose mouth moves too little and whose
+head moves at other times, with a little blur and hiss; pieces of real clips at half their resolution, with hiss. Of the
+same output are made: files with two other encoder settings, the baseline's files encoded again, the sound 120 ms late,
+the picture frozen.
 
 ``python bench/gate_power.py table tests/gate_scores.json`` prints the noise floors and the simulated gate's answers
 that ``docs/regression.md`` quotes.
@@ -15,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ GRIDFACE = (
     "sim/resemblyzer", "fd_frame/gridface", "fd_clip/gridface",
 )  # fmt: skip
 REAL = ("wer/pocketsphinx", "dnsmos/p835", "pesq/itu", "stoi/pystoi", "psnr/rgb", "ssim/rgb", "sim/resemblyzer",
-        )  # fmt: skip
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -171,6 +173,46 @@ def measure(out: Path, folders: list[Path], keep: Path | None) -> None:
             out.write_text(json.dumps(document, separators=(",", ":")).replace('],"', '],\n"') + "\n")
 
 
+def floors(document: dict[str, Any]) -> Iterator[str]:
+    """Per quantity: the baseline's mean, the largest mean change by another encoding, and the margin."""
+    from t2av_bench.margins import DEFAULT_MARGINS
+
+    for part in ("gridface", "real"):
+        variants = document[part]["variants"]
+        yield f"\n{part}, {document[part]['clips']} clips\n\n| quantity | mean | by encoding | SD by clip | margin |"
+        yield "|---|---:|---:|---:|---:|"
+        for name, base in variants["base"].items():
+            moved = []
+            for other in ENCODINGS:
+                pairs = zip(base, variants[other][name], strict=True)
+                moved.append(np.array([y - x for x, y in pairs if x is not None and y is not None]))
+            most = max(moved, key=lambda change: abs(change.mean()))
+            mean = np.mean([x for x in base if x is not None])
+            yield (
+                f"| `{name}` | {mean:.4g} | {most.mean():+.2g} | {max(each.std(ddof=1) for each in moved):.2g} "
+                f"| {DEFAULT_MARGINS[name]} |"
+            )
+
+
+def powers(studies: int) -> Iterator[str]:
+    """How often the gate answers what, by kind of damage and number of clips."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    import gate_studies
+
+    document = gate_studies.read_scores()
+    yield "\n| clips of | n | by speaker | " + " | ".join(gate_studies.DAMAGE) + " | encoded again |"
+    yield "|---|---:|---|" + "---:|" * (len(gate_studies.DAMAGE) + 1)
+    for part, clips, grouped in (("gridface", 48, False), ("gridface", 64, True), ("real", 21, False)):
+        pool, random = gate_studies.Pool(document[part]), np.random.default_rng(0)
+        caught = [
+            sum(gate_studies.damaged_pair(pool, damage, random, clips, grouped=grouped).regressed
+                for _ in range(studies)) for damage in gate_studies.DAMAGE
+        ]  # fmt: skip
+        alarms = sum(gate_studies.null_pair(pool, random, clips, grouped=grouped).regressed for _ in range(studies))
+        found = " | ".join(f"{100 * count / studies:.1f} %" for count in (*caught, alarms))
+        yield f"| {part} | {clips} | {'yes' if grouped else 'no'} | {found} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -178,8 +220,15 @@ def main() -> None:
     measuring.add_argument("out", type=Path)
     measuring.add_argument("--real", type=Path, nargs="*", default=[], help="folders of real talking clips")
     measuring.add_argument("--keep", type=Path, help="leave clips and runs here")
+    printing = commands.add_parser("table", help="print noise floors and the gate's power")
+    printing.add_argument("scores", type=Path)
+    printing.add_argument("--studies", type=int, default=200)
     given = parser.parse_args()
-    measure(given.out, given.real, given.keep)
+    if given.command == "measure":
+        measure(given.out, given.real, given.keep)
+        return
+    for line in chain(floors(json.loads(given.scores.read_text())), powers(given.studies)):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ class Cell:
         then count the clips of all runs.
     interval: ends of the 95 % confidence interval in the printed unit, where intervals were asked for; always of an
         offset, whose median says little without ``within``, the share of the clips that are at most 1 frame from 0.
+        no_interval: why there is none although it was asked for.
     rank: best and second best of the column; marks: footnote signs († another protocol).
     metric, fingerprint: the protocol behind the value; None for published rows.
     """
@@ -72,6 +73,7 @@ class Cell:
     failures: Mapping[str, int] = field(default_factory=dict)
     spread: float | None = None
     interval: tuple[float, float] | None = None
+    no_interval: str = ""
     within: float | None = None
     rank: Rank | None = None
     marks: str = ""

@@ -154,7 +154,8 @@ class _Field:
 
 def _notes(fields: Sequence[_Field], marked: bool) -> list[str]:
     counts = sorted({field.comparisons for field in fields})
-    among = f"{counts[0]} comparison" + "s" * (counts[0] > 1) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    among = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+    among += " comparison" + "s" * (counts[-1] > 1)
     over = max(fields, key=lambda field: field.units).described
     drawn = f"the clips ({over}, swapped as a whole)" if " of " in over else "the clips"
     test = f"a paired sign-flip test over {drawn}, Holm-corrected for each column's {among}, at {100 * LEVEL:.0f} %"

@@ -14,7 +14,6 @@ from reports.protocols import MixedProtocols, protocol_marks
 from reports.ranking import Contender, mark_by_test, missing_too_many
 from t2av_bench.runs import Column
 from t2av_bench.scores import Quantity, Status, Unscorable
-from t2av_bench.statistics.intervals import LEAST_CLIPS
 
 MOST_REASONS = 4
 Found = dict[tuple[str, str], list[Column | None]]
@@ -103,7 +102,8 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
     cell.spread = None if found.spread is None else found.spread * column.scale
     cell.within = summary.within_one
     if (intervals and column.direction != "none") or found.column.quantity.is_shift:
-        cell.interval = _interval(found, column.scale)
+        ends = _interval(found, column.scale)
+        cell.interval, cell.no_interval = (None, ends) if isinstance(ends, str) else (ends, "")
     return cell
 
 
@@ -134,9 +134,8 @@ def measured_notes(
         notes.append(f"[low, high]: 95 % bootstrap interval over {next(iter(over), 'the clips')}.")
     if any(cell.within is not None for cell in cells):
         notes.append("An offset is the median over the clips; % within ±1: clips at most one frame from 0.")
-    few = [cell.scored or 0 for cell in cells if cell.value is not None and cell.metric and not cell.interval]
-    if few and min(few) < LEAST_CLIPS:
-        notes.append(f"No interval below {LEAST_CLIPS} clips: it would not cover what it says.")
+    if lacking := dict.fromkeys(cell.no_interval for cell in cells if cell.no_interval):
+        notes.append(f"Without an interval: {'; '.join(list(lacking)[:MOST_REASONS])}.")
     if embedded := [column.label.removesuffix("‡") for column in table.columns if column.embedded]:
         listed = ", ".join(dict.fromkeys(embedded))
         notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {listed}.")
@@ -164,14 +163,15 @@ def _drawn(measured: Measured) -> str | None:
     return f"{len(measured.clips)} clips of {len(mine)} {groups.unit}" if len(mine) > 1 else None
 
 
-def _interval(found: Measured, scale: float) -> tuple[float, float] | None:
+def _interval(found: Measured, scale: float) -> tuple[float, float] | str:
+    """The ends, or why there are none (fewer than 20 clips, above all)."""
     from t2av_bench.statistics.intervals import interval
 
     quantity = found.column.quantity
     try:
         ends = interval(found.sample(found.scored), quantity.name, found.column.fingerprint)
-    except Unscorable:
-        return None
+    except Unscorable as error:
+        return str(error)
     return ends.low * scale, ends.high * scale
 
 

@@ -27,7 +27,7 @@ from t2av_bench.margins import DEFAULT_MARGINS, Margin
 from t2av_bench.scores import Quantity, Status, Unscorable
 from t2av_bench.statistics.intervals import LEAST_CLIPS
 from t2av_bench.statistics.paired import POWER, Difference, paired_difference
-from t2av_bench.statistics.permutation import holm
+from t2av_bench.statistics.permutation import FLIPS, holm
 from t2av_bench.statistics.planning import clips_if_it_stays, clips_to_decide
 from t2av_bench.statistics.samples import Grouping
 
@@ -223,12 +223,13 @@ def regress(
     undecided: Undecided = "report",
     grouped: bool = True,
     draws: int = 10_000,
+    flips: int = FLIPS,
 ) -> Gate:
     """Judge a candidate against a baseline. Raises NotComparable where the two must not be compared, with each reason.
 
     quantities: names of quantities, metrics or families to judge; all of the baseline's by default. waived: those that
     the candidate may lack. grouped: clips of one speaker (or source video) are drawn and tested together; without it
-    the answer holds for these speakers alone.
+    the answer holds for these speakers alone. draws, flips: of the bootstrap and of the permutation test.
     """
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha is {alpha}; expected a probability such as 0.05")
@@ -259,7 +260,7 @@ def regress(
         lost = {
             clip: after.missing.get(clip, ("", "not measured"))[1] for clip in before.scored if clip not in here
         }  # fmt: skip
-        difference, reason = _difference(before, after, fingerprint, by, draws)
+        difference, reason = _difference(before, after, fingerprint, by, draws, flips)
         if not before.scored:
             empty.add(key)
         entries.append((key[0], before.quantity, fingerprint, difference, margins.get(key[1]), same, lost, reason))
@@ -322,7 +323,7 @@ def _metric_problems(
 
 
 def _difference(
-    before: QuantityRecord, after: QuantityRecord, fingerprint: str, by: Grouping | None, draws: int
+    before: QuantityRecord, after: QuantityRecord, fingerprint: str, by: Grouping | None, draws: int, flips: int
 ) -> tuple[Difference | None, str | None]:
     """The paired difference on the clips that both scored, or why there is none."""
     common = sorted(set(before.scored) & set(after.scored))
@@ -333,7 +334,7 @@ def _difference(
             counted = f"{len(common)} clip{'s' * (len(common) != 1)}" if common else "no clip"
             raise Unscorable(f"scored on both sides: {counted}; the gate judges {LEAST_CLIPS} or more")
         samples = [record.sample(common).grouped(by) for record in (before, after)]
-        found = paired_difference(samples[0], samples[1], before.name, fingerprint, draws=draws)
+        found = paired_difference(samples[0], samples[1], before.name, fingerprint, draws=draws, flips=flips)
     except Unscorable as error:
         return None, str(error)
     return (found, None) if np.isfinite(found.value) else (None, "the difference is not finite")

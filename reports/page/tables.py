@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 from reports.model import Cell, Row, Table, TableColumn
 from reports.page.content import Content
-from t2av_bench.statistics.intervals import LEAST_CLIPS
 
 CLIPS = "clips.html"
 # The page's cells are short; what other formats print in brackets is in their explanation.
@@ -90,8 +89,7 @@ def _explanation(row: Row, column: TableColumn, cell: Cell) -> Iterator[str]:
         low, high = (f"{end:.{column.decimals}f}" for end in cell.interval)
         yield f"95 % interval {low} to {high}, bootstrap over clips"
     elif cell.text and row.origin == "measured" and (column.direction != "none" or cell.within is not None):
-        few = cell.scored is not None and cell.scored < LEAST_CLIPS
-        yield f"no interval: fewer than {LEAST_CLIPS} clips" if few else "no interval: no scores by clip, or too few"
+        yield f"no interval: {cell.no_interval or 'no scores by clip'}"
     if cell.within is not None:
         yield f"{100 * cell.within:.0f} % of the clips are at most one frame from 0"
     if cell.total is not None:

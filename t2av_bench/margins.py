@@ -55,7 +55,7 @@ DEFAULT_MARGINS: dict[str, Margin] = {
     **dict.fromkeys(("stoi", "estoi"), Margin(0.005)),
     **dict.fromkeys(("sim", "sim_resemblyzer", "csim"), Margin(0.01)),
     "psnr": Margin(0.5),
-    "ssim": Margin(0.01),
+    "ssim": Margin(0.015),
     "lpips": Margin(0.01),
     **dict.fromkeys(("fid", "fvd"), Margin(0.05, relative=True)),
     **dict.fromkeys(("kid", "kvd"), Margin(0.1, relative=True)),

@@ -94,7 +94,7 @@ class Quantity:
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> "Quantity":
         """From what a run keeps of it. Offsets that were recorded as most frequent values are medians today."""
-        changed = {"interval": tuple(document["interval"])}
+        changed: dict[str, Any] = {"interval": tuple(document["interval"])}
         if document.get("aggregate") == "mode":
             changed["aggregate"] = "median"
         return cls(**{**document, **changed})

@@ -6,6 +6,7 @@ Any folder of clips works (``T2AV_CLIPS``); facts are compared where a ``clips.j
 import json
 import shutil
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,17 @@ def test_known_lengths(clips_folder, name, frames, shape, samples):
         assert len(clip.audio()) == samples
 
 
+def distinct(frames, most):
+    """The first pictures, without repetitions of the one before (slots that the file leaves empty)."""
+    found = []
+    for frame in frames:
+        if not (found and np.array_equal(frame, found[-1])):
+            found.append(frame)
+        if len(found) == most:
+            break
+    return found
+
+
 def test_frames_and_audio_are_those_of_the_ffmpeg_program(clips_folder):
     """First second of each clip at its own rate, bit for bit; 16 kHz audio up to the other resampler."""
     if shutil.which("ffmpeg") is None:
@@ -97,11 +109,14 @@ def test_frames_and_audio_are_those_of_the_ffmpeg_program(clips_folder):
         rate = clip.info.frame_rate
         if rate is None:
             continue
-        ours = next(Clip(path, frame_rate=rate, frame_budget=0).frames(12))
-        command = ["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-frames:v", str(len(ours)), "-vsync", "cfr"]
+        shape = next(Clip(path, frame_rate=rate, frame_budget=0).frames(1)).shape[1:]
+        ours = distinct(chain.from_iterable(Clip(path, frame_rate=rate, frame_budget=0).frames(4)), 10)
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-frames:v", "12", "-vsync", "passthrough"]
         raw = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True)
-        theirs = np.frombuffer(raw.stdout, np.uint8).reshape(ours.shape)
-        difference = np.abs(ours.astype(np.int16) - theirs)
+        theirs = distinct(np.frombuffer(raw.stdout, np.uint8).reshape(-1, *shape), 10)
+        common = min(len(ours), len(theirs))
+        assert common >= min(10, clip.frame_count), path.name
+        difference = np.abs(np.stack(ours[:common]).astype(np.int16) - np.stack(theirs[:common]))
         assert difference.mean() < 0.05, path.name
         if not clip.info.has_audio:
             continue

@@ -100,7 +100,7 @@ class DecodePass:
             raise MediaError(f"{self.path.name} has no video stream")
         codec_name(video, self.path)
         if line.picture_seconds > self.limits.seconds:
-            raise MediaError(f"{self.path.name}: {too_long(line.picture_seconds, self.limits.seconds)}")
+            raise MediaError(f"{self.path.name}: {too_long(self.limits.seconds)}")
         gigapixels = line.pictures * (video.codec_context.width or 0) * (video.codec_context.height or 0) / 1e9
         if gigapixels > self.limits.gigapixels:
             raise MediaError(
@@ -114,7 +114,7 @@ class DecodePass:
         try:
             codec_name(audio, self.path)
             if line.sound_seconds > self.limits.seconds:
-                raise MediaError(f"{self.path.name}: the sound: {too_long(line.sound_seconds, self.limits.seconds)}")
+                raise MediaError(f"{self.path.name}: the sound: {too_long(self.limits.seconds)}")
         except MediaError as defect:
             self.sound = defect
             return None

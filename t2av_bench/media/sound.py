@@ -83,7 +83,7 @@ class SoundCollector:
         self._chunks.append(samples)
         self._length += len(samples)
         if self.seconds > self.longest:
-            raise MediaError(too_long(self.seconds, self.longest))
+            raise MediaError(too_long(self.longest))
 
     def _follow(self, samples: np.ndarray, time: Fraction) -> np.ndarray:
         """Place a frame by its time stamp; the samples to append."""
@@ -163,6 +163,6 @@ class SoundCollector:
         return samples[-offset:]
 
 
-def too_long(seconds: float, longest: float) -> str:
+def too_long(longest: float) -> str:
     """The reason for sound or pictures beyond the limit."""
-    return f"it lasts {seconds:.0f} s, at most {longest:g} s are decoded (--max-seconds): cut it, or raise the limit"
+    return f"it lasts longer than {longest:g} s, the most that is decoded (--max-seconds): cut it, or raise the limit"

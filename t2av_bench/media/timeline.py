@@ -263,7 +263,8 @@ def _constant(
     if len(times) < 2:
         return None
     allowed = tick if tick <= _COARSEST_ROUNDING else Fraction(0)
-    candidates = [nominal, *(Fraction(rate) for rate in (video.average_rate, video.base_rate) if rate), *_COMMON_RATES]
+    common = sorted(_COMMON_RATES, key=lambda rate: abs(rate - nominal))
+    candidates = [*common, nominal, *(Fraction(rate) for rate in (video.average_rate, video.base_rate) if rate)]
     for rate in dict.fromkeys(candidates):
         # A step of the grid must be much longer than the rounding, or any times would fit.
         if not (0 < rate <= _FASTEST and rate * allowed <= Fraction(1, 4)):

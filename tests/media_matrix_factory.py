@@ -53,8 +53,10 @@ VIDEO_CODECS = {
         "libvpx-vp9", options=(("deadline", "realtime"), ("cpu-used", "8"), ("lag-in-frames", "5"), ("crf", "12")),
         bit_rate=4_000_000,
     ),
+    "vp8": VideoCodec("libvpx", options=(("deadline", "realtime"), ("cpu-used", "8"), ("crf", "8")), bit_rate=4_000_000),
     "mpeg4": VideoCodec("mpeg4", options=(("bf", "0"),), bit_rate=6_000_000),
     "mpeg4 B": VideoCodec("mpeg4", options=(("bf", "2"),), bit_rate=6_000_000),
+    "mpeg2 B": VideoCodec("mpeg2video", options=(("bf", "2"),), bit_rate=8_000_000),
     "mjpeg": VideoCodec("mjpeg", "yuvj420p", (("qmin", "2"), ("qmax", "3"))),
     "prores": VideoCodec("prores_ks", "yuv422p10le"),
     "ffv1": VideoCodec("ffv1", "yuv420p"),
@@ -70,10 +72,12 @@ AUDIO_CODECS = {
     "wma": ("wmav2", "fltp", 44100, 1),
     "flac": ("flac", "s16", 48000, 2),
     "pcm": ("pcm_s16le", "s16", 44100, 1),
+    "pcm48": ("pcm_s16le", "s16", 48000, 2),
+    "mp2": ("mp2", "s16", 48000, 1),
     "amr": ("libopencore_amrnb", "s16", 8000, 1),
 }
 _LAYOUTS = {1: "mono", 2: "stereo"}
-FORMATS = {"mkv": "matroska", "ts": "mpegts", "wmv": "asf"}
+FORMATS = {"mkv": "matroska", "ts": "mpegts", "wmv": "asf", "m2ts": "mpegts", "mpg": "mpeg", "ogv": "ogg"}
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,8 @@ def write_case(folder: Path, case: Case) -> Path:
     """Write the file of a case and return its path."""
     path = folder / case.file_name
     options = {"fflags": "+bitexact"}
-    if case.timing == "no first stamps":
+    # AVI: else the writer moves the pictures by as much as the sound's priming is negative, rounded to a whole picture.
+    if case.timing == "no first stamps" or case.container == "avi":
         options["avoid_negative_ts"] = "disabled"
     with av.open(str(path), "w", format=FORMATS.get(case.container), container_options=options) as output:
         packets = _encode(output, case)

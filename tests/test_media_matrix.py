@@ -17,7 +17,7 @@ import av
 import numpy as np
 import pytest
 from media_matrix_cases import ALL_RATES, AUDIO, LAYOUTS, TIMINGS, VIDEO, all_rows, covering_rows, matrix
-from media_matrix_factory import SECONDS, Case, picture_number, source_sound, write_case
+from media_matrix_factory import FLASHES, SECONDS, Case, picture_number, source_sound, write_case
 from media_matrix_measure import GRID, RATE, burst_moment, measure
 
 from t2av_bench.items import Item
@@ -38,6 +38,8 @@ UNSTATED_MS = {
     ("avi", "wma"): 2048 / 44.1,
     ("3gp", "amr"): -1.25,
 }
+# AC-3's encoder writes no frame for its own delay: so many samples fewer come out than went in.
+LOST_SECONDS = {"ac3": 256 / 48000}
 # PSNR against an mp4 of the same pictures: lossy codecs differ; a picture too early or late gives less than 25.
 LEAST_PSNR = {"gif": 18}  # eight bits of colour
 # STOI against the mp4's AAC: 20 ms of shift give less than 0.7.
@@ -82,7 +84,8 @@ def test_a_file_shows_and_sounds_what_was_put_into_it(case, folder, twins):
         assert found.burst_errors and np.abs(np.array(found.burst_errors) - unstated).max() <= 1
         end = float(case.sound_interval[1])
         # Some containers do not state where the last block of the codec ends; none is longer than 2048 samples.
-        assert end - 0.001 <= found.seconds <= end + 0.05 + max(unstated, 0) / 1000
+        least = end - LOST_SECONDS.get(case.audio, 0) - 0.001
+        assert least <= found.seconds <= end + 0.05 + max(unstated, 0) / 1000
         if found.stoi is not None and not unstated:
             assert found.stoi >= LEAST_STOI.get(case.audio, 0.98)
     if case.video and case.audio:
@@ -114,12 +117,22 @@ def copied(source: Path, target: Path, reverse: bool = False, container: str | N
     """The packets of a file in another one, streams in the same or the reverse order."""
     with av.open(str(source)) as read, av.open(str(target), "w", format=container) as written:
         streams = list(read.streams)
-        order = streams[::-1] if reverse else streams
-        to = {stream.index: written.add_stream_from_template(stream) for stream in order}
-        for packet in read.demux():
-            if packet.dts is not None:
-                packet.stream = to[packet.stream_index]
-                written.mux(packet)
+        to = {stream.index: written.add_stream_from_template(stream) for stream in streams[:: -1 if reverse else 1]}
+        packets = [packet for packet in read.demux() if packet.size]
+        for stream in streams:
+            # Matroska states no times of decoding: the first ones have to be made up.
+            own = [packet for packet in packets if packet.stream_index == stream.index]
+            known = next(index for index, packet in enumerate(own) if packet.dts is not None)
+            for index in range(known):
+                own[index].dts = own[known].dts - (known - index) * own[known].duration
+        if container == "avi" and streams[0].codec_context.name == "h264" and source.suffix == ".mp4":
+            annexb = av.bitstream.BitStreamFilterContext("h264_mp4toannexb", streams[0])
+            packets = [
+                new for packet in packets for new in (annexb.filter(packet) if packet.stream_index == 0 else [packet])
+            ]
+        for packet in packets:
+            packet.stream = to[packet.stream_index]
+            written.mux(packet)
     return target
 
 
@@ -149,18 +162,15 @@ def test_a_stream_copy_scores_as_its_source(case, container, reverse, folder, tm
     pytest.importorskip("pystoi")
     pytest.importorskip("cv2")
     source = write_case(folder, case)
-    format = {"mkv": "matroska", "ts": "mpegts"}.get(container)
+    format = {"mkv": "matroska", "ts": "mpegts"}.get(container, container)
     copy = copied(source, tmp_path / f"copy.{container}", reverse, format)
     pair = Pair(Item(id="clip"), Clip(copy), Clip(source))
     assert create("psnr/rgb").measure(pair).values["psnr"] >= 60
-    unstated = UNSTATED_MS.get((container, case.audio), 0) - UNSTATED_MS.get((case.container, case.audio), 0)
-    if container == case.container == "avi":
-        unstated = 0
-    if unstated:
-        late = round(unstated * RATE / 1000)
-        heard, original = pair.generated.audio(RATE), pair.reference.audio(RATE)
-        error = heard[max(late, 0) :][: SECONDS * RATE - 2000] - original[max(-late, 0) :][: SECONDS * RATE - 2000]
-        assert error.std() < 0.1 * original.std()
+    if container == "avi" != case.container:
+        # AVI counts in pictures and knows no priming: the sound is a little off, by how much no reader can tell.
+        bursts = [burst_moment(pair.generated.audio(RATE), true) for true in FLASHES]
+        errors = [1000 * (burst - float(true)) for burst, true in zip(bursts, FLASHES, strict=True)]
+        assert np.ptp(errors) < 0.1 and abs(errors[0]) <= UNSTATED_MS.get(("avi", case.audio), 0) + 20
     else:
         assert create("stoi/pystoi").measure(pair).values["stoi"] >= 0.998
 
@@ -213,13 +223,13 @@ def test_the_order_of_the_streams_changes_nothing(container, folder):
 ALONE = {
     "wav": ("pcm", 0), "flac": ("flac", 0), "m4a": ("aac", 0), "mka": ("aac", 0), "mp3": ("mp3", 0),
     "ogg": ("vorbis", 0), "opus": ("opus", 0), "avi": ("ac3", 256 / 48), "ac3": ("ac3", 256 / 48),
-    "aac": ("aac", 1024 / 48), "wma": ("wma", 2048 / 44.1),
+    "aac": ("aac", 1024 / 48), "wma": ("wma", -2048 / 44.1),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("suffix", ALONE)
 def test_sound_alone_begins_after_its_declared_priming(suffix, folder):
-    """Raw AAC and AC-3, AVI and ASF declare none: there the encoder's delay is heard."""
+    """Raw AAC and AC-3 and AVI declare none: the encoder's delay is heard. WMA's decoder drops a block too many."""
     codec, unstated = ALONE[suffix]
     case = Case(suffix, None, codec)
     path = write_case(folder, case)

@@ -73,8 +73,8 @@ def test_the_stated_facts_hold(clips_folder):
         ("talker_output.mp4", 132, (512, 512), 84480),
         ("talker_reference.mp4", 125, (512, 512), None),
         ("hdtf_aoc.mp4", 200, (512, 512), 128000),
-        # 132 decodable frames in 133 slots: the empty second slot repeats a frame.
-        ("nawta_example.avi", 133, (528, 976), None),
+        # 132 frames in 133 slots: the empty second slot is how AVI begins one slot late.
+        ("nawta_example.avi", 132, (528, 976), None),
         ("echo_a.mp4", 300, (512, 512), None),
     ],
 )
@@ -124,6 +124,8 @@ def test_frames_and_audio_are_those_of_the_ffmpeg_program(clips_folder):
         # 16 bits, as the reference tools ask for: with float output the program adds channels at -3 dB each.
         raw = subprocess.run([*command, "-f", "s16le", "-"], capture_output=True, check=True)
         heard, expected = clip.audio(), np.frombuffer(raw.stdout, np.int16) / 32768
+        # The program begins with the first sample, we with the first picture (AVI: one slot later here).
+        expected = expected[round((clip.timeline.zero or 0) * 16000) :]
         common = min(len(heard), len(expected))
         assert abs(len(heard) - len(expected)) < 2048, path.name
         error = heard[:common] - expected[:common]

@@ -93,6 +93,20 @@ def test_decoding_times_alone_keep_every_picture_in_order(tmp_path, codec):
     assert numbers(clip) == list(range(FRAMES))
 
 
+@pytest.mark.parametrize("late", [1, 3])
+def test_a_late_start_in_avi_is_not_a_long_first_picture(tmp_path, late):
+    """AVI's only way to begin late is to leave slots empty after the first picture."""
+    times = [Fraction(0), *(Fraction(index + late, 25) for index in range(1, 30))]
+    path = factory.write_clip(
+        tmp_path / "a.avi", factory.moving_pattern(30), factory.noise(1.2), frame_times=times, video_codec="mjpeg",
+        audio_codec="pcm_s16le", pixel_format="yuvj420p",
+    )  # fmt: skip
+    clip = Clip(path)
+    assert numbers(clip) == list(range(30))
+    assert clip.timeline.zero == Fraction(late, 25)
+    np.testing.assert_allclose(clip.audio(), factory.noise(1.2)[640 * late :], atol=1e-4)
+
+
 def test_one_core_shows_what_two_show(tmp_path, source):
     path = remux(source, tmp_path / "a.mkv", "av")
     program = (

@@ -9,6 +9,8 @@ decoded for it, except up to the first picture), and one clock a stream is made 
 - Where a container only knows decoding times (H.264 with B frames in AVI), the n-th picture is shown at the n-th of
   them. This is told by showing times that rise in decoding order although the codec reorders.
 - Time stamps that are rounded to milliseconds are put back on the constant rate that they agree with everywhere.
+- AVI cannot state a late start: writers hold the first picture for longer instead. It is taken to last as long as the
+  others, so that the second one comes right after it.
 - Pictures without a time stamp follow the one before at the nominal rate; at the beginning they precede the first
   picture that has one.
 """
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 from t2av_bench.media.errors import MediaError
@@ -94,7 +97,7 @@ class PictureClock:
             found = stamp
         if line.constant:
             found = line.origin + round((found - line.origin) * line.rate) / line.rate
-        found -= self._zero
+        found = max(found - self._zero, Fraction(0))
         if self._last is not None and found < self._last:
             if self._last - found > 1 / line.rate:
                 raise MediaError(
@@ -134,7 +137,7 @@ def read_timeline(path: Path, limits: Limits) -> Timeline:
                     break
         except (av.FFmpegError, MemoryError):
             pass  # the pass that decodes will say why
-        return _timeline(video, audio, packets, first)
+        return _timeline(container.format.name, video, audio, packets, first)
 
 
 class _Packets:
@@ -202,7 +205,7 @@ class _FirstPicture:
             self.before += 1
 
 
-def _timeline(video: Any, audio: Any, packets: _Packets, first: _FirstPicture) -> Timeline:
+def _timeline(kind: str, video: Any, audio: Any, packets: _Packets, first: _FirstPicture) -> Timeline:
     sound_seconds = packets.sound_seconds(audio.time_base) if audio is not None else 0.0
     if video is None:
         return Timeline(sound_seconds=sound_seconds)
@@ -210,6 +213,8 @@ def _timeline(video: Any, audio: Any, packets: _Packets, first: _FirstPicture) -
     order = _order(video, packets, first)
     known = sorted(stamp for stamp in (packets.shown if order is None else order) if stamp is not None)
     times = [stamp * base for stamp in known]
+    held = _held(times) if kind == "avi" else Fraction(0)
+    times[:1] = [time + held for time in times[:1]]
     nominal = _nominal(video, times)
     fit = _constant(times, nominal, video, base)
     rate, origin = fit or (nominal, Fraction(0))
@@ -221,11 +226,11 @@ def _timeline(video: Any, audio: Any, packets: _Packets, first: _FirstPicture) -
         "picture_seconds": seconds, "sound_seconds": sound_seconds,
     }  # fmt: skip
     if order is not None:
-        shown = [stamp * base for stamp in order]
+        shown = [order[0] * base + held, *(stamp * base for stamp in order[1:])]
         zero = _on_grid(shown[0], rate, origin) if fit else shown[0]
         return Timeline(zero=zero, order=tuple(shown), **facts)
     if first.stamp is not None:
-        stamp = first.stamp * base
+        stamp = first.stamp * base + held
         zero = (_on_grid(stamp, rate, origin) if fit else stamp) - first.before / rate
     else:
         zero = times[0] if times else None
@@ -245,6 +250,13 @@ def _order(video: Any, packets: _Packets, first: _FirstPicture) -> list[int] | N
     # What stands before the first picture that can be decoded is not shown.
     skipped = bisect_left(shown, first.stamp) if first.stamp is not None and len(shown) == len(decoded) else 0
     return sorted(stamp for stamp in decoded[skipped:] if stamp is not None) or None
+
+
+def _held(times: Sequence[Fraction]) -> Fraction:
+    """Seconds by which the first picture is held longer than others usually are."""
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    usual = median_low(gaps[1:]) if len(gaps) > 2 else Fraction(0)
+    return gaps[0] - usual if usual and gaps[0] > usual else Fraction(0)
 
 
 def _nominal(video: Any, times: Sequence[Fraction]) -> Fraction:

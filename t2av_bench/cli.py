@@ -14,6 +14,7 @@ from t2av_bench import __version__
 from t2av_bench.cli_compare import compare
 from t2av_bench.cli_data import data_app
 from t2av_bench.cli_generate import generate
+from t2av_bench.cli_inspect import inspect
 from t2av_bench.cli_regress import baseline_app, regress
 from t2av_bench.cli_report import report, serve
 from t2av_bench.cli_run import run
@@ -197,7 +198,7 @@ def list_(
 
 
 # In the order in which --help shows them, after the commands above.
-for _command in (run, generate, compare, regress, report, serve):
+for _command in (run, generate, compare, regress, report, serve, inspect):
     app.command()(_command)
 app.add_typer(study_app, name="study")
 app.add_typer(baseline_app, name="baseline")

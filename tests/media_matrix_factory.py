@@ -53,7 +53,7 @@ VIDEO_CODECS = {
         "libvpx-vp9", options=(("deadline", "realtime"), ("cpu-used", "8"), ("lag-in-frames", "5"), ("crf", "12")),
         bit_rate=4_000_000,
     ),
-    "vp8": VideoCodec("libvpx", options=(("deadline", "realtime"), ("cpu-used", "8"), ("crf", "8")), bit_rate=4_000_000),
+    "vp8": VideoCodec("libvpx", options=(("deadline", "realtime"), ("cpu-used", "8")), bit_rate=4_000_000),
     "mpeg4": VideoCodec("mpeg4", options=(("bf", "0"),), bit_rate=6_000_000),
     "mpeg4 B": VideoCodec("mpeg4", options=(("bf", "2"),), bit_rate=6_000_000),
     "mpeg2 B": VideoCodec("mpeg2video", options=(("bf", "2"),), bit_rate=8_000_000),

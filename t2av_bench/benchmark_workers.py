@@ -12,12 +12,12 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.benchmark_clips import discard, seal
+from t2av_bench.benchmark_clips import MadeFrom, discard, seal
 from t2av_bench.child import Child
 from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, Request, System
@@ -29,11 +29,12 @@ _HEARTBEAT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A request, and the fingerprint that its clip's record gets. row: whose clip it is."""
+    """A request, and the fingerprint and sources that its clip's record gets. row: whose clip it is."""
 
     row: str
     request: Request
     fingerprint: str
+    made_from: MadeFrom = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,7 @@ def _sealed(order: Order, made: GeneratedClip | Exception) -> Answer:
     reason = str(made) if isinstance(made, Exception) else None
     if isinstance(made, GeneratedClip):
         try:
-            seal(order.request, made, order.fingerprint)
+            seal(order.request, made, order.fingerprint, order.made_from)
         except (Unscorable, OSError) as error:
             reason = str(error)
     if reason is not None:

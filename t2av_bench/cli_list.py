@@ -36,11 +36,19 @@ def metrics(as_json: bool) -> None:
 
 def systems(as_json: bool) -> None:
     """Print the systems: ids, what each needs for each task, licence, and which weights are missing here."""
-    from t2av_bench.systems import system_class, system_ids
+    import typer
+
+    from t2av_bench.systems import clashes, system_class, system_ids
 
     rows: list[dict[str, Any]] = []
     for id in system_ids():
-        system = system_class(id)
+        try:
+            system = system_class(id)
+            missing = _missing(system.weights)
+        except ValueError as error:  # a broken plug-in, or one whose weights are in no table
+            nothing = dict.fromkeys(("title", "licence", "extra", "paper"))
+            rows.append({"id": id, **nothing, "tasks": {}, "missing_weights": [], "broken": str(error)})
+            continue
         rows.append(
             {
                 "id": id,
@@ -48,13 +56,17 @@ def systems(as_json: bool) -> None:
                 "tasks": {task: list(needs) for task, needs in system.needs.items()},
                 "licence": system.licence,
                 "extra": system.extra,
-                "missing_weights": _missing(system.weights),
+                "missing_weights": missing,
                 "paper": system.paper,
+                "broken": None,
             }
         )
     _show(as_json, rows, ("system", "tasks", "weights", "licence"), [
-        (row["id"], " ".join(row["tasks"]), _state(row), row["licence"]) for row in rows
+        (row["id"], " ".join(row["tasks"]) or "broken", "" if row["broken"] else _state(row), row["licence"] or "")
+        for row in rows
     ])  # fmt: skip
+    for reason in [row["broken"] for row in rows if row["broken"]] + list(clashes().values()):
+        typer.echo(f"t2av-bench: {reason}", err=True)
 
 
 def _missing(ids: Sequence[str]) -> list[str]:

@@ -1,10 +1,13 @@
 """Writing files so that a reader sees the old one or the new one, never half of one."""
 
+import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -36,3 +39,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON in which text stands as it is, but for what splits lines elsewhere or cannot be written in UTF-8.
+
+    A line of JSON Lines ends at a line feed alone; other readers take U+0085, U+2028 and U+2029 for ends too.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return re.sub("[\x85\u2028\u2029\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)

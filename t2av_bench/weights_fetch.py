@@ -55,8 +55,9 @@ def fetch(
     """Make the file of ``id`` present in the store's first folder, verified.
 
     accept: licence groups that the user agreed to; ``free`` needs no word. largest: bytes that are taken where the
-    table states no size. Several processes may fetch the same id: one downloads, the others wait for it. Raises UnknownWeights, LicenceNotAccepted, FetchError, and WeightsRefused
-    where a file that is already there is not the one expected.
+    table states no size. Several processes may fetch the same id: one downloads, the others wait for it. Raises
+    UnknownWeights, LicenceNotAccepted, FetchError, and WeightsRefused where a file that is already there is not the
+    one expected.
     """
     row = store.row(id)
     if store.find(id) is not None:

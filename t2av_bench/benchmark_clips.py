@@ -43,11 +43,15 @@ def digests() -> Digest:
 
 
 def fingerprint(request: Request, system: str, options: Mapping[str, Any], files: Mapping[str, str | None],
-                digest: Digest) -> str:  # fmt: skip
-    """Identifies a clip by what it is made from, wherever the files lie. files: see ``option_digests``."""
+                digest: Digest, stranger: bool = True) -> str:  # fmt: skip
+    """Identifies a clip by what it is made from, wherever the files lie. files: see ``option_digests``.
+
+    stranger: whether the stranger's clip counts. It is another one where items stand in another order, so for systems
+    that do not need it it must not.
+    """
     inputs = {
         name: digest(path) for name in ("identity", "voice", "driving_audio", "driving_video", "reference", "stranger")
-        if (path := getattr(request, name)) is not None
+        if (path := getattr(request, name)) is not None and (stranger or name != "stranger")
     }  # fmt: skip
     document = {
         "version": _VERSION, "system": system, "options": options, "files": files, "id": request.id,
@@ -132,14 +136,17 @@ class Standing:
     unmarked: bool = False
 
 
-def standing(request: Request, wanted: str, source: MadeFrom) -> Standing:
-    """Whether the clip is there, whole, and made from what is wanted now. wanted: its fingerprint."""
+def standing(request: Request, wanted: str, source: MadeFrom, earlier: str | None = None) -> Standing:
+    """Whether the clip is there, whole, and made from what is wanted now.
+
+    wanted: its fingerprint; earlier: as earlier versions computed it, for records without ``made_from``.
+    """
     if not request.out.is_file():
         return Standing("")
     try:
         record = json.loads(names_of(request).record.read_text(encoding="utf-8"))
         files, held = record["sha256"], record.get("made_from")
-        if record["fingerprint"] != wanted:
+        if record["fingerprint"] != wanted and (held is not None or record["fingerprint"] != earlier):
             return Standing("the text, an option, the seed or a file that they are made from has changed")
         if request.out.name not in files or not all(
             Clip(request.out.parent / name).digest == sha256 for name, sha256 in files.items()
@@ -163,10 +170,10 @@ def _changed(held: MadeFrom, source: MadeFrom) -> str | None:
     return None
 
 
-def mark(request: Request, source: MadeFrom) -> None:
+def mark(request: Request, wanted: str, source: MadeFrom) -> None:
     """Have the record of a clip that stays say that today's code made it, so that later changes are noticed."""
     record = names_of(request).record
-    document = json.loads(record.read_text(encoding="utf-8")) | {"made_from": source}
+    document = json.loads(record.read_text(encoding="utf-8")) | {"fingerprint": wanted, "made_from": source}
     write_text(record, json_text(document, indent=1) + "\n")
 
 

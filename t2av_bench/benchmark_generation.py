@@ -4,11 +4,14 @@
 has no clip. Failures are tried again when the command is repeated.
 """
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,8 +79,12 @@ def plan_row(
         if isinstance(request, str):
             plan.failures[id] = request
             continue
-        order = Order(row.name, request, fingerprint(request, row.system, row.options, files, digest), source)
-        found = _on_request(request) if regenerate else standing(request, order.fingerprint, source)
+        earlier, wanted = (
+            fingerprint(request, row.system, row.options, files, digest, stranger)
+            for stranger in (True, "stranger" in kind.needs[row.task])
+        )
+        order = Order(row.name, request, wanted, source)
+        found = _on_request(request) if regenerate else standing(request, wanted, source, earlier)
         if found.reason is None:
             plan.made.append(id)
             plan.unmarked += [order] * found.unmarked
@@ -97,13 +104,17 @@ def make_rows(
 ) -> None:  # fmt: skip
     """Make the clips that are missing; ``on_answer`` is told row, item id and reason (None: made) of each.
 
-    Updates the plans. ``failures.jsonl`` is written also where this is interrupted.
+    Updates the plans. ``failures.jsonl`` is written also where this is interrupted. Raises OSError where the disk is
+    full or cannot be written: no clip is to blame for that, and all would fail.
     """
     by_name = {plan.row.name: plan for plan in plans}
     for plan in plans:
         _prepare(plan)
+    answers = make(list(_jobs(plans, device, batch_size)), workers=workers, timeout=timeout)
     try:
-        for answer in make(list(_jobs(plans, device, batch_size)), workers=workers, timeout=timeout):
+        for answer in answers:
+            if answer.disk is not None:
+                raise OSError(answer.disk, os.strerror(answer.disk), str(answer.order.request.out))
             plan, id = by_name[answer.order.row], answer.order.request.id
             plan.orders.remove(answer.order)
             if answer.reason is None:
@@ -111,9 +122,14 @@ def make_rows(
             else:
                 plan.failures[id] = answer.reason
             on_answer(plan, id, answer.reason)
-    finally:
-        for plan in plans:
-            _write_failures(plan)
+    except BaseException:
+        answers.close()
+        with suppress(OSError):  # the disk may be what this is about
+            for plan in plans:
+                _write_failures(plan)
+        raise
+    for plan in plans:
+        _write_failures(plan)
 
 
 def _jobs(plans: Sequence[RowPlan], device: str, batch_size: int) -> Iterator[Job]:
@@ -139,6 +155,8 @@ def system_key(id: str, options: Mapping[str, Any]) -> str:
 def _prepare(plan: RowPlan) -> None:
     """Make the folder, and remove what a killed command left half-written, and clips of items that cannot be made."""
     plan.folder.mkdir(parents=True, exist_ok=True)
+    if plan.orders and not os.access(plan.folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(plan.folder))
     for left in plan.folder.rglob(".*.part"):
         shutil.rmtree(left, ignore_errors=True)
     for left in plan.folder.rglob(".*.json"):
@@ -149,7 +167,7 @@ def _prepare(plan: RowPlan) -> None:
     for order in plan.orders if plan.regenerate else ():  # at once: interrupted, it continues like any other run
         discard(order.request.out)
     for order in plan.unmarked:
-        mark(order.request, order.made_from)
+        mark(order.request, order.fingerprint, order.made_from)
 
 
 def _write_failures(plan: RowPlan) -> None:

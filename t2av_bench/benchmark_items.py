@@ -1,5 +1,6 @@
 """From a benchmark's items to what systems are asked, and to the manifest that a row is scored by."""
 
+import filecmp
 import hashlib
 import json
 import os
@@ -81,10 +82,10 @@ def write_manifest(items: ItemSet, folder: Path, name: str) -> Path:
 
 def _link(source: Path, target: Path) -> None:
     if not source.is_file():
-        return  # scoring says that it is missing
+        target.unlink(missing_ok=True)  # scoring says that it is missing
+        return
     if target.exists():
-        there, wanted = target.stat(), source.stat()
-        if (there.st_size, there.st_mtime_ns) == (wanted.st_size, wanted.st_mtime_ns):
+        if target.samefile(source) or filecmp.cmp(source, target, shallow=False):
             return
         target.unlink()
     target.parent.mkdir(parents=True, exist_ok=True)

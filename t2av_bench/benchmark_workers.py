@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 from t2av_bench.benchmark_clips import MadeFrom, discard, seal
 from t2av_bench.child import Child
+from t2av_bench.files import disk_trouble
 from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, Request, System
 
@@ -50,10 +51,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an order: reason is None where the clip is there."""
+    """What became of an order: reason is None where the clip is there. disk: error number of a full disk."""
 
     order: Order
     reason: str | None
+    disk: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class _Unloadable:
     reason: str
 
 
-def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Iterator[Answer]:
+def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Generator[Answer, None, None]:
     """Carry out all jobs; answers come as they are known, in no fixed order, one for each order.
 
     timeout: seconds without a sign of life after which a request has failed.
@@ -241,7 +243,7 @@ def _made(system: System, orders: Sequence[Order], connection: Connection) -> It
             return
         discard(orders[0].request.out)
         expected = isinstance(error, NotApplicable | Unscorable)
-        yield Answer(orders[0], str(error) if expected else _unexpected(error))
+        yield Answer(orders[0], str(error) if expected else _unexpected(error), disk_trouble(error))
         return
     for order, made in zip(orders, found, strict=True):
         yield _sealed(order, made)
@@ -249,14 +251,15 @@ def _made(system: System, orders: Sequence[Order], connection: Connection) -> It
 
 def _sealed(order: Order, made: GeneratedClip | Exception) -> Answer:
     reason = str(made) if isinstance(made, Exception) else None
+    disk = disk_trouble(made) if isinstance(made, Exception) else None
     if isinstance(made, GeneratedClip):
         try:
             seal(order.request, made, order.fingerprint, order.made_from)
-        except (Unscorable, OSError) as error:
-            reason = str(error)
+        except (Unscorable, OSError, ValueError) as error:
+            reason, disk = str(error), disk_trouble(error)
     if reason is not None:
         discard(order.request.out)
-    return Answer(order, reason)
+    return Answer(order, reason, disk)
 
 
 def _unexpected(error: Exception) -> str:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from t2av_bench.files import said_of_files
+
 if TYPE_CHECKING:
     from t2av_bench.benchmark_display import Display
     from t2av_bench.benchmark_run import Preview, Result
@@ -58,7 +60,8 @@ def run(
         typer.echo("t2av-bench: interrupted; what is finished stays, and the same command continues", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except (ValueError, OSError) as error:
-        typer.echo(f"t2av-bench: {error}", err=True)
+        said = said_of_files(error) if isinstance(error, OSError) else error
+        typer.echo(f"t2av-bench: {said}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:
         typer.echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))

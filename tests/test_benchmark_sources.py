@@ -210,6 +210,78 @@ def test_a_broken_plug_in_costs_its_own_row_alone(tmp_path, plug):
         assert [json.loads(line)["id"] for line in lines] == ["a", "b", "c"]
 
 
+FULL = PLUG_IN.format(helper="own_level").replace("edited", "full") + """
+    def generate(self, request, on_progress=None):
+        from t2av_bench.systems.base import GenerationFailed
+        clip = self._one(request, 1)
+        if request.id == "b":
+            try:
+                with open("/dev/full", "w") as file:
+                    file.write("x")
+            except OSError as error:
+                raise GenerationFailed("cannot write it") from error
+        return clip
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_ends_the_run_with_a_sentence_and_is_no_clips_fault(tmp_path, plug):
+    plug({"own.py": FULL, "own_level.py": "LEVEL = 0.1\n"}, full="own:Edited")
+    file = write(tmp_path, ROW.replace("fake-noise", "full"))
+    done = cli(file)
+    assert done.exit_code == 2, done.output
+    assert "b.mp4: No space left on device; free some space, then the same command continues" in done.stderr
+    assert log(tmp_path) == ["full a 1", "full b 1"], "c is not tried in vain"
+    clips = tmp_path / "out" / "clips" / "noise"
+    assert (clips / "a.mp4").exists() and not (clips / "failures.jsonl").exists()
+    plug({"own.py": FULL.replace('"b"', '"none"')}, full="own:Edited")
+    file = write(tmp_path, ROW.replace("fake-noise", "full"))
+    assert cli(file).exit_code == 0
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    done = cli(write(tmp_path))
+    assert done.exit_code == 2 and str(tmp_path / "out") in done.stderr and "Traceback" not in done.output
+
+
+def test_ends_of_lines_that_are_none_stay_in_texts(tmp_path):
+    texts = {"a": "one\u2028two", "b": "three\u2029four", "c": "five\x85six", "d": "refuse\u2028"}
+    folder = tmp_path / "data"
+    lines = [json.dumps({"id": id, "text": text, "language": "en", "reference": f"real/{id}.wav"}, ensure_ascii=False)
+             for id, text in texts.items()]  # fmt: skip
+    items(tmp_path, texts)
+    (folder / "items.jsonl").write_bytes("".join(f"{line}\n" for line in lines).encode())
+    file = write(tmp_path)
+    display = Silent()
+    (row,) = benchmark_run.run(load(file), display).rows
+    assert (row.items, row.made, set(row.not_made)) == (4, 3, {"d"})
+    manifest = tmp_path / "out" / "items" / "noise.jsonl"
+    kept = {item["id"]: item["text"] for item in map(json.loads, manifest.read_text().splitlines())}
+    assert kept == texts
+    assert benchmark_run.run(load(file), Silent()).rows[0].kept == 3
+
+
+def test_a_reference_that_was_replaced_or_removed_is_not_scored_by_an_older_copy(tmp_path):
+    """Also where the new one has the size and the time of the old one, as copying tools give it."""
+    from t2av_bench.benchmark_items import read_items, write_manifest
+
+    (row,) = load(write(tmp_path)).rows
+    real = tmp_path / "data" / "real" / "a.wav"
+    out = tmp_path / "items"
+    write_manifest(read_items(row, row.manifest), out, "noise")
+    (copy,) = out.rglob("a.wav")
+    old, status = real.read_bytes(), real.stat()
+    real.unlink()
+    real.write_bytes(old[:-2] + b"\x01\x02")
+    os.utime(real, ns=(status.st_atime_ns, status.st_mtime_ns))
+    write_manifest(read_items(row, row.manifest), out, "noise")
+    assert copy.read_bytes() == real.read_bytes() != old
+    real.unlink()
+    write_manifest(read_items(row, row.manifest), out, "noise")
+    assert not copy.exists()
+
+
 def test_the_code_of_this_projects_systems_is_what_their_own_folder_holds(tmp_path, monkeypatch):
     """Asked of a copy: an edit of the module or of its helpers counts, one of what all systems share does not."""
     project = Path(systems.__file__).parents[2]

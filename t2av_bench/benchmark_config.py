@@ -227,13 +227,14 @@ def _checked_system(id: str, task: str, options: Mapping[str, Any], folder: Path
     A broken plug-in is no error here: its row has the reason in place of clips, and costs the others nothing.
     """
     from t2av_bench import systems
+    from t2av_bench.plugins import PluginError, calling
 
     try:
         kind = systems.system_class(id)
-        with systems.plug_in(id):
+        with calling(f"the system {id} is broken"):
             hints = _hints(kind.load)
             parameters = inspect.signature(kind.load).parameters
-    except systems.SystemBroken:
+    except PluginError:
         return dict(options)
     if task not in kind.needs:
         raise ValueError(f"the system {id} does not serve the task {task}; it serves {', '.join(kind.needs)}")

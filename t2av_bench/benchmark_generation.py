@@ -23,7 +23,7 @@ from t2av_bench.benchmark_items import ItemSet, Requests, unusable_name
 from t2av_bench.benchmark_sources import Digest
 from t2av_bench.benchmark_workers import Job, Order, make
 from t2av_bench.files import json_text, write_text
-from t2av_bench.systems import SystemBroken
+from t2av_bench.plugins import PluginError, calling
 from t2av_bench.systems.base import Request, System
 
 FAILURES = "failures.jsonl"
@@ -60,21 +60,22 @@ def plan_row(
     regenerate: make all clips again.
     """
     plan = RowPlan(row, folder, items, regenerate=regenerate)
+    where = f"the system {row.system} is broken"
     try:
         kind = systems.system_class(row.system)
         requests = Requests(row, run_seed, items, kind, folder, digest)
         files = option_digests(row.system, row.options, digest)
-        with systems.plug_in(row.system):
+        with calling(where):
             source = made_from(row.system, row.options, digest)
-    except SystemBroken as error:
+    except PluginError as error:
         plan.failures = dict.fromkeys((entry.item.id for entry in items.entries), str(error))
         return plan
     for entry in items.entries:
         id = entry.item.id
         try:
-            with systems.plug_in(row.system):
+            with calling(where):
                 request = requests.of(entry)
-        except SystemBroken as error:
+        except PluginError as error:
             request = str(error)
         if isinstance(request, str):
             plan.failures[id] = request

@@ -20,6 +20,8 @@ from rich.progress import Progress as Bar
 
 from t2av_bench.config import EvaluateConfig, dump, load
 from t2av_bench.files import write_text
+from t2av_bench.memory import WORKER_BYTES, fitting, worker_bytes
+from t2av_bench.plugins import stdout_to_stderr
 from t2av_bench.runs import RESULTS, Plan, Progress, columns, evaluate, failures
 from t2av_bench.scores import Status
 from t2av_bench.store import Store
@@ -33,7 +35,7 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     plan = _plan(config)
     _check_device(config.device)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with _Display(console) as display:
+    with _Display(console) as display, stdout_to_stderr():
         evaluate(plan, config.out, display.update, lambda text: console.print(f"note: {text}", markup=False))
     write_text(config.out / "evaluate.toml", dump(config))
     with Store(config.out / RESULTS) as store:
@@ -46,7 +48,7 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
 
             print(markdown(build([read_run(config.out)])), end="")
     _explain(console, failed)
-    clips = len({failure["clip"] for failure in failed})
+    clips = len({failure["clip"] for failure in failed if not failure["outdated"]})
     if clips > config.max_failures:
         console.print(
             f"{clips} clips failed in some metric, --max-failures allows {config.max_failures}: exit status 1. "
@@ -56,9 +58,9 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     return 0
 
 
-def default_workers(device: str) -> int:
-    """One process a core; one alone where they would share a GPU."""
-    return len(os.sched_getaffinity(0)) if device == "cpu" else 1
+def default_workers(device: str, each: float = WORKER_BYTES) -> int:
+    """One process a core and for each so many bytes of memory available; one alone where they would share a GPU."""
+    return fitting(each, len(os.sched_getaffinity(0))) if device == "cpu" else 1
 
 
 def _plan(config: EvaluateConfig) -> Plan:
@@ -70,8 +72,9 @@ def _plan(config: EvaluateConfig) -> Plan:
         metrics=config.metrics,
         device=config.device,
         batch_size=config.batch_size,
-        workers=config.workers or default_workers(config.device),
+        workers=config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory)),
         timeout=config.timeout,
+        memory=config.memory,
         cache=config.cache,
         options=config.options,
         step=config.step,

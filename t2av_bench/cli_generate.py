@@ -2,7 +2,6 @@
 
 import os
 import time
-import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from t2av_bench.files import disk_trouble, json_text, said_of_files
+from t2av_bench.reasons import unexpected
 
 if TYPE_CHECKING:
     from t2av_bench.systems.base import GeneratedClip, Progress, Request, System
@@ -61,6 +61,7 @@ def generate(
     out (unknown system or option, missing weights).
     """
     from t2av_bench import systems
+    from t2av_bench.plugins import stdout_to_stderr
     from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request
 
     options: dict[str, Any] = {
@@ -73,7 +74,7 @@ def generate(
     )  # fmt: skip
     try:
         given = {key: value for key, value in options.items() if value is not None} | _more_options(option or [])
-        with systems.stdout_to_stderr():
+        with stdout_to_stderr():
             # Whatever can be refused without loading gigabytes of weights is refused first.
             _refuse_early(systems.system_class(system), request)
             loaded = systems.load(system, device=device, **given)
@@ -84,16 +85,16 @@ def generate(
     except OSError as error:
         raise _stop(said_of_files(error), USAGE_ERROR) from error
     except (Exception, SystemExit) as error:  # a plug-in's defect
-        raise _stop(f"{system} cannot be loaded: {_unexpected(error)}", USAGE_ERROR) from error
+        raise _stop(f"{system} cannot be loaded: {unexpected(error)}", USAGE_ERROR) from error
     try:
-        with _Bar() as bar, systems.stdout_to_stderr():
+        with _Bar() as bar, stdout_to_stderr():
             clip = loaded.generate(request, bar.show)
         if not request.out.is_file():
             raise GenerationFailed(f"the system reports a clip, but wrote no {request.out.name}")
     except (Exception, SystemExit) as error:
         expected = isinstance(error, GenerationFailed | NotApplicable)
         status = USAGE_ERROR if disk_trouble(error) else FAILED
-        raise _stop(str(error) if expected else _unexpected(error), status) from error
+        raise _stop(str(error) if expected else unexpected(error), status) from error
     _print(clip, as_json)
 
 
@@ -151,13 +152,6 @@ def _print(clip: "GeneratedClip", as_json: bool) -> None:
 def _stop(error: Exception | str, status: int) -> typer.Exit:
     typer.echo(f"t2av-bench: {error}", err=True)
     return typer.Exit(status)
-
-
-def _unexpected(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"the system called sys.exit({error.code!r})"
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return f"unexpected {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
 
 
 class _Bar:

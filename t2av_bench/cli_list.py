@@ -1,16 +1,19 @@
 """``t2av-bench list``: what there is to measure with, and what there is to generate with."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def metrics(as_json: bool) -> None:
     """Print the metrics: ids, columns with their direction, licence, and which weights are missing here."""
-    from t2av_bench.metrics import metric_class, metric_ids
+    from t2av_bench.metrics import broken, metric_class, metric_ids
 
     rows: list[dict[str, Any]] = []
+    unusable = broken()
     for id in metric_ids():
+        if id in unusable:
+            continue
         metric = metric_class(id)
         rows.append(
             {
@@ -28,7 +31,7 @@ def metrics(as_json: bool) -> None:
             }
         )  # fmt: skip
     arrows = {"higher": "↑", "lower": "↓", "none": ""}
-    _show(as_json, rows, ("metric", "columns", "weights", "licence"), [
+    _show(as_json, rows, unusable, ("metric", "columns", "weights", "licence"), [
         (row["id"], " ".join(column["name"] + arrows[column["direction"]] for column in row["columns"]), _state(row),
          row["licence"]) for row in rows
     ])  # fmt: skip
@@ -36,19 +39,14 @@ def metrics(as_json: bool) -> None:
 
 def systems(as_json: bool) -> None:
     """Print the systems: ids, what each needs for each task, licence, and which weights are missing here."""
-    import typer
-
-    from t2av_bench.systems import clashes, system_class, system_ids
+    from t2av_bench.systems import broken, system_class, system_ids
 
     rows: list[dict[str, Any]] = []
+    unusable = broken()
     for id in system_ids():
-        try:
-            system = system_class(id)
-            missing = _missing(system.weights)
-        except ValueError as error:  # a broken plug-in, or one whose weights are in no table
-            nothing = dict.fromkeys(("title", "licence", "extra", "paper"))
-            rows.append({"id": id, **nothing, "tasks": {}, "missing_weights": [], "broken": str(error)})
+        if id in unusable:
             continue
+        system = system_class(id)
         rows.append(
             {
                 "id": id,
@@ -56,17 +54,13 @@ def systems(as_json: bool) -> None:
                 "tasks": {task: list(needs) for task, needs in system.needs.items()},
                 "licence": system.licence,
                 "extra": system.extra,
-                "missing_weights": missing,
+                "missing_weights": _missing(system.weights),
                 "paper": system.paper,
-                "broken": None,
             }
         )
-    _show(as_json, rows, ("system", "tasks", "weights", "licence"), [
-        (row["id"], " ".join(row["tasks"]) or "broken", "" if row["broken"] else _state(row), row["licence"] or "")
-        for row in rows
+    _show(as_json, rows, unusable, ("system", "tasks", "weights", "licence"), [
+        (row["id"], " ".join(row["tasks"]), _state(row), row["licence"]) for row in rows
     ])  # fmt: skip
-    for reason in [row["broken"] for row in rows if row["broken"]] + list(clashes().values()):
-        typer.echo(f"t2av-bench: {reason}", err=True)
 
 
 def _missing(ids: Sequence[str]) -> list[str]:
@@ -79,9 +73,14 @@ def _state(row: dict[str, Any]) -> str:
     return "missing: " + " ".join(row["missing_weights"]) if row["missing_weights"] else "ready"
 
 
-def _show(as_json: bool, rows: list[dict[str, Any]], headings: Sequence[str], lines: list[tuple[str, ...]]) -> None:
+def _show(
+    as_json: bool, rows: list[dict[str, Any]], broken: Mapping[str, str], headings: Sequence[str],
+    lines: list[tuple[str, ...]],
+) -> None:  # fmt: skip
+    """Broken plug-ins come last; in JSON ``broken`` says why, and is null for the others."""
     if as_json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        found = [{**row, "broken": None} for row in rows] + [{"id": id, "broken": why} for id, why in broken.items()]
+        print(json.dumps(found, indent=1, ensure_ascii=False))
         return
     from rich.console import Console
     from rich.table import Table
@@ -92,3 +91,5 @@ def _show(as_json: bool, rows: list[dict[str, Any]], headings: Sequence[str], li
     for line in lines:
         shown.add_row(*line)
     Console().print(shown)
+    for why in broken.values():
+        Console().print(f"broken: {why}", markup=False, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from t2av_bench.benchmark_display import Display
     from t2av_bench.benchmark_run import Preview, Result
 
-TOO_MANY_FAILURES, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+TOO_MANY_FAILURES, USAGE_ERROR = 1, 2
 
 
 def run(
@@ -56,9 +56,6 @@ def run(
             return
         with display:
             result = benchmark_run.run(loaded, display, again)
-    except KeyboardInterrupt:
-        typer.echo("t2av-bench: interrupted; what is finished stays, and the same command continues", err=True)
-        raise typer.Exit(INTERRUPTED) from None
     except (ValueError, OSError) as error:
         said = said_of_files(error) if isinstance(error, OSError) else error
         typer.echo(f"t2av-bench: {said}", err=True)

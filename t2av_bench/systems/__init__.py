@@ -1,19 +1,17 @@
 """The systems, by id. Nothing is imported before it is asked for.
 
 Other packages add systems through the entry-point group ``t2av_bench.systems`` (name: the id, value: module:Class).
+One of theirs that cannot be used is broken alone (see ``plugins``).
 """
 
 import difflib
 import importlib
 import inspect
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
+from t2av_bench.plugins import PluginError, targets
+from t2av_bench.plugins import load as load_plugin
 from t2av_bench.systems.base import TASKS, System
 
 _SYSTEMS = "t2av_bench.systems."
@@ -31,87 +29,66 @@ _BUILT_IN = {
 }
 
 
-class SystemBroken(ValueError):
-    """A plug-in that cannot be used; the message names it and says what is wrong. Other systems work."""
-
-
 @cache
-def _registry() -> dict[str, list[str]]:
-    """Id -> module:Class; of whoever claims an id too, after the first."""
-    found = {id: [value] for id, value in _BUILT_IN.items()}
-    for entry in entry_points(group="t2av_bench.systems"):
-        values = found.setdefault(entry.name, [])
-        values += [entry.value] if entry.value not in values else []
-    return found
-
-
-def clashes() -> dict[str, str]:
-    """Id -> what is wrong, where a plug-in's id is another system's too. This project's systems keep theirs."""
-    return {
-        id: f"system id {id!r} of {' and '.join(others)} is taken by {first}; rename one of the two"
-        for id, (first, *others) in _registry().items() if others
-    }  # fmt: skip
+def _registry() -> dict[str, str]:
+    return targets("t2av_bench.systems", _BUILT_IN)[0]
 
 
 def system_ids() -> list[str]:
-    """All ids, those of this project first."""
+    """All ids, those of this project first; a plug-in among them may be broken."""
     return list(_registry())
 
 
+def broken() -> dict[str, str]:
+    """Plug-ins that cannot be used, by id, and why: each is imported for it."""
+    found = dict(targets("t2av_bench.systems", _BUILT_IN)[1])
+    for id in _registry():
+        if id not in _BUILT_IN:
+            try:
+                system_class(id)
+            except PluginError as error:
+                found[id] = str(error)
+    return found
+
+
 def system_class(id: str) -> type[System]:
-    """The class behind an id. Raises ValueError naming the nearest id for an unknown one, SystemBroken."""
+    """The class behind an id. Raises ValueError naming the nearest id for an unknown one, PluginError for a broken one."""
     if id not in _registry():
         near = difflib.get_close_matches(id, _registry(), n=3, cutoff=0.4)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"unknown system {id!r}{hint} There are {', '.join(_registry())}")
-    if id not in _BUILT_IN and id in (wrong := clashes()):
-        raise SystemBroken(wrong[id])  # two plug-ins: nobody can tell which one is meant
-    module, _, name = _registry()[id][0].partition(":")
-    with plug_in(id):
-        kind = getattr(importlib.import_module(module), name)
-        if not (isinstance(kind, type) and issubclass(kind, System)):
-            raise TypeError(f"{module}:{name} is no class derived from t2av_bench.systems.base.System")
-        lacking = [name for name in ("title", "paper", "needs", "native", "seed_support") if not hasattr(kind, name)]
-        if not lacking and not (isinstance(kind.needs, Mapping) and set(kind.needs) <= set(TASKS)):
-            raise TypeError(
-                f"{name}.needs is {kind.needs!r:.80}, expected tasks ({', '.join(TASKS)}) with what they need"
-            )
-        if lacking or kind.__abstractmethods__:
-            raise TypeError(f"{name} lacks {', '.join([*lacking, *sorted(kind.__abstractmethods__)])}")
-    return kind
+    target = _registry()[id]
+    if id in _BUILT_IN:
+        module, _, name = target.partition(":")
+        return getattr(importlib.import_module(module), name)
+    found = _plugin(id, target)
+    if isinstance(found, PluginError):
+        raise found
+    return found
 
 
-@contextmanager
-def plug_in(id: str) -> Iterator[None]:
-    """Runs code of a system: what it raises (``sys.exit`` too) becomes SystemBroken, what it prints goes to stderr."""
-    where = f"the system {id} ({_registry().get(id, ['unknown'])[0]}) is broken"
+@cache
+def _plugin(id: str, target: str) -> type[System] | PluginError:
     try:
-        with stdout_to_stderr():
-            yield
-    except SystemBroken:
-        raise
-    except SystemExit as error:
-        raise SystemBroken(f"{where}: it calls sys.exit({error.code!r})") from error
-    except Exception as error:
-        raise SystemBroken(f"{where}: {type(error).__name__}: {error}") from error
+        return load_plugin(id, target, System, _check)  # type: ignore[type-abstract]
+    except PluginError as error:
+        return error
 
 
-@contextmanager
-def stdout_to_stderr() -> Iterator[None]:
-    """What is printed inside, by Python or by libraries beneath it, goes to stderr: stdout is for results."""
-    sys.stdout.flush()
-    try:
-        kept = os.dup(1)
-        os.dup2(2, 1)
-    except OSError:  # one of the two is closed
-        kept = None
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        if kept is not None:
-            os.dup2(kept, 1)
-            os.close(kept)
+def _check(id: str, system: type[System]) -> None:
+    """Everything that is read of a system without loading it. Raises ValueError for what it lacks."""
+    from t2av_bench.weights import row
+
+    if system.id != id:
+        raise ValueError(f"its class says that its id is {system.id!r}")
+    if not all(isinstance(text, str) and text for text in (system.title, system.paper)):
+        raise ValueError("'title' and 'paper' are texts")
+    if unknown := set(system.needs) - set(TASKS):
+        raise ValueError(f"it serves unknown tasks {sorted(map(str, unknown))}; there are {', '.join(TASKS)}")
+    if inspect.isabstract(system):
+        raise ValueError(f"it lacks {', '.join(sorted(system.__abstractmethods__))}")
+    for weight in system.weights:
+        row(weight)
 
 
 def load(id: str, *, device: str = "cpu", **options: Any) -> System:

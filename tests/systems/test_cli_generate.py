@@ -104,7 +104,7 @@ def test_missing_weights_name_the_command_and_the_licences(typed):
 
 DEFECTS = {
     "raise": ("1 / 0", "unexpected ZeroDivisionError: division by zero (", 1),
-    "leave": ("raise SystemExit(0)", "called sys.exit(0)", 1),
+    "leave": ("raise SystemExit(0)", "unexpected SystemExit: 0", 1),
     "boast": ("return None", "wrote no a.mp4", 1),
     "full": ("import os; os.write(os.open('/dev/full', os.O_WRONLY), b'x')", "No space left on device", 2),
 }
@@ -125,7 +125,7 @@ def test_a_defect_of_a_system_is_a_sentence_and_stdout_stays_clean(run, typed, t
 
 
 def test_a_system_that_cannot_be_loaded_for_whatever_reason_is_a_sentence(run, typed, monkeypatch):
-    for error, said in ((KeyError("device"), "unexpected KeyError"), (SystemExit(0), "called sys.exit(0)")):
+    for error, said in ((KeyError("device"), "unexpected KeyError"), (SystemExit(0), "unexpected SystemExit: 0")):
 
         def load(cls, error=error, **options):
             raise error

@@ -19,6 +19,7 @@ import os
 import sys
 import tokenize
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +102,20 @@ def _find(root: Path, parts: list[str]) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _imports(path: Path, root: Path) -> Iterator[str]:
+def _imports(path: Path, root: Path) -> list[str]:
     """Full names of what a file imports, wherever in it: modules, and names of modules that may be modules too."""
+    return _imports_of(_read(path), path.parent.relative_to(root).parts)
+
+
+@lru_cache(maxsize=1024)
+def _imports_of(data: bytes, package: tuple[str, ...]) -> list[str]:
     try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
-        return
-    package = path.parent.relative_to(root).parts
+        return list(_imported(ast.parse(data), package))
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+
+
+def _imported(tree: ast.AST, package: tuple[str, ...]) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -119,14 +127,20 @@ def _imports(path: Path, root: Path) -> Iterator[str]:
             yield from (f"{origin}.{alias.name}".lstrip(".") for alias in node.names if alias.name != "*")
 
 
-def _code(path: Path) -> bytes:
-    """A file's bytes; of a Python file without comments, docstrings and blank lines."""
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError:
         return b""
-    if path.suffix != ".py":
-        return data
+
+
+def _code(path: Path) -> bytes:
+    """A file's bytes; of a Python file without comments, docstrings and blank lines."""
+    return _without_comments(_read(path)) if path.suffix == ".py" else _read(path)
+
+
+@lru_cache(maxsize=1024)
+def _without_comments(data: bytes) -> bytes:
     try:
         tokens = list(tokenize.tokenize(io.BytesIO(data).readline))
         lines = data.decode(tokens[0].string).split("\n")

@@ -21,7 +21,8 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder of clips, runs and tables, instead of the file's.")] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this row. Repeatable.")] = None,
     regenerate: Annotated[list[str] | None, typer.Option(
-        metavar="NAME", help="Make all clips of this row again, or of all rows: all. Repeatable.",
+        metavar="NAME", help="Make all clips of this row again, or of all rows: all. Repeatable. To go on after an "
+        "interruption leave it out.",
     )] = None,
     items: Annotated[int | None, typer.Option(min=1, help="At most the first so many items of each row.")] = None,
     workers: Annotated[

@@ -67,7 +67,7 @@ def said_of_files(error: OSError) -> str:
     """A sentence on trouble with a file, and what to type next where that is known."""
     said = str(error)
     if error.errno is not None and error.filename is not None:
-        said = f"cannot read or write {error.filename}: {error.strerror}"
+        said = f"cannot {'write' if disk_trouble(error) else 'read or write'} {error.filename}: {error.strerror}"
     if disk_trouble(error) == errno.EROFS or isinstance(error, PermissionError):
         return f"{said}; make it writable, or name another folder (--out FOLDER)"
     return f"{said}; free some space, then the same command continues" if disk_trouble(error) else said

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -26,7 +26,10 @@ _START_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One clip and the metrics that it still needs; ``inputs`` identifies the contents that they look at."""
+    """One clip and the metrics that it still needs; ``inputs`` identifies the contents that they look at.
+
+    unpaired: see ``metrics.base.Pair``.
+    """
 
     clip: str
     item: Item
@@ -34,6 +37,7 @@ class Job:
     reference: Path | None
     inputs: str
     metrics: tuple[str, ...]
+    unpaired: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ def run_jobs(
                     yield Outcome(job.clip, name, Status.FAILED, reason)
                 rest = tuple(name for name in worker.remaining if name not in blamed)
                 if rest:
-                    waiting.appendleft(Job(job.clip, job.item, job.generated, job.reference, job.inputs, rest))
+                    waiting.appendleft(replace(job, metrics=rest))
     finally:
         staff.dismiss()
 
@@ -198,7 +202,7 @@ def _work(connection: Connection, workshop: Workshop) -> None:
 def _measure(job, metrics, create, workshop, store, announce) -> Iterator[Outcome | Facts]:
     from t2av_bench.media.clip import Clip
 
-    pair = Pair(job.item, Clip(job.generated, features=store))
+    pair = Pair(job.item, Clip(job.generated, features=store), unpaired=job.unpaired)
     media = {}
     try:
         media["generated"], problem = _probe(pair.generated)

@@ -4,8 +4,6 @@
 ``RUN/features/`` the arrays behind set metrics.
 """
 
-import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -22,19 +20,14 @@ from t2av_bench import __version__, weights
 from t2av_bench.aggregate import Summary, summarise
 from t2av_bench.engine import Facts, Job, Outcome, Staff, Workshop, run_jobs
 from t2av_bench.features import FeatureStore
-from t2av_bench.items import Entry, pair
-from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
-from t2av_bench.metrics import create, resolve
+from t2av_bench.item_names import encodable
+from t2av_bench.items import Entry
 from t2av_bench.metrics.base import Measurement, Metric, SetMetric, Settings
+from t2av_bench.planning import RunError, file_digests, inputs_of, keep_finished, prepare
 from t2av_bench.scores import NotApplicable, Quantity, Score, Status, Unscorable, library_versions
 from t2av_bench.store import SetScoreRow, Store
 
 RESULTS = "results.db"
-
-
-class RunError(ValueError):
-    """A run that cannot be started or continued; the message says what to type next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,7 @@ class Plan:
     """What ``evaluate`` was asked for. ``name`` is the system's name in tables; the rest as on the command line.
 
     ``options`` are metric id -> arguments of its constructor; they are part of its protocol. ``step`` is the training
-    step of the checkpoint that made the clips, for learning curves.
+    step of the checkpoint that made the clips, for learning curves. ``limit``: the first so many items alone.
     """
 
     name: str
@@ -57,6 +50,7 @@ class Plan:
     cache: Path | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     step: int | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +88,15 @@ def evaluate(
     staff: workers to use and to leave for the next call, see ``engine.Staff``; otherwise they are this call's.
     Raises RunError or ItemError where nothing can be scored; whatever befalls a single clip is recorded as its reason.
     """
-    ids = resolve(plan.metrics)
-    if unused := plan.options.keys() - set(ids):
-        raise RunError(
-            f"options for {', '.join(sorted(unused))}, which is not measured: --metrics gives {', '.join(ids)}"
-        )
-    settings = Settings(plan.device, plan.batch_size)
-    metrics = {id: create(id, settings, plan.options.get(id)) for id in ids}
-    entries, notices = pair(plan.generated, plan.reference, plan.manifest)
-    for text in notices:
+    prepared = prepare(plan, out)
+    metrics, entries = prepared.metrics, prepared.entries
+    for text in prepared.notices:
         notice(text)
+    settings = Settings(plan.device, plan.batch_size)
     out.mkdir(parents=True, exist_ok=True)
     with _lock(out), Store(out / RESULTS, create=True) as store:
         _claim(store, plan, out)
+        keep_finished(store, plan, entries, out)
         store.set("step", plan.step)
         session = store.begin_session(_provenance(plan))
         store.add_protocols((metric.protocol, describe(metric)) for metric in metrics.values())
@@ -116,11 +106,11 @@ def evaluate(
         )
         inputs = {}
         for entry in entries:
-            digests = _digests(entry)
-            inputs[entry.item.id] = _inputs(entry, digests)
+            digests = file_digests(entry)
+            inputs[entry.item.id] = inputs_of(entry, digests)
             store.put_digests(entry.item.id, *digests[:2])
         jobs, settled = _split(entries, metrics, inputs, store)
-        total = len(entries) * len(ids)
+        total = len(entries) * len(metrics)
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
         workshop = Workshop(settings, features, {id: dict(given) for id, given in plan.options.items()})
@@ -205,7 +195,9 @@ def _split(
                 wanted.append(id)
         if wanted:
             assert entry.generated is not None
-            jobs.append(Job(clip, entry.item, entry.generated, entry.reference, inputs[clip], tuple(wanted)))
+            jobs.append(
+                Job(clip, entry.item, entry.generated, entry.reference, inputs[clip], tuple(wanted), entry.unpaired)
+            )
     return jobs, settled
 
 
@@ -222,11 +214,12 @@ def _missing_weights(metric: Metric) -> str | None:
 def _record(store: Store, metric: Metric, inputs: str, outcome: Outcome) -> None:
     """Turn an outcome into one score a quantity and write them."""
     measurement = outcome.measurement
+    reason = encodable(outcome.reason) if outcome.reason else None  # it may name a file whose name is not UTF-8
     scores = {}
     for quantity in metric.quantities:
         value = measurement.values.get(quantity.name)
         if outcome.status is not Status.OK:
-            scores[quantity.name] = Score(outcome.status, reason=outcome.reason or "no reason was given")
+            scores[quantity.name] = Score(outcome.status, reason=reason or "no reason was given")
         elif quantity.aggregate == "set":
             # A set metric's clip has features, not a value: 1 says that they exist.
             scores[quantity.name] = Score.ok(1.0)
@@ -237,9 +230,7 @@ def _record(store: Store, metric: Metric, inputs: str, outcome: Outcome) -> None
             scores[quantity.name] = Score.failed(f"the metric gave {value}, outside of {quantity.interval}")
         else:
             scores[quantity.name] = Score.ok(value, measurement.weight)
-    store.put_measurement(
-        outcome.clip, metric.protocol, inputs, scores, outcome.status, outcome.reason, measurement.detail
-    )
+    store.put_measurement(outcome.clip, metric.protocol, inputs, scores, outcome.status, reason, measurement.detail)
 
 
 def _inside_interval(value: float, quantity: Quantity) -> bool:
@@ -317,26 +308,15 @@ def _lock(out: Path) -> Iterator[None]:
         yield
 
 
-def _digests(entry: Entry) -> list[str | None]:
-    """sha256 of a clip's files: generated, reference, voice, portrait. None: not named, or cannot be read."""
-    files = (entry.generated, entry.reference, entry.item.reference_voice, entry.item.identity_image)
-    found: list[str | None] = []
-    for file in files:
-        try:
-            found.append(Clip(file).digest if file else None)
-        except MediaError:
-            found.append(None)  # measuring it will say why
-    return found
-
-
-def _inputs(entry: Entry, digests: list[str | None]) -> str:
-    """Identifies the contents that a clip's scores depend on: a changed file or text is measured again."""
-    canonical = json.dumps([digests, entry.item.text, entry.item.language])
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+def _text(path: Path | None) -> str | bytes | None:
+    """A path for the database: bytes where it is not UTF-8, which SQLite keeps as they are."""
+    if path is None:
+        return None
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return str(path)
 
 
 def _provenance(plan: Plan) -> dict[str, Any]:
@@ -354,7 +334,7 @@ def _provenance(plan: Plan) -> dict[str, Any]:
         "device": _device_name(plan.device),
         "batch_size": plan.batch_size,
         "workers": plan.workers,
-        "command": sys.argv,
+        "command": [encodable(word) for word in sys.argv],
     }
 
 

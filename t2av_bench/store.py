@@ -6,6 +6,7 @@ continued run holds the same rows as an undisturbed one (``sessions`` alone tell
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -165,8 +166,13 @@ class Store:
             for metric, fingerprint, document, description in rows
         }
 
-    def put_clips(self, rows: Iterable[tuple[str, Mapping[str, Any], str | None, str | None, str | None]]) -> None:
-        """Set the plan: (clip id, item, generated path, reference path, reason), in order. Clips not named go."""
+    def put_clips(
+        self, rows: Iterable[tuple[str, Mapping[str, Any], str | bytes | None, str | bytes | None, str | None]]
+    ) -> None:
+        """Set the plan: (clip id, item, generated path, reference path, reason), in order. Clips not named go.
+
+        Paths that are not UTF-8 come as bytes.
+        """
         rows = list(rows)
         with self.transaction() as connection:
             names = _json([row[0] for row in rows])
@@ -198,6 +204,8 @@ class Store:
         rows = self._connection.execute(f"SELECT {', '.join(columns)} FROM clips ORDER BY position")
         found = [dict(zip(columns, row, strict=True)) for row in rows]
         for row in found:
+            for side in ("generated", "reference"):
+                row[side] = os.fsdecode(row[side]) if isinstance(row[side], bytes) else row[side]
             row["item"] = json.loads(row["item"])
             row["media"] = json.loads(row["media"]) if row["media"] else None
         return found

@@ -47,7 +47,7 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     write_text(config.out / "evaluate.toml", dump(config))
     with Store(config.out / RESULTS) as store:
         failed = failures(store)
-        missing = _missing(config, columns(store))
+        missing = missing_metrics(config, columns(store))
         reasons = {status: _reasons(store, status) for status in (Status.FAILED, Status.NOT_APPLICABLE)}
         clips = len({failure["clip"] for failure in failed})
         status = TOO_MANY_FAILURES if clips > config.max_failures or (missing and not config.allow_missing) else 0
@@ -79,7 +79,7 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     return status
 
 
-def _missing(config: EvaluateConfig, found: list[Column]) -> list[str]:
+def missing_metrics(config: EvaluateConfig, found: list[Column]) -> list[str]:
     """Metrics asked for by name that have no value at all; all that were measured where none of them has any."""
     scored = {column.metric for column in found if column.summary.score.value is not None}
     named = requested(config.metrics)

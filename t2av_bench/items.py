@@ -56,7 +56,7 @@ class _Folder:
         if not self.left_out:
             return None
         kinds = sorted(self.left_out.items(), key=lambda pair: (-len(pair[1]), pair[0]))
-        told = [f"{len(names)} {kind} ({some(names, 2)})" for kind, names in kinds]
+        told = [f"{len(names)} {kind} ({some(sorted(names), 2)})" for kind, names in kinds]
         total = sum(map(len, self.left_out.values()))
         are = "files of {} are" if total > 1 else "file of {} is"
         return f"{total} {are.format(self.root)} left out as no media: {some(told, 8)}"

@@ -62,9 +62,9 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
             from reports.table import build, read_run
 
             print(markdown(build([read_run(config.out)])), end="")
-    _explain(console, "failed", reasons[Status.FAILED])
+    _tell(console, "failed", reasons[Status.FAILED])
     named = requested(config.metrics)
-    _explain(console, "not applicable", [
+    _tell(console, "not applicable", [
         reason for reason in reasons[Status.NOT_APPLICABLE] if any(metric in named for metric in reason.metrics)
     ])  # fmt: skip
     if clips > config.max_failures:
@@ -148,13 +148,19 @@ def _result(config: EvaluateConfig, plan: Plan, store: Store, failed: list[dict[
     }
 
 
-def _explain(console: Console, what: str, reasons: list[Reason], most: int = 12) -> None:
+def _explain(console: Console, failed: list[dict[str, Any]]) -> None:
+    """The reasons of ``failures``."""
+    _tell(console, "failed", count((row["clip"], row["metric"], row["reason"]) for row in failed))
+
+
+def _tell(console: Console, what: str, reasons: list[Reason], most: int = 12) -> None:
     """Reasons with the number of clips and the metrics they cost, the worst first; whatever is left out is counted."""
     for position, reason in enumerate(reasons[:most]):
         if position == 0:
             console.print(f"{what}:")
         clips = f"{len(reason.clips)} clip{'s' if len(reason.clips) > 1 else ''}"
-        console.print(f"  {clips}: {reason.told()}  [{some(reason.metrics, 6)}]", markup=False)
+        text = reason.text + (" (the others alike)" if reason.alike else "")
+        console.print(f"  {clips}  {some(reason.clips)}: {text}  [{some(reason.metrics, 6)}]", markup=False)
     if len(reasons) > most:
         console.print(f"  and {len(reasons) - most} more reasons: evaluate --json lists all")
 

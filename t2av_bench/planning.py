@@ -48,35 +48,33 @@ def prepare(plan: "Plan", out: Path) -> Prepared:
     """
     problems: list[Exception] = []
 
-    def attempt(step: Callable[[], Any]) -> Any:
+    def attempt(step: Callable[..., Any], *given: Any) -> Any:
         try:
-            return step()
+            return step(*given)
         except (ValueError, OSError) as error:
             problems.append(error)
             return None
 
-    ids = [id for name in plan.metrics for id in attempt(lambda name=name: resolve([name])) or ()]
-    ids = list(dict.fromkeys(ids))
+    ids = list(dict.fromkeys(id for name in plan.metrics for id in attempt(resolve, [name]) or ()))
     if not problems and not ids:
         problems.append(RunError("--metrics names no metric; 't2av-bench list metrics' shows all"))
-    for name in plan.options:
-        if name not in ids and not problems:
-            attempt(lambda name=name: _refuse_option(name, ids))
-    metrics = {id: attempt(lambda id=id: _create(id, plan)) for id in ids}
-    attempt(lambda: _check_place(out, "--out"))
-    if plan.cache is not None:
-        attempt(lambda: _check_place(plan.cache, "--cache"))
-    paths = {
-        "--generated": plan.generated, "--reference": plan.reference, "--manifest": plan.manifest,
-        "--out": out, "--cache": plan.cache,
-    }  # fmt: skip
-    for option, path in paths.items():
-        attempt(lambda option=option, path=path: _check_name(option, path))
-    planned = attempt(lambda: pair(plan.generated, plan.reference, plan.manifest, plan.limit))
+    if not problems:
+        for name in plan.options.keys() - set(ids):
+            attempt(_refuse_option, name, ids)
+    metrics = {id: attempt(_create, id, plan) for id in ids}
+    places = {"--out": out, "--cache": plan.cache}
+    named = {"--generated": plan.generated, "--reference": plan.reference, "--manifest": plan.manifest, **places}
+    for option, path in named.items():
+        attempt(_check_name, option, path)
+    for option, path in places.items():
+        attempt(_check_place, option, path)
+    planned = attempt(pair, plan.generated, plan.reference, plan.manifest, plan.limit)
     if planned is None:  # it gives up at the first of these
-        attempt(lambda: scan(plan.generated))
-        attempt(lambda: plan.reference and scan(plan.reference))
-        attempt(lambda: plan.manifest and read_manifest(plan.manifest))
+        attempt(scan, plan.generated)
+        if plan.reference:
+            attempt(scan, plan.reference)
+        if plan.manifest:
+            attempt(read_manifest, plan.manifest)
     problems = list({str(problem): problem for problem in problems}.values())
     if len(problems) == 1:
         raise problems[0]
@@ -118,8 +116,10 @@ def _wrong_types(kind: type[Metric], given: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _check_place(path: Path, option: str) -> None:
+def _check_place(option: str, path: Path | None) -> None:
     """A folder to write into, there or still to be made."""
+    if path is None:
+        return
     existing = next(each for each in (path.absolute(), *path.absolute().parents) if os.path.lexists(each))
     if not existing.is_dir():
         raise RunError(f"{option} {path}: {existing} is not a folder; choose another place")

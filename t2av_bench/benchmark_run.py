@@ -62,7 +62,7 @@ class RowResult:
 
     @property
     def failed_clips(self) -> int:
-        return len({failure["clip"] for failure in self.failed} | self.not_made.keys())
+        return len({failure["clip"] for failure in self.failed if not failure["outdated"]} | self.not_made.keys())
 
 
 @dataclass(frozen=True, slots=True)

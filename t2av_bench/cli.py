@@ -3,6 +3,7 @@
 Nothing heavy is imported here: each command imports what it needs when it runs, so that ``--help`` is instant.
 """
 
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 USAGE_ERROR = 2
+_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
 
 
 class Format(StrEnum):
@@ -81,12 +83,17 @@ def evaluate(
     ] = None,
     name: Annotated[str | None, typer.Option(help="The system's name in tables.  [default: the folder's]")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes; changes no number.  [default: cores, 1 on a GPU]")
+        int | None,
+        typer.Option(help="Processes; changes no number.  [default: cores, fewer where memory is short, 1 on a GPU]"),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.  [default: cpu]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples a network sees at a time.  [default: 32]")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one metric may take on one clip.  [default: 1800]")
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GB of memory that one process may hold.  [default: its share of what is available]"),
     ] = None,
     max_failures: Annotated[
         int | None, typer.Option(help="Clips that may fail before the exit status is 1.  [default: 0]")
@@ -124,7 +131,7 @@ def evaluate(
         given = {
             "generated": generated, "reference": reference, "manifest": manifest, "out": out, "name": name,
             "metrics": None if metrics is None else tuple(filter(None, map(str.strip, metrics.split(",")))),
-            "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout,
+            "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout, "memory": memory,
             "max_failures": max_failures, "allow_missing": allow_missing or None, "limit": limit, "cache": cache,
             "step": step, "options": parse_options(option) if option else None,
         }  # fmt: skip
@@ -230,13 +237,39 @@ class _usage_errors:
             raise typer.Exit(USAGE_ERROR) from error
 
 
+# Commands that keep what is finished and go on from there.
+_CONTINUED = ("evaluate", "run", "demo", "generate", "weights", "data", "train")
+
+
 def main() -> None:
-    """Entry point of the ``t2av-bench`` program."""
+    """Entry point of the ``t2av-bench`` program.
+
+    Ctrl-C and SIGTERM end a command the same way: what is open is closed, workers go, one line says how to go on, and
+    the exit status is 128 plus the signal's number.
+    """
+    stopped_by: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        stopped_by.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and the like ask
+            signal.signal(number, stop)
     try:
         app()
-    except KeyboardInterrupt:
-        typer.echo("t2av-bench: interrupted; the same command continues", err=True)
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as end:
+        interrupted = isinstance(end, KeyboardInterrupt) or end.code == _INTERRUPTED
+        if not (stopped_by and interrupted):
+            raise
+        what = "terminated" if stopped_by[0] == signal.SIGTERM else "interrupted"
+        kept = "; what is finished is kept, and the same command continues" if _command_name() in _CONTINUED else ""
+        typer.echo(f"t2av-bench: {what}{kept}", err=True)
+        sys.exit(128 + stopped_by[0])
+
+
+def _command_name() -> str | None:
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), None)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ from rich.progress import Progress as Bar
 from t2av_bench.config import EvaluateConfig, dump, load
 from t2av_bench.files import write_text
 from t2av_bench.manifest import some
+from t2av_bench.memory import WORKER_BYTES, fitting, worker_bytes
 from t2av_bench.planning import requested
+from t2av_bench.plugins import stdout_to_stderr
 from t2av_bench.reasons import Reason, count
 from t2av_bench.runs import RESULTS, Column, Plan, Progress, columns, evaluate, failures
 from t2av_bench.scores import Status
@@ -42,14 +44,14 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
         notices.append(text)
         console.print(f"note: {text}", markup=False)
 
-    with _Display(console) as display:
+    with _Display(console) as display, stdout_to_stderr():
         evaluate(plan, config.out, display.update, notice)
     write_text(config.out / "evaluate.toml", dump(config))
     with Store(config.out / RESULTS) as store:
         failed = failures(store)
         missing = missing_metrics(config, columns(store))
         reasons = {status: _reasons(store, status) for status in (Status.FAILED, Status.NOT_APPLICABLE)}
-        clips = len({failure["clip"] for failure in failed})
+        clips = len({failure["clip"] for failure in failed if not failure["outdated"]})
         status = TOO_MANY_FAILURES if clips > config.max_failures or (missing and not config.allow_missing) else 0
         if as_json:
             told = {
@@ -92,9 +94,9 @@ def _reasons(store: Store, status: Status) -> list[Reason]:
     return count((row.clip, row.metric, str(row.score.reason)) for row in store.scores() if row.score.status is status)
 
 
-def default_workers(device: str) -> int:
-    """One process a core; one alone where they would share a GPU."""
-    return len(os.sched_getaffinity(0)) if device == "cpu" else 1
+def default_workers(device: str, each: float = WORKER_BYTES) -> int:
+    """One process a core and for each so many bytes of memory available; one alone where they would share a GPU."""
+    return fitting(each, len(os.sched_getaffinity(0))) if device == "cpu" else 1
 
 
 def _plan(config: EvaluateConfig) -> Plan:
@@ -106,8 +108,9 @@ def _plan(config: EvaluateConfig) -> Plan:
         metrics=config.metrics,
         device=config.device,
         batch_size=config.batch_size,
-        workers=config.workers or default_workers(config.device),
+        workers=config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory)),
         timeout=config.timeout,
+        memory=config.memory,
         cache=config.cache,
         options=config.options,
         step=config.step,

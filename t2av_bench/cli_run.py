@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from t2av_bench.benchmark_display import Display
     from t2av_bench.benchmark_run import Preview, Result
 
-TOO_MANY_FAILURES, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+TOO_MANY_FAILURES, USAGE_ERROR = 1, 2
 
 
 def run(
@@ -49,9 +49,6 @@ def run(
             return
         with display:
             result = benchmark_run.run(loaded, display)
-    except KeyboardInterrupt:
-        typer.echo("t2av-bench: interrupted; what is finished stays, and the same command continues", err=True)
-        raise typer.Exit(INTERRUPTED) from None
     except (ValueError, OSError) as error:
         typer.echo(f"t2av-bench: {error}", err=True)
         raise typer.Exit(USAGE_ERROR) from error

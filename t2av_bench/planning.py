@@ -47,6 +47,7 @@ def prepare(plan: "Plan", out: Path) -> Prepared:
     Raises the error itself where there is one, RunError with all of them where there are several.
     """
     problems: list[Exception] = []
+    told: list[str] = []
 
     def attempt(step: Callable[..., Any], *given: Any) -> Any:
         try:
@@ -55,7 +56,7 @@ def prepare(plan: "Plan", out: Path) -> Prepared:
             problems.append(error)
             return None
 
-    ids = list(dict.fromkeys(id for name in plan.metrics for id in attempt(resolve, [name]) or ()))
+    ids = list(dict.fromkeys(id for name in plan.metrics for id in attempt(resolve, [name], told.append) or ()))
     if not problems and not ids:
         problems.append(RunError("--metrics names no metric; 't2av-bench list metrics' shows all"))
     if not problems:
@@ -81,7 +82,7 @@ def prepare(plan: "Plan", out: Path) -> Prepared:
     if problems:
         raise RunError(f"{len(problems)} problems:" + "".join(f"\n  - {problem}" for problem in problems))
     entries, notices = planned
-    return Prepared(metrics, entries, [*notices, *_unscorable(entries)])
+    return Prepared(metrics, entries, [*dict.fromkeys(told), *notices, *_unscorable(entries)])
 
 
 def requested(names: Iterable[str]) -> list[str]:

@@ -93,10 +93,10 @@ def test_a_metric_that_was_asked_for_and_scored_nothing_is_exit_status_1(tmp_pat
     [
         (("all",), {"fake/level"}, []),
         (("all", "fake/spread"), {"fake/level"}, ["fake/spread"]),
-        (("fake",), set(), ["fake/level"]),
+        (("fake/length",), {"fake/level"}, ["fake/length"]),
         (("all",), set(), ["fake/length", "fake/level"]),
     ],
-    ids=["all", "all and a name", "a family", "all, but nothing is scored"],
+    ids=["all", "all and a name", "a name", "all, but nothing is scored"],
 )
 def test_what_all_brought_in_may_be_missing_unless_nothing_is_scored(tmp_path, metrics, scored, missing):
     config = EvaluateConfig(generated=tmp_path, out=tmp_path, metrics=metrics)

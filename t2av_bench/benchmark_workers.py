@@ -15,7 +15,7 @@ from t2av_bench import memory
 from t2av_bench.benchmark_clips import MadeFrom, discard, seal
 from t2av_bench.child import Child
 from t2av_bench.files import disk_trouble
-from t2av_bench.reasons import said, unexpected
+from t2av_bench.reason_text import said, unexpected
 from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, Request, System
 

@@ -70,10 +70,12 @@ def _root(
 def evaluate(
     generated: Annotated[Path | None, typer.Option(help="Folder of generated clips.", show_default=False)] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Folder of reference clips, named like the generated ones.")
+        Path | None,
+        typer.Option(help="Folder of reference clips, named like the generated ones: names without a clip fail."),
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="JSON Lines: one item a line with id, text, language, reference, …")
+        Path | None,
+        typer.Option(help="JSON Lines: one item a line with id, text, language, reference, … (docs/evaluate.md)."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; the same command continues it.")] = None,
     metrics: Annotated[
@@ -96,6 +98,10 @@ def evaluate(
     max_failures: Annotated[
         int | None, typer.Option(help="Clips that may fail before the exit status is 1.  [default: 0]")
     ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Exit status 0 also where a metric named in --metrics has no value.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(help="Evaluate the first so many items alone.")] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Feature cache to share between runs.  [default: inside the run folder]")
     ] = None,
@@ -111,8 +117,12 @@ def evaluate(
 ) -> None:
     """Score a folder of clips: every clip gets a value or a reason, and the table is printed.
 
-    Clips that failed and metrics that were missing are tried again when the command is repeated. Exit status: 0 all
-    well, 1 more failed clips than --max-failures, 2 the command cannot be carried out.
+    Files pair by name; what the manifest, the generated folder or the reference folder names is an item, and one
+    without a clip or with a broken line in the manifest has failed. What is wrong with the request is said before
+    anything is measured. Clips that failed and metrics that were missing are tried again when the command is repeated.
+
+    Exit status: 0 all well; 1 more failed clips than --max-failures, or a metric named in --metrics scored no clip
+    (see --allow-missing); 2 the command cannot be carried out.
     """
     from t2av_bench.cli_evaluate import run
     from t2av_bench.config import parse_options
@@ -122,8 +132,8 @@ def evaluate(
             "generated": generated, "reference": reference, "manifest": manifest, "out": out, "name": name,
             "metrics": None if metrics is None else tuple(filter(None, map(str.strip, metrics.split(",")))),
             "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout, "memory": memory,
-            "max_failures": max_failures, "cache": cache, "step": step,
-            "options": parse_options(option) if option else None,
+            "max_failures": max_failures, "allow_missing": allow_missing or None, "limit": limit, "cache": cache,
+            "step": step, "options": parse_options(option) if option else None,
         }  # fmt: skip
         raise typer.Exit(run(config, given, as_json))
 

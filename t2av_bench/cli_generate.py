@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from t2av_bench.files import disk_trouble, json_text, said_of_files
-from t2av_bench.reasons import unexpected
+from t2av_bench.reason_text import unexpected
 
 if TYPE_CHECKING:
     from t2av_bench.systems.base import GeneratedClip, Progress, Request, System

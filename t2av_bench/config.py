@@ -33,6 +33,8 @@ class EvaluateConfig(BaseModel):
     timeout: float = Field(default=1800.0, gt=0)
     memory: float | None = Field(default=None, gt=0)
     max_failures: int = Field(default=0, ge=0)
+    allow_missing: bool = False
+    limit: int | None = Field(default=None, ge=1)
     cache: Path | None = None
     step: int | None = Field(default=None, ge=0)
     options: dict[str, dict[str, str | int | float | bool]] = {}

@@ -18,7 +18,7 @@ from t2av_bench.child import Child
 from t2av_bench.items import Item
 from t2av_bench.measurement_check import OddAnswer, check, json_ready
 from t2av_bench.metrics.base import Measurement, Metric, Pair, SetMetric, Settings
-from t2av_bench.reasons import said, unexpected
+from t2av_bench.reason_text import said, unexpected
 from t2av_bench.scores import NotApplicable, Status, Unscorable
 
 # Starting an interpreter and importing takes seconds, on a loaded machine many; no metric is to blame for that.
@@ -28,7 +28,10 @@ _LOOK_SECONDS = 0.25  # how often workers are looked at that say nothing
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One clip and the metrics that it still needs; ``inputs`` identifies the contents that they look at."""
+    """One clip and the metrics that it still needs; ``inputs`` identifies the contents that they look at.
+
+    unpaired: see ``metrics.base.Pair``.
+    """
 
     clip: str
     item: Item
@@ -36,6 +39,7 @@ class Job:
     reference: Path | None
     inputs: str
     metrics: tuple[str, ...]
+    unpaired: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +271,7 @@ class _Bench:
     def measure(self, job: Job, announce: Callable[[str], None]) -> Iterator[Outcome | Facts]:
         from t2av_bench.media.clip import Clip
 
-        pair = Pair(job.item, Clip(job.generated, features=self._store))
+        pair = Pair(job.item, Clip(job.generated, features=self._store), unpaired=job.unpaired)
         media = {}
         try:
             media["generated"], problem = _probe(pair.generated)

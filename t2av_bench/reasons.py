@@ -1,45 +1,53 @@
-"""Reasons: texts of anybody's making (a plug-in's, an exception's) that can be kept, shown and counted."""
+"""Why clips have no score, counted: the same reason is said once, with how many clips and which metrics it costs."""
 
-import traceback
-from pathlib import Path
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
-_MOST = 2000
+from t2av_bench.manifest import some
+
+# What differs between two clips that fail for one reason: names, in quotes or as files, and numbers.
+_PARTICULAR = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
 
 
-def reason(given: Any, otherwise: str) -> str:
-    """A text that can be shown and kept; ``otherwise`` where there is none."""
-    if given is None:
-        return otherwise
-    try:
-        text = given if isinstance(given, str) else f"{kind(given)} {given!r}"
-    except Exception:
-        text = kind(given)  # it cannot even be shown
-    text = sound(text).strip()
-    return text[:_MOST] + "…" * (len(text) > _MOST) if text else otherwise
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason. text: as first met; alike: whether others differ from it in names and numbers alone.
+
+    clips, metrics: whom it costs, in the order met.
+    """
+
+    text: str
+    alike: bool
+    clips: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+    def told(self) -> str:
+        """The reason with its first clips."""
+        return f"{self.text} (likewise {some(self.clips[1:])})" if self.alike else f"{self.text} ({some(self.clips)})"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "reason": self.text, "alike": self.alike, "clips": len(self.clips), "metrics": list(self.metrics),
+            "examples": list(self.clips[:3]),
+        }  # fmt: skip
 
 
-def said(error: BaseException) -> str:
-    """The message of an exception that is meant to be a reason."""
-    try:
-        return reason(str(error), f"{type(error).__name__} without a message")
-    except Exception:
-        return f"{type(error).__name__} whose message cannot be shown"
+def count(rows: Iterable[tuple[str, str, str]]) -> list[Reason]:
+    """(clip, metric, reason) -> reasons, those of most clips first, then those of most metrics."""
+    groups: dict[str, tuple[dict[str, None], dict[str, None], dict[str, None]]] = {}
+    for clip, metric, reason in rows:
+        texts, clips, metrics = groups.setdefault(_pattern(clip, reason), ({}, {}, {}))
+        texts[reason] = clips[clip] = metrics[metric] = None
+    found = [
+        Reason(next(iter(texts)), len(texts) > 1, tuple(clips), tuple(metrics))
+        for texts, clips, metrics in groups.values()
+    ]
+    return sorted(found, key=lambda reason: (-len(reason.clips), -len(reason.metrics), reason.text))
 
 
-def unexpected(error: BaseException) -> str:
-    """An exception that nobody meant to raise, and where it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({sound(Path(frames[-1].filename).name)}:{frames[-1].lineno})" if frames else ""
-    return f"unexpected {type(error).__name__}: {said(error)}{where}"
-
-
-def sound(text: str) -> str:
-    """The text without what a database or a terminal cannot take: lone surrogates, control characters (escaped)."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(each if each >= " " and not "\x7f" <= each <= "\x9f" or each in "\n\t" else f"\\x{ord(each):02x}"
-                   for each in text)  # fmt: skip
-
-
-def kind(value: Any) -> str:
-    return "None" if value is None else type(value).__name__
+def _pattern(clip: str, reason: str) -> str:
+    stem = re.escape(PurePosixPath(clip).name)
+    return _PARTICULAR.sub("…", re.sub(rf"(?<!\w){stem}\.\w{{1,5}}(?!\w)", "…", reason))

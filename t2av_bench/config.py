@@ -31,7 +31,10 @@ class EvaluateConfig(BaseModel):
     workers: int | None = Field(default=None, ge=1, le=512)
     batch_size: int = Field(default=32, ge=1, le=4096)
     timeout: float = Field(default=1800.0, gt=0)
+    memory: float | None = Field(default=None, gt=0)
     max_failures: int = Field(default=0, ge=0)
+    allow_missing: bool = False
+    limit: int | None = Field(default=None, ge=1)
     cache: Path | None = None
     step: int | None = Field(default=None, ge=0)
     options: dict[str, dict[str, str | int | float | bool]] = {}

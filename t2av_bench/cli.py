@@ -95,6 +95,14 @@ def evaluate(
         float | None,
         typer.Option(help="GB of memory that one process may hold.  [default: its share of what is available]"),
     ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(help="Seconds of the longest clip that is decoded.  [default: 1800]"),
+    ] = None,
+    max_gigapixels: Annotated[
+        float | None,
+        typer.Option(help="Largest clip that is decoded: pictures x width x height, in 10^9.  [default: 100]"),
+    ] = None,
     max_failures: Annotated[
         int | None, typer.Option(help="Clips that may fail before the exit status is 1.  [default: 0]")
     ] = None,
@@ -132,6 +140,7 @@ def evaluate(
             "generated": generated, "reference": reference, "manifest": manifest, "out": out, "name": name,
             "metrics": None if metrics is None else tuple(filter(None, map(str.strip, metrics.split(",")))),
             "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout, "memory": memory,
+            "max_seconds": max_seconds, "max_gigapixels": max_gigapixels,
             "max_failures": max_failures, "allow_missing": allow_missing or None, "limit": limit, "cache": cache,
             "step": step, "options": parse_options(option) if option else None,
         }  # fmt: skip

@@ -21,6 +21,7 @@ from rich.progress import Progress as Bar
 from t2av_bench.config import EvaluateConfig, dump, load
 from t2av_bench.files import write_text
 from t2av_bench.manifest import some
+from t2av_bench.media.limits import Limits
 from t2av_bench.memory import WORKER_BYTES, fitting, worker_bytes
 from t2av_bench.planning import requested
 from t2av_bench.plugins import stdout_to_stderr
@@ -111,6 +112,7 @@ def _plan(config: EvaluateConfig) -> Plan:
         workers=config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory)),
         timeout=config.timeout,
         memory=config.memory,
+        limits=Limits(config.max_seconds, config.max_gigapixels),
         cache=config.cache,
         options=config.options,
         step=config.step,

@@ -21,6 +21,7 @@ from t2av_bench.aggregate import Summary, summarise
 from t2av_bench.engine import Facts, Job, Outcome, Staff, Workshop, run_jobs
 from t2av_bench.item_names import encodable
 from t2av_bench.items import Entry
+from t2av_bench.media.limits import DEFAULT, Limits
 from t2av_bench.memory import GB
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.planning import RunError, file_digests, inputs_of, keep_finished, prepare
@@ -37,7 +38,7 @@ class Plan:
 
     ``options`` are metric id -> arguments of its constructor; they are part of its protocol. ``step`` is the training
     step of the checkpoint that made the clips, for learning curves. ``memory``: GB that one worker may hold (None: its
-    share of what is available). ``limit``: the first so many items alone.
+    share of what is available). ``limits``: of what is decoded of a clip. ``limit``: the first so many items alone.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Plan:
     workers: int = 1
     timeout: float = 1800.0
     memory: float | None = None
+    limits: Limits = DEFAULT
     cache: Path | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     step: int | None = None
@@ -116,7 +118,7 @@ def evaluate(
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
         options = {id: dict(given) for id, given in plan.options.items()}
-        workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None)
+        workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None, plan.limits)
         measured = run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff)
         for found in chain(settled, measured):
             if isinstance(found, Facts):

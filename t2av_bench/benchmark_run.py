@@ -7,7 +7,7 @@ OUT/features/             what several rows measure alike (the real clips), kept
 OUT/tables/               the tables
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,8 @@ from t2av_bench import cli_evaluate
 from t2av_bench.benchmark_clips import digests
 from t2av_bench.benchmark_config import Loaded, Row, RunConfig
 from t2av_bench.benchmark_generation import RowPlan, make_rows, plan_row
-from t2av_bench.benchmark_items import read_items, write_manifest
+from t2av_bench.benchmark_items import ItemSet, read_items, write_manifest
+from t2av_bench.benchmark_sources import Digest
 from t2av_bench.config import EvaluateConfig, dump
 from t2av_bench.engine import Staff
 from t2av_bench.files import write_text
@@ -62,7 +63,7 @@ class RowResult:
 
     @property
     def failed_clips(self) -> int:
-        return len({failure["clip"] for failure in self.failed} | self.not_made.keys())
+        return len({failure["clip"] for failure in self.failed if not failure["outdated"]} | self.not_made.keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,16 @@ class Result:
         return sum(row.failed_clips for row in self.rows)
 
 
-def run(loaded: Loaded, display: Display) -> Result:
-    """Carry everything out. Raises ValueError and OSError for what cannot be; a clip's trouble is recorded instead."""
+def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> Result:
+    """Carry everything out. Raises ValueError and OSError for what cannot be; a clip's trouble is recorded instead.
+
+    regenerate: names of rows whose clips are all made again.
+    """
     config = loaded.config
     out = config.out
     out.mkdir(parents=True, exist_ok=True)
     with _lock(out):
-        plans = _planned(loaded, _manifests(loaded, display))
+        plans = _planned(loaded, _manifests(loaded, display), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
         _make(plans, config, display)
         with Staff() as staff:
@@ -138,12 +142,15 @@ def _building(display: Display) -> Callable[[int, int, str], None]:
     return report
 
 
-def _planned(loaded: Loaded, manifests: Mapping[str, Path]) -> list[RowPlan]:
-    config, digest = loaded.config, digests()
+def _planned(loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collection[str] = ()) -> list[RowPlan]:
+    digest = digests()
     return [
-        plan_row(row, read_items(row, manifests[row.name]), config.out / "clips" / row.name, config.seed, digest)
-        for row in loaded.rows
+        _plan_row(loaded.config, row, read_items(row, manifests[row.name]), digest, regenerate) for row in loaded.rows
     ]
+
+
+def _plan_row(config: RunConfig, row: Row, items: ItemSet, digest: Digest, regenerate: Collection[str]) -> RowPlan:
+    return plan_row(row, items, config.out / "clips" / row.name, config.seed, digest, row.name in regenerate)
 
 
 def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None:
@@ -153,6 +160,13 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
         if plan.failures:
             there += f", {len(plan.failures)} cannot be made"
         display.note(there)
+        for reason, count in plan.again.most_common():
+            display.note(f"{plan.row.name}: {clips(count)} made again: {reason}")
+        if plan.unmarked:
+            display.note(
+                f"{plan.row.name}: {len(plan.unmarked)} clips stay that an earlier version made, without noting by "
+                f"which code; later changes of the code are noticed (--regenerate {plan.row.name} makes them again)"
+            )
     if total:
         display.begin("making", total, "clips")
     done = 0
@@ -166,6 +180,11 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
         plans, device=config.device, batch_size=config.generation_batch_size, workers=_workers(config),
         timeout=config.timeout, on_answer=report,
     )  # fmt: skip
+
+
+def clips(count: int) -> str:
+    """``1 clip is``, ``2 clips are``."""
+    return "1 clip is" if count == 1 else f"{count} clips are"
 
 
 def _score(
@@ -255,7 +274,8 @@ def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult
 class Preview:
     """What ``run`` would do for a row; items is None, and so are the counts, while its benchmark is not built.
 
-    measurements: (clip, metric) pairs, and how many of them are there already.
+    measurements: (clip, metric) pairs, and how many of them are there already. again: why clips that are there would be
+    made again -> how many.
     """
 
     row: Row
@@ -266,9 +286,10 @@ class Preview:
     failures: dict[str, str]
     measurements: int
     measured: int
+    again: Mapping[str, int] = field(default_factory=dict)
 
 
-def preview(loaded: Loaded) -> list[Preview]:
+def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
     """What ``run`` would do. Writes nothing, builds nothing, loads no weights."""
     from t2av_bench.benchmarks.embedded.corpus import SPLITS
 
@@ -282,10 +303,11 @@ def preview(loaded: Loaded) -> list[Preview]:
             found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0))
             continue
         items = read_items(row, manifests[row.name])
-        plan = plan_row(row, items, loaded.config.out / "clips" / row.name, loaded.config.seed, digest)
+        plan = _plan_row(loaded.config, row, items, digest, regenerate)
         measured = _measured(loaded.config, row, metrics, set(plan.made))
         found.append(Preview(
-            row, plan.total, True, len(plan.made), len(plan.orders), plan.failures, plan.total * len(metrics), measured
+            row, plan.total, True, len(plan.made), len(plan.orders), plan.failures, plan.total * len(metrics), measured,
+            plan.again,
         ))  # fmt: skip
     return found
 

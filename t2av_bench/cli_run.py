@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from t2av_bench.files import said_of_files
+
 if TYPE_CHECKING:
     from t2av_bench.benchmark_display import Display
     from t2av_bench.benchmark_run import Preview, Result
 
-TOO_MANY_FAILURES, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+TOO_MANY_FAILURES, USAGE_ERROR = 1, 2
 
 
 def run(
@@ -18,6 +20,10 @@ def run(
                                            show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Folder of clips, runs and tables, instead of the file's.")] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this row. Repeatable.")] = None,
+    regenerate: Annotated[list[str] | None, typer.Option(
+        metavar="NAME", help="Make all clips of this row again, or of all rows: all. Repeatable. To go on after an "
+        "interruption leave it out.",
+    )] = None,
     items: Annotated[int | None, typer.Option(min=1, help="At most the first so many items of each row.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; changes no number.  [default: cores, 1 on a GPU]")
@@ -36,24 +42,24 @@ def run(
     Exit status: 0 all well, 1 more failed clips than --max-failures, 2 the command cannot be carried out.
     """
     from t2av_bench import benchmark_run, cli_evaluate
-    from t2av_bench.benchmark_config import load
+    from t2av_bench.benchmark_config import load, matching
     from t2av_bench.benchmark_display import Display
 
     display = Display()
     try:
         given = {"out": out, "items": items, "workers": workers, "device": device, "max_failures": max_failures}
         loaded = load(config, given, tuple(only or ()))
+        names = [row.name for row in loaded.rows]
+        again = set(names) if "all" in (regenerate or ()) else matching(regenerate or (), names, "--regenerate")
         cli_evaluate._check_device(loaded.config.device)
         if dry_run:
-            _print_preview(benchmark_run.preview(loaded), as_json)
+            _print_preview(benchmark_run.preview(loaded, again), as_json)
             return
         with display:
-            result = benchmark_run.run(loaded, display)
-    except KeyboardInterrupt:
-        typer.echo("t2av-bench: interrupted; what is finished stays, and the same command continues", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+            result = benchmark_run.run(loaded, display, again)
     except (ValueError, OSError) as error:
-        typer.echo(f"t2av-bench: {error}", err=True)
+        said = said_of_files(error) if isinstance(error, OSError) else error
+        typer.echo(f"t2av-bench: {said}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:
         typer.echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))
@@ -118,13 +124,16 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
     if as_json:
         document = [
             {"name": each.row.name, "system": each.row.system, "task": each.row.task, "items": each.items,
-             "benchmark_built": each.built, "made": each.made, "to_make": each.to_make, "cannot_be_made": each.failures,
+             "benchmark_built": each.built, "made": each.made, "to_make": each.to_make, "made_again": dict(each.again),
+             "cannot_be_made": each.failures,
              "measurements": each.measurements, "measured": each.measured} for each in rows
         ]  # fmt: skip
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
     from rich.console import Console
     from rich.table import Table
+
+    from t2av_bench.benchmark_run import clips
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("row", "system", "task", "items", "there", "to make", "cannot", "to measure"):
@@ -135,6 +144,9 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
             str(each.made), str(each.to_make), str(len(each.failures)), str(each.measurements - each.measured),
         )  # fmt: skip
     Console().print(shown)
+    for each in rows:
+        for reason, count in each.again.items():
+            typer.echo(f"{each.row.name}: {clips(count)} made again: {reason}", err=True)
     reasons = {reason: id for each in rows for id, reason in reversed(each.failures.items())}
     for reason, id in reasons.items():
         typer.echo(f"cannot be made: {id}: {reason}", err=True)

@@ -83,6 +83,9 @@ def fetch(
     accept: Annotated[list[str] | None, typer.Option(
         help="A licence group that you accept: research, non-commercial or gated. Repeatable.",
     )] = None,
+    max_size: Annotated[float, typer.Option(
+        metavar="GB", min=0, help="Refuse more than this where the table states no size.",
+    )] = 16.0,
     folder: _Folders = None,
     as_json: _Json = False,
 ) -> None:  # fmt: skip
@@ -109,7 +112,7 @@ def fetch(
                 bars.update(bar, completed=done, total=total)
 
             try:
-                done = fetch_one(store, id, accept or (), advance)
+                done = fetch_one(store, id, accept or (), advance, largest=round(max_size * 1e9))
             except (FetchError, NotApplicable) as error:
                 results.append({"id": id, "state": "failed", "reason": str(error)})
             else:

@@ -227,7 +227,13 @@ class Weights:
         row, path = self.row(id), self.find(id)
         if path is None:
             return Verdict(id, "missing", message=self.how_to_get(row))
-        sha256, difference = self.compare(row, path, ignore_lock=relock)
+        try:
+            sha256, difference = self.compare(row, path, ignore_lock=relock)
+        except OSError as error:
+            return Verdict(id, "refused", path, None, (
+                f"weights {id!r} refused: {path} cannot be read: {error.strerror or error}. Make it readable, or move "
+                f"it away, then: {row.fetch_command}"
+            ))  # fmt: skip
         if difference:
             recorded = "" if row.sha256 else f", or if this file is meant: t2av-bench weights verify --relock {id}"
             return Verdict(id, "refused", path, sha256, (

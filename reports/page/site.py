@@ -144,7 +144,8 @@ def _finish(out: Path, files: set[str], before: set[str], linked: list[str]) -> 
 
 def _manifest(out: Path, files: set[str], linked: list[str]) -> None:
     document = {"format": FORMAT, "files": sorted(files), "linked": linked}
-    write_text(out / MANIFEST, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    # In ASCII: the names of files need not be Unicode.
+    write_text(out / MANIFEST, json.dumps(document, indent=1) + "\n")
 
 
 def _heading(content: Content) -> str:

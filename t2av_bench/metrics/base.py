@@ -24,20 +24,24 @@ Licence = Literal["free", "research", "non-commercial", "gated"]
 class Pair:
     """What a per-clip measurement looks at: the item, its generated clip and, where there is one, the reference.
 
-    ``reference_problem`` says why a reference that was named cannot be used.
+    ``reference_problem`` says why a reference that was named cannot be used, ``unpaired`` why none was found among
+    the references that were given.
     """
 
     item: Item
     generated: Clip
     reference: Clip | None = None
     reference_problem: str | None = None
+    unpaired: str | None = None
 
     def require_reference(self) -> Clip:
         """The reference clip; NotApplicable where the run has none for this item."""
         if self.reference_problem:
             raise NotApplicable(f"the reference cannot be used: {self.reference_problem}")
         if self.reference is None:
-            raise NotApplicable("no reference clip for this item: pass --reference DIR or name one in the manifest")
+            raise NotApplicable(
+                self.unpaired or "no reference clip for this item: pass --reference DIR or name one in the manifest"
+            )
         return self.reference
 
     def require_text(self) -> str:

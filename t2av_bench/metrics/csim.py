@@ -75,9 +75,12 @@ class CSIMBuffaloL(Metric):
             source = "identity image"
             found = self._identities([read_image(Path(pair.item.identity_image))[None]])
         elif pair.reference is None and not pair.reference_problem:
-            raise NotApplicable(
-                "no face to compare with: give 'identity_image' in the manifest, or a reference clip (--reference DIR)"
+            why = (
+                f"{pair.unpaired}, and the item has no 'identity_image'"
+                if pair.unpaired
+                else ("give 'identity_image' in the manifest, or a reference clip (--reference DIR)")
             )
+            raise NotApplicable(f"no face to compare with: {why}")
         else:
             source, clip = "first frame of the reference clip", pair.require_reference()
             found = clip.stored(

@@ -288,7 +288,7 @@ def test_runs_made_with_relative_paths_are_found(workspace, tmp_path: Path, monk
     run = make_run(tmp_path / "run", 0, [Path(os.path.relpath(path, tmp_path)) for path in workspace.clips[0]])
     from t2av_bench.store import Store
 
-    with Store(run / "results.db") as store:
+    with Store(run / "results.db", create=True) as store:
         store.set("claim", {"name": "alpha", "generated": str(workspace.clips[0][0].parent)})
     monkeypatch.chdir("/")
     found = gather([run]).systems[0].clips[NASTY].source.path

@@ -57,8 +57,8 @@ class PairedImages(Metric):
                 raise Unscorable(f"frames have {side} pixels on their shorter side; {self.smallest_side} are needed")
             values.append(self.compare(generated, reference))
         _, detail = common_frames(pair)
-        seconds = (detail[f"{side}_frames"] / FRAME_RATE for side in ("generated", "reference"))
-        require_overlap(*seconds, self.least_overlap, "video")
+        lengths = [detail[f"{side}_frames"] / FRAME_RATE for side in ("generated", "reference")]
+        require_overlap(lengths[0], lengths[1], self.least_overlap, "video")
         return self.summarise(np.concatenate(values), detail)
 
     def summarise(self, values: np.ndarray, detail: dict) -> Measurement:

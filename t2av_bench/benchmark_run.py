@@ -167,6 +167,8 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
                 f"{plan.row.name}: {len(plan.unmarked)} clips stay that an earlier version made, without noting by "
                 f"which code; later changes of the code are noticed (--regenerate {plan.row.name} makes them again)"
             )
+    for plan in plans:
+        _outdate(plan, config.out)
     if total:
         display.begin("making", total, "clips")
     done = 0
@@ -180,6 +182,18 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
         plans, device=config.device, batch_size=config.generation_batch_size, workers=_workers(config),
         timeout=config.timeout, on_answer=report,
     )  # fmt: skip
+
+
+def _outdate(plan: RowPlan, out: Path) -> None:
+    """Scores of clips that are about to go count no more, also where this is interrupted before they are scored."""
+    path = out / "runs" / plan.row.name / RESULTS
+    changing = {order.request.id for order in plan.orders} | plan.failures.keys()
+    if not changing or not path.is_file():
+        return
+    with Store(path, create=True) as store, store.transaction():
+        for clip in store.clips():
+            if clip["clip"] in changing:
+                store.put_digests(clip["clip"], clip["digest"], clip["reference_digest"], "the clip is made again")
 
 
 def clips(count: int) -> str:

@@ -285,8 +285,8 @@ class Weights:
                 self._take(row, archive, content, names[0])
         except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise WeightsRefused(
-                f"weights {row.id!r} cannot be taken out of {archive} into {self.folders[0]}: {error}; make room there, "
-                f"or move the archive away, then: {self.table[row.archive].fetch_command}"
+                f"weights {row.id!r} cannot be taken out of {archive} into {self.folders[0]}: {error}; make room "
+                f"there, or move the archive away, then: {self.table[row.archive].fetch_command}"
             ) from error
 
     def _take(self, row: Row, archive: Path, content: zipfile.ZipFile, name: str) -> None:

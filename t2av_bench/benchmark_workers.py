@@ -14,7 +14,7 @@ from typing import Any
 from t2av_bench import memory
 from t2av_bench.benchmark_clips import discard, seal
 from t2av_bench.child import Child
-from t2av_bench.reasons import said, unexpected
+from t2av_bench.reason_text import said, unexpected
 from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, Request, System
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from t2av_bench.child import Child
 from t2av_bench.items import Item
 from t2av_bench.measurement_check import OddAnswer, check, json_ready
 from t2av_bench.metrics.base import Measurement, Metric, Pair, SetMetric, Settings
-from t2av_bench.reasons import said, unexpected
+from t2av_bench.reason_text import said, unexpected
 from t2av_bench.scores import NotApplicable, Status, Unscorable
 
 # Starting an interpreter and importing takes seconds, on a loaded machine many; no metric is to blame for that.
@@ -280,7 +281,7 @@ class _Bench:
                 if problem:
                     yield Outcome(job.clip, name, Status.FAILED, problem)
                 else:
-                    yield _outcome(job.clip, name, lambda name=name: self._measurement(job, name, pair))
+                    yield _outcome(job.clip, name, partial(self._measurement, job, name, pair))
         finally:
             for clip in (pair.generated, pair.reference):
                 if clip is not None:

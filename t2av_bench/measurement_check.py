@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from t2av_bench.metrics.base import Measurement, Metric, SetMetric
-from t2av_bench.reasons import kind, reason, said, sound
+from t2av_bench.reason_text import kind, reason, said, sound
 from t2av_bench.scores import Quantity, Score
 
 NO_REASON = "the metric gave no value and no reason"

@@ -10,6 +10,7 @@ get a reason instead of the score; a distance between sets belongs to all of its
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -168,8 +169,13 @@ class Store:
                 for metric, fingerprint, document, description in rows
             }
 
-    def put_clips(self, rows: Iterable[tuple[str, Mapping[str, Any], str | None, str | None, str | None]]) -> None:
-        """Set the plan: (clip id, item, generated path, reference path, reason), in order. Clips not named go."""
+    def put_clips(
+        self, rows: Iterable[tuple[str, Mapping[str, Any], str | bytes | None, str | bytes | None, str | None]]
+    ) -> None:
+        """Set the plan: (clip id, item, generated path, reference path, reason), in order. Clips not named go.
+
+        Paths that are not UTF-8 come as bytes.
+        """
         rows = list(rows)
         with self.transaction() as connection:
             names = _json([row[0] for row in rows])
@@ -207,6 +213,8 @@ class Store:
             rows = self._query(f"SELECT {', '.join(columns)} FROM clips ORDER BY position")
             found = [dict(zip(columns, row, strict=True)) for row in rows]
             for row in found:
+                for side in ("generated", "reference"):
+                    row[side] = os.fsdecode(row[side]) if isinstance(row[side], bytes) else row[side]
                 row["item"] = json.loads(row["item"])
                 row["media"] = json.loads(row["media"]) if row["media"] else None
             return found
@@ -367,4 +375,9 @@ def _now() -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # lone surrogates, which SQLite does not take, have escapes in JSON
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    return text

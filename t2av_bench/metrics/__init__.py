@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from t2av_bench.metrics.base import Licence, Metric, Protocol, Quantity, SetMetric, Settings
 from t2av_bench.plugins import PluginError, load, stdout_to_stderr, targets
-from t2av_bench.reasons import unexpected
+from t2av_bench.reason_text import unexpected
 
 # The order within a family is the order of preference: the family alone selects the first variant whose weights are
 # present, and where none is, the first variant (whose scores then say which command fetches the weights).
@@ -178,8 +178,9 @@ def resolve(names: Iterable[str], notice: Callable[[str], None] | None = None) -
             raise ValueError(f"unknown metric {name!r}{hint} 't2av-bench list metrics' shows all")
         if name == "all":
             troubles |= _targets()[1]
-    for trouble in troubles.values() if notice else ():
-        notice(trouble)
+    if notice:
+        for text in troubles.values():
+            notice(text)
     return list(chosen)
 
 

@@ -82,6 +82,7 @@ class RunConfig(BaseModel):
     seed: Seed = 0
     timeout: float = Field(default=1800.0, gt=0)
     max_failures: int = Field(default=0, ge=0)
+    allow_missing: bool = False
     options: dict[str, dict[str, str | int | float | bool]] = {}
     rows: tuple[RowConfig, ...] = Field(min_length=1)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from t2av_bench.benchmark_config import GRIDFACE, Row
-from t2av_bench.files import replacing, write_text
+from t2av_bench.files import json_text, replacing, write_text
 from t2av_bench.manifest import PATHS, Entry, Item, ItemError, read_manifest
 from t2av_bench.media.clip import Clip
 from t2av_bench.scores import Unscorable
@@ -69,7 +69,7 @@ def write_manifest(items: ItemSet, folder: Path, name: str) -> Path:
                 source = Path(fields[key])
                 fields[key] = f"{items.name}/{source.relative_to(items.folder).as_posix()}"
                 _link(source, folder / fields[key])
-        rows.append(json.dumps(fields, ensure_ascii=False))
+        rows.append(json_text(fields))
     path, text = folder / f"{name}.jsonl", "".join(f"{row}\n" for row in rows)
     if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)

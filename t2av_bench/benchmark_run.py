@@ -23,7 +23,8 @@ from t2av_bench.config import EvaluateConfig, dump
 from t2av_bench.engine import Staff
 from t2av_bench.files import write_text
 from t2av_bench.metrics import create, resolve
-from t2av_bench.runs import RESULTS, Plan, RunError, evaluate, failures
+from t2av_bench.planning import requested
+from t2av_bench.runs import RESULTS, Plan, RunError, columns, evaluate, failures
 from t2av_bench.scores import Status
 from t2av_bench.store import Store, StoreError
 
@@ -49,6 +50,7 @@ class RowResult:
     """A finished row. kept: clips that were there before; made: by this command; not_made: id -> reason.
 
     failed: scores that failed, as ``runs.failures`` gives them; those of clips that were not made have that reason.
+    scored: ids of metrics that have a value.
     """
 
     row: Row
@@ -60,6 +62,7 @@ class RowResult:
     not_made: dict[str, str]
     failed: list[dict[str, Any]]
     config: EvaluateConfig
+    scored: frozenset[str] = frozenset()
 
     @property
     def failed_clips(self) -> int:
@@ -84,6 +87,15 @@ class Result:
     @property
     def failed_clips(self) -> int:
         return sum(row.failed_clips for row in self.rows)
+
+    @property
+    def missing(self) -> list[str]:
+        """Metrics asked for by name that have no value in any row; all metrics where none of them has any."""
+        scored = frozenset().union(*(row.scored for row in self.rows))
+        named = requested(dict.fromkeys(name for row in self.rows for name in row.config.metrics))
+        if not scored and not named:
+            return resolve(["all"]) if self.rows else []
+        return [metric for metric in named if metric not in scored]
 
 
 def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> Result:
@@ -167,6 +179,8 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
                 f"{plan.row.name}: {len(plan.unmarked)} clips stay that an earlier version made, without noting by "
                 f"which code; later changes of the code are noticed (--regenerate {plan.row.name} makes them again)"
             )
+    for plan in plans:
+        _outdate(plan, config.out)
     if total:
         display.begin("making", total, "clips")
     done = 0
@@ -180,6 +194,18 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
         plans, device=config.device, batch_size=config.generation_batch_size, workers=_workers(config),
         timeout=config.timeout, on_answer=report,
     )  # fmt: skip
+
+
+def _outdate(plan: RowPlan, out: Path) -> None:
+    """Scores of clips that are about to go count no more, also where this is interrupted before they are scored."""
+    path = out / "runs" / plan.row.name / RESULTS
+    changing = {order.request.id for order in plan.orders} | plan.failures.keys()
+    if not changing or not path.is_file():
+        return
+    with Store(path, create=True) as store, store.transaction():
+        for clip in store.clips():
+            if clip["clip"] in changing:
+                store.put_digests(clip["clip"], clip["digest"], clip["reference_digest"], "the clip is made again")
 
 
 def clips(count: int) -> str:
@@ -200,9 +226,11 @@ def _score(
         display.advance(before + counts[position], plan.row.name)
         with Store(asked.out / RESULTS) as store:
             failed = [_explained(failure, plan.failures) for failure in failures(store)]
+            scored = {column.metric for column in columns(store) if column.summary.score.value is not None}
         rows.append(RowResult(
             plan.row, plan.folder, asked.out, plan.total, kept[plan.row.name],
             len(plan.made) - kept[plan.row.name], dict(plan.failures), failed, asked,
+            frozenset(scored),
         ))  # fmt: skip
     return rows
 

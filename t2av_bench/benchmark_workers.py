@@ -5,7 +5,7 @@ kills or hangs its worker costs itself one clip: those that were asked for toget
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -21,6 +21,7 @@ from t2av_bench.systems.base import GeneratedClip, Request, System
 
 # Importing and loading weights may take minutes on a loaded machine; no request is to blame for that.
 _START_SECONDS = 600.0
+_LOADING_TRIES = 2
 _HEARTBEAT_SECONDS = 1.0
 _LOOK_SECONDS = 0.25  # how often workers are looked at that say nothing
 
@@ -70,6 +71,7 @@ def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Generator[Answ
     """
     waiting = deque(jobs)
     pool: list[_Worker] = []
+    unloaded: Counter[str] = Counter()
     count = min(workers, len(waiting))
     there = memory.available()
     share = memory.SHARE * there / count if there is not None and count else None
@@ -106,6 +108,13 @@ def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Generator[Answ
                 assert job is not None
                 worker.kill()
                 pool[pool.index(worker)] = _Worker(share)
+                if not worker.started:  # no request is to blame; and loading in vain again and again may take days
+                    unloaded[job.key] += 1
+                    if unloaded[job.key] < _LOADING_TRIES:
+                        waiting.appendleft(job)
+                    else:
+                        yield from _refuse(worker, waiting, f"{job.system} cannot be loaded: {trouble}")
+                    continue
                 if len(left) > 1:
                     for order in reversed(left):
                         waiting.appendleft(Job(job.key, job.system, job.options, job.device, (order,)))

@@ -69,7 +69,7 @@ class Child:
 
     def obituary(self) -> str:
         """Why it ended, once its pipe is closed."""
-        self.process.join(timeout=5)
+        self._reap()
         code = self.process.exitcode
         if code is not None and code < 0:
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
@@ -85,7 +85,13 @@ class Child:
         except (ProcessLookupError, PermissionError):
             pass  # it has not come to lead a group of its own, or all of the group has ended
         self.process.kill()
-        self.process.join(timeout=5)
+        self._reap()
+
+    def _reap(self, seconds: float = 5.0) -> None:
+        """Wait for its end. ``join`` would wait for what it forked as well."""
+        end = time.monotonic() + seconds
+        while self.process.is_alive() and time.monotonic() < end:
+            time.sleep(0.01)
 
 
 def _begin(tied: bool, target: Callable[..., None], connection: Connection, *arguments: Any) -> None:

@@ -32,6 +32,9 @@ def run(
     max_failures: Annotated[
         int | None, typer.Option(min=0, help="Clips that may fail before the exit status is 1.  [default: 0]")
     ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Exit status 0 also where a metric named in the file has no value.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be made and scored, and what is there; do nothing.")
     ] = False,
@@ -39,15 +42,18 @@ def run(
 ) -> None:  # fmt: skip
     """Make clips with systems, score them, and print the tables; the same command continues and repeats nothing.
 
-    Exit status: 0 all well, 1 more failed clips than --max-failures, 2 the command cannot be carried out.
+    Exit status: 0 all well, 1 more failed clips than --max-failures or a metric named in the file without a value, 2
+    the command cannot be carried out.
     """
     from t2av_bench import benchmark_run, cli_evaluate
     from t2av_bench.benchmark_config import load, matching
     from t2av_bench.benchmark_display import Display
+    from t2av_bench.manifest import some
 
     display = Display()
     try:
-        given = {"out": out, "items": items, "workers": workers, "device": device, "max_failures": max_failures}
+        given = {"out": out, "items": items, "workers": workers, "device": device, "max_failures": max_failures,
+                 "allow_missing": allow_missing or None}  # fmt: skip
         loaded = load(config, given, tuple(only or ()))
         names = [row.name for row in loaded.rows]
         again = set(names) if "all" in (regenerate or ()) else matching(regenerate or (), names, "--regenerate")
@@ -73,6 +79,10 @@ def run(
     if result.failed_clips > allowed:
         display.note(f"{result.failed_clips} clips failed, --max-failures allows {allowed}: exit status 1. The same "
                      "command tries them again.")  # fmt: skip
+        raise typer.Exit(TOO_MANY_FAILURES)
+    if result.missing and not loaded.config.allow_missing:
+        display.note(f"{some(result.missing, 6)}: no clip of any row was scored: exit status 1 (--allow-missing "
+                     "accepts that)")  # fmt: skip
         raise typer.Exit(TOO_MANY_FAILURES)
     if any(table.table is None for table in result.tables):
         raise typer.Exit(USAGE_ERROR)
@@ -117,7 +127,7 @@ def _document(out: Path, result: "Result") -> dict[str, Any]:
         {"name": table.name, "reason": table.reason,
          "files": {format: str(path) for format, path in table.files.items()}} for table in result.tables
     ]  # fmt: skip
-    return {"out": str(out), "rows": rows, "tables": tables}
+    return {"out": str(out), "rows": rows, "tables": tables, "missing": result.missing}
 
 
 def _print_preview(rows: "list[Preview]", as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """``t2av-bench weights``: list, fetch, verify and locate the files that metrics and systems load."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -99,6 +100,8 @@ def fetch(
     groups = ("free", "research", "non-commercial", "gated")
     if wrong := [group for group in accept or [] if group not in groups]:
         raise _usage(ValueError(f"unknown licence group {wrong[0]!r}, expected one of {', '.join(groups[1:])}"))
+    if not math.isfinite(max_size):
+        raise _usage(ValueError(f"--max-size is a number of GB, got {max_size}"))
     store = _open(folder)
     results: list[dict[str, Any]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -287,7 +288,7 @@ class _Bench:
                 if problem:
                     yield Outcome(job.clip, name, Status.FAILED, problem)
                 else:
-                    yield _outcome(job.clip, name, lambda name=name: self._measurement(job, name, pair))
+                    yield _outcome(job.clip, name, partial(self._measurement, job, name, pair))
         finally:
             for clip in (pair.generated, pair.reference):
                 if clip is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.errors import PydanticUserError
 
 from t2av_bench.items import Entry, pair, read_manifest, scan
 from t2av_bench.media.clip import Clip
@@ -60,7 +60,7 @@ def prepare(plan: "Plan", out: Path) -> Prepared:
     if not problems and not ids:
         problems.append(RunError("--metrics names no metric; 't2av-bench list metrics' shows all"))
     if not problems:
-        for name in plan.options.keys() - set(ids):
+        for name in [name for name in plan.options if name not in ids]:
             attempt(_refuse_option, name, ids)
     metrics = {id: attempt(_create, id, plan) for id in ids}
     places = {"--out": out, "--cache": plan.cache}
@@ -105,14 +105,17 @@ def _create(id: str, plan: "Plan") -> Metric:
 
 def _wrong_types(kind: type[Metric], given: Mapping[str, Any]) -> list[str]:
     """Which options have values of another type than the metric's constructor says."""
-    hints = typing.get_type_hints(kind.__init__) if given else {}
+    try:
+        hints = typing.get_type_hints(kind.__init__) if given else {}
+    except (NameError, TypeError):  # a plug-in's names that are there for type checkers alone
+        return []
     found = []
     for name, value in given.items():
         try:
             TypeAdapter(hints.get(name, Any)).validate_python(value, strict=True)
         except ValidationError as error:
             found.append(f"{name}: {error.errors()[0]['msg']}, got {value!r:.60}")
-        except PydanticSchemaGenerationError:
+        except PydanticUserError:
             continue  # a type of the metric's own: its constructor judges
     return found
 

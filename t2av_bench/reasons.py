@@ -49,5 +49,7 @@ def count(rows: Iterable[tuple[str, str, str]]) -> list[Reason]:
 
 
 def _pattern(clip: str, reason: str) -> str:
-    stem = re.escape(PurePosixPath(clip).name)
-    return _PARTICULAR.sub("…", re.sub(rf"(?<!\w){stem}\.\w{{1,5}}(?!\w)", "…", reason))
+    name = PurePosixPath(clip).name
+    if f"{name}." in reason:  # the clip's file, with or without its folder
+        reason = re.sub(rf"(?<![^\s'\"(])(?:\S*/)?{re.escape(name)}\.\w{{1,5}}(?!\w)", "…", reason)
+    return _PARTICULAR.sub("…", reason)

@@ -3,6 +3,7 @@
 from t2av_bench.engine import Aggregation, Outcome
 from t2av_bench.measurement_check import score
 from t2av_bench.metrics.base import Metric
+from t2av_bench.reason_text import reason
 from t2av_bench.scores import Quantity, Score, Status
 from t2av_bench.store import SetScoreRow, Store
 
@@ -18,8 +19,9 @@ def record(store: Store, metric: Metric, inputs: str, outcome: Outcome) -> None:
             scores[quantity.name] = Score.ok(1.0)
         else:
             scores[quantity.name] = _score(quantity, outcome)
+    told = None if outcome.reason is None else reason(outcome.reason, _NO_REASON)
     store.put_measurement(
-        outcome.clip, metric.protocol, inputs, scores, outcome.status, outcome.reason, outcome.measurement.detail
+        outcome.clip, metric.protocol, inputs, scores, outcome.status, told, outcome.measurement.detail
     )
 
 
@@ -47,5 +49,5 @@ def record_set(store: Store, metric: Metric, outcome: Outcome | None) -> None:
 
 def _score(quantity: Quantity, outcome: Outcome) -> Score:
     if outcome.status is not Status.OK:
-        return Score(outcome.status, reason=outcome.reason or _NO_REASON)
+        return Score(outcome.status, reason=reason(outcome.reason, _NO_REASON))
     return score(quantity, outcome.measurement)

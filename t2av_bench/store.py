@@ -375,4 +375,9 @@ def _now() -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # lone surrogates, which SQLite does not take, have escapes in JSON
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    return text

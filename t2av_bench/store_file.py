@@ -64,12 +64,12 @@ def open_for_reading(path: Path, stack: ExitStack) -> sqlite3.Connection:
     A run that was interrupted leaves a log beside its file, which SQLite folds in on opening; where the folder cannot
     be written (read-only storage, somebody else's run), both are copied to a temporary folder and read there.
     """
-    plain = sqlite3.connect(f"{_uri(path)}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_SECONDS)
     try:
+        plain = sqlite3.connect(f"{_uri(path)}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+        stack.callback(plain.close)
         plain.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-        return stack.enter_context(closing(plain))
+        return plain
     except sqlite3.OperationalError as error:
-        plain.close()
         if _primary(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
             raise
     copied = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="t2av-bench-"))) / path.name

@@ -394,6 +394,16 @@ def test_the_command_prints_tables_and_its_exit_status_counts_failures(tmp_path)
     assert document["rows"][0]["columns"][0]["total"] == 2
 
 
+def test_a_metric_that_scored_no_clip_of_any_row_is_not_well(tmp_path, monkeypatch):
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "none"))
+    file = write(tmp_path, ROW + 'metrics = ["fake/level", "sync/exact"]\nitems = 1\n')
+    done = cli(file)
+    assert done.exit_code == 1 and "sync/exact: no clip of any row was scored: exit status 1" in done.stderr
+    assert cli(file, "--allow-missing").exit_code == 0
+    assert json.loads(cli(file, "--json").stdout)["missing"] == ["sync/exact"]
+
+
 def test_each_table_has_its_own_rows(tmp_path):
     (tmp_path / "mine.toml").write_text(
         'title = "Mine"\n[[columns]]\nquantity = "level"\nlabel = "Level"\ndirection = "higher"\n'

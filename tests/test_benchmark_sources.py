@@ -249,6 +249,45 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
     assert done.exit_code == 2 and str(tmp_path / "out") in done.stderr and "Traceback" not in done.output
 
 
+def test_interrupted_before_scoring_no_old_score_stands_for_a_new_clip(tmp_path, monkeypatch):
+    from t2av_bench.runs import columns
+    from t2av_bench.store import Store
+
+    file = write(tmp_path)
+    benchmark_run.run(load(file), Silent())
+    items(tmp_path, {"a": "one", "b": "two again", "c": "three"})
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmark_run, "_score", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            benchmark_run.run(load(file), Silent())
+    with Store(tmp_path / "out" / "runs" / "noise" / "results.db") as store:
+        found = {row.clip: row.score for row in store.scores() if row.quantity == "level"}
+        (level,) = (column for column in columns(store) if column.quantity.name == "level")
+    assert {clip: score.value is not None for clip, score in found.items()} == {"a": True, "b": False, "c": True}
+    assert "changed since" in found["b"].reason and level.summary.scored == 2
+    benchmark_run.run(load(file), Silent())
+    assert all(score.value is not None for score in scores(tmp_path / "out", "noise").values())
+
+
+def test_a_system_that_dies_while_it_is_loaded_is_not_loaded_for_each_clip(tmp_path, plug, monkeypatch):
+    deadly = f"""
+        open({str(tmp_path / "loads")!r}, "a").write("load ")
+        import os, signal
+        os.kill(os.getpid(), signal.SIGSEGV)
+"""
+    code = PLUG_IN.format(helper="own_level").replace('"edited"', '"deadly"')
+    code = code.replace("        from own_level import LEVEL\n", deadly)
+    plug({"own.py": code, "own_level.py": "LEVEL = 0.1\n"}, deadly="own:Edited")
+    deadly, noise = only_made(tmp_path, ROW.replace("fake-noise", "deadly").replace('"noise"', '"deadly"') + ROW)
+    assert set(deadly.failures.values()) == {"deadly cannot be loaded: the generating process died: SIGSEGV"}
+    assert (tmp_path / "loads").read_text() == "load load ", "two tries"
+    assert noise.made == ["a", "b", "c"]
+
+
 def test_ends_of_lines_that_are_none_stay_in_texts(tmp_path):
     texts = {"a": "one\u2028two", "b": "three\u2029four", "c": "five\x85six", "d": "refuse\u2028"}
     folder = tmp_path / "data"
@@ -261,7 +300,9 @@ def test_ends_of_lines_that_are_none_stay_in_texts(tmp_path):
     (row,) = benchmark_run.run(load(file), display).rows
     assert (row.items, row.made, set(row.not_made)) == (4, 3, {"d"})
     manifest = tmp_path / "out" / "items" / "noise.jsonl"
-    kept = {item["id"]: item["text"] for item in map(json.loads, manifest.read_text().splitlines())}
+    written = manifest.read_text(encoding="utf-8")
+    assert len(written.splitlines()) == 4, "whatever a reader takes for the end of a line"
+    kept = {item["id"]: item["text"] for item in map(json.loads, written.splitlines())}
     assert kept == texts
     assert benchmark_run.run(load(file), Silent()).rows[0].kept == 3
 

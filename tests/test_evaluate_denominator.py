@@ -222,8 +222,9 @@ def test_a_name_that_is_not_utf8_is_scored_or_fails_alone_and_can_be_reported(tm
 def test_reasons_that_differ_in_names_and_numbers_are_one(tmp_path):
     rows = [(f"clip{n}", "m", f"clip{n}.mp4 is truncated: {n} of 50 frames") for n in range(4)]
     rows += [("x", "m", "no audio stream"), ("x", "k", "no audio stream"), ("y", "m", "no 'audio' stream")]
+    rows += [(f"deep/d{n}", "m", f"/here/deep/d{n}.mkv is a link to nowhere") for n in range(3)]
     found = count(rows)
     assert [(len(reason.clips), reason.metrics, reason.alike) for reason in found] == [
-        (4, ("m",), True), (1, ("m", "k"), False), (1, ("m",), False)
+        (4, ("m",), True), (3, ("m",), True), (1, ("m", "k"), False), (1, ("m",), False)
     ]  # fmt: skip
     assert found[0].told() == "clip0.mp4 is truncated: 0 of 50 frames (likewise clip1, clip2, clip3)"

@@ -178,8 +178,9 @@ def resolve(names: Iterable[str], notice: Callable[[str], None] | None = None) -
             raise ValueError(f"unknown metric {name!r}{hint} 't2av-bench list metrics' shows all")
         if name == "all":
             troubles |= _targets()[1]
-    for trouble in troubles.values() if notice else ():
-        notice(trouble)
+    if notice:
+        for text in troubles.values():
+            notice(text)
     return list(chosen)
 
 

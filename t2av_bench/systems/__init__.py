@@ -52,7 +52,7 @@ def broken() -> dict[str, str]:
 
 
 def system_class(id: str) -> type[System]:
-    """The class behind an id. Raises ValueError naming near ids for an unknown one, PluginError for a broken one."""
+    """The class behind an id. Raises ValueError naming the nearest id for an unknown one, PluginError for a broken."""
     if id not in _registry():
         near = difflib.get_close_matches(id, _registry(), n=3, cutoff=0.4)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""

@@ -11,6 +11,7 @@ import pytest
 from weights_server import CONTENT, OTHER, SHA256, Bench, Resource, Server
 
 from t2av_bench import weights_connection
+from t2av_bench.weights import WeightsRefused
 from t2av_bench.weights_digest import LockDamaged
 from t2av_bench.weights_download import CannotWrite, DownloadError, download
 from t2av_bench.weights_fetch import FetchError
@@ -240,3 +241,37 @@ def test_a_lock_that_nobody_holds_any_more_is_no_obstacle(server: Server, bench:
     bench.home.mkdir()
     (bench.home / ".net.bin.lock").write_text("left by a process that was killed")
     assert bench.fetch("net").state == "fetched"
+
+
+def test_archives_that_cannot_be_opened_are_reasons(server: Server, bench: Bench) -> None:
+    import io
+    import zipfile
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("net.onnx", CONTENT)
+    whole = buffer.getvalue()
+    flipped = bytearray(whole)
+    flipped[1000] ^= 255
+    encrypted = bytearray(whole)
+    encrypted[6] |= 1
+    encrypted[whole.index(b"PK\x01\x02") + 8] |= 1
+    bodies = {"no": OTHER, "cut": whole[:-100], "flipped": bytes(flipped), "encrypted": bytes(encrypted)}
+    for name, body in bodies.items():
+        bench.row(f"{name}-zip", urls=[server.serve(f"/{name}", body=body, etag=OLD)], format="archive")
+        bench.row(name, archive=f"{name}-zip", member="net.onnx", format="onnx")
+        with pytest.raises(WeightsRefused, match=f"then: t2av-bench weights fetch {name}-zip"):
+            bench.fetch(name)
+        assert not (bench.home / f"{name}.bin").exists()
+    bench.row("bomb", archive="good-zip", member="net.onnx", format="onnx", size=1000)
+    bench.row("good-zip", urls=[server.serve("/good", body=whole, etag=OLD)], format="archive")
+    with pytest.raises(WeightsRefused, match="size is 300000 bytes, expected 1000"):
+        bench.fetch("bomb")
+
+
+@pytest.mark.parametrize("given", ["inf", "nan", "-1"])
+def test_the_limit_is_a_number(bench: Bench, given: str) -> None:
+    bench.row("net", urls=["file:///nowhere"])
+    command = [sys.executable, "-m", "t2av_bench.cli_weights", "fetch", "net", "--max-size", given]
+    done = subprocess.run(command, env=bench.environment(), capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr

@@ -102,7 +102,7 @@ def _add_measured(
     table.rows += _measured_rows(loaded, table, found)
     rows = table.rows[-len(found) :]
     protocols: dict[str, None] = {}
-    floors: list[str] = []
+    values: list[tuple[TableColumn, Measured]] = []
     contenders: list[list[Contender | None]] = []
     for position, (given, _, _, language) in enumerate(specification.expanded()):
         metric = _metric(given, language, found, bool(loaded.rows))
@@ -114,17 +114,17 @@ def _add_measured(
         for row, system, measured, mark in zip(rows, found, cells, marks, strict=True):
             cell = measured_cell(measured, column, mark, intervals=intervals)
             row.cells.append(cell)
+            values += [(column, measured)] if isinstance(measured, Measured) else []
             ranked = isinstance(measured, Measured) and not any(marks) and not system.reference
             contending.append(Contender(cell, measured) if ranked and isinstance(measured, Measured) else None)
             if cell.text:
                 protocols[f"{cell.metric} ({cell.fingerprint})"] = None
         contenders.append(contending)
-        floors += floor_notes(column, [each for each in held if each])
     origin = "Rows measured here were scored" if loaded.rows else "Scored"
     notes = [f"{origin} by {', '.join(protocols)}." if protocols else f"{origin} by no protocol that this table takes."]
     parts = [system.family for system in found] if specification.rank_within_families else None
     notes += measured_notes(table, contenders, parts)
-    notes += _row_notes(specification, table, found) + list(dict.fromkeys(floors))
+    notes += _row_notes(specification, table, found) + floor_notes(values)
     for position in range(len(contenders)):
         items = {_asked(each.measured) for each in contenders[position] if each}
         if len(items) > 1:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from t2av_bench.aggregate import Summary, summarise
 from t2av_bench.features import FeatureStore
+from t2av_bench.metrics.base import Floor
 from t2av_bench.runs import RESULTS, Column, columns
 from t2av_bench.scores import Score, Status, Unscorable
 from t2av_bench.statistics.samples import Sample
@@ -20,7 +21,8 @@ class RunResult:
     """One run as a table reads it: its system's name, columns, clip ids and protocol documents by fingerprint.
 
     scores: (metric id, quantity name) -> clip -> score. items: clip -> what it asked for (text, language, digest of
-    the reference); clips of two runs are paired where these agree. notice: told of what takes long.
+    the reference); clips of two runs are paired where these agree. notice: told of what takes long. floors: metric id
+    -> what real clips score, where the metric knows it.
     """
 
     name: str
@@ -31,6 +33,7 @@ class RunResult:
     scores: Mapping[tuple[str, str], Mapping[str, Score]] = field(default_factory=dict)
     items: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     notice: Callable[[str], None] | None = None
+    floors: Mapping[str, Sequence[Floor]] = field(default_factory=dict)
     _opened: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def languages(self) -> dict[str, int]:
@@ -87,7 +90,12 @@ def read_run(path: Path, notice: Callable[[str], None] | None = None) -> RunResu
     """Read a run folder. Raises StoreError where it is none."""
     with Store(path / RESULTS) as store:
         claim = store.setting("claim")
-        protocols = {entry["fingerprint"]: entry["protocol"] for entry in store.protocols().values()}
+        described = store.protocols()
+        protocols = {entry["fingerprint"]: entry["protocol"] for entry in described.values()}
+        floors = {
+            metric: [Floor(**floor) for floor in entry["description"].get("floors", ())]
+            for metric, entry in described.items()
+        }
         rows = store.clips()
         items = {
             row["clip"]: {
@@ -99,7 +107,7 @@ def read_run(path: Path, notice: Callable[[str], None] | None = None) -> RunResu
         for row in store.scores():
             scores.setdefault((row.metric, row.quantity), {})[row.clip] = row.score
         name = claim["name"] if claim else path.name
-        return RunResult(name, path, columns(store), list(items), protocols, scores, items, notice)
+        return RunResult(name, path, columns(store), list(items), protocols, scores, items, notice, floors)
 
 
 @dataclass(frozen=True, slots=True)

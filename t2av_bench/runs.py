@@ -61,17 +61,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One quantity of a finished run: what it is, by which protocol, and its value over the set.
-
-    ``floor``: for distances between sets, the distance between two random halves of the reference clips.
-    """
+    """One quantity of a finished run: what it is, by which protocol, and its value over the set."""
 
     metric: str
     fingerprint: str
     quantity: Quantity
     embedded: bool
     summary: Summary
-    floor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +153,7 @@ def columns(store: Store) -> list[Column]:
             else:
                 summary = summarise(quantity, scores)
             embedded = recorded["description"]["embedded"]
-            floor = whole.detail.get("reference_floor") if whole else None
-            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary, floor))
+            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary))
     return found
 
 
@@ -182,6 +177,8 @@ def describe(metric: Metric) -> dict[str, Any]:
         "paper": metric.paper,
         "licence": metric.licence,
         "embedded": metric.embedded,
+        "curves": [asdict(curve) for curve in metric.curves],
+        "floors": [asdict(floor) for floor in metric.floors],
         "position": known.index(metric.id) if metric.id in known else len(known),
     }
 

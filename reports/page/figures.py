@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reports.model import Cell, TableColumn
-from reports.page.content import CURVES, Content, System
+from reports.page.content import Content, System, curves_of
 from reports.plots import (
     DARK,
     LIGHT,
@@ -88,8 +88,7 @@ def _planned(content: Content, extrapolate: bool) -> Iterator[Planned]:
     yield from _forest(content)
     yield from _learning(content)
     yield from _speed(content)
-    for name, (label, _) in CURVES.items():
-        yield from _curves(content, name, label)
+    yield from _curves(content)
     yield from _sample_sizes(content, extrapolate)
     for index, (column, cells) in enumerate(_columns(content)):
         if column.quantity is None or column.quantity.aggregate == "set" or column.metric is None:
@@ -171,22 +170,28 @@ def _speed(content: Content) -> Iterator[Planned]:
         yield ("Quality and speed", column.label, "", f"speed-{index}", draw)
 
 
-def _curves(content: Content, feature: str, label: str) -> Iterator[Planned]:
-    found: dict[str, list[tuple[float, ...]]] = {}
-    metrics: set[str] = set()
-    offsets, lowest = tuple(sorted(CURVES[feature][1])), "distance" in feature
-    for system in content.systems:
-        for clip in system.clips.values():
-            # One metric a system: curves of other protocols have their own scale.
-            for curve in [curve for curve in clip.curves if curve.label == label][:1]:
-                found.setdefault(system.name, []).append(curve.values)
-                metrics.add(curve.metric)
-    if not found:
-        return
-    lines = {system.name: found.get(system.name, []) for system in content.systems}
-    caption = f"By {', '.join(sorted(metrics))}; the number is the best offset of the mean."
-    draw = partial(sync_curves, f"{label} over offsets", offsets, lines, lowest=lowest)
-    yield ("Sound against picture", label, caption, feature.replace("_", "-"), draw)
+def _curves(content: Content) -> Iterator[Planned]:
+    """A figure for every curve of every metric: curves of other protocols have their own scale."""
+    stated = {
+        (metric, curve): None for system in content.systems for metric, entry in system.descriptions.items()
+        for curve in curves_of(entry)
+    }  # fmt: skip
+    drawn = []
+    for metric, curve in stated:
+        lines = {
+            system.name: [
+                each.values for clip in system.clips.values() for each in clip.curves
+                if (each.metric, each.label, len(each.offsets)) == (metric, curve.label, len(curve.offsets))
+            ] for system in content.systems
+        }  # fmt: skip
+        if any(lines.values()):
+            drawn.append((metric, curve, lines))
+    labels = [curve.label for _, curve, _ in drawn]
+    for index, (metric, curve, lines) in enumerate(drawn):
+        title = curve.label if labels.count(curve.label) == 1 else f"{curve.label} ({metric})"
+        caption = f"By {metric}; the number is the best offset of the mean."
+        draw = partial(sync_curves, f"{title} over offsets", sorted(curve.offsets), lines, lowest=curve.lowest)
+        yield ("Sound against picture", title, caption, f"curve-{index}", draw)
 
 
 def _sample_sizes(content: Content, extrapolate: bool) -> Iterator[Planned]:

@@ -155,21 +155,30 @@ def test_the_papers_are_those_of_the_page() -> None:
 
 
 def test_curves_have_the_offsets_of_their_metrics() -> None:
-    from reports.page.content import CURVES
+    from t2av_bench.extractors import gridface_sync
     from t2av_bench.extractors.syncnet import compare
-    from t2av_bench.metrics.envelope import CURVE, correlation_curve
-    from t2av_bench.metrics.sync import CURVE as SYNC_CURVE
+    from t2av_bench.metrics import metric_class, metric_ids
+    from t2av_bench.metrics.envelope import correlation_curve
 
-    assert set(CURVES) == {CURVE, SYNC_CURVE}
+    curves = {id: metric_class(id).curves[0] for id in metric_ids() if metric_class(id).curves}
+    assert {id.split("/")[0] for id in curves} == {"sync", "envelope"} and "sync/gridface" in curves
+    assert {id for id in metric_ids() if id.startswith("sync/")} < set(curves)
     random = np.random.default_rng(1)
     embeddings = random.standard_normal((120, 16))
     for shift in (-6, 0, 4):
         result = compare(embeddings[20:100], embeddings[20 + shift : 100 + shift])
-        assert CURVES[SYNC_CURVE][1][int(np.argmin(result.curve))] == result.offset == shift
+        for id in ("sync/exact", "sync/joonson", "sync/syncnet-python", "sync/crop"):
+            assert curves[id].lowest
+            assert curves[id].offsets[int(np.argmin(result.curve))] == result.offset == shift
+        unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        result = gridface_sync.compare(unit[20:100], unit[20 + shift : 100 + shift])
+        assert curves["sync/gridface"].lowest
+        assert curves["sync/gridface"].offsets[int(np.argmin(result.curve))] == result.offset == shift
     motion = random.uniform(0, 1, 120)
     for shift in (-6, 0, 4):
         curve = correlation_curve(motion[20:100], motion[20 + shift : 100 + shift])
-        assert CURVES[CURVE][1][int(np.argmax(curve))] == shift
+        assert curves["envelope/haar"].offsets[int(np.argmax(curve))] == shift
+        assert not curves["envelope/haar"].lowest
 
 
 def test_systems_differ_in_colour_and_marker() -> None:

@@ -22,7 +22,7 @@ def html(table: Table) -> str:
     """A ``<figure>`` with the table and its notes, styled by itself; readable with light and dark backgrounds.
 
     Rows carry their origin as class (``published``, ``measured``); a cell carries as title why it, or some clips of it,
-    has no value.
+    has no value, and which other protocol it was measured by.
     """
     notes = "<br>\n".join(escape(note) for note in table.notes)
     caption = f"<caption>{escape(table.caption)}</caption>\n" if table.caption else ""
@@ -68,6 +68,7 @@ def _body(table: Table) -> str:
             if position >= before:
                 cells_here = [row.cells[i] for i in fields[position - before]]
                 reasons = [cell.reason for cell in cells_here if cell.reason]
+                reasons += [cell.other_protocol for cell in cells_here if cell.other_protocol]
                 reasons += [
                     f"{count} × {reason}" for cell in cells_here if cell.text for reason, count in cell.failures.items()
                 ]

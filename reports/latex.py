@@ -9,6 +9,7 @@ _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
     "†": r"\textsuperscript{\dag}", "‡": r"\textsuperscript{\ddag}", "–": r"\textendash{}", "…": r"\dots{}",
+    "¶": r"\textsuperscript{\P}",
     "±": r"$\pm$", "§": r"\S{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     "×": r"$\times$", "·": r"$\cdot$", "−": "$-$", "≤": r"$\leq$", "≥": r"$\geq$", "≈": r"$\approx$",
     "∞": r"$\infty$", "→": r"$\rightarrow$", "α": r"$\alpha$", "μ": r"$\mu$", "σ": r"$\sigma$", "√": r"$\surd$",

@@ -142,8 +142,8 @@ class Measured:
         metric, quantity = self.column.metric, self.column.quantity
         if quantity.aggregate == "set":
             return self.run.pseudo_values(metric, quantity.name, clips)
-        if quantity.aggregate == "mode":
-            raise Unscorable(f"{quantity.name} is the most frequent value; there is no test for it")
+        if quantity.aggregate not in ("mean", "weighted"):
+            raise Unscorable(f"{quantity.name} is a {quantity.aggregate}; there is no test for it")
         scores = self.run.scores.get((metric, quantity.name), {})
         return Sample.of_scores(quantity, {clip: scores[clip] for clip in clips})
 

@@ -95,7 +95,7 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
     summary = found.summary
     cell = Cell(
         scored=summary.scored, total=summary.total, failures=dict(summary.reasons.most_common()),
-        metric=found.column.metric, fingerprint=found.column.fingerprint,
+        metric=found.column.metric, quantity=found.column.quantity.name, fingerprint=found.column.fingerprint,
     )  # fmt: skip
     if summary.score.value is None:
         cell.reason = summary.score.reason
@@ -103,6 +103,7 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
     cell.value = summary.score.value * column.scale
     cell.text = f"{cell.value:.{column.decimals}f}"
     cell.marks = mark
+    cell.other_protocol = "another protocol than the first row's" if mark else ""
     cell.spread = None if found.spread is None else found.spread * column.scale
     if intervals and column.direction != "none":
         cell.interval = _interval(found, column.scale)

@@ -56,7 +56,7 @@ def test_one_row_alone_is_neither_best_nor_second():
 def test_different_protocols_are_refused_and_the_difference_is_named():
     one = run("one", {SYNC: (5.0, 20)}, parameters={"min_track": 100})
     other = run("other", {SYNC: (6.0, 20)}, parameters={"min_track": 50})
-    with pytest.raises(MixedProtocols, match=r"sync/exact .*min_track 100 against 50.*--allow-mixed"):
+    with pytest.raises(MixedProtocols, match=r"sync/joonson .*min_track 100 against 50.*--allow-mixed"):
         build([one, other])
     table = build([one, other], allow_mixed=True)
     assert [row.cells[0].marks for row in table.rows] == ["", "†"]
@@ -72,7 +72,7 @@ def test_a_run_without_a_value_stands_beside_any_protocol():
 
 def test_variants_of_one_metric_are_two_columns_with_their_variant_named():
     table = build([run("s", {SYNC: (5.0, 20), ("sync/crop", SYNC_C): (6.0, 20)})])
-    assert table.labels == ["Sync-C [exact] ↑", "Sync-C [crop] ↑"]
+    assert table.labels == ["Sync-C [joonson] ↑", "Sync-C [crop] ↑"]
 
 
 def test_a_column_that_applies_to_no_row_becomes_a_note_with_the_command():

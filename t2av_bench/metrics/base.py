@@ -161,6 +161,6 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 __all__ = [
-    "Curve", "Floor", "Licence", "Measurement", "Metric", "NotApplicable", "Pair", "Protocol", "Quantity", "SetMetric", "Settings",
-    "Unscorable", "require",
+    "Curve", "Floor", "Licence", "Measurement", "Metric", "NotApplicable", "Pair", "Protocol", "Quantity", "SetMetric",
+    "Settings", "Unscorable", "require",
 ]  # fmt: skip

@@ -1,9 +1,10 @@
 """A table as a ``<figure>`` of HTML that needs nothing else."""
 
-from html import escape
+from html import escape as escape_markup
 
 from reports.layout import body_texts, headings, leading
 from reports.model import Table
+from t2av_bench.terminal_text import printable
 
 STYLE = (
     ".t2av{font:15px/1.45 system-ui,sans-serif;overflow-x:auto;margin:1em 0}"
@@ -16,6 +17,11 @@ STYLE = (
     ".t2av caption{text-align:left;padding:.3em 0;font-weight:bold}"
     ".t2av figcaption{font-size:13px;opacity:.8;max-width:60em;margin-top:.6em}"
 )
+
+
+def escape(value: str) -> str:
+    """Text as HTML shows it, on one line and without control characters."""
+    return escape_markup(printable(value, one_line=True))
 
 
 def html(table: Table) -> str:

@@ -61,7 +61,7 @@ def test_different_protocols_are_refused_and_the_difference_is_named():
     table = build([one, other], allow_mixed=True)
     assert [row.cells[0].marks for row in table.rows] == ["", "†"]
     assert ranks(table) == [None, None], "numbers that cannot be compared are not ranked"
-    assert any(note.startswith("† sync/exact") and "min_track 100 against 50" in note for note in table.notes)
+    assert any(note.startswith("† sync/joonson") and "min_track 100 against 50" in note for note in table.notes)
 
 
 def test_a_run_without_a_value_stands_beside_any_protocol():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.aggregate import Summary, summarise
+from t2av_bench.baselines_file import Recorded
 from t2av_bench.features import FeatureStore
 from t2av_bench.metrics.base import Floor
 from t2av_bench.runs import RESULTS, Column, columns
@@ -60,7 +61,7 @@ class RunResult:
             return Sample.of(dict(zip(chosen, found["values"].tolist(), strict=True)))
         if self.notice:
             self.notice(f"{self.name}: what each clip adds to {quantity}, computed once")
-        sample = self._recorded().quantities[metric, quantity].sample(chosen)
+        sample = self.recorded().quantities[metric, quantity].sample(chosen)
         try:
             kept.put(digest, fingerprint, suffix, {"values": sample.numerators})
         except OSError:
@@ -78,12 +79,14 @@ class RunResult:
         document = json.dumps([[clip, inputs.get(clip)] for clip in clips])
         return fingerprint, hashlib.sha256(document.encode()).hexdigest()
 
-    def _recorded(self) -> Any:
+    def recorded(self) -> Recorded:
+        """The run as comparisons read it."""
         from t2av_bench.recorded_run import read_run as read_recorded
 
         if "recorded" not in self._opened:
             self._opened["recorded"] = read_recorded(self.path)
-        return self._opened["recorded"]
+        recorded: Recorded = self._opened["recorded"]
+        return recorded
 
 
 def read_run(path: Path, notice: Callable[[str], None] | None = None) -> RunResult:
@@ -107,7 +110,7 @@ def read_run(path: Path, notice: Callable[[str], None] | None = None) -> RunResu
         for row in store.scores():
             scores.setdefault((row.metric, row.quantity), {})[row.clip] = row.score
         name = claim["name"] if claim else path.name
-        return RunResult(name, path, columns(store), list(items), protocols, scores, items, notice, floors)
+        return RunResult(name, path, columns(store, scores), list(items), protocols, scores, items, notice=notice, floors=floors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +145,8 @@ class Measured:
         metric, quantity = self.column.metric, self.column.quantity
         if quantity.aggregate == "set":
             return self.run.pseudo_values(metric, quantity.name, clips)
-        if quantity.aggregate not in ("mean", "weighted"):
-            raise Unscorable(f"{quantity.name} is a {quantity.aggregate}; there is no test for it")
+        if quantity.aggregate == "mode":
+            raise Unscorable(f"{quantity.name} is the most frequent value; there is no test for it")
         scores = self.run.scores.get((metric, quantity.name), {})
         return Sample.of_scores(quantity, {clip: scores[clip] for clip in clips})
 

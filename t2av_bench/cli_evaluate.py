@@ -102,7 +102,6 @@ def _result(config: EvaluateConfig, plan: Plan, store: Store, failed: list[dict[
                 "fingerprint": column.fingerprint,
                 "direction": column.quantity.direction,
                 "embedded": column.embedded,
-                "floor": column.floor,
                 **column.summary.as_dict(),
             }
             for column in columns(store)

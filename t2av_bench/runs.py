@@ -134,24 +134,30 @@ def evaluate(
         store.end_session(session)
 
 
-def columns(store: Store) -> list[Column]:
-    """Every quantity of a run with its set value, in registry order of the metrics."""
+def columns(store: Store, scores: Mapping[tuple[str, str], Mapping[str, Score]] | None = None) -> list[Column]:
+    """Every quantity of a run with its set value, in registry order of the metrics.
+
+    scores: (metric, quantity name) -> clip -> score, where they were read already.
+    """
     by_quantity: dict[tuple[str, str], list[Score]] = {}
-    for row in store.scores():
-        by_quantity.setdefault((row.metric, row.quantity), []).append(row.score)
+    if scores is not None:
+        by_quantity = {key: list(mine.values()) for key, mine in scores.items()}
+    else:
+        for row in store.scores():
+            by_quantity.setdefault((row.metric, row.quantity), []).append(row.score)
     set_scores = {(row.metric, row.quantity): row for row in store.set_scores()}
     found = []
     for metric, recorded in sorted(store.protocols().items(), key=lambda pair: pair[1]["description"]["position"]):
         for document in recorded["description"]["quantities"]:
             quantity = Quantity(**{**document, "interval": tuple(document["interval"])})
-            scores = by_quantity.get((metric, quantity.name), [])
+            mine = by_quantity.get((metric, quantity.name), [])
             whole = set_scores.get((metric, quantity.name))
             if quantity.aggregate == "set":
-                reasons = Counter(str(score.reason) for score in scores if score.value is None)
+                reasons = Counter(str(score.reason) for score in mine if score.value is None)
                 score = whole.score if whole else Score.failed("the run is not finished: repeat the command")
-                summary = Summary(score, whole.scored if whole else 0, len(scores), reasons=reasons)
+                summary = Summary(score, whole.scored if whole else 0, len(mine), reasons=reasons)
             else:
-                summary = summarise(quantity, scores)
+                summary = summarise(quantity, mine)
             embedded = recorded["description"]["embedded"]
             found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary))
     return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from reports.plots import (
     learning_curve,
     profile,
     quality_speed,
+    recoloured,
     sample_size,
     svg,
     sync_curves,
@@ -30,7 +31,7 @@ from reports.plots import (
 from t2av_bench.comparison import Comparison, contrast
 from t2av_bench.comparison import forest as forest_rows
 from t2av_bench.distances import frechet_distance
-from t2av_bench.recorded_run import feature_store, read_run
+from t2av_bench.recorded_run import feature_store
 from t2av_bench.scores import Unscorable
 from t2av_bench.statistics.resampling import extrapolate as extrapolated
 
@@ -65,10 +66,11 @@ def figures(content: Content, *, extrapolate: bool = False) -> Iterator[Shown]:
         return
     for group, title, caption, name, draw in _planned(content, extrapolate):
         try:
-            files = {f"{name}-{theme.name}.svg": svg(draw(theme=theme)) for theme in (LIGHT, DARK)}
+            drawn = svg(draw(theme=LIGHT))
         except NothingToPlot as reason:
             yield Shown(group, title, caption, reason=str(reason))
         else:
+            files = {f"{name}-{LIGHT.name}.svg": drawn, f"{name}-{DARK.name}.svg": recoloured(drawn)}
             yield Shown(group, title, caption, files)
 
 
@@ -117,10 +119,8 @@ def _spread(system: System, column: TableColumn, cell: Cell) -> Spread:
 
 
 def _forest(content: Content) -> Iterator[Planned]:
-    computed = cache(lambda: _contrast(content))
-
     def draw(theme: Theme) -> "Figure":
-        comparison = computed()
+        comparison = _contrast(content)
         return forest(comparison.first, forest_rows(comparison), order=_names(content), theme=theme)
 
     caption = "Filled marks: p ≤ 0.05 after Holm's correction."
@@ -133,7 +133,7 @@ def _contrast(content: Content) -> Comparison:
     try:
         # Against the first system that somebody made: real data is a bound, not a baseline.
         ordered = sorted(content.systems, key=lambda system: system.real)
-        return contrast([read_run(system.run.path) for system in ordered], draws=_DRAWS)
+        return contrast([system.run.recorded() for system in ordered], draws=_DRAWS)
     except ValueError as error:
         raise NothingToPlot(str(error)) from error
 

@@ -74,6 +74,30 @@ def test_plots_say_what_they_show_and_are_the_same_each_time(name: str) -> None:
     assert DARK.ink in dark and LIGHT.ink not in dark and DARK.ink not in text
 
 
+@pytest.mark.parametrize("name", DRAWN)
+def test_recoloured_is_what_drawing_in_the_other_theme_gives(name: str) -> None:
+    def without_names(text: str) -> str:
+        """Matplotlib names its shapes by a digest of their colours, too: number them as they come."""
+        names = dict.fromkeys(re.findall(r'id="([a-z]?[0-9a-f]{10})"', text))
+        for number, each in enumerate(names):
+            text = text.replace(each, f"shape{number}")
+        return text
+
+    light, dark = (plots.svg(DRAWN[name](theme)) for theme in (LIGHT, DARK))
+    assert without_names(plots.recoloured(light)) == without_names(dark) != without_names(light)
+    assert plots.recoloured(plots.recoloured(light), DARK, LIGHT) == light
+
+
+def test_names_that_look_like_colours_are_not_recoloured() -> None:
+    named = f"{LIGHT.ink} {LIGHT.colours[0].lower()} <x style='fill: {LIGHT.ink}'>"
+    text = plots.svg(plots.distribution(named, "", [Spread(named[:20], [1.0, 2.0], 1.5)]))
+    recoloured = plots.recoloured(text)
+    words = [
+        "".join(node.itertext()) for node in ElementTree.fromstring(recoloured).iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert named in words and named[:20] in words and DARK.ink in recoloured
+
+
 def test_no_figure_is_kept_by_pyplot() -> None:
     import sys
 

@@ -110,7 +110,8 @@ def read_run(path: Path, notice: Callable[[str], None] | None = None) -> RunResu
         for row in store.scores():
             scores.setdefault((row.metric, row.quantity), {})[row.clip] = row.score
         name = claim["name"] if claim else path.name
-        return RunResult(name, path, columns(store, scores), list(items), protocols, scores, items, notice=notice, floors=floors)
+        found = columns(store, scores)
+        return RunResult(name, path, found, list(items), protocols, scores, items, notice=notice, floors=floors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from t2av_bench.cli_run import run
 from t2av_bench.cli_study import study_app
 from t2av_bench.cli_train import train_app
 from t2av_bench.cli_weights import app as weights_app
+from t2av_bench.terminal_text import echo
 
 app = typer.Typer(
     name="t2av-bench",
@@ -51,7 +52,7 @@ class Listed(StrEnum):
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"t2av-bench {__version__}")
+        echo(f"t2av-bench {__version__}")
         raise typer.Exit
 
 
@@ -153,7 +154,7 @@ def table(
     with _usage_errors():
         made = make(
             targets, published=published, columns=columns, intervals=intervals, allow_mixed=allow_mixed,
-            notice=lambda text: typer.echo(text, err=True),
+            notice=lambda text: echo(text, err=True),
         )  # fmt: skip
         if format is Format.TERMINAL:
             import shutil
@@ -161,7 +162,7 @@ def table(
             styled = sys.stdout.isatty()
             typer.echo(terminal(made, styled=styled, width=shutil.get_terminal_size((100, 24)).columns), nl=False)
         else:
-            typer.echo(FORMATS[format](made), nl=False)
+            echo(FORMATS[format](made), nl=False)
 
 
 @app.command()
@@ -216,7 +217,7 @@ class _usage_errors:
         from t2av_bench.items import ItemError
 
         if isinstance(error, ItemError | ValueError | OSError):
-            typer.echo(f"t2av-bench: {error}", err=True)
+            echo(f"t2av-bench: {error}", err=True)
             raise typer.Exit(USAGE_ERROR) from error
 
 
@@ -225,7 +226,7 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        typer.echo("t2av-bench: interrupted; the same command continues", err=True)
+        echo("t2av-bench: interrupted; the same command continues", err=True)
         sys.exit(130)
 
 

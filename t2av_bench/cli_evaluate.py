@@ -7,12 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     SpinnerColumn,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
@@ -23,6 +21,8 @@ from t2av_bench.files import write_text
 from t2av_bench.runs import RESULTS, Plan, Progress, columns, evaluate, failures
 from t2av_bench.scores import Status
 from t2av_bench.store import Store
+from t2av_bench.terminal_output import Console, TextColumn
+from t2av_bench.terminal_text import echo
 
 TOO_MANY_FAILURES = 1
 
@@ -39,12 +39,12 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     with Store(config.out / RESULTS) as store:
         failed = failures(store)
         if as_json:
-            print(json.dumps(_result(config, plan, store, failed), indent=1, ensure_ascii=False))
+            echo(json.dumps(_result(config, plan, store, failed), indent=1, ensure_ascii=False))
         else:
             from reports.render import markdown
             from reports.table import build, read_run
 
-            print(markdown(build([read_run(config.out)])), end="")
+            echo(markdown(build([read_run(config.out)])), nl=False)
     _explain(console, failed)
     clips = len({failure["clip"] for failure in failed})
     if clips > config.max_failures:

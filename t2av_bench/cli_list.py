@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from t2av_bench.terminal_text import echo
+
 
 def metrics(as_json: bool) -> None:
     """Print the metrics: ids, columns with their direction, licence, and which weights are missing here."""
@@ -69,10 +71,11 @@ def _state(row: dict[str, Any]) -> str:
 
 def _show(as_json: bool, rows: list[dict[str, Any]], headings: Sequence[str], lines: list[tuple[str, ...]]) -> None:
     if as_json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from t2av_bench.terminal_output import Console
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from t2av_bench.terminal_text import echo
+
 if TYPE_CHECKING:
     from t2av_bench.benchmark_display import Display
     from t2av_bench.benchmark_run import Preview, Result
@@ -50,13 +52,13 @@ def run(
         with display:
             result = benchmark_run.run(loaded, display)
     except KeyboardInterrupt:
-        typer.echo("t2av-bench: interrupted; what is finished stays, and the same command continues", err=True)
+        echo("t2av-bench: interrupted; what is finished stays, and the same command continues", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except (ValueError, OSError) as error:
-        typer.echo(f"t2av-bench: {error}", err=True)
+        echo(f"t2av-bench: {error}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:
-        typer.echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))
+        echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))
     else:
         print_tables(result)
     explain_failures(result, display)
@@ -89,8 +91,8 @@ def print_tables(result: "Result") -> None:
     for table in shown:
         assert table.table is not None
         if len(shown) > 1:
-            typer.echo(f"## {table.table.title or table.name}\n")
-        typer.echo(markdown(table.table))
+            echo(f"## {table.table.title or table.name}\n")
+        echo(markdown(table.table))
 
 
 def _document(out: Path, result: "Result") -> dict[str, Any]:
@@ -121,10 +123,11 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
              "benchmark_built": each.built, "made": each.made, "to_make": each.to_make, "cannot_be_made": each.failures,
              "measurements": each.measurements, "measured": each.measured} for each in rows
         ]  # fmt: skip
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from t2av_bench.terminal_output import Console
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("row", "system", "task", "items", "there", "to make", "cannot", "to measure"):
@@ -137,4 +140,4 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
     Console().print(shown)
     reasons = {reason: id for each in rows for id, reason in reversed(each.failures.items())}
     for reason, id in reasons.items():
-        typer.echo(f"cannot be made: {id}: {reason}", err=True)
+        echo(f"cannot be made: {id}: {reason}", err=True)

@@ -22,6 +22,7 @@ from t2av_bench.cli_run import run
 from t2av_bench.cli_study import study_app
 from t2av_bench.cli_train import train_app
 from t2av_bench.cli_weights import app as weights_app
+from t2av_bench.terminal_text import echo
 
 app = typer.Typer(
     name="t2av-bench",
@@ -54,7 +55,7 @@ class Listed(StrEnum):
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"t2av-bench {__version__}")
+        echo(f"t2av-bench {__version__}")
         raise typer.Exit
 
 
@@ -180,15 +181,15 @@ def table(
     with _usage_errors():
         made = make(
             targets, published=published, columns=columns, intervals=intervals, allow_mixed=allow_mixed,
-            notice=lambda text: typer.echo(text, err=True),
+            notice=lambda text: echo(text, err=True),
         )  # fmt: skip
         if format is Format.TERMINAL:
             import shutil
 
             styled = sys.stdout.isatty()
-            typer.echo(terminal(made, styled=styled, width=shutil.get_terminal_size((100, 24)).columns), nl=False)
+            echo(terminal(made, styled=styled, width=shutil.get_terminal_size((100, 24)).columns), nl=False)
         else:
-            typer.echo(FORMATS[format](made), nl=False)
+            echo(FORMATS[format](made), nl=False)
 
 
 @app.command()
@@ -243,7 +244,7 @@ class _usage_errors:
         from t2av_bench.items import ItemError
 
         if isinstance(error, ItemError | ValueError | OSError):
-            typer.echo(f"t2av-bench: {error}", err=True)
+            echo(f"t2av-bench: {error}", err=True)
             raise typer.Exit(USAGE_ERROR) from error
 
 
@@ -274,7 +275,7 @@ def main() -> None:
             raise
         what = "terminated" if stopped_by[0] == signal.SIGTERM else "interrupted"
         kept = "; what is finished is kept, and the same command continues" if _command_name() in _CONTINUED else ""
-        typer.echo(f"t2av-bench: {what}{kept}", err=True)
+        echo(f"t2av-bench: {what}{kept}", err=True)
         sys.exit(128 + stopped_by[0])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from t2av_bench.files import said_of_files
+from t2av_bench.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.benchmark_display import Display
@@ -65,10 +66,10 @@ def run(
             result = benchmark_run.run(loaded, display, again)
     except (ValueError, OSError) as error:
         said = said_of_files(error) if isinstance(error, OSError) else error
-        typer.echo(f"t2av-bench: {said}", err=True)
+        echo(f"t2av-bench: {said}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:
-        typer.echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))
+        echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))
     else:
         print_tables(result)
     explain_failures(result, display)
@@ -105,8 +106,8 @@ def print_tables(result: "Result") -> None:
     for table in shown:
         assert table.table is not None
         if len(shown) > 1:
-            typer.echo(f"## {table.table.title or table.name}\n")
-        typer.echo(markdown(table.table))
+            echo(f"## {table.table.title or table.name}\n")
+        echo(markdown(table.table))
 
 
 def _document(out: Path, result: "Result") -> dict[str, Any]:
@@ -138,12 +139,12 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
              "cannot_be_made": each.failures,
              "measurements": each.measurements, "measured": each.measured} for each in rows
         ]  # fmt: skip
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
 
     from t2av_bench.benchmark_run import clips
+    from t2av_bench.terminal_output import Console
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("row", "system", "task", "items", "there", "to make", "cannot", "to measure"):
@@ -156,7 +157,7 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
     Console().print(shown)
     for each in rows:
         for reason, count in each.again.items():
-            typer.echo(f"{each.row.name}: {clips(count)} made again: {reason}", err=True)
+            echo(f"{each.row.name}: {clips(count)} made again: {reason}", err=True)
     reasons = {reason: id for each in rows for id, reason in reversed(each.failures.items())}
     for reason, id in reasons.items():
-        typer.echo(f"cannot be made: {id}: {reason}", err=True)
+        echo(f"cannot be made: {id}: {reason}", err=True)

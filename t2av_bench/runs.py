@@ -60,17 +60,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One quantity of a finished run: what it is, by which protocol, and its value over the set.
-
-    ``floor``: for distances between sets, the distance between two random halves of the reference clips.
-    """
+    """One quantity of a finished run: what it is, by which protocol, and its value over the set."""
 
     metric: str
     fingerprint: str
     quantity: Quantity
     embedded: bool
     summary: Summary
-    floor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,27 +143,32 @@ def _aggregate(
             record_set(store, metrics[found.metric], found)
 
 
-def columns(store: Store) -> list[Column]:
-    """Every quantity of a run with its set value, in registry order of the metrics."""
+def columns(store: Store, scores: Mapping[tuple[str, str], Mapping[str, Score]] | None = None) -> list[Column]:
+    """Every quantity of a run with its set value, in registry order of the metrics.
+
+    scores: (metric, quantity name) -> clip -> score, where they were read already.
+    """
     by_quantity: dict[tuple[str, str], list[Score]] = {}
-    for row in store.scores():
-        by_quantity.setdefault((row.metric, row.quantity), []).append(row.score)
+    if scores is not None:
+        by_quantity = {key: list(mine.values()) for key, mine in scores.items()}
+    else:
+        for row in store.scores():
+            by_quantity.setdefault((row.metric, row.quantity), []).append(row.score)
     set_scores = {(row.metric, row.quantity): row for row in store.set_scores()}
     found = []
     for metric, recorded in sorted(store.protocols().items(), key=lambda pair: pair[1]["description"]["position"]):
         for document in recorded["description"]["quantities"]:
             quantity = Quantity(**{**document, "interval": tuple(document["interval"])})
-            scores = by_quantity.get((metric, quantity.name), [])
+            mine = by_quantity.get((metric, quantity.name), [])
             whole = set_scores.get((metric, quantity.name))
             if quantity.aggregate == "set":
-                reasons = Counter(str(score.reason) for score in scores if score.value is None)
+                reasons = Counter(str(score.reason) for score in mine if score.value is None)
                 score = whole.score if whole else Score.failed("the run is not finished: repeat the command")
-                summary = Summary(score, whole.scored if whole else 0, len(scores), reasons=reasons)
+                summary = Summary(score, whole.scored if whole else 0, len(mine), reasons=reasons)
             else:
-                summary = summarise(quantity, scores)
+                summary = summarise(quantity, mine)
             embedded = recorded["description"]["embedded"]
-            floor = whole.detail.get("reference_floor") if whole else None
-            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary, floor))
+            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary))
     return found
 
 
@@ -195,6 +196,8 @@ def describe(metric: Metric) -> dict[str, Any]:
         "paper": metric.paper,
         "licence": metric.licence,
         "embedded": metric.embedded,
+        "curves": [asdict(curve) for curve in metric.curves],
+        "floors": [asdict(floor) for floor in metric.floors],
         "position": known.index(metric.id) if metric.id in known else len(known),
     }
 

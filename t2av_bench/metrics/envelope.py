@@ -17,7 +17,7 @@ import numpy as np
 from t2av_bench.faces.detect import Detector, Haar, haar
 from t2av_bench.faces.find import detection_protocol, face_tracks, main_track
 from t2av_bench.faces.track import TrackRules
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Unscorable, require
+from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Unscorable, require
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
 from t2av_bench.metrics.speech_input import SAMPLE_RATE, generated_speech
 from t2av_bench.scores import Protocol, Quantity, library_versions
@@ -138,6 +138,7 @@ class MouthEnvelope(Metric):
     paper = "this project; the idea of correlating mouth and audio energy goes back to Hershey & Movellan 1999 (NIPS)"
     extra = "sync"
     embedded = True
+    curves = (Curve(CURVE, "Mouth–loudness correlation", tuple(range(-15, 16)), lowest=False),)
     quantities = (
         Quantity(
             "envelope_offset", "Offset (envelope)", "none", "frames at 25 fps",

@@ -116,6 +116,12 @@ def extra_cases() -> list[Case]:
     cases += [Case("mkv", "h264 B", audio, timing="no first stamps") for audio in ("aac", "opus", "pcm")]
     cases += [Case("mkv", "h264", "aac", Fraction(30), timing="no first stamps")]
     cases += [Case("avi", "mpeg4 B", "mp3"), Case("avi", "mpeg4 B", "pcm", Fraction(30))]
+    cases += [
+        Case("mp4", "h264 B", "aac", timing="edit list in a picture"),
+        Case("mov", "h264", "pcm", Fraction(30), "sound first", "edit list in a picture"),
+    ]
+    cases += [Case("ts", "h264 B", "aac", timing="wrapped"), Case("ts", "h265", "ac3", Fraction(50), timing="wrapped")]
+    cases += [Case("mp4", "h264 B", "aac", layout="fragments"), Case("mov", "h265", "pcm", None, layout="fragments")]
     # Containers that are rare today.
     cases += [
         Case("mpg", "mpeg2 B", "mp2"),

@@ -84,10 +84,12 @@ FORMATS = {"mkv": "matroska", "ts": "mpegts", "wmv": "asf", "m2ts": "mpegts", "m
 class Case:
     """One file: container and codecs, picture rate (``None``: variable), order and extra streams, and timing.
 
-    layout: video first, sound first, second video, second sound, cover, attachment, time code.
+    layout: video first, sound first, second video, second sound, cover, attachment, time code, fragments (an mp4
+        without an index of the whole).
     timing: together; late, early (the sound begins so much after, before the first picture); longer, shorter; edit
-        list (the file hides a run-up of both streams); shifted (stamps begin at 10 s); no first stamps (the stamps of
-        the first half second are lost).
+        list (the file hides a run-up of both streams); edit list in a picture (it begins between two pictures, as a
+        cut at any time without encoding leaves it); shifted (stamps begin at 10 s); wrapped (the clock of a
+        transport stream starts again after a second); no first stamps (the stamps of the first half second are lost).
     """
 
     container: str
@@ -110,7 +112,7 @@ class Case:
     @property
     def hidden(self) -> int:
         """Pictures before the file's zero, which an edit list hides."""
-        return 5 if self.timing == "edit list" else 0
+        return 5 if self.timing.startswith("edit list") else 0
 
     @cached_property
     def times(self) -> tuple[Fraction, ...]:
@@ -132,7 +134,7 @@ class Case:
             start = Fraction(3, 10)
         elif self.timing == "early":
             start = -self.lead
-        elif self.timing == "edit list":
+        elif self.hidden:
             start = -Fraction(self.hidden) / (self.rate or 25)
         elif self.timing == "longer":
             end += Fraction(2, 5)
@@ -150,7 +152,14 @@ class Case:
         """What the file's stamps are ahead of the moments."""
         if self.timing == "early":
             return self.lead
-        return {"shifted": Fraction(10), "no first stamps": Fraction(-1, 2)}.get(self.timing, Fraction(0))
+        shifts = {
+            "shifted": Fraction(10),
+            "no first stamps": Fraction(-1, 2),
+            # The clock of MPEG has 33 bits at 90 kHz.
+            "wrapped": Fraction((1 << 33) - 90000, 90000),
+            "edit list in a picture": Fraction(1, 50),
+        }
+        return shifts.get(self.timing, Fraction(0))
 
     def nearest(self, time: Fraction) -> int:
         """Number of the picture nearest to a moment (ties: the earlier)."""
@@ -207,6 +216,8 @@ def write_case(folder: Path, case: Case) -> Path:
     # AVI: else the writer moves the pictures by as much as the sound's priming is negative, rounded to a whole picture.
     if case.timing == "no first stamps" or case.container == "avi":
         options["avoid_negative_ts"] = "disabled"
+    if case.layout == "fragments":
+        options["movflags"] = "frag_keyframe+delay_moov+default_base_moof"
     with av.open(str(path), "w", format=FORMATS.get(case.container), container_options=options) as output:
         packets = _encode(output, case)
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):

@@ -1,12 +1,12 @@
 """``t2av-bench run``: clips, scores and tables from one file. Progress on stderr, the tables on stdout."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from t2av_bench.files import said_of_files
+from t2av_bench.files import json_text, said_of_files
+from t2av_bench.reason_text import sound
 
 if TYPE_CHECKING:
     from t2av_bench.benchmark_display import Display
@@ -29,6 +29,10 @@ def run(
         int | None, typer.Option(min=1, help="Processes; changes no number.  [default: cores, 1 on a GPU]")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.  [default: cpu]")] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GB of memory that one process may hold.  [default: its share of what is available]"),
+    ] = None,
     max_failures: Annotated[
         int | None, typer.Option(min=0, help="Clips that may fail before the exit status is 1.  [default: 0]")
     ] = None,
@@ -52,8 +56,10 @@ def run(
 
     display = Display()
     try:
-        given = {"out": out, "items": items, "workers": workers, "device": device, "max_failures": max_failures,
-                 "allow_missing": allow_missing or None}  # fmt: skip
+        given = {
+            "out": out, "items": items, "workers": workers, "device": device, "memory": memory,
+            "max_failures": max_failures, "allow_missing": allow_missing or None,
+        }  # fmt: skip
         loaded = load(config, given, tuple(only or ()))
         names = [row.name for row in loaded.rows]
         again = set(names) if "all" in (regenerate or ()) else matching(regenerate or (), names, "--regenerate")
@@ -65,10 +71,10 @@ def run(
             result = benchmark_run.run(loaded, display, again)
     except (ValueError, OSError) as error:
         said = said_of_files(error) if isinstance(error, OSError) else error
-        typer.echo(f"t2av-bench: {said}", err=True)
+        typer.echo(sound(f"t2av-bench: {said}"), err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:
-        typer.echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))
+        typer.echo(json_text(_document(loaded.config.out, result), indent=1))
     else:
         print_tables(result)
     explain_failures(result, display)
@@ -138,7 +144,7 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
              "cannot_be_made": each.failures,
              "measurements": each.measurements, "measured": each.measured} for each in rows
         ]  # fmt: skip
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        typer.echo(json_text(document, indent=1))
         return
     from rich.console import Console
     from rich.table import Table
@@ -159,4 +165,4 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
             typer.echo(f"{each.row.name}: {clips(count)} made again: {reason}", err=True)
     reasons = {reason: id for each in rows for id, reason in reversed(each.failures.items())}
     for reason, id in reasons.items():
-        typer.echo(f"cannot be made: {id}: {reason}", err=True)
+        typer.echo(sound(f"cannot be made: {id}: {reason}"), err=True)

@@ -65,7 +65,7 @@ class RunConfig(BaseModel):
     batch_size: samples that a metric's network sees at a time; generation_batch_size: clips that a system makes at a
     time, where it gains from that. workers, batch sizes and order move no number beyond float rounding.
     options: of metrics, by metric id. tables: printed at the end, and written below ``out``; without any, one table
-    of all rows is.
+    of all rows is. memory: GB that one worker may hold.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,6 +81,7 @@ class RunConfig(BaseModel):
     generation_batch_size: int = Field(default=8, ge=1, le=4096)
     seed: Seed = 0
     timeout: float = Field(default=1800.0, gt=0)
+    memory: float | None = Field(default=None, gt=0)
     max_failures: int = Field(default=0, ge=0)
     options: dict[str, dict[str, str | int | float | bool]] = {}
     rows: tuple[RowConfig, ...] = Field(min_length=1)

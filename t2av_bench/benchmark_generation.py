@@ -60,7 +60,7 @@ def plan_row(row: Row, items: ItemSet, folder: Path, run_seed: int, digest: Dige
 
 def make_rows(
     plans: Sequence[RowPlan], *, device: str, batch_size: int, workers: int, timeout: float,
-    on_answer: Callable[[RowPlan, str, str | None], None],
+    on_answer: Callable[[RowPlan, str, str | None], None], memory: float | None = None,
 ) -> None:  # fmt: skip
     """Make the clips that are missing; ``on_answer`` is told row, item id and reason (None: made) of each.
 
@@ -70,7 +70,8 @@ def make_rows(
     for plan in plans:
         _prepare(plan)
     try:
-        for answer in make(list(_jobs(plans, device, batch_size)), workers=workers, timeout=timeout):
+        jobs = list(_jobs(plans, device, batch_size))
+        for answer in make(jobs, workers=workers, timeout=timeout, memory=memory):
             plan, id = by_name[answer.order.row], answer.order.request.id
             plan.orders.remove(answer.order)
             if answer.reason is None:

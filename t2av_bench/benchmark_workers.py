@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from t2av_bench import memory
 from t2av_bench.benchmark_clips import discard, seal
 from t2av_bench.child import Child
+from t2av_bench.memory import share_of
 from t2av_bench.reason_text import said, unexpected
 from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, Request, System
@@ -59,17 +59,16 @@ class _Unloadable:
     reason: str
 
 
-def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Iterator[Answer]:
+def make(jobs: Sequence[Job], *, workers: int, timeout: float, memory: float | None = None) -> Iterator[Answer]:
     """Carry out all jobs; answers come as they are known, in no fixed order, one for each order.
 
-    timeout: seconds without a sign of life after which a request has failed. Each worker may hold its share of the
-    memory that is available.
+    timeout: seconds without a sign of life after which a request has failed. memory: bytes that a worker may hold;
+    None: its share of what is available.
     """
     waiting = deque(jobs)
     pool: list[_Worker] = []
     count = min(workers, len(waiting))
-    there = memory.available()
-    share = memory.SHARE * there / count if there is not None and count else None
+    share = memory or share_of(count)
     try:
         pool = [_Worker(share) for _ in range(count)]
         while waiting or any(worker.job for worker in pool):
@@ -79,7 +78,7 @@ def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Iterator[Answe
             busy = {worker.connection: worker for worker in pool if worker.job}
             ready = wait(list(busy), timeout=_LOOK_SECONDS)
             for worker in busy.values():
-                trouble = None
+                trouble = greed = None
                 if worker.connection in ready:
                     try:
                         message = worker.receive()
@@ -95,7 +94,7 @@ def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Iterator[Answe
                 elif time.monotonic() - worker.heard > (timeout if worker.started else max(timeout, _START_SECONDS)):
                     trouble = f"no sign of life within {timeout:g} s (timeout)"
                 if trouble is None and worker.job is not None:
-                    trouble = worker.greed()
+                    trouble = greed = worker.greed()
                 if trouble is None:
                     continue
                 left = list(worker.left)
@@ -103,10 +102,11 @@ def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Iterator[Answe
                 assert job is not None
                 worker.kill()
                 pool[pool.index(worker)] = _Worker(share)
-                if len(left) > 1:
-                    for order in reversed(left):
-                        waiting.appendleft(Job(job.key, job.system, job.options, job.device, (order,)))
-                for order in left if len(left) == 1 else ():
+                # One of several is to blame, or earlier clips left memory behind: each gets a try in a fresh worker.
+                again = len(left) > 1 or bool(greed and worker.finished)
+                for order in reversed(left if again else []):
+                    waiting.appendleft(Job(job.key, job.system, job.options, job.device, (order,)))
+                for order in [] if again else left:
                     discard(order.request.out)
                     yield Answer(order, trouble)
     finally:
@@ -148,6 +148,7 @@ class _Worker(Child):
         self.key: str | None = None
         self.left: dict[Order, None] = {}
         self.started = False
+        self.finished = 0
         self.heard = time.monotonic()
 
     def assign(self, job: Job) -> None:
@@ -167,6 +168,7 @@ class _Worker(Child):
         self.started = True
         if message == "finished":
             self.job = None
+            self.finished += 1
         return None
 
 

@@ -221,9 +221,10 @@ class _usage_errors:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         from t2av_bench.items import ItemError
+        from t2av_bench.reason_text import sentence
 
         if isinstance(error, ItemError | ValueError | OSError):
-            typer.echo(f"t2av-bench: {error}", err=True)
+            typer.echo(f"t2av-bench: {sentence(error)}", err=True)
             raise typer.Exit(USAGE_ERROR) from error
 
 

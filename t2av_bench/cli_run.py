@@ -23,6 +23,10 @@ def run(
         int | None, typer.Option(min=1, help="Processes; changes no number.  [default: cores, 1 on a GPU]")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.  [default: cpu]")] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GB of memory that one process may hold.  [default: its share of what is available]"),
+    ] = None,
     max_failures: Annotated[
         int | None, typer.Option(min=0, help="Clips that may fail before the exit status is 1.  [default: 0]")
     ] = None,
@@ -38,10 +42,18 @@ def run(
     from t2av_bench import benchmark_run, cli_evaluate
     from t2av_bench.benchmark_config import load
     from t2av_bench.benchmark_display import Display
+    from t2av_bench.reason_text import sentence
 
     display = Display()
     try:
-        given = {"out": out, "items": items, "workers": workers, "device": device, "max_failures": max_failures}
+        given = {
+            "out": out,
+            "items": items,
+            "workers": workers,
+            "device": device,
+            "memory": memory,
+            "max_failures": max_failures,
+        }
         loaded = load(config, given, tuple(only or ()))
         cli_evaluate._check_device(loaded.config.device)
         if dry_run:
@@ -50,7 +62,7 @@ def run(
         with display:
             result = benchmark_run.run(loaded, display)
     except (ValueError, OSError) as error:
-        typer.echo(f"t2av-bench: {error}", err=True)
+        typer.echo(f"t2av-bench: {sentence(error)}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:
         typer.echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))

@@ -77,6 +77,12 @@ def used(process: int) -> int | None:
     return total
 
 
+def share_of(workers: int) -> float | None:
+    """Bytes for each of so many workers that start now; None where nothing is known, or there are none."""
+    there = available()
+    return None if there is None or not workers else SHARE * there / workers
+
+
 def fitting(each: float, most: int) -> int:
     """How many workers of so many bytes fit into what is available: 1 to ``most``."""
     there = available()

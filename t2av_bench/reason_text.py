@@ -1,5 +1,6 @@
 """Reasons: texts of anybody's making (a plug-in's, an exception's) that can be kept, shown and counted."""
 
+import errno
 import traceback
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,14 @@ def said(error: BaseException) -> str:
         return reason(str(error), f"{type(error).__name__} without a message")
     except Exception:
         return f"{type(error).__name__} whose message cannot be shown"
+
+
+def sentence(error: Exception) -> str:
+    """An error that ends a command, for its last line on stderr."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" ({error.filename})" if error.filename else ""
+        return f"the disk is full{where}: what is finished is kept; make room and repeat the command"
+    return str(error)
 
 
 def unexpected(error: BaseException) -> str:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -127,21 +127,20 @@ def evaluate(
         features = plan.cache or out / "features"
         options = {id: dict(given) for id, given in plan.options.items()}
         workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None)
-        measured = run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff)
-        for found in chain(settled, measured):
-            if isinstance(found, Facts):
-                store.put_media(found.clip, found.media)
-                continue
-            record(store, metrics[found.metric], inputs[found.clip], found)
-            done += 1
-            report(Progress(done, total, found.clip, found.metric, found.status, found.reason))
-        _aggregate(store, metrics, workshop, plan, staff)
+        with nullcontext(staff) if staff else Staff() as hired:
+            measured = run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=hired)
+            for found in chain(settled, measured):
+                if isinstance(found, Facts):
+                    store.put_media(found.clip, found.media)
+                    continue
+                record(store, metrics[found.metric], inputs[found.clip], found)
+                done += 1
+                report(Progress(done, total, found.clip, found.metric, found.status, found.reason))
+            _aggregate(store, metrics, workshop, plan, hired)
         store.end_session(session)
 
 
-def _aggregate(
-    store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: Plan, staff: Staff | None
-) -> None:
+def _aggregate(store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: Plan, staff: Staff) -> None:
     """Set scores, made by workers from the kept features: a plug-in's ``aggregate`` may hang or die as well."""
     wanted = {}
     for id, metric in metrics.items():

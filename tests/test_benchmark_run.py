@@ -332,8 +332,7 @@ def test_killed_and_repeated_it_makes_every_clip_once_and_ends_alike(tmp_path, m
 
 def test_interrupted_it_says_that_nothing_is_lost(tmp_path):
     items(tmp_path, {f"item{index}": f"text {index}" for index in range(4)})
-    typed = [sys.executable, "-c", "import typer; from t2av_bench.cli_run import run; typer.run(run)",
-             str(write(tmp_path))]  # fmt: skip
+    typed = [sys.executable, "-m", "t2av_bench.cli", "run", str(write(tmp_path))]
     slow = os.environ | {"FAKE_SYSTEMS_SECONDS": "0.5"}
     process = subprocess.Popen(
         typed, env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

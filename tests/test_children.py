@@ -130,6 +130,8 @@ def start(folder: Path, environment: dict[str, str], clip: str) -> subprocess.Po
         [sys.executable, "-m", "t2av_bench.cli", "evaluate", "--generated", str(made), "--out", str(folder / "run"),
          "--metrics", "acts/one", "--workers", "1"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Whoever runs the tests in the background has them ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 

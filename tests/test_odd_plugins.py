@@ -104,11 +104,12 @@ def test_an_odd_aggregate_is_a_reason_and_the_run_ends_well(tmp_path, monkeypatc
     with Store(tmp_path / "run" / "results.db") as store:
         found = {column.quantity.name: column for column in columns(store)}
         assert store.sessions()[-1]["finished"]
+        kept = store.set_scores()[0].detail
     assert found["steady"].summary.scored == 2
     expected = AGGREGATES[how]
     if expected is None:
         assert (found["set_a"].summary.score.value, found["set_b"].summary.score.value) == (1.0, 2.0)
-        assert found["set_a"].floor == (3.0 if how == "detail" else None)
+        assert kept == ({"reference_floor": 3.0, "x": [1]} if how == "detail" else {})
         return
     assert expected in found["set_a"].summary.score.reason
     if how in ("nan", "lack", "text"):

@@ -204,7 +204,7 @@ def test_a_feature_folder_that_cannot_be_written_ends_the_run_instead_of_failing
          tmp_path / "made", "--out", tmp_path / "run", "--metrics", "fake/spread", "--cache", tmp_path / "cache"],
         env=fake_metrics, capture_output=True, text=True,
     )  # fmt: skip
-    assert "the features cannot be kept in" in one_sentence(done)
+    assert "features cannot be kept in" in one_sentence(done)
 
 
 def test_a_locked_file_is_one_sentence(run, monkeypatch):

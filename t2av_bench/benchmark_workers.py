@@ -13,7 +13,7 @@ from typing import Any
 
 from t2av_bench.benchmark_clips import discard, seal
 from t2av_bench.child import Child
-from t2av_bench.memory import share_of
+from t2av_bench.memory import available, share
 from t2av_bench.reason_text import said, unexpected
 from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, Request, System
@@ -68,9 +68,9 @@ def make(jobs: Sequence[Job], *, workers: int, timeout: float, memory: float | N
     waiting = deque(jobs)
     pool: list[_Worker] = []
     count = min(workers, len(waiting))
-    share = memory or share_of(count)
+    limit = memory or share(available(), count)
     try:
-        pool = [_Worker(share) for _ in range(count)]
+        pool = [_Worker(limit) for _ in range(count)]
         while waiting or any(worker.job for worker in pool):
             for worker in pool:
                 if worker.job is None and waiting:
@@ -101,7 +101,7 @@ def make(jobs: Sequence[Job], *, workers: int, timeout: float, memory: float | N
                 job = worker.job
                 assert job is not None
                 worker.kill()
-                pool[pool.index(worker)] = _Worker(share)
+                pool[pool.index(worker)] = _Worker(limit)
                 # One of several is to blame, or earlier clips left memory behind: each gets a try in a fresh worker.
                 again = len(left) > 1 or bool(greed and worker.finished)
                 for order in reversed(left if again else []):

@@ -42,6 +42,7 @@ def run(
     from t2av_bench import benchmark_run, cli_evaluate
     from t2av_bench.benchmark_config import load
     from t2av_bench.benchmark_display import Display
+    from t2av_bench.plugins import stdout_to_stderr
     from t2av_bench.reason_text import sentence
 
     display = Display()
@@ -59,9 +60,9 @@ def run(
         if dry_run:
             _print_preview(benchmark_run.preview(loaded), as_json)
             return
-        with display:
+        with display, stdout_to_stderr():
             result = benchmark_run.run(loaded, display)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, SystemExit) as error:  # the last is a plug-in's
         typer.echo(f"t2av-bench: {sentence(error)}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:

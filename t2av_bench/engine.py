@@ -104,8 +104,7 @@ class Staff:
 
     def hire(self, workshop: Workshop, count: int) -> "_Worker":
         """A new worker, of so many."""
-        share = None if self._available is None else memory.SHARE * self._available / count
-        return _Worker(workshop, workshop.memory or share)
+        return _Worker(workshop, workshop.memory or memory.share(self._available, count))
 
     def take(self, workshop: Workshop, count: int) -> "list[_Worker]":
         """So many idle workers; the list is the caller's to repair until it is handed back with ``dismiss``."""

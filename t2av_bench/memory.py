@@ -77,10 +77,12 @@ def used(process: int) -> int | None:
     return total
 
 
-def share_of(workers: int) -> float | None:
-    """Bytes for each of so many workers that start now; None where nothing is known, or there are none."""
-    there = available()
-    return None if there is None or not workers else SHARE * there / workers
+def share(there: int | None, workers: int) -> float | None:
+    """Bytes that each of so many workers may hold, of those available; None where nothing is known.
+
+    Never less than a worker needs: others may give memory back, and where they do not the kernel ends a worker.
+    """
+    return None if there is None or not workers else max(WORKER_BYTES, SHARE * there / workers)
 
 
 def fitting(each: float, most: int) -> int:

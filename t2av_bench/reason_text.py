@@ -28,8 +28,10 @@ def said(error: BaseException) -> str:
         return f"{type(error).__name__} whose message cannot be shown"
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: BaseException) -> str:
     """An error that ends a command, for its last line on stderr."""
+    if isinstance(error, SystemExit):
+        return unexpected(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" ({error.filename})" if error.filename else ""
         return f"the disk is full{where}: what is finished is kept; make room and repeat the command"

@@ -41,9 +41,6 @@ def act(name):
     note("worker")
     if name == "sleep":
         time.sleep(60)
-    if name == "spin":
-        while True:
-            pass
     if name == "compute":  # C code that never lets another Python thread run
         3 ** (10 ** 10)
     if name == "forked_and_sleep":
@@ -157,8 +154,11 @@ def until_in_the_middle(folder: Path, clip: str) -> int:
     return worker
 
 
-@pytest.mark.parametrize("clip", ["sleep", "spin", "compute", "forked_and_sleep"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("clip", "number"),
+    [("sleep", signal.SIGKILL), ("compute", signal.SIGKILL), ("compute", signal.SIGTERM),
+     ("forked_and_sleep", signal.SIGKILL), ("forked_and_sleep", signal.SIGTERM)],
+)  # fmt: skip
 def test_a_worker_ends_with_its_parent_whatever_it_is_doing(tmp_path, acts, clip, number):
     process = start(tmp_path, acts, clip)
     worker = until_in_the_middle(tmp_path, clip)

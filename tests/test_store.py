@@ -155,6 +155,10 @@ def test_runs_on_read_only_storage_are_read_also_with_a_log(run, read_only_mount
     finished, interrupted = (command("table", folder / name) for name in ("finished", "interrupted"))
     assert finished.exit_code == interrupted.exit_code == 0, finished.stderr + interrupted.stderr
     assert "| system" in finished.stdout and "| from the log" in interrupted.stdout
+    for words in readings(run):
+        done = command(*[folder / "finished" if word == run else word for word in words])
+        assert done.exception is None or isinstance(done.exception, SystemExit)
+        assert "Read-only" not in done.stderr and "results.db" not in done.stderr
     make_clips(run.parent / "made", ["a"])
     for out in ("finished", "new"):
         asked = ["evaluate", "--generated", run.parent / "made", "--out", folder / out, "--metrics", "psnr"]

@@ -124,7 +124,7 @@ class DecodePass:
         collector = None
         if audio is not None:
             end = declared_end(container, audio)
-            collector = SoundCollector(line.zero, audio.time_base, self.limits.seconds, end)
+            collector = SoundCollector(line.sound_zero, audio.time_base, self.limits.seconds, end)
         if video is not None:
             prepare_pictures(video, min(DECODER_THREADS, len(os.sched_getaffinity(0))))
         if audio is not None and audio.codec_context.name == "flac":

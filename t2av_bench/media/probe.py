@@ -8,7 +8,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -76,15 +76,18 @@ def check_file(path: Path) -> int:
 
 
 @contextmanager
-def open_media(path: Path) -> Iterator[Any]:
-    """An open ``av`` input container. Every error of the library inside the block becomes a MediaError."""
+def open_media(path: Path, options: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """An open ``av`` input container. Every error of the library inside the block becomes a MediaError.
+
+    options: of the demultiplexer.
+    """
     import av
 
     check_file(path)
     try:
         container = av.open(
             f"file:{path}",
-            container_options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
+            container_options={"format_whitelist": FORMATS, "protocol_whitelist": "file", **(options or {})},
             metadata_errors="replace",
             timeout=READ_TIMEOUT_SECONDS,
         )

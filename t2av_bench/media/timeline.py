@@ -6,8 +6,9 @@ times in place of showing times, or state nothing at all. So the time stamps of 
 decoded for it, except up to the first picture), and one clock a stream is made of them:
 
 - Pictures are shown in the order in which the decoder gives them, at their own time stamps.
-- Where a container only knows decoding times (H.264 with B frames in AVI), the n-th picture is shown at the n-th of
-  them. This is told by showing times that rise in decoding order although the codec reorders.
+- Where a container only knows decoding times (AVI, whose showing times are the library's guess), the n-th picture is
+  shown at the n-th of them. Elsewhere this is told by showing times that rise in decoding order although the codec
+  reorders.
 - Time stamps that are rounded to milliseconds are put back on the constant rate that they agree with everywhere.
 - AVI cannot state a late start: writers hold the first picture for longer instead. It is taken to last as long as the
   others, so that the second one comes right after it.
@@ -17,7 +18,7 @@ decoded for it, except up to the first picture), and one clock a stream is made 
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -54,12 +55,14 @@ class Timeline:
     zero: the first picture that is shown; None without pictures (the first sample is zero then) or where no packet has
     a time stamp.
     rate: pictures per second: the constant rate that all time stamps agree with (``constant``), else the nominal one.
+    sound_zero: the same moment on the sound's clock, where the two differ (edit lists that begin inside a picture).
     origin: time of a picture on the grid of the constant rate.
     order: showing times of the pictures, first to last, where the container states decoding times only; else None.
     pictures: packets with pictures. seconds: from the first to the last packet of pictures, and of sound.
     """
 
     zero: Fraction | None = None
+    sound_zero: Fraction | None = None
     rate: Fraction = _ASSUMED_RATE
     constant: bool = False
     origin: Fraction = Fraction(0)
@@ -137,11 +140,18 @@ def read_timeline(path: Path, limits: Limits) -> Timeline:
                     break
         except (av.FFmpegError, MemoryError):
             pass  # the pass that decodes will say why
-        return _timeline(container.format.name, video, audio, packets, first)
+        kind = container.format.name
+        line = _timeline(kind, video, audio, packets, first)
+    if line.zero is not None and packets.cut and first.position is not None and kind.startswith("mov"):
+        return replace(line, sound_zero=line.zero + _moved(path, first))
+    return replace(line, sound_zero=line.zero)
 
 
 class _Packets:
-    """Time stamps of two streams in ticks, in file order; ``enough`` once they exceed what is decoded anyway."""
+    """Time stamps of two streams in ticks, in file order.
+
+    enough: they exceed what is decoded anyway. cut: an edit list leaves pictures out.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -152,9 +162,11 @@ class _Packets:
         self.sound_ticks = 0
         self.sound_last: int | None = None
         self.enough = False
+        self.cut = False
 
     def add_picture(self, packet: Any) -> None:
         if not packet.size or packet.is_discard:
+            self.cut |= packet.is_discard
             return
         self.shown.append(packet.pts)
         self.decoded.append(packet.dts)
@@ -179,13 +191,16 @@ class _Packets:
 class _FirstPicture:
     """Decodes until a picture with a time stamp appears.
 
-    stamp: its time stamp in ticks; before: how many pictures without one came first. Both None and 0 if none did.
+    stamp: its time stamp in ticks, None if none did; before: how many pictures without one came first. position: of its
+    packet in the file.
     """
 
     def __init__(self, video: Any) -> None:
         self._open = video is not None and video.codec_context is not None
         self.before = 0
         self.stamp: int | None = None
+        self.position: int | None = None
+        self._positions: dict[int, int | None] = {}
         if self._open:
             prepare_pictures(video, threads=1)
 
@@ -194,6 +209,8 @@ class _FirstPicture:
 
         if not self._open:
             return
+        if packet.pts is not None:
+            self._positions[packet.pts] = packet.pos
         try:
             frames = packet.decode()
         except (av.FFmpegError, MemoryError):
@@ -201,8 +218,23 @@ class _FirstPicture:
         for frame in frames:
             if frame.pts is not None:
                 self.stamp, self._open = frame.pts, False
+                self.position = self._positions.get(frame.pts)
                 return
             self.before += 1
+
+
+def _moved(path: Path, first: _FirstPicture) -> Fraction:
+    """Seconds by which the library shows the first picture of an edit too early: it then begins inside one.
+
+    The picture that the edit begins in is left out, and the next one takes its place; the sound is left where it is.
+    """
+    with open_media(path, {"advanced_editlist": "0"}) as container:
+        video = video_stream(container)
+        for packet in container.demux(video):
+            if packet.pos == first.position and packet.pts is not None:
+                moved = (packet.pts - (first.stamp or 0)) * video.time_base
+                return moved if 0 < moved * (video.average_rate or _ASSUMED_RATE) < 2 else Fraction(0)
+    return Fraction(0)
 
 
 def _timeline(kind: str, video: Any, audio: Any, packets: _Packets, first: _FirstPicture) -> Timeline:
@@ -210,7 +242,7 @@ def _timeline(kind: str, video: Any, audio: Any, packets: _Packets, first: _Firs
     if video is None:
         return Timeline(sound_seconds=sound_seconds)
     base: Fraction = video.time_base
-    order = _order(video, packets, first)
+    order = _order(kind, video, packets, first)
     known = sorted(stamp for stamp in (packets.shown if order is None else order) if stamp is not None)
     times = [stamp * base for stamp in known]
     held = _held(times) if kind == "avi" else Fraction(0)
@@ -236,8 +268,11 @@ def _timeline(kind: str, video: Any, audio: Any, packets: _Packets, first: _Firs
     return Timeline(zero=times[0] if times else None, **facts)
 
 
-def _order(video: Any, packets: _Packets, first: _FirstPicture) -> list[int] | None:
+def _order(kind: str, video: Any, packets: _Packets, first: _FirstPicture) -> list[int] | None:
     """Showing times in ticks where the packets only carry decoding times: those, from the first picture on."""
+    if kind == "avi":
+        slots = [stamp for stamp in packets.decoded if stamp is not None]
+        return sorted(slots) if len(slots) == len(packets.decoded) and slots else None
     codec = video.codec_context
     shown = [stamp for stamp in packets.shown if stamp is not None]
     reorders = codec is not None and codec.has_b_frames

@@ -177,7 +177,8 @@ class _Display:
         self._tenth = 0
         self._bar = Bar(
             SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True, disable=not sys.stderr.isatty(),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            console=console, transient=True, disable=not sys.stderr.isatty(),
         )  # fmt: skip
         self._task = self._bar.add_task("starting", total=None)
 

@@ -275,6 +275,19 @@ def test_interrupted_before_scoring_no_old_score_stands_for_a_new_clip(tmp_path,
     assert all(score.value is not None for score in scores(tmp_path / "out", "noise").values())
 
 
+def test_a_run_folder_that_cannot_be_used_costs_its_own_row_alone(tmp_path):
+    rows = ROW + ROW.replace('"noise"', '"other"')
+    file = write(tmp_path, rows)
+    assert cli(file).exit_code == 0
+    damaged = tmp_path / "out" / "runs" / "noise" / "results.db"
+    damaged.write_bytes(b"no database")
+    items(tmp_path, {"a": "one", "b": "two again", "c": "three"})
+    done = cli(file)
+    assert done.exit_code == 2 and f"noise: not scored: {damaged}" in done.stderr, done.output
+    assert all(score.value is not None for score in scores(tmp_path / "out", "other").values())
+    assert damaged.read_bytes() == b"no database"
+
+
 def test_a_system_that_dies_while_it_is_loaded_is_not_loaded_for_each_clip(tmp_path, plug, monkeypatch):
     deadly = f"""
         open({str(tmp_path / "loads")!r}, "a").write("load ")

@@ -2,18 +2,16 @@
 
 import time
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
-from t2av_bench.reason_text import sound
+from t2av_bench.terminal_output import Console, TextColumn
 
 
 class Display:
@@ -22,7 +20,7 @@ class Display:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             console=self.console, transient=True, disable=not self.console.is_terminal,
             speed_estimate_period=120.0,  # clips come in batches: a short window would see none, or eight at once
@@ -41,7 +39,7 @@ class Display:
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        self.console.print(sound(text), markup=False)
+        self.console.print(text, markup=False)
 
     def begin(self, what: str, total: int, unit: str, done: int = 0) -> None:
         """Start a phase (``making``, 240, ``clips``) of which ``done`` was there before."""
@@ -55,9 +53,7 @@ class Display:
         self._failed += failed
         elapsed = time.monotonic() - self._started
         rate = f"{60 * (done - self._first) / elapsed:.3g} {self._unit}/min" if elapsed > 1 else ""
-        self._bar.update(
-            self._task, completed=done, description=sound(f"{self._what} {text}")[:48].ljust(48), rate=rate
-        )
+        self._bar.update(self._task, completed=done, description=f"{self._what} {text}"[:48].ljust(48), rate=rate)
         tenth = 10 * done // max(self._total, 1)
         if self._bar.disable and tenth > self._tenth:
             left = _duration(elapsed * (self._total - done) / max(done - self._first, 1))

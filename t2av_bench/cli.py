@@ -15,12 +15,14 @@ from t2av_bench import __version__
 from t2av_bench.cli_compare import compare
 from t2av_bench.cli_data import data_app
 from t2av_bench.cli_generate import generate
+from t2av_bench.cli_inspect import inspect
 from t2av_bench.cli_regress import baseline_app, regress
 from t2av_bench.cli_report import report, serve
 from t2av_bench.cli_run import run
 from t2av_bench.cli_study import study_app
 from t2av_bench.cli_train import train_app
 from t2av_bench.cli_weights import app as weights_app
+from t2av_bench.terminal_text import echo
 
 app = typer.Typer(
     name="t2av-bench",
@@ -53,7 +55,7 @@ class Listed(StrEnum):
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"t2av-bench {__version__}")
+        echo(f"t2av-bench {__version__}")
         raise typer.Exit
 
 
@@ -95,6 +97,14 @@ def evaluate(
         float | None,
         typer.Option(help="GB of memory that one process may hold.  [default: its share of what is available]"),
     ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(help="Seconds of the longest clip that is decoded.  [default: 1800]"),
+    ] = None,
+    max_gigapixels: Annotated[
+        float | None,
+        typer.Option(help="Largest clip that is decoded: pictures x width x height, in 10^9.  [default: 100]"),
+    ] = None,
     max_failures: Annotated[
         int | None, typer.Option(help="Clips that may fail before the exit status is 1.  [default: 0]")
     ] = None,
@@ -132,6 +142,7 @@ def evaluate(
             "generated": generated, "reference": reference, "manifest": manifest, "out": out, "name": name,
             "metrics": None if metrics is None else tuple(filter(None, map(str.strip, metrics.split(",")))),
             "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout, "memory": memory,
+            "max_seconds": max_seconds, "max_gigapixels": max_gigapixels,
             "max_failures": max_failures, "allow_missing": allow_missing or None, "limit": limit, "cache": cache,
             "step": step, "options": parse_options(option) if option else None,
         }  # fmt: skip
@@ -170,15 +181,15 @@ def table(
     with _usage_errors():
         made = make(
             targets, published=published, columns=columns, intervals=intervals, allow_mixed=allow_mixed,
-            notice=lambda text: typer.echo(text, err=True),
+            notice=lambda text: echo(text, err=True),
         )  # fmt: skip
         if format is Format.TERMINAL:
             import shutil
 
             styled = sys.stdout.isatty()
-            typer.echo(terminal(made, styled=styled, width=shutil.get_terminal_size((100, 24)).columns), nl=False)
+            echo(terminal(made, styled=styled, width=shutil.get_terminal_size((100, 24)).columns), nl=False)
         else:
-            typer.echo(FORMATS[format](made), nl=False)
+            echo(FORMATS[format](made), nl=False)
 
 
 @app.command()
@@ -214,7 +225,7 @@ def list_(
 
 
 # In the order in which --help shows them, after the commands above.
-for _command in (run, generate, compare, regress, report, serve):
+for _command in (run, generate, compare, regress, report, serve, inspect):
     app.command()(_command)
 app.add_typer(study_app, name="study")
 app.add_typer(baseline_app, name="baseline")
@@ -231,14 +242,16 @@ class _usage_errors:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         from t2av_bench.items import ItemError
+        from t2av_bench.reason_text import sentence
 
-        if isinstance(error, ItemError | ValueError | OSError):
-            typer.echo(f"t2av-bench: {error}", err=True)
+        # A SystemExit is a plug-in's: it must not look as if the command had done its work.
+        if isinstance(error, ItemError | ValueError | OSError | SystemExit):
+            echo(f"t2av-bench: {sentence(error)}", err=True)
             raise typer.Exit(USAGE_ERROR) from error
 
 
 # Commands that keep what is finished and go on from there.
-_CONTINUED = ("evaluate", "run", "demo", "generate", "weights", "data", "train")
+_CONTINUED = ("evaluate", "run", "demo", "weights", "data")
 
 
 def main() -> None:
@@ -264,7 +277,7 @@ def main() -> None:
             raise
         what = "terminated" if stopped_by[0] == signal.SIGTERM else "interrupted"
         kept = "; what is finished is kept, and the same command continues" if _command_name() in _CONTINUED else ""
-        typer.echo(f"t2av-bench: {what}{kept}", err=True)
+        echo(f"t2av-bench: {what}{kept}", err=True)
         sys.exit(128 + stopped_by[0])
 
 

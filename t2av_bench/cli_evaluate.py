@@ -7,12 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     SpinnerColumn,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
@@ -21,6 +19,7 @@ from rich.progress import Progress as Bar
 from t2av_bench.config import EvaluateConfig, dump, load
 from t2av_bench.files import write_text
 from t2av_bench.manifest import some
+from t2av_bench.media.limits import Limits
 from t2av_bench.memory import WORKER_BYTES, fitting, worker_bytes
 from t2av_bench.planning import requested
 from t2av_bench.plugins import stdout_to_stderr
@@ -28,6 +27,8 @@ from t2av_bench.reasons import Reason, count
 from t2av_bench.runs import RESULTS, Column, Plan, Progress, columns, evaluate, failures
 from t2av_bench.scores import Status
 from t2av_bench.store import Store
+from t2av_bench.terminal_output import Console, TextColumn
+from t2av_bench.terminal_text import echo
 
 TOO_MANY_FAILURES = 1
 
@@ -58,12 +59,12 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
                 "notices": notices, "missing": missing, "exit_status": status,
                 "reasons": {str(kind): [reason.as_dict() for reason in found] for kind, found in reasons.items()},
             }  # fmt: skip
-            print(json.dumps(_result(config, plan, store, failed) | told, indent=1, ensure_ascii=False))
+            echo(json.dumps(_result(config, plan, store, failed) | told, indent=1, ensure_ascii=False))
         else:
             from reports.render import markdown
             from reports.table import build, read_run
 
-            print(markdown(build([read_run(config.out)])), end="")
+            echo(markdown(build([read_run(config.out)])), nl=False)
     _tell(console, "failed", reasons[Status.FAILED])
     named = requested(config.metrics)
     _tell(console, "not applicable", [
@@ -111,6 +112,7 @@ def _plan(config: EvaluateConfig) -> Plan:
         workers=config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory)),
         timeout=config.timeout,
         memory=config.memory,
+        limits=Limits(config.max_seconds, config.max_gigapixels),
         cache=config.cache,
         options=config.options,
         step=config.step,
@@ -142,7 +144,6 @@ def _result(config: EvaluateConfig, plan: Plan, store: Store, failed: list[dict[
                 "fingerprint": column.fingerprint,
                 "direction": column.quantity.direction,
                 "embedded": column.embedded,
-                "floor": column.floor,
                 **column.summary.as_dict(),
             }
             for column in columns(store)

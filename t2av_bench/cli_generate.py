@@ -10,6 +10,7 @@ import typer
 
 from t2av_bench.files import disk_trouble, json_text, said_of_files
 from t2av_bench.reason_text import unexpected
+from t2av_bench.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.systems.base import GeneratedClip, Progress, Request, System
@@ -137,20 +138,20 @@ def _refuse_early(kind: "type[System]", request: "Request") -> None:
 
 def _print(clip: "GeneratedClip", as_json: bool) -> None:
     for note in clip.notes:
-        typer.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     if as_json:
         shown = clip.details | {"video": clip.video and str(clip.video), "audio": str(clip.audio)}
-        typer.echo(json_text(shown, indent=1))
+        echo(json_text(shown, indent=1))
         return
     typer.echo(os.fsencode(clip.video or clip.audio))
-    typer.echo(
+    echo(
         f"{clip.seconds:.2f} s, {clip.frame_count} frames, ended by {clip.stop_reason}, real-time factor "
         f"{clip.real_time_factor:.2f}; beside it {clip.audio.name} and {clip.record.name}", err=True,
     )  # fmt: skip
 
 
 def _stop(error: Exception | str, status: int) -> typer.Exit:
-    typer.echo(f"t2av-bench: {error}", err=True)
+    echo(f"t2av-bench: {error}", err=True)
     return typer.Exit(status)
 
 
@@ -158,9 +159,10 @@ class _Bar:
     """Progress on stderr: a bar on a terminal, a line per stage and every ten seconds elsewhere."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import BarColumn, MofNCompleteColumn
         from rich.progress import Progress as RichProgress
+
+        from t2av_bench.terminal_output import Console, TextColumn
 
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar = RichProgress(

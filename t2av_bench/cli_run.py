@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from t2av_bench.files import json_text, said_of_files
-from t2av_bench.reason_text import sound
+from t2av_bench.files import json_text
+from t2av_bench.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.benchmark_display import Display
@@ -53,6 +53,8 @@ def run(
     from t2av_bench.benchmark_config import load, matching
     from t2av_bench.benchmark_display import Display
     from t2av_bench.manifest import some
+    from t2av_bench.plugins import stdout_to_stderr
+    from t2av_bench.reason_text import sentence
 
     display = Display()
     try:
@@ -67,14 +69,13 @@ def run(
         if dry_run:
             _print_preview(benchmark_run.preview(loaded, again), as_json)
             return
-        with display:
+        with display, stdout_to_stderr():
             result = benchmark_run.run(loaded, display, again)
-    except (ValueError, OSError) as error:
-        said = said_of_files(error) if isinstance(error, OSError) else error
-        typer.echo(sound(f"t2av-bench: {said}"), err=True)
+    except (ValueError, OSError, SystemExit) as error:  # the last is a plug-in's
+        echo(f"t2av-bench: {sentence(error)}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:
-        typer.echo(json_text(_document(loaded.config.out, result), indent=1))
+        echo(json_text(_document(loaded.config.out, result), indent=1))
     else:
         print_tables(result)
     explain_failures(result, display)
@@ -115,8 +116,8 @@ def print_tables(result: "Result") -> None:
     for table in shown:
         assert table.table is not None
         if len(shown) > 1:
-            typer.echo(f"## {table.table.title or table.name}\n")
-        typer.echo(markdown(table.table))
+            echo(f"## {table.table.title or table.name}\n")
+        echo(markdown(table.table))
 
 
 def _document(out: Path, result: "Result") -> dict[str, Any]:
@@ -149,12 +150,12 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
              "cannot_be_made": each.failures,
              "measurements": each.measurements, "measured": each.measured} for each in rows
         ]  # fmt: skip
-        typer.echo(json_text(document, indent=1))
+        echo(json_text(document, indent=1))
         return
-    from rich.console import Console
     from rich.table import Table
 
     from t2av_bench.benchmark_run import clips
+    from t2av_bench.terminal_output import Console
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("row", "system", "task", "items", "there", "to make", "cannot", "to measure"):
@@ -167,7 +168,7 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
     Console().print(shown)
     for each in rows:
         for reason, count in each.again.items():
-            typer.echo(f"{each.row.name}: {clips(count)} made again: {reason}", err=True)
+            echo(f"{each.row.name}: {clips(count)} made again: {reason}", err=True)
     reasons = {reason: id for each in rows for id, reason in reversed(each.failures.items())}
     for reason, id in reasons.items():
-        typer.echo(sound(f"cannot be made: {id}: {reason}"), err=True)
+        echo(f"cannot be made: {id}: {reason}", err=True)

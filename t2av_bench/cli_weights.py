@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from t2av_bench.terminal_text import echo
 from t2av_bench.weights import (
     FOLDERS_VARIABLE,
     NotApplicable,
@@ -37,7 +38,7 @@ def _open(folders: list[Path] | None) -> Weights:
 
 
 def _usage(error: Exception) -> typer.Exit:
-    typer.echo(f"error: {error}", err=True)
+    echo(f"error: {error}", err=True)
     return typer.Exit(2)
 
 
@@ -49,7 +50,7 @@ def _known(store: Weights, ids: list[str] | None) -> list[str]:
 
 
 def _print_json(rows: list[dict[str, Any]]) -> None:
-    typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    echo(json.dumps(rows, indent=2, ensure_ascii=False))
 
 
 @app.command("list")
@@ -70,12 +71,12 @@ def list_weights(ids: _Ids = None, folder: _Folders = None, as_json: _Json = Fal
         row = store.row(id)
         state = "present" if store.is_present(id) else "missing"
         size = f"{row.size / 1e6:,.1f} MB" if row.size else "?"
-        typer.echo(f"{id:<{width}}  {state}  {row.group:<14}  {size:>9}  {row.purpose}")
+        echo(f"{id:<{width}}  {state}  {row.group:<14}  {size:>9}  {row.purpose}")
         if ids:
             digest = row.sha256 or row.git_blob or row.sha256_prefix or row.md5_prefix or "recorded on first use"
             source = row.urls or [row.hub or row.package or row.archive or row.manual or ""]
-            typer.echo(f"  licence: {row.licence}\n  digest: {digest}\n  file: {store.find(id) or row.file}")
-            typer.echo("".join(f"  from: {item}\n" for item in source), nl=False)
+            echo(f"  licence: {row.licence}\n  digest: {digest}\n  file: {store.find(id) or row.file}")
+            echo("".join(f"  from: {item}\n" for item in source), nl=False)
 
 
 @app.command()
@@ -91,9 +92,9 @@ def fetch(
     as_json: _Json = False,
 ) -> None:  # fmt: skip
     """Download files, check their digests, then give them their names. The same command continues a broken download."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
+    from t2av_bench.terminal_output import Console, TextColumn
     from t2av_bench.weights_fetch import FetchError
     from t2av_bench.weights_fetch import fetch as fetch_one
 
@@ -128,9 +129,9 @@ def fetch(
     else:
         for result in results:
             if result["state"] != "failed":
-                typer.echo(f"{result['id']}  {result['state']}  {result['sha256']}  {result['path']}")
+                echo(f"{result['id']}  {result['state']}  {result['sha256']}  {result['path']}")
     for result in failed:
-        typer.echo(f"error: {result['reason']}", err=True)
+        echo(f"error: {result['reason']}", err=True)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -153,7 +154,7 @@ def verify(
         try:
             verdicts.append(store.verify(id, relock=relock, explicit=bool(ids)))
         except (NotApplicable, OSError) as error:
-            typer.echo(f"error: {error}", err=True)
+            echo(f"error: {error}", err=True)
             raise typer.Exit(1) from error
     if as_json:
         _print_json([
@@ -164,10 +165,10 @@ def verify(
     else:
         for item in verdicts:
             if not item.message:
-                typer.echo(f"{item.id}  {item.state}  {item.sha256}  {item.path}")
+                echo(f"{item.id}  {item.state}  {item.sha256}  {item.path}")
     bad = [item for item in verdicts if item.message]
     for item in bad:
-        typer.echo(f"error: {item.message}", err=True)
+        echo(f"error: {item.message}", err=True)
     raise typer.Exit(1 if bad else 0)
 
 
@@ -179,9 +180,9 @@ def show_path(
     store = _open(folder)
     _known(store, [id])
     try:
-        typer.echo(store.path(id))
+        echo(store.path(id))
     except NotApplicable as error:
-        typer.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 
 

@@ -4,7 +4,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.item_names import encodable
+from t2av_bench.files import said_of_files
 
 _MOST = 2000
 
@@ -29,6 +29,13 @@ def said(error: BaseException) -> str:
         return f"{type(error).__name__} whose message cannot be shown"
 
 
+def sentence(error: BaseException) -> str:
+    """An error that ends a command, for its last line on stderr."""
+    if isinstance(error, SystemExit):
+        return unexpected(error)
+    return said_of_files(error) if isinstance(error, OSError) else str(error)
+
+
 def unexpected(error: BaseException) -> str:
     """An exception that nobody meant to raise, and where it came from."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -38,7 +45,7 @@ def unexpected(error: BaseException) -> str:
 
 def sound(text: str) -> str:
     """The text without what a database or a terminal cannot take: lone surrogates, control characters (escaped)."""
-    text = encodable(text)
+    text = text.encode("utf-8", "backslashreplace").decode()
     return "".join(each if each >= " " and not "\x7f" <= each <= "\x9f" or each in "\n\t" else f"\\x{ord(each):02x}"
                    for each in text)  # fmt: skip
 

@@ -10,9 +10,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from t2av_bench.aggregate import Summary, summarise
 from t2av_bench.engine import Facts, Job, Outcome, Staff, Workshop, run_jobs
 from t2av_bench.item_names import encodable
 from t2av_bench.items import Entry
+from t2av_bench.media.limits import DEFAULT, Limits
 from t2av_bench.memory import GB
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.planning import RunError, file_digests, inputs_of, keep_finished, prepare
@@ -37,7 +37,7 @@ class Plan:
 
     ``options`` are metric id -> arguments of its constructor; they are part of its protocol. ``step`` is the training
     step of the checkpoint that made the clips, for learning curves. ``memory``: GB that one worker may hold (None: its
-    share of what is available). ``limit``: the first so many items alone.
+    share of what is available). ``limits``: of what is decoded of a clip. ``limit``: the first so many items alone.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Plan:
     workers: int = 1
     timeout: float = 1800.0
     memory: float | None = None
+    limits: Limits = DEFAULT
     cache: Path | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     step: int | None = None
@@ -58,17 +59,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One quantity of a finished run: what it is, by which protocol, and its value over the set.
-
-    ``floor``: for distances between sets, the distance between two random halves of the reference clips.
-    """
+    """One quantity of a finished run: what it is, by which protocol, and its value over the set."""
 
     metric: str
     fingerprint: str
     quantity: Quantity
     embedded: bool
     summary: Summary
-    floor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +113,28 @@ def evaluate(
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
         options = {id: dict(given) for id, given in plan.options.items()}
-        workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None)
-        measured = run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff)
-        for found in chain(settled, measured):
-            if isinstance(found, Facts):
-                store.put_media(found.clip, found.media)
-                continue
+        workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None, plan.limits)
+
+        def keep(found: Outcome) -> None:
+            nonlocal done
             record(store, metrics[found.metric], inputs[found.clip], found)
             done += 1
             report(Progress(done, total, found.clip, found.metric, found.status, found.reason))
-        _aggregate(store, metrics, workshop, plan, staff)
+
+        with store.transaction():  # what is known without measuring is known again next time
+            for known in settled:
+                keep(known)
+        with nullcontext(staff) if staff else Staff() as hired:
+            for found in run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=hired):
+                if isinstance(found, Facts):
+                    store.put_media(found.clip, found.media)
+                else:
+                    keep(found)
+            _aggregate(store, metrics, workshop, plan, hired)
         store.end_session(session)
 
 
-def _aggregate(
-    store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: Plan, staff: Staff | None
-) -> None:
+def _aggregate(store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: Plan, staff: Staff) -> None:
     """Set scores, made by workers from the kept features: a plug-in's ``aggregate`` may hang or die as well."""
     wanted = {}
     for id, metric in metrics.items():
@@ -145,27 +148,32 @@ def _aggregate(
             record_set(store, metrics[found.metric], found)
 
 
-def columns(store: Store) -> list[Column]:
-    """Every quantity of a run with its set value, in registry order of the metrics."""
+def columns(store: Store, scores: Mapping[tuple[str, str], Mapping[str, Score]] | None = None) -> list[Column]:
+    """Every quantity of a run with its set value, in registry order of the metrics.
+
+    scores: (metric, quantity name) -> clip -> score, where they were read already.
+    """
     by_quantity: dict[tuple[str, str], list[Score]] = {}
-    for row in store.scores():
-        by_quantity.setdefault((row.metric, row.quantity), []).append(row.score)
+    if scores is not None:
+        by_quantity = {key: list(mine.values()) for key, mine in scores.items()}
+    else:
+        for row in store.scores():
+            by_quantity.setdefault((row.metric, row.quantity), []).append(row.score)
     set_scores = {(row.metric, row.quantity): row for row in store.set_scores()}
     found = []
     for metric, recorded in sorted(store.protocols().items(), key=lambda pair: pair[1]["description"]["position"]):
         for document in recorded["description"]["quantities"]:
             quantity = Quantity(**{**document, "interval": tuple(document["interval"])})
-            scores = by_quantity.get((metric, quantity.name), [])
+            mine = by_quantity.get((metric, quantity.name), [])
             whole = set_scores.get((metric, quantity.name))
             if quantity.aggregate == "set":
-                reasons = Counter(str(score.reason) for score in scores if score.value is None)
+                reasons = Counter(str(score.reason) for score in mine if score.value is None)
                 score = whole.score if whole else Score.failed("the run is not finished: repeat the command")
-                summary = Summary(score, whole.scored if whole else 0, len(scores), reasons=reasons)
+                summary = Summary(score, whole.scored if whole else 0, len(mine), reasons=reasons)
             else:
-                summary = summarise(quantity, scores)
+                summary = summarise(quantity, mine)
             embedded = recorded["description"]["embedded"]
-            floor = whole.detail.get("reference_floor") if whole else None
-            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary, floor))
+            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary))
     return found
 
 
@@ -193,6 +201,8 @@ def describe(metric: Metric) -> dict[str, Any]:
         "paper": metric.paper,
         "licence": metric.licence,
         "embedded": metric.embedded,
+        "curves": [asdict(curve) for curve in metric.curves],
+        "floors": [asdict(floor) for floor in metric.floors],
         "position": known.index(metric.id) if metric.id in known else len(known),
     }
 

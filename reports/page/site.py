@@ -74,7 +74,8 @@ def build_report(
     files: set[str] = set()
 
     def write(name: str, text: str) -> None:
-        write_text(out / name, text)
+        # A file name that is no valid text has halves of characters, which a page cannot hold: they are written out.
+        write_text(out / name, text.encode("utf-8", "backslashreplace").decode("utf-8"))
         files.add(name)
 
     for name in ASSETS:

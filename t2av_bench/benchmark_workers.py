@@ -98,8 +98,8 @@ def make(
                             yield from _refuse(worker, waiting, message.reason)
                 elif worker.ended:
                     trouble = worker.obituary()
-                elif time.monotonic() - worker.heard > (limit := worker.patience(timeout)):
-                    trouble = f"no sign of life within {limit:g} s (timeout)"
+                elif time.monotonic() - worker.heard > (patience := worker.patience(timeout)):
+                    trouble = f"no sign of life within {patience:g} s (timeout)"
                 if trouble is None and worker.job is not None:
                     trouble = greed = worker.greed()
                 if trouble is None:

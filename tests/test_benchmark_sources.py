@@ -384,9 +384,8 @@ def test_names_and_reasons_reach_the_terminal_as_text(tmp_path):
     """Markup of the progress display, and characters that move a terminal's cursor, in ids and reasons."""
     import io
 
-    from rich.console import Console
-
     from t2av_bench.benchmark_display import Display
+    from t2av_bench.terminal_output import Console
 
     stream = io.StringIO()
     display = Display(Console(file=stream, force_terminal=True, width=120, color_system=None))

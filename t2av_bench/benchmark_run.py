@@ -8,7 +8,7 @@ OUT/tables/               the tables
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -82,8 +82,11 @@ class TableResult:
 
 @dataclass(frozen=True, slots=True)
 class Result:
+    """What became of a command. unscored: names of rows whose run folder cannot be used -> why."""
+
     rows: list[RowResult]
     tables: list[TableResult]
+    unscored: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed_clips(self) -> int:
@@ -112,8 +115,8 @@ def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> R
         kept = {plan.row.name: len(plan.made) for plan in plans}
         _make(plans, config, display)
         with Staff() as staff:
-            rows = _score(plans, kept, config, display, staff)
-        return Result(rows, make_tables(loaded, out, display))
+            rows, unscored = _score(plans, kept, config, display, staff)
+        return Result(rows, make_tables(loaded, out, display), unscored)
 
 
 def _manifests(loaded: Loaded, display: Display | None) -> dict[str, Path]:
@@ -203,7 +206,7 @@ def _outdate(plan: RowPlan, out: Path) -> None:
     changing = {order.request.id for order in plan.orders} | plan.failures.keys()
     if not changing or not path.is_file():
         return
-    with Store(path, create=True) as store, store.transaction():
+    with suppress(StoreError), Store(path, create=True) as store, store.transaction():  # scoring says what is wrong
         for clip in store.clips():
             if clip["clip"] in changing:
                 store.put_digests(clip["clip"], clip["digest"], clip["reference_digest"], "the clip is made again")
@@ -216,14 +219,20 @@ def clips(count: int) -> str:
 
 def _score(
     plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, display: Display, staff: Staff
-) -> list[RowResult]:
+) -> tuple[list[RowResult], dict[str, str]]:
+    """The rows' scores; and for rows whose run folder cannot be used, which costs the others nothing, why."""
     counts = [plan.total * len(resolve(plan.row.metrics)) for plan in plans]
     display.begin("scoring", sum(counts), "measurements")
     rows: list[RowResult] = []
+    unscored: dict[str, str] = {}
     for position, plan in enumerate(plans):
         before = sum(counts[:position])
         asked = _evaluation(plan, config, write_manifest(plan.items, config.out / "items", plan.row.name))
-        _score_row(plan, asked, before, display, staff)
+        try:
+            _score_row(plan, asked, before, display, staff)
+        except (RunError, StoreError) as error:
+            unscored[plan.row.name] = str(error)
+            continue
         display.advance(before + counts[position], plan.row.name)
         with Store(asked.out / RESULTS) as store:
             failed = [_explained(failure, plan.failures) for failure in failures(store)]
@@ -233,7 +242,7 @@ def _score(
             len(plan.made) - kept[plan.row.name], dict(plan.failures), failed, asked,
             frozenset(scored),
         ))  # fmt: skip
-    return rows
+    return rows, unscored
 
 
 def _explained(failure: dict[str, Any], not_made: Mapping[str, str]) -> dict[str, Any]:
@@ -364,6 +373,8 @@ def _lock(out: Path) -> Iterator[None]:
     lock = FileLock(out / ".lock", timeout=0)
     try:
         lock.acquire()
+    except NotImplementedError as error:
+        raise OSError(f"the file system of {out} has no locks; name another folder (--out FOLDER)") from error
     except Timeout:
         raise RunError(f"another process is working on {out}; wait for it, or choose another --out folder") from None
     try:

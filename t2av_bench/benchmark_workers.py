@@ -98,8 +98,8 @@ def make(
                             yield from _refuse(worker, waiting, message.reason)
                 elif worker.ended:
                     trouble = worker.obituary()
-                elif time.monotonic() - worker.heard > (timeout if worker.started else max(timeout, _START_SECONDS)):
-                    trouble = f"no sign of life within {timeout:g} s (timeout)"
+                elif time.monotonic() - worker.heard > (patience := worker.patience(timeout)):
+                    trouble = f"no sign of life within {patience:g} s (timeout)"
                 if trouble is None and worker.job is not None:
                     trouble = greed = worker.greed()
                 if trouble is None:
@@ -169,6 +169,10 @@ class _Worker(Child):
         self.job, self.left, self.started = job, dict.fromkeys(job.orders), self.key == job.key
         self.key, self.heard = job.key, time.monotonic()
         self.send(job)
+
+    def patience(self, timeout: float) -> float:
+        """Seconds that it may say nothing."""
+        return timeout if self.started else max(timeout, _START_SECONDS)
 
     def receive(self) -> "Answer | _Unloadable | None":
         """The next message; None where it is only a sign of life or the end of the job."""

@@ -82,6 +82,10 @@ def run(
     for table in result.tables:
         where = table.reason or ", ".join(str(path) for path in table.files.values())
         display.note(f"table {table.name}: {where}")
+    for name, reason in result.unscored.items():
+        display.note(f"{name}: not scored: {reason}")
+    if result.unscored:
+        raise typer.Exit(USAGE_ERROR)
     allowed = loaded.config.max_failures
     if result.failed_clips > allowed:
         display.note(f"{result.failed_clips} clips failed, --max-failures allows {allowed}: exit status 1. The same "
@@ -134,7 +138,8 @@ def _document(out: Path, result: "Result") -> dict[str, Any]:
         {"name": table.name, "reason": table.reason,
          "files": {format: str(path) for format, path in table.files.items()}} for table in result.tables
     ]  # fmt: skip
-    return {"out": str(out), "rows": rows, "tables": tables, "missing": result.missing}
+    return {"out": str(out), "rows": rows, "tables": tables, "missing": result.missing,
+            "unscored": dict(result.unscored)}  # fmt: skip
 
 
 def _print_preview(rows: "list[Preview]", as_json: bool) -> None:

@@ -100,17 +100,26 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_clips_of_code_that_was_edited_are_made_again_and_scored_again(tmp_path, plug, layout):
+def test_code_counts_wherever_it_lies_and_comments_do_not(plug, layout):
     files, entry = LAYOUTS[layout]
     site = plug(files, edited=entry)
+    before = code_digest(systems.system_class("edited"))
+    helper = next(site / name for name in files if name.endswith("level.py") and files[name])
+    helper.write_text('# as loud as before\n\nLEVEL = 0.1  # not much\n\n"""Not\nmuch."""\n')
+    assert code_digest(systems.system_class("edited")) == before
+    for text in ("LEVEL = 0.2\n", 'LEVEL = """0.1\n# no comment"""\n', "if True:\n    LEVEL = 0.1\n", "LEVEL = (", ""):
+        helper.write_text(text)
+        assert code_digest(systems.system_class("edited")) != before, text
+
+
+def test_clips_of_code_that_was_edited_are_made_again_and_scored_again(tmp_path, plug):
+    files, entry = LAYOUTS["a package"]
+    plug(files, edited=entry)
     file = write(tmp_path, EDITED)
     benchmark_run.run(load(file), Silent())
     quiet = scores(tmp_path / "out", "noise")["a", "level"].value
     assert made_again(tmp_path, EDITED) == []
-    helper = next(name for name in files if name.endswith("level.py") and files[name])
-    (site / helper).write_text("LEVEL = 0.1  # as loud as before\n\n'''Not much.'''\n")
-    assert made_again(tmp_path, EDITED) == [], "comments make no sound"
-    plug({helper: "LEVEL = 0.2\n"}, edited=entry)
+    plug({"own/level.py": "LEVEL = 0.2\n"}, edited=entry)
     display = Silent()
     shown = cli(file, "--dry-run")
     assert "noise: 3 clips are made again: the code of the system edited has changed" in shown.stderr
@@ -137,15 +146,13 @@ def test_finished_clips_that_were_replaced_are_taken_again(
     plug({"own.py": code}, imported="own:Imported")
     given = f'options = {{ folder = "{folder}" }}\n' if options else ""
     rows = ROW.replace("fake-noise", "imported") + given
-    file = write(tmp_path, rows)
-    benchmark_run.run(load(file), Silent())
-    before = scores(tmp_path / "out", "noise")
-    (folder / "b.txt").write_text("0.2")
-    benchmark_run.run(load(file), Silent())
-    after = scores(tmp_path / "out", "noise")
-    assert after["b", "level"].value == pytest.approx(4 * before["b", "level"].value, rel=0.1)
-    assert after["a", "level"].value == before["a", "level"].value
+    (plan,) = only_made(tmp_path, rows)
+    before = sounds(plan.folder)
     assert made_again(tmp_path, rows) == []
+    (folder / "b.txt").write_text("0.2")
+    assert made_again(tmp_path, rows) == ["a", "b", "c"]
+    after = sounds(plan.folder)
+    assert {id for id in "abc" if after[id] != before[id]} == {"b"}, "and only this one is measured again"
 
 
 def test_a_row_is_made_again_on_request_and_continues_where_it_was_interrupted(tmp_path, monkeypatch):
@@ -273,6 +280,19 @@ def test_interrupted_before_scoring_no_old_score_stands_for_a_new_clip(tmp_path,
     assert "changed since" in found["b"].reason and level.summary.scored == 2
     benchmark_run.run(load(file), Silent())
     assert all(score.value is not None for score in scores(tmp_path / "out", "noise").values())
+
+
+def test_a_run_folder_that_cannot_be_used_costs_its_own_row_alone(tmp_path):
+    rows = ROW + ROW.replace('"noise"', '"other"')
+    file = write(tmp_path, rows)
+    assert cli(file).exit_code == 0
+    damaged = tmp_path / "out" / "runs" / "noise" / "results.db"
+    damaged.write_bytes(b"no database")
+    items(tmp_path, {"a": "one", "b": "two again", "c": "three"})
+    done = cli(file)
+    assert done.exit_code == 2 and f"noise: not scored: {damaged}" in done.stderr, done.output
+    assert all(score.value is not None for score in scores(tmp_path / "out", "other").values())
+    assert damaged.read_bytes() == b"no database"
 
 
 def test_a_system_that_dies_while_it_is_loaded_is_not_loaded_for_each_clip(tmp_path, plug, monkeypatch):

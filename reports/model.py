@@ -59,8 +59,9 @@ class Cell:
     spread: standard deviation over the row's runs in the printed unit, where it has several; ``scored`` and ``total``
         then count the clips of all runs.
     interval: ends of the 95 % confidence interval in the printed unit, where intervals were asked for.
-    rank: best and second best of the column; marks: footnote signs († another protocol).
-    metric, fingerprint: the protocol behind the value; None for published rows.
+    rank: best and second best of the column; marks: footnote signs († another protocol than the first row's, ¶ another
+        than the column's). other_protocol: what the signs say, in words; empty without one.
+    metric, quantity, fingerprint: what is behind the value, by which protocol; None for published rows.
     """
 
     text: str = ""
@@ -73,8 +74,10 @@ class Cell:
     interval: tuple[float, float] | None = None
     rank: Rank | None = None
     marks: str = ""
+    other_protocol: str = ""
     note: int | None = None
     metric: str | None = None
+    quantity: str | None = None
     fingerprint: str | None = None
 
     @property

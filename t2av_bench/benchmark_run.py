@@ -7,7 +7,7 @@ OUT/features/             what several rows measure alike (the real clips), kept
 OUT/tables/               the tables
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +17,15 @@ from t2av_bench import cli_evaluate
 from t2av_bench.benchmark_clips import digests
 from t2av_bench.benchmark_config import Loaded, Row, RunConfig
 from t2av_bench.benchmark_generation import RowPlan, make_rows, plan_row
-from t2av_bench.benchmark_items import read_items, write_manifest
+from t2av_bench.benchmark_items import ItemSet, read_items, write_manifest
+from t2av_bench.benchmark_sources import Digest
 from t2av_bench.config import EvaluateConfig, dump
 from t2av_bench.engine import Staff
 from t2av_bench.files import write_text
 from t2av_bench.memory import GB, WORKER_BYTES
 from t2av_bench.metrics import create, resolve
-from t2av_bench.runs import RESULTS, Plan, RunError, evaluate, failures
+from t2av_bench.planning import requested
+from t2av_bench.runs import RESULTS, Plan, RunError, columns, evaluate, failures
 from t2av_bench.scores import Status
 from t2av_bench.store import Store, StoreError
 
@@ -49,6 +51,7 @@ class RowResult:
     """A finished row. kept: clips that were there before; made: by this command; not_made: id -> reason.
 
     failed: scores that failed, as ``runs.failures`` gives them; those of clips that were not made have that reason.
+    scored: ids of metrics that have a value.
     """
 
     row: Row
@@ -60,6 +63,7 @@ class RowResult:
     not_made: dict[str, str]
     failed: list[dict[str, Any]]
     config: EvaluateConfig
+    scored: frozenset[str] = frozenset()
 
     @property
     def failed_clips(self) -> int:
@@ -85,14 +89,26 @@ class Result:
     def failed_clips(self) -> int:
         return sum(row.failed_clips for row in self.rows)
 
+    @property
+    def missing(self) -> list[str]:
+        """Metrics asked for by name that have no value in any row; all metrics where none of them has any."""
+        scored = frozenset().union(*(row.scored for row in self.rows))
+        named = requested(dict.fromkeys(name for row in self.rows for name in row.config.metrics))
+        if not scored and not named:
+            return resolve(["all"]) if self.rows else []
+        return [metric for metric in named if metric not in scored]
 
-def run(loaded: Loaded, display: Display) -> Result:
-    """Carry everything out. Raises ValueError and OSError for what cannot be; a clip's trouble is recorded instead."""
+
+def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> Result:
+    """Carry everything out. Raises ValueError and OSError for what cannot be; a clip's trouble is recorded instead.
+
+    regenerate: names of rows whose clips are all made again.
+    """
     config = loaded.config
     out = config.out
     out.mkdir(parents=True, exist_ok=True)
     with _lock(out):
-        plans = _planned(loaded, _manifests(loaded, display))
+        plans = _planned(loaded, _manifests(loaded, display), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
         _make(plans, config, display)
         with Staff() as staff:
@@ -139,12 +155,15 @@ def _building(display: Display) -> Callable[[int, int, str], None]:
     return report
 
 
-def _planned(loaded: Loaded, manifests: Mapping[str, Path]) -> list[RowPlan]:
-    config, digest = loaded.config, digests()
+def _planned(loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collection[str] = ()) -> list[RowPlan]:
+    digest = digests()
     return [
-        plan_row(row, read_items(row, manifests[row.name]), config.out / "clips" / row.name, config.seed, digest)
-        for row in loaded.rows
+        _plan_row(loaded.config, row, read_items(row, manifests[row.name]), digest, regenerate) for row in loaded.rows
     ]
+
+
+def _plan_row(config: RunConfig, row: Row, items: ItemSet, digest: Digest, regenerate: Collection[str]) -> RowPlan:
+    return plan_row(row, items, config.out / "clips" / row.name, config.seed, digest, row.name in regenerate)
 
 
 def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None:
@@ -154,6 +173,15 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
         if plan.failures:
             there += f", {len(plan.failures)} cannot be made"
         display.note(there)
+        for reason, count in plan.again.most_common():
+            display.note(f"{plan.row.name}: {clips(count)} made again: {reason}")
+        if plan.unmarked:
+            display.note(
+                f"{plan.row.name}: {len(plan.unmarked)} clips stay that an earlier version made, without noting by "
+                f"which code; later changes of the code are noticed (--regenerate {plan.row.name} makes them again)"
+            )
+    for plan in plans:
+        _outdate(plan, config.out)
     if total:
         display.begin("making", total, "clips")
     done = 0
@@ -169,6 +197,23 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
     )  # fmt: skip
 
 
+def _outdate(plan: RowPlan, out: Path) -> None:
+    """Scores of clips that are about to go count no more, also where this is interrupted before they are scored."""
+    path = out / "runs" / plan.row.name / RESULTS
+    changing = {order.request.id for order in plan.orders} | plan.failures.keys()
+    if not changing or not path.is_file():
+        return
+    with Store(path, create=True) as store, store.transaction():
+        for clip in store.clips():
+            if clip["clip"] in changing:
+                store.put_digests(clip["clip"], clip["digest"], clip["reference_digest"], "the clip is made again")
+
+
+def clips(count: int) -> str:
+    """``1 clip is``, ``2 clips are``."""
+    return "1 clip is" if count == 1 else f"{count} clips are"
+
+
 def _score(
     plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, display: Display, staff: Staff
 ) -> list[RowResult]:
@@ -182,9 +227,11 @@ def _score(
         display.advance(before + counts[position], plan.row.name)
         with Store(asked.out / RESULTS) as store:
             failed = [_explained(failure, plan.failures) for failure in failures(store)]
+            scored = {column.metric for column in columns(store) if column.summary.score.value is not None}
         rows.append(RowResult(
             plan.row, plan.folder, asked.out, plan.total, kept[plan.row.name],
             len(plan.made) - kept[plan.row.name], dict(plan.failures), failed, asked,
+            frozenset(scored),
         ))  # fmt: skip
     return rows
 
@@ -258,7 +305,8 @@ def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult
 class Preview:
     """What ``run`` would do for a row; items is None, and so are the counts, while its benchmark is not built.
 
-    measurements: (clip, metric) pairs, and how many of them are there already.
+    measurements: (clip, metric) pairs, and how many of them are there already. again: why clips that are there would be
+    made again -> how many.
     """
 
     row: Row
@@ -269,9 +317,10 @@ class Preview:
     failures: dict[str, str]
     measurements: int
     measured: int
+    again: Mapping[str, int] = field(default_factory=dict)
 
 
-def preview(loaded: Loaded) -> list[Preview]:
+def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
     """What ``run`` would do. Writes nothing, builds nothing, loads no weights."""
     from t2av_bench.benchmarks.embedded.corpus import SPLITS
 
@@ -285,10 +334,11 @@ def preview(loaded: Loaded) -> list[Preview]:
             found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0))
             continue
         items = read_items(row, manifests[row.name])
-        plan = plan_row(row, items, loaded.config.out / "clips" / row.name, loaded.config.seed, digest)
+        plan = _plan_row(loaded.config, row, items, digest, regenerate)
         measured = _measured(loaded.config, row, metrics, set(plan.made))
         found.append(Preview(
-            row, plan.total, True, len(plan.made), len(plan.orders), plan.failures, plan.total * len(metrics), measured
+            row, plan.total, True, len(plan.made), len(plan.orders), plan.failures, plan.total * len(metrics), measured,
+            plan.again,
         ))  # fmt: skip
     return found
 

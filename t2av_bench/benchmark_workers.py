@@ -5,14 +5,15 @@ kills or hangs its worker costs itself one clip: those that were asked for toget
 """
 
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from t2av_bench.benchmark_clips import discard, seal
+from t2av_bench.benchmark_clips import MadeFrom, discard, seal
 from t2av_bench.child import Child
+from t2av_bench.files import disk_trouble
 from t2av_bench.memory import available, share
 from t2av_bench.reason_text import said, unexpected
 from t2av_bench.scores import NotApplicable, Unscorable
@@ -20,17 +21,19 @@ from t2av_bench.systems.base import GeneratedClip, Request, System
 
 # Importing and loading weights may take minutes on a loaded machine; no request is to blame for that.
 _START_SECONDS = 600.0
+_LOADING_TRIES = 2
 _HEARTBEAT_SECONDS = 1.0
 _LOOK_SECONDS = 0.25  # how often workers are looked at that say nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A request, and the fingerprint that its clip's record gets. row: whose clip it is."""
+    """A request, and the fingerprint and sources that its clip's record gets. row: whose clip it is."""
 
     row: str
     request: Request
     fingerprint: str
+    made_from: MadeFrom = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an order: reason is None where the clip is there."""
+    """What became of an order: reason is None where the clip is there. disk: error number of a full disk."""
 
     order: Order
     reason: str | None
+    disk: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,9 @@ class _Unloadable:
     reason: str
 
 
-def make(jobs: Sequence[Job], *, workers: int, timeout: float, memory: float | None = None) -> Iterator[Answer]:
+def make(
+    jobs: Sequence[Job], *, workers: int, timeout: float, memory: float | None = None
+) -> Generator[Answer, None, None]:
     """Carry out all jobs; answers come as they are known, in no fixed order, one for each order.
 
     timeout: seconds without a sign of life after which a request has failed. memory: bytes that a worker may hold;
@@ -67,6 +73,7 @@ def make(jobs: Sequence[Job], *, workers: int, timeout: float, memory: float | N
     """
     waiting = deque(jobs)
     pool: list[_Worker] = []
+    unloaded: Counter[str] = Counter()
     count = min(workers, len(waiting))
     limit = memory or share(available(), count)
     try:
@@ -102,6 +109,13 @@ def make(jobs: Sequence[Job], *, workers: int, timeout: float, memory: float | N
                 assert job is not None
                 worker.kill()
                 pool[pool.index(worker)] = _Worker(limit)
+                if not worker.started:  # no request is to blame; and loading in vain again and again may take days
+                    unloaded[job.key] += 1
+                    if unloaded[job.key] < _LOADING_TRIES:
+                        waiting.appendleft(job)
+                    else:
+                        yield from _refuse(worker, waiting, f"{job.system} cannot be loaded: {trouble}")
+                    continue
                 # One of several is to blame, or earlier clips left memory behind: each gets a try in a fresh worker.
                 again = len(left) > 1 or bool(greed and worker.finished)
                 for order in reversed(left if again else []):
@@ -233,7 +247,7 @@ def _made(system: System, orders: Sequence[Order], connection: Connection) -> It
             return
         discard(orders[0].request.out)
         expected = isinstance(error, NotApplicable | Unscorable)
-        yield Answer(orders[0], said(error) if expected else unexpected(error))
+        yield Answer(orders[0], said(error) if expected else unexpected(error), disk_trouble(error))
         return
     for order, made in zip(orders, found, strict=True):
         yield _sealed(order, made)
@@ -241,11 +255,12 @@ def _made(system: System, orders: Sequence[Order], connection: Connection) -> It
 
 def _sealed(order: Order, made: GeneratedClip | Exception) -> Answer:
     reason = said(made) if isinstance(made, Exception) else None
+    disk = disk_trouble(made) if isinstance(made, Exception) else None
     if isinstance(made, GeneratedClip):
         try:
-            seal(order.request, made, order.fingerprint)
-        except (Unscorable, OSError) as error:
-            reason = str(error)
+            seal(order.request, made, order.fingerprint, order.made_from)
+        except (Unscorable, OSError, ValueError) as error:
+            reason, disk = said(error), disk_trouble(error)
     if reason is not None:
         discard(order.request.out)
-    return Answer(order, reason)
+    return Answer(order, reason, disk)

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from t2av_bench.terminal_text import echo
+
 
 def metrics(as_json: bool) -> None:
     """Print the metrics: ids, columns with their direction, licence, and which weights are missing here."""
@@ -80,10 +82,11 @@ def _show(
     """Broken plug-ins come last; in JSON ``broken`` says why, and is null for the others."""
     if as_json:
         found = [{**row, "broken": None} for row in rows] + [{"id": id, "broken": why} for id, why in broken.items()]
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        echo(json.dumps(found, indent=1, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from t2av_bench.terminal_output import Console
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:

@@ -19,6 +19,7 @@ from t2av_bench.child import Child
 from t2av_bench.features import FeaturesError, FeatureStore
 from t2av_bench.items import Item
 from t2av_bench.measurement_check import OddAnswer, check, json_ready
+from t2av_bench.media.limits import DEFAULT, Limits
 from t2av_bench.metrics.base import Measurement, Metric, Pair, SetMetric, Settings
 from t2av_bench.reason_text import said, unexpected
 from t2av_bench.scores import NotApplicable, Status, Unscorable
@@ -30,7 +31,10 @@ _LOOK_SECONDS = 0.25  # how often workers are looked at that say nothing
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One clip and the metrics that it still needs; ``inputs`` identifies the contents that they look at."""
+    """One clip and the metrics that it still needs; ``inputs`` identifies the contents that they look at.
+
+    unpaired: see ``metrics.base.Pair``.
+    """
 
     clip: str
     item: Item
@@ -38,6 +42,7 @@ class Job:
     reference: Path | None
     inputs: str
     metrics: tuple[str, ...]
+    unpaired: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +86,15 @@ class _Halt:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What every worker is given: settings, the folder of the feature store, options by metric id, and the bytes of
-    memory that it may hold (None: its share of what is available).
+    """What every worker is given: settings, the folder of the feature store, options by metric id, the bytes of memory
+    that it may hold (None: its share of what is available), and what is decoded of a clip at most.
     """
 
     settings: Settings
     features: Path
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     memory: float | None = None
+    limits: Limits = DEFAULT
 
 
 class Staff:
@@ -264,12 +270,13 @@ class _Bench:
     def measure(self, job: Job, announce: Callable[[str], None]) -> Iterator[Outcome | Facts]:
         from t2av_bench.media.clip import Clip
 
-        pair = Pair(job.item, Clip(job.generated, features=self._store))
+        limits = self._workshop.limits
+        pair = Pair(job.item, Clip(job.generated, features=self._store, limits=limits), unpaired=job.unpaired)
         media = {}
         try:
             media["generated"], problem = _probe(pair.generated)
             if job.reference is not None:
-                pair.reference = Clip(job.reference, features=self._store)
+                pair.reference = Clip(job.reference, features=self._store, limits=limits)
                 media["reference"], pair.reference_problem = _probe(pair.reference)
             yield Facts(job.clip, {side: facts for side, facts in media.items() if facts})
             for name in job.metrics:

@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import entry_points
 from typing import TypeVar
 
@@ -42,14 +42,22 @@ def load(id: str, target: str, kind: type[T], check: Callable[[str, type[T]], No
     """Import a plug-in's class. ``check`` raises ValueError for what it lacks. Raises PluginError for any trouble."""
     where = f"the plug-in {id} ({target}) is broken"
     module, _, name = target.partition(":")
+    with calling(where):
+        found = importlib.import_module(module.strip())
+        for part in name.strip().split("."):
+            found = getattr(found, part)
+        if not isinstance(found, type) or not issubclass(found, kind):
+            raise PluginError(f"{where}: it is no {kind.__name__}")
+        check(id, found)
+    return found
+
+
+@contextmanager
+def calling(where: str) -> Iterator[None]:
+    """Runs foreign code: what it raises becomes a PluginError that begins with ``where``; it prints to stderr."""
     try:
         with stdout_to_stderr():
-            found = importlib.import_module(module.strip())
-            for part in name.strip().split("."):
-                found = getattr(found, part)
-            if not isinstance(found, type) or not issubclass(found, kind):
-                raise PluginError(f"{where}: it is no {kind.__name__}")
-            check(id, found)
+            yield
     except PluginError:
         raise
     except ValueError as error:
@@ -58,7 +66,6 @@ def load(id: str, target: str, kind: type[T], check: Callable[[str, type[T]], No
         raise  # the user's
     except BaseException as error:  # sys.exit() too: it is the plug-in that ends, not the command
         raise PluginError(f"{where}: {unexpected(error)}") from error
-    return found
 
 
 @contextmanager
@@ -72,7 +79,8 @@ def stdout_to_stderr() -> Iterator[None]:
         return
     try:
         os.dup2(2, 1)
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
         sys.stdout.flush()
         os.dup2(kept, 1)

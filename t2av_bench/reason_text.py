@@ -1,9 +1,10 @@
 """Reasons: texts of anybody's making (a plug-in's, an exception's) that can be kept, shown and counted."""
 
-import errno
 import traceback
 from pathlib import Path
 from typing import Any
+
+from t2av_bench.files import said_of_files
 
 _MOST = 2000
 
@@ -32,10 +33,7 @@ def sentence(error: BaseException) -> str:
     """An error that ends a command, for its last line on stderr."""
     if isinstance(error, SystemExit):
         return unexpected(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = f" ({error.filename})" if error.filename else ""
-        return f"the disk is full{where}: what is finished is kept; make room and repeat the command"
-    return str(error)
+    return said_of_files(error) if isinstance(error, OSError) else str(error)
 
 
 def unexpected(error: BaseException) -> str:

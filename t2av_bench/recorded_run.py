@@ -32,7 +32,7 @@ def read_run(folder: Path) -> Recorded:
         scores: dict[tuple[str, str], dict[str, Score]] = {}
         for score in store.scores():
             scores.setdefault((score.metric, score.quantity), {})[score.clip] = score.score
-        found = columns(store)
+        found = columns(store, scores)
         inputs = {metric: _inputs(store, metric) for metric in protocols}
         features = feature_store(folder, store.sessions())
     recorded = Recorded(claim["name"] if claim else folder.name, folder, items, protocols, {})

@@ -4,8 +4,6 @@
 ``RUN/features/`` the arrays behind set metrics.
 """
 
-import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -14,28 +12,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from t2av_bench import __version__, weights
 from t2av_bench.aggregate import Summary, summarise
 from t2av_bench.engine import Facts, Job, Outcome, Staff, Workshop, run_jobs
-from t2av_bench.items import Entry, pair
-from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
+from t2av_bench.item_names import encodable
+from t2av_bench.items import Entry
+from t2av_bench.media.limits import DEFAULT, Limits
 from t2av_bench.memory import GB
-from t2av_bench.metrics import create, resolve
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
+from t2av_bench.planning import RunError, file_digests, inputs_of, keep_finished, prepare
 from t2av_bench.recording import aggregation, record, record_set
 from t2av_bench.scores import NotApplicable, Quantity, Score, Status, library_versions
 from t2av_bench.store import Store
 
 RESULTS = "results.db"
-
-
-class RunError(ValueError):
-    """A run that cannot be started or continued; the message says what to type next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +37,7 @@ class Plan:
 
     ``options`` are metric id -> arguments of its constructor; they are part of its protocol. ``step`` is the training
     step of the checkpoint that made the clips, for learning curves. ``memory``: GB that one worker may hold (None: its
-    share of what is available).
+    share of what is available). ``limits``: of what is decoded of a clip. ``limit``: the first so many items alone.
     """
 
     name: str
@@ -57,24 +50,22 @@ class Plan:
     workers: int = 1
     timeout: float = 1800.0
     memory: float | None = None
+    limits: Limits = DEFAULT
     cache: Path | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     step: int | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One quantity of a finished run: what it is, by which protocol, and its value over the set.
-
-    ``floor``: for distances between sets, the distance between two random halves of the reference clips.
-    """
+    """One quantity of a finished run: what it is, by which protocol, and its value over the set."""
 
     metric: str
     fingerprint: str
     quantity: Quantity
     embedded: bool
     summary: Summary
-    floor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +88,14 @@ def evaluate(
     staff: workers to use and to leave for the next call, see ``engine.Staff``; otherwise they are this call's.
     Raises RunError or ItemError where nothing can be scored; whatever befalls a single clip is recorded as its reason.
     """
-    ids = resolve(plan.metrics, notice)
-    if unused := plan.options.keys() - set(ids):
-        raise RunError(
-            f"options for {', '.join(sorted(unused))}, which is not measured: --metrics gives {', '.join(ids)}"
-        )
-    settings = Settings(plan.device, plan.batch_size)
-    metrics = {id: create(id, settings, plan.options.get(id)) for id in ids}
-    entries, notices = pair(plan.generated, plan.reference, plan.manifest)
-    for text in notices:
+    prepared = prepare(plan, out)
+    metrics, entries = prepared.metrics, prepared.entries
+    for text in prepared.notices:
         notice(text)
+    settings = Settings(plan.device, plan.batch_size)
     with _lock(out), Store(out / RESULTS, create=True) as store:
         _claim(store, plan, out)
+        keep_finished(store, plan, entries, out)
         store.set("step", plan.step)
         session = store.begin_session(_provenance(plan))
         store.add_protocols((metric.protocol, describe(metric)) for metric in metrics.values())
@@ -116,26 +103,33 @@ def evaluate(
             (entry.item.id, entry.item.model_dump(), _text(entry.generated), _text(entry.reference), entry.reason)
             for entry in entries
         )
-        digests = {entry.item.id: _digests(entry) for entry in entries}
-        inputs = {entry.item.id: _inputs(entry, digests[entry.item.id]) for entry in entries}
+        digests = {entry.item.id: file_digests(entry) for entry in entries}
+        inputs = {entry.item.id: inputs_of(entry, digests[entry.item.id]) for entry in entries}
         with store.transaction():  # one: a synced write for each clip would take seconds
             for clip, (generated, reference, *_) in digests.items():
                 store.put_digests(clip, generated, reference, inputs[clip])
         jobs, settled = _split(entries, metrics, inputs, store)
-        total = len(entries) * len(ids)
+        total = len(entries) * len(metrics)
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
         options = {id: dict(given) for id, given in plan.options.items()}
-        workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None)
+        workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None, plan.limits)
+
+        def keep(found: Outcome) -> None:
+            nonlocal done
+            record(store, metrics[found.metric], inputs[found.clip], found)
+            done += 1
+            report(Progress(done, total, found.clip, found.metric, found.status, found.reason))
+
+        with store.transaction():  # what is known without measuring is known again next time
+            for known in settled:
+                keep(known)
         with nullcontext(staff) if staff else Staff() as hired:
-            measured = run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=hired)
-            for found in chain(settled, measured):
+            for found in run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=hired):
                 if isinstance(found, Facts):
                     store.put_media(found.clip, found.media)
-                    continue
-                record(store, metrics[found.metric], inputs[found.clip], found)
-                done += 1
-                report(Progress(done, total, found.clip, found.metric, found.status, found.reason))
+                else:
+                    keep(found)
             _aggregate(store, metrics, workshop, plan, hired)
         store.end_session(session)
 
@@ -154,27 +148,32 @@ def _aggregate(store: Store, metrics: Mapping[str, Metric], workshop: Workshop, 
             record_set(store, metrics[found.metric], found)
 
 
-def columns(store: Store) -> list[Column]:
-    """Every quantity of a run with its set value, in registry order of the metrics."""
+def columns(store: Store, scores: Mapping[tuple[str, str], Mapping[str, Score]] | None = None) -> list[Column]:
+    """Every quantity of a run with its set value, in registry order of the metrics.
+
+    scores: (metric, quantity name) -> clip -> score, where they were read already.
+    """
     by_quantity: dict[tuple[str, str], list[Score]] = {}
-    for row in store.scores():
-        by_quantity.setdefault((row.metric, row.quantity), []).append(row.score)
+    if scores is not None:
+        by_quantity = {key: list(mine.values()) for key, mine in scores.items()}
+    else:
+        for row in store.scores():
+            by_quantity.setdefault((row.metric, row.quantity), []).append(row.score)
     set_scores = {(row.metric, row.quantity): row for row in store.set_scores()}
     found = []
     for metric, recorded in sorted(store.protocols().items(), key=lambda pair: pair[1]["description"]["position"]):
         for document in recorded["description"]["quantities"]:
             quantity = Quantity(**{**document, "interval": tuple(document["interval"])})
-            scores = by_quantity.get((metric, quantity.name), [])
+            mine = by_quantity.get((metric, quantity.name), [])
             whole = set_scores.get((metric, quantity.name))
             if quantity.aggregate == "set":
-                reasons = Counter(str(score.reason) for score in scores if score.value is None)
+                reasons = Counter(str(score.reason) for score in mine if score.value is None)
                 score = whole.score if whole else Score.failed("the run is not finished: repeat the command")
-                summary = Summary(score, whole.scored if whole else 0, len(scores), reasons=reasons)
+                summary = Summary(score, whole.scored if whole else 0, len(mine), reasons=reasons)
             else:
-                summary = summarise(quantity, scores)
+                summary = summarise(quantity, mine)
             embedded = recorded["description"]["embedded"]
-            floor = whole.detail.get("reference_floor") if whole else None
-            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary, floor))
+            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary))
     return found
 
 
@@ -202,6 +201,8 @@ def describe(metric: Metric) -> dict[str, Any]:
         "paper": metric.paper,
         "licence": metric.licence,
         "embedded": metric.embedded,
+        "curves": [asdict(curve) for curve in metric.curves],
+        "floors": [asdict(floor) for floor in metric.floors],
         "position": known.index(metric.id) if metric.id in known else len(known),
     }
 
@@ -225,7 +226,9 @@ def _split(
                 wanted.append(id)
         if wanted:
             assert entry.generated is not None
-            jobs.append(Job(clip, entry.item, entry.generated, entry.reference, inputs[clip], tuple(wanted)))
+            jobs.append(
+                Job(clip, entry.item, entry.generated, entry.reference, inputs[clip], tuple(wanted), entry.unpaired)
+            )
     return jobs, settled
 
 
@@ -278,26 +281,15 @@ def _lock(out: Path) -> Iterator[None]:
         yield
 
 
-def _digests(entry: Entry) -> list[str | None]:
-    """sha256 of a clip's files: generated, reference, voice, portrait. None: not named, or cannot be read."""
-    files = (entry.generated, entry.reference, entry.item.reference_voice, entry.item.identity_image)
-    found: list[str | None] = []
-    for file in files:
-        try:
-            found.append(Clip(file).digest if file else None)
-        except MediaError:
-            found.append(None)  # measuring it will say why
-    return found
-
-
-def _inputs(entry: Entry, digests: list[str | None]) -> str:
-    """Identifies the contents that a clip's scores depend on: a changed file or text is measured again."""
-    canonical = json.dumps([digests, entry.item.text, entry.item.language])
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+def _text(path: Path | None) -> str | bytes | None:
+    """A path for the database: bytes where it is not UTF-8, which SQLite keeps as they are."""
+    if path is None:
+        return None
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return str(path)
 
 
 def _provenance(plan: Plan) -> dict[str, Any]:
@@ -315,7 +307,7 @@ def _provenance(plan: Plan) -> dict[str, Any]:
         "device": _device_name(plan.device),
         "batch_size": plan.batch_size,
         "workers": plan.workers,
-        "command": sys.argv,
+        "command": [encodable(word) for word in sys.argv],
     }
 
 

@@ -227,7 +227,13 @@ class Weights:
         row, path = self.row(id), self.find(id)
         if path is None:
             return Verdict(id, "missing", message=self.how_to_get(row))
-        sha256, difference = self.compare(row, path, ignore_lock=relock)
+        try:
+            sha256, difference = self.compare(row, path, ignore_lock=relock)
+        except OSError as error:
+            return Verdict(id, "refused", path, None, (
+                f"weights {id!r} refused: {path} cannot be read: {error.strerror or error}. Make it readable, or move "
+                f"it away, then: {row.fetch_command}"
+            ))  # fmt: skip
         if difference:
             recorded = "" if row.sha256 else f", or if this file is meant: t2av-bench weights verify --relock {id}"
             return Verdict(id, "refused", path, sha256, (
@@ -269,16 +275,27 @@ class Weights:
         """Take a member out of its verified archive, into the first folder."""
         assert row.archive and row.member
         archive = self.path(row.archive)
-        with zipfile.ZipFile(archive) as content:
-            names = [name for name in content.namelist() if Path(name).name == row.member]
-            if len(names) != 1:
-                raise WeightsRefused(f"{archive} has {len(names)} members named {row.member}, expected 1")
-            with replacing(self.folders[0] / row.file) as temporary:
-                with content.open(names[0]) as source, open(temporary, "wb") as target:
-                    shutil.copyfileobj(source, target)
-                digests = self.cache.get(temporary, row.digest_kinds)
-                if difference := row.disagreement(digests, temporary.stat().st_size):
-                    raise WeightsRefused(f"weights {row.id!r} refused: {archive}, member {names[0]}: {difference}")
+        try:
+            with zipfile.ZipFile(archive) as content:
+                names = [name for name in content.namelist() if Path(name).name == row.member]
+                if len(names) != 1:
+                    raise WeightsRefused(f"{archive} has {len(names)} members named {row.member}, expected 1")
+                if row.size is not None and (size := content.getinfo(names[0]).file_size) != row.size:
+                    raise WeightsRefused(f"{archive}, member {names[0]}: size is {size} bytes, expected {row.size}")
+                self._take(row, archive, content, names[0])
+        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            raise WeightsRefused(
+                f"weights {row.id!r} cannot be taken out of {archive} into {self.folders[0]}: {error}; make room "
+                f"there, or move the archive away, then: {self.table[row.archive].fetch_command}"
+            ) from error
+
+    def _take(self, row: Row, archive: Path, content: zipfile.ZipFile, name: str) -> None:
+        with replacing(self.folders[0] / row.file) as temporary:
+            with content.open(name) as source, open(temporary, "wb") as target:
+                shutil.copyfileobj(source, target)
+            digests = self.cache.get(temporary, row.digest_kinds)
+            if difference := row.disagreement(digests, temporary.stat().st_size):
+                raise WeightsRefused(f"weights {row.id!r} refused: {archive}, member {name}: {difference}")
 
     def how_to_get(self, row: Row) -> str:
         """What to type, or to download by hand, where the file is missing."""

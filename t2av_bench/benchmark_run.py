@@ -22,7 +22,7 @@ from t2av_bench.benchmark_sources import Digest
 from t2av_bench.config import EvaluateConfig, dump
 from t2av_bench.engine import Staff
 from t2av_bench.files import write_text
-from t2av_bench.memory import GB, WORKER_BYTES
+from t2av_bench.memory import GB, worker_bytes
 from t2av_bench.metrics import create, resolve
 from t2av_bench.planning import requested
 from t2av_bench.runs import RESULTS, Plan, RunError, columns, evaluate, failures
@@ -193,7 +193,7 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
 
     make_rows(
         plans, device=config.device, batch_size=config.generation_batch_size, workers=_workers(config),
-        timeout=config.timeout, memory=config.memory * GB if config.memory else None, on_answer=report,
+        timeout=config.timeout, memory=config.memory and config.memory * GB, on_answer=report,
     )  # fmt: skip
 
 
@@ -272,8 +272,7 @@ def _plan(asked: EvaluateConfig) -> Plan:
 
 
 def _workers(config: RunConfig) -> int:
-    each = config.memory * GB if config.memory else WORKER_BYTES
-    return config.workers or cli_evaluate.default_workers(config.device, each)
+    return config.workers or cli_evaluate.default_workers(config.device, worker_bytes(config.metrics, config.memory))
 
 
 def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult]:

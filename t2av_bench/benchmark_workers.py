@@ -64,18 +64,18 @@ class _Unloadable:
 
 
 def make(
-    jobs: Sequence[Job], *, workers: int, timeout: float, memory: float | None = None
+    jobs: Sequence[Job], *, workers: int, timeout: float, most: float | None = None
 ) -> Generator[Answer, None, None]:
     """Carry out all jobs; answers come as they are known, in no fixed order, one for each order.
 
-    timeout: seconds without a sign of life after which a request has failed. memory: bytes that a worker may hold;
-    None: its share of what is available.
+    timeout: seconds without a sign of life after which a request has failed. most: bytes that each
+    worker may hold, else its share of the memory that is available.
     """
     waiting = deque(jobs)
     pool: list[_Worker] = []
     unloaded: Counter[str] = Counter()
     count = min(workers, len(waiting))
-    limit = memory or share(available(), count)
+    limit = most or share(available(), count)
     try:
         pool = [_Worker(limit) for _ in range(count)]
         while waiting or any(worker.job for worker in pool):

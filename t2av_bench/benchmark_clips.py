@@ -8,6 +8,7 @@ as made by what is there when they are first seen.
 """
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,7 +87,9 @@ def made_from(id: str, options: Mapping[str, Any], digest: Digest) -> dict[str, 
     """See ``MadeFrom``; of the systems that options name as parts too."""
     kind = systems.system_class(id)
     found = {"code": {id: code_digest(kind)}, "files": read_files(kind, options, digest)}
-    for name, value in options.items():
+    parameters = inspect.signature(kind.load).parameters
+    defaults = {name: each.default for name, each in parameters.items() if isinstance(each.default, str)}
+    for name, value in (defaults | dict(options)).items():
         if isinstance(value, str) and value in systems.system_ids():
             part = made_from(value, options.get(f"{name}_options", {}), digest)
             found["code"] |= part["code"]

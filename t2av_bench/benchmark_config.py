@@ -64,6 +64,7 @@ class RunConfig(BaseModel):
     benchmark: ``gridface``, which is built on demand in ``data``, or a manifest of your own (JSON Lines).
     batch_size: samples that a metric's network sees at a time; generation_batch_size: clips that a system makes at a
     time, where it gains from that. workers, batch sizes and order move no number beyond float rounding.
+    memory: GB that one process may hold, else its share of what is available.
     options: of metrics, by metric id. tables: printed at the end, and written below ``out``; without any, one table
     of all rows is.
     """
@@ -81,6 +82,7 @@ class RunConfig(BaseModel):
     generation_batch_size: int = Field(default=8, ge=1, le=4096)
     seed: Seed = 0
     timeout: float = Field(default=1800.0, gt=0)
+    memory: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_failures: int = Field(default=0, ge=0)
     allow_missing: bool = False
     options: dict[str, dict[str, str | int | float | bool]] = {}
@@ -121,7 +123,7 @@ def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ..
     """
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read the configuration {file}: {error}") from error
     for key in ("out", "data"):
         if isinstance(values.get(key), str):

@@ -100,18 +100,18 @@ def _on_request(request: Request) -> Standing:
 
 
 def make_rows(
-    plans: Sequence[RowPlan], *, device: str, batch_size: int, workers: int, timeout: float,
+    plans: Sequence[RowPlan], *, device: str, batch_size: int, workers: int, timeout: float, memory: float | None,
     on_answer: Callable[[RowPlan, str, str | None], None],
 ) -> None:  # fmt: skip
     """Make the clips that are missing; ``on_answer`` is told row, item id and reason (None: made) of each.
 
-    Updates the plans. ``failures.jsonl`` is written also where this is interrupted. Raises OSError where the disk is
-    full or cannot be written: no clip is to blame for that, and all would fail.
+    memory: bytes that one worker may hold. Updates the plans. ``failures.jsonl`` is written also where this is
+    interrupted. Raises OSError where the disk is full or cannot be written: no clip is to blame, and all would fail.
     """
     by_name = {plan.row.name: plan for plan in plans}
     for plan in plans:
         _prepare(plan)
-    answers = make(list(_jobs(plans, device, batch_size)), workers=workers, timeout=timeout)
+    answers = make(list(_jobs(plans, device, batch_size)), workers=workers, timeout=timeout, most=memory)
     try:
         for answer in answers:
             if answer.disk is not None:

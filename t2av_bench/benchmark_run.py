@@ -22,6 +22,7 @@ from t2av_bench.benchmark_sources import Digest
 from t2av_bench.config import EvaluateConfig, dump
 from t2av_bench.engine import Staff
 from t2av_bench.files import write_text
+from t2av_bench.memory import GB, worker_bytes
 from t2av_bench.metrics import create, resolve
 from t2av_bench.planning import requested
 from t2av_bench.runs import RESULTS, Plan, RunError, columns, evaluate, failures
@@ -192,7 +193,7 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
 
     make_rows(
         plans, device=config.device, batch_size=config.generation_batch_size, workers=_workers(config),
-        timeout=config.timeout, on_answer=report,
+        timeout=config.timeout, memory=config.memory and config.memory * GB, on_answer=report,
     )  # fmt: skip
 
 
@@ -260,7 +261,8 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
     return EvaluateConfig(
         generated=plan.folder, manifest=manifest, out=config.out / "runs" / row.name, name=row.label,
         metrics=row.metrics, device=config.device, workers=_workers(config), batch_size=config.batch_size,
-        timeout=config.timeout, max_failures=config.max_failures, cache=config.out / "features", step=row.step,
+        timeout=config.timeout, memory=config.memory, max_failures=config.max_failures,
+        cache=config.out / "features", step=row.step,
         options={id: options for id, options in config.options.items() if id in metrics},
     )  # fmt: skip
 
@@ -270,7 +272,7 @@ def _plan(asked: EvaluateConfig) -> Plan:
 
 
 def _workers(config: RunConfig) -> int:
-    return config.workers or cli_evaluate.default_workers(config.device)
+    return config.workers or cli_evaluate.default_workers(config.device, worker_bytes(config.metrics, config.memory))
 
 
 def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult]:

@@ -63,18 +63,20 @@ class _Unloadable:
     reason: str
 
 
-def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Generator[Answer, None, None]:
+def make(
+    jobs: Sequence[Job], *, workers: int, timeout: float, most: float | None = None
+) -> Generator[Answer, None, None]:
     """Carry out all jobs; answers come as they are known, in no fixed order, one for each order.
 
-    timeout: seconds without a sign of life after which a request has failed. Each worker may hold its share of the
-    memory that is available.
+    timeout: seconds without a sign of life after which a request has failed. most: bytes that each
+    worker may hold, else its share of the memory that is available.
     """
     waiting = deque(jobs)
     pool: list[_Worker] = []
     unloaded: Counter[str] = Counter()
     count = min(workers, len(waiting))
     there = memory.available()
-    share = memory.SHARE * there / count if there is not None and count else None
+    share = most or (memory.SHARE * there / count if there is not None and count else None)
     try:
         pool = [_Worker(share) for _ in range(count)]
         while waiting or any(worker.job for worker in pool):

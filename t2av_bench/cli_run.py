@@ -1,12 +1,11 @@
 """``t2av-bench run``: clips, scores and tables from one file. Progress on stderr, the tables on stdout."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from t2av_bench.files import said_of_files
+from t2av_bench.files import json_text, said_of_files
 from t2av_bench.terminal_text import echo
 
 if TYPE_CHECKING:
@@ -30,6 +29,10 @@ def run(
         int | None, typer.Option(min=1, help="Processes; changes no number.  [default: cores, 1 on a GPU]")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.  [default: cpu]")] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GB of memory that one process may hold.  [default: its share of what is available]"),
+    ] = None,
     max_failures: Annotated[
         int | None, typer.Option(min=0, help="Clips that may fail before the exit status is 1.  [default: 0]")
     ] = None,
@@ -53,8 +56,10 @@ def run(
 
     display = Display()
     try:
-        given = {"out": out, "items": items, "workers": workers, "device": device, "max_failures": max_failures,
-                 "allow_missing": allow_missing or None}  # fmt: skip
+        given = {
+            "out": out, "items": items, "workers": workers, "device": device, "memory": memory,
+            "max_failures": max_failures, "allow_missing": allow_missing or None,
+        }  # fmt: skip
         loaded = load(config, given, tuple(only or ()))
         names = [row.name for row in loaded.rows]
         again = set(names) if "all" in (regenerate or ()) else matching(regenerate or (), names, "--regenerate")
@@ -69,7 +74,7 @@ def run(
         echo(f"t2av-bench: {said}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:
-        echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))
+        echo(json_text(_document(loaded.config.out, result), indent=1))
     else:
         print_tables(result)
     explain_failures(result, display)
@@ -139,7 +144,7 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
              "cannot_be_made": each.failures,
              "measurements": each.measurements, "measured": each.measured} for each in rows
         ]  # fmt: skip
-        echo(json.dumps(document, indent=1, ensure_ascii=False))
+        echo(json_text(document, indent=1))
         return
     from rich.table import Table
 

@@ -4,8 +4,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.item_names import encodable
-
 _MOST = 2000
 
 
@@ -38,7 +36,7 @@ def unexpected(error: BaseException) -> str:
 
 def sound(text: str) -> str:
     """The text without what a database or a terminal cannot take: lone surrogates, control characters (escaped)."""
-    text = encodable(text)
+    text = text.encode("utf-8", "backslashreplace").decode()
     return "".join(each if each >= " " and not "\x7f" <= each <= "\x9f" or each in "\n\t" else f"\\x{ord(each):02x}"
                    for each in text)  # fmt: skip
 

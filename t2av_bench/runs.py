@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +115,21 @@ def evaluate(
         options = {id: dict(given) for id, given in plan.options.items()}
         workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None, plan.limits)
         measured = run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff)
-        for found in chain(settled, measured):
-            if isinstance(found, Facts):
-                store.put_media(found.clip, found.media)
-                continue
+
+        def keep(found: Outcome) -> None:
+            nonlocal done
             record(store, metrics[found.metric], inputs[found.clip], found)
             done += 1
             report(Progress(done, total, found.clip, found.metric, found.status, found.reason))
+
+        with store.transaction():  # what is known without measuring is known again next time
+            for known in settled:
+                keep(known)
+        for found in measured:
+            if isinstance(found, Facts):
+                store.put_media(found.clip, found.media)
+            else:
+                keep(found)
         _aggregate(store, metrics, workshop, plan, staff)
         store.end_session(session)
 

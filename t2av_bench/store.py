@@ -101,7 +101,10 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All statements of the block, or none."""
+        """All statements of the block, or none; a block inside of another is part of it."""
+        if self._connection.in_transaction:
+            yield self._connection
+            return
         with explained(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
         try:

@@ -13,6 +13,7 @@ import shutil
 import tomllib
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -118,8 +119,11 @@ class Row(BaseModel):
 @lru_cache
 def load_table(path: Path) -> dict[str, Row]:
     """Rows by id. Raises ValueError naming the row and the field that is wrong."""
-    with open(path, "rb") as file:
-        content = tomllib.load(file)
+    try:
+        with open(path, "rb") as file:
+            content = tomllib.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"cannot read the weights table {path}: {error}") from error
     rows = {}
     for id, fields in content.items():
         try:
@@ -151,7 +155,10 @@ class Weights:
     def __init__(self, folders: Sequence[Path], table: Path = _TABLE, cache: Path | None = None) -> None:
         if not folders:
             raise ValueError("at least one weights folder is needed")
-        self.folders = [Path(folder).expanduser() for folder in folders]
+        try:
+            self.folders = [Path(folder).expanduser() for folder in folders]
+        except RuntimeError as error:
+            raise ValueError(f"{error}: {', '.join(map(str, folders))}; name weights folders in full") from error
         self.table = load_table(Path(table))
         self.cache = DigestCache(cache or _user_folder("cache") / "weight-digests.json")
         self.lock = Lock([*self.folders, _user_folder("data") / "weights"])
@@ -178,8 +185,9 @@ class Weights:
         for folder in self.folders:
             for candidate in candidates:
                 path = folder / candidate
-                if path.is_dir() if row.is_folder else path.is_file():
-                    return path
+                with suppress(OSError):  # a folder that may not be looked into holds nothing for us
+                    if path.is_dir() if row.is_folder else path.is_file():
+                        return path
         return None
 
     def is_present(self, id: str) -> bool:

@@ -165,6 +165,9 @@ def _entries(path: Path) -> dict[str, Any]:
 
 
 def _is_writable(folder: Path) -> bool:
-    while not folder.exists():
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK)
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        return folder.is_dir() and os.access(folder, os.W_OK)
+    except OSError:  # it lies where we may not look
+        return False

@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -356,3 +358,81 @@ def test_code_that_lies_in_no_file_has_no_digest():
         __module__ = "__nowhere__"
 
     assert code_digest(Local) is None
+
+
+def test_names_and_reasons_reach_the_terminal_as_text(tmp_path):
+    """Markup of the progress display, and characters that move a terminal's cursor, in ids and reasons."""
+    import io
+
+    from rich.console import Console
+
+    from t2av_bench.benchmark_display import Display
+
+    stream = io.StringIO()
+    display = Display(Console(file=stream, force_terminal=True, width=120, color_system=None))
+    with display:
+        display.begin("making", 2, "clips")
+        for name in ("[/red]", "\x9b2J\x1b]0;title\x07"):
+            display.advance(1, name)
+            display.note(f"{name}: failed")
+    shown = stream.getvalue()
+    assert "[/red]: failed" in shown and "\x9b" not in shown and "\x1b]0" not in shown
+    items(tmp_path, {}, ('{"id": "up\x9b2J", "text": "x", "language": "en"}', '{"id": "[/red]", "text": "x"}'))
+    done = cli(write(tmp_path), "--dry-run")
+    assert "\x9b" not in done.stderr and "up" in done.stderr
+
+
+def test_a_configuration_that_cannot_be_read_is_named(tmp_path):
+    for text in ("x = " + "[" * 100_000, "seed = " + "1" * 5000, "x = 1\nx = 2"):
+        (tmp_path / "bad.toml").write_text(text)
+        done = cli(tmp_path / "bad.toml")
+        assert done.exit_code == 2 and "cannot read the configuration" in done.stderr, done.output
+
+
+def test_a_system_that_forks_prints_and_leaves_costs_one_clip_and_no_output(tmp_path, plug):
+    code = PLUG_IN.format(helper="own_level").replace('"edited"', '"rude"') + """
+    def generate(self, request, on_progress=None):
+        import os, subprocess, time
+        print("hello from python")
+        os.write(1, b"hello from below\\n")
+        subprocess.run(["echo", "hello from a program"])
+        if request.id == "b":
+            if os.fork() == 0:
+                time.sleep(100)
+            os._exit(3)
+        if request.id == "c":
+            raise SystemExit(0)
+        return self._one(request, 1)
+"""  # fmt: skip
+    plug({"own.py": code, "own_level.py": "LEVEL = 0.1\n"}, rude="own:Edited")
+    file = write(tmp_path, ROW.replace("fake-noise", "rude") + ROW.replace('"noise"', '"other"'))
+    command = [sys.executable, "-m", "t2av_bench.cli", "run", str(file), "--json"]
+    begun = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 1 and time.monotonic() - begun < 90
+    noise, other = json.loads(done.stdout)["rows"]
+    assert noise["not_made"].keys() == {"b", "c"} and other["not_made"] == {}
+    assert noise["not_made"]["b"] == "the generating process ended with exit status 3"
+    assert "SystemExit" in noise["not_made"]["c"]
+    assert done.stderr.count("hello from a program") == 3
+
+
+def test_parts_that_are_defaults_count(tmp_path, plug):
+    whole = """
+from own_part import Edited
+
+class Whole(Edited):
+    id, title = "whole", "Whole"
+
+    @classmethod
+    def load(cls, *, device="cpu", tts="edited"):
+        from t2av_bench import systems
+        return cls(systems.load(tts, device=device).level)
+"""
+    plug({"own_whole.py": whole.replace("from own_part import Edited", "from fake_systems import Noise as Edited"),
+          "own_part.py": PLUG_IN.format(helper="own_level"), "own_level.py": "LEVEL = 0.1\n"},
+         whole="own_whole:Whole", edited="own_part:Edited")  # fmt: skip
+    rows = ROW.replace("fake-noise", "whole")
+    only_made(tmp_path, rows)
+    plug({"own_level.py": "LEVEL = 0.2\n"})
+    assert made_again(tmp_path, rows) == ["a", "b", "c"]

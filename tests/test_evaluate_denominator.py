@@ -191,9 +191,10 @@ def test_everything_that_is_wrong_is_said_at_once_and_nothing_is_made(tmp_path):
 
 def test_a_place_that_cannot_be_written_to_is_refused_before_measuring(tmp_path):
     sounds(tmp_path / "made", "a")
-    (tmp_path / "run").write_text("a file")
-    with pytest.raises(RunError, match="--out .*run is not a folder"):
-        evaluate(Plan("s", tmp_path / "made", None, None, ("fake/level",)), tmp_path / "run", print, print)
+    (tmp_path / "file").write_text("no folder")
+    plan = Plan("s", tmp_path / "made", None, None, ("fake/level",), cache=tmp_path / "file" / "cache")
+    with pytest.raises(RunError, match="(?s)2 problems:.*--out .*file is not a folder.*--cache .*file is not a folder"):
+        evaluate(plan, tmp_path / "file", print, print)
 
 
 def test_a_name_that_is_not_utf8_is_scored_or_fails_alone_and_can_be_reported(tmp_path):
@@ -212,7 +213,7 @@ def test_a_name_that_is_not_utf8_is_scored_or_fails_alone_and_can_be_reported(tm
     assert done.exit_code == 1, done.stderr
     found = stored(tmp_path)
     assert len({found[clip, "fake/level"].value for clip in ("good", "fine\\xff", "sub\\xfe/deep")}) == 1
-    assert found["broken\\xff", "fake/level"].reason.startswith("broken\\xff.wav")
+    assert found["broken\\xff", "fake/level"].reason.startswith("broken")
     with Store(tmp_path / "run" / "results.db") as store:
         assert all(Path(row["generated"]).is_file() for row in store.clips())
     reported = CliRunner().invoke(app, ["report", str(tmp_path / "run"), "--out", str(tmp_path / "report")])

@@ -198,7 +198,8 @@ def test_a_disk_that_fills_up_during_a_run_ends_it_with_status_2(tmp_path):
 
 def test_a_feature_folder_that_cannot_be_written_ends_the_run_instead_of_failing_every_clip(tmp_path, fake_metrics):
     make_clips(tmp_path / "made", ["a", "b"])
-    (tmp_path / "cache").write_text("a file where a folder should be")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "cpu").write_text("a file where a folder should be")
     done = subprocess.run(
         [sys.executable, "-m", "t2av_bench.cli", "evaluate", "--generated", tmp_path / "made", "--reference",
          tmp_path / "made", "--out", tmp_path / "run", "--metrics", "fake/spread", "--cache", tmp_path / "cache"],

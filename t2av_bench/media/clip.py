@@ -16,13 +16,19 @@ import numpy as np
 from t2av_bench.media.decode import DecodePass, decode_sound
 from t2av_bench.media.errors import MediaError
 from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, Limits
+from t2av_bench.media.mono import MONO
 from t2av_bench.media.probe import MediaInfo, check_file, probe
-from t2av_bench.media.resample import resample
+from t2av_bench.media.resample import RESAMPLER, resample
 from t2av_bench.media.sound import Sound
-from t2av_bench.media.timeline import Timeline, read_timeline
+from t2av_bench.media.timeline import PICTURE_CLOCK, SOUND_CLOCK, Timeline, read_timeline
 from t2av_bench.scores import NotApplicable, Unscorable
 
 Value = TypeVar("Value")
+
+# What every protocol that looks at a clip's pictures or listens to its sound names as its parameters.
+FRAME_RATE = 25
+PICTURES = {"frame_rate": FRAME_RATE, "pictures": PICTURE_CLOCK}
+SOUND = {"sound": SOUND_CLOCK, "mono": MONO, "resampler": RESAMPLER}
 
 
 class Features(Protocol):
@@ -51,7 +57,7 @@ class Clip:
         self,
         path: Path | str,
         *,
-        frame_rate: int | Fraction = 25,
+        frame_rate: int | Fraction = FRAME_RATE,
         frame_budget: int = 1 << 29,
         limits: Limits = DEFAULT,
         features: Features | None = None,

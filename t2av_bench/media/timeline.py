@@ -219,22 +219,21 @@ def _timeline(kind: str, video: Any, audio: Any, packets: _Packets, first: _Firs
     fit = _constant(times, nominal, video, base)
     rate, origin = fit or (nominal, Fraction(0))
     # A jump of the time stamps is the decoder's to refuse: it does not make a clip long.
-    gaps = (min(later - earlier, LONGEST_GAP_SECONDS) for earlier, later in pairwise(times))
-    seconds = float(sum(gaps, 1 / rate)) if times else float(len(packets.shown) / rate)
+    gaps = (min(float(later - earlier), LONGEST_GAP_SECONDS) for earlier, later in pairwise(times))
+    seconds = sum(gaps, float(1 / rate)) if times else float(len(packets.shown) / rate)
     facts: dict[str, Any] = {
         "rate": rate, "constant": fit is not None, "origin": origin, "pictures": len(packets.shown),
         "picture_seconds": seconds, "sound_seconds": sound_seconds,
     }  # fmt: skip
     if order is not None:
         shown = [order[0] * base + held, *(stamp * base for stamp in order[1:])]
-        zero = _on_grid(shown[0], rate, origin) if fit else shown[0]
-        return Timeline(zero=zero, order=tuple(shown), **facts)
+        start = _on_grid(shown[0], rate, origin) if fit else shown[0]
+        return Timeline(zero=start, order=tuple(shown), **facts)
     if first.stamp is not None:
         stamp = first.stamp * base + held
-        zero = (_on_grid(stamp, rate, origin) if fit else stamp) - first.before / rate
-    else:
-        zero = times[0] if times else None
-    return Timeline(zero=zero, **facts)
+        start = (_on_grid(stamp, rate, origin) if fit else stamp) - first.before / rate
+        return Timeline(zero=start, **facts)
+    return Timeline(zero=times[0] if times else None, **facts)
 
 
 def _order(video: Any, packets: _Packets, first: _FirstPicture) -> list[int] | None:

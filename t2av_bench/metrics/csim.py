@@ -16,7 +16,7 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.extractors import arcface, scrfd
-from t2av_bench.media.clip import Clip
+from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.media.errors import MediaError
 from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Protocol, Quantity, Unscorable
 from t2av_bench.scores import library_versions
@@ -38,7 +38,7 @@ class CSIMBuffaloL(Metric):
         return Protocol(
             id=self.id,
             parameters={
-                "frame_rate": 25,
+                **PICTURES,
                 "frame_step": FRAME_STEP,
                 "detection_side": "640; 512 for 512x512",
                 "score_threshold": scrfd.SCORE_THRESHOLD,

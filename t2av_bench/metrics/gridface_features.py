@@ -16,7 +16,7 @@ import numpy as np
 
 from t2av_bench.distances import frechet_distance
 from t2av_bench.extractors import gridface_features, gridface_pictures
-from t2av_bench.media.clip import Clip
+from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Floor, Measurement, NotApplicable, Pair, Unscorable, require
 from t2av_bench.metrics.feature_sets import FeatureDistance
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
@@ -53,7 +53,7 @@ class _GridFaceDistance(FeatureDistance):
         return Protocol(
             id=f"gridface/{self.checkpoint}",
             parameters={
-                "frame_rate": 25,
+                **PICTURES,
                 **gridface_pictures.PICTURE_PARAMETERS,
                 **self.choice,
                 "scale": "asinh of deviations",

@@ -11,6 +11,7 @@ drawing and espeak-ng's voices alone and is close to saturation on them: see ``d
 import numpy as np
 
 from t2av_bench.extractors import gridface_pictures, gridface_sync
+from t2av_bench.media.clip import PICTURES
 from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Unscorable, require
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
 from t2av_bench.metrics.speech_input import check_speech
@@ -44,7 +45,7 @@ class SyncGridFace(Metric):
 
         parameters = {
             **SPEECH_PARAMETERS,
-            "frame_rate": 25,
+            **PICTURES,
             **gridface_pictures.PICTURE_PARAMETERS,
             "face": {"detector": Haar.name, **Haar.PARAMETERS, **gridface_pictures.FACE_PARAMETERS},
             "sync": gridface_sync.PARAMETERS,

@@ -16,7 +16,6 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.media.errors import MediaError
 from t2av_bench.metrics.base import NotApplicable, Pair, Unscorable
 
-FRAME_RATE = 25
 # Containers and encoders commonly add or drop this many frames at the end; more is worth a word.
 UNREMARKABLE_DIFFERENCE = 2
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench.media.clip import FRAME_RATE, PICTURES
 from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings, Unscorable
 from t2av_bench.metrics.overlap import LEAST_OVERLAP, checked_overlap, require_overlap
-from t2av_bench.metrics.paired_frames import FRAME_RATE, common_frames, paired_frames
+from t2av_bench.metrics.paired_frames import common_frames, paired_frames
 
 
 def check_images(generated: np.ndarray, reference: np.ndarray) -> None:
@@ -43,7 +44,7 @@ class PairedImages(Metric):
     @property
     def pairing(self) -> dict[str, Any]:
         """The protocol's parameters that say which frames are compared."""
-        return {"frame_rate": FRAME_RATE, "length": "common duration", "least_overlap": self.least_overlap}
+        return {**PICTURES, "length": "common duration", "least_overlap": self.least_overlap}
 
     @abstractmethod
     def compare(self, generated: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -6,15 +6,14 @@ pair leaves the mean (not applicable) instead of counting against the model.
 
 import numpy as np
 
-from t2av_bench.media.clip import Clip
-from t2av_bench.media.resample import RESAMPLER
+from t2av_bench.media.clip import SOUND, Clip
 from t2av_bench.metrics.base import NotApplicable, Pair, Unscorable
 from t2av_bench.metrics.overlap import require_overlap
 
 SAMPLE_RATE = 16000
 # Three steps of a 16-bit file: dithered digital silence stays below, the quietest recorded room does not.
 SILENCE_PEAK = 1e-4
-PARAMETERS = {"sample_rate": SAMPLE_RATE, "mono": "channel average", "resampler": RESAMPLER, "silence": SILENCE_PEAK}
+PARAMETERS = {"sample_rate": SAMPLE_RATE, **SOUND, "silence": SILENCE_PEAK}
 
 
 def check_speech(audio: np.ndarray, least_seconds: float) -> np.ndarray:

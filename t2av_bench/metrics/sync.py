@@ -18,8 +18,8 @@ from t2av_bench.faces import crop, shots
 from t2av_bench.faces.detect import S3FD, Detector, Haar, haar, s3fd
 from t2av_bench.faces.find import face_tracks, main_track
 from t2av_bench.faces.track import JOONSON, Track
-from t2av_bench.media.clip import Clip
-from t2av_bench.media.resample import RESAMPLER, to_int16
+from t2av_bench.media.clip import PICTURES, SOUND, Clip
+from t2av_bench.media.resample import to_int16
 from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Settings
 from t2av_bench.scores import Protocol, Quantity, Unscorable, library_versions
 
@@ -168,7 +168,7 @@ class _Sync(Metric):
     def _protocol(self, parameters: dict[str, Any], *libraries: str) -> Protocol:
         from t2av_bench import weights
 
-        shared = {"decode": "exact", "frame_rate": 25, "resampler": RESAMPLER, "mono": "channel average"}
+        shared = {"decode": "exact", **PICTURES, **SOUND}
         return Protocol(
             self.id,
             {**shared, "syncnet": syncnet.PARAMETERS, **parameters},

@@ -24,7 +24,7 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, loop_flags
-from t2av_bench.media.resample import RESAMPLER
+from t2av_bench.media.clip import SOUND
 from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Settings, require
 from t2av_bench.metrics.speech_input import SILENCE_PEAK
 from t2av_bench.scores import Protocol, Quantity, library_versions
@@ -93,7 +93,7 @@ class ErrorRate(Metric):
         return Protocol(
             f"transcript/{kind.parameters['recogniser']}",
             {
-                **kind.parameters, "sample_rate": SAMPLE_RATE, "mono": "channel average", "resampler": RESAMPLER,
+                **kind.parameters, "sample_rate": SAMPLE_RATE, **SOUND,
                 "silence": f"peak below {SILENCE_PEAK:g}: empty",
             },
             {id: weights.digest(id) for id in self.weights},

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from t2av_bench import memory
 from t2av_bench.benchmark_clips import MadeFrom, discard, seal
 from t2av_bench.child import Child
 from t2av_bench.files import disk_trouble
+from t2av_bench.memory import available, share
 from t2av_bench.reason_text import said, unexpected
 from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, Request, System
@@ -75,10 +75,9 @@ def make(
     pool: list[_Worker] = []
     unloaded: Counter[str] = Counter()
     count = min(workers, len(waiting))
-    there = memory.available()
-    share = most or (memory.SHARE * there / count if there is not None and count else None)
+    limit = most or share(available(), count)
     try:
-        pool = [_Worker(share) for _ in range(count)]
+        pool = [_Worker(limit) for _ in range(count)]
         while waiting or any(worker.job for worker in pool):
             for worker in pool:
                 if worker.job is None and waiting:
@@ -86,7 +85,7 @@ def make(
             busy = {worker.connection: worker for worker in pool if worker.job}
             ready = wait(list(busy), timeout=_LOOK_SECONDS)
             for worker in busy.values():
-                trouble = None
+                trouble = greed = None
                 if worker.connection in ready:
                     try:
                         message = worker.receive()
@@ -102,14 +101,14 @@ def make(
                 elif time.monotonic() - worker.heard > (timeout if worker.started else max(timeout, _START_SECONDS)):
                     trouble = f"no sign of life within {timeout:g} s (timeout)"
                 if trouble is None and worker.job is not None:
-                    trouble = worker.greed()
+                    trouble = greed = worker.greed()
                 if trouble is None:
                     continue
                 left = list(worker.left)
                 job = worker.job
                 assert job is not None
                 worker.kill()
-                pool[pool.index(worker)] = _Worker(share)
+                pool[pool.index(worker)] = _Worker(limit)
                 if not worker.started:  # no request is to blame; and loading in vain again and again may take days
                     unloaded[job.key] += 1
                     if unloaded[job.key] < _LOADING_TRIES:
@@ -117,10 +116,11 @@ def make(
                     else:
                         yield from _refuse(worker, waiting, f"{job.system} cannot be loaded: {trouble}")
                     continue
-                if len(left) > 1:
-                    for order in reversed(left):
-                        waiting.appendleft(Job(job.key, job.system, job.options, job.device, (order,)))
-                for order in left if len(left) == 1 else ():
+                # One of several is to blame, or earlier clips left memory behind: each gets a try in a fresh worker.
+                again = len(left) > 1 or bool(greed and worker.finished)
+                for order in reversed(left if again else []):
+                    waiting.appendleft(Job(job.key, job.system, job.options, job.device, (order,)))
+                for order in [] if again else left:
                     discard(order.request.out)
                     yield Answer(order, trouble)
     finally:
@@ -162,6 +162,7 @@ class _Worker(Child):
         self.key: str | None = None
         self.left: dict[Order, None] = {}
         self.started = False
+        self.finished = 0
         self.heard = time.monotonic()
 
     def assign(self, job: Job) -> None:
@@ -181,6 +182,7 @@ class _Worker(Child):
         self.started = True
         if message == "finished":
             self.job = None
+            self.finished += 1
         return None
 
 

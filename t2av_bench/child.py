@@ -63,8 +63,8 @@ class Child:
         if held is None or held <= self.memory:
             return None
         return (
-            f"the {self.doing} process used more than {self.memory / memory.GB:.3g} GB of memory (--memory; "
-            "fewer --workers leave more for each)"
+            f"the {self.doing} process used more than {self.memory / memory.GB:.3g} GB of memory (--memory sets it; "
+            "without it, fewer --workers leave more for each)"
         )
 
     def obituary(self) -> str:

@@ -242,14 +242,16 @@ class _usage_errors:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         from t2av_bench.items import ItemError
+        from t2av_bench.reason_text import sentence
 
-        if isinstance(error, ItemError | ValueError | OSError):
-            echo(f"t2av-bench: {error}", err=True)
+        # A SystemExit is a plug-in's: it must not look as if the command had done its work.
+        if isinstance(error, ItemError | ValueError | OSError | SystemExit):
+            echo(f"t2av-bench: {sentence(error)}", err=True)
             raise typer.Exit(USAGE_ERROR) from error
 
 
 # Commands that keep what is finished and go on from there.
-_CONTINUED = ("evaluate", "run", "demo", "generate", "weights", "data", "train")
+_CONTINUED = ("evaluate", "run", "demo", "weights", "data")
 
 
 def main() -> None:

@@ -177,8 +177,9 @@ class _Display:
         self._counts: Counter[Status] = Counter()
         self._tenth = 0
         self._bar = Bar(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True, disable=not sys.stderr.isatty(),
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True,
+            disable=not sys.stderr.isatty(),
         )  # fmt: skip
         self._task = self._bar.add_task("starting", total=None)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from t2av_bench.files import json_text, said_of_files
+from t2av_bench.files import json_text
 from t2av_bench.terminal_text import echo
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def run(
     from t2av_bench.benchmark_config import load, matching
     from t2av_bench.benchmark_display import Display
     from t2av_bench.manifest import some
+    from t2av_bench.plugins import stdout_to_stderr
+    from t2av_bench.reason_text import sentence
 
     display = Display()
     try:
@@ -67,11 +69,10 @@ def run(
         if dry_run:
             _print_preview(benchmark_run.preview(loaded, again), as_json)
             return
-        with display:
+        with display, stdout_to_stderr():
             result = benchmark_run.run(loaded, display, again)
-    except (ValueError, OSError) as error:
-        said = said_of_files(error) if isinstance(error, OSError) else error
-        echo(f"t2av-bench: {said}", err=True)
+    except (ValueError, OSError, SystemExit) as error:  # the last is a plug-in's
+        echo(f"t2av-bench: {sentence(error)}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:
         echo(json_text(_document(loaded.config.out, result), indent=1))

@@ -16,6 +16,7 @@ from typing import Any
 
 from t2av_bench import memory
 from t2av_bench.child import Child
+from t2av_bench.features import FeaturesError, FeatureStore
 from t2av_bench.items import Item
 from t2av_bench.measurement_check import OddAnswer, check, json_ready
 from t2av_bench.media.limits import DEFAULT, Limits
@@ -76,12 +77,10 @@ class Outcome:
     measurement: Measurement = field(default_factory=Measurement)
 
 
-class EngineError(OSError):
-    """Nothing can be measured any more (the features' folder cannot be written); the message says what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Halt:
+    """Nothing can be measured any more."""
+
     reason: str
 
 
@@ -111,8 +110,7 @@ class Staff:
 
     def hire(self, workshop: Workshop, count: int) -> "_Worker":
         """A new worker, of so many."""
-        share = None if self._available is None else memory.SHARE * self._available / count
-        return _Worker(workshop, workshop.memory or share)
+        return _Worker(workshop, workshop.memory or memory.share(self._available, count))
 
     def take(self, workshop: Workshop, count: int) -> "list[_Worker]":
         """So many idle workers; the list is the caller's to repair until it is handed back with ``dismiss``."""
@@ -152,7 +150,7 @@ def run_jobs(
     """Carry out all jobs; what is found comes as it is known, in no fixed order: a clip's facts, then its outcomes.
 
     timeout: seconds that one metric may take on one clip, or on one set. staff: who does it and stays; else workers of
-    this call. Raises EngineError where nothing can be measured any more.
+    this call. Raises FeaturesError where features cannot be kept.
     """
     if staff is None:
         with Staff() as own:
@@ -226,7 +224,7 @@ class _Worker(Child):
             self.metric = None
             yield message
         elif isinstance(message, _Halt):
-            raise EngineError(message.reason)
+            raise FeaturesError(message.reason)
         elif message is None:
             self.job = None
             self.finished += 1
@@ -247,7 +245,7 @@ def _work(connection: Connection, workshop: Workshop) -> None:
                 else:
                     for found in bench.measure(job, connection.send):
                         connection.send(found)
-            except EngineError as error:
+            except FeaturesError as error:
                 connection.send(_Halt(str(error)))
             connection.send(None)
     except (EOFError, OSError):
@@ -258,8 +256,6 @@ class _Bench:
     """A worker's metrics and features."""
 
     def __init__(self, workshop: Workshop) -> None:
-        from t2av_bench.features import FeatureStore
-
         self._workshop = workshop
         self._store = FeatureStore(workshop.features, workshop.settings.device)
         self._metrics: dict[str, Metric] = {}
@@ -298,10 +294,7 @@ class _Bench:
         metric = self._metric(name)
         found = check(metric, metric.measure(pair))
         if found.features:
-            try:
-                self._store.put(job.inputs, metric.protocol.fingerprint, "measurement", found.features)
-            except OSError as error:
-                raise _unwritable(self._store.folder, error) from error
+            self._store.put(job.inputs, metric.protocol.fingerprint, "measurement", found.features)
         # Nobody in the parent looks at them, and a pipe is slow.
         return replace(found, features={})
 
@@ -326,17 +319,10 @@ def _outcome(clip: str, name: str, measured: Callable[[], Measurement]) -> Outco
         return Outcome(clip, name, Status.NOT_APPLICABLE, said(error))
     except (Unscorable, OddAnswer) as error:
         return Outcome(clip, name, Status.FAILED, said(error))
-    except EngineError:
+    except FeaturesError:
         raise
     except BaseException as error:  # a plug-in's sys.exit() too
         return Outcome(clip, name, Status.FAILED, unexpected(error))
-
-
-def _unwritable(folder: Path, error: OSError) -> EngineError:
-    return EngineError(
-        f"the features cannot be kept in {folder}: {error.strerror or error}. What is finished is kept: make room, or "
-        "choose another --cache, and repeat the command"
-    )
 
 
 def _probe(clip: Any) -> tuple[dict[str, Any] | None, str | None]:

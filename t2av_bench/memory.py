@@ -77,6 +77,14 @@ def used(process: int) -> int | None:
     return total
 
 
+def share(there: int | None, workers: int) -> float | None:
+    """Bytes that each of so many workers may hold, of those available; None where nothing is known.
+
+    Never less than a worker needs: others may give memory back, and where they do not the kernel ends a worker.
+    """
+    return None if there is None or not workers else max(WORKER_BYTES, SHARE * there / workers)
+
+
 def fitting(each: float, most: int) -> int:
     """How many workers of so many bytes fit into what is available: 1 to ``most``."""
     there = available()

@@ -4,6 +4,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from t2av_bench.files import said_of_files
+
 _MOST = 2000
 
 
@@ -25,6 +27,13 @@ def said(error: BaseException) -> str:
         return reason(str(error), f"{type(error).__name__} without a message")
     except Exception:
         return f"{type(error).__name__} whose message cannot be shown"
+
+
+def sentence(error: BaseException) -> str:
+    """An error that ends a command, for its last line on stderr."""
+    if isinstance(error, SystemExit):
+        return unexpected(error)
+    return said_of_files(error) if isinstance(error, OSError) else str(error)
 
 
 def unexpected(error: BaseException) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,6 @@ def evaluate(
         features = plan.cache or out / "features"
         options = {id: dict(given) for id, given in plan.options.items()}
         workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None, plan.limits)
-        measured = run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff)
 
         def keep(found: Outcome) -> None:
             nonlocal done
@@ -125,18 +124,17 @@ def evaluate(
         with store.transaction():  # what is known without measuring is known again next time
             for known in settled:
                 keep(known)
-        for found in measured:
-            if isinstance(found, Facts):
-                store.put_media(found.clip, found.media)
-            else:
-                keep(found)
-        _aggregate(store, metrics, workshop, plan, staff)
+        with nullcontext(staff) if staff else Staff() as hired:
+            for found in run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=hired):
+                if isinstance(found, Facts):
+                    store.put_media(found.clip, found.media)
+                else:
+                    keep(found)
+            _aggregate(store, metrics, workshop, plan, hired)
         store.end_session(session)
 
 
-def _aggregate(
-    store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: Plan, staff: Staff | None
-) -> None:
+def _aggregate(store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: Plan, staff: Staff) -> None:
     """Set scores, made by workers from the kept features: a plug-in's ``aggregate`` may hang or die as well."""
     wanted = {}
     for id, metric in metrics.items():

@@ -9,8 +9,10 @@ import odd_metrics
 import pytest
 from plugin_factory import install
 from test_runs import make_clips
+from typer.testing import CliRunner
 
 from t2av_bench import metrics
+from t2av_bench.cli import app
 from t2av_bench.measurement_check import json_ready
 from t2av_bench.metrics import broken, create, metric_class, resolve
 from t2av_bench.plugins import PluginError
@@ -104,11 +106,12 @@ def test_an_odd_aggregate_is_a_reason_and_the_run_ends_well(tmp_path, monkeypatc
     with Store(tmp_path / "run" / "results.db") as store:
         found = {column.quantity.name: column for column in columns(store)}
         assert store.sessions()[-1]["finished"]
+        kept = store.set_scores()[0].detail
     assert found["steady"].summary.scored == 2
     expected = AGGREGATES[how]
     if expected is None:
         assert (found["set_a"].summary.score.value, found["set_b"].summary.score.value) == (1.0, 2.0)
-        assert found["set_a"].floor == (3.0 if how == "detail" else None)
+        assert kept == ({"reference_floor": 3.0, "x": [1]} if how == "detail" else {})
         return
     assert expected in found["set_a"].summary.score.reason
     if how in ("nan", "lack", "text"):
@@ -202,28 +205,45 @@ def test_ids_that_are_taken_or_are_none(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["exits", "raises", "constructor"])
 def test_the_command_says_what_is_broken_and_goes_on(tmp_path, monkeypatch, name):
+    def command(*words):
+        return CliRunner().invoke(app, [str(word) for word in words])
+
     module = f"broken_{name}"
     entries = {"odd/steady": "odd_metrics:Steady", "odd2/loud": f"{module}:Loud"}
-    environment = install(tmp_path / "bad", monkeypatch, entries, {module: BROKEN[name][0].replace("odd/", "odd2/")})
+    install(tmp_path / "bad", monkeypatch, entries, {module: BROKEN[name][0].replace("odd/", "odd2/")})
     made = make_clips(tmp_path / "made", ["a"])
-    listed = command(environment, "list", "metrics")
-    assert listed.returncode == 0 and f"broken: the plug-in odd2/loud ({module}:Loud)" in listed.stdout
-    rows = {row["id"]: row for row in json.loads(command(environment, "list", "metrics", "--json").stdout)}
+    listed = command("list", "metrics")
+    assert listed.exit_code == 0 and f"broken: the plug-in odd2/loud ({module}:Loud)" in listed.stdout
+    rows = {row["id"]: row for row in json.loads(command("list", "metrics", "--json").stdout)}
     assert rows["odd2/loud"]["broken"] and rows["odd/steady"]["broken"] is None
     asked = ["evaluate", "--generated", made, "--out", tmp_path / "run", "--metrics"]
-    alone = command(environment, *asked, "odd2")
-    assert alone.returncode == 2 and "the plug-in odd2/loud" in alone.stderr and "Traceback" not in alone.stderr
-    both = command(environment, *asked, "odd,odd2/loud")
-    assert both.returncode == 2, "what was asked for by name cannot be done"
-    good = command(environment, *asked, "odd", "--json")
-    assert good.returncode == 0 and json.loads(good.stdout)["columns"][0]["value"] == 1.0
+    alone = command(*asked, "odd2")
+    assert alone.exit_code == 2 and "the plug-in odd2/loud" in alone.stderr and "Traceback" not in alone.stderr
+    both = command(*asked, "odd,odd2/loud")
+    assert both.exit_code == 2, "what was asked for by name cannot be done"
+    good = command(*asked, "odd", "--json")
+    assert good.exit_code == 0 and json.loads(good.stdout)["columns"][0]["value"] == 1.0
+
+
+def test_a_plug_in_that_exits_late_does_not_end_the_command_well(tmp_path, monkeypatch):
+    late = GOOD.replace(
+        "protocol = property(lambda self: Protocol(self.id))", "protocol = property(lambda self: late())"
+    )
+    late += (
+        "asked = []\ndef late():\n    asked.append(1)\n    return Protocol('odd/loud') if len(asked) < 2 else exit(0)\n"
+    )
+    install(tmp_path / "late", monkeypatch, {"odd/loud": "late_exit:Loud"}, {"late_exit": late})
+    made = make_clips(tmp_path / "made", ["a"])
+    asked = ["evaluate", "--generated", str(made), "--out", str(tmp_path / "run"), "--metrics", "odd/loud"]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 2 and "t2av-bench: unexpected SystemExit: 0 (" in done.stderr
 
 
 def test_all_works_with_the_rest_and_says_so(tmp_path, monkeypatch):
-    environment = install(tmp_path / "bad", monkeypatch, {"odd/loud": "broken_all:Loud"}, {"broken_all": "exit(0)"})
+    install(tmp_path / "bad", monkeypatch, {"odd/loud": "broken_all:Loud"}, {"broken_all": "exit(0)"})
     (made := tmp_path / "made").mkdir()
     (made / "a.wav").write_bytes(b"")  # whose reason costs nothing: no metric runs on it
-    done = command(environment, "evaluate", "--generated", made, "--out", tmp_path / "run", "--json")
+    done = CliRunner().invoke(app, ["evaluate", "--generated", str(made), "--out", str(tmp_path / "run"), "--json"])
     assert "note: the plug-in odd/loud (broken_all:Loud) is broken: unexpected SystemExit: 0" in done.stderr
-    assert done.returncode == 1 and len({column["metric"] for column in json.loads(done.stdout)["columns"]}) > 10
+    assert done.exit_code == 1 and len({column["metric"] for column in json.loads(done.stdout)["columns"]}) > 10
     assert Path(tmp_path / "run" / "evaluate.toml").exists()

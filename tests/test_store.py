@@ -2,18 +2,18 @@
 
 import hashlib
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from run_factory import SYNC_C, UTMOS, make_run
 from test_runs import make_clips
+from typer.testing import CliRunner, Result
 
 from t2av_bench import store_file
+from t2av_bench.cli import app
 from t2av_bench.scores import Protocol, Score, Status
 from t2av_bench.store import Store, StoreError
 from t2av_bench.store_file import APPLICATION_ID
@@ -27,15 +27,12 @@ def everything(folder: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def command(*words: object) -> subprocess.CompletedProcess:
-    environment = dict(os.environ) | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
-    return subprocess.run(
-        [sys.executable, "-m", "t2av_bench.cli", *map(str, words)], capture_output=True, text=True, env=environment
-    )
+def command(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
 
 
-def one_sentence(done: subprocess.CompletedProcess) -> str:
-    assert done.returncode == 2, done.stderr
+def one_sentence(done: Result) -> str:
+    assert done.exit_code == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("t2av-bench: ") and done.stdout == ""
     return done.stderr
 
@@ -156,8 +153,12 @@ def test_runs_on_read_only_storage_are_read_also_with_a_log(run, read_only_mount
     assert (folder / "interrupted" / "results.db-wal").stat().st_size > 0
     close()
     finished, interrupted = (command("table", folder / name) for name in ("finished", "interrupted"))
-    assert finished.returncode == interrupted.returncode == 0, finished.stderr + interrupted.stderr
+    assert finished.exit_code == interrupted.exit_code == 0, finished.stderr + interrupted.stderr
     assert "| system" in finished.stdout and "| from the log" in interrupted.stdout
+    for words in readings(run):
+        done = command(*[folder / "finished" if word == run else word for word in words])
+        assert done.exception is None or isinstance(done.exception, SystemExit)
+        assert "Read-only" not in done.stderr and "results.db" not in done.stderr
     make_clips(run.parent / "made", ["a"])
     for out in ("finished", "new"):
         asked = ["evaluate", "--generated", run.parent / "made", "--out", folder / out, "--metrics", "psnr"]
@@ -187,10 +188,10 @@ def test_a_disk_that_fills_up_during_a_run_ends_it_with_status_2(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder], capture_output=True).returncode:
         pytest.skip("needs the right to mount a file system")
     try:
-        make_clips(tmp_path / "made", [f"clip_{index:02d}" for index in range(30)])
-        asked = ["evaluate", "--generated", tmp_path / "made", "--out", folder / "run", "--metrics", "dnsmos,psnr"]
+        make_clips(tmp_path / "made", [f"clip_{index:02d}" for index in range(60)])
+        asked = ["evaluate", "--generated", tmp_path / "made", "--out", folder / "run", "--metrics", "psnr,ssim"]
         done = command(*asked, "--workers", 1)
-        assert done.returncode == 2 and "Traceback" not in done.stderr
+        assert done.exit_code == 2 and "Traceback" not in done.stderr
         assert "the disk is full" in done.stderr.splitlines()[-1]
     finally:
         subprocess.run(["umount", folder], check=True)
@@ -200,12 +201,11 @@ def test_a_feature_folder_that_cannot_be_written_ends_the_run_instead_of_failing
     make_clips(tmp_path / "made", ["a", "b"])
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "cpu").write_text("a file where a folder should be")
-    done = subprocess.run(
-        [sys.executable, "-m", "t2av_bench.cli", "evaluate", "--generated", tmp_path / "made", "--reference",
-         tmp_path / "made", "--out", tmp_path / "run", "--metrics", "fake/spread", "--cache", tmp_path / "cache"],
-        env=fake_metrics, capture_output=True, text=True,
+    done = command(
+        "evaluate", "--generated", tmp_path / "made", "--reference", tmp_path / "made", "--out", tmp_path / "run",
+        "--metrics", "fake/spread", "--cache", tmp_path / "cache",
     )  # fmt: skip
-    assert "the features cannot be kept in" in one_sentence(done)
+    assert "features cannot be kept in" in one_sentence(done)
 
 
 def test_a_locked_file_is_one_sentence(run, monkeypatch):

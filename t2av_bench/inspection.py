@@ -13,7 +13,7 @@ import numpy as np
 from t2av_bench.media.decode import DecodePass, decode_sound
 from t2av_bench.media.errors import MediaError
 from t2av_bench.media.limits import DEFAULT, Limits
-from t2av_bench.media.probe import audio_stream, check_file, open_media, video_stream
+from t2av_bench.media.probe import audio_stream, check_file, open_media, read_info, video_stream
 from t2av_bench.media.timeline import Timeline, read_timeline
 from t2av_bench.scores import NotApplicable, Unscorable
 
@@ -38,8 +38,7 @@ def inspect(path: Path, faces: bool = False, limits: Limits = DEFAULT) -> dict[s
             video, audio = video_stream(container), audio_stream(container)
             facts["format"] = container.format.name
             facts["streams"] = [_stream(stream, video, audio) for stream in container.streams]
-        if video is None and audio is None:
-            raise MediaError(f"{path.name} has neither a video nor an audio stream")
+            read_info(container, path)
         line = read_timeline(path, limits)
         facts["clock"] = _clock(path, line)
     except MediaError as error:

@@ -16,7 +16,6 @@ VIDEO = {
     "ts": ("h264", "h264 B", "h265", "mpeg4"),
     "flv": ("h264", "h264 B"),
     "3gp": ("h264", "h264 B", "mpeg4"),
-    "wmv": ("mpeg4",),
 }
 AUDIO = {
     "mp4": ("aac", "mp3", "opus", "vorbis", "ac3", "flac", "pcm"),
@@ -27,7 +26,6 @@ AUDIO = {
     "ts": ("aac", "mp3", "opus", "ac3"),
     "flv": ("aac", "mp3", "pcm"),
     "3gp": ("aac", "amr"),
-    "wmv": ("aac", "mp3", "wma"),
 }
 _EVERYWHERE = ("video first", "sound first")
 LAYOUTS = {
@@ -39,7 +37,6 @@ LAYOUTS = {
     "ts": (*_EVERYWHERE, "second video", "second sound"),
     "flv": _EVERYWHERE,
     "3gp": (*_EVERYWHERE, "second video", "second sound"),
-    "wmv": (*_EVERYWHERE, "second video", "second sound"),
 }
 _PLAIN = ("together", "early", "longer", "shorter")
 # AVI has no stamps: its sound cannot begin late (PyAV's writer leaves dwStart at 0), and nothing in it can be shifted.
@@ -51,7 +48,6 @@ TIMINGS = {
     "webm": (*_PLAIN, "late", "shifted"),
     "ts": (*_PLAIN, "late", "shifted"),
     "flv": (*_PLAIN, "late", "shifted"),
-    "wmv": (*_PLAIN, "late", "shifted"),
     "avi": _PLAIN,
 }
 # Rates by class: pairs are covered by class, and each class goes through its rates in turn.
@@ -124,6 +120,10 @@ def extra_cases() -> list[Case]:
     cases += [Case("mp4", "h264 B", "aac", layout="fragments"), Case("mov", "h265", "pcm", None, layout="fragments")]
     # Containers that are rare today.
     cases += [
+        Case("wmv", "mpeg4", "wma", layout="second video", timing="shorter"),
+        Case("wmv", "mpeg4", "aac", timing="early"),
+        Case("wmv", "mpeg4", "mp3", None, "sound first", "late"),
+        Case("wmv", "mpeg4", "wma", Fraction(30), timing="shifted"),
         Case("mpg", "mpeg2 B", "mp2"),
         Case("mpg", "mpeg2 B", "ac3", Fraction(30000, 1001), timing="late"),
         Case("m2ts", "h264 B", "ac3", timing="early"),

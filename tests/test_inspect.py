@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from fractions import Fraction
 from pathlib import Path
 
+import broken_media
 import numpy as np
 import pytest
 from media_factory import audio_only, moving_pattern, tone, truncated_clip, write_clip
@@ -114,6 +116,24 @@ def test_broken_files_have_reasons_and_cost_the_others_nothing(tmp_path):
         assert reason is None or reason in block
     assert "25 at 25/s become 25 at 25/s (1.00 s): 0 repeated, 0 dropped" in blocks[3]
     assert seen(whole)[0] == 0
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return broken_media.write_whole(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"), broken_media.FRAME_CASES + broken_media.AUDIO_CASES,
+    ids=lambda value: getattr(value, "__name__", ""),
+)  # fmt: skip
+def test_whatever_is_wrong_is_a_problem_and_no_traceback(make, message, tmp_path, whole, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    facts = inspect(make(tmp_path, whole))
+    # A file without the kind of stream that the message is about is all right here.
+    if not re.search("has no (video|audio) stream", message):
+        assert any(re.search(message, problem) for problem in facts["problems"]), facts["problems"]
+    json.dumps(facts)
 
 
 def test_damaged_sound_is_no_damage_to_the_pictures(tmp_path):

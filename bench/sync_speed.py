@@ -157,7 +157,7 @@ def ours(clip: Path, syncnet, s3fd, boxes: list[np.ndarray]) -> tuple[dict[str, 
         found = watch.whole(lambda: metric.measure(Pair(Item(id=clip.stem), Clip(clip))))
     finally:
         crop.cut = cut
-    return watch.seconds, tuple(found.values[name] for name in ("sync_offset", "sync_d", "sync_c"))
+    return watch.seconds, tuple(found.values[name] for name in ("sync_offset_exact", "sync_d_exact", "sync_c_exact"))
 
 
 def main() -> None:

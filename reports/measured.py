@@ -13,7 +13,7 @@ from t2av_bench.features import FeatureStore
 from t2av_bench.metrics.base import Floor
 from t2av_bench.runs import RESULTS, Column, columns
 from t2av_bench.scores import Score, Status, Unscorable
-from t2av_bench.statistics.samples import Sample
+from t2av_bench.statistics.samples import Grouping, Sample, grouping
 from t2av_bench.store import Store, StoreError
 
 
@@ -22,8 +22,9 @@ class RunResult:
     """One run as a table reads it: its system's name, columns, clip ids and protocol documents by fingerprint.
 
     scores: (metric id, quantity name) -> clip -> score. items: clip -> what it asked for (text, language, digest of
-    the reference); clips of two runs are paired where these agree. notice: told of what takes long. floors: metric id
-    -> what real clips score, where the metric knows it.
+    the reference); clips of two runs are paired where these agree. groups: clips that belong together, see
+    ``statistics.samples``. notice: told of what takes long. floors: metric id -> what real clips score, where the
+    metric knows it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class RunResult:
     protocols: dict[str, dict[str, Any]]
     scores: Mapping[tuple[str, str], Mapping[str, Score]] = field(default_factory=dict)
     items: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    groups: Grouping | None = None
     notice: Callable[[str], None] | None = None
     floors: Mapping[str, Sequence[Floor]] = field(default_factory=dict)
     _opened: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -110,8 +112,8 @@ def read_run(path: Path, notice: Callable[[str], None] | None = None) -> RunResu
         for row in store.scores():
             scores.setdefault((row.metric, row.quantity), {})[row.clip] = row.score
         name = claim["name"] if claim else path.name
-        found = columns(store, scores)
-        return RunResult(name, path, found, list(items), protocols, scores, items, notice=notice, floors=floors)
+        found, groups = columns(store, scores), grouping({row["clip"]: row["item"] for row in rows})
+        return RunResult(name, path, found, list(items), protocols, scores, items, groups, notice, floors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +147,9 @@ class Measured:
         """Values of some of the scored clips for intervals and tests. Raises Unscorable where they cannot be had."""
         metric, quantity = self.column.metric, self.column.quantity
         if quantity.aggregate == "set":
-            return self.run.pseudo_values(metric, quantity.name, clips)
-        if quantity.aggregate == "mode":
-            raise Unscorable(f"{quantity.name} is the most frequent value; there is no test for it")
+            return self.run.pseudo_values(metric, quantity.name, clips).grouped(self.run.groups)
         scores = self.run.scores.get((metric, quantity.name), {})
-        return Sample.of_scores(quantity, {clip: scores[clip] for clip in clips})
+        return Sample.of_scores(quantity, {clip: scores[clip] for clip in clips}).grouped(self.run.groups)
 
 
 def over_all_clips(run: RunResult, column: Column) -> Measured:

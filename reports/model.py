@@ -58,7 +58,9 @@ class Cell:
     failures: why the other clips have none -> how many.
     spread: standard deviation over the row's runs in the printed unit, where it has several; ``scored`` and ``total``
         then count the clips of all runs.
-    interval: ends of the 95 % confidence interval in the printed unit, where intervals were asked for.
+    interval: ends of the 95 % confidence interval in the printed unit, where intervals were asked for; always of an
+        offset, whose median says little without ``within``, the share of the clips that are at most 1 frame from 0.
+        no_interval: why there is none although it was asked for.
     rank: best and second best of the column; marks: footnote signs († another protocol than the first row's, ¶ another
         than the column's). other_protocol: what the signs say, in words; empty without one.
     metric, quantity, fingerprint: what is behind the value, by which protocol; None for published rows.
@@ -72,6 +74,8 @@ class Cell:
     failures: Mapping[str, int] = field(default_factory=dict)
     spread: float | None = None
     interval: tuple[float, float] | None = None
+    no_interval: str = ""
+    within: float | None = None
     rank: Rank | None = None
     marks: str = ""
     other_protocol: str = ""
@@ -99,6 +103,8 @@ class Cell:
         ends = ""
         if self.interval and self.text:
             ends = f" [{self.interval[0]:.{decimals}f}, {self.interval[1]:.{decimals}f}]"
+        if self.within is not None and self.text:
+            ends += f" {100 * self.within:.0f} % within ±1"
         return ends + (f" ({self.scored}/{self.total})" if self.partial else "")
 
 

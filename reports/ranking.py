@@ -1,4 +1,8 @@
-"""Best in bold, second best underlined: by a paired test where there are per-clip scores, else by printed digits."""
+"""Best in bold, second best underlined: by a paired test where there are per-clip scores, else by printed digits.
+
+Every column is a question of its own and corrected for its own comparisons: which columns are printed beside it moves
+no mark.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -32,10 +36,10 @@ class Contender:
 
 
 def significantly_different(p_values: Mapping[Pair, float], comparisons: int, level: float = LEVEL) -> set[Pair]:
-    """The pairs that differ, by Holm's correction over all ``comparisons`` of a table.
+    """The pairs that differ, by Holm's correction over all ``comparisons`` of a column.
 
     Pairs without a p-value were never tested and count as not different (p = 1), which keeps the chance of any false
-    difference below ``level`` although only pairs with a leading row are tested.
+    difference in the column below ``level`` although only pairs with a leading row are tested.
     """
     from t2av_bench.statistics.permutation import holm
 
@@ -62,31 +66,14 @@ def mark_by_test(columns: Sequence[TableColumn], contenders: Sequence[Sequence[C
 
     Best are the leading row and all that a paired sign-flip test over the clips does not tell from it; second are,
     among those that it does tell, the leading one and all that it is not told from. Where nothing differs from the
-    leader nothing is marked. What prints alike is never told apart. Holm's correction is over all pairs of all columns.
+    leader nothing is marked. What prints alike is never told apart. Holm's correction is over all pairs of a column.
     """
     fields = [_Field(column, place, row) for place, (column, row) in enumerate(zip(columns, contenders, strict=True))]
     fields = [field for field in fields if len(field.order) > 1]
     if not fields:
         return []
-    comparisons = sum(math.comb(len(field.order), 2) for field in fields)
-    flips = min(_MOST_FLIPS, max(_FLIPS, 40 * comparisons))
-    p_values: dict[Pair, float] = {}
-    for field in fields:
-        field.test(field.order[0], field.order[1:], p_values, flips)
-    different = significantly_different(p_values, comparisons)
-    seconds: dict[int, list[int]] = {}
-    for field in fields:
-        best = field.alike(field.order, different)
-        rest = [row for row in field.order if row not in best]
-        if rest:
-            field.mark(best, "best")
-            seconds[field.place] = rest
-            field.test(rest[0], rest[1:], p_values, flips)
-    different = significantly_different(p_values, comparisons)
-    for field in fields:
-        if field.place in seconds:
-            field.mark(field.alike(seconds[field.place], different), "second")
-    return _notes(fields, comparisons, bool(seconds))
+    marked = [field.rank() for field in fields]
+    return _notes(fields, any(marked))
 
 
 class _Field:
@@ -100,27 +87,43 @@ class _Field:
         } if column.direction != "none" else {}  # fmt: skip
         sign = -1 if column.direction == "higher" else 1
         self.order = sorted(self.contenders, key=lambda index: sign * float(self.contenders[index].cell.value or 0.0))
+        self.comparisons = math.comb(len(self.order), 2)
         self.problem: str | None = None
-        self.clips = 0
+        self.units = 0
+        self.described = ""
+
+    def rank(self) -> bool:
+        """Test and mark the cells; False where nothing differs from the leading one."""
+        flips = min(_MOST_FLIPS, max(_FLIPS, 40 * self.comparisons))
+        p_values: dict[Pair, float] = {}
+        self.test(self.order[0], self.order[1:], p_values, flips)
+        best = self.alike(self.order, significantly_different(p_values, self.comparisons))
+        rest = [row for row in self.order if row not in best]
+        if rest:
+            self.mark(best, "best")
+            self.test(rest[0], rest[1:], p_values, flips)
+            self.mark(self.alike(rest, significantly_different(p_values, self.comparisons)), "second")
+        return bool(rest)
 
     def test(self, leader: int, others: Sequence[int], p_values: dict[Pair, float], flips: int) -> None:
         """Add the p-values of the leader against others. A pair that cannot be tested adds none."""
-        from t2av_bench.statistics.permutation import swap_p
+        from t2av_bench.statistics.paired import paired_p
 
         for other in others:
             pair = (self.contenders[leader].measured, self.contenders[other].measured)
             common = self._common(pair)
-            self.clips = max(self.clips, len(common))
             if not common:
                 self.problem = self.problem or "its rows share no scored clip"
                 continue
             try:
                 samples = [each.sample(common) for each in pair]
                 column = pair[0].column
-                p = swap_p(samples[0], samples[1], column.quantity.name, column.fingerprint, flips=flips)
+                p = paired_p(samples[0], samples[1], column.quantity.name, column.fingerprint, flips=flips)
             except Unscorable as error:
                 self.problem = self.problem or str(error)
                 continue
+            if samples[0].units >= self.units:
+                self.units, self.described = samples[0].units, samples[0].described
             p_values[self.place, leader, other] = p
 
     def _common(self, pair: tuple[Measured, Measured]) -> list[str]:
@@ -149,20 +152,25 @@ class _Field:
             self.contenders[row].cell.rank = rank
 
 
-def _notes(fields: Sequence[_Field], comparisons: int, marked: bool) -> list[str]:
-    among = "1 comparison" if comparisons == 1 else f"{comparisons} comparisons"
-    test = f"a paired sign-flip test over the clips, Holm-corrected for the table's {among}, at {100 * LEVEL:.0f} %"
+def _notes(fields: Sequence[_Field], marked: bool) -> list[str]:
+    counts = sorted({field.comparisons for field in fields})
+    among = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+    among += " comparison" + "s" * (counts[-1] > 1)
+    over = max(fields, key=lambda field: field.units).described
+    drawn = f"the clips ({over}, swapped as a whole)" if " of " in over else "the clips"
+    test = f"a paired sign-flip test over {drawn}, Holm-corrected for each column's {among}, at {100 * LEVEL:.0f} %"
     if marked:
         notes = [
             f"Bold: the best row and those that cannot be told from it by {test}. Underlined: likewise the second best."
         ]
     else:
         notes = [f"Nothing is bold: no row can be told from the best one by {test}."]
-    clips = max(field.clips for field in fields)
+    units = max(field.units for field in fields)
     # All sign patterns of n clips are 2^n, so no two-sided p-value is below 2^(1-n).
-    enough = math.ceil(1 + math.log2(comparisons / LEVEL))
-    if not marked and 0 < clips < enough:
-        notes[0] = notes[0].rstrip(".") + f"; {clips} shared clips can never suffice for that, {enough} could."
+    enough = math.ceil(1 + math.log2(counts[0] / LEVEL))
+    if not marked and 0 < units < enough:
+        shared = "shared clips" if " of " not in over else f"groups ({over})"
+        notes[0] = notes[0].rstrip(".") + f"; {units} {shared} can never suffice for that, {enough} could."
     for field in fields:
         if field.problem:
             notes.append(f"{field.column.label} was not tested for all rows: {field.problem.rstrip('.')}.")

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,10 +49,12 @@ class Pooled(Measured):
         """Each clip's mean over the runs. Raises Unscorable as ``Measured.sample``."""
         chosen = list(clips)
         samples = [part.sample(chosen) for part in self.parts]
-        return Sample(
-            samples[0].clips,
-            np.mean([sample.numerators for sample in samples], axis=0),
-            np.mean([sample.denominators for sample in samples], axis=0),
+        # A clip's mean over the runs is neither in nor out, so no share of clips.
+        return replace(
+            samples[0],
+            numerators=np.mean([sample.numerators for sample in samples], axis=0),
+            denominators=np.mean([sample.denominators for sample in samples], axis=0),
+            share=False,
         )
 
 

@@ -105,8 +105,10 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
     cell.marks = mark
     cell.other_protocol = "another protocol than the first row's" if mark else ""
     cell.spread = None if found.spread is None else found.spread * column.scale
-    if intervals and column.direction != "none":
-        cell.interval = _interval(found, column.scale)
+    cell.within = summary.within_one
+    if (intervals and column.direction != "none") or found.column.quantity.is_shift:
+        ends = _interval(found, column.scale)
+        cell.interval, cell.no_interval = (None, ends) if isinstance(ends, str) else (ends, "")
     return cell
 
 
@@ -133,9 +135,14 @@ def measured_notes(
         shown = "; ".join(list(reasons)[:MOST_REASONS]) + ("; …" if len(reasons) > MOST_REASONS else "")
         notes.append(f"(n/N): the value covers n of N clips; the others failed: {shown.rstrip('.')}.")
     if any(cell.interval for cell in cells):
-        notes.append("[low, high]: 95 % bootstrap interval over the clips.")
+        over = dict.fromkeys(text for each in contenders for one in each if one and (text := _drawn(one.measured)))
+        notes.append(f"[low, high]: 95 % bootstrap interval over {next(iter(over), 'the clips')}.")
     if _set_differences(table, contenders):
         notes.append(AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + ".")
+    if any(cell.within is not None for cell in cells):
+        notes.append("An offset is the median over the clips; % within ±1: clips at most one frame from 0.")
+    if lacking := dict.fromkeys(cell.no_interval for cell in cells if cell.no_interval):
+        notes.append(f"Without an interval: {'; '.join(list(lacking)[:MOST_REASONS])}.")
     if embedded := [column.label.removesuffix("‡") for column in table.columns if column.embedded]:
         listed = ", ".join(dict.fromkeys(embedded))
         notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {listed}.")
@@ -180,14 +187,24 @@ def _floor(single: Measured) -> Floor | None:
     return next((floor for floor in known if floor.clips == len(clips) and languages == {floor.language}), None)
 
 
-def _interval(found: Measured, scale: float) -> tuple[float, float] | None:
+def _drawn(measured: Measured) -> str | None:
+    """What a bootstrap draws where that is not the clips."""
+    groups = measured.run.groups
+    if groups is None:
+        return None
+    mine = {groups.groups.get(clip, clip) for clip in measured.clips}
+    return f"{len(measured.clips)} clips of {len(mine)} {groups.unit}" if len(mine) > 1 else None
+
+
+def _interval(found: Measured, scale: float) -> tuple[float, float] | str:
+    """The ends, or why there are none (fewer than 20 clips, above all)."""
     from t2av_bench.statistics.intervals import interval
 
     quantity = found.column.quantity
     try:
         ends = interval(found.sample(found.scored), quantity.name, found.column.fingerprint)
-    except Unscorable:
-        return None
+    except Unscorable as error:
+        return str(error)
     return ends.low * scale, ends.high * scale
 
 

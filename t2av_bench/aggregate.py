@@ -1,6 +1,7 @@
 """From clips to one number a set: a value, how many of how many clips it covers, and why the others are missing."""
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ class Summary:
     scored, total: clips that the value covers, and clips that there are.
     penalised: mean in which failures count as the quantity's penalty (where it defines one and some clip failed).
     reasons: why clips are missing, with their numbers.
+    within_one: of a shift, the share of the scored clips that are at most 1 from 0.
     """
 
     score: Score
@@ -24,6 +26,7 @@ class Summary:
     total: int
     penalised: float | None = None
     reasons: Counter[str] = field(default_factory=Counter)
+    within_one: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -34,6 +37,7 @@ class Summary:
             "total": self.total,
             "penalised": self.penalised,
             "reasons": dict(self.reasons.most_common()),
+            **({} if self.within_one is None else {"within_one": self.within_one}),
         }
 
 
@@ -42,23 +46,39 @@ def summarise(quantity: Quantity, scores: Sequence[Score]) -> Summary:
     values = [(score.value, score.weight) for score in scores if score.value is not None]
     missing = [score for score in scores if score.value is None]
     reasons = Counter(str(score.reason) for score in missing)
-    failed = sum(score.status is Status.FAILED for score in missing)
+    failed = [score for score in missing if score.status is Status.FAILED]
     if not values:
         status = Status.FAILED if failed else Status.NOT_APPLICABLE
         reason = reasons.most_common(1)[0][0] if reasons else "there are no clips"
         return Summary(Score(status, reason=reason), 0, len(scores), reasons=reasons)
-    if quantity.aggregate == "mode":
-        counts = Counter(value for value, _ in values)
-        value = min(counts, key=lambda candidate: (-counts[candidate], abs(candidate), candidate))
-    else:
-        weights = [weight if quantity.aggregate == "weighted" else 1.0 for _, weight in values]
-        if not sum(weights):
-            return Summary(Score.failed("all weights are zero"), 0, len(scores), reasons=reasons)
-        value = math.fsum(v * w for (v, _), w in zip(values, weights, strict=True)) / math.fsum(weights)
+    numbers = [value for value, _ in values]
+    if quantity.is_shift:
+        within = sum(abs(value) <= 1 for value in numbers) / len(numbers)
+        value = Score.ok(statistics.median(numbers))
+        return Summary(value, len(values), len(scores), reasons=reasons, within_one=within)
+    weights = [weight if quantity.aggregate == "weighted" else 1.0 for _, weight in values]
+    if not sum(weights):
+        return Summary(Score.failed("all weights are zero"), 0, len(scores), reasons=reasons)
+    value = math.fsum(v * w for v, w in zip(numbers, weights, strict=True)) / math.fsum(weights)
     penalised = None
     if failed and quantity.penalty is not None:
-        numbers = [value for value, _ in values]
-        worst = min(numbers) if quantity.direction == "higher" else max(numbers)
-        penalty = worst if quantity.penalty == "worst" else float(quantity.penalty)
-        penalised = (math.fsum(numbers) + failed * penalty) / (len(numbers) + failed)
+        lost = _lost_weights(quantity, failed, math.fsum(weights) / len(weights))
+        total = math.fsum([*weights, *lost])
+        penalised = (value * math.fsum(weights) + _penalty(quantity, numbers, value) * math.fsum(lost)) / total
     return Summary(Score.ok(value), len(values), len(scores), penalised, reasons)
+
+
+def _lost_weights(quantity: Quantity, failed: Sequence[Score], usual: float) -> list[float]:
+    """Weights of the failed clips: their own, so that failing on many words costs many; the usual where unknown."""
+    if quantity.aggregate != "weighted":
+        return [1.0] * len(failed)
+    return [score.weight or usual for score in failed]
+
+
+def _penalty(quantity: Quantity, numbers: Sequence[float], value: float) -> float:
+    """What a failed clip counts as; never better than the mean of the others, which failing must not improve."""
+    if quantity.penalty == "worst":
+        return min(numbers) if quantity.direction == "higher" else max(numbers)
+    assert quantity.penalty is not None
+    harsher = min if quantity.direction == "higher" else max
+    return harsher(float(quantity.penalty), value)

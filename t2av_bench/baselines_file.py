@@ -2,7 +2,8 @@
 
 A baseline file holds values and weights by clip, protocols with their fingerprints, and digests of what every item
 asked for. A distance between sets (FID, FVD, KID) is kept as one pseudo-value a clip (see ``statistics.influence``),
-so that paired comparison needs neither features nor networks. Only quantities with a better direction are kept.
+so that paired comparison needs neither features nor networks. Only quantities that can be better or worse are kept:
+those with a better direction, and signed shifts, which are best at 0.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ from t2av_bench.scores import Protocol, Quantity, Status, Unscorable
 from t2av_bench.statistics.samples import Sample
 
 FORMAT = "t2av-bench baseline"
-VERSION = 1
+VERSION = 2
 _DIGITS = 16
 
 
@@ -34,7 +35,8 @@ class ItemRecord:
     """What an item asked for, as digests (16 hexadecimal digits; None: absent, or not readable).
 
     text, language, reference: two runs of one item agree in these. reference_voice, identity_image: likewise where
-    both are known. generated: the clip that the system made, to recognise outputs that are the same file.
+    both are known. generated: the clip that the system made, to recognise outputs that are the same file. speaker,
+    video, source_group: what the item says of where it comes from, for groups of clips.
     """
 
     text: str | None
@@ -43,6 +45,9 @@ class ItemRecord:
     reference_voice: str | None
     identity_image: str | None
     generated: str | None
+    speaker: str | None = None
+    video: str | None = None
+    source_group: str | None = None
 
 
 @dataclass(slots=True)
@@ -82,15 +87,19 @@ class QuantityRecord:
                 f"the baseline file describes {self.name} on {len(self.scored)} clips, of which {len(chosen)} are "
                 "scored on both sides; give the baseline's run folder instead of the file"
             )
-        return Sample.of(
-            {clip: self.values[clip] for clip in chosen},
-            {clip: self.weights[clip] for clip in chosen} if self.weights is not None else None,
-        )
+        values = {clip: self.values[clip] for clip in chosen}
+        weights = {clip: self.weights[clip] for clip in chosen} if self.weights is not None else None
+        if self.quantity.aggregate == "set":
+            return Sample.of(values)
+        return Sample.of_values(self.quantity, values, weights)
 
 
 @dataclass(slots=True)
 class Recorded:
-    """One system's scores, ready for comparison. ``quantities`` by (metric id, quantity name), in table order."""
+    """One system's scores, ready for comparison. ``quantities`` by (metric id, quantity name), in table order.
+
+    command: what scores the same clips again. outdated: metrics whose scores are of a revision that measured less.
+    """
 
     name: str
     path: Path
@@ -98,6 +107,8 @@ class Recorded:
     protocols: dict[str, Protocol]
     quantities: dict[tuple[str, str], QuantityRecord]
     notes: list[str] = field(default_factory=list)
+    command: str | None = None
+    outdated: frozenset[str] = frozenset()
 
 
 def digest(text: str | None) -> str | None:
@@ -114,17 +125,20 @@ class _Row(BaseModel):
     reference_voice: str | None = None
     identity_image: str | None = None
     generated: str | None = None
+    speaker: str | None = None
+    video: str | None = None
+    source_group: str | None = None
 
 
 class _Quantity(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     label: str
-    direction: Literal["higher", "lower"]
+    direction: Literal["higher", "lower", "none"]
     unit: str = ""
     interval: tuple[float | None, float | None]
     decimals: int
-    aggregate: Literal["mean", "weighted", "set"]
+    aggregate: Literal["mean", "weighted", "median", "set"]
     penalty: float | Literal["worst"] | None = None
     value: float | None
     reason: str | None = None
@@ -213,8 +227,9 @@ def load(file: Path) -> Recorded:
         )
     if document.get("version") != VERSION:
         raise BaselineError(
-            f"{file} has version {document.get('version')!r}, this t2av-bench reads {VERSION}: "
-            "save it again with 't2av-bench baseline save RUN FILE'"
+            f"{file} has version {document.get('version')!r}, this t2av-bench reads {VERSION}, and what it measures "
+            "has changed in between: score the baseline's clips again with 't2av-bench evaluate --generated FOLDER "
+            f"--out RUN', then 't2av-bench baseline save RUN {file}'"
         )
     try:
         checked = _File.model_validate(document)

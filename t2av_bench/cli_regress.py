@@ -1,5 +1,6 @@
 """``t2av-bench regress`` and ``t2av-bench baseline``: the regression gate and the files that it compares with."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,10 +8,19 @@ import typer
 
 from t2av_bench.terminal_text import echo
 
-NO_REGRESSION, REGRESSION, NOT_COMPARABLE = 0, 1, 2
+NOT_COMPARABLE = 2
 
 baseline_app = typer.Typer(name="baseline", help="Keep a run's scores as a small file to compare with.",
                            no_args_is_help=True)  # fmt: skip
+
+
+class Undecided(StrEnum):
+    """What the gate makes of open questions."""
+
+    report = "report"
+    passing = "pass"
+    fail = "fail"
+
 
 _Alpha = Annotated[float, typer.Option(help="Chance of any false alarm, over all quantities together.")]
 _Quantities = Annotated[
@@ -57,14 +67,30 @@ def regress(
     max_lost_clips: Annotated[
         int, typer.Option(min=0, help="Clips that the baseline scored and the candidate may fail on.")
     ] = 0,
-    strict: Annotated[bool, typer.Option(help="Fail on undecided quantities too.")] = False,
+    waive: Annotated[
+        list[str] | None, typer.Option(help="Metric of the baseline that the candidate may lack; can be repeated.")
+    ] = None,
+    undecided: Annotated[
+        Undecided, typer.Option(help="What open questions mean: exit status 3 (report), 0 (pass) or 1 (fail).")
+    ] = Undecided.report,
+    strict: Annotated[bool, typer.Option("--strict", hidden=True)] = False,
+    independent_clips: Annotated[
+        bool,
+        typer.Option(
+            "--independent-clips",
+            help="Take clips of one speaker as independent: the answer then holds for these speakers alone.",
+        ),
+    ] = False,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the Markdown summary here too.")] = None,
     as_json: Annotated[
         Path | None, typer.Option("--json", help="Write JSON here; '-' prints it instead of the summary.")
     ] = None,
 ) -> None:
-    """Judge whether a candidate is worse than a baseline: exit status 0 no, 1 yes, 2 they are not comparable."""
+    """Judge whether a candidate is worse than a baseline.
+
+    Exit status: 0 no, 1 yes, 2 not comparable or nothing judged (fewer than 20 clips), 3 undecided.
+    """
     from t2av_bench import regression_report as report
     from t2av_bench.baselines_file import read
     from t2av_bench.comparable import NotComparable
@@ -79,7 +105,9 @@ def regress(
         names = [name for _, name in (*before.quantities, *after.quantities)]
         outcome = judge(
             before, after, margins=read_margins(margins, names) if margins else None, quantities=_split(quantities),
-            alpha=alpha, lost_allowed=max_lost_clips, strict=strict,
+            waived=[name for given in waive or () for name in _split(given) or ()], alpha=alpha,
+            lost_allowed=max_lost_clips, undecided="fail" if strict else undecided.value,
+            grouped=not independent_clips,
         )  # fmt: skip
     except NotComparable as error:
         outcome = error
@@ -100,7 +128,9 @@ def regress(
     if isinstance(outcome, NotComparable):
         echo(f"t2av-bench: not comparable: {outcome}", err=True)
         raise typer.Exit(NOT_COMPARABLE)
-    raise typer.Exit(REGRESSION if outcome.regressed else NO_REGRESSION)
+    if not outcome.judged:
+        echo(f"t2av-bench: {report.headline(outcome)}", err=True)
+    raise typer.Exit(outcome.status)
 
 
 def _split(names: str | None) -> list[str] | None:

@@ -8,6 +8,7 @@ from typing import Any
 from t2av_bench.baselines_file import Recorded
 from t2av_bench.items import some
 from t2av_bench.scores import Protocol
+from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
 
 _STRICT = ("text", "language", "reference")
 _WHERE_KNOWN = ("reference_voice", "identity_image")
@@ -44,6 +45,49 @@ def changed_parts(first: Recorded, second: Recorded, item: str) -> list[str]:
         part for part in _WHERE_KNOWN
         if getattr(one, part) and getattr(other, part) and getattr(one, part) != getattr(other, part)
     ]  # fmt: skip
+
+
+def shared_grouping(first: Recorded, second: Recorded) -> Grouping | None:
+    """By what the clips of two systems belong together, as far as either of them knows."""
+    named = {
+        id: {key: getattr(item, key) or getattr(second.items.get(id), key, None) for key in GROUP_KEYS}
+        for id, item in first.items.items()
+    }
+    return grouping(named)
+
+
+def revision_problem(metric: str, first: Recorded, second: Recorded) -> str | None:
+    """Why two systems' scores of one metric are not of the same protocol, and what to type; None where they are."""
+    for run in (first, second):
+        if metric in run.outdated:
+            return f"{run.path} was scored by an older revision of {metric}, which measured less: {_again(run)}"
+    one, other = first.protocols[metric], second.protocols[metric]
+    if one.fingerprint == other.fingerprint:
+        return None
+    text = (
+        f"{metric} was measured by another protocol: {one.fingerprint} in {first.path}, {other.fingerprint} in "
+        f"{second.path} ({protocol_difference(one, other)}); "
+    )
+    current = _installed(metric)
+    older = [run for run in (first, second) if current and run.protocols[metric].parameters != current.parameters]
+    if len(older) == 1:
+        return text + f"{older[0].path} is of another revision than this t2av-bench: {_again(older[0])}"
+    return text + "measure both alike, or save a new baseline"
+
+
+def _again(run: Recorded) -> str:
+    if run.command:
+        return f"score it again with '{run.command}'"
+    return (
+        "score the baseline's clips again with 't2av-bench evaluate --generated FOLDER --out RUN', then "
+        f"'t2av-bench baseline save RUN {run.path}'"
+    )
+
+
+def _installed(metric: str) -> Protocol | None:
+    from t2av_bench.metrics import create, metric_ids
+
+    return create(metric).protocol if metric in metric_ids() else None
 
 
 def protocol_difference(first: Protocol, second: Protocol) -> str:

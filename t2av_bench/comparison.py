@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from t2av_bench.baselines_file import QuantityRecord, Recorded
-from t2av_bench.comparable import NotComparable, changed_parts, choose, protocol_difference
+from t2av_bench.comparable import NotComparable, changed_parts, choose, revision_problem, shared_grouping
 from t2av_bench.distances import AT_THIS_NUMBER
 from t2av_bench.items import some
 from t2av_bench.scores import Quantity, Unscorable
-from t2av_bench.statistics.intervals import Interval
-from t2av_bench.statistics.paired import Difference, paired_difference
+from t2av_bench.statistics.intervals import LEAST_CLIPS, Interval
+from t2av_bench.statistics.paired import POWER, Difference, paired_difference
 from t2av_bench.statistics.permutation import holm
 
 
@@ -42,6 +42,7 @@ class Contrast:
 
     difference: second minus first. p: Holm-corrected over all contrasts of the comparison. items: worst loss first;
     empty for distances between sets, which no single item has. lost, gained: items that only one of the two scored.
+    detectable: the true difference that these clips would show with 80 % probability (see ``Difference.detectable``).
     """
 
     system: str
@@ -54,17 +55,19 @@ class Contrast:
     items: tuple[ItemDifference, ...]
     lost: dict[str, str]
     gained: tuple[str, ...]
+    detectable: float | None = None
 
     @property
     def gain(self) -> float:
         """The difference with the better direction as positive."""
-        return self.difference.value * (1 if self.quantity.direction == "higher" else -1)
+        return self.difference.gain(self.quantity.direction)
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "system": self.system, "metric": self.metric, "quantity": self.quantity.name,
             "label": self.quantity.label, "direction": self.quantity.direction, "unit": self.quantity.unit,
             "fingerprint": self.fingerprint, "embedded": self.embedded, **self.difference.as_dict(), "p_holm": self.p,
+            "detectable": self.detectable,
             "items": [item.as_dict() for item in self.items], "lost": self.lost, "gained": list(self.gained),
         }  # fmt: skip
 
@@ -122,35 +125,38 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
     keys = choose(dict.fromkeys(key for run in runs for key in run.quantities), quantities)
     for name, other in zip(names[1:], others, strict=True):
         items = _paired_items(first, other, name, notes)
+        by = shared_grouping(first, other)
+        if by and items:
+            count = len({by.groups[item] for item in items})
+            notes.append(f"{name}: {len(items)} clips of {count} {by.unit}, which are drawn and tested as a whole.")
         for key in keys:
             if key not in first.quantities or key not in other.quantities:
                 holder, lacking = (names[0], name) if key in first.quantities else (name, names[0])
                 if key in first.quantities or key in other.quantities:
                     notes.append(f"{key[1]} ({key[0]}) was measured in {holder} but not in {lacking}.")
                 continue
-            one, two = first.protocols[key[0]], other.protocols[key[0]]
-            if one.fingerprint != two.fingerprint:
-                differing = protocol_difference(one, two)
-                notes.append(f"{name}: {key[1]} was measured by another protocol ({differing}): not compared.")
+            if problem := revision_problem(key[0], first, other):
+                notes.append(f"{name}: {key[1]} is not compared: {problem}.")
                 continue
             before, after = first.quantities[key], other.quantities[key]
             common = sorted(set(before.scored) & set(after.scored) & items)
             try:
-                difference = paired_difference(
-                    before.sample(common), after.sample(common), key[1], one.fingerprint, draws=draws
-                )
+                fingerprint = first.protocols[key[0]].fingerprint
+                samples = [record.sample(common).grouped(by) for record in (before, after)]
+                difference = paired_difference(samples[0], samples[1], key[1], fingerprint, draws=draws)
             except Unscorable as error:
                 notes.append(f"{name}: {key[1]} ({key[0]}) is not compared: {error}.")
                 continue
-            found.append((name, before, after, one.fingerprint, difference, items))
+            found.append((name, before, after, fingerprint, difference, items))
     if not found:
-        raise NotComparable(notes or ["the runs share no quantity with a better direction"])
+        raise NotComparable(notes or ["the runs share no quantity that can be better or worse"])
     corrected = holm([entry[4].p for entry in found]).tolist()
     contrasts = tuple(
         Contrast(
             name, before.metric, before.quantity, fingerprint, before.embedded, difference, p,
             _items(before, after, items), _lost(before, after, items),
             tuple(sorted((set(after.scored) - set(before.scored)) & items)),
+            difference.detectable(tests=len(found)),
         )
         for (name, before, after, fingerprint, difference, items), p in zip(found, corrected, strict=True)
     )  # fmt: skip
@@ -179,14 +185,19 @@ def _paired_items(first: Recorded, other: Recorded, name: str, notes: list[str])
 def _items(before: QuantityRecord, after: QuantityRecord, items: set[str]) -> tuple[ItemDifference, ...]:
     if before.quantity.aggregate == "set" or before.values is None or after.values is None:
         return ()
-    sign = -1 if before.quantity.direction == "higher" else 1
-    weights = before.weights or {}
+    weights = (before.weights or {}) if before.quantity.aggregate == "weighted" else {}
+
+    def loss(one: float, two: float) -> float:
+        if before.quantity.is_shift:
+            return abs(two) - abs(one)
+        return one - two if before.quantity.direction == "higher" else two - one
+
     found = [
         ItemDifference(
-            id, before.values[id], after.values[id], sign * (after.values[id] - before.values[id]), weights.get(id, 1.0)
+            id, before.values[id], after.values[id], loss(before.values[id], after.values[id]), weights.get(id, 1.0)
         )
         for id in set(before.values) & set(after.values) & items
-    ]
+    ]  # fmt: skip
     return tuple(sorted(found, key=lambda item: (-item.loss, item.item)))
 
 
@@ -203,7 +214,10 @@ def forest(comparison: Comparison) -> list[ForestRow]:
         interval: Interval | None = each.difference.interval
         if interval is None:
             continue
-        sign, deviation = (1 if each.quantity.direction == "higher" else -1), each.difference.deviation
+        better = {"higher": 1, "lower": -1}.get(each.quantity.direction)
+        # Of a shift, better is towards 0, wherever it comes from.
+        sign = better or (1 if each.gain * each.difference.value >= 0 else -1)
+        deviation = each.difference.deviation
         ends = sorted((sign * interval.low, sign * interval.high))
         effect, effect_low, effect_high = ((value / deviation if deviation else None) for value in (each.gain, *ends))
         rows.append(
@@ -217,25 +231,27 @@ def forest(comparison: Comparison) -> list[ForestRow]:
 
 def markdown(comparison: Comparison, *, worst: int = 5) -> str:
     """Contrasts as a table, then each quantity's worst items; ``worst`` of them a quantity."""
-    from t2av_bench.regression_report import escape, p_text, signed
+    from t2av_bench.regression_report import detectable_text, escape, p_text, signed
 
     lines = [
         f"Against {escape(comparison.first)}, paired by item; 95 % bootstrap intervals, sign-flip p corrected by Holm "
-        f"for {len(comparison.contrasts)} tests.", "",
-        "| System | Quantity | First | This | Difference | 95 % interval | p | Clips |",
-        "|---|---|---:|---:|---:|:---:|---:|---:|",
+        f"for {len(comparison.contrasts)} tests. *Detectable*: the true difference that these clips would show with "
+        f"{100 * POWER:.0f} % probability.", "",
+        "| System | Quantity | First | This | Difference | 95 % interval | Detectable | p | Clips |",
+        "|---|---|---:|---:|---:|:---:|---:|---:|---:|",
     ]  # fmt: skip
     for each in comparison.contrasts:
         quantity, difference, decimals = each.quantity, each.difference, each.quantity.decimals
         arrow = {"higher": "↑", "lower": "↓"}.get(quantity.direction, "")
-        shown = "–"
+        shown = f"– (fewer than {LEAST_CLIPS} clips)" if difference.clips < LEAST_CLIPS else "–"
         if difference.interval:
             shown = f"{signed(difference.interval.low, decimals)} … {signed(difference.interval.high, decimals)}"
         marked = "" if each.p > 0.05 or not each.gain else (" better" if each.gain > 0 else " worse")
         lines.append(
             f"| {escape(each.system)} | {escape(quantity.label)}{'‡' if each.embedded else ''} {arrow} "
             f"| {difference.first:.{decimals}f} | {difference.second:.{decimals}f} "
-            f"| {signed(difference.value, decimals)}{marked} | {shown} | {p_text(each.p)} | {difference.clips} |"
+            f"| {signed(difference.value, decimals)}{marked} | {shown} | {detectable_text(each.detectable, decimals)} "
+            f"| {p_text(each.p)} | {difference.clips} |"
         )
     for each in comparison.contrasts:
         losses = [item for item in each.items if item.loss > 0][:worst]

@@ -3,7 +3,7 @@
 A margins file is TOML, one quantity a line: a number in the quantity's own unit, or a share of the baseline's value::
 
     sync_c = 0.1
-    wer = 0.003      # error rates are fractions: 0.3 points
+    wer = 0.01       # error rates are fractions: one point
     fid = "2%"
 """
 
@@ -31,22 +31,37 @@ class Margin:
         return f"{100 * self.amount:g}%" if self.relative else f"{self.amount:g}"
 
 
-_SYNC = Margin(0.1)
-_ERROR_RATE = Margin(0.003)
-# The equivalence margins that the metric protocols declare for agreement with published numbers (metrics.md). The
-# embedded stand-ins measure in the same units; other quantities have no declared margin, and get none here.
+# docs/regression.md says where each comes from: what people notice where that is known, and never less than twice what
+# an unchanged model moves by when its clips are encoded with other settings (bench/gate_power.py).
+_SYNC_NAMES = ("", "_exact", "_crop", "_haar", "_gridface")
+_ERROR_RATES = [
+    f"{rate}{unit}{recogniser}" for rate in ("wer", "cer") for unit in ("", "_utterance")
+    for recogniser in ("", "_pocketsphinx", "_gridface")
+]  # fmt: skip
 DEFAULT_MARGINS: dict[str, Margin] = {
-    **dict.fromkeys(("sync_c", "sync_d", "sync_c_haar", "sync_d_haar"), _SYNC),
-    **dict.fromkeys(
-        (f"{rate}{unit}{recogniser}" for rate in ("wer", "cer") for unit in ("", "_utterance")
-         for recogniser in ("", "_pocketsphinx")), _ERROR_RATE,
-    ),
-    "utmos": Margin(0.02),
-    **dict.fromkeys(("pesq_wb", "pesq_nb"), Margin(0.01)),
-    **dict.fromkeys(("stoi", "estoi"), Margin(0.002)),
-    "fid": Margin(0.02, relative=True),
-    "fvd": Margin(0.03, relative=True),
-}  # fmt: skip
+    **{f"sync_{value}{name}": Margin(0.25) for name in _SYNC_NAMES for value in ("c", "d", "d_zero")},
+    **{f"sync_{value}_gridface": Margin(0.05) for value in ("c", "d", "d_zero")},
+    **{f"sync_in_tolerance{name}": Margin(0.05) for name in _SYNC_NAMES},
+    # In frames at 25 fps: 45 ms, what BT.1359-1 lets sound be early.
+    **{f"sync_offset{name}": Margin(1.125) for name in _SYNC_NAMES},
+    "envelope_offset": Margin(1.125),
+    "envelope_correlation": Margin(0.05),
+    "av_align": Margin(0.05),
+    **dict.fromkeys(_ERROR_RATES, Margin(0.01)),
+    "utmos": Margin(0.1),
+    **dict.fromkeys(("dnsmos_ovrl", "dnsmos_sig", "dnsmos_p808"), Margin(0.1)),
+    "dnsmos_bak": Margin(0.15),
+    **dict.fromkeys(("pesq_wb", "pesq_nb"), Margin(0.05)),
+    **dict.fromkeys(("stoi", "estoi"), Margin(0.005)),
+    **dict.fromkeys(("sim", "sim_resemblyzer", "csim"), Margin(0.01)),
+    "psnr": Margin(0.5),
+    "ssim": Margin(0.01),
+    "lpips": Margin(0.01),
+    **dict.fromkeys(("fid", "fvd"), Margin(0.05, relative=True)),
+    **dict.fromkeys(("kid", "kvd"), Margin(0.1, relative=True)),
+    "fd_frame_gridface": Margin(1.0),
+    "fd_clip_gridface": Margin(8.0),
+}
 
 
 class MarginError(ValueError):

@@ -9,7 +9,7 @@ Installed with t2av-bench; costs nothing in suites that do not use it.
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -22,9 +22,10 @@ def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"
     """A function (baseline, candidate, …) that fails the test on a regression and returns the gate's answer.
 
     baseline: run folder or baseline file; candidate: run folder. margins: a TOML file, or a mapping such as
-    ``{"sync_c": 0.1, "fid": "2%"}`` over the defaults. quantities, alpha, lost_allowed, strict: as of
-    ``t2av_bench.regression.regress``. Relative paths start at pytest's root folder. What cannot be compared fails
-    the test too, with every difference named.
+    ``{"sync_c": 0.1, "fid": "2%"}`` over the defaults. quantities, waived, alpha, lost_allowed: as of
+    ``t2av_bench.regression.regress``. undecided: ``fail`` makes an open question fail the test, ``pass`` does not.
+    Relative paths start at pytest's root folder. What cannot be compared, and a gate that judged nothing, fail the test
+    too, with every reason.
     """
     root = request.config.rootpath
 
@@ -36,7 +37,8 @@ def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"
         quantities: Sequence[str] | None = None,
         alpha: float = 0.05,
         lost_allowed: int = 0,
-        strict: bool = False,
+        waived: Sequence[str] = (),
+        undecided: Literal["pass", "fail"] = "fail",
     ) -> "Gate":
         __tracebackhide__ = True
         from t2av_bench.baselines_file import read
@@ -53,12 +55,12 @@ def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"
             merged = read_margins(root / Path(margins), names)
         try:
             gate = regress(
-                before, after, margins=merged, quantities=quantities, alpha=alpha, lost_allowed=lost_allowed,
-                strict=strict,
+                before, after, margins=merged, quantities=quantities, waived=waived, alpha=alpha,
+                lost_allowed=lost_allowed, undecided=undecided,
             )  # fmt: skip
         except NotComparable as error:
             pytest.fail(refusal_markdown(error), pytrace=False)
-        if gate.regressed:
+        if gate.status:
             pytest.fail(markdown(gate), pytrace=False)
         return gate
 

@@ -1,6 +1,7 @@
 """A run folder as something to compare: per-clip scores from its database, pseudo-values from its features."""
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,8 @@ from t2av_bench.reason_text import said, unexpected
 from t2av_bench.runs import RESULTS, columns
 from t2av_bench.scores import NotApplicable, Protocol, Score, Status, Unscorable
 from t2av_bench.statistics.influence import KernelSums, frechet_pseudo_values, jackknife_pseudo_values
+from t2av_bench.statistics.samples import GROUP_KEYS
 from t2av_bench.store import Store
-
-_KERNEL = "(x·y/d + 1)^3, unbiased"
 
 
 def read_run(folder: Path) -> Recorded:
@@ -28,17 +28,26 @@ def read_run(folder: Path) -> Recorded:
         for row in store.clips():
             order.append(row["clip"])
             items[row["clip"]] = _item(row)
-        protocols = {metric: Protocol(**entry["protocol"]) for metric, entry in store.protocols().items()}
+        described = store.protocols()
+        protocols = {metric: Protocol(**entry["protocol"]) for metric, entry in described.items()}
+        distances = {metric: entry["description"].get("set_distance") for metric, entry in described.items()}
         scores: dict[tuple[str, str], dict[str, Score]] = {}
         for score in store.scores():
             scores.setdefault((score.metric, score.quantity), {})[score.clip] = score.score
         found = columns(store, scores)
         inputs = {metric: _inputs(store, metric) for metric in protocols}
         features = feature_store(folder, store.sessions())
-    recorded = Recorded(claim["name"] if claim else folder.name, folder, items, protocols, {})
+    recorded = Recorded(
+        claim["name"] if claim else folder.name, folder, items, protocols, {}, command=_command(folder, claim or {}),
+        # Until then the set's offset was the most frequent one, and nothing showed a constant delay.
+        outdated=frozenset(
+            metric for metric, entry in described.items()
+            if any(each["aggregate"] == "mode" for each in entry["description"]["quantities"])
+        ),
+    )  # fmt: skip
     for column in found:
         quantity = column.quantity
-        if quantity.direction == "none" or quantity.aggregate == "mode":
+        if quantity.direction == "none" and not quantity.is_shift:
             continue  # a description, neither better nor worse
         mine = scores.get((column.metric, quantity.name), {})
         scored = {clip: score for clip, score in mine.items() if score.value is not None}
@@ -53,10 +62,12 @@ def read_run(folder: Path) -> Recorded:
         )
         if quantity.aggregate == "set":
             protocol = protocols[column.metric]
-            record.pseudo_values = _pseudo_values(protocol, quantity.name, features, inputs[column.metric])
+            record.pseudo_values = _pseudo_values(
+                protocol, quantity.name, features, inputs[column.metric], distances[column.metric]
+            )
         else:
             record.values = {clip: float(score.value) for clip, score in scored.items() if score.value is not None}
-            if quantity.aggregate == "weighted":
+            if any(score.weight != 1.0 for score in scored.values()) or quantity.aggregate == "weighted":
                 record.weights = {clip: score.weight for clip, score in scored.items()}
         recorded.quantities[column.metric, quantity.name] = record
     return recorded
@@ -71,7 +82,15 @@ def _item(row: dict[str, Any]) -> ItemRecord:
         reference_voice=_file_digest(item.get("reference_voice")),
         identity_image=_file_digest(item.get("identity_image")),
         generated=_short(row["digest"]),
+        **{key: digest(str(item[key])) for key in GROUP_KEYS if item.get(key)},
     )
+
+
+def _command(folder: Path, claim: Mapping[str, Any]) -> str:
+    """The command that scores the run's clips again."""
+    given = {f"--{key}": claim.get(key) for key in ("generated", "reference", "manifest")}
+    parts = [part for name, value in given.items() if value for part in (name, str(value))]
+    return shlex.join(["t2av-bench", "evaluate", *parts, "--out", str(folder)])
 
 
 def _short(sha256: str | None) -> str | None:
@@ -94,22 +113,21 @@ def _inputs(store: Store, metric: str) -> dict[str, str]:
 
 
 def feature_store(folder: Path, sessions: Sequence[Mapping[str, Any]]) -> FeatureStore:
-    """Where the run kept its features: the cache that its configuration names, else the run folder itself."""
-    from t2av_bench.config import ConfigError, load
-
+    """Where the run kept its features: the cache that its database names, else the run folder itself."""
     device = str(sessions[-1].get("device") or "cpu").split()[0] if sessions else "cpu"
-    cache: Path | None = None
-    try:
-        cache = load(folder / "evaluate.toml", {}).cache
-    except ConfigError:
-        pass  # runs made from Python have no such file
-    return FeatureStore(cache or folder / "features", device)
+    with Store(folder / RESULTS) as store:
+        place = store.setting("features")
+    return FeatureStore(Path(place) if place else folder / "features", device)
 
 
 def _pseudo_values(
-    protocol: Protocol, quantity: str, features: FeatureStore, inputs: dict[str, str]
+    protocol: Protocol,
+    quantity: str,
+    features: FeatureStore,
+    inputs: dict[str, str],
+    distance: Mapping[str, Any] | None,
 ) -> Callable[[Iterable[str]], dict[str, float]]:
-    """A function from clips to their pseudo-values, by the fastest way that the protocol allows."""
+    """A function from clips to their pseudo-values, by the fastest way that the metric's distance allows."""
     known: dict[tuple[str, ...], dict[str, float]] = {}
 
     def compute(clips: Iterable[str]) -> dict[str, float]:
@@ -124,21 +142,21 @@ def _pseudo_values(
                     f"the features of {clip} are not in {features.folder}: keep the run's features (or its --cache)"
                 )
             found[clip] = arrays
-        values = _values(protocol, quantity, [found[clip] for clip in chosen])
+        values = _values(protocol, quantity, distance, [found[clip] for clip in chosen])
         known[chosen] = dict(zip(chosen, values.tolist(), strict=True))
         return known[chosen]
 
     return compute
 
 
-def _values(protocol: Protocol, quantity: str, arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
-    parameters = protocol.parameters
-    if all(set(each) == {"generated", "reference"} and each["generated"].ndim == 2 for each in arrays):
+def _values(
+    protocol: Protocol, quantity: str, distance: Mapping[str, Any] | None, arrays: list[dict[str, np.ndarray]]
+) -> np.ndarray:
+    if distance:
         clips = [(each["generated"], each["reference"]) for each in arrays]
-        if "covariance_ddof" in parameters:
-            return frechet_pseudo_values(clips, ddof=int(parameters["covariance_ddof"]))
-        if str(parameters.get("kernel", "")).startswith(_KERNEL):
-            return KernelSums.of(clips).pseudo_values()
+        if distance["kind"] == "frechet":
+            return frechet_pseudo_values(clips, ddof=int(distance["ddof"]))
+        return KernelSums.of(clips).pseudo_values()
     return jackknife_pseudo_values(len(arrays), _aggregate(protocol, quantity, arrays))
 
 

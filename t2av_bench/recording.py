@@ -1,6 +1,7 @@
 """From what workers find to scores in a run's store."""
 
 from t2av_bench.engine import Aggregation, Outcome
+from t2av_bench.items import Item
 from t2av_bench.measurement_check import score
 from t2av_bench.metrics.base import Metric
 from t2av_bench.reason_text import reason
@@ -10,19 +11,29 @@ from t2av_bench.store import SetScoreRow, Store
 _NO_REASON = "no reason was given"
 
 
-def record(store: Store, metric: Metric, inputs: str, outcome: Outcome) -> None:
+def record(store: Store, metric: Metric, inputs: str, outcome: Outcome, item: Item) -> None:
     """Turn an outcome into one score a quantity and write them."""
+    lost = _lost_weight(metric, item) if outcome.status is Status.FAILED else 1.0
     scores = {}
     for quantity in metric.quantities:
         if quantity.aggregate == "set" and outcome.status is Status.OK:
             # A set metric's clip has features, not a value: 1 says that they exist.
             scores[quantity.name] = Score.ok(1.0)
         else:
-            scores[quantity.name] = _score(quantity, outcome)
+            scores[quantity.name] = _score(quantity, outcome, lost)
     told = None if outcome.reason is None else reason(outcome.reason, _NO_REASON)
     store.put_measurement(
         outcome.clip, metric.protocol, inputs, scores, outcome.status, told, outcome.measurement.detail
     )
+
+
+def _lost_weight(metric: Metric, item: Item) -> float:
+    """What a failed clip weighs in the penalised mean; 0: unknown."""
+    try:
+        weight = float(metric.weight_of(item))
+    except Exception:  # a plug-in's code, and no reason to lose the clip's own reason
+        return 0.0
+    return weight if 0 <= weight < float("inf") else 0.0
 
 
 def aggregation(store: Store, metric: Metric) -> Aggregation | None:
@@ -47,7 +58,7 @@ def record_set(store: Store, metric: Metric, outcome: Outcome | None) -> None:
     )  # fmt: skip
 
 
-def _score(quantity: Quantity, outcome: Outcome) -> Score:
+def _score(quantity: Quantity, outcome: Outcome, lost: float = 1.0) -> Score:
     if outcome.status is not Status.OK:
-        return Score(outcome.status, reason=reason(outcome.reason, _NO_REASON))
+        return Score(outcome.status, reason=reason(outcome.reason, _NO_REASON), weight=lost)
     return score(quantity, outcome.measurement)

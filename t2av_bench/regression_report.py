@@ -5,8 +5,11 @@ import re
 from xml.etree import ElementTree
 
 from t2av_bench.comparable import NotComparable
-from t2av_bench.regression import Gate, Verdict
+from t2av_bench.regression import OPEN, Gate, Verdict
+from t2av_bench.statistics.paired import POWER
 
+UNDECIDED_TEXT = "undecided or not judged"
+_KINDS = ("worse", "open")
 _SIGN = {"worse": "🔴", "undecided": "⚪", "not judged": "⚪", "better": "🟢", "equivalent": "🟢"}
 _MOST_LOST = 10
 
@@ -26,20 +29,31 @@ def counted(clips: int) -> str:
     return f"{clips:,} clip" if clips == 1 else f"{clips:,} clips"
 
 
+def detectable_text(amount: float | None, decimals: int) -> str:
+    """The smallest difference that would have been seen; ``none`` where so few units can show none."""
+    return "none" if amount is None else f"±{signed(amount, decimals).lstrip('+')}"
+
+
 def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def headline(gate: Gate) -> str:
     """One sentence: regressed or not, and what of."""
-    bad = [verdict.quantity.name for verdict in gate.verdicts if gate.fails(verdict)]
-    parts = [f"worse or open: {', '.join(bad)}" if gate.strict else f"worse: {', '.join(bad)}"] if bad else []
+    failing = [verdict for verdict in gate.verdicts if gate.fails(verdict)]
+    kinds = {name: [each.quantity.name for each in failing if each.open == (name == "open")] for name in _KINDS}
+    parts = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
     if gate.coverage_regressed:
         parts.append(f"{counted(len(gate.lost))} lost")
-    open_ = [verdict for verdict in gate.verdicts if verdict.word in ("undecided", "not judged")]
-    if not parts and open_ and not gate.strict:
-        return f"No regression found; {len(open_)} of {len(gate.verdicts)} quantities undecided or not judged"
-    return f"Regression: {'; '.join(parts)}" if parts else "No regression"
+    if parts:
+        return f"Regression: {'; '.join(parts)}"
+    open_ = [verdict for verdict in gate.verdicts if verdict.open]
+    if not gate.judged:
+        return f"Nothing was judged: {gate.verdicts[0].reason}"
+    if open_:
+        found = "No regression found" if gate.undecided == "pass" else "Undecided: no regression found"
+        return f"{found}; {len(open_)} of {len(gate.verdicts)} quantities {UNDECIDED_TEXT}"
+    return "No regression"
 
 
 def markdown(gate: Gate) -> str:
@@ -48,9 +62,10 @@ def markdown(gate: Gate) -> str:
         f"### {escape(headline(gate))}", "",
         f"{escape(gate.candidate)} against {escape(gate.baseline)}, {gate.items} items, paired by item, "
         f"p corrected by Holm for {sum(v.p is not None for v in gate.verdicts)} "
-        f"tests at α = {gate.alpha:g}.", "",
-        "| | Quantity | Baseline | Candidate | Difference | 95 % interval | Margin | p | Clips | |",
-        "|---|---|---:|---:|---:|:---:|---:|---:|---:|---|",
+        f"tests at α = {gate.alpha:g}. *Detectable*: the true difference that these clips would show with "
+        f"{100 * POWER:.0f} % probability.", "",
+        "| | Quantity | Baseline | Candidate | Difference | 95 % interval | Margin | Detectable | p | Clips | |",
+        "|---|---|---:|---:|---:|:---:|---:|---:|---:|---:|---|",
         *(_row(verdict) for verdict in gate.verdicts),
     ]  # fmt: skip
     if gate.lost:
@@ -81,6 +96,7 @@ def _row(verdict: Verdict) -> str:
         ]  # fmt: skip
     cells += [
         f"±{verdict.margin_text}" if verdict.margin_text else "–",
+        detectable_text(verdict.detectable, quantity.decimals) if difference else "–",
         p_text(verdict.p) if verdict.p is not None else "–",
         str(difference.clips) if difference else "0",
         escape(explain(verdict)),
@@ -139,7 +155,9 @@ def _cases(suite: ElementTree.Element, gate: Gate) -> None:
         message = _xml(f"{explain(verdict)}{_numbers(verdict)}")
         if gate.fails(verdict):
             ElementTree.SubElement(case, "failure", message=message, type=verdict.word)
-        elif verdict.word in ("undecided", "not judged"):
+        elif not gate.judged:
+            ElementTree.SubElement(case, "error", message=message, type=verdict.word)
+        elif verdict.word in OPEN:
             ElementTree.SubElement(case, "skipped", message=message)
         else:
             ElementTree.SubElement(case, "system-out").text = message
@@ -162,7 +180,8 @@ def _numbers(verdict: Verdict) -> str:
     if difference.interval:
         low, high = (signed(end, decimals) for end in (difference.interval.low, difference.interval.high))
         text += f" ({signed(difference.value, decimals)}, 95 % interval {low} to {high})"
-    return text + f" on {counted(difference.clips)}"
+    seen = detectable_text(verdict.detectable, decimals)
+    return text + f" on {difference.described}; {seen} could have been seen"
 
 
 def _xml(text: str) -> str:

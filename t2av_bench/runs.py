@@ -108,16 +108,18 @@ def evaluate(
         with store.transaction():  # one: a synced write for each clip would take seconds
             for clip, (generated, reference, *_) in digests.items():
                 store.put_digests(clip, generated, reference, inputs[clip])
+        items = {entry.item.id: entry.item for entry in entries}
         jobs, settled = _split(entries, metrics, inputs, store)
         total = len(entries) * len(metrics)
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
+        store.set("features", str(plan.cache.resolve()) if plan.cache else None)
         options = {id: dict(given) for id, given in plan.options.items()}
         workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None, plan.limits)
 
         def keep(found: Outcome) -> None:
             nonlocal done
-            record(store, metrics[found.metric], inputs[found.clip], found)
+            record(store, metrics[found.metric], inputs[found.clip], found, items[found.clip])
             done += 1
             report(Progress(done, total, found.clip, found.metric, found.status, found.reason))
 
@@ -163,7 +165,7 @@ def columns(store: Store, scores: Mapping[tuple[str, str], Mapping[str, Score]] 
     found = []
     for metric, recorded in sorted(store.protocols().items(), key=lambda pair: pair[1]["description"]["position"]):
         for document in recorded["description"]["quantities"]:
-            quantity = Quantity(**{**document, "interval": tuple(document["interval"])})
+            quantity = Quantity.of_document(document)
             mine = by_quantity.get((metric, quantity.name), [])
             whole = set_scores.get((metric, quantity.name))
             if quantity.aggregate == "set":
@@ -204,6 +206,7 @@ def describe(metric: Metric) -> dict[str, Any]:
         "curves": [asdict(curve) for curve in metric.curves],
         "floors": [asdict(floor) for floor in metric.floors],
         "position": known.index(metric.id) if metric.id in known else len(known),
+        "set_distance": dict(metric.set_distance) if isinstance(metric, SetMetric) and metric.set_distance else None,
     }
 
 

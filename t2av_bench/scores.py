@@ -6,6 +6,7 @@ A score is a value or a reason, never a stand-in: there is no 0, -1 or NaN for "
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib import metadata
@@ -39,7 +40,7 @@ class Score:
     """One quantity of one clip, or of one set of clips.
 
     ``weight`` is 1 except for ratios (word error rate: number of reference words), so that the weighted mean
-    of the clips is the corpus value.
+    of the clips is the corpus value. A failed clip has the weight that it would have had, or 0 where nobody knows it.
     """
 
     status: Status
@@ -58,8 +59,8 @@ class Score:
         return cls(Status.OK, float(value), None, float(weight))
 
     @classmethod
-    def failed(cls, reason: str) -> "Score":
-        return cls(Status.FAILED, reason=reason)
+    def failed(cls, reason: str, weight: float = 1.0) -> "Score":
+        return cls(Status.FAILED, reason=reason, weight=float(weight))
 
     @classmethod
     def not_applicable(cls, reason: str) -> "Score":
@@ -75,7 +76,8 @@ class Quantity:
     direction: which way is better; ``none`` for descriptive numbers (offset).
     interval: smallest and largest possible value, ``None`` where unbounded.
     aggregate: how clips make a set value. ``mean``: plain mean; ``weighted``: mean weighted by ``Score.weight``;
-        ``mode``: most frequent value (ties: the smallest magnitude); ``set``: computed from all clips' features.
+        ``median``: of a signed shift, best at 0 although its direction is ``none``; ``set``: computed from all clips'
+        features.
     penalty: value that a failed clip counts as in the penalised mean: a number, ``"worst"`` for the set's worst
         value, or ``None`` where no penalised mean is defined.
     """
@@ -86,8 +88,27 @@ class Quantity:
     unit: str = ""
     interval: tuple[float | None, float | None] = (None, None)
     decimals: int = 3
-    aggregate: Literal["mean", "weighted", "mode", "set"] = "mean"
+    aggregate: Literal["mean", "weighted", "median", "set"] = "mean"
     penalty: float | Literal["worst"] | None = None
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> "Quantity":
+        """From what a run keeps of it. Offsets that were recorded as most frequent values are medians today."""
+        changed = {"interval": tuple(document["interval"])}
+        if document.get("aggregate") == "mode":
+            changed["aggregate"] = "median"
+        return cls(**{**document, **changed})
+
+    @property
+    def is_shift(self) -> bool:
+        """Whether it is a signed shift, the better the nearer to 0."""
+        return self.aggregate == "median"
+
+    @property
+    def is_error_rate(self) -> bool:
+        """Whether it counts errors among words: a clip that fails has got all of them wrong."""
+        whole = self.interval[0] == 0 and self.penalty == 1.0
+        return self.direction == "lower" and (self.aggregate == "weighted" or (self.aggregate == "mean" and whole))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,15 @@ from t2av_bench.store import SetScoreRow, Store
 
 SYNC_C = Quantity("sync_c", "Sync-C", "higher", "", (0.0, None), penalty=0.0)
 SYNC_D = Quantity("sync_d", "Sync-D", "lower", "", (0.0, None), penalty="worst")
-OFFSET = Quantity("sync_offset", "Offset", "none", "frames", (-15.0, 15.0), 0, "mode")
+D_ZERO = Quantity("sync_d_zero", "Sync-D at 0", "lower", "", (0.0, None), penalty="worst")
+INSIDE = Quantity("sync_in_tolerance", "In tolerance", "higher", "", (0.0, 1.0), penalty=0.0)
+OFFSET = Quantity("sync_offset", "Offset", "none", "frames", (-15.0, 15.0), 1, "median")
 WER = Quantity("wer", "WER", "lower", interval=(0.0, None), aggregate="weighted", penalty=1.0)
 UTMOS = Quantity("utmos", "UTMOS", "higher", "MOS")
 FID = Quantity("fid", "FID", "lower", interval=(0.0, None), decimals=2, aggregate="set")
 METRICS = {
-    "sync_c": "sync/exact", "sync_d": "sync/exact", "sync_offset": "sync/exact", "wer": "wer/whisper-large-v3",
+    "sync_c": "sync/joonson", "sync_d": "sync/joonson", "sync_offset": "sync/joonson", "sync_d_zero": "sync/joonson",
+    "sync_in_tolerance": "sync/joonson", "wer": "wer/whisper-large-v3",
     "utmos": "utmos/strong-v1", "fid": "fid/clean",
 }  # fmt: skip
 
@@ -37,6 +40,7 @@ def make_run(
     texts: Sequence[str] | None = None,
     features: Sequence[Mapping[str, np.ndarray]] | None = None,
     made: str = "",
+    speakers: Sequence[str] | None = None,
 ) -> Path:
     """A run with one score a clip and quantity; ``made`` tells one system's files from another's.
 
@@ -47,12 +51,7 @@ def make_run(
     grouped: dict[str, dict[Quantity, Sequence[float | Score]]] = {}
     for quantity, scores in quantities.items():
         grouped.setdefault(METRICS[quantity.name], {})[quantity] = scores
-    protocols = {
-        metric: Protocol(
-            metric, {**(parameters or {"version": 1}), **({"covariance_ddof": 1} if metric == "fid/clean" else {})}
-        )
-        for metric in grouped
-    }
+    protocols = {metric: Protocol(metric, dict(parameters or {"version": 1})) for metric in grouped}
     with Store(folder / "results.db", create=True) as store:
         store._connection.execute("PRAGMA synchronous = OFF")  # hundreds of synced transactions would take seconds
         store.set("claim", {"name": name, "generated": "made", "reference": None, "manifest": None})
@@ -61,15 +60,16 @@ def make_run(
             (
                 protocols[metric],
                 {"title": metric, "quantities": [asdict(each) for each in mine], "paper": "", "licence": "free",
-                 "embedded": False, "position": position},
+                 "embedded": False, "position": position,
+                 "set_distance": {"kind": "frechet", "ddof": 1} if metric == "fid/clean" else None},
             )
             for position, (metric, mine) in enumerate(grouped.items())
         ]  # fmt: skip
         store.add_protocols(described)
         texts = texts or [f"text of {id}" for id in ids]
         store.put_clips(
-            (id, {"id": id, "text": text, "language": "en"}, f"{id}.mp4", None, None)
-            for id, text in zip(ids, texts, strict=True)
+            (id, {"id": id, "text": text, "language": "en", "speaker": speaker}, f"{id}.mp4", None, None)
+            for id, text, speaker in zip(ids, texts, speakers or [None] * len(ids), strict=True)
         )
         kept = FeatureStore(folder / "features")
         for position, id in enumerate(ids):

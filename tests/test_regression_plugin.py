@@ -27,6 +27,12 @@ def test_worse(assert_no_regression):
 def test_worse_but_allowed(assert_no_regression):
     assert_no_regression("base.json", "runs/worse", margins={"sync_c": 2.0})
 
+def test_noisy(assert_no_regression):
+    assert_no_regression("base.json", "runs/noisy")
+
+def test_noisy_and_that_is_fine(assert_no_regression):
+    assert assert_no_regression("base.json", "runs/noisy", undecided="pass").status == 0
+
 def test_other(assert_no_regression):
     assert_no_regression("base.json", "runs/other")
 
@@ -42,6 +48,7 @@ def test_the_fixture_fails_a_users_test_on_a_regression(tmp_path):
     for name, values, changes in (
         ("base", scores, {}),
         ("worse", scores - 0.5 + noise, {}),
+        ("noisy", scores + 20 * noise, {}),
         ("other", scores, {"parameters": {"version": 2}}),
     ):
         make_run(tmp_path / "runs" / name, {SYNC_C: values}, name=name, **changes)
@@ -53,8 +60,8 @@ def test_the_fixture_fails_a_users_test_on_a_regression(tmp_path):
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugins, "-rA", "--rootdir", str(tmp_path)],
         cwd=tmp_path, capture_output=True, text=True, env=_environment(),
     )  # fmt: skip
-    assert "3 passed" in done.stdout and "2 failed" in done.stdout, done.stdout + done.stderr
-    for name in ("same", "worse_but_allowed", "missing"):
+    assert "4 passed" in done.stdout and "3 failed" in done.stdout, done.stdout + done.stderr
+    for name in ("same", "worse_but_allowed", "noisy_and_that_is_fine", "missing"):
         assert f"PASSED test_user.py::test_{name}" in done.stdout
     assert "Regression: worse: sync\\_c" in done.stdout, "the failure shows the gate's table"
     assert "version 1 against 2" in done.stdout
@@ -96,10 +103,8 @@ def evaluated(tmp_path, fake_metrics):
             name, tmp_path / name, tmp_path / "real", None, ("fake/level", "fake/length", "fake/spread"),
             cache=tmp_path / "cache",
         )  # fmt: skip
+        # No evaluate.toml: a run made from Python knows its cache all the same.
         evaluate(plan, tmp_path / f"{name}-run", lambda progress: None, lambda text: None)
-        (tmp_path / f"{name}-run" / "evaluate.toml").write_text(
-            f'generated = "x"\nout = "y"\ncache = "{tmp_path / "cache"}"\n'
-        )
     return tmp_path
 
 

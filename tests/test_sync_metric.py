@@ -17,9 +17,10 @@ from sync_factory import (
 )
 
 from t2av_bench.extractors import syncnet
-from t2av_bench.metrics import create
+from t2av_bench.metrics import create, metric_ids
 from t2av_bench.metrics import sync as sync_metric
 from t2av_bench.metrics.sync import SyncExact
+from t2av_bench.metrics.sync_quantities import in_tolerance
 from t2av_bench.scores import Unscorable
 
 pytest.importorskip("python_speech_features")
@@ -44,7 +45,7 @@ def boxes(monkeypatch):
 
 def cropped(frames, audio):
     values = create("sync/crop").measure(pair(ArrayClip(frames, audio))).values
-    return values["sync_c"], values["sync_d"], values["sync_offset"]
+    return values["sync_c_crop"], values["sync_d_crop"], values["sync_offset_crop"]
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +113,49 @@ def test_the_curve_is_kept_and_belongs_to_the_values(clip):
     found = create("sync/crop").measure(pair(ArrayClip(*clip)))
     curve = found.features["sync_distance_curve"]
     assert curve.shape == (31,) and curve.dtype == np.float32
-    assert found.values["sync_d"] == pytest.approx(curve.min(), rel=1e-6)
-    assert found.values["sync_c"] == pytest.approx(np.median(curve) - curve.min(), rel=1e-4)
-    assert found.values["sync_offset"] == 15 - np.argmin(curve)
+    assert found.values["sync_d_crop"] == pytest.approx(curve.min(), rel=1e-6)
+    assert found.values["sync_c_crop"] == pytest.approx(np.median(curve) - curve.min(), rel=1e-4)
+    assert found.values["sync_offset_crop"] == 15 - np.argmin(curve)
+    assert found.values["sync_d_zero_crop"] == pytest.approx(curve[15], rel=1e-6)
+
+
+def test_a_delay_costs_distance_as_played_though_the_best_one_is_the_same(clip):
+    """The sound k frames late is judged at its best shift by C and D, as it is heard by the distance at 0."""
+    frames, audio = clip
+    at_zero, inside = {}, {}
+    for k in (0, 1, 3, 4, 8, -1, -2):
+        values = create("sync/crop").measure(pair(ArrayClip(frames, delayed(audio, k)))).values
+        at_zero[k], inside[k] = values["sync_d_zero_crop"], values["sync_in_tolerance_crop"]
+        assert values["sync_d_crop"] <= at_zero[k]
+        assert values["sync_d_crop"] == pytest.approx(cropped(frames, audio)[1], abs=0.2)
+    assert at_zero[0] < at_zero[1] < at_zero[3] and at_zero[0] < at_zero[-1] < at_zero[-2]
+    assert at_zero[3] > at_zero[0] + 1
+    # BT.1359-1: late 125 ms is three frames of 40 ms, early 45 ms is one.
+    assert inside == {0: 1, 1: 1, 3: 1, 4: 0, 8: 0, -1: 1, -2: 0}
+
+
+def test_a_clip_without_detectable_sync_is_not_in_tolerance(clip):
+    frames, audio = clip
+    values = create("sync/crop").measure(pair(ArrayClip(frames[:1].repeat(150, 0), audio))).values
+    assert values["sync_in_tolerance_crop"] == 0
+    assert in_tolerance(0, 0.9, 9.1) == 0 and in_tolerance(0, 1.1, 8.9) == 1
+    assert in_tolerance(0, 0.0, 0.0) == 0, "silence and a frozen picture"
+    assert [in_tolerance(offset, 5.0, 5.0) for offset in (-4, -3, 1, 2)] == [0, 1, 1, 0]
+
+
+def test_protocols_have_columns_of_their_own_and_published_ones_keep_the_names():
+    names = {id: [q.name for q in create(id).quantities] for id in metric_ids() if id.startswith("sync/")}
+    own = [name for id, mine in names.items() if id not in ("sync/joonson", "sync/syncnet-python") for name in mine]
+    assert len(own) == len(set(own)) and not set(own) & set(names["sync/joonson"])
+    assert names["sync/joonson"] == names["sync/syncnet-python"]
+    assert names["sync/exact"] == [
+        "sync_c_exact",
+        "sync_d_exact",
+        "sync_d_zero_exact",
+        "sync_in_tolerance_exact",
+        "sync_offset_exact",
+    ]
+    assert "sync_c" in names["sync/joonson"] and "sync_offset" in names["sync/joonson"]
 
 
 @pytest.mark.parametrize(
@@ -148,10 +189,10 @@ def test_a_face_is_found_tracked_cropped_and_scored(boxes):
     boxes([LEFT])
     clip = ArrayClip(stage(130, {LEFT: signal}), delayed(talking_audio(signal), 3))
     found = create("sync/exact").measure(pair(clip))
-    assert found.values["sync_offset"] == -3 and found.values["sync_c"] > 1
+    assert found.values["sync_offset_exact"] == -3 and found.values["sync_c_exact"] > 1
     (track,) = found.detail["tracks"]
     assert (track["first_frame"], track["last_frame"], track["detections"]) == (0, 129, 130)
-    assert track["mean_width"] == 120 and track["sync_c"] == found.values["sync_c"]
+    assert track["mean_width"] == 120 and track["sync_c"] == found.values["sync_c_exact"]
 
 
 def test_of_two_faces_both_are_kept_and_the_longest_track_counts(boxes):
@@ -162,10 +203,10 @@ def test_of_two_faces_both_are_kept_and_the_longest_track_counts(boxes):
     found = create("sync/exact").measure(pair(clip))
     assert [track["first_frame"] for track in found.detail["tracks"]] == [0, 20]
     chosen = found.detail["tracks"][found.detail["chosen_track"]]
-    assert chosen["first_frame"] == 0 and found.values["sync_c"] == chosen["sync_c"]
+    assert chosen["first_frame"] == 0 and found.values["sync_c_exact"] == chosen["sync_c"]
     assert found.detail["tracks"][1]["sync_c"] > 1 > chosen["sync_c"] and found.detail["tracks"][1]["sync_offset"] == 0
     best = SyncExact(clip_value="max_c").measure(pair(clip))
-    assert best.values["sync_c"] == found.detail["tracks"][1]["sync_c"]
+    assert best.values["sync_c_exact"] == found.detail["tracks"][1]["sync_c"]
 
 
 def test_of_equally_long_tracks_the_larger_face_counts(boxes):
@@ -173,7 +214,8 @@ def test_of_equally_long_tracks_the_larger_face_counts(boxes):
     boxes([LEFT, RIGHT])
     clip = ArrayClip(stage(120, {RIGHT: signal, LEFT: None}), talking_audio(signal))
     found = create("sync/exact").measure(pair(clip))
-    assert found.detail["tracks"][found.detail["chosen_track"]]["mean_width"] == 140 and found.values["sync_c"] > 1
+    assert found.detail["tracks"][found.detail["chosen_track"]]["mean_width"] == 140
+    assert found.values["sync_c_exact"] > 1
 
 
 @pytest.mark.parametrize(
@@ -196,7 +238,7 @@ def test_101_frames_are_enough(boxes):
     signal = hidden_signal(101)
     boxes([LEFT])
     clip = ArrayClip(stage(101, {LEFT: signal}), talking_audio(signal))
-    assert create("sync/exact").measure(pair(clip)).values["sync_offset"] == 0
+    assert create("sync/exact").measure(pair(clip)).values["sync_offset_exact"] == 0
 
 
 def test_a_cut_ends_a_track(boxes):
@@ -213,7 +255,7 @@ def test_audio_that_ends_early_shortens_or_fails_the_track(boxes):
     boxes([LEFT])
     frames, audio = stage(120, {LEFT: signal}), talking_audio(signal)
     found = create("sync/exact").measure(pair(ArrayClip(frames, audio[: 70 * 640])))
-    assert found.values["sync_offset"] == 0
+    assert found.values["sync_offset_exact"] == 0
     with pytest.raises(Unscorable, match="too short: 120 frames of face and 2 frames' worth of audio"):
         create("sync/exact").measure(pair(ArrayClip(frames, audio[:1500])))
 

@@ -13,7 +13,7 @@ import pytest
 from table_factory import CLIPS, FID, OFFSET, SYNC, SYNC_C, WER, run, scored_run
 
 from reports.render import FORMATS, comma_separated, html, latex, markdown
-from reports.table import MixedProtocols, build
+from reports.table import MixedProtocols, build, read_run
 from t2av_bench.benchmarks.embedded import corpus
 from t2av_bench.benchmarks.embedded.floors import drawn
 from t2av_bench.metrics import create
@@ -213,3 +213,29 @@ def test_the_floors_in_the_box_have_the_benchmarks_number_of_persons():
         assert {floor.language for floor in floors} == {"en", "zh"}
         assert all(floor.clips == 40 == len(corpus.identities("test-en")) and floor.draws >= 100 for floor in floors)
         assert all(0 < floor.deviation < floor.mean for floor in floors)
+
+
+def test_an_offset_shows_its_median_interval_and_the_share_near_0_and_few_clips_no_interval(tmp_path):
+    from run_factory import OFFSET as SHIFT
+    from run_factory import SYNC_C as CONFIDENCE
+    from run_factory import make_run
+
+    from reports.page.tables import _explanation
+
+    values = [-14.0, 0.0, -2.0, -11.0, 0.0, 1.0, -4.0, -1.0]
+    few = read_run(make_run(tmp_path / "few", {SHIFT: values, CONFIDENCE: [5.0] * 8}))
+    table = build([few], intervals=True)
+    cells = {column.key: (column, cell) for column, cell in zip(table.columns, table.rows[0].cells, strict=True)}
+    column, cell = cells["sync_offset"]
+    assert (cell.text, cell.interval, cell.within) == ("-1.5", None, 0.5)
+    assert cell.details(1) == " 50 % within ±1" and cells["sync_c"][1].interval is None
+    assert "Without an interval: 8 clips; an interval needs at least 20 clips." in table.notes
+    assert any(
+        "8 clips; an interval needs at least 20 clips" in line for line in _explanation(table.rows[0], column, cell)
+    )
+    many = read_run(make_run(tmp_path / "many", {SHIFT: sorted(values * 3)}))
+    table = build([many])
+    cell = table.rows[0].cells[0]
+    # 24 values: the 7th and the 18th are the sign test's bounds.
+    assert cell.interval == (sorted(values * 3)[6], sorted(values * 3)[17])
+    assert "50 % of the clips are at most one frame from 0" in list(_explanation(table.rows[0], table.columns[0], cell))

@@ -123,12 +123,12 @@ def test_the_terminal_emphasises_without_changing_the_widths():
 
 def test_intervals_stand_in_every_format():
     """Clips that all have one value have that value as their interval."""
-    runs = [scored_run(name, {SYNC: [value] * 8}, ["en"] * 8) for name, value in {"a": 5.0, "b": 6.0}.items()]
+    runs = [scored_run(name, {SYNC: [value] * 20}, ["en"] * 20) for name, value in {"a": 5.0, "b": 6.0}.items()]
     table = build(runs, intervals=True)
     for shown in (latex(table), FORMATS["html"](table), terminal(table)):
         assert "5.00" in shown and "[5.00, 5.00]" in shown
     assert r"**6.00** \[6.00, 6.00\]" in FORMATS["md"](table), "the interval is not emphasised"
-    assert "a,8,5.0,8,,5,5" in FORMATS["csv"](table)
+    assert "a,20,5.0,20,,5,5" in FORMATS["csv"](table)
 
 
 def test_names_cannot_command_the_terminal():

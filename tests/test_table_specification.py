@@ -424,7 +424,7 @@ def test_the_command_line(tmp_path):
     from run_factory import SYNC_D as D
     from run_factory import make_run
 
-    paths = [make_run(tmp_path / n, {C: [v] * 8, D: [9.0] * 8}, name=n) for n, v in {"a": 4.0, "b": 6.0}.items()]
+    paths = [make_run(tmp_path / n, {C: [v] * 20, D: [9.0] * 20}, name=n) for n, v in {"a": 4.0, "b": 6.0}.items()]
     plain = invoke(*paths)
     assert plain.exit_code == 0 and "| a " in plain.stdout and "**6.000**" in plain.stdout
     chosen = invoke(*paths, "--columns", "sync_d,sync_c")
@@ -433,6 +433,6 @@ def test_the_command_line(tmp_path):
     wrong = invoke(*paths, "--columns", "sync_x")
     assert wrong.exit_code == 2 and "unknown column 'sync_x'; did you mean sync_" in wrong.stderr
     under = invoke("paper:1", *paths, "--format", "terminal")
-    assert under.stdout.index("UniAVGen") < under.stdout.index("(8 en clips)")
+    assert under.stdout.index("UniAVGen") < under.stdout.index("(20 en clips)")
     assert r"4.000</u> \[4.000, 4.000\]" in invoke(*paths, "--intervals").stdout
     assert invoke("paper:1", "--published").stdout == invoke("paper:1").stdout

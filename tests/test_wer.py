@@ -11,6 +11,7 @@ from speech_factory import RATE, pair, say, with_noise
 from t2av_bench.benchmarks.embedded import corpus
 from t2av_bench.extractors.recognisers import Recogniser, Transcript
 from t2av_bench.features import FeatureStore
+from t2av_bench.items import Item
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create, metric_ids, wer
 from t2av_bench.metrics.base import NotApplicable, Unscorable
@@ -252,3 +253,25 @@ def test_noise_raises_the_error_rate_of_real_recognition(tmp_path):
         noisy = pair(tmp_path, with_noise(say(text), snr), text=text, language="en")
         rates.append(metric.measure(noisy).values["wer_pocketsphinx"])
     assert rates[0] == 0 < rates[1]
+
+
+def test_a_clip_that_cannot_be_heard_weighs_as_many_words_as_it_was_asked_to_say(tmp_path):
+    from t2av_bench.runs import RESULTS, Plan, columns, evaluate
+    from t2av_bench.store import Store
+
+    english, chinese = create("wer/pocketsphinx"), create("cer/whisper-large-v3")
+    assert english.weight_of(Item(id="a", text="Hello, big world!", language="en")) == 3
+    assert chinese.weight_of(Item(id="a", text="今天 真开心。", language="zh")) == 5
+    assert english.weight_of(Item(id="a", text="今天", language="zh")) == 0 == english.weight_of(Item(id="a"))
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "other.wav").write_bytes(b"no sound")
+    (tmp_path / "items.jsonl").write_text(
+        '{"id": "gone", "text": "bin blue at home now please", "language": "en"}\n'
+        '{"id": "other", "text": "good morning", "language": "en"}\n'
+    )
+    plan = Plan("x", tmp_path / "clips", None, tmp_path / "items.jsonl", ("wer/pocketsphinx",))
+    evaluate(plan, tmp_path / "run", lambda progress: None, lambda text: None)
+    with Store(tmp_path / "run" / RESULTS) as store:
+        weights = {row.clip: row.score.weight for row in store.scores()}
+        assert weights == {"gone": 6.0, "other": 2.0}
+        assert all(column.summary.score.value is None for column in columns(store))

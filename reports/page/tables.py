@@ -90,8 +90,10 @@ def _explanation(row: Row, column: TableColumn, cell: Cell) -> Iterator[str]:
     if cell.interval:
         low, high = (f"{end:.{column.decimals}f}" for end in cell.interval)
         yield f"95 % interval {low} to {high}, bootstrap over clips"
-    elif cell.text and row.origin == "measured" and column.direction != "none":
-        yield "no interval: too few clips, or no scores by clip"
+    elif cell.text and row.origin == "measured" and (column.direction != "none" or cell.within is not None):
+        yield f"no interval: {cell.no_interval or 'no scores by clip'}"
+    if cell.within is not None:
+        yield f"{100 * cell.within:.0f} % of the clips are at most one frame from 0"
     if cell.total is not None:
         yield f"covers {cell.scored} of {cell.total} clips"
     if cell.fingerprint:

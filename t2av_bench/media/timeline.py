@@ -229,7 +229,7 @@ def _moved(path: Path, first: _FirstPicture) -> Fraction:
     The picture that the edit begins in is left out, and the next one takes its place; the sound is left where it is.
     """
     with open_media(path, {"advanced_editlist": "0"}) as container:
-        video = video_stream(container)
+        video: Any = video_stream(container)
         for packet in container.demux(video):
             if packet.pos == first.position and packet.pts is not None:
                 moved = (packet.pts - (first.stamp or 0)) * video.time_base

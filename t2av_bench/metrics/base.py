@@ -142,12 +142,21 @@ class Metric(ABC):
     def measure(self, pair: Pair) -> Measurement:
         """Score one pair. Raises Unscorable (the clip's fault), NotApplicable (nobody's) or MediaError (file)."""
 
+    def weight_of(self, item: Item) -> float:
+        """``Score.weight`` of an item that could not be measured; 0 where nobody can know it."""
+        return 1.0
+
 
 class SetMetric(Metric):
     """A metric over all clips. ``measure`` returns features only; ``aggregate`` turns them into values.
 
     ``aggregate`` is a pure function of the features in item order, so tables and bootstraps run no network.
+    set_distance: says that the value is a distance between the arrays ``generated`` and ``reference`` of all clips,
+    and which one: ``{"kind": "frechet", "ddof": 1}`` (of the covariance), or ``{"kind": "kernel"}`` (unbiased MMD²,
+    kernel (x·y/d + 1)³). What each clip adds to it is then known in closed form; otherwise each clip is left out once.
     """
+
+    set_distance: ClassVar[Mapping[str, Any] | None] = None
 
     @abstractmethod
     def aggregate(self, features: Sequence[Mapping[str, np.ndarray]]) -> Measurement:

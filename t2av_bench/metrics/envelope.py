@@ -142,7 +142,7 @@ class MouthEnvelope(Metric):
     quantities = (
         Quantity(
             "envelope_offset", "Offset (envelope)", "none", "frames at 25 fps",
-            (-float(MAX_SHIFT), float(MAX_SHIFT)), 0, "mode",
+            (-float(MAX_SHIFT), float(MAX_SHIFT)), 1, "median",
         ),
         Quantity("envelope_correlation", "Envelope corr", "higher", "", (-1.0, 1.0), penalty=0.0),
     )  # fmt: skip

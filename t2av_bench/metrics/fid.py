@@ -8,6 +8,7 @@ sample covariance. FID is biased by about 1/n and frames of a clip are correlate
 """
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -73,6 +74,7 @@ class InceptionDistance(FeatureDistance):
 
 class _FID(InceptionDistance):
     quantities = (Quantity("fid", "FID", "lower", interval=(0.0, None), decimals=2, aggregate="set"),)
+    set_distance = MappingProxyType({"kind": "frechet", "ddof": 1})
 
     @property
     def protocol(self) -> Protocol:

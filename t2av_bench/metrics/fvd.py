@@ -8,6 +8,7 @@ prefer KVD (unbiased polynomial MMD² of the same features) below some hundred c
 """
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,6 +86,7 @@ class FVDStyleGANV(VideoDistance):
     quantities = (Quantity("fvd", "FVD", "lower", interval=(0.0, None), decimals=1, aggregate="set"),)
     paper = "Unterthiner et al. 2018 (arXiv 1812.01717); protocol of Skorokhodov et al. 2022 (arXiv 2112.14683)"
     distance_parameters = {"covariance_ddof": 0}
+    set_distance = MappingProxyType({"kind": "frechet", "ddof": 0})
 
     def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
         return frechet_distance(generated, reference, ddof=0)
@@ -95,6 +97,7 @@ class KVDStyleGANV(VideoDistance):
     title = "Kernel video distance"
     quantities = (Quantity("kvd", "KVD", "lower", decimals=3, aggregate="set"),)
     paper = "Unterthiner et al. 2018 (arXiv 1812.01717); clips of Skorokhodov et al. 2022 (arXiv 2112.14683)"
+    set_distance = MappingProxyType({"kind": "kernel"})
     distance_parameters = {"kernel": "(x·y/d + 1)^3, unbiased, full sets"}
 
     def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:

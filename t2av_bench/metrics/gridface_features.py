@@ -10,6 +10,7 @@ numbers of clips. Tables of 40 clips say what real clips score (``benchmarks/emb
 
 from abc import abstractmethod
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +36,7 @@ class _GridFaceDistance(FeatureDistance):
     paper = "this project; Fréchet distance of Heusel et al. 2017 (arXiv 1706.08500)"
     extra = "video"
     embedded = True
+    set_distance = MappingProxyType({"kind": "frechet", "ddof": 1})
     checkpoint: ClassVar[str]
     choice: ClassVar[dict[str, Any]]
 

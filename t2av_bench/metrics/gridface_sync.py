@@ -15,7 +15,8 @@ from t2av_bench.media.clip import PICTURES
 from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Unscorable, require
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
 from t2av_bench.metrics.speech_input import check_speech
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.metrics.sync_quantities import TOLERANCE, quantities, values
+from t2av_bench.scores import Protocol, library_versions
 
 CURVE = "sync_gridface_distance_curve"
 
@@ -29,14 +30,7 @@ class SyncGridFace(Metric):
     extra = "sync"
     embedded = True
     curves = (Curve(CURVE, "Sync distance (GridFace)", tuple(range(15, -16, -1)), lowest=True),)
-    quantities = (
-        Quantity("sync_c_gridface", "Sync-C (GridFace)", "higher", "", (0.0, 2.0), penalty=0.0),
-        Quantity("sync_d_gridface", "Sync-D (GridFace)", "lower", "", (0.0, 2.0), penalty="worst"),
-        Quantity(
-            "sync_offset_gridface", "Offset (GridFace)", "none", "frames at 25 fps",
-            (-float(gridface_sync.MAX_SHIFT), float(gridface_sync.MAX_SHIFT)), 0, "mode",
-        ),
-    )  # fmt: skip
+    quantities = quantities("_gridface", " (GridFace)", 2.0)
 
     @property
     def protocol(self) -> Protocol:
@@ -49,6 +43,7 @@ class SyncGridFace(Metric):
             **gridface_pictures.PICTURE_PARAMETERS,
             "face": {"detector": Haar.name, **Haar.PARAMETERS, **gridface_pictures.FACE_PARAMETERS},
             "sync": gridface_sync.PARAMETERS,
+            "tolerance": TOLERANCE,
             "checkpoint": digest(gridface_sync.CHECKPOINT),
         }
         libraries = library_versions("av", "opencv-contrib-python", "python_speech_features", "soxr", "torch")
@@ -71,11 +66,7 @@ class SyncGridFace(Metric):
         pictures = clip.memo(("gridface", "mouths"), lambda: gridface_sync.stream_mouths(clip.frames()))
         result = gridface_sync.load(self.settings.device).score(pictures, audio)
         return Measurement(
-            values={
-                "sync_c_gridface": result.confidence,
-                "sync_d_gridface": result.distance,
-                "sync_offset_gridface": float(result.offset),
-            },
+            values=values(result.offset, result.confidence, result.distance, result.curve, "_gridface"),
             detail={"frames": count, "audio_frames": heard},
             features={CURVE: result.curve.astype(np.float32)},
         )

@@ -6,6 +6,7 @@ preferred below about 2,000 frames; small values may be negative.
 """
 
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -19,6 +20,7 @@ SUBSET_SIZE = 1000
 
 class _KID(InceptionDistance):
     quantities = (Quantity("kid", "KID", "lower", decimals=5, aggregate="set"),)
+    set_distance = MappingProxyType({"kind": "kernel"})
 
     @property
     def protocol(self) -> Protocol:

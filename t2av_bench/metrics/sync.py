@@ -1,8 +1,16 @@
 """Lip sync by SyncNet: confidence (Sync-C, LSE-C), distance (Sync-D, LSE-D) and audio-video offset.
 
 ``sync/exact`` follows joonson/syncnet_python without its lossy intermediates: decoded frames and PCM, no JPEG, no
-re-encoding. Offsets are in frames at 25 fps; positive means that the audio is early, and delaying the audio by k
-frames changes the offset by -k. Shifts beyond 15 frames cannot be seen: the confidence falls to its floor instead.
+re-encoding. Its numbers differ from published ones by what those losses cost, so its columns, and those of
+``sync/crop``, have names of their own. Offsets are in frames at 25 fps; positive means that the audio is early, and
+delaying the audio by k frames changes the offset by -k. Shifts beyond 15 frames cannot be seen: the confidence falls
+to its floor instead.
+
+Confidence, distance and offset are blind to a constant delay, for they look for the best shift and score that one.
+``sync_d_zero`` is the distance as the clip is played, at shift 0. ``sync_in_tolerance`` is 1 where the clip's offset
+lies inside the tolerance of ITU-R BT.1359-1 (sound up to 45 ms early or 125 ms late), else 0; a clip without
+detectable sync (confidence below a tenth of the median distance) counts as outside. Over a set the offset is the
+median, printed with its interval and the share of clips at most one frame from 0.
 A clip with several face tracks is represented by the longest (ties: larger mean face area); all are kept in ``detail``.
 Digital silence is scored like any audio (it gets the lowest confidence).
 """
@@ -21,24 +29,13 @@ from t2av_bench.faces.track import JOONSON, Track
 from t2av_bench.media.clip import PICTURES, SOUND, Clip
 from t2av_bench.media.resample import to_int16
 from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Settings
-from t2av_bench.scores import Protocol, Quantity, Unscorable, library_versions
+from t2av_bench.metrics.sync_quantities import TOLERANCE, quantities, values
+from t2av_bench.scores import Protocol, Unscorable, library_versions
 
 PAPER = "Chung & Zisserman 2016, Out of time (ACCV workshop); pipeline joonson/syncnet_python 6efbb1c"
 LIBRARIES = ("av", "opencv-contrib-python", "python_speech_features", "syncnet-python", "torch")
 CURVE = "sync_distance_curve"
 CURVES = (Curve(CURVE, "Sync distance", tuple(range(15, -16, -1)), lowest=True),)
-
-
-def quantities(suffix: str = "", note: str = "") -> tuple[Quantity, ...]:
-    """The three columns; ``suffix`` and ``note`` set a stand-in's columns apart."""
-    return (
-        Quantity(f"sync_c{suffix}", f"Sync-C{note}", "higher", "", (0.0, None), penalty=0.0),
-        Quantity(f"sync_d{suffix}", f"Sync-D{note}", "lower", "", (0.0, None), penalty="worst"),
-        Quantity(
-            f"sync_offset{suffix}", f"Offset{note}", "none", "frames at 25 fps",
-            (-float(syncnet.MAX_SHIFT), float(syncnet.MAX_SHIFT)), 0, "mode",
-        ),
-    )  # fmt: skip
 
 
 def too_short(frames: int, samples: int) -> str | None:
@@ -116,11 +113,7 @@ def measurement(
     if isinstance(result, str):
         raise Unscorable(result)
     return Measurement(
-        values={
-            f"sync_c{suffix}": result.confidence,
-            f"sync_d{suffix}": result.distance,
-            f"sync_offset{suffix}": float(result.offset),
-        },
+        values=values(result.offset, result.confidence, result.distance, result.curve, suffix),
         detail={
             "tracks": [_describe(track, outcome) for track, outcome in zip(tracks, outcomes, strict=True)],
             "chosen_track": chosen,
@@ -171,7 +164,7 @@ class _Sync(Metric):
         shared = {"decode": "exact", **PICTURES, **SOUND}
         return Protocol(
             self.id,
-            {**shared, "syncnet": syncnet.PARAMETERS, **parameters},
+            {**shared, "syncnet": syncnet.PARAMETERS, "tolerance": TOLERANCE, **parameters},
             {id: weights.digest(id) for id in self.weights},
             library_versions(*sorted({*LIBRARIES, *libraries})),
         )
@@ -187,8 +180,9 @@ class SyncExact(_Sync):
     id = "sync/exact"
     title = "SyncNet lip sync, exact decode"
     weights: ClassVar[tuple[str, ...]] = ("syncnet_v2", "sfd_face")
-    quantities = quantities()
+    quantities = quantities("_exact", " (exact)")
     _detector: ClassVar[type[S3FD] | type[Haar]] = S3FD
+    _suffix = "_exact"
 
     def __init__(
         self,
@@ -250,7 +244,8 @@ class SyncCrop(_Sync):
     id = "sync/crop"
     title = "SyncNet lip sync of face crops"
     weights = ("syncnet_v2",)
-    quantities = quantities()
+    quantities = quantities("_crop", " (crop)")
+    _suffix = "_crop"
 
     @property
     def protocol(self) -> Protocol:

@@ -20,7 +20,8 @@ from t2av_bench.faces.track import JOONSON, SYNCNET_PYTHON, Track, TrackRules
 from t2av_bench.media import legacy
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Measurement, Metric, Pair
-from t2av_bench.metrics.sync import CURVES, LIBRARIES, PAPER, measurement, quantities, score_crops
+from t2av_bench.metrics.sync import CURVES, LIBRARIES, PAPER, measurement, score_crops
+from t2av_bench.metrics.sync_quantities import TOLERANCE, in_tolerance, quantities
 from t2av_bench.scores import NotApplicable, Protocol, Unscorable, library_versions
 
 
@@ -60,6 +61,7 @@ class SyncJoonson(Metric):
                 "tracks": self.rules.as_dict(),
                 "crop": crop.PARAMETERS,
                 "syncnet": syncnet.PARAMETERS,
+                "tolerance": TOLERANCE,
                 "clip_value": self.clip_value,
             },
             {id: weights.digest(id) for id in self.weights},
@@ -112,7 +114,8 @@ class SyncSyncnetPython(SyncJoonson):
     """syncnet-python 0.2.3 (also MoChaBench's script): tracks from 50 frames, sound from the clip itself.
 
     Its clip value is the highest C and the lowest D over all tracks, possibly of different ones, and the first
-    track's offset. Its frames lag its sound by the AVI's whole gap (one or two frames at common audio rates).
+    track's offset; the distance at shift 0 is that of the track with the highest C. Its frames lag its sound by the
+    AVI's whole gap (one or two frames at common audio rates).
     """
 
     id = "sync/syncnet-python"
@@ -133,6 +136,9 @@ class SyncSyncnetPython(SyncJoonson):
         found = measurement(tracks, outcomes, surest)
         found.values["sync_d"] = min(result.distance for result in scored.values())
         found.values["sync_offset"] = float(scored[min(scored)].offset)
+        found.values["sync_in_tolerance"] = in_tolerance(
+            found.values["sync_offset"], found.values["sync_c"], found.values["sync_d"]
+        )
         return found
 
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, loop_flags
+from t2av_bench.items import Item
 from t2av_bench.media.clip import SOUND
 from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Settings, require
 from t2av_bench.metrics.speech_input import SILENCE_PEAK
@@ -144,6 +145,16 @@ class ErrorRate(Metric):
             },
         )
 
+    def weight_of(self, item: Item) -> float:
+        """Words (characters) of the item's text; 0 where this metric does not cover it."""
+        if not item.text or not item.language:
+            return 0.0
+        try:
+            reference = self._normaliser(language_of(item))(item.text)
+        except NotApplicable:
+            return 0.0
+        return float(len(reference if self.characters else reference.split()))
+
     def _transcribe(self, pair: Pair, language: str) -> Transcript:
         """The transcript of the generated clip, computed once per clip and recogniser; empty where it is silent."""
         recogniser = self._recogniser()
@@ -163,7 +174,13 @@ def item_language(pair: Pair) -> str:
     """ISO 639-1 code of the item ("en-US" counts as "en")."""
     if not pair.item.language:
         raise NotApplicable("no language for this item: give 'language' in the manifest ('en', 'zh', ...)")
-    return pair.item.language.replace("_", "-").split("-")[0].lower()
+    return language_of(pair.item)
+
+
+def language_of(item: Item) -> str:
+    """ISO 639-1 code of an item that has a language."""
+    assert item.language is not None
+    return item.language.replace("_", "-").split("-")[0].lower()
 
 
 class _Words(ErrorRate):

@@ -1,24 +1,33 @@
-"""Two systems on the same clips: the difference, its interval and its p-value."""
+"""Two systems on the same clips: the difference, its interval, its p-value, and what could have been seen."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from t2av_bench.scores import Unscorable
-from t2av_bench.statistics.intervals import DRAWS, LEVEL, Interval, Method, bootstrap
-from t2av_bench.statistics.permutation import FLIPS, swap_p
+from t2av_bench.statistics.intervals import DRAWS, LEVEL, Interval, Method, bootstrap, check_enough, median_interval
+from t2av_bench.statistics.permutation import FLIPS, sign_flip_p, swap_p
+from t2av_bench.statistics.planning import difference_found
 from t2av_bench.statistics.samples import Sample
 from t2av_bench.statistics.seeding import generator
+
+POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Second minus first, on the clips that both scored.
 
-    first, second: set values on those clips. deviation: SD over clips of the difference (of pseudo-values for
-    ratios and distances between sets), whence the number of clips that a decision needs. interval: None below
-    LEAST_CLIPS clips. p: two-sided, not corrected for other tests.
+    first, second: set values on those clips. deviation: SD over clips of the difference (of pseudo-values for ratios
+    and distances between sets; where clips belong to groups, the SD that as many independent clips would have), whence
+    the number of clips that a decision needs. interval: None for too few clips, see ``intervals.check_enough``. p:
+    two-sided, not corrected for other tests. shift: of signed shifts, the median of the clips' differences, which need
+    not be the difference of the medians. units: groups of clips, or clips. trials: clips or words of a share or rate
+    whose difference only exact counts can bound, else None.
     """
 
     first: float
@@ -27,15 +36,50 @@ class Difference:
     deviation: float
     interval: Interval | None
     p: float
+    shift: float | None = None
+    units: int | None = None
+    unit: str = "clips"
+    trials: float | None = None
 
     @property
     def value(self) -> float:
-        return self.second - self.first
+        return self.second - self.first if self.shift is None else self.shift
+
+    @property
+    def described(self) -> str:
+        clips = f"{self.clips} clip" + "s" * (self.clips != 1)
+        return clips if self.units in (None, self.clips) else f"{clips} of {self.units} {self.unit}"
+
+    def gain(self, direction: str) -> float:
+        """The difference with the better direction as positive; a shift (``none``) gains by coming nearer to 0."""
+        if direction == "none":
+            return abs(self.first) - abs(self.first + self.value)
+        return self.value if direction == "higher" else -self.value
+
+    def detectable(self, *, alpha: float = 0.05, tests: int = 1, power: float = POWER) -> float | None:
+        """The true difference that these clips find with this probability, at level α among so many tests.
+
+        None where no difference could be: too few units for any sign pattern to be rare enough.
+        """
+        units = self.units or self.clips
+        needed = 1 + math.ceil(math.log2(tests / alpha))  # 2^(1-k) <= α/tests: units that must all point one way
+        z = stats.norm.ppf(1 - alpha / tests / 2)
+        if units < needed or units <= z * z / 2:
+            return None
+        deviation = self.deviation * math.sqrt(units / self.clips)
+        found = difference_found(deviation, units, alpha=alpha / tests, power=power) if deviation else 0.0
+        if self.shift is not None:
+            return max(found, 1.0)  # offsets are whole frames
+        if self.trials:
+            # Of clips that are in or out, or of words that are right or wrong, so many must change sides.
+            found = max(found, float(stats.beta.ppf(power, needed, max(1.0, self.trials - needed + 1))))
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "first": self.first, "second": self.second, "difference": self.value, "clips": self.clips,
-            "deviation": self.deviation, "interval": self.interval.as_dict() if self.interval else None, "p": self.p,
+            "units": self.units or self.clips, "unit": self.unit, "deviation": self.deviation,
+            "interval": self.interval.as_dict() if self.interval else None, "p": self.p,
         }  # fmt: skip
 
 
@@ -43,7 +87,7 @@ def paired_difference(
     first: Sample, second: Sample, *context: str, level: float = LEVEL, method: Method = "bca", draws: int = DRAWS,
     flips: int = FLIPS,
 ) -> Difference:  # fmt: skip
-    """Compare two systems on the clips that both scored.
+    """Compare two systems on the clips that both scored; groups (of the first sample) are drawn and swapped whole.
 
     context: quantity and protocol fingerprint, for the seed. Raises Unscorable where they share no clip or no weight.
     """
@@ -51,28 +95,101 @@ def paired_difference(
     if not common:
         raise Unscorable("no clip was scored on both sides")
     first, second = first.on(common), second.on(common)
+    second = replace(second, groups=first.groups, unit=first.unit)
     values = first.value, second.value
-    scatter = second.pseudo_values - first.pseudo_values
+    random = generator("paired interval", common, *context)
+    about = {"units": first.units, "unit": first.unit}
+    if first.median:
+        return _shift(first, second, random, *context, level=level, draws=draws, flips=flips)
+    share, unchanged = first.share and second.share, np.array_equal(first.numerators, second.numerators)
+    exact = share or (unchanged and first.rate)
+    trials = float(first.trials.sum() + second.trials.sum()) / 2
+    interval = None
+    try:
+        check_enough(first)
+        if exact and (first.groups is None or unchanged):
+            interval = _matched(first, second, trials, level)
+        else:
+            interval = bootstrap(_difference_of(first, second), first.units, random, level=level, method=method,
+                                 draws=draws)  # fmt: skip
+    except Unscorable:
+        pass
+    grouped = first.by_group(), second.by_group()
+    scatter = grouped[1].pseudo_values - grouped[0].pseudo_values
+    deviation = float(np.std(scatter, ddof=1)) * math.sqrt(len(common) / len(scatter)) if len(scatter) > 1 else 0.0
+    p = paired_p(first, second, *context, flips=flips)
+    return Difference(*values, len(common), deviation, interval, p, trials=trials if exact else None, **about)
+
+
+def paired_p(first: Sample, second: Sample, *context: str, flips: int = FLIPS) -> float:
+    """The two-sided p-value of ``paired_difference`` alone; both samples cover the same clips."""
+    second = replace(second, groups=first.groups, unit=first.unit)
+    if first.median:
+        ranks = _signed_ranks(second.numerators - first.numerators)
+        signed = np.bincount(first.membership, ranks)
+        return float(sign_flip_p(signed, generator("swap", first.clips, *context), flips=flips))
+    if first.share and second.share and first.groups is None:
+        return _mcnemar_p(first, second)
+    return swap_p(first.by_group(), second.by_group(), *context, flips=flips)
+
+
+def _signed_ranks(differences: np.ndarray) -> np.ndarray:
+    return np.sign(differences) * stats.rankdata(np.abs(differences))
+
+
+def _difference_of(first: Sample, second: Sample) -> Callable[[np.ndarray], np.ndarray]:
+    """The difference of two samples as a statistic of drawn units."""
+    first, second = first.by_group(), second.by_group()
     if first.plain and second.plain:
         differences = second.numerators - first.numerators
+        return lambda index: differences[index].mean(-1)
 
-        def statistic(index: np.ndarray) -> np.ndarray:
-            return differences[index].mean(-1)
-    else:
+    def statistic(index: np.ndarray) -> np.ndarray:
+        ratios = [side.numerators[index].sum(-1) / side.denominators[index].sum(-1) for side in (first, second)]
+        return ratios[1] - ratios[0]
 
-        def statistic(index: np.ndarray) -> np.ndarray:
-            ratios = [side.numerators[index].sum(-1) / side.denominators[index].sum(-1) for side in (first, second)]
-            return ratios[1] - ratios[0]
+    return statistic
 
+
+def _matched(first: Sample, second: Sample, trials: float, level: float) -> Interval:
+    """Of a difference of shares of the same clips (or of words, none of which changed): Bonett & Price 2012.
+
+    Adding one clip to each kind of change gives a width where none changed, about ±2.8 / n.
+    """
+    change = second.numerators - first.numerators
+    gained, lost = ((float(np.sum(np.maximum(sign * change, 0.0))) + 1) / (trials + 2) for sign in (1, -1))
+    centre = gained - lost
+    reach = stats.norm.ppf((1 + level) / 2) * math.sqrt((gained + lost - centre**2) / (trials + 2))
+    return Interval(max(-1.0, centre - reach), min(1.0, centre + reach), level, "Bonett-Price")
+
+
+def _mcnemar_p(first: Sample, second: Sample) -> float:
+    """Exact: of the clips that changed sides, as many should have gone either way."""
+    change = second.numerators - first.numerators
+    changed = int(np.count_nonzero(change))
+    return float(stats.binomtest(int(np.sum(change > 0)), changed).pvalue) if changed else 1.0
+
+
+def _shift(
+    first: Sample, second: Sample, random: np.random.RandomState, *context: str, level: float, draws: int, flips: int
+) -> Difference:
+    """Of signed shifts: the median of the clips' differences, tested by the signs of Wilcoxon's ranks.
+
+    A few clips whose shift is arbitrary move neither; a clip that did not move counts for none (Pratt 1959).
+    """
+    change = replace(first, numerators=second.numerators - first.numerators)
+    interval = None
     try:
-        random = generator("paired interval", common, *context)
-        interval = bootstrap(statistic, len(common), random, level=level, method=method, draws=draws)
+        check_enough(change)
+        interval = median_interval(change, random, level=level, draws=draws)
     except Unscorable:
-        interval = None
+        pass
+    differences = change.numerators
+    p = paired_p(first, second, *context, flips=flips)
+    # The half width of the middle 68 % is an SD that outliers leave alone; π/2 is what a median costs.
+    low, high = np.quantile(differences, [0.16, 0.84])
+    spread = float(high - low) / 2 * math.sqrt(math.pi / 2)
     return Difference(
-        *values,
-        clips=len(common),
-        deviation=float(np.std(scatter, ddof=1)) if len(common) > 1 else 0.0,
-        interval=interval,
-        p=swap_p(first, second, *context, flips=flips),
-    )
+        first.value, second.value, len(first), spread, interval, p, float(np.median(differences)), first.units,
+        first.unit,
+    )  # fmt: skip

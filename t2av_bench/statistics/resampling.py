@@ -17,7 +17,7 @@ import numpy as np
 
 from t2av_bench.scores import Unscorable
 from t2av_bench.statistics.influence import Clips
-from t2av_bench.statistics.intervals import LEVEL, Interval, expanded_level
+from t2av_bench.statistics.intervals import LEAST_CLIPS, LEVEL, Interval, expanded_level
 from t2av_bench.statistics.seeding import generator
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
@@ -66,8 +66,8 @@ def paired_bootstrap(
     """
     first, second = _ordered(ids, first, second)
     n = len(first)
-    if n < 5:
-        raise Unscorable(f"{n} clips; an interval needs at least 5")
+    if n < LEAST_CLIPS:
+        raise Unscorable(f"{n} clips; an interval needs at least {LEAST_CLIPS} clips")
     random = generator("paired bootstrap", ids, *context)
     whole = range(n)
     observed = _distance(distance, second, whole) - _distance(distance, first, whole)

@@ -97,7 +97,7 @@ def _why(stream: Any, chosen: bool, winner: Any) -> str:
 
 def _clock(path: Path, line: Timeline) -> dict[str, Any]:
     """zero: what it is; zero_stamp: the file's own time of it (s). first_sample: seconds from zero to the first sample
-    after priming, negative where the sound begins earlier and is cut. priming_samples: dropped because the file says so.
+    after priming, negative where the sound begins earlier and is cut. priming_samples: dropped as the file asks.
     constant_rate: pictures/s on whose grid all time stamps lie, None where there is none. decoding_times: True where
     the file states only these, and pictures are shown in their order."""
     first, base, rate, priming = None, Fraction(1), 0, 0

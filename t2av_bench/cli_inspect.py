@@ -85,7 +85,9 @@ def _clock(clock: dict[str, Any], pictures: dict | None, sound: dict | None) -> 
         lines.append(f"sound begins {place}, {done}" if abs(begins) >= 5e-5 else "sound begins at zero")
     if clock["priming_samples"]:
         milliseconds = clock["priming_seconds"] * 1000
-        lines.append(f"{clock['priming_samples']} samples ({milliseconds:.1f} ms) declared as priming and dropped")
+        lines.append(
+            f"{clock['priming_samples']} samples ({milliseconds:.1f} ms) dropped: priming, or before an edit list"
+        )
     return lines
 
 

@@ -97,7 +97,7 @@ def _why(stream: Any, chosen: bool, winner: Any) -> str:
 
 def _clock(path: Path, line: Timeline) -> dict[str, Any]:
     """zero: what it is; zero_stamp: the file's own time of it (s). first_sample: seconds from zero to the first sample
-    after priming, negative where the sound begins earlier and is cut. priming_samples: declared, and dropped.
+    after priming, negative where the sound begins earlier and is cut. priming_samples: dropped as the file asks.
     constant_rate: pictures/s on whose grid all time stamps lie, None where there is none. decoding_times: True where
     the file states only these, and pictures are shown in their order."""
     first, base, rate, priming = None, Fraction(1), 0, 0
@@ -106,15 +106,12 @@ def _clock(path: Path, line: Timeline) -> dict[str, Any]:
         if audio is not None and audio.codec_context is not None:
             base, rate = audio.time_base, audio.codec_context.sample_rate
             first, priming = _first_sample(container, audio)
-    zero = line.zero if line.pictures else (first * base if first is not None else None)
-    if zero is None or first is None:
-        begins = None
-    else:
-        begins = float(first * base - zero)
+    heard = first * base if first is not None else None
+    zero = line.sound_zero if line.pictures else heard
     return {
         "zero": "the first picture" if line.pictures else "the first sample",
         "zero_stamp": _number(zero),
-        "first_sample": begins,
+        "first_sample": float(heard - zero) if heard is not None and zero is not None else None,
         "priming_samples": priming,
         "priming_seconds": priming / rate if rate else 0.0,
         "constant_rate": float(line.rate) if line.pictures and line.constant else None,

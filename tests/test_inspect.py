@@ -74,6 +74,7 @@ def test_conversion_is_counted(rate, repeated, dropped, tmp_path):
         (Case("mkv", "h264", "pcm", timing="early"), -0.24, 0, 0.24),
         (Case("ts", "h264", "aac", timing="shifted"), -1024 / 48000, 0, 10.0),
         (Case("mp4", "h264 B", "aac", timing="edit list"), 0.0, None, 0.0),
+        (Case("mov", "h264", "pcm", timing="edit list in a picture"), -0.02, None, 0.02),
     ],
     ids=lambda value: value.name if isinstance(value, Case) else "",
 )

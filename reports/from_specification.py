@@ -1,8 +1,9 @@
 """A table by its specification: published rows as printed, and measured rows under them, never among them.
 
 Published rows are marked by their printed digits, because nobody published the scores of the clips; measured rows by
-the paired test. A measured cell takes the metric ids that the specification accepts, and no others; never numbers of
-an embedded extractor in a table that has published rows. Several runs in one row are training seeds of one system.
+the paired test. A measured cell takes the metric ids that the specification accepts, and no others; what was measured
+by an id that it only tolerates is marked as another protocol. Numbers of an embedded extractor never stand in a table
+that has published rows. Several runs in one row are training seeds of one system.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,11 @@ from reports.seeds import pool
 from reports.specification import ColumnSpecification, Loaded, PublishedRow, Specification
 from reports.systems import System, absent_rows, systems
 from reports.table import floor_notes, measured_cell, measured_notes
+from t2av_bench.metrics import metric_ids
 from t2av_bench.runs import Column
+
+OTHER = "¶"
+"""Sign of a cell whose protocol the column only tolerates."""
 
 
 def build(
@@ -102,7 +107,7 @@ def _add_measured(
     table.rows += _measured_rows(loaded, table, found)
     rows = table.rows[-len(found) :]
     protocols: dict[str, None] = {}
-    floors: list[str] = []
+    values: list[tuple[TableColumn, Measured]] = []
     contenders: list[list[Contender | None]] = []
     for position, (given, _, _, language) in enumerate(specification.expanded()):
         metric = _metric(given, language, found, bool(loaded.rows))
@@ -110,21 +115,27 @@ def _add_measured(
         held = [measured.column if isinstance(measured, Measured) else None for measured in cells]
         column = table.columns[position] = _filled(table.columns[position], held, metric)
         marks = _marks(metric or given.quantity, cells, runs[0], allow_mixed, table.notes)
+        others = [_other_protocol(given, each, metric, table.notes) if each else "" for each in held]
+        # Numbers of two protocols are not ranked against each other; a column of one other protocol is in itself.
+        one_protocol = len({each.metric for each in held if each and each.summary.score.value is not None}) == 1
         contending: list[Contender | None] = []
-        for row, system, measured, mark in zip(rows, found, cells, marks, strict=True):
+        for row, system, measured, mark, other in zip(rows, found, cells, marks, others, strict=True):
             cell = measured_cell(measured, column, mark, intervals=intervals)
+            if other and cell.text:
+                cell.marks, cell.other_protocol = cell.marks + OTHER, other
             row.cells.append(cell)
+            values += [(column, measured)] if isinstance(measured, Measured) else []
             ranked = isinstance(measured, Measured) and not any(marks) and not system.reference
+            ranked = ranked and (one_protocol or not other)
             contending.append(Contender(cell, measured) if ranked and isinstance(measured, Measured) else None)
             if cell.text:
                 protocols[f"{cell.metric} ({cell.fingerprint})"] = None
         contenders.append(contending)
-        floors += floor_notes(column, [each for each in held if each])
     origin = "Rows measured here were scored" if loaded.rows else "Scored"
     notes = [f"{origin} by {', '.join(protocols)}." if protocols else f"{origin} by no protocol that this table takes."]
     parts = [system.family for system in found] if specification.rank_within_families else None
     notes += measured_notes(table, contenders, parts)
-    notes += _row_notes(specification, table, found) + list(dict.fromkeys(floors))
+    notes += _row_notes(specification, table, found) + floor_notes(values)
     for position in range(len(contenders)):
         items = {_asked(each.measured) for each in contenders[position] if each}
         if len(items) > 1:
@@ -176,18 +187,33 @@ def _row_notes(specification: Specification, table: Table, found: Sequence[Syste
 def _marks(
     metric: str, cells: Sequence[Measured | str], fallback: RunResult, allow_mixed: bool, notes: list[str]
 ) -> list[str]:
-    """A mark for every cell whose protocol is another than the first one's, in any of its runs."""
-    flat: list[tuple[int, Column | None, RunResult]] = []
-    for index, measured in enumerate(cells):
-        if isinstance(measured, Measured):
-            flat += [(index, part.column, part.run) for part in measured.singles]
-        else:
-            flat.append((index, None, fallback))
-    signs = protocol_marks(metric, [part for _, part, _ in flat], [run for _, _, run in flat], allow_mixed, notes)
+    """A mark for every cell whose fingerprint is another than that of the first one by its id, in any of its runs."""
     marks = [""] * len(cells)
-    for (index, _, _), sign in zip(flat, signs, strict=True):
-        marks[index] = max(marks[index], sign, key=len)
+    ids = dict.fromkeys(measured.column.metric for measured in cells if isinstance(measured, Measured))
+    for id in ids or [metric]:
+        flat: list[tuple[int, Column | None, RunResult]] = []
+        for index, measured in enumerate(cells):
+            if isinstance(measured, Measured) and measured.column.metric == id:
+                flat += [(index, part.column, part.run) for part in measured.singles]
+            else:
+                flat.append((index, None, fallback))
+        signs = protocol_marks(id, [part for _, part, _ in flat], [run for _, _, run in flat], allow_mixed, notes)
+        for (index, _, _), sign in zip(flat, signs, strict=True):
+            marks[index] = max(marks[index], sign, key=len)
     return marks
+
+
+def _other_protocol(given: ColumnSpecification, held: Column, metric: str | None, notes: list[str]) -> str:
+    """Which other protocol a cell was measured by, in words and as a note; empty for the column's own."""
+    place = given.preference(held.metric, held.quantity.name)
+    if place is None or not place[0] or held.summary.score.value is None:
+        return ""
+    name = "" if held.quantity.name == given.quantity else f" ({held.quantity.name})"
+    text = f"other protocol: {given.label} by {held.metric}{name}, where this column follows {given.metrics[0]}"
+    note = f"{OTHER} {text}: not comparable with other rows of the column."
+    if note not in notes:
+        notes.append(note)
+    return text
 
 
 def _coverage(system: System, by_language: bool) -> str:
@@ -204,24 +230,23 @@ def _asked(measured: Measured) -> tuple[object, ...]:
 
 
 def _accepted(given: ColumnSpecification, run: RunResult, published: bool) -> list[Column]:
-    """The run's columns that may stand here, in the specification's order of preference."""
-    found = [
-        column for column in run.columns
-        if column.quantity.name == given.quantity and given.accepts(column.metric)
-        and not (published and column.embedded)
-    ]  # fmt: skip
+    """The run's columns that may stand here, in the specification's order: its own protocols, then those it marks."""
+    places = {
+        id(column): place for column in run.columns
+        if (place := given.preference(column.metric, column.quantity.name)) and not (published and column.embedded)
+    }  # fmt: skip
+    return sorted((column for column in run.columns if id(column) in places), key=lambda column: places[id(column)])
 
-    def preference(column: Column) -> int:
-        names = [column.metric, column.metric.split("/")[0]]
-        return min((given.metrics.index(name) for name in names if name in given.metrics), default=0)
 
-    return sorted(found, key=preference)
+def _marked(given: ColumnSpecification, column: Column) -> bool:
+    place = given.preference(column.metric, column.quantity.name)
+    return place is not None and place[0]
 
 
 def _metric(given: ColumnSpecification, language: str | None, found: Sequence[System], published: bool) -> str | None:
-    """The metric id of a column: the first accepted one that some run has a value for, else that some run knows."""
+    """The metric id of a column: the first of its own that some run has a value for, else that some run knows."""
     runs = [run for system in found for run in system.runs.get(language, ())]
-    known = [column for run in runs for column in _accepted(given, run, published)]
+    known = [column for run in runs for column in _accepted(given, run, published) if not _marked(given, column)]
     valued = [column for column in known if column.summary.score.value is not None]
     for columns in (valued, known):
         for name in given.metrics or [column.metric for column in columns]:
@@ -243,22 +268,37 @@ def _measured(
             return "the run's items have no language: give 'language' in the manifest (--manifest items.jsonl)"
         there = ", ".join(dict.fromkeys(name or "unnamed" for each in system.distinct for name in each.languages()))
         return f"the run has no {language} clips (its clips: {there})"
-    return pool([_of_run(given, language, run, metric, bool(specification.published)) for run in runs])
+    published = bool(specification.published)
+    chosen = _chosen(given, runs, metric, published)
+    return pool([
+        _why_not(given, run, metric, published) if column is None
+        else over_all_clips(run, column) if language is None else over_language(run, column, language)
+        for run, column in zip(runs, chosen, strict=True)
+    ])  # fmt: skip
 
 
-def _of_run(
-    given: ColumnSpecification, language: str | None, run: RunResult, metric: str | None, published: bool
-) -> Measured | str:
-    column = next((column for column in _accepted(given, run, published) if column.metric == metric), None)
-    if column is None:
-        return _why_not(given, run, metric, published)
-    return over_all_clips(run, column) if language is None else over_language(run, column, language)
+def _chosen(
+    given: ColumnSpecification, runs: Sequence[RunResult], metric: str | None, published: bool
+) -> list[Column | None]:
+    """A column of each run of a row, all by one id: the column's id, else the first marked one that all runs have."""
+    accepted = [_accepted(given, run, published) for run in runs]
+    own = [next((each for each in mine if each.metric == metric and not _marked(given, each)), None)
+           for mine in accepted]  # fmt: skip
+    options = [own]
+    for marked in [column for column in accepted[0] if _marked(given, column)]:
+        key = marked.metric, marked.quantity.name
+        options.append([next((each for each in mine if (each.metric, each.quantity.name) == key), None)
+                        for mine in accepted])  # fmt: skip
+    valued = (each for each in options if all(column and column.summary.score.value is not None for column in each))
+    present = (each for each in options if all(each))
+    return next(valued, None) or next(present, None) or own
 
 
 def _why_not(given: ColumnSpecification, run: RunResult, metric: str | None, published: bool) -> str:
     same = [column for column in run.columns if column.quantity.name == given.quantity]
     others = dict.fromkeys(column.metric for column in same)
-    if metric and any(column.metric != metric for column in _accepted(given, run, published)):
+    if metric and any(column.metric != metric and not _marked(given, column)
+                      for column in _accepted(given, run, published)):  # fmt: skip
         return f"{given.quantity} was measured by {', '.join(others)}, the other rows by {metric}"
     stand_ins = [
         column for column in run.columns
@@ -271,8 +311,10 @@ def _why_not(given: ColumnSpecification, run: RunResult, metric: str | None, pub
         return f"{given.quantity} was measured by a bundled stand-in only ({by}){tail}"
     if same:
         return f"{given.quantity} was measured by {', '.join(others)}; this column takes {', '.join(given.metrics)}"
-    wanted = f": evaluate with --metrics {metric or given.metrics[0]}" if metric or given.metrics else ""
-    return f"{given.quantity} was not measured{wanted}"
+    wanted = metric or (given.metrics[0] if given.metrics else None)
+    if wanted and "/" in wanted and wanted not in metric_ids():
+        return f"{given.quantity} was not measured: {wanted} is no metric of this release, nor of a plug-in here"
+    return f"{given.quantity} was not measured" + (f": evaluate with --metrics {wanted}" if wanted else "")
 
 
 def _filled(column: TableColumn, held: Sequence[Column | None], metric: str | None) -> TableColumn:

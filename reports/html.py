@@ -1,9 +1,10 @@
 """A table as a ``<figure>`` of HTML that needs nothing else."""
 
-from html import escape
+from html import escape as escape_markup
 
 from reports.layout import body_texts, headings, leading
 from reports.model import Table
+from t2av_bench.terminal_text import printable
 
 STYLE = (
     ".t2av{font:15px/1.45 system-ui,sans-serif;overflow-x:auto;margin:1em 0}"
@@ -18,11 +19,16 @@ STYLE = (
 )
 
 
+def escape(value: str) -> str:
+    """Text as HTML shows it, on one line and without control characters."""
+    return escape_markup(printable(value, one_line=True))
+
+
 def html(table: Table) -> str:
     """A ``<figure>`` with the table and its notes, styled by itself; readable with light and dark backgrounds.
 
     Rows carry their origin as class (``published``, ``measured``); a cell carries as title why it, or some clips of it,
-    has no value.
+    has no value, and which other protocol it was measured by.
     """
     notes = "<br>\n".join(escape(note) for note in table.notes)
     caption = f"<caption>{escape(table.caption)}</caption>\n" if table.caption else ""
@@ -68,6 +74,7 @@ def _body(table: Table) -> str:
             if position >= before:
                 cells_here = [row.cells[i] for i in fields[position - before]]
                 reasons = [cell.reason for cell in cells_here if cell.reason]
+                reasons += [cell.other_protocol for cell in cells_here if cell.other_protocol]
                 reasons += [
                     f"{count} × {reason}" for cell in cells_here if cell.text for reason, count in cell.failures.items()
                 ]

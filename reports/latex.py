@@ -4,11 +4,13 @@ import re
 
 from reports.layout import body_texts, headings, leading, lines_below
 from reports.model import Table
+from t2av_bench.terminal_text import printable
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
     "†": r"\textsuperscript{\dag}", "‡": r"\textsuperscript{\ddag}", "–": r"\textendash{}", "…": r"\dots{}",
+    "¶": r"\textsuperscript{\P}",
     "±": r"$\pm$", "§": r"\S{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     "×": r"$\times$", "·": r"$\cdot$", "−": "$-$", "≤": r"$\leq$", "≥": r"$\geq$", "≈": r"$\approx$",
     "∞": r"$\infty$", "→": r"$\rightarrow$", "α": r"$\alpha$", "μ": r"$\mu$", "σ": r"$\sigma$", "√": r"$\surd$",
@@ -69,7 +71,7 @@ def latex(table: Table) -> str:
 
 def escape(value: str) -> str:
     """Text as LaTeX prints it."""
-    text = "".join(_SPECIAL.get(character, character) for character in value)
+    text = "".join(_SPECIAL.get(character, character) for character in printable(value, one_line=True))
     return re.sub("-(?=-)", "-{}", text)  # two hyphens (an option's) would become a dash
 
 

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from t2av_bench.aggregate import Summary, summarise
+from t2av_bench.baselines_file import Recorded
 from t2av_bench.features import FeatureStore
+from t2av_bench.metrics.base import Floor
 from t2av_bench.runs import RESULTS, Column, columns
 from t2av_bench.scores import Score, Status, Unscorable
 from t2av_bench.statistics.samples import Grouping, Sample, grouping
@@ -21,7 +23,8 @@ class RunResult:
 
     scores: (metric id, quantity name) -> clip -> score. items: clip -> what it asked for (text, language, digest of
     the reference); clips of two runs are paired where these agree. groups: clips that belong together, see
-    ``statistics.samples``. notice: told of what takes long.
+    ``statistics.samples``. notice: told of what takes long. floors: metric id -> what real clips score, where the
+    metric knows it.
     """
 
     name: str
@@ -33,6 +36,7 @@ class RunResult:
     items: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     groups: Grouping | None = None
     notice: Callable[[str], None] | None = None
+    floors: Mapping[str, Sequence[Floor]] = field(default_factory=dict)
     _opened: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def languages(self) -> dict[str, int]:
@@ -59,7 +63,7 @@ class RunResult:
             return Sample.of(dict(zip(chosen, found["values"].tolist(), strict=True)))
         if self.notice:
             self.notice(f"{self.name}: what each clip adds to {quantity}, computed once")
-        sample = self._recorded().quantities[metric, quantity].sample(chosen)
+        sample = self.recorded().quantities[metric, quantity].sample(chosen)
         try:
             kept.put(digest, fingerprint, suffix, {"values": sample.numerators})
         except OSError:
@@ -77,19 +81,26 @@ class RunResult:
         document = json.dumps([[clip, inputs.get(clip)] for clip in clips])
         return fingerprint, hashlib.sha256(document.encode()).hexdigest()
 
-    def _recorded(self) -> Any:
+    def recorded(self) -> Recorded:
+        """The run as comparisons read it."""
         from t2av_bench.recorded_run import read_run as read_recorded
 
         if "recorded" not in self._opened:
             self._opened["recorded"] = read_recorded(self.path)
-        return self._opened["recorded"]
+        recorded: Recorded = self._opened["recorded"]
+        return recorded
 
 
 def read_run(path: Path, notice: Callable[[str], None] | None = None) -> RunResult:
     """Read a run folder. Raises StoreError where it is none."""
     with Store(path / RESULTS) as store:
         claim = store.setting("claim")
-        protocols = {entry["fingerprint"]: entry["protocol"] for entry in store.protocols().values()}
+        described = store.protocols()
+        protocols = {entry["fingerprint"]: entry["protocol"] for entry in described.values()}
+        floors = {
+            metric: [Floor(**floor) for floor in entry["description"].get("floors", ())]
+            for metric, entry in described.items()
+        }
         rows = store.clips()
         items = {
             row["clip"]: {
@@ -101,8 +112,8 @@ def read_run(path: Path, notice: Callable[[str], None] | None = None) -> RunResu
         for row in store.scores():
             scores.setdefault((row.metric, row.quantity), {})[row.clip] = row.score
         name = claim["name"] if claim else path.name
-        groups = grouping({row["clip"]: row["item"] for row in rows})
-        return RunResult(name, path, columns(store), list(items), protocols, scores, items, groups, notice)
+        found, groups = columns(store, scores), grouping({row["clip"]: row["item"] for row in rows})
+        return RunResult(name, path, found, list(items), protocols, scores, items, groups, notice, floors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,8 +61,9 @@ class Cell:
     interval: ends of the 95 % confidence interval in the printed unit, where intervals were asked for; always of an
         offset, whose median says little without ``within``, the share of the clips that are at most 1 frame from 0.
         no_interval: why there is none although it was asked for.
-    rank: best and second best of the column; marks: footnote signs († another protocol).
-    metric, fingerprint: the protocol behind the value; None for published rows.
+    rank: best and second best of the column; marks: footnote signs († another protocol than the first row's, ¶ another
+        than the column's). other_protocol: what the signs say, in words; empty without one.
+    metric, quantity, fingerprint: what is behind the value, by which protocol; None for published rows.
     """
 
     text: str = ""
@@ -77,8 +78,10 @@ class Cell:
     within: float | None = None
     rank: Rank | None = None
     marks: str = ""
+    other_protocol: str = ""
     note: int | None = None
     metric: str | None = None
+    quantity: str | None = None
     fingerprint: str | None = None
 
     @property

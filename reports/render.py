@@ -3,12 +3,13 @@
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from reports.html import html
 from reports.latex import latex
 from reports.layout import body_texts, headings
 from reports.model import Table
+from t2av_bench.terminal_text import printable, spreadsheet_field
 
 
 def markdown(table: Table) -> str:
@@ -19,7 +20,7 @@ def markdown(table: Table) -> str:
     """
 
     def text(value: str) -> str:
-        return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", value)
+        return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", printable(value, one_line=True))
 
     def emphasise(shown: str, rank: str | None) -> str:
         return {"best": f"**{shown}**", "second": f"<u>{shown}</u>"}.get(rank or "", shown)
@@ -54,25 +55,37 @@ def markdown(table: Table) -> str:
 def comma_separated(table: Table) -> str:
     """CSV for programs: a number in full precision or as published, its coverage, and why it is absent.
 
-    Names are the columns' keys. Published rows keep their digits as printed and have no coverage.
+    A text that a spreadsheet would take for a formula has an apostrophe before it. Names are the columns' keys.
+    Published rows keep their digits as printed and have no coverage. A column ``KEY_protocol`` says which cells were
+    measured by another protocol than their column's.
     """
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
+
+    def write(fields: Iterable[object]) -> None:
+        writer.writerow([spreadsheet_field(field) for field in fields])
+
     details = ["origin", "family", *table.text_headings] if table.has_published_rows else []
     ends = ["_low", "_high"] if any(cell.interval for row in table.rows for cell in row.cells) else []
     spreads = ["_sd"] if any(cell.spread is not None for row in table.rows for cell in row.cells) else []
-    parts = ["", "_scored", "_reason", *spreads, *ends]
-    writer.writerow(["system", *details, "clips", *(f"{c.key}{part}" for c in table.columns for part in parts)])
+    other = [any(row.cells[index].other_protocol for row in table.rows) for index in range(len(table.columns))]
+    heads = []
+    for column, marked in zip(table.columns, other, strict=True):
+        parts = ["", "_scored", "_reason", *(["_protocol"] if marked else []), *spreads, *ends]
+        heads += [f"{column.key}{part}" for part in parts]
+    write(["system", *details, "clips", *heads])
     for row in table.rows:
         about = [row.origin, row.family, *row.texts] if details else []
         fields: list[object] = [row.name, *about, "" if row.clips is None else row.clips]
-        for cell in row.cells:
+        for cell, marked in zip(row.cells, other, strict=True):
             value = "" if cell.value is None else cell.text if row.origin == "published" else repr(cell.value)
             scored = "" if row.origin == "published" else cell.scored or 0
             low_high = [f"{end:.6g}" for end in cell.interval or ()] or [""] * len(ends)
             spread = ["" if cell.spread is None else repr(cell.spread)] if spreads else []
-            fields += [value, scored, "" if cell.text else cell.reason or "", *spread, *(low_high if ends else [])]
-        writer.writerow(fields)
+            protocol = [cell.other_protocol] if marked else []
+            reason = "" if cell.text else cell.reason or ""
+            fields += [value, scored, reason, *protocol, *spread, *(low_high if ends else [])]
+        write(fields)
     return target.getvalue()
 
 

@@ -69,7 +69,7 @@ def pool(parts: Sequence[Measured | str]) -> Measured | str:
         return first
     clips = tuple(dict.fromkeys(clip for part in found for clip in part.clips))
     held = first.column
-    column = Column(held.metric, held.fingerprint, held.quantity, held.embedded, _summary(found), held.floor)
+    column = Column(held.metric, held.fingerprint, held.quantity, held.embedded, _summary(found))
     return Pooled(first.run, column, clips, tuple(found))
 
 

@@ -71,11 +71,19 @@ class Group(_Strict):
     languages: tuple[str, ...] = ()
 
 
+class OtherProtocol(_Strict):
+    """An id or family that measures the like of a column by another protocol. quantity: its own name for it."""
+
+    metric: str = Field(min_length=1)
+    quantity: str = ""
+
+
 class ColumnSpecification(_Strict):
     """One quantity, once in each group.
 
     quantity: name as in ``list metrics``. metrics: accepted ids or families, the first one measured is taken; empty:
-    any. kind: second heading. languages: of the groups in which the column stands (empty: all).
+    any. others: taken where a run has none of these, and marked as another protocol. kind: second heading.
+    languages: of the groups in which the column stands (empty: all).
     unit, scale: the printed number is value × scale (100 for a fraction printed as percent).
     published: column of the CSV file; ``{language}`` stands for the group's language.
     """
@@ -84,6 +92,7 @@ class ColumnSpecification(_Strict):
     label: str = Field(min_length=1)
     kind: str = ""
     metrics: tuple[str, ...] = ()
+    others: tuple[OtherProtocol, ...] = ()
     languages: tuple[str, ...] = ()
     direction: Literal["higher", "lower", "none"]
     decimals: int = Field(default=3, ge=0, le=8)
@@ -91,8 +100,18 @@ class ColumnSpecification(_Strict):
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     published: str | None = None
 
-    def accepts(self, metric: str) -> bool:
-        return not self.metrics or metric in self.metrics or metric.split("/")[0] in self.metrics
+    def preference(self, metric: str, quantity: str) -> tuple[bool, int] | None:
+        """(is of another protocol, place in its list) of what a metric measured; None where it may not stand here."""
+        names = (metric, metric.split("/")[0])
+        if quantity == self.quantity:
+            if not self.metrics:
+                return False, 0
+            if found := [place for place, name in enumerate(self.metrics) if name in names]:
+                return False, found[0]
+        for place, other in enumerate(self.others):
+            if other.metric in names and quantity == (other.quantity or self.quantity):
+                return True, place
+        return None
 
 
 class Specification(_Strict):
@@ -132,6 +151,10 @@ class Specification(_Strict):
                 raise ValueError(f"columns.{column.quantity}.languages: no group has {sorted(unknown)}")
             if self.published and column.published is None:
                 raise ValueError(f"columns.{column.quantity}.published is missing: name its column of {self.published}")
+            if column.others and not column.metrics:
+                raise ValueError(
+                    f"columns.{column.quantity}.others: name the protocol that they differ from in 'metrics'"
+                )
             if column.published and not self.published:
                 raise ValueError(f"columns.{column.quantity}.published is given, but the table names no CSV file")
         keys = [key for _, key, _, _ in self.expanded()]
@@ -239,6 +262,7 @@ def _explain(problem: Any) -> str:
     key = ".".join(str(part) for part in path)
     if problem["type"] == "extra_forbidden":
         model = _PARTS.get(str(path[0]), Specification) if len(path) > 1 else Specification
+        model = OtherProtocol if "others" in path else model
         near = difflib.get_close_matches(str(path[-1]), model.model_fields, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(model.model_fields)}"
         return f"unknown key {key!r}; {hint}"

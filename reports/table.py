@@ -12,6 +12,8 @@ from reports.measured import Measured, RunResult, over_all_clips, read_run
 from reports.model import Cell, Row, Table, TableColumn
 from reports.protocols import MixedProtocols, protocol_marks
 from reports.ranking import Contender, mark_by_test, missing_too_many
+from t2av_bench.distances import AT_THIS_NUMBER
+from t2av_bench.metrics.base import Floor
 from t2av_bench.runs import Column
 from t2av_bench.scores import Quantity, Status, Unscorable
 
@@ -46,6 +48,7 @@ def build(
     contenders: list[list[Contender | None]] = []
     inapplicable: dict[str, list[str]] = {}
     mixed: list[str] = []
+    values: list[tuple[TableColumn, Measured]] = []
     families = [quantity for _, quantity in found]
     for (metric, name), cells in found.items():
         present = [column for column in cells if column]
@@ -71,8 +74,9 @@ def build(
             cell = measured_cell(measured or _unmeasured(quantity, metric), shown, mark, intervals=intervals)
             row.cells.append(cell)
             contending.append(Contender(cell, measured) if measured and not any(marks) else None)
+            values += [(shown, measured)] if measured else []
         contenders.append(contending)
-        table.notes += floor_notes(shown, present)
+    table.notes += floor_notes(values)
     table.notes += measured_notes(table, contenders)
     if mixed:
         table.notes.append(f"Not ranked, for their protocols differ: {', '.join(mixed)}.")
@@ -91,7 +95,7 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
     summary = found.summary
     cell = Cell(
         scored=summary.scored, total=summary.total, failures=dict(summary.reasons.most_common()),
-        metric=found.column.metric, fingerprint=found.column.fingerprint,
+        metric=found.column.metric, quantity=found.column.quantity.name, fingerprint=found.column.fingerprint,
     )  # fmt: skip
     if summary.score.value is None:
         cell.reason = summary.score.reason
@@ -99,6 +103,7 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
     cell.value = summary.score.value * column.scale
     cell.text = f"{cell.value:.{column.decimals}f}"
     cell.marks = mark
+    cell.other_protocol = "another protocol than the first row's" if mark else ""
     cell.spread = None if found.spread is None else found.spread * column.scale
     cell.within = summary.within_one
     if (intervals and column.direction != "none") or found.column.quantity.is_shift:
@@ -132,6 +137,8 @@ def measured_notes(
     if any(cell.interval for cell in cells):
         over = dict.fromkeys(text for each in contenders for one in each if one and (text := _drawn(one.measured)))
         notes.append(f"[low, high]: 95 % bootstrap interval over {next(iter(over), 'the clips')}.")
+    if _set_differences(table, contenders):
+        notes.append(AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + ".")
     if any(cell.within is not None for cell in cells):
         notes.append("An offset is the median over the clips; % within ±1: clips at most one frame from 0.")
     if lacking := dict.fromkeys(cell.no_interval for cell in cells if cell.no_interval):
@@ -142,16 +149,42 @@ def measured_notes(
     return notes
 
 
-def floor_notes(column: TableColumn, present: Sequence[Column]) -> list[str]:
-    """What real clips score against real clips, where the runs know it: no system can be told from a lower value."""
-    known = [held.floor * column.scale for held in present if held.floor is not None]
-    floors = list(dict.fromkeys(f"{floor:.{column.decimals}f}" for floor in known))
-    if not floors:
-        return []
-    name = f"{column.group} {column.label.split(' ')[0].removesuffix('‡')}".strip()
+def _set_differences(table: Table, contenders: Sequence[Sequence[Contender | None]]) -> bool:
+    """Whether a distance between sets has an interval or was tested."""
+    for index, (column, row) in enumerate(zip(table.columns, contenders, strict=True)):
+        if column.quantity is not None and column.quantity.aggregate == "set":
+            tested = sum(each is not None and each.cell.value is not None for each in row) > 1
+            if tested or any(line.cells[index].interval for line in table.rows):
+                return True
+    return False
+
+
+def floor_notes(measured: Sequence[tuple[TableColumn, Measured]]) -> list[str]:
+    """What real clips score against as many real clips: one note for the table, of the columns whose clips it fits.
+
+    A floor belongs to its number of clips and to their language; where a column's runs have others, nothing is said.
+    """
+    found: dict[tuple[str, int, int], list[str]] = {}
+    for column in dict.fromkeys(column for column, _ in measured):
+        floors = {_floor(single) for other, each in measured if other is column for single in each.singles}
+        floor = floors.pop() if len(floors) == 1 else None
+        if floor is not None:
+            name = f"{column.group} {column.label.removesuffix('‡')}".strip()
+            mean, deviation = (f"{value * column.scale:.{column.decimals}f}" for value in (floor.mean, floor.deviation))
+            found.setdefault((floor.what, floor.draws, floor.clips), []).append(f"{name} {mean} ± {deviation}")
     return [
-        f"{name} between two random halves of the reference clips: {' / '.join(floors)} (a floor; half as many clips)."
+        f"Of {what}: {'; '.join(values)} (mean and standard deviation of {draws} draws of {clips} clips a side)."
+        for (what, draws, clips), values in found.items()
     ]
+
+
+def _floor(single: Measured) -> Floor | None:
+    known = single.run.floors.get(single.column.metric, ())
+    if not known:
+        return None
+    clips = single.scored
+    languages = {single.run.language(clip) for clip in clips}
+    return next((floor for floor in known if floor.clips == len(clips) and languages == {floor.language}), None)
 
 
 def _drawn(measured: Measured) -> str | None:

@@ -4,6 +4,7 @@ import io
 
 from reports.layout import body_texts, headings, leading
 from reports.model import Table
+from t2av_bench.terminal_text import printable
 
 
 def terminal(table: Table, *, styled: bool = False, width: int | None = None) -> str:
@@ -26,21 +27,22 @@ def terminal(table: Table, *, styled: bool = False, width: int | None = None) ->
     for index, heading in enumerate(headings(table)):
         levels = [groups[index], heading] if any(groups) else [heading]
         shown.add_column(
-            Text("\n".join(levels)), justify="left" if index < words else "right", no_wrap=True, vertical="bottom"
-        )
+            Text("\n".join(_line(level) for level in levels)), justify="left" if index < words else "right",
+            no_wrap=True, vertical="bottom",
+        )  # fmt: skip
 
     def emphasise(text: str, rank: str | None) -> str:
         if styled:
             return {"best": f"\x1b[1m{text}\x1b[0m", "second": f"\x1b[4m{text}\x1b[0m"}.get(rank or "", text)
         return {"best": f"*{text}*", "second": f"_{text}_"}.get(rank or "", text)
 
-    for index, line in enumerate(body_texts(table, _printable, emphasise)):
+    for index, line in enumerate(body_texts(table, _line, emphasise)):
         rule = table.break_before(index)
         if rule == "dashed":
             shown.add_row(*[Rule(characters="╌", style="dim" if styled else "") for _ in line])
         elif rule == "measured":
             shown.add_section()
-            heading = table.measured_heading.replace(" (", "\n(")  # a long line would widen the first column
+            heading = _line(table.measured_heading).replace(" (", "\n(")  # a long line would widen the first column
             shown.add_row(Text(heading, style="italic" if styled else ""))
         shown.add_row(*[Text.from_ansi(value) for value in line])
     target = io.StringIO()
@@ -52,13 +54,12 @@ def terminal(table: Table, *, styled: bool = False, width: int | None = None) ->
     asked = width or 100
     console.width = max(asked, console.measure(shown, options=console.options.update(max_width=10_000)).maximum)
     if table.caption:
-        console.print(Text(table.caption, style="bold" if styled else ""), width=asked)
+        console.print(Text(_line(table.caption), style="bold" if styled else ""), width=asked)
     console.print(shown)
     for note in table.notes:
-        console.print(Padding(Text(_printable(note)), (0, 0)), width=asked)
+        console.print(Padding(Text(_line(note)), (0, 0)), width=asked)
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"
 
 
-def _printable(text: str) -> str:
-    """Without control characters, which a terminal would obey."""
-    return "".join(character if character.isprintable() else "�" for character in text)
+def _line(text: str) -> str:
+    return printable(text, one_line=True)

@@ -7,7 +7,7 @@ import difflib
 import inspect
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -64,6 +64,7 @@ class RunConfig(BaseModel):
     benchmark: ``gridface``, which is built on demand in ``data``, or a manifest of your own (JSON Lines).
     batch_size: samples that a metric's network sees at a time; generation_batch_size: clips that a system makes at a
     time, where it gains from that. workers, batch sizes and order move no number beyond float rounding.
+    memory: GB that one process may hold, else its share of what is available.
     options: of metrics, by metric id. tables: printed at the end, and written below ``out``; without any, one table
     of all rows is.
     """
@@ -81,7 +82,9 @@ class RunConfig(BaseModel):
     generation_batch_size: int = Field(default=8, ge=1, le=4096)
     seed: Seed = 0
     timeout: float = Field(default=1800.0, gt=0)
+    memory: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_failures: int = Field(default=0, ge=0)
+    allow_missing: bool = False
     options: dict[str, dict[str, str | int | float | bool]] = {}
     rows: tuple[RowConfig, ...] = Field(min_length=1)
 
@@ -120,7 +123,7 @@ def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ..
     """
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read the configuration {file}: {error}") from error
     for key in ("out", "data"):
         if isinstance(values.get(key), str):
@@ -137,12 +140,7 @@ def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ..
         if names.count(name) > 1:
             raise ConfigError(f"{file}: two rows are called {name!r}: names are those of folders; see also 'label'")
     if only:
-        wanted = {name for name in only if name in names}
-        # A row with several seeds goes by its own name too.
-        wanted |= {row.name for row in rows for name in only if row.name.startswith(f"{name}-seed-")}
-        for name in only:
-            if name not in names and not any(each.startswith(f"{name}-seed-") for each in names):
-                raise ConfigError(f"--only {name}: no such row{_near(name, names)}")
+        wanted = matching(only, names, "--only")
         rows = [row for row in rows if row.name in wanted]
     _check_metrics(config, rows)
     from reports import specification
@@ -150,6 +148,17 @@ def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ..
     for name in dict.fromkeys(name for row in rows for name in row.tables):
         specification.load(name)
     return Loaded(config, tuple(rows))
+
+
+def matching(wanted: Iterable[str], names: Sequence[str], option: str) -> set[str]:
+    """The names of rows that are meant: a row with several seeds goes by its own name too. Raises ConfigError."""
+    found = set()
+    for name in wanted:
+        meant = {each for each in names if each == name or each.startswith(f"{name}-seed-")}
+        if not meant:
+            raise ConfigError(f"{option} {name}: no such row{_near(name, names)}")
+        found |= meant
+    return found
 
 
 def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None) -> list[Row]:
@@ -216,13 +225,22 @@ def _checked_items(given: RowConfig, manifest: Path | None, benchmark: str) -> i
 
 
 def _checked_system(id: str, task: str, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The options as ``systems.load`` takes them: paths relative to ``folder`` become ``Path``. ValueError if wrong."""
-    from t2av_bench import systems
+    """The options as ``systems.load`` takes them: paths relative to ``folder`` become ``Path``. ValueError if wrong.
 
-    kind = systems.system_class(id)
+    A broken plug-in is no error here: its row has the reason in place of clips, and costs the others nothing.
+    """
+    from t2av_bench import systems
+    from t2av_bench.plugins import PluginError, calling
+
+    try:
+        kind = systems.system_class(id)
+        with calling(f"the system {id} is broken"):
+            hints = _hints(kind.load)
+            parameters = inspect.signature(kind.load).parameters
+    except PluginError:
+        return dict(options)
     if task not in kind.needs:
         raise ValueError(f"the system {id} does not serve the task {task}; it serves {', '.join(kind.needs)}")
-    parameters = inspect.signature(kind.load).parameters
     free = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
     known = [name for name in parameters if name != "device"]
     for name in options:
@@ -232,8 +250,14 @@ def _checked_system(id: str, task: str, options: Mapping[str, Any], folder: Path
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty:
             if name not in options:
                 raise ValueError(f"the system {id} needs the option {name!r}: options = {{ {name} = … }}")
-    hints = typing.get_type_hints(kind.load)
     return {name: _as_path(value, hints.get(name), folder) for name, value in options.items()}
+
+
+def _hints(load: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(load)
+    except NameError:  # names that are imported for type checkers alone
+        return {}
 
 
 def _as_path(value: Any, hint: Any, folder: Path) -> Any:

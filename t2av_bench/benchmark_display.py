@@ -2,16 +2,16 @@
 
 import time
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from t2av_bench.terminal_output import Console, TextColumn
 
 
 class Display:

@@ -1,5 +1,6 @@
 """From a benchmark's items to what systems are asked, and to the manifest that a row is scored by."""
 
+import filecmp
 import hashlib
 import json
 import os
@@ -9,35 +10,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from t2av_bench.benchmark_config import GRIDFACE, Row
-from t2av_bench.files import replacing, write_text
-from t2av_bench.items import Entry, Item, ItemError, read_manifest
+from t2av_bench.files import json_text, replacing, write_text
+from t2av_bench.manifest import PATHS, Entry, Item, ItemError, read_manifest
 from t2av_bench.media.clip import Clip
 from t2av_bench.scores import Unscorable
 from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request, System
 
-_FILES = ("reference", "reference_voice", "identity_image")
 _LONGEST_NAME = 240
 """Bytes of a file's name without its suffix; file systems take 255 in all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ItemSet:
-    """The items of a row in order, each with its line of the manifest. name: of their folder below ``out/items``.
+    """The items of a row in order. name: of their folder below ``out/items``.
 
     speakers: item id -> who is heard, where the benchmark knows.
     """
 
     name: str
     folder: Path
-    lines: tuple[str, ...]
     entries: tuple[Entry, ...]
     speakers: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_items(row: Row, manifest: Path) -> ItemSet:
     """The row's items from its manifest (for GridFace: of its split). Raises ItemError."""
-    lines = [line for line in manifest.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    entries = read_manifest(manifest)
+    entries = [entry for entry in read_manifest(manifest) if not entry.item.withdrawn]
     if row.items is not None and row.items > len(entries) and row.manifest is not None:
         raise ItemError(f"row {row.name!r}: {manifest} has {len(entries)} items, {row.items} are wanted")
     folder = manifest.parent.resolve()
@@ -49,30 +47,29 @@ def read_items(row: Row, manifest: Path) -> ItemSet:
         speakers = {utterance.id: utterance.speaker for utterance in utterances(row.split)}
         name = f"{GRIDFACE}-{row.split}"
     else:
-        speakers = {}
+        speakers = {entry.item.id: entry.item.speaker for entry in entries if entry.item.speaker}
         # Manifests are often called alike: the place tells them apart.
         name = f"{manifest.stem}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
-    return ItemSet(name, folder, tuple(lines[:count]), tuple(entries[:count]), speakers)
+    return ItemSet(name, folder, tuple(entries[:count]), speakers)
 
 
 def write_manifest(items: ItemSet, folder: Path, name: str) -> Path:
     """``folder/NAME.jsonl`` with the items' files beside it: a manifest's paths may not leave its folder.
 
-    The files are hard links, or copies where the file system has none. So ``evaluate`` can be repeated by hand.
+    The files are hard links, or copies where the file system has none. So ``evaluate`` can be repeated by hand. Of an
+    item with a broken line the id is left: ``failures.jsonl`` beside the clips says what was wrong with it.
     """
     rows = []
-    for line, entry in zip(items.lines, items.entries, strict=True):
-        if entry.reason:
-            rows.append(line)  # reading it again says again what is wrong with it
-            continue
-        fields = entry.item.model_dump(exclude_none=True)
-        fields.pop("generated", None)
-        for key in _FILES:
+    for entry in items.entries:
+        fields = entry.item.model_dump(exclude_defaults=True, exclude={"generated"})
+        if speaker := items.speakers.get(entry.item.id):
+            fields["speaker"] = speaker
+        for key in PATHS:
             if key in fields:
                 source = Path(fields[key])
                 fields[key] = f"{items.name}/{source.relative_to(items.folder).as_posix()}"
                 _link(source, folder / fields[key])
-        rows.append(json.dumps(fields, ensure_ascii=False))
+        rows.append(json_text(fields))
     path, text = folder / f"{name}.jsonl", "".join(f"{row}\n" for row in rows)
     if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
@@ -81,10 +78,10 @@ def write_manifest(items: ItemSet, folder: Path, name: str) -> Path:
 
 def _link(source: Path, target: Path) -> None:
     if not source.is_file():
-        return  # scoring says that it is missing
+        target.unlink(missing_ok=True)  # scoring says that it is missing
+        return
     if target.exists():
-        there, wanted = target.stat(), source.stat()
-        if (there.st_size, there.st_mtime_ns) == (wanted.st_size, wanted.st_mtime_ns):
+        if target.samefile(source) or filecmp.cmp(source, target, shallow=False):
             return
         target.unlink()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +126,8 @@ class Requests:
     """Makes requests of a row's items.
 
     identity: the item's ``identity_image``, else its reference; voice: its ``reference_voice``, else its reference;
-    driving audio and video: the reference's. reference and stranger are always named where they exist.
+    driving audio and video: the item's own, else the reference's. reference and stranger are always named where they
+    exist.
     """
 
     def __init__(self, row: Row, run_seed: int, items: ItemSet, kind: type[System], folder: Path,
@@ -145,14 +143,14 @@ class Requests:
             return entry.reason
         if problem := unusable_name(item.id):
             return problem
-        reference = Path(item.reference) if item.reference else None
-        identity = Path(item.identity_image) if item.identity_image else reference
-        voice = Path(item.reference_voice) if item.reference_voice else reference
+        reference = _path(item.reference)
+        identity = _path(item.identity_image) or reference
+        voice = _path(item.reference_voice) or reference
         given = {
             "identity": identity if row.task in ("t2av", "a2v") else None,
             "voice": voice if row.task in ("t2av", "v2a", "tts") else None,
-            "driving_audio": reference if row.task == "a2v" else None,
-            "driving_video": reference if row.task == "v2a" else None,
+            "driving_audio": _path(item.driving_audio) or reference if row.task == "a2v" else None,
+            "driving_video": _path(item.driving_video) or reference if row.task == "v2a" else None,
             "reference": reference,
             "stranger": self._strangers.get(item.id),
         }
@@ -165,10 +163,11 @@ class Requests:
         for name in needed:
             if given.get(name, item) is None:
                 return _missing(name, row.system, row.task)
+        voice_text = item.reference_voice_text if item.reference_voice and given["voice"] else None
         request = Request(
             id=item.id, out=self._folder / f"{item.id}{'.wav' if row.task == 'tts' else '.mp4'}", task=row.task,
             text=item.text or "", language=item.language, seed=item_seed(self._run_seed, row.seed, item.id),
-            max_seconds=row.max_seconds, voice_text=None, **given,
+            max_seconds=row.max_seconds, voice_text=voice_text, **given,
         )  # fmt: skip
         try:
             self._kind.check(request)
@@ -177,10 +176,16 @@ class Requests:
         return request
 
 
+def _path(name: str | None) -> Path | None:
+    return None if name is None else Path(name)
+
+
 def _missing(name: str, system: str, task: str) -> str:
     sources = {
         "text": "no 'text'", "identity": "neither 'identity_image' nor 'reference'",
         "voice": "neither 'reference_voice' nor 'reference'", "stranger": "no other item with a 'reference' beside it",
+        "driving_audio": "neither 'driving_audio' nor 'reference'",
+        "driving_video": "neither 'driving_video' nor 'reference'",
     }  # fmt: skip
     said = sources.get(name, "no 'reference'")
     return f"{system} needs the {name.replace('_', ' ')} for task {task}, and the item has {said}"

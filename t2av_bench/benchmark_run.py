@@ -7,8 +7,8 @@ OUT/features/             what several rows measure alike (the real clips), kept
 OUT/tables/               the tables
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,12 +17,15 @@ from t2av_bench import cli_evaluate
 from t2av_bench.benchmark_clips import digests
 from t2av_bench.benchmark_config import Loaded, Row, RunConfig
 from t2av_bench.benchmark_generation import RowPlan, make_rows, plan_row
-from t2av_bench.benchmark_items import read_items, write_manifest
+from t2av_bench.benchmark_items import ItemSet, read_items, write_manifest
+from t2av_bench.benchmark_sources import Digest
 from t2av_bench.config import EvaluateConfig, dump
 from t2av_bench.engine import Staff
 from t2av_bench.files import write_text
+from t2av_bench.memory import GB, worker_bytes
 from t2av_bench.metrics import create, resolve
-from t2av_bench.runs import RESULTS, Plan, RunError, evaluate, failures
+from t2av_bench.planning import requested
+from t2av_bench.runs import RESULTS, Plan, RunError, columns, evaluate, failures
 from t2av_bench.scores import Status
 from t2av_bench.store import Store, StoreError
 
@@ -48,6 +51,7 @@ class RowResult:
     """A finished row. kept: clips that were there before; made: by this command; not_made: id -> reason.
 
     failed: scores that failed, as ``runs.failures`` gives them; those of clips that were not made have that reason.
+    scored: ids of metrics that have a value.
     """
 
     row: Row
@@ -59,10 +63,11 @@ class RowResult:
     not_made: dict[str, str]
     failed: list[dict[str, Any]]
     config: EvaluateConfig
+    scored: frozenset[str] = frozenset()
 
     @property
     def failed_clips(self) -> int:
-        return len({failure["clip"] for failure in self.failed} | self.not_made.keys())
+        return len({failure["clip"] for failure in self.failed if not failure["outdated"]} | self.not_made.keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +82,41 @@ class TableResult:
 
 @dataclass(frozen=True, slots=True)
 class Result:
+    """What became of a command. unscored: names of rows whose run folder cannot be used -> why."""
+
     rows: list[RowResult]
     tables: list[TableResult]
+    unscored: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed_clips(self) -> int:
         return sum(row.failed_clips for row in self.rows)
 
+    @property
+    def missing(self) -> list[str]:
+        """Metrics asked for by name that have no value in any row; all metrics where none of them has any."""
+        scored = frozenset().union(*(row.scored for row in self.rows))
+        named = requested(dict.fromkeys(name for row in self.rows for name in row.config.metrics))
+        if not scored and not named:
+            return resolve(["all"]) if self.rows else []
+        return [metric for metric in named if metric not in scored]
 
-def run(loaded: Loaded, display: Display) -> Result:
-    """Carry everything out. Raises ValueError and OSError for what cannot be; a clip's trouble is recorded instead."""
+
+def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> Result:
+    """Carry everything out. Raises ValueError and OSError for what cannot be; a clip's trouble is recorded instead.
+
+    regenerate: names of rows whose clips are all made again.
+    """
     config = loaded.config
     out = config.out
     out.mkdir(parents=True, exist_ok=True)
     with _lock(out):
-        plans = _planned(loaded, _manifests(loaded, display))
+        plans = _planned(loaded, _manifests(loaded, display), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
         _make(plans, config, display)
         with Staff() as staff:
-            rows = _score(plans, kept, config, display, staff)
-        return Result(rows, make_tables(loaded, out, display))
+            rows, unscored = _score(plans, kept, config, display, staff)
+        return Result(rows, make_tables(loaded, out, display), unscored)
 
 
 def _manifests(loaded: Loaded, display: Display | None) -> dict[str, Path]:
@@ -138,12 +158,15 @@ def _building(display: Display) -> Callable[[int, int, str], None]:
     return report
 
 
-def _planned(loaded: Loaded, manifests: Mapping[str, Path]) -> list[RowPlan]:
-    config, digest = loaded.config, digests()
+def _planned(loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collection[str] = ()) -> list[RowPlan]:
+    digest = digests()
     return [
-        plan_row(row, read_items(row, manifests[row.name]), config.out / "clips" / row.name, config.seed, digest)
-        for row in loaded.rows
+        _plan_row(loaded.config, row, read_items(row, manifests[row.name]), digest, regenerate) for row in loaded.rows
     ]
+
+
+def _plan_row(config: RunConfig, row: Row, items: ItemSet, digest: Digest, regenerate: Collection[str]) -> RowPlan:
+    return plan_row(row, items, config.out / "clips" / row.name, config.seed, digest, row.name in regenerate)
 
 
 def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None:
@@ -153,6 +176,15 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
         if plan.failures:
             there += f", {len(plan.failures)} cannot be made"
         display.note(there)
+        for reason, count in plan.again.most_common():
+            display.note(f"{plan.row.name}: {clips(count)} made again: {reason}")
+        if plan.unmarked:
+            display.note(
+                f"{plan.row.name}: {len(plan.unmarked)} clips stay that an earlier version made, without noting by "
+                f"which code; later changes of the code are noticed (--regenerate {plan.row.name} makes them again)"
+            )
+    for plan in plans:
+        _outdate(plan, config.out)
     if total:
         display.begin("making", total, "clips")
     done = 0
@@ -164,28 +196,53 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
 
     make_rows(
         plans, device=config.device, batch_size=config.generation_batch_size, workers=_workers(config),
-        timeout=config.timeout, on_answer=report,
+        timeout=config.timeout, memory=config.memory and config.memory * GB, on_answer=report,
     )  # fmt: skip
+
+
+def _outdate(plan: RowPlan, out: Path) -> None:
+    """Scores of clips that are about to go count no more, also where this is interrupted before they are scored."""
+    path = out / "runs" / plan.row.name / RESULTS
+    changing = {order.request.id for order in plan.orders} | plan.failures.keys()
+    if not changing or not path.is_file():
+        return
+    with suppress(StoreError), Store(path, create=True) as store, store.transaction():  # scoring says what is wrong
+        for clip in store.clips():
+            if clip["clip"] in changing:
+                store.put_digests(clip["clip"], clip["digest"], clip["reference_digest"], "the clip is made again")
+
+
+def clips(count: int) -> str:
+    """``1 clip is``, ``2 clips are``."""
+    return "1 clip is" if count == 1 else f"{count} clips are"
 
 
 def _score(
     plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, display: Display, staff: Staff
-) -> list[RowResult]:
+) -> tuple[list[RowResult], dict[str, str]]:
+    """The rows' scores; and for rows whose run folder cannot be used, which costs the others nothing, why."""
     counts = [plan.total * len(resolve(plan.row.metrics)) for plan in plans]
     display.begin("scoring", sum(counts), "measurements")
     rows: list[RowResult] = []
+    unscored: dict[str, str] = {}
     for position, plan in enumerate(plans):
         before = sum(counts[:position])
         asked = _evaluation(plan, config, write_manifest(plan.items, config.out / "items", plan.row.name))
-        _score_row(plan, asked, before, display, staff)
+        try:
+            _score_row(plan, asked, before, display, staff)
+        except (RunError, StoreError) as error:
+            unscored[plan.row.name] = str(error)
+            continue
         display.advance(before + counts[position], plan.row.name)
         with Store(asked.out / RESULTS) as store:
             failed = [_explained(failure, plan.failures) for failure in failures(store)]
+            scored = {column.metric for column in columns(store) if column.summary.score.value is not None}
         rows.append(RowResult(
             plan.row, plan.folder, asked.out, plan.total, kept[plan.row.name],
             len(plan.made) - kept[plan.row.name], dict(plan.failures), failed, asked,
+            frozenset(scored),
         ))  # fmt: skip
-    return rows
+    return rows, unscored
 
 
 def _explained(failure: dict[str, Any], not_made: Mapping[str, str]) -> dict[str, Any]:
@@ -213,7 +270,8 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
     return EvaluateConfig(
         generated=plan.folder, manifest=manifest, out=config.out / "runs" / row.name, name=row.label,
         metrics=row.metrics, device=config.device, workers=_workers(config), batch_size=config.batch_size,
-        timeout=config.timeout, max_failures=config.max_failures, cache=config.out / "features", step=row.step,
+        timeout=config.timeout, memory=config.memory, max_failures=config.max_failures,
+        cache=config.out / "features", step=row.step,
         options={id: options for id, options in config.options.items() if id in metrics},
     )  # fmt: skip
 
@@ -223,7 +281,7 @@ def _plan(asked: EvaluateConfig) -> Plan:
 
 
 def _workers(config: RunConfig) -> int:
-    return config.workers or cli_evaluate.default_workers(config.device)
+    return config.workers or cli_evaluate.default_workers(config.device, worker_bytes(config.metrics, config.memory))
 
 
 def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult]:
@@ -255,7 +313,8 @@ def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult
 class Preview:
     """What ``run`` would do for a row; items is None, and so are the counts, while its benchmark is not built.
 
-    measurements: (clip, metric) pairs, and how many of them are there already.
+    measurements: (clip, metric) pairs, and how many of them are there already. again: why clips that are there would be
+    made again -> how many.
     """
 
     row: Row
@@ -266,9 +325,10 @@ class Preview:
     failures: dict[str, str]
     measurements: int
     measured: int
+    again: Mapping[str, int] = field(default_factory=dict)
 
 
-def preview(loaded: Loaded) -> list[Preview]:
+def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
     """What ``run`` would do. Writes nothing, builds nothing, loads no weights."""
     from t2av_bench.benchmarks.embedded.corpus import SPLITS
 
@@ -282,10 +342,11 @@ def preview(loaded: Loaded) -> list[Preview]:
             found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0))
             continue
         items = read_items(row, manifests[row.name])
-        plan = plan_row(row, items, loaded.config.out / "clips" / row.name, loaded.config.seed, digest)
+        plan = _plan_row(loaded.config, row, items, digest, regenerate)
         measured = _measured(loaded.config, row, metrics, set(plan.made))
         found.append(Preview(
-            row, plan.total, True, len(plan.made), len(plan.orders), plan.failures, plan.total * len(metrics), measured
+            row, plan.total, True, len(plan.made), len(plan.orders), plan.failures, plan.total * len(metrics), measured,
+            plan.again,
         ))  # fmt: skip
     return found
 
@@ -312,6 +373,8 @@ def _lock(out: Path) -> Iterator[None]:
     lock = FileLock(out / ".lock", timeout=0)
     try:
         lock.acquire()
+    except NotImplementedError as error:
+        raise OSError(f"the file system of {out} has no locks; name another folder (--out FOLDER)") from error
     except Timeout:
         raise RunError(f"another process is working on {out}; wait for it, or choose another --out folder") from None
     try:

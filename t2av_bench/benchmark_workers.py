@@ -4,36 +4,36 @@ A worker computes with one thread, so that clips do not depend on how many worke
 kills or hangs its worker costs itself one clip: those that were asked for together with it are asked for again alone.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
-import traceback
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
-from t2av_bench.benchmark_clips import discard, seal
+from t2av_bench.benchmark_clips import MadeFrom, discard, seal
 from t2av_bench.child import Child
+from t2av_bench.files import disk_trouble
+from t2av_bench.memory import available, share
+from t2av_bench.reason_text import said, unexpected
 from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, Request, System
 
 # Importing and loading weights may take minutes on a loaded machine; no request is to blame for that.
 _START_SECONDS = 600.0
+_LOADING_TRIES = 2
 _HEARTBEAT_SECONDS = 1.0
+_LOOK_SECONDS = 0.25  # how often workers are looked at that say nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A request, and the fingerprint that its clip's record gets. row: whose clip it is."""
+    """A request, and the fingerprint and sources that its clip's record gets. row: whose clip it is."""
 
     row: str
     request: Request
     fingerprint: str
+    made_from: MadeFrom = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an order: reason is None where the clip is there."""
+    """What became of an order: reason is None where the clip is there. disk: error number of a full disk."""
 
     order: Order
     reason: str | None
+    disk: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +63,29 @@ class _Unloadable:
     reason: str
 
 
-def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Iterator[Answer]:
+def make(
+    jobs: Sequence[Job], *, workers: int, timeout: float, most: float | None = None
+) -> Generator[Answer, None, None]:
     """Carry out all jobs; answers come as they are known, in no fixed order, one for each order.
 
-    timeout: seconds without a sign of life after which a request has failed.
+    timeout: seconds without a sign of life after which a request has failed. most: bytes that each
+    worker may hold, else its share of the memory that is available.
     """
     waiting = deque(jobs)
     pool: list[_Worker] = []
+    unloaded: Counter[str] = Counter()
+    count = min(workers, len(waiting))
+    limit = most or share(available(), count)
     try:
-        pool = [_Worker() for _ in range(min(workers, len(waiting)))]
+        pool = [_Worker(limit) for _ in range(count)]
         while waiting or any(worker.job for worker in pool):
             for worker in pool:
                 if worker.job is None and waiting:
                     worker.assign(_next(waiting, worker, pool))
             busy = {worker.connection: worker for worker in pool if worker.job}
-            ready = wait(list(busy), timeout=1.0)
+            ready = wait(list(busy), timeout=_LOOK_SECONDS)
             for worker in busy.values():
-                trouble = None
+                trouble = greed = None
                 if worker.connection in ready:
                     try:
                         message = worker.receive()
@@ -89,19 +96,31 @@ def make(jobs: Sequence[Job], *, workers: int, timeout: float) -> Iterator[Answe
                             yield message
                         elif isinstance(message, _Unloadable):
                             yield from _refuse(worker, waiting, message.reason)
-                elif time.monotonic() - worker.heard > (timeout if worker.started else max(timeout, _START_SECONDS)):
-                    trouble = f"no sign of life within {timeout:g} s (timeout)"
+                elif worker.ended:
+                    trouble = worker.obituary()
+                elif time.monotonic() - worker.heard > (patience := worker.patience(timeout)):
+                    trouble = f"no sign of life within {patience:g} s (timeout)"
+                if trouble is None and worker.job is not None:
+                    trouble = greed = worker.greed()
                 if trouble is None:
                     continue
                 left = list(worker.left)
                 job = worker.job
                 assert job is not None
                 worker.kill()
-                pool[pool.index(worker)] = _Worker()
-                if len(left) > 1:
-                    for order in reversed(left):
-                        waiting.appendleft(Job(job.key, job.system, job.options, job.device, (order,)))
-                for order in left if len(left) == 1 else ():
+                pool[pool.index(worker)] = _Worker(limit)
+                if not worker.started:  # no request is to blame; and loading in vain again and again may take days
+                    unloaded[job.key] += 1
+                    if unloaded[job.key] < _LOADING_TRIES:
+                        waiting.appendleft(job)
+                    else:
+                        yield from _refuse(worker, waiting, f"{job.system} cannot be loaded: {trouble}")
+                    continue
+                # One of several is to blame, or earlier clips left memory behind: each gets a try in a fresh worker.
+                again = len(left) > 1 or bool(greed and worker.finished)
+                for order in reversed(left if again else []):
+                    waiting.appendleft(Job(job.key, job.system, job.options, job.device, (order,)))
+                for order in [] if again else left:
                     discard(order.request.out)
                     yield Answer(order, trouble)
     finally:
@@ -137,18 +156,23 @@ def _refuse(worker: "_Worker", waiting: deque[Job], reason: str) -> Iterator[Ans
 class _Worker(Child):
     """One that generates."""
 
-    def __init__(self) -> None:
-        super().__init__("generating", _work)
+    def __init__(self, memory: float | None = None) -> None:
+        super().__init__("generating", _work, memory=memory)
         self.job: Job | None = None
         self.key: str | None = None
         self.left: dict[Order, None] = {}
         self.started = False
+        self.finished = 0
         self.heard = time.monotonic()
 
     def assign(self, job: Job) -> None:
         self.job, self.left, self.started = job, dict.fromkeys(job.orders), self.key == job.key
         self.key, self.heard = job.key, time.monotonic()
         self.send(job)
+
+    def patience(self, timeout: float) -> float:
+        """Seconds that it may say nothing."""
+        return timeout if self.started else max(timeout, _START_SECONDS)
 
     def receive(self) -> "Answer | _Unloadable | None":
         """The next message; None where it is only a sign of life or the end of the job."""
@@ -162,13 +186,12 @@ class _Worker(Child):
         self.started = True
         if message == "finished":
             self.job = None
+            self.finished += 1
         return None
 
 
 def _work(connection: Connection) -> None:
     """The child: carry out jobs until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C for all
-    _end_with_parent()
     key: str | None = None
     system: System | None = None
     try:
@@ -178,7 +201,7 @@ def _work(connection: Connection) -> None:
                 key, system = None, None  # the old one's memory goes before the new one needs it
                 try:
                     system = _load(job)
-                except Exception as error:
+                except BaseException as error:  # a plug-in's sys.exit() too
                     connection.send(_Unloadable(_loading_reason(job, error)))
                     continue
                 key = job.key
@@ -187,20 +210,8 @@ def _work(connection: Connection) -> None:
             for answer in _made(system, job.orders, connection):
                 connection.send(answer)
             connection.send("finished")
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the parent is gone; there is nobody to tell
-
-
-def _end_with_parent() -> None:
-    """A worker must not go on writing clips when its parent was killed: another command may be writing them."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    except (EOFError, OSError):
+        return  # the parent is gone, or this is a process that a plug-in forked; there is nobody to tell
 
 
 def _load(job: Job) -> System:
@@ -209,10 +220,10 @@ def _load(job: Job) -> System:
     return systems.load(job.system, device=job.device, **job.options)
 
 
-def _loading_reason(job: Job, error: Exception) -> str:
+def _loading_reason(job: Job, error: BaseException) -> str:
     if isinstance(error, NotApplicable | ValueError | OSError):
-        return f"{job.system} cannot be loaded: {error}"
-    return f"{job.system} cannot be loaded: {_unexpected(error)}"
+        return f"{job.system} cannot be loaded: {said(error)}"
+    return f"{job.system} cannot be loaded: {unexpected(error)}"
 
 
 def _made(system: System, orders: Sequence[Order], connection: Connection) -> Iterator[Answer]:
@@ -233,31 +244,27 @@ def _made(system: System, orders: Sequence[Order], connection: Connection) -> It
             raise RuntimeError(f"{len(orders)} requests, {len(found)} answers")
     except (BrokenPipeError, ConnectionResetError):
         raise
-    except Exception as error:  # a system's defect on one request must not cost the others
+    except BaseException as error:  # a system's defect on one request must not cost the others
         if len(orders) > 1:
             for order in orders:
                 yield from _made(system, [order], connection)
             return
         discard(orders[0].request.out)
         expected = isinstance(error, NotApplicable | Unscorable)
-        yield Answer(orders[0], str(error) if expected else _unexpected(error))
+        yield Answer(orders[0], said(error) if expected else unexpected(error), disk_trouble(error))
         return
     for order, made in zip(orders, found, strict=True):
         yield _sealed(order, made)
 
 
 def _sealed(order: Order, made: GeneratedClip | Exception) -> Answer:
-    reason = str(made) if isinstance(made, Exception) else None
+    reason = said(made) if isinstance(made, Exception) else None
+    disk = disk_trouble(made) if isinstance(made, Exception) else None
     if isinstance(made, GeneratedClip):
         try:
-            seal(order.request, made, order.fingerprint)
-        except (Unscorable, OSError) as error:
-            reason = str(error)
+            seal(order.request, made, order.fingerprint, order.made_from)
+        except (Unscorable, OSError, ValueError) as error:
+            reason, disk = said(error), disk_trouble(error)
     if reason is not None:
         discard(order.request.out)
-    return Answer(order, reason)
-
-
-def _unexpected(error: Exception) -> str:
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return f"unexpected {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+    return Answer(order, reason, disk)

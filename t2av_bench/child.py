@@ -1,22 +1,43 @@
-"""A worker process, seen from its parent: spawned, computing with one thread, talking through a pipe."""
+"""A worker process, seen from its parent: spawned, computing with one thread, talking through a pipe.
 
+It ends with its parent, however that ends and whatever the child is doing. What it prints goes to stderr: stdout is
+the command's, and a plug-in must not write into it.
+"""
+
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from typing import Any
+
+from t2av_bench import memory
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # now: a forked process must not load libraries
+_LOOK_SECONDS = 0.25
 
 
 class Child:
-    """``target(connection, *arguments)`` in a process of its own. doing: what it does, for the reason of its death."""
+    """``target(connection, *arguments)`` in a process of its own. doing: what it does, for the reason of its death.
 
-    def __init__(self, doing: str, target: Callable[..., None], *arguments: Any) -> None:
+    memory: bytes that it may hold together with all processes that it started; None: no limit.
+    """
+
+    def __init__(self, doing: str, target: Callable[..., None], *arguments: Any, memory: float | None = None) -> None:
         context = multiprocessing.get_context("spawn")  # fork would copy locks that the parent's threads hold
-        self.doing = doing
+        self.doing, self.memory = doing, memory
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
-        with _one_thread():
+        # The kernel watches the thread that starts a process, and only the main thread surely lives as long as we do.
+        tied = threading.current_thread() is threading.main_thread()
+        self.process = context.Process(target=_begin, args=(tied, target, theirs, *arguments), daemon=True)
+        self._looked = 0.0
+        with _one_thread(), _interrupts_later():
             self.process.start()
         theirs.close()
 
@@ -27,9 +48,28 @@ class Child:
         except (BrokenPipeError, ConnectionResetError):
             pass
 
+    @property
+    def ended(self) -> bool:
+        """It died, and all that it said is heard; the pipe alone does not tell where what it forked holds its end."""
+        return not self.process.is_alive() and not self.connection.poll()
+
+    def greed(self) -> str | None:
+        """Why it must go, where it holds more memory than it may. Looks a few times a second at most."""
+        now = time.monotonic()
+        if self.memory is None or self.process.pid is None or now - self._looked < _LOOK_SECONDS:
+            return None
+        self._looked = now
+        held = memory.used(self.process.pid)
+        if held is None or held <= self.memory:
+            return None
+        return (
+            f"the {self.doing} process used more than {self.memory / memory.GB:.3g} GB of memory (--memory sets it; "
+            "without it, fewer --workers leave more for each)"
+        )
+
     def obituary(self) -> str:
         """Why it ended, once its pipe is closed."""
-        self.process.join(timeout=5)
+        self._reap()
         code = self.process.exitcode
         if code is not None and code < 0:
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
@@ -37,9 +77,88 @@ class Child:
         return f"the {self.doing} process ended with exit status {code}"
 
     def kill(self) -> None:
+        """End it, and what it has started."""
         self.connection.close()
+        assert self.process.pid is not None
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass  # it has not come to lead a group of its own, or all of the group has ended
         self.process.kill()
-        self.process.join(timeout=5)
+        self._reap()
+
+    def _reap(self, seconds: float = 5.0) -> None:
+        """Wait for its end. ``join`` would wait for what it forked as well."""
+        end = time.monotonic() + seconds
+        while self.process.is_alive() and time.monotonic() < end:
+            time.sleep(0.01)
+
+
+def _begin(tied: bool, target: Callable[..., None], connection: Connection, *arguments: Any) -> None:
+    """The child's first step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C for all
+    os.setsid()  # so that what this process starts can be ended with it
+    _print_to_stderr()
+    _be_the_first_to_go()
+    _end_with_parent(tied)
+    # A process that a plug-in starts must not hold the pipe: its end is how the parent learns of this one's death.
+    os.set_inheritable(connection.fileno(), False)
+    os.register_at_fork(after_in_child=connection.close)
+    if tied:
+        os.register_at_fork(after_in_child=_die_with_parent)
+    target(connection, *arguments)
+
+
+def _print_to_stderr() -> None:
+    """Also what C code and started programs print: the descriptor itself is another one."""
+    try:
+        os.dup2(2, 1)
+    except OSError:  # there is no stderr
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _be_the_first_to_go() -> None:
+    """Where memory runs out all the same, the kernel shall end a worker and not the command or a stranger."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as handle:
+            handle.write("700")
+    except OSError:
+        pass
+
+
+def _end_with_parent(tied: bool) -> None:
+    """Where the kernel can, it kills this process with its parent, even in the middle of C code; a thread does so
+    elsewhere, as soon as Python code runs. A worker that lived on would write what another command writes by then.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    if tied:
+        _die_with_parent()
+
+    def watch() -> None:
+        while parent.is_alive() and os.getppid() == parent.pid:
+            parent.join(timeout=1.0)
+        try:
+            os.killpg(0, signal.SIGKILL)
+        finally:
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="watch parent").start()
+
+
+def _die_with_parent() -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Children started inside never see Ctrl-C, not even before their first line; the parent sees it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

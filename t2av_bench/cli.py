@@ -3,6 +3,7 @@
 Nothing heavy is imported here: each command imports what it needs when it runs, so that ``--help`` is instant.
 """
 
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -14,12 +15,14 @@ from t2av_bench import __version__
 from t2av_bench.cli_compare import compare
 from t2av_bench.cli_data import data_app
 from t2av_bench.cli_generate import generate
+from t2av_bench.cli_inspect import inspect
 from t2av_bench.cli_regress import baseline_app, regress
 from t2av_bench.cli_report import report, serve
 from t2av_bench.cli_run import run
 from t2av_bench.cli_study import study_app
 from t2av_bench.cli_train import train_app
 from t2av_bench.cli_weights import app as weights_app
+from t2av_bench.terminal_text import echo
 
 app = typer.Typer(
     name="t2av-bench",
@@ -30,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 USAGE_ERROR = 2
+_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
 
 
 class Format(StrEnum):
@@ -51,7 +55,7 @@ class Listed(StrEnum):
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"t2av-bench {__version__}")
+        echo(f"t2av-bench {__version__}")
         raise typer.Exit
 
 
@@ -68,10 +72,12 @@ def _root(
 def evaluate(
     generated: Annotated[Path | None, typer.Option(help="Folder of generated clips.", show_default=False)] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Folder of reference clips, named like the generated ones.")
+        Path | None,
+        typer.Option(help="Folder of reference clips, named like the generated ones: names without a clip fail."),
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="JSON Lines: one item a line with id, text, language, reference, …")
+        Path | None,
+        typer.Option(help="JSON Lines: one item a line with id, text, language, reference, … (docs/evaluate.md)."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; the same command continues it.")] = None,
     metrics: Annotated[
@@ -79,16 +85,33 @@ def evaluate(
     ] = None,
     name: Annotated[str | None, typer.Option(help="The system's name in tables.  [default: the folder's]")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes; changes no number.  [default: cores, 1 on a GPU]")
+        int | None,
+        typer.Option(help="Processes; changes no number.  [default: cores, fewer where memory is short, 1 on a GPU]"),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.  [default: cpu]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples a network sees at a time.  [default: 32]")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one metric may take on one clip.  [default: 1800]")
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GB of memory that one process may hold.  [default: its share of what is available]"),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(help="Seconds of the longest clip that is decoded.  [default: 1800]"),
+    ] = None,
+    max_gigapixels: Annotated[
+        float | None,
+        typer.Option(help="Largest clip that is decoded: pictures x width x height, in 10^9.  [default: 100]"),
+    ] = None,
     max_failures: Annotated[
         int | None, typer.Option(help="Clips that may fail before the exit status is 1.  [default: 0]")
     ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Exit status 0 also where a metric named in --metrics has no value.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(help="Evaluate the first so many items alone.")] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Feature cache to share between runs.  [default: inside the run folder]")
     ] = None,
@@ -104,8 +127,12 @@ def evaluate(
 ) -> None:
     """Score a folder of clips: every clip gets a value or a reason, and the table is printed.
 
-    Clips that failed and metrics that were missing are tried again when the command is repeated. Exit status: 0 all
-    well, 1 more failed clips than --max-failures, 2 the command cannot be carried out.
+    Files pair by name; what the manifest, the generated folder or the reference folder names is an item, and one
+    without a clip or with a broken line in the manifest has failed. What is wrong with the request is said before
+    anything is measured. Clips that failed and metrics that were missing are tried again when the command is repeated.
+
+    Exit status: 0 all well; 1 more failed clips than --max-failures, or a metric named in --metrics scored no clip
+    (see --allow-missing); 2 the command cannot be carried out.
     """
     from t2av_bench.cli_evaluate import run
     from t2av_bench.config import parse_options
@@ -114,9 +141,10 @@ def evaluate(
         given = {
             "generated": generated, "reference": reference, "manifest": manifest, "out": out, "name": name,
             "metrics": None if metrics is None else tuple(filter(None, map(str.strip, metrics.split(",")))),
-            "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout,
-            "max_failures": max_failures, "cache": cache, "step": step,
-            "options": parse_options(option) if option else None,
+            "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout, "memory": memory,
+            "max_seconds": max_seconds, "max_gigapixels": max_gigapixels,
+            "max_failures": max_failures, "allow_missing": allow_missing or None, "limit": limit, "cache": cache,
+            "step": step, "options": parse_options(option) if option else None,
         }  # fmt: skip
         raise typer.Exit(run(config, given, as_json))
 
@@ -153,15 +181,15 @@ def table(
     with _usage_errors():
         made = make(
             targets, published=published, columns=columns, intervals=intervals, allow_mixed=allow_mixed,
-            notice=lambda text: typer.echo(text, err=True),
+            notice=lambda text: echo(text, err=True),
         )  # fmt: skip
         if format is Format.TERMINAL:
             import shutil
 
             styled = sys.stdout.isatty()
-            typer.echo(terminal(made, styled=styled, width=shutil.get_terminal_size((100, 24)).columns), nl=False)
+            echo(terminal(made, styled=styled, width=shutil.get_terminal_size((100, 24)).columns), nl=False)
         else:
-            typer.echo(FORMATS[format](made), nl=False)
+            echo(FORMATS[format](made), nl=False)
 
 
 @app.command()
@@ -197,7 +225,7 @@ def list_(
 
 
 # In the order in which --help shows them, after the commands above.
-for _command in (run, generate, compare, regress, report, serve):
+for _command in (run, generate, compare, regress, report, serve, inspect):
     app.command()(_command)
 app.add_typer(study_app, name="study")
 app.add_typer(baseline_app, name="baseline")
@@ -214,19 +242,47 @@ class _usage_errors:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         from t2av_bench.items import ItemError
+        from t2av_bench.reason_text import sentence
 
-        if isinstance(error, ItemError | ValueError | OSError):
-            typer.echo(f"t2av-bench: {error}", err=True)
+        # A SystemExit is a plug-in's: it must not look as if the command had done its work.
+        if isinstance(error, ItemError | ValueError | OSError | SystemExit):
+            echo(f"t2av-bench: {sentence(error)}", err=True)
             raise typer.Exit(USAGE_ERROR) from error
 
 
+# Commands that keep what is finished and go on from there.
+_CONTINUED = ("evaluate", "run", "demo", "weights", "data")
+
+
 def main() -> None:
-    """Entry point of the ``t2av-bench`` program."""
+    """Entry point of the ``t2av-bench`` program.
+
+    Ctrl-C and SIGTERM end a command the same way: what is open is closed, workers go, one line says how to go on, and
+    the exit status is 128 plus the signal's number.
+    """
+    stopped_by: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        stopped_by.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and the like ask
+            signal.signal(number, stop)
     try:
         app()
-    except KeyboardInterrupt:
-        typer.echo("t2av-bench: interrupted; the same command continues", err=True)
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as end:
+        interrupted = isinstance(end, KeyboardInterrupt) or end.code == _INTERRUPTED
+        if not (stopped_by and interrupted):
+            raise
+        what = "terminated" if stopped_by[0] == signal.SIGTERM else "interrupted"
+        kept = "; what is finished is kept, and the same command continues" if _command_name() in _CONTINUED else ""
+        echo(f"t2av-bench: {what}{kept}", err=True)
+        sys.exit(128 + stopped_by[0])
+
+
+def _command_name() -> str | None:
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), None)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """``t2av-bench compare``: several runs against the first one, item by item."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from t2av_bench.terminal_text import echo
 
 
 def compare(
@@ -30,12 +31,12 @@ def compare(
     try:
         comparison = contrast([read(path) for path in runs], quantities=names)
     except (ValueError, OSError) as error:
-        print(f"t2av-bench: {error}", file=sys.stderr)
+        echo(f"t2av-bench: {error}", err=True)
         raise typer.Exit(2) from error
     if as_json:
         from dataclasses import asdict
 
         document = comparison.as_dict() | {"forest": [asdict(row) for row in forest(comparison)]}
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+        echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        typer.echo(markdown(comparison, worst=worst), nl=False)
+        echo(markdown(comparison, worst=worst), nl=False)

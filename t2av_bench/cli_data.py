@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from t2av_bench.terminal_text import echo
+
 if TYPE_CHECKING:
     from t2av_bench.benchmarks.embedded.digests import Finding
 
@@ -74,10 +76,10 @@ def build(
                 for name, count in counts.items() for number in {min(count, digests.SUBSET), count}
             ], record)  # fmt: skip
     except (ValueError, OSError) as error:
-        typer.echo(f"t2av-bench: {error}", err=True)
+        echo(f"t2av-bench: {error}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     made = f"{display.made} items made in {time.monotonic() - started:.0f} s, " if display.made else ""
-    typer.echo(f"{made}{display.total - display.made} were there", err=True)
+    echo(f"{made}{display.total - display.made} were there", err=True)
     if as_json:
         shown = {"manifests": {name: str(path) for name, path in manifests.items()}, "made": display.made}
         if verify:
@@ -85,12 +87,12 @@ def build(
                 {"split": found.split, "items": found.count, "layer": found.layer, "state": found.state,
                  "reason": found.reason} for found in findings
             ]  # fmt: skip
-        typer.echo(json.dumps(shown, indent=1))
+        echo(json.dumps(shown, indent=1))
     else:
         for path in manifests.values():
-            typer.echo(path)
+            echo(path)
         for line in _lines(findings):
-            typer.echo(line, err=True)
+            echo(line, err=True)
     if any(found.state is digests.State.DIFFERENT for found in findings):
         raise typer.Exit(DIFFERENT)
 
@@ -107,7 +109,7 @@ def list_(
     from t2av_bench.benchmarks.embedded.build import SIZES, default_folder, on_disk
 
     if size not in SIZES:
-        typer.echo(f"t2av-bench: --size is {' or '.join(map(str, SIZES))}, not {size}", err=True)
+        echo(f"t2av-bench: --size is {' or '.join(map(str, SIZES))}, not {size}", err=True)
         raise typer.Exit(USAGE_ERROR)
     folder = out if out is not None else default_folder(size)
     rows: list[dict[str, Any]] = []
@@ -124,16 +126,16 @@ def list_(
     if as_json:
         facts = {"benchmark": corpus.NAME, "version": corpus.VERSION, "size": size, "frame_rate": corpus.FRAME_RATE,
                  "audio_rate": corpus.AUDIO_RATE, "folder": str(folder), "splits": rows}  # fmt: skip
-        typer.echo(json.dumps(facts, indent=1))
+        echo(json.dumps(facts, indent=1))
         return
-    typer.echo(
+    echo(
         f"embedded: GridFace version {corpus.VERSION}, {size}x{size} pixels, {corpus.FRAME_RATE} frames/s, "
         f"{corpus.AUDIO_RATE} Hz\nin {folder}\n"
     )
-    typer.echo(f"{'split':<9}{'items':>6}{'persons':>9}{'speakers':>10}  {'finished':<18}voices")
+    echo(f"{'split':<9}{'items':>6}{'persons':>9}{'speakers':>10}  {'finished':<18}voices")
     for row in rows:
         state = f"{row['finished']} ({row['bytes'] / 1e6:.0f} MB)" if row["finished"] else "-"
-        typer.echo(
+        echo(
             f"{row['split']:<9}{row['items']:>6}{row['identities']:>9}{row['speakers']:>10}  {state:<18}"
             f"{' '.join(row['voices'])}"
         )
@@ -154,8 +156,9 @@ class _Display:
     """A progress bar with time left on a terminal; elsewhere a line every tenth of the work."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        from t2av_bench.terminal_output import Console, TextColumn
 
         self._bar = Progress(
             TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"),
@@ -181,7 +184,7 @@ class _Display:
         self._bar.update(self._task, completed=done, description=id or "building")
         self.made, self.total = done - self._first, total
         if self._bar.disable and 10 * done // total > self._tenth:
-            typer.echo(f"{done} of {total} items", err=True)
+            echo(f"{done} of {total} items", err=True)
             self._tenth = 10 * done // total
 
 

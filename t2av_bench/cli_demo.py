@@ -7,8 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn
 
 from reports.page.site import build_report
 from reports.render import FORMATS, markdown
@@ -17,6 +16,8 @@ from t2av_bench.cli_evaluate import default_workers
 from t2av_bench.demo import SYSTEMS, make_material
 from t2av_bench.files import write_text
 from t2av_bench.runs import Plan, evaluate
+from t2av_bench.terminal_output import Console, TextColumn
+from t2av_bench.terminal_text import echo
 
 # What a base machine can measure without a download, one column for each kind of damage that is done.
 METRICS = ("envelope", "psnr", "ssim", "stoi", "pesq", "dnsmos")
@@ -98,7 +99,7 @@ def run_damage(out: Path) -> None:
         write_text(out / f"table.{suffix}", render(table))
     console.print("writing the page")
     page = build_report(runs, out / "page", title="Talking clips with known damage")
-    print(markdown(table), end="")
+    echo(markdown(table), nl=False)
     console.print(
         f"{time.monotonic() - started:.0f} s; the table (md, tex, csv, html), the clips and the runs are in {out}/\n"
         f"the page: {page.index} (open it, or: t2av-bench serve {page.index.parent})"

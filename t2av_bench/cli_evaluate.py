@@ -7,12 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     SpinnerColumn,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
@@ -20,9 +18,17 @@ from rich.progress import Progress as Bar
 
 from t2av_bench.config import EvaluateConfig, dump, load
 from t2av_bench.files import write_text
-from t2av_bench.runs import RESULTS, Plan, Progress, columns, evaluate, failures
+from t2av_bench.manifest import some
+from t2av_bench.media.limits import Limits
+from t2av_bench.memory import WORKER_BYTES, fitting, worker_bytes
+from t2av_bench.planning import requested
+from t2av_bench.plugins import stdout_to_stderr
+from t2av_bench.reasons import Reason, count
+from t2av_bench.runs import RESULTS, Column, Plan, Progress, columns, evaluate, failures
 from t2av_bench.scores import Status
 from t2av_bench.store import Store
+from t2av_bench.terminal_output import Console, TextColumn
+from t2av_bench.terminal_text import echo
 
 TOO_MANY_FAILURES = 1
 
@@ -33,32 +39,65 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     plan = _plan(config)
     _check_device(config.device)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with _Display(console) as display:
-        evaluate(plan, config.out, display.update, lambda text: console.print(f"note: {text}", markup=False))
+    notices: list[str] = []
+
+    def notice(text: str) -> None:
+        notices.append(text)
+        console.print(f"note: {text}", markup=False)
+
+    with _Display(console) as display, stdout_to_stderr():
+        evaluate(plan, config.out, display.update, notice)
     write_text(config.out / "evaluate.toml", dump(config))
     with Store(config.out / RESULTS) as store:
         failed = failures(store)
+        missing = missing_metrics(config, columns(store))
+        reasons = {status: _reasons(store, status) for status in (Status.FAILED, Status.NOT_APPLICABLE)}
+        clips = len({failure["clip"] for failure in failed if not failure["outdated"]})
+        status = TOO_MANY_FAILURES if clips > config.max_failures or (missing and not config.allow_missing) else 0
         if as_json:
-            print(json.dumps(_result(config, plan, store, failed), indent=1, ensure_ascii=False))
+            told = {
+                "notices": notices, "missing": missing, "exit_status": status,
+                "reasons": {str(kind): [reason.as_dict() for reason in found] for kind, found in reasons.items()},
+            }  # fmt: skip
+            echo(json.dumps(_result(config, plan, store, failed) | told, indent=1, ensure_ascii=False))
         else:
             from reports.render import markdown
             from reports.table import build, read_run
 
-            print(markdown(build([read_run(config.out)])), end="")
-    _explain(console, failed)
-    clips = len({failure["clip"] for failure in failed})
+            echo(markdown(build([read_run(config.out)])), nl=False)
+    _tell(console, "failed", reasons[Status.FAILED])
+    named = requested(config.metrics)
+    _tell(console, "not applicable", [
+        reason for reason in reasons[Status.NOT_APPLICABLE] if any(metric in named for metric in reason.metrics)
+    ])  # fmt: skip
     if clips > config.max_failures:
         console.print(
-            f"{clips} clips failed in some metric, --max-failures allows {config.max_failures}: exit status 1. "
-            "The same command tries them again."
+            f"{clips} clip{'s' if clips > 1 else ''} failed in some metric, --max-failures allows "
+            f"{config.max_failures}: exit status 1. The same command tries them again."
         )
-        return TOO_MANY_FAILURES
-    return 0
+    if missing and not config.allow_missing:
+        console.print(
+            f"{some(missing, 6)}: no clip was scored: exit status 1 (--allow-missing accepts that)", markup=False
+        )
+    return status
 
 
-def default_workers(device: str) -> int:
-    """One process a core; one alone where they would share a GPU."""
-    return len(os.sched_getaffinity(0)) if device == "cpu" else 1
+def missing_metrics(config: EvaluateConfig, found: list[Column]) -> list[str]:
+    """Metrics asked for by name that have no value at all; all that were measured where none of them has any."""
+    scored = {column.metric for column in found if column.summary.score.value is not None}
+    named = requested(config.metrics)
+    if not scored and not named:
+        return sorted({column.metric for column in found})
+    return [metric for metric in named if metric not in scored]
+
+
+def _reasons(store: Store, status: Status) -> list[Reason]:
+    return count((row.clip, row.metric, str(row.score.reason)) for row in store.scores() if row.score.status is status)
+
+
+def default_workers(device: str, each: float = WORKER_BYTES) -> int:
+    """One process a core and for each so many bytes of memory available; one alone where they would share a GPU."""
+    return fitting(each, len(os.sched_getaffinity(0))) if device == "cpu" else 1
 
 
 def _plan(config: EvaluateConfig) -> Plan:
@@ -70,11 +109,14 @@ def _plan(config: EvaluateConfig) -> Plan:
         metrics=config.metrics,
         device=config.device,
         batch_size=config.batch_size,
-        workers=config.workers or default_workers(config.device),
+        workers=config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory)),
         timeout=config.timeout,
+        memory=config.memory,
+        limits=Limits(config.max_seconds, config.max_gigapixels),
         cache=config.cache,
         options=config.options,
         step=config.step,
+        limit=config.limit,
     )
 
 
@@ -102,7 +144,6 @@ def _result(config: EvaluateConfig, plan: Plan, store: Store, failed: list[dict[
                 "fingerprint": column.fingerprint,
                 "direction": column.quantity.direction,
                 "embedded": column.embedded,
-                "floor": column.floor,
                 **column.summary.as_dict(),
             }
             for column in columns(store)
@@ -111,21 +152,21 @@ def _result(config: EvaluateConfig, plan: Plan, store: Store, failed: list[dict[
     }
 
 
-def _explain(console: Console, failed: list[dict[str, Any]], most: int = 12) -> None:
-    """Reasons of failures, each once, with the clips that share it; whatever is left out is counted."""
-    clips_of: dict[tuple[str, str], dict[str, None]] = {}
-    for failure in failed:
-        clips_of.setdefault((failure["reason"], failure["metric"]), {})[failure["clip"]] = None
-    shared: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for (reason, metric), found in clips_of.items():
-        shared.setdefault((reason, tuple(found)), []).append(metric)
-    if shared:
-        console.print("failed:")
-    for (reason, clips), metrics in list(shared.items())[:most]:
-        named = ", ".join(clips[:4]) + (f" and {len(clips) - 4} more" if len(clips) > 4 else "")
-        console.print(f"  {named}: {reason}  [{', '.join(metrics)}]", markup=False)
-    if len(shared) > most:
-        console.print(f"  and {len(shared) - most} more reasons: evaluate --json lists all")
+def _explain(console: Console, failed: list[dict[str, Any]]) -> None:
+    """The reasons of ``failures``."""
+    _tell(console, "failed", count((row["clip"], row["metric"], row["reason"]) for row in failed))
+
+
+def _tell(console: Console, what: str, reasons: list[Reason], most: int = 12) -> None:
+    """Reasons with the number of clips and the metrics they cost, the worst first; whatever is left out is counted."""
+    for position, reason in enumerate(reasons[:most]):
+        if position == 0:
+            console.print(f"{what}:")
+        clips = f"{len(reason.clips)} clip{'s' if len(reason.clips) > 1 else ''}"
+        text = reason.text + (" (the others alike)" if reason.alike else "")
+        console.print(f"  {clips}  {some(reason.clips)}: {text}  [{some(reason.metrics, 6)}]", markup=False)
+    if len(reasons) > most:
+        console.print(f"  and {len(reasons) - most} more reasons: evaluate --json lists all")
 
 
 class _Display:
@@ -136,8 +177,9 @@ class _Display:
         self._counts: Counter[Status] = Counter()
         self._tenth = 0
         self._bar = Bar(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=console, transient=True, disable=not sys.stderr.isatty(),
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True,
+            disable=not sys.stderr.isatty(),
         )  # fmt: skip
         self._task = self._bar.add_task("starting", total=None)
 

@@ -1,12 +1,16 @@
 """``t2av-bench generate``: one clip from a text, a face and a voice."""
 
-import json
+import os
 import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from t2av_bench.files import disk_trouble, json_text, said_of_files
+from t2av_bench.reason_text import unexpected
+from t2av_bench.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.systems.base import GeneratedClip, Progress, Request, System
@@ -58,6 +62,7 @@ def generate(
     out (unknown system or option, missing weights).
     """
     from t2av_bench import systems
+    from t2av_bench.plugins import stdout_to_stderr
     from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request
 
     options: dict[str, Any] = {
@@ -69,19 +74,28 @@ def generate(
         max_seconds=max_seconds,
     )  # fmt: skip
     try:
-        # Whatever can be refused without loading gigabytes of weights is refused first.
-        _refuse_early(systems.system_class(system), request)
         given = {key: value for key, value in options.items() if value is not None} | _more_options(option or [])
-        loaded = systems.load(system, device=device, **given)
+        with stdout_to_stderr():
+            # Whatever can be refused without loading gigabytes of weights is refused first.
+            _refuse_early(systems.system_class(system), request)
+            loaded = systems.load(system, device=device, **given)
     except GenerationFailed as reason:
         raise _stop(reason, FAILED) from reason
-    except (NotApplicable, ValueError, OSError) as error:
+    except (NotApplicable, ValueError) as error:
         raise _stop(error, USAGE_ERROR) from error
+    except OSError as error:
+        raise _stop(said_of_files(error), USAGE_ERROR) from error
+    except (Exception, SystemExit) as error:  # a plug-in's defect
+        raise _stop(f"{system} cannot be loaded: {unexpected(error)}", USAGE_ERROR) from error
     try:
-        with _Bar() as bar:
+        with _Bar() as bar, stdout_to_stderr():
             clip = loaded.generate(request, bar.show)
-    except (GenerationFailed, NotApplicable) as reason:
-        raise _stop(reason, FAILED) from reason
+        if not request.out.is_file():
+            raise GenerationFailed(f"the system reports a clip, but wrote no {request.out.name}")
+    except (Exception, SystemExit) as error:
+        expected = isinstance(error, GenerationFailed | NotApplicable)
+        status = USAGE_ERROR if disk_trouble(error) else FAILED
+        raise _stop(str(error) if expected else unexpected(error), status) from error
     _print(clip, as_json)
 
 
@@ -102,7 +116,7 @@ def _more_options(texts: list[str]) -> dict[str, Any]:
             raise ValueError(f"--option {text!r}: expected NAME=VALUE, such as temperature=0.5")
         try:
             found[name.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):  # no TOML, or a number of thousands of digits
             found[name.strip()] = value.strip()
     return found
 
@@ -124,20 +138,20 @@ def _refuse_early(kind: "type[System]", request: "Request") -> None:
 
 def _print(clip: "GeneratedClip", as_json: bool) -> None:
     for note in clip.notes:
-        typer.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     if as_json:
         shown = clip.details | {"video": clip.video and str(clip.video), "audio": str(clip.audio)}
-        typer.echo(json.dumps(shown, indent=1, ensure_ascii=False))
+        echo(json_text(shown, indent=1))
         return
-    typer.echo(clip.video or clip.audio)
-    typer.echo(
+    typer.echo(os.fsencode(clip.video or clip.audio))
+    echo(
         f"{clip.seconds:.2f} s, {clip.frame_count} frames, ended by {clip.stop_reason}, real-time factor "
         f"{clip.real_time_factor:.2f}; beside it {clip.audio.name} and {clip.record.name}", err=True,
     )  # fmt: skip
 
 
-def _stop(error: Exception, status: int) -> typer.Exit:
-    typer.echo(f"t2av-bench: {error}", err=True)
+def _stop(error: Exception | str, status: int) -> typer.Exit:
+    echo(f"t2av-bench: {error}", err=True)
     return typer.Exit(status)
 
 
@@ -145,9 +159,10 @@ class _Bar:
     """Progress on stderr: a bar on a terminal, a line per stage and every ten seconds elsewhere."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import BarColumn, MofNCompleteColumn
         from rich.progress import Progress as RichProgress
+
+        from t2av_bench.terminal_output import Console, TextColumn
 
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar = RichProgress(

@@ -1,16 +1,21 @@
 """``t2av-bench list``: what there is to measure with, and what there is to generate with."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from t2av_bench.terminal_text import echo
 
 
 def metrics(as_json: bool) -> None:
     """Print the metrics: ids, columns with their direction, licence, and which weights are missing here."""
-    from t2av_bench.metrics import metric_class, metric_ids
+    from t2av_bench.metrics import broken, metric_class, metric_ids
 
     rows: list[dict[str, Any]] = []
+    unusable = broken()
     for id in metric_ids():
+        if id in unusable:
+            continue
         metric = metric_class(id)
         rows.append(
             {
@@ -28,7 +33,7 @@ def metrics(as_json: bool) -> None:
             }
         )  # fmt: skip
     arrows = {"higher": "↑", "lower": "↓", "none": ""}
-    _show(as_json, rows, ("metric", "columns", "weights", "licence"), [
+    _show(as_json, rows, unusable, ("metric", "columns", "weights", "licence"), [
         (row["id"], " ".join(column["name"] + arrows[column["direction"]] for column in row["columns"]), _state(row),
          row["licence"]) for row in rows
     ])  # fmt: skip
@@ -36,10 +41,13 @@ def metrics(as_json: bool) -> None:
 
 def systems(as_json: bool) -> None:
     """Print the systems: ids, what each needs for each task, licence, and which weights are missing here."""
-    from t2av_bench.systems import system_class, system_ids
+    from t2av_bench.systems import broken, system_class, system_ids
 
     rows: list[dict[str, Any]] = []
+    unusable = broken()
     for id in system_ids():
+        if id in unusable:
+            continue
         system = system_class(id)
         rows.append(
             {
@@ -52,7 +60,7 @@ def systems(as_json: bool) -> None:
                 "paper": system.paper,
             }
         )
-    _show(as_json, rows, ("system", "tasks", "weights", "licence"), [
+    _show(as_json, rows, unusable, ("system", "tasks", "weights", "licence"), [
         (row["id"], " ".join(row["tasks"]), _state(row), row["licence"]) for row in rows
     ])  # fmt: skip
 
@@ -67,12 +75,18 @@ def _state(row: dict[str, Any]) -> str:
     return "missing: " + " ".join(row["missing_weights"]) if row["missing_weights"] else "ready"
 
 
-def _show(as_json: bool, rows: list[dict[str, Any]], headings: Sequence[str], lines: list[tuple[str, ...]]) -> None:
+def _show(
+    as_json: bool, rows: list[dict[str, Any]], broken: Mapping[str, str], headings: Sequence[str],
+    lines: list[tuple[str, ...]],
+) -> None:  # fmt: skip
+    """Broken plug-ins come last; in JSON ``broken`` says why, and is null for the others."""
     if as_json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        found = [{**row, "broken": None} for row in rows] + [{"id": id, "broken": why} for id, why in broken.items()]
+        echo(json.dumps(found, indent=1, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from t2av_bench.terminal_output import Console
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
@@ -80,3 +94,5 @@ def _show(as_json: bool, rows: list[dict[str, Any]], headings: Sequence[str], li
     for line in lines:
         shown.add_row(*line)
     Console().print(shown)
+    for why in broken.values():
+        Console().print(f"broken: {why}", markup=False, highlight=False, soft_wrap=True)

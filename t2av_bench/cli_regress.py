@@ -1,11 +1,12 @@
 """``t2av-bench regress`` and ``t2av-bench baseline``: the regression gate and the files that it compares with."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from t2av_bench.terminal_text import echo
 
 NOT_COMPARABLE = 2
 
@@ -47,10 +48,10 @@ def save_baseline(
     except (ValueError, OSError) as error:
         raise _refused(error) from error
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     size = file.stat().st_size / 1024
     quantities, items = len(recorded.quantities), len(recorded.items)
-    typer.echo(f"{file}: {quantities} quantities of {items} items, {size:.0f} KB", err=True)
+    echo(f"{file}: {quantities} quantities of {items} items, {size:.0f} KB", err=True)
 
 
 def regress(
@@ -123,12 +124,12 @@ def regress(
     except OSError as error:
         raise _refused(error) from error
     to_json = as_json is not None and str(as_json) == "-"
-    typer.echo(report.as_json(outcome) if to_json else summary, nl=False)
+    echo(report.as_json(outcome) if to_json else summary, nl=False)
     if isinstance(outcome, NotComparable):
-        typer.echo(f"t2av-bench: not comparable: {outcome}", err=True)
+        echo(f"t2av-bench: not comparable: {outcome}", err=True)
         raise typer.Exit(NOT_COMPARABLE)
     if not outcome.judged:
-        typer.echo(f"t2av-bench: {report.headline(outcome)}", err=True)
+        echo(f"t2av-bench: {report.headline(outcome)}", err=True)
     raise typer.Exit(outcome.status)
 
 
@@ -137,5 +138,5 @@ def _split(names: str | None) -> list[str] | None:
 
 
 def _refused(error: Exception) -> typer.Exit:
-    print(f"t2av-bench: {error}", file=sys.stderr)
+    echo(f"t2av-bench: {error}", err=True)
     return typer.Exit(NOT_COMPARABLE)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from t2av_bench.terminal_text import echo
+
 USAGE_ERROR = 2
 
 
@@ -35,10 +37,10 @@ def report(
                                                "new folder, as 'study make' does.")] = None,
 ) -> None:  # fmt: skip
     """Write a page with the tables, plots and a clip browser: a folder of static files, to be opened or served."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
     from reports.page.site import build_report
+    from t2av_bench.terminal_output import Console, TextColumn
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with Progress(
@@ -58,7 +60,7 @@ def report(
             raise _stop(error) from error
     for note in built.notes:
         console.print(f"note: {note}", markup=False)
-    typer.echo(built.index)
+    echo(built.index)
     if study is not None:
         from reports.study.make import make_study
 
@@ -68,7 +70,7 @@ def report(
             raise _stop(error) from error
         for note in made.notes:
             console.print(f"note: {note}", markup=False)
-        typer.echo(made.index)
+        echo(made.index)
 
 
 def serve(
@@ -85,13 +87,13 @@ def serve(
     except ValueError as error:
         raise _stop(error) from error
     with server:
-        typer.echo(server.url)
+        echo(server.url)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            typer.echo("stopped", err=True)
+            echo("stopped", err=True)
 
 
 def _stop(error: object) -> typer.Exit:
-    typer.echo(f"t2av-bench: {error}", err=True)
+    echo(f"t2av-bench: {error}", err=True)
     return typer.Exit(USAGE_ERROR)

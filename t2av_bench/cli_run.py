@@ -1,16 +1,18 @@
 """``t2av-bench run``: clips, scores and tables from one file. Progress on stderr, the tables on stdout."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from t2av_bench.files import json_text
+from t2av_bench.terminal_text import echo
+
 if TYPE_CHECKING:
     from t2av_bench.benchmark_display import Display
     from t2av_bench.benchmark_run import Preview, Result
 
-TOO_MANY_FAILURES, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+TOO_MANY_FAILURES, USAGE_ERROR = 1, 2
 
 
 def run(
@@ -18,14 +20,25 @@ def run(
                                            show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Folder of clips, runs and tables, instead of the file's.")] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this row. Repeatable.")] = None,
+    regenerate: Annotated[list[str] | None, typer.Option(
+        metavar="NAME", help="Make all clips of this row again, or of all rows: all. Repeatable. To go on after an "
+        "interruption leave it out.",
+    )] = None,
     items: Annotated[int | None, typer.Option(min=1, help="At most the first so many items of each row.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; changes no number.  [default: cores, 1 on a GPU]")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.  [default: cpu]")] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GB of memory that one process may hold.  [default: its share of what is available]"),
+    ] = None,
     max_failures: Annotated[
         int | None, typer.Option(min=0, help="Clips that may fail before the exit status is 1.  [default: 0]")
     ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Exit status 0 also where a metric named in the file has no value.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be made and scored, and what is there; do nothing.")
     ] = False,
@@ -33,40 +46,54 @@ def run(
 ) -> None:  # fmt: skip
     """Make clips with systems, score them, and print the tables; the same command continues and repeats nothing.
 
-    Exit status: 0 all well, 1 more failed clips than --max-failures, 2 the command cannot be carried out.
+    Exit status: 0 all well, 1 more failed clips than --max-failures or a metric named in the file without a value, 2
+    the command cannot be carried out.
     """
     from t2av_bench import benchmark_run, cli_evaluate
-    from t2av_bench.benchmark_config import load
+    from t2av_bench.benchmark_config import load, matching
     from t2av_bench.benchmark_display import Display
+    from t2av_bench.manifest import some
+    from t2av_bench.plugins import stdout_to_stderr
+    from t2av_bench.reason_text import sentence
 
     display = Display()
     try:
-        given = {"out": out, "items": items, "workers": workers, "device": device, "max_failures": max_failures}
+        given = {
+            "out": out, "items": items, "workers": workers, "device": device, "memory": memory,
+            "max_failures": max_failures, "allow_missing": allow_missing or None,
+        }  # fmt: skip
         loaded = load(config, given, tuple(only or ()))
+        names = [row.name for row in loaded.rows]
+        again = set(names) if "all" in (regenerate or ()) else matching(regenerate or (), names, "--regenerate")
         cli_evaluate._check_device(loaded.config.device)
         if dry_run:
-            _print_preview(benchmark_run.preview(loaded), as_json)
+            _print_preview(benchmark_run.preview(loaded, again), as_json)
             return
-        with display:
-            result = benchmark_run.run(loaded, display)
-    except KeyboardInterrupt:
-        typer.echo("t2av-bench: interrupted; what is finished stays, and the same command continues", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except (ValueError, OSError) as error:
-        typer.echo(f"t2av-bench: {error}", err=True)
+        with display, stdout_to_stderr():
+            result = benchmark_run.run(loaded, display, again)
+    except (ValueError, OSError, SystemExit) as error:  # the last is a plug-in's
+        echo(f"t2av-bench: {sentence(error)}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:
-        typer.echo(json.dumps(_document(loaded.config.out, result), indent=1, ensure_ascii=False))
+        echo(json_text(_document(loaded.config.out, result), indent=1))
     else:
         print_tables(result)
     explain_failures(result, display)
     for table in result.tables:
         where = table.reason or ", ".join(str(path) for path in table.files.values())
         display.note(f"table {table.name}: {where}")
+    for name, reason in result.unscored.items():
+        display.note(f"{name}: not scored: {reason}")
+    if result.unscored:
+        raise typer.Exit(USAGE_ERROR)
     allowed = loaded.config.max_failures
     if result.failed_clips > allowed:
         display.note(f"{result.failed_clips} clips failed, --max-failures allows {allowed}: exit status 1. The same "
                      "command tries them again.")  # fmt: skip
+        raise typer.Exit(TOO_MANY_FAILURES)
+    if result.missing and not loaded.config.allow_missing:
+        display.note(f"{some(result.missing, 6)}: no clip of any row was scored: exit status 1 (--allow-missing "
+                     "accepts that)")  # fmt: skip
         raise typer.Exit(TOO_MANY_FAILURES)
     if any(table.table is None for table in result.tables):
         raise typer.Exit(USAGE_ERROR)
@@ -89,8 +116,8 @@ def print_tables(result: "Result") -> None:
     for table in shown:
         assert table.table is not None
         if len(shown) > 1:
-            typer.echo(f"## {table.table.title or table.name}\n")
-        typer.echo(markdown(table.table))
+            echo(f"## {table.table.title or table.name}\n")
+        echo(markdown(table.table))
 
 
 def _document(out: Path, result: "Result") -> dict[str, Any]:
@@ -111,20 +138,24 @@ def _document(out: Path, result: "Result") -> dict[str, Any]:
         {"name": table.name, "reason": table.reason,
          "files": {format: str(path) for format, path in table.files.items()}} for table in result.tables
     ]  # fmt: skip
-    return {"out": str(out), "rows": rows, "tables": tables}
+    return {"out": str(out), "rows": rows, "tables": tables, "missing": result.missing,
+            "unscored": dict(result.unscored)}  # fmt: skip
 
 
 def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
     if as_json:
         document = [
             {"name": each.row.name, "system": each.row.system, "task": each.row.task, "items": each.items,
-             "benchmark_built": each.built, "made": each.made, "to_make": each.to_make, "cannot_be_made": each.failures,
+             "benchmark_built": each.built, "made": each.made, "to_make": each.to_make, "made_again": dict(each.again),
+             "cannot_be_made": each.failures,
              "measurements": each.measurements, "measured": each.measured} for each in rows
         ]  # fmt: skip
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        echo(json_text(document, indent=1))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from t2av_bench.benchmark_run import clips
+    from t2av_bench.terminal_output import Console
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("row", "system", "task", "items", "there", "to make", "cannot", "to measure"):
@@ -135,6 +166,9 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
             str(each.made), str(each.to_make), str(len(each.failures)), str(each.measurements - each.measured),
         )  # fmt: skip
     Console().print(shown)
+    for each in rows:
+        for reason, count in each.again.items():
+            echo(f"{each.row.name}: {clips(count)} made again: {reason}", err=True)
     reasons = {reason: id for each in rows for id, reason in reversed(each.failures.items())}
     for reason, id in reasons.items():
-        typer.echo(f"cannot be made: {id}: {reason}", err=True)
+        echo(f"cannot be made: {id}: {reason}", err=True)

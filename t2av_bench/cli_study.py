@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from t2av_bench.terminal_text import echo
+
 REFUSED, USAGE_ERROR = 1, 2
 
 study_app = typer.Typer(name="study", help="Ask people: a blind A/B page, and scores from their answers.",
@@ -40,10 +42,10 @@ def make(
     items: Annotated[int | None, typer.Option(min=1, help="Use at most so many items, chosen at random.")] = None,
 ) -> None:  # fmt: skip
     """Write a blind A/B page of static files. It sends nothing: participants hand in the file they download."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
     from reports.study.make import make_study
+    from t2av_bench.terminal_output import Console, TextColumn
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True,
@@ -59,7 +61,7 @@ def make(
     for note in made.notes:
         console.print(f"note: {note}", markup=False)
     console.print(f"note: publish {made.index.parent} alone, and keep {made.key}: it says what is what", markup=False)
-    typer.echo(made.index)
+    echo(made.index)
 
 
 @study_app.command("merge")
@@ -85,8 +87,8 @@ def merge(
     except (ValueError, OSError) as error:
         raise _stop(error) from error
     for file, reason in document["refused"].items():
-        typer.echo(f"refused: {file}: {reason}", err=True)
-    typer.echo(markdown(document), nl=False)
+        echo(f"refused: {file}: {reason}", err=True)
+    echo(markdown(document), nl=False)
     if document["scores"] is None:
         raise typer.Exit(REFUSED)
 
@@ -100,5 +102,5 @@ def _find_key(answers: Path) -> Path:
 
 
 def _stop(error: object) -> typer.Exit:
-    typer.echo(f"t2av-bench: {error}", err=True)
+    echo(f"t2av-bench: {error}", err=True)
     return typer.Exit(USAGE_ERROR)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from t2av_bench.terminal_text import echo
+
 USAGE_ERROR, STOPPED = 2, 1
 train_app = typer.Typer(help="Train the embedded benchmark's models.", no_args_is_help=True)
 
@@ -42,9 +44,9 @@ def embedded(
         for recipe in recipes:
             made = make(recipe, out, updates=updates, workers=workers, install=install, quiet=quiet)
             if made is None:
-                typer.echo(f"stopped; the same command continues in {out}", err=True)
+                echo(f"stopped; the same command continues in {out}", err=True)
                 raise typer.Exit(STOPPED)
-            typer.echo(made)
+            echo(made)
     except (ValueError, OSError, RuntimeError) as error:
-        typer.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         raise typer.Exit(USAGE_ERROR) from error

@@ -1,6 +1,7 @@
 """``t2av-bench weights``: list, fetch, verify and locate the files that metrics and systems load."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from t2av_bench.terminal_text import echo
 from t2av_bench.weights import (
     FOLDERS_VARIABLE,
     NotApplicable,
@@ -36,7 +38,7 @@ def _open(folders: list[Path] | None) -> Weights:
 
 
 def _usage(error: Exception) -> typer.Exit:
-    typer.echo(f"error: {error}", err=True)
+    echo(f"error: {error}", err=True)
     return typer.Exit(2)
 
 
@@ -48,7 +50,7 @@ def _known(store: Weights, ids: list[str] | None) -> list[str]:
 
 
 def _print_json(rows: list[dict[str, Any]]) -> None:
-    typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    echo(json.dumps(rows, indent=2, ensure_ascii=False))
 
 
 @app.command("list")
@@ -69,12 +71,12 @@ def list_weights(ids: _Ids = None, folder: _Folders = None, as_json: _Json = Fal
         row = store.row(id)
         state = "present" if store.is_present(id) else "missing"
         size = f"{row.size / 1e6:,.1f} MB" if row.size else "?"
-        typer.echo(f"{id:<{width}}  {state}  {row.group:<14}  {size:>9}  {row.purpose}")
+        echo(f"{id:<{width}}  {state}  {row.group:<14}  {size:>9}  {row.purpose}")
         if ids:
             digest = row.sha256 or row.git_blob or row.sha256_prefix or row.md5_prefix or "recorded on first use"
             source = row.urls or [row.hub or row.package or row.archive or row.manual or ""]
-            typer.echo(f"  licence: {row.licence}\n  digest: {digest}\n  file: {store.find(id) or row.file}")
-            typer.echo("".join(f"  from: {item}\n" for item in source), nl=False)
+            echo(f"  licence: {row.licence}\n  digest: {digest}\n  file: {store.find(id) or row.file}")
+            echo("".join(f"  from: {item}\n" for item in source), nl=False)
 
 
 @app.command()
@@ -83,19 +85,24 @@ def fetch(
     accept: Annotated[list[str] | None, typer.Option(
         help="A licence group that you accept: research, non-commercial or gated. Repeatable.",
     )] = None,
+    max_size: Annotated[float, typer.Option(
+        metavar="GB", min=0, help="Refuse more than this where the table states no size.",
+    )] = 16.0,
     folder: _Folders = None,
     as_json: _Json = False,
 ) -> None:  # fmt: skip
     """Download files, check their digests, then give them their names. The same command continues a broken download."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
+    from t2av_bench.terminal_output import Console, TextColumn
     from t2av_bench.weights_fetch import FetchError
     from t2av_bench.weights_fetch import fetch as fetch_one
 
     groups = ("free", "research", "non-commercial", "gated")
     if wrong := [group for group in accept or [] if group not in groups]:
         raise _usage(ValueError(f"unknown licence group {wrong[0]!r}, expected one of {', '.join(groups[1:])}"))
+    if not math.isfinite(max_size):
+        raise _usage(ValueError(f"--max-size is a number of GB, got {max_size}"))
     store = _open(folder)
     results: list[dict[str, Any]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -109,7 +116,7 @@ def fetch(
                 bars.update(bar, completed=done, total=total)
 
             try:
-                done = fetch_one(store, id, accept or (), advance)
+                done = fetch_one(store, id, accept or (), advance, largest=round(max_size * 1e9))
             except (FetchError, NotApplicable) as error:
                 results.append({"id": id, "state": "failed", "reason": str(error)})
             else:
@@ -122,9 +129,9 @@ def fetch(
     else:
         for result in results:
             if result["state"] != "failed":
-                typer.echo(f"{result['id']}  {result['state']}  {result['sha256']}  {result['path']}")
+                echo(f"{result['id']}  {result['state']}  {result['sha256']}  {result['path']}")
     for result in failed:
-        typer.echo(f"error: {result['reason']}", err=True)
+        echo(f"error: {result['reason']}", err=True)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -147,7 +154,7 @@ def verify(
         try:
             verdicts.append(store.verify(id, relock=relock, explicit=bool(ids)))
         except (NotApplicable, OSError) as error:
-            typer.echo(f"error: {error}", err=True)
+            echo(f"error: {error}", err=True)
             raise typer.Exit(1) from error
     if as_json:
         _print_json([
@@ -158,10 +165,10 @@ def verify(
     else:
         for item in verdicts:
             if not item.message:
-                typer.echo(f"{item.id}  {item.state}  {item.sha256}  {item.path}")
+                echo(f"{item.id}  {item.state}  {item.sha256}  {item.path}")
     bad = [item for item in verdicts if item.message]
     for item in bad:
-        typer.echo(f"error: {item.message}", err=True)
+        echo(f"error: {item.message}", err=True)
     raise typer.Exit(1 if bad else 0)
 
 
@@ -173,9 +180,9 @@ def show_path(
     store = _open(folder)
     _known(store, [id])
     try:
-        typer.echo(store.path(id))
+        echo(store.path(id))
     except NotApplicable as error:
-        typer.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from t2av_bench.baselines_file import QuantityRecord, Recorded
 from t2av_bench.comparable import NotComparable, changed_parts, choose, revision_problem, shared_grouping
+from t2av_bench.distances import AT_THIS_NUMBER
 from t2av_bench.items import some
 from t2av_bench.scores import Quantity, Unscorable
 from t2av_bench.statistics.intervals import LEAST_CLIPS, Interval
@@ -268,6 +269,8 @@ def markdown(comparison: Comparison, *, worst: int = 5) -> str:
             f"({signed(item.second - item.first, decimals)})"
             for item in losses
         ]
+    if any(each.quantity.aggregate == "set" for each in comparison.contrasts):
+        lines += ["", AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + "."]
     if any(each.embedded for each in comparison.contrasts):
         lines += ["", "‡ computed by a bundled stand-in, not comparable with published numbers."]
     if comparison.notes:

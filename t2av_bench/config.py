@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from t2av_bench.media.limits import DEFAULT
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the key and what was expected."""
@@ -31,7 +33,12 @@ class EvaluateConfig(BaseModel):
     workers: int | None = Field(default=None, ge=1, le=512)
     batch_size: int = Field(default=32, ge=1, le=4096)
     timeout: float = Field(default=1800.0, gt=0)
+    memory: float | None = Field(default=None, gt=0)
+    max_seconds: float = Field(default=DEFAULT.seconds, gt=0)
+    max_gigapixels: float = Field(default=DEFAULT.gigapixels, gt=0)
     max_failures: int = Field(default=0, ge=0)
+    allow_missing: bool = False
+    limit: int | None = Field(default=None, ge=1)
     cache: Path | None = None
     step: int | None = Field(default=None, ge=0)
     options: dict[str, dict[str, str | int | float | bool]] = {}

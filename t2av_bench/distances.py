@@ -11,6 +11,12 @@ import hashlib
 
 import numpy as np
 
+AT_THIS_NUMBER = (
+    "intervals and tests of distances between sets hold for this number of clips alone; the distances' bias of about "
+    "1/n need not be alike in two systems"
+)
+"""What tables and comparisons say of the differences of such distances."""
+
 # Gram matrices up to this many entries (128 MB each) are computed once and shared by all subsets.
 _SHARED_GRAM_ENTRIES = 1 << 24
 
@@ -109,11 +115,3 @@ def polynomial_mmd2_subsets(
         else:
             values.append(_unbiased(_kernel(x[i], x[i]), _kernel(y[j], y[j]), _kernel(x[i], y[j])))
     return float(np.mean(values)), float(np.std(values, ddof=1)) if subsets > 1 else 0.0
-
-
-def halves(count: int, *contents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two disjoint random halves of ``range(count)``, seeded by ``contents`` (real-against-real floor)."""
-    seed = hashlib.sha256(b"".join(np.ascontiguousarray(values).tobytes() for values in contents)).digest()
-    order = np.random.RandomState(np.frombuffer(seed, dtype="<u4")).permutation(count)
-    half = count // 2
-    return np.sort(order[:half]), np.sort(order[half : 2 * half])

@@ -12,6 +12,10 @@ import numpy as np
 from t2av_bench.files import replacing
 
 
+class FeaturesError(OSError):
+    """Features cannot be kept: no clip is to blame, and no later one fares better. The message says what to do."""
+
+
 class FeatureStore:
     """Features on disk, one small safetensors file an entry.
 
@@ -31,12 +35,19 @@ class FeatureStore:
 
         try:
             return load_file(self._path(digest, fingerprint, suffix))
-        except (FileNotFoundError, SafetensorError):
+        except (OSError, SafetensorError):
             return None
 
     def put(self, digest: str, fingerprint: str, suffix: str, arrays: dict[str, np.ndarray]) -> None:
-        """Write an entry atomically; writing the same entry twice is harmless."""
+        """Write an entry atomically; writing the same entry twice is harmless. Raises FeaturesError."""
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
-        with replacing(self._path(digest, fingerprint, suffix)) as temporary:
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+        try:
+            with replacing(self._path(digest, fingerprint, suffix)) as temporary:
+                save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+        except (OSError, SafetensorError) as error:
+            raise FeaturesError(
+                f"features cannot be kept in {self.folder} ({getattr(error, 'strerror', None) or error}): what is "
+                "finished is kept; make room, or choose another --cache, and repeat the command"
+            ) from error

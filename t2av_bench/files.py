@@ -1,10 +1,14 @@
 """Writing files so that a reader sees the old one or the new one, never half of one."""
 
+import errno
+import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -36,3 +40,34 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON in which text stands as it is, but for what splits lines elsewhere or cannot be written in UTF-8.
+
+    A line of JSON Lines ends at a line feed alone; other readers take U+0085, U+2028 and U+2029 for ends too.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return re.sub("[\x85\u2028\u2029\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def disk_trouble(error: BaseException | None) -> int | None:
+    """The error number of a disk that is full or cannot be written, where an exception goes back to it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            return error.errno
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def said_of_files(error: OSError) -> str:
+    """A sentence on trouble with a file, and what to type next where that is known."""
+    said = str(error)
+    if error.errno is not None and error.filename is not None:
+        said = f"cannot {'write' if disk_trouble(error) else 'read or write'} {error.filename}: {error.strerror}"
+    if disk_trouble(error) == errno.EROFS or isinstance(error, PermissionError):
+        return f"{said}; make it writable, or name another folder (--out FOLDER)"
+    return f"{said}; free some space, then the same command continues" if disk_trouble(error) else said

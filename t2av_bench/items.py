@@ -1,249 +1,260 @@
-"""Items, and pairing files with them.
+"""Pairing items with their files: what ``evaluate`` will score, and what it leaves out, said before it measures.
 
-An item is one thing to generate and judge. A manifest is JSON Lines, one item a line. A broken line does not cost the
-others: it becomes an entry with a reason, and stays in every denominator.
+Names pair composed (Unicode NFC), case included. Whatever is named by the manifest, by a generated file or by a
+reference is an item; one without a clip has a reason and stays in every denominator.
 """
 
-import difflib
-import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from t2av_bench import json_lines
+from t2av_bench.item_names import Nearest, name_of, normal, printable
+from t2av_bench.manifest import Entry, Item, ItemError, Listed, inside, odd_keys, read_manifest, some
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"})
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus"})
+# What suffixes say is used to choose between files of one name, and to tell apart what is certainly no media. Any other
+# file is opened: FFmpeg reads more formats than a list can name.
+VIDEO_SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".gif", ".3gp", ".3g2",
+    ".m2ts", ".mts", ".ogv", ".mxf", ".asf", ".vob", ".m2v", ".f4v", ".nut", ".y4m", ".dv", ".rm", ".rmvb",
+})  # fmt: skip
+AUDIO_SUFFIXES = frozenset({
+    ".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".wma", ".aif", ".aiff", ".au", ".amr", ".ac3", ".eac3",
+    ".mka", ".caf", ".oga", ".mp2", ".w64",
+})  # fmt: skip
+_NO_MEDIA = frozenset({
+    ".txt", ".md", ".rst", ".pdf", ".html", ".htm", ".log", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".toml",
+    ".yaml", ".yml", ".ini", ".cfg", ".xlsx", ".db", ".db-wal", ".db-shm", ".db-journal", ".sqlite", ".sqlite3",
+    ".parquet", ".srt", ".vtt", ".ass", ".lrc", ".lab", ".textgrid", ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif",
+    ".tiff", ".svg", ".heic", ".npy", ".npz", ".mat", ".h5", ".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx",
+    ".py", ".pyc", ".sh", ".ipynb", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".md5",
+    ".sha1", ".sha256", ".part", ".tmp", ".lock",
+})  # fmt: skip
+_NO_MEDIA_NAMES = frozenset({"readme", "license", "licence", "notice", "changelog", "makefile"})
 
 FAILURES = "failures.jsonl"
+_MEASURED = ("reference_voice", "identity_image")
 
 
-class ItemError(ValueError):
-    """A manifest or a folder that cannot be used at all; the message says what to type next."""
+@dataclass
+class _Folder:
+    """What a folder holds. files: name (see ``name_of``) -> the files of that name; left_out: kind -> names."""
 
+    root: Path
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
 
-class Item(BaseModel):
-    """One thing to generate and judge.
+    @cached_property
+    def nearest(self) -> Nearest:
+        return Nearest(self.files)
 
-    id: unique within a run; names the clip in tables and files.
-    text: what should be spoken, in the language's own script.
-    language: ISO 639-1 code (``en``, ``zh``), needed wherever ``text`` is.
-    generated: media file, relative to the folder given as ``--generated`` (default: the file named like the id).
-    reference: media file, relative to the manifest's folder (default: the file named like the id in ``--reference``).
-    reference_voice: audio of the speaker to compare with (default: the reference clip's audio).
-    identity_image: the portrait that drove generation (default: the reference clip's first frame).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    id: str = Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")
-    text: str | None = None
-    language: str | None = Field(default=None, pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")
-    generated: str | None = None
-    reference: str | None = None
-    reference_voice: str | None = None
-    identity_image: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of a plan: an item with its files (absolute paths), or the reason why it cannot be scored."""
-
-    item: Item
-    generated: Path | None = None
-    reference: Path | None = None
-    reason: str | None = None
-
-
-def read_manifest(path: Path) -> list[Entry]:
-    """Read a manifest; paths of references become absolute, ``generated`` stays as written.
-
-    Raises ItemError where the file cannot be read or holds no line. Broken lines come back as entries with reasons.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ItemError(f"cannot read the manifest {path}: {error}; expected JSON Lines, one item a line") from error
-    entries: list[Entry] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        entry = _read_line(line, number, path)
-        name = entry.item.id
-        if name in seen:
-            entry = Entry(
-                Item(id=f"{name} (line {number})"), reason=f"id {name!r} is already used on line {seen[name]}"
-            )
-        seen.setdefault(name, number)
-        entries.append(entry)
-    if not entries:
-        raise ItemError(f'the manifest {path} holds no items; expected lines such as {{"id": "clip_1", "text": "…"}}')
-    return entries
-
-
-def _read_line(line: str, number: int, manifest: Path) -> Entry:
-    nameless = Item(id=f"{manifest.name} line {number}")
-    try:
-        record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        return Entry(nameless, reason=f"line {number} is not JSON: {error}")
-    if not isinstance(record, dict):
-        return Entry(nameless, reason=f"line {number} holds {type(record).__name__}, expected an object with an 'id'")
-    try:
-        item = Item.model_validate(record)
-        references = {
-            key: str(_inside(getattr(item, key), manifest.parent.resolve(), key))
-            for key in ("reference", "reference_voice", "identity_image")
-            if getattr(item, key) is not None
-        }
-    except ValidationError as error:
-        return Entry(_named(record, nameless), reason=f"line {number}: " + "; ".join(_explain(error)))
-    except ItemError as error:
-        return Entry(_named(record, nameless), reason=f"line {number}: {error}")
-    if item.text and not item.language:
-        return Entry(Item(id=item.id), reason=f"line {number}: 'text' needs a 'language' (such as \"en\" or \"zh\")")
-    return Entry(item.model_copy(update=references))
-
-
-def _named(record: dict, nameless: Item) -> Item:
-    """Keep a broken line's id where that part is sound, so that the reason is found under the clip's own name."""
-    try:
-        return Item(id=record["id"])
-    except (KeyError, ValidationError):
-        return nameless
-
-
-def _explain(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, Item.model_fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(Item.model_fields)}"
-            yield f"unknown key {key!r}; {hint}"
-        elif problem["type"] == "missing":
-            yield f"{key!r} is missing"
-        else:
-            yield f"{key!r}: {problem['msg']}, got {problem['input']!r:.60}"
-
-
-def _inside(name: str, folder: Path, key: str) -> Path:
-    """``name`` below ``folder``; ItemError where it is absolute or climbs out, also by a symbolic link."""
-    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or PureWindowsPath(name).drive:
-        raise ItemError(f"{key!r} is an absolute path ({name!r:.80}); expected one relative to {folder.name}/")
-    if "\x00" in name:
-        raise ItemError(f"{key!r} holds a null character")
-    try:
-        resolved = (folder / name).resolve()
-    except (OSError, RuntimeError) as error:
-        raise ItemError(f"{key!r} cannot be followed: {error}") from error
-    if not resolved.is_relative_to(folder):
-        raise ItemError(f"{key!r} leaves its folder ({name!r:.80}); expected a path inside {folder.name}/")
-    return folder / name
+    def notice(self) -> str | None:
+        """What was left out, with numbers and an example of each kind."""
+        if not self.left_out:
+            return None
+        kinds = sorted(self.left_out.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+        told = [f"{len(names)} {kind} ({some(sorted(names), 2)})" for kind, names in kinds]
+        total = sum(map(len, self.left_out.values()))
+        are = "files of {} are" if total > 1 else "file of {} is"
+        return f"{total} {are.format(self.root)} left out as no media: {some(told, 8)}"
 
 
 def scan(folder: Path) -> dict[str, list[Path]]:
-    """Media files below a folder, by name: the relative path without its suffix. Links to folders are not followed.
+    """Files below a folder that may be media, by name: the relative path without its suffix.
 
-    Raises ItemError where there is no such folder.
+    Raises ItemError where there is no such folder, or one that cannot be read.
     """
+    return _survey(folder).files
+
+
+def _survey(folder: Path) -> _Folder:
     if not folder.is_dir():
         raise ItemError(f"{folder} is not a folder; expected one that holds media files")
-    found: dict[str, list[Path]] = defaultdict(list)
-    for parent, folders, files in os.walk(folder):
+    root = Path(os.path.abspath(folder))
+    files: dict[str, list[Path]] = defaultdict(list)
+    left_out: dict[str, list[str]] = defaultdict(list)
+    for parent, folders, names in os.walk(root, onerror=_refuse):
+        for name in sorted(folders):
+            kind = "hidden" if name.startswith(".") else "link to a folder" if Path(parent, name).is_symlink() else None
+            if kind:
+                left_out[kind].append(printable(Path(parent, name).relative_to(root).as_posix()) + "/")
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(parent) / name
-            if path.suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES and not name.startswith("."):
-                found[_printable(path.relative_to(folder).with_suffix("").as_posix())].append(path)
-    return dict(sorted(found.items()))
+        for name in sorted(names):
+            path = Path(parent, name)
+            relative = path.relative_to(root)
+            suffix = path.suffix.lower()
+            if name.startswith("."):
+                left_out["hidden"].append(printable(relative.as_posix()))
+            elif suffix in _NO_MEDIA or (not suffix and name.lower() in _NO_MEDIA_NAMES):
+                if relative != Path(FAILURES):
+                    left_out[suffix or "without a suffix"].append(printable(relative.as_posix()))
+            else:
+                files[name_of(relative)].append(path)
+    return _Folder(folder, dict(sorted(files.items())), dict(left_out))
 
 
-def _printable(name: str) -> str:
-    """A file name as an id: control characters and bytes that are not UTF-8 become escapes."""
-    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(character if character >= " " else f"\\x{ord(character):02x}" for character in name)
+def _refuse(error: OSError) -> None:
+    raise ItemError(f"cannot look into the folder {error.filename}: {error.strerror}; its clips would go uncounted")
 
 
 def choose(name: str, paths: list[Path]) -> Path:
-    """The one file meant by a name: a video goes before an audio file beside it. ItemError where two are as good."""
-    videos = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
-    candidates = videos or paths
+    """The one file meant by a name: a video goes before others beside it. ItemError where two are as good."""
+    candidates = paths
+    for suffixes in (VIDEO_SUFFIXES, {path.suffix.lower() for path in paths} - AUDIO_SUFFIXES):
+        if wanted := [path for path in paths if path.suffix.lower() in suffixes]:
+            candidates = wanted
+            break
     if len(candidates) > 1:
-        raise ItemError(f"{len(candidates)} files are named {name!r}: {', '.join(path.name for path in candidates)}")
+        shown = ", ".join(printable(path.name) for path in candidates)
+        alike = len({normal(path.name) for path in candidates}) == 1
+        hint = "; the names differ only in Unicode's normal form" if alike else ""
+        raise ItemError(f"{len(candidates)} files are named {name!r}: {shown}{hint}")
     return candidates[0]
 
 
-def pair(generated: Path, reference: Path | None = None, manifest: Path | None = None) -> tuple[list[Entry], list[str]]:
-    """Plan what to score: every manifest entry, or every media file of ``generated``, with its reference.
+def pair(
+    generated: Path, reference: Path | None = None, manifest: Path | None = None, limit: int | None = None
+) -> tuple[list[Entry], list[str]]:
+    """Plan what to score: the manifest's items, else every name in ``generated`` and ``reference``, in sorted order.
 
-    Returns entries in a fixed order and notices for the user (files left aside). Raises ItemError where nothing can be
-    scored at all.
+    limit: only the first so many. Returns entries in a fixed order and notices for the user (what was left aside).
+    Raises ItemError where nothing can be scored at all.
     """
-    files = scan(generated)
-    references = scan(reference) if reference else {}
+    made = _survey(generated)
+    real = _survey(reference) if reference else None
+    reasons, notices = read_failures(generated)
+    notices += [text for folder in (made, real) if folder and (text := folder.notice())]
     if manifest:
         entries = read_manifest(manifest)
-    elif files:
-        entries = [Entry(Item(id=name)) for name in files]
+        notices += odd_keys(entries)
+        if withdrawn := [entry.item.id for entry in entries if entry.item.withdrawn]:
+            notices.append(f"{len(withdrawn)} items are withdrawn and left out: {some(withdrawn)}")
+        entries = [entry for entry in entries if not entry.item.withdrawn]
+        if lacking := [entry.item.id for entry in entries if entry.item.text and not entry.item.language]:
+            notices.append(f"items with 'text' and no 'language', which word error rates need: {some(lacking)}")
+    elif made.files or reasons:
+        entries = [Entry(Item(id=name)) for name in sorted({*made.files, *(real.files if real else ()), *reasons})]
     else:
-        raise ItemError(f"{generated} holds no media file ({', '.join(sorted(VIDEO_SUFFIXES | AUDIO_SUFFIXES))})")
-    reasons = read_failures(generated)
-    planned = [_locate(entry, generated, files, references, reasons) for entry in entries]
-    used = {path for entry in planned for path in (entry.generated, entry.reference) if path}
-    notices = []
-    beside = [path for paths in files.values() for path in paths if path not in used]
-    if beside:
-        notices.append(f"{len(beside)} files of {generated} are not scored: {some(path.name for path in beside)}")
-    if reference and not any(entry.reference for entry in planned):
-        raise ItemError(
-            f"no file of {reference} is named like one of {generated}: {some(references)} against {some(files)}; "
-            "name them alike, or pair them in a manifest (--manifest items.jsonl)"
-        )
+        raise ItemError(f"{generated} holds no media file")
+    if not entries:
+        raise ItemError(f"every item of {manifest} is withdrawn")
+    if real:
+        _check_references(made, real, entries if manifest else None, reasons)
+    planned = _locate(entries, made, real, reasons)
+    notices += [*_unused(planned, made, real), *_absent(planned)]
+    if limit is not None and limit < len(planned):
+        notices.append(f"the first {limit} of {len(planned)} items are evaluated (--limit)")
+        planned = planned[:limit]
     return planned, notices
 
 
-def read_failures(folder: Path) -> dict[str, str]:
-    """Item id -> why there is no clip of it, as whoever generated the clips says in ``failures.jsonl`` beside them."""
-    try:
-        lines = (folder / FAILURES).read_text(encoding="utf-8").splitlines()
-        return {str(row["id"]): str(row["reason"]) for row in map(json.loads, filter(str.strip, lines))}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+def _check_references(made: _Folder, real: _Folder, entries: list[Entry] | None, reasons: dict[str, str]) -> None:
+    """ItemError where ``--reference`` was given and pairs with nothing: another folder was meant."""
+    if not real.files:
+        raise ItemError(f"{real.root} holds no media file")
+    names = [entry.item.id for entry in entries] if entries else [*made.files, *reasons]
+    if not real.files.keys() & set(names) and not any(entry.item.reference for entry in entries or ()):
+        what = "an item of the manifest" if entries else f"one of {made.root}"
         raise ItemError(
-            f'cannot read {folder / FAILURES}: {error}; expected lines {{"id": "…", "reason": "…"}}, or remove it'
-        ) from error
+            f"no file of {real.root} is named like {what}: {some(real.files)} against {some(names)}; "
+            "name them alike, or pair them in a manifest (--manifest items.jsonl)"
+        )
 
 
-def _locate(
-    entry: Entry, folder: Path, files: dict[str, list[Path]], references: dict[str, list[Path]], reasons: dict[str, str]
-) -> Entry:
-    if entry.reason:
-        return entry
-    item = entry.item
+def read_failures(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Item id -> why there is no clip of it, as whoever generated the clips says in ``failures.jsonl`` beside them.
+
+    And notices about lines that say nothing of the kind. Raises ItemError where the file cannot be read.
+    """
+    path = folder / FAILURES
     try:
-        if item.generated is not None:
-            generated = _inside(item.generated, folder.resolve(), "generated")
-        elif item.id in files:
-            generated = choose(item.id, files[item.id])
-        elif item.id in reasons:
-            raise ItemError(reasons[item.id])
-        else:
-            near = difflib.get_close_matches(item.id, files, n=1)
-            hint = f"; the nearest name is {near[0]!r}" if near else ""
-            raise ItemError(f"no generated file is named {item.id!r}{hint}")
-        reference = Path(item.reference) if item.reference is not None else None
-        if reference is None and item.id in references:
-            reference = choose(item.id, references[item.id])
-    except ItemError as error:
-        return replace(entry, reason=str(error))
-    return replace(entry, generated=generated, reference=reference)
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}, []
+    except OSError as error:
+        raise ItemError(f"cannot read {path}: {error}") from error
+    found, broken = {}, []
+    for number, line in enumerate(json_lines.split(data), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json_lines.parse(line)
+            found[Item(id=row["id"]).id] = str(row["reason"] or "no reason was given")
+        except (ValueError, KeyError):
+            broken.append(str(number))
+    if not broken:
+        return found, []
+    expected = '{"id": "…", "reason": "…"}'
+    return found, [f"{path}: expected lines {expected}; not understood: line {some(broken)}"]
 
 
-def some(names: Iterable[str], most: int = 3) -> str:
-    """The first few names, and how many more there are."""
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _locate(entries: list[Entry], made: _Folder, real: _Folder | None, reasons: dict[str, str]) -> list[Entry]:
+    """Entries with their files, or with the reason why one is missing."""
+    folder, listed = made.root.resolve(), Listed()
+    planned = []
+    for entry in entries:
+        item = entry.item
+        if entry.reason:
+            planned.append(entry)
+            continue
+        try:
+            if item.generated is not None:
+                generated = inside(item.generated, folder, "generated", listed)
+            elif item.id in made.files:
+                generated = choose(item.id, made.files[item.id])
+            else:
+                raise ItemError(
+                    reasons.get(item.id) or f"no generated file is named {item.id!r}{made.nearest.hint(item.id)}"
+                )
+        except ItemError as error:
+            planned.append(replace(entry, reason=str(error)))
+            continue
+        reference, unpaired = None if item.reference is None else Path(item.reference), None
+        if reference is None and real:
+            try:
+                if item.id not in real.files:
+                    raise ItemError(f"no reference is named {item.id!r}{real.nearest.hint(item.id)}")
+                reference = choose(item.id, real.files[item.id])
+            except ItemError as error:
+                unpaired = str(error)
+        planned.append(replace(entry, generated=generated, reference=reference, unpaired=unpaired))
+    return planned
+
+
+def _unused(planned: list[Entry], made: _Folder, real: _Folder | None) -> Iterator[str]:
+    """Files that no item looks at. Those of an item that fails need no second word."""
+    used = {os.path.realpath(path) for entry in planned for path in (entry.generated, entry.reference) if path}
+    failed = {entry.item.id for entry in planned if entry.reason}
+    for folder, said in ((made, "scored"), (real, "used")):
+        files = {} if folder is None else folder.files
+        beside = [
+            path for name, paths in files.items() if name not in failed
+            for path in paths if os.path.realpath(path) not in used
+        ]  # fmt: skip
+        if folder is not None and beside:
+            are = "files of {} are" if len(beside) > 1 else "file of {} is"
+            shown = some(printable(path.name) for path in beside)
+            yield f"{len(beside)} {are.format(folder.root)} not {said}: {shown}"
+
+
+def _absent(planned: list[Entry]) -> Iterator[str]:
+    """Files that the manifest names and that are not there: better known now than after hours."""
+    named: dict[str, list[str]] = {}
+    for entry in planned:
+        if not entry.reason:
+            files = {"generated": entry.generated if entry.item.generated else None, "reference": entry.reference}
+            files |= {key: Path(name) for key in _MEASURED if (name := getattr(entry.item, key)) is not None}
+            for key, path in files.items():
+                if path and not os.path.exists(path):
+                    named.setdefault(key, []).append(entry.item.id)
+    for key, ids in named.items():
+        yield f"{len(ids)} files that the manifest names as {key!r} do not exist: {some(ids)}"
+
+
+__all__ = [
+    "AUDIO_SUFFIXES", "FAILURES", "VIDEO_SUFFIXES", "Entry", "Item", "ItemError", "choose", "pair", "read_failures",
+    "read_manifest", "scan", "some",
+]  # fmt: skip

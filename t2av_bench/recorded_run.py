@@ -10,6 +10,9 @@ import numpy as np
 
 from t2av_bench.baselines_file import ItemRecord, QuantityRecord, Recorded, digest
 from t2av_bench.features import FeatureStore
+from t2av_bench.measurement_check import OddAnswer, check
+from t2av_bench.plugins import PluginError
+from t2av_bench.reason_text import said, unexpected
 from t2av_bench.runs import RESULTS, columns
 from t2av_bench.scores import NotApplicable, Protocol, Score, Status, Unscorable
 from t2av_bench.statistics.influence import KernelSums, frechet_pseudo_values, jackknife_pseudo_values
@@ -31,7 +34,7 @@ def read_run(folder: Path) -> Recorded:
         scores: dict[tuple[str, str], dict[str, Score]] = {}
         for score in store.scores():
             scores.setdefault((score.metric, score.quantity), {})[score.clip] = score.score
-        found = columns(store)
+        found = columns(store, scores)
         inputs = {metric: _inputs(store, metric) for metric in protocols}
         features = feature_store(folder, store.sessions())
     recorded = Recorded(
@@ -118,7 +121,10 @@ def feature_store(folder: Path, sessions: Sequence[Mapping[str, Any]]) -> Featur
 
 
 def _pseudo_values(
-    protocol: Protocol, quantity: str, features: FeatureStore, inputs: dict[str, str],
+    protocol: Protocol,
+    quantity: str,
+    features: FeatureStore,
+    inputs: dict[str, str],
     distance: Mapping[str, Any] | None,
 ) -> Callable[[Iterable[str]], dict[str, float]]:
     """A function from clips to their pseudo-values, by the fastest way that the metric's distance allows."""
@@ -159,14 +165,24 @@ def _aggregate(protocol: Protocol, quantity: str, arrays: list[dict[str, np.ndar
     from t2av_bench.metrics import create, metric_ids
     from t2av_bench.metrics.base import SetMetric
 
-    metric = create(protocol.id) if protocol.id in metric_ids() else None
+    try:
+        metric = create(protocol.id) if protocol.id in metric_ids() else None
+    except PluginError as error:
+        raise Unscorable(str(error)) from error
     if not isinstance(metric, SetMetric):
         raise Unscorable(f"{protocol.id} is not installed here, and its features need its own aggregate function")
 
     def value(chosen: list[int]) -> float:
         try:
-            return metric.aggregate([arrays[index] for index in chosen]).values[quantity]
-        except NotApplicable as error:
-            raise Unscorable(str(error)) from error
+            found = check(metric, metric.aggregate([arrays[index] for index in chosen]), of_set=True)
+        except Unscorable:
+            raise
+        except (NotApplicable, OddAnswer) as error:
+            raise Unscorable(said(error)) from error
+        except Exception as error:  # a plug-in's defect
+            raise Unscorable(f"{metric.id}: {unexpected(error)}") from error
+        if quantity not in found.values:
+            raise Unscorable(found.reasons[quantity])
+        return found.values[quantity]
 
     return value

@@ -4,37 +4,31 @@
 ``RUN/features/`` the arrays behind set metrics.
 """
 
-import hashlib
-import json
 import os
 import platform
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from t2av_bench import __version__, weights
 from t2av_bench.aggregate import Summary, summarise
 from t2av_bench.engine import Facts, Job, Outcome, Staff, Workshop, run_jobs
-from t2av_bench.features import FeatureStore
-from t2av_bench.items import Entry, Item, pair
-from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
-from t2av_bench.metrics import create, resolve
-from t2av_bench.metrics.base import Measurement, Metric, SetMetric, Settings
-from t2av_bench.scores import NotApplicable, Quantity, Score, Status, Unscorable, library_versions
-from t2av_bench.store import SetScoreRow, Store
+from t2av_bench.item_names import encodable
+from t2av_bench.items import Entry
+from t2av_bench.media.limits import DEFAULT, Limits
+from t2av_bench.memory import GB
+from t2av_bench.metrics.base import Metric, SetMetric, Settings
+from t2av_bench.planning import RunError, file_digests, inputs_of, keep_finished, prepare
+from t2av_bench.recording import aggregation, record, record_set
+from t2av_bench.scores import NotApplicable, Quantity, Score, Status, library_versions
+from t2av_bench.store import Store
 
 RESULTS = "results.db"
-
-
-class RunError(ValueError):
-    """A run that cannot be started or continued; the message says what to type next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +36,8 @@ class Plan:
     """What ``evaluate`` was asked for. ``name`` is the system's name in tables; the rest as on the command line.
 
     ``options`` are metric id -> arguments of its constructor; they are part of its protocol. ``step`` is the training
-    step of the checkpoint that made the clips, for learning curves.
+    step of the checkpoint that made the clips, for learning curves. ``memory``: GB that one worker may hold (None: its
+    share of what is available). ``limits``: of what is decoded of a clip. ``limit``: the first so many items alone.
     """
 
     name: str
@@ -54,24 +49,23 @@ class Plan:
     batch_size: int = 32
     workers: int = 1
     timeout: float = 1800.0
+    memory: float | None = None
+    limits: Limits = DEFAULT
     cache: Path | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     step: int | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One quantity of a finished run: what it is, by which protocol, and its value over the set.
-
-    ``floor``: for distances between sets, the distance between two random halves of the reference clips.
-    """
+    """One quantity of a finished run: what it is, by which protocol, and its value over the set."""
 
     metric: str
     fingerprint: str
     quantity: Quantity
     embedded: bool
     summary: Summary
-    floor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +88,14 @@ def evaluate(
     staff: workers to use and to leave for the next call, see ``engine.Staff``; otherwise they are this call's.
     Raises RunError or ItemError where nothing can be scored; whatever befalls a single clip is recorded as its reason.
     """
-    ids = resolve(plan.metrics)
-    if unused := plan.options.keys() - set(ids):
-        raise RunError(
-            f"options for {', '.join(sorted(unused))}, which is not measured: --metrics gives {', '.join(ids)}"
-        )
-    settings = Settings(plan.device, plan.batch_size)
-    metrics = {id: create(id, settings, plan.options.get(id)) for id in ids}
-    entries, notices = pair(plan.generated, plan.reference, plan.manifest)
-    for text in notices:
+    prepared = prepare(plan, out)
+    metrics, entries = prepared.metrics, prepared.entries
+    for text in prepared.notices:
         notice(text)
-    out.mkdir(parents=True, exist_ok=True)
+    settings = Settings(plan.device, plan.batch_size)
     with _lock(out), Store(out / RESULTS, create=True) as store:
         _claim(store, plan, out)
+        keep_finished(store, plan, entries, out)
         store.set("step", plan.step)
         session = store.begin_session(_provenance(plan))
         store.add_protocols((metric.protocol, describe(metric)) for metric in metrics.values())
@@ -114,62 +103,93 @@ def evaluate(
             (entry.item.id, entry.item.model_dump(), _text(entry.generated), _text(entry.reference), entry.reason)
             for entry in entries
         )
-        inputs, items = {}, {entry.item.id: entry.item for entry in entries}
-        for entry in entries:
-            digests = _digests(entry)
-            inputs[entry.item.id] = _inputs(entry, digests)
-            store.put_digests(entry.item.id, *digests[:2])
+        digests = {entry.item.id: file_digests(entry) for entry in entries}
+        inputs = {entry.item.id: inputs_of(entry, digests[entry.item.id]) for entry in entries}
+        with store.transaction():  # one: a synced write for each clip would take seconds
+            for clip, (generated, reference, *_) in digests.items():
+                store.put_digests(clip, generated, reference, inputs[clip])
+        items = {entry.item.id: entry.item for entry in entries}
         jobs, settled = _split(entries, metrics, inputs, store)
-        total = len(entries) * len(ids)
+        total = len(entries) * len(metrics)
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
         store.set("features", str(plan.cache.resolve()) if plan.cache else None)
-        workshop = Workshop(settings, features, {id: dict(given) for id, given in plan.options.items()})
-        measured = run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff)
-        for found in chain(settled, measured):
-            if isinstance(found, Facts):
-                store.put_media(found.clip, found.media)
-                continue
-            _record(store, metrics[found.metric], inputs[found.clip], found, items[found.clip])
+        options = {id: dict(given) for id, given in plan.options.items()}
+        workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None, plan.limits)
+
+        def keep(found: Outcome) -> None:
+            nonlocal done
+            record(store, metrics[found.metric], inputs[found.clip], found, items[found.clip])
             done += 1
             report(Progress(done, total, found.clip, found.metric, found.status, found.reason))
-        for metric in metrics.values():
-            if isinstance(metric, SetMetric):
-                store.put_set_scores(_set_scores(store, metric, FeatureStore(features, plan.device)))
+
+        with store.transaction():  # what is known without measuring is known again next time
+            for known in settled:
+                keep(known)
+        with nullcontext(staff) if staff else Staff() as hired:
+            for found in run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=hired):
+                if isinstance(found, Facts):
+                    store.put_media(found.clip, found.media)
+                else:
+                    keep(found)
+            _aggregate(store, metrics, workshop, plan, hired)
         store.end_session(session)
 
 
-def columns(store: Store) -> list[Column]:
-    """Every quantity of a run with its set value, in registry order of the metrics."""
+def _aggregate(store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: Plan, staff: Staff) -> None:
+    """Set scores, made by workers from the kept features: a plug-in's ``aggregate`` may hang or die as well."""
+    wanted = {}
+    for id, metric in metrics.items():
+        if isinstance(metric, SetMetric):
+            wanted[id] = aggregation(store, metric)
+            if wanted[id] is None:
+                record_set(store, metric, None)
+    jobs = [job for job in wanted.values() if job]
+    for found in run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff):
+        if isinstance(found, Outcome):
+            record_set(store, metrics[found.metric], found)
+
+
+def columns(store: Store, scores: Mapping[tuple[str, str], Mapping[str, Score]] | None = None) -> list[Column]:
+    """Every quantity of a run with its set value, in registry order of the metrics.
+
+    scores: (metric, quantity name) -> clip -> score, where they were read already.
+    """
     by_quantity: dict[tuple[str, str], list[Score]] = {}
-    for row in store.scores():
-        by_quantity.setdefault((row.metric, row.quantity), []).append(row.score)
+    if scores is not None:
+        by_quantity = {key: list(mine.values()) for key, mine in scores.items()}
+    else:
+        for row in store.scores():
+            by_quantity.setdefault((row.metric, row.quantity), []).append(row.score)
     set_scores = {(row.metric, row.quantity): row for row in store.set_scores()}
     found = []
     for metric, recorded in sorted(store.protocols().items(), key=lambda pair: pair[1]["description"]["position"]):
         for document in recorded["description"]["quantities"]:
             quantity = Quantity.of_document(document)
-            scores = by_quantity.get((metric, quantity.name), [])
+            mine = by_quantity.get((metric, quantity.name), [])
             whole = set_scores.get((metric, quantity.name))
             if quantity.aggregate == "set":
-                reasons = Counter(str(score.reason) for score in scores if score.value is None)
+                reasons = Counter(str(score.reason) for score in mine if score.value is None)
                 score = whole.score if whole else Score.failed("the run is not finished: repeat the command")
-                summary = Summary(score, whole.scored if whole else 0, len(scores), reasons=reasons)
+                summary = Summary(score, whole.scored if whole else 0, len(mine), reasons=reasons)
             else:
-                summary = summarise(quantity, scores)
+                summary = summarise(quantity, mine)
             embedded = recorded["description"]["embedded"]
-            floor = whole.detail.get("reference_floor") if whole else None
-            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary, floor))
+            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary))
     return found
 
 
 def failures(store: Store) -> list[dict[str, Any]]:
-    """Scores that failed (not those that do not apply), in clip order: clip, metric, quantity and reason."""
+    """Scores that failed (not those that do not apply), in clip order: clip, metric, quantity and reason.
+
+    ``outdated``: of a metric that was not among the last command's, and whose clip has changed or come since.
+    """
     return [
-        {"clip": row.clip, "metric": row.metric, "quantity": row.quantity, "reason": row.score.reason}
+        {"clip": row.clip, "metric": row.metric, "quantity": row.quantity, "reason": row.score.reason,
+         "outdated": row.outdated}
         for row in store.scores()
         if row.score.status is Status.FAILED
-    ]
+    ]  # fmt: skip
 
 
 def describe(metric: Metric) -> dict[str, Any]:
@@ -183,6 +203,8 @@ def describe(metric: Metric) -> dict[str, Any]:
         "paper": metric.paper,
         "licence": metric.licence,
         "embedded": metric.embedded,
+        "curves": [asdict(curve) for curve in metric.curves],
+        "floors": [asdict(floor) for floor in metric.floors],
         "position": known.index(metric.id) if metric.id in known else len(known),
         "set_distance": dict(metric.set_distance) if isinstance(metric, SetMetric) and metric.set_distance else None,
     }
@@ -207,7 +229,9 @@ def _split(
                 wanted.append(id)
         if wanted:
             assert entry.generated is not None
-            jobs.append(Job(clip, entry.item, entry.generated, entry.reference, inputs[clip], tuple(wanted)))
+            jobs.append(
+                Job(clip, entry.item, entry.generated, entry.reference, inputs[clip], tuple(wanted), entry.unpaired)
+            )
     return jobs, settled
 
 
@@ -219,81 +243,6 @@ def _missing_weights(metric: Metric) -> str | None:
     except NotApplicable as error:
         return str(error)
     return None
-
-
-def _record(store: Store, metric: Metric, inputs: str, outcome: Outcome, item: Item) -> None:
-    """Turn an outcome into one score a quantity and write them."""
-    measurement = outcome.measurement
-    lost = _lost_weight(metric, item) if outcome.status is Status.FAILED else 1.0
-    scores = {}
-    for quantity in metric.quantities:
-        value = measurement.values.get(quantity.name)
-        if outcome.status is not Status.OK:
-            reason = outcome.reason or "no reason was given"
-            scores[quantity.name] = Score(outcome.status, reason=reason, weight=lost)
-        elif quantity.aggregate == "set":
-            # A set metric's clip has features, not a value: 1 says that they exist.
-            scores[quantity.name] = Score.ok(1.0)
-        elif value is None:
-            reason = measurement.reasons.get(quantity.name, "the metric gave no value and no reason")
-            scores[quantity.name] = Score.failed(reason)
-        elif not _inside_interval(value, quantity):
-            scores[quantity.name] = Score.failed(f"the metric gave {value}, outside of {quantity.interval}")
-        else:
-            scores[quantity.name] = Score.ok(value, measurement.weight)
-    store.put_measurement(
-        outcome.clip, metric.protocol, inputs, scores, outcome.status, outcome.reason, measurement.detail
-    )
-
-
-def _lost_weight(metric: Metric, item: Item) -> float:
-    """What a failed clip weighs in the penalised mean; 0: unknown."""
-    try:
-        weight = float(metric.weight_of(item))
-    except Exception:  # a plug-in's code, and no reason to lose the clip's own reason
-        return 0.0
-    return weight if 0 <= weight < float("inf") else 0.0
-
-
-def _inside_interval(value: float, quantity: Quantity) -> bool:
-    low, high = quantity.interval
-    slack = 1e-6  # float rounding of a perfect score is no reason to refuse it
-    return value - value == 0 and (low is None or value >= low - slack) and (high is None or value <= high + slack)
-
-
-def _set_scores(store: Store, metric: SetMetric, features: FeatureStore) -> list[SetScoreRow]:
-    """Aggregate the features of all measured clips. Features that were deleted count as missing, with a reason."""
-    fingerprint = metric.protocol.fingerprint
-    rows = store.measurements(metric.id)
-    arrays, lost = [], 0
-    for row in rows:
-        if row["status"] == Status.OK:
-            found = features.get(row["inputs"], fingerprint, "measurement")
-            if found is None:
-                lost += 1
-            else:
-                arrays.append(found)
-    measurement, score = Measurement(), None
-    if lost:
-        score = Score.failed(f"the features of {lost} clips are gone; remove the run and evaluate again")
-    elif not arrays:
-        score = next(
-            (Score(Status(row["status"]), reason=row["reason"]) for row in rows), Score.failed("there are no clips")
-        )
-    else:
-        try:
-            measurement = metric.aggregate(arrays)
-        except NotApplicable as error:
-            score = Score.not_applicable(str(error))
-        except Unscorable as error:
-            score = Score.failed(str(error))
-    return [
-        SetScoreRow(
-            metric.id, quantity.name, fingerprint,
-            score or Score.ok(measurement.values[quantity.name]), len(arrays), len(rows), measurement.detail,
-        )
-        for quantity in metric.quantities
-    ]  # fmt: skip
 
 
 def _claim(store: Store, plan: Plan, out: Path) -> None:
@@ -320,7 +269,12 @@ def _lock(out: Path) -> Iterator[None]:
     """One process at a time in a run folder. The lock goes with the process, however it ends."""
     import fcntl
 
-    with open(out / ".lock", "w") as handle:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        handle = open(out / ".lock", "w")
+    except OSError as error:
+        raise RunError(f"{out} cannot be written: {error.strerror or error}; choose another --out folder") from error
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -330,26 +284,15 @@ def _lock(out: Path) -> Iterator[None]:
         yield
 
 
-def _digests(entry: Entry) -> list[str | None]:
-    """sha256 of a clip's files: generated, reference, voice, portrait. None: not named, or cannot be read."""
-    files = (entry.generated, entry.reference, entry.item.reference_voice, entry.item.identity_image)
-    found: list[str | None] = []
-    for file in files:
-        try:
-            found.append(Clip(file).digest if file else None)
-        except MediaError:
-            found.append(None)  # measuring it will say why
-    return found
-
-
-def _inputs(entry: Entry, digests: list[str | None]) -> str:
-    """Identifies the contents that a clip's scores depend on: a changed file or text is measured again."""
-    canonical = json.dumps([digests, entry.item.text, entry.item.language])
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+def _text(path: Path | None) -> str | bytes | None:
+    """A path for the database: bytes where it is not UTF-8, which SQLite keeps as they are."""
+    if path is None:
+        return None
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return str(path)
 
 
 def _provenance(plan: Plan) -> dict[str, Any]:
@@ -367,7 +310,7 @@ def _provenance(plan: Plan) -> dict[str, Any]:
         "device": _device_name(plan.device),
         "batch_size": plan.batch_size,
         "workers": plan.workers,
-        "command": sys.argv,
+        "command": [encodable(word) for word in sys.argv],
     }
 
 

@@ -13,6 +13,7 @@ import shutil
 import tomllib
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -118,8 +119,11 @@ class Row(BaseModel):
 @lru_cache
 def load_table(path: Path) -> dict[str, Row]:
     """Rows by id. Raises ValueError naming the row and the field that is wrong."""
-    with open(path, "rb") as file:
-        content = tomllib.load(file)
+    try:
+        with open(path, "rb") as file:
+            content = tomllib.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"cannot read the weights table {path}: {error}") from error
     rows = {}
     for id, fields in content.items():
         try:
@@ -151,7 +155,10 @@ class Weights:
     def __init__(self, folders: Sequence[Path], table: Path = _TABLE, cache: Path | None = None) -> None:
         if not folders:
             raise ValueError("at least one weights folder is needed")
-        self.folders = [Path(folder).expanduser() for folder in folders]
+        try:
+            self.folders = [Path(folder).expanduser() for folder in folders]
+        except RuntimeError as error:
+            raise ValueError(f"{error}: {', '.join(map(str, folders))}; name weights folders in full") from error
         self.table = load_table(Path(table))
         self.cache = DigestCache(cache or _user_folder("cache") / "weight-digests.json")
         self.lock = Lock([*self.folders, _user_folder("data") / "weights"])
@@ -178,8 +185,9 @@ class Weights:
         for folder in self.folders:
             for candidate in candidates:
                 path = folder / candidate
-                if path.is_dir() if row.is_folder else path.is_file():
-                    return path
+                with suppress(OSError):  # a folder that may not be looked into holds nothing for us
+                    if path.is_dir() if row.is_folder else path.is_file():
+                        return path
         return None
 
     def is_present(self, id: str) -> bool:
@@ -227,7 +235,13 @@ class Weights:
         row, path = self.row(id), self.find(id)
         if path is None:
             return Verdict(id, "missing", message=self.how_to_get(row))
-        sha256, difference = self.compare(row, path, ignore_lock=relock)
+        try:
+            sha256, difference = self.compare(row, path, ignore_lock=relock)
+        except OSError as error:
+            return Verdict(id, "refused", path, None, (
+                f"weights {id!r} refused: {path} cannot be read: {error.strerror or error}. Make it readable, or move "
+                f"it away, then: {row.fetch_command}"
+            ))  # fmt: skip
         if difference:
             recorded = "" if row.sha256 else f", or if this file is meant: t2av-bench weights verify --relock {id}"
             return Verdict(id, "refused", path, sha256, (
@@ -269,16 +283,27 @@ class Weights:
         """Take a member out of its verified archive, into the first folder."""
         assert row.archive and row.member
         archive = self.path(row.archive)
-        with zipfile.ZipFile(archive) as content:
-            names = [name for name in content.namelist() if Path(name).name == row.member]
-            if len(names) != 1:
-                raise WeightsRefused(f"{archive} has {len(names)} members named {row.member}, expected 1")
-            with replacing(self.folders[0] / row.file) as temporary:
-                with content.open(names[0]) as source, open(temporary, "wb") as target:
-                    shutil.copyfileobj(source, target)
-                digests = self.cache.get(temporary, row.digest_kinds)
-                if difference := row.disagreement(digests, temporary.stat().st_size):
-                    raise WeightsRefused(f"weights {row.id!r} refused: {archive}, member {names[0]}: {difference}")
+        try:
+            with zipfile.ZipFile(archive) as content:
+                names = [name for name in content.namelist() if Path(name).name == row.member]
+                if len(names) != 1:
+                    raise WeightsRefused(f"{archive} has {len(names)} members named {row.member}, expected 1")
+                if row.size is not None and (size := content.getinfo(names[0]).file_size) != row.size:
+                    raise WeightsRefused(f"{archive}, member {names[0]}: size is {size} bytes, expected {row.size}")
+                self._take(row, archive, content, names[0])
+        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            raise WeightsRefused(
+                f"weights {row.id!r} cannot be taken out of {archive} into {self.folders[0]}: {error}; make room "
+                f"there, or move the archive away, then: {self.table[row.archive].fetch_command}"
+            ) from error
+
+    def _take(self, row: Row, archive: Path, content: zipfile.ZipFile, name: str) -> None:
+        with replacing(self.folders[0] / row.file) as temporary:
+            with content.open(name) as source, open(temporary, "wb") as target:
+                shutil.copyfileobj(source, target)
+            digests = self.cache.get(temporary, row.digest_kinds)
+            if difference := row.disagreement(digests, temporary.stat().st_size):
+                raise WeightsRefused(f"weights {row.id!r} refused: {archive}, member {name}: {difference}")
 
     def how_to_get(self, row: Row) -> str:
         """What to type, or to download by hand, where the file is missing."""

@@ -22,7 +22,7 @@ _CHUNK = 1 << 20
 
 
 class LockDamaged(NotApplicable):
-    """The lock file cannot be read, so no recorded digest can be compared."""
+    """The lock file cannot be read or written, so no recorded digest can be compared or kept."""
 
 
 def hash_file(path: Path, kinds: Iterable[str] = ("sha256",)) -> dict[str, str]:
@@ -56,8 +56,19 @@ def exclusively(path: Path) -> Iterator[None]:
     from filelock import FileLock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire()
+    except NotImplementedError as error:
+        raise OSError(f"the file system of {path.parent} has no locks") from error
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry[kind], str) for kind in entry if kind != "stamp")
 
 
 class DigestCache:
@@ -93,9 +104,9 @@ class DigestCache:
     def _read(self) -> dict[str, Any]:
         try:
             entries = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
-        return entries if isinstance(entries, dict) else {}
+        return {key: entry for key, entry in entries.items() if _is_entry(entry)} if isinstance(entries, dict) else {}
 
     def _update(self, changes: dict[str, dict[str, Any] | None]) -> None:
         # A cache that cannot be written (read-only home) must not stop a measurement.
@@ -121,27 +132,42 @@ class Lock:
         return next((entry for path in (self.path, *self._others) if (entry := _entries(path).get(id))), None)
 
     def record(self, id: str, **entry: Any) -> None:
-        with exclusively(self.path):
-            recorded = {**entry, "recorded": datetime.date.today().isoformat()}
-            entries = _entries(self.path) | {id: recorded}
-            write_text(self.path, json.dumps(entries, indent=2, sort_keys=True) + "\n")
+        """Write an entry. Raises LockDamaged where the file cannot be read or written."""
+        try:
+            with exclusively(self.path):
+                recorded = {**entry, "recorded": datetime.date.today().isoformat()}
+                entries = _entries(self.path) | {id: recorded}
+                write_text(self.path, json.dumps(entries, indent=2, sort_keys=True) + "\n")
+        except OSError as error:
+            raise LockDamaged(
+                f"the digest of {id!r} cannot be recorded in {self.path}: {error.strerror or error}; make the folder "
+                "writable, or name another one first in T2AV_BENCH_WEIGHTS"
+            ) from error
 
 
 def _entries(path: Path) -> dict[str, Any]:
+    advice = "restore it, or move it away to record all digests anew"
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    try:
-        entries = json.loads(text)
-    except ValueError as error:
-        raise LockDamaged(f"{path} is damaged ({error}); restore it, or delete it to record all digests anew") from None
+    except OSError as error:
+        raise LockDamaged(f"{path} cannot be read ({error.strerror}); {advice}") from None
+    except (ValueError, RecursionError) as error:
+        raise LockDamaged(f"{path} is damaged ({error}); {advice}") from None
     if not isinstance(entries, dict):
-        raise LockDamaged(f"{path} is damaged (not a JSON object); restore it, or delete it to record digests anew")
+        raise LockDamaged(f"{path} is damaged (not a JSON object); {advice}")
+    for id, entry in entries.items():
+        fields = [entry.get(name) for name in ("sha256", "recorded")] if isinstance(entry, dict) else [None]
+        if not all(isinstance(field, str) for field in fields):
+            raise LockDamaged(f"{path} is damaged (its entry {id!r:.80} has no sha256 and date); {advice}")
     return entries
 
 
 def _is_writable(folder: Path) -> bool:
-    while not folder.exists():
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK)
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        return folder.is_dir() and os.access(folder, os.W_OK)
+    except OSError:  # it lies where we may not look
+        return False

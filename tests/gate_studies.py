@@ -141,9 +141,7 @@ def _mixed(pool: Pool, variant: str, random: np.random.Generator, chosen: np.nda
     hit = set(random.permutation(len(chosen))[: round(share * len(chosen))].tolist())
     calm, bad = pool.rows("second", chosen), pool.rows(variant, chosen)
     empty = [None] * len(chosen)
-    return {
-        name: [bad.get(name, empty)[i] if i in hit else calm[name][i] for i in range(len(chosen))] for name in calm
-    }
+    return {name: [bad.get(name, empty)[i] if i in hit else calm[name][i] for i in range(len(chosen))] for name in calm}
 
 
 _DAMAGE: dict[str, Callable[[Pool, np.random.Generator, np.ndarray], Rows]] = dict(

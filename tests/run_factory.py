@@ -51,12 +51,7 @@ def make_run(
     grouped: dict[str, dict[Quantity, Sequence[float | Score]]] = {}
     for quantity, scores in quantities.items():
         grouped.setdefault(METRICS[quantity.name], {})[quantity] = scores
-    protocols = {
-        metric: Protocol(
-            metric, dict(parameters or {"version": 1})
-        )
-        for metric in grouped
-    }
+    protocols = {metric: Protocol(metric, dict(parameters or {"version": 1})) for metric in grouped}
     with Store(folder / "results.db", create=True) as store:
         store._connection.execute("PRAGMA synchronous = OFF")  # hundreds of synced transactions would take seconds
         store.set("claim", {"name": name, "generated": "made", "reference": None, "manifest": None})

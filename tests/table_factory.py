@@ -18,7 +18,7 @@ CORPUS_CER = Quantity("cer", "CER", "lower", aggregate="weighted")
 UTMOS = Quantity("utmos", "UTMOS", "higher", "MOS")
 FID = Quantity("fid", "FID", "lower", decimals=2, aggregate="set")
 SYNC_C_HAAR = Quantity("sync_c_haar", "Sync-C (Haar)", "higher")
-SYNC = ("sync/exact", SYNC_C)
+SYNC = ("sync/joonson", SYNC_C)
 
 Key = tuple[str, Quantity]
 

@@ -54,9 +54,7 @@ def test_the_offset_of_a_set_is_its_median_with_the_share_near_0():
     assert summarise(WER, [Score.ok(0.0)]).within_one is None
 
 
-@given(
-    st.lists(st.tuples(st.floats(0, 1), st.integers(1, 40)), min_size=2, max_size=30), st.data()
-)
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 40)), min_size=2, max_size=30), st.data())
 def test_failing_on_a_clip_never_makes_an_error_rate_look_better(clips, data):
     scores = [Score.ok(rate, words) for rate, words in clips]
     errors, words = (sum(rate * count for rate, count in clips), sum(count for _, count in clips))

@@ -265,9 +265,13 @@ def test_workers_batches_order_and_subsets_change_no_clip(tmp_path):
     assert sounds(row.folder) == {name: first[name] for name in ("item4", "item3")}
     log(tmp_path)
     (row,) = only_made(tmp_path, ROW, workers=2, out=tmp_path / "part")
-    # item3's stranger was item4 while there were two items, and is item2 now.
-    assert sorted(log(tmp_path)) == [f"fake-noise item{index} 1" for index in (0, 1, 2, 3)]
+    # item3's stranger was item4 while there were two items, and is item2 now: this system needs none.
+    assert sorted(log(tmp_path)) == [f"fake-noise item{index} 1" for index in (0, 1, 2)]
     assert sounds(row.folder) == first
+    manifest = tmp_path / "data" / "items.jsonl"
+    manifest.write_text("".join(sorted(manifest.read_text().splitlines(keepends=True))))
+    only_made(tmp_path, ROW, "generation_batch_size = 3", workers=1, out=tmp_path / "part")
+    assert log(tmp_path) == [], "another order, batch size and number of workers"
 
 
 def test_seeds_make_runs_of_their_own(tmp_path):
@@ -330,10 +334,10 @@ def test_killed_and_repeated_it_makes_every_clip_once_and_ends_alike(tmp_path, m
     assert sounds(clips) == sounds(calm.folder) and not list(clips.glob(".*"))
 
 
-def test_interrupted_it_says_that_nothing_is_lost(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_says_that_nothing_is_lost(tmp_path, number):
     items(tmp_path, {f"item{index}": f"text {index}" for index in range(4)})
-    typed = [sys.executable, "-c", "import typer; from t2av_bench.cli_run import run; typer.run(run)",
-             str(write(tmp_path))]  # fmt: skip
+    typed = [sys.executable, "-m", "t2av_bench.cli", "run", str(write(tmp_path))]
     slow = os.environ | {"FAKE_SYSTEMS_SECONDS": "0.5"}
     process = subprocess.Popen(
         typed, env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -341,9 +345,10 @@ def test_interrupted_it_says_that_nothing_is_lost(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     wait_for(tmp_path / "out" / "clips" / "noise", 1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=30)
-    assert process.returncode == 130 and "the same command continues" in said and "Traceback" not in said
+    assert process.returncode == 128 + number and "Traceback" not in said
+    assert said.count("what is finished is kept, and the same command continues") == 1
     (tmp_path / "out" / "clips" / "noise" / ".item9.half.json").write_text("{")  # as a killed writer leaves it
     (row,) = preview(load(write(tmp_path)))
     assert not row.failures and row.made >= 1 and row.made + row.to_make == 4
@@ -387,6 +392,16 @@ def test_the_command_prints_tables_and_its_exit_status_counts_failures(tmp_path)
     assert [row["name"] for row in document["rows"]] == ["second"]
     assert document["rows"][0]["not_made"] == {"b": "the word 'refuse' is unknown"}
     assert document["rows"][0]["columns"][0]["total"] == 2
+
+
+def test_a_metric_that_scored_no_clip_of_any_row_is_not_well(tmp_path, monkeypatch):
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "none"))
+    file = write(tmp_path, ROW + 'metrics = ["fake/level", "sync/exact"]\nitems = 1\n')
+    done = cli(file)
+    assert done.exit_code == 1 and "sync/exact: no clip of any row was scored: exit status 1" in done.stderr
+    assert cli(file, "--allow-missing").exit_code == 0
+    assert json.loads(cli(file, "--json").stdout)["missing"] == ["sync/exact"]
 
 
 def test_each_table_has_its_own_rows(tmp_path):

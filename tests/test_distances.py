@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg
 
-from t2av_bench.distances import frechet_distance, halves, polynomial_mmd2, polynomial_mmd2_subsets
+from t2av_bench.distances import frechet_distance, polynomial_mmd2, polynomial_mmd2_subsets
 
 
 @pytest.fixture(scope="module")
@@ -170,13 +170,3 @@ def test_bad_sets_are_refused(x, y, message):
     for distance in (frechet_distance, polynomial_mmd2, polynomial_mmd2_subsets):
         with pytest.raises(ValueError, match=message):
             distance(x, y)
-
-
-def test_halves_are_disjoint_and_follow_the_content():
-    content = np.arange(6.0)
-    first, second = halves(11, content)
-    assert len(first) == len(second) == 5
-    assert not set(first) & set(second)
-    again = halves(11, content.copy())
-    assert np.array_equal(first, again[0]) and np.array_equal(second, again[1])
-    assert any(not np.array_equal(first, halves(11, content + k)[0]) for k in (1, 2, 3))

@@ -58,6 +58,13 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_the_page_on_manifests_names_every_key():
+    page = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    keys = page.split("| key | meaning | default |", 1)[1].split("\n\n", 1)[0]
+    named = [name for row in keys.split("\n")[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(Item.model_fields)
+
+
 def test_the_manifest_line_of_the_readme_is_an_item():
     (line,) = re.findall(r"```json\n(.*?)\n```", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert Item.model_validate(json.loads(line)).id == "042"

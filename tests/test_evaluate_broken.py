@@ -92,7 +92,6 @@ LINES = {
     "absolute": ({"id": "absolute", "reference": "/etc/hostname"}, "absolute path"),
     "climbing": ({"id": "climbing", "generated": "../../x.mp4"}, "leaves its folder"),
     "missing": ({"id": "missing"}, "no generated file is named 'missing'"),
-    "typo": ({"id": "typo", "refrence": "a.mp4"}, "did you mean 'reference'"),
     "wrong_type": ({"id": "wrong_type", "text": 3}, "'text'"),
     "lost_reference": ({"id": "lost_reference", "generated": "good.mp4", "reference": "nowhere.mp4"}, "does not exist"),
 }
@@ -111,7 +110,7 @@ def scores(tmp_path_factory, fake_metrics_of_module):
         write_clip(real / Path(name).with_suffix(".mp4"), moving_pattern(50), noise(2.0))
     tone_clip(made / "good.mp4")
     write_clip(made / "good_30_fps.mp4", moving_pattern(60), noise(2.0), frame_rate=30)
-    variable_rate_clip(made / "good_variable.mkv")
+    variable_rate_clip(made / "good_variable.mkv", count=40)
     write_clip(made / "good_odd_size.mkv", moving_pattern(50, 95, 127), noise(2.0), video_codec="ffv1")
     items = [line for line, _ in LINES.values()]
     items += [{"id": Path(name).stem} for name in [*BROKEN, *(f"{good}.x" for good in GOOD)]]

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from fractions import Fraction
 
+import av
 import media_factory as factory
 import numpy as np
 import pytest
@@ -231,14 +232,17 @@ def test_late_audio_is_padded_with_silence(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
-def test_a_late_video_shows_its_first_frame_from_zero(tmp_path, name):
+def test_zero_is_the_first_picture_whenever_it_comes(tmp_path, name):
     audio = factory.noise(2.0)
     path = factory.write_clip(
         tmp_path / name, factory.moving_pattern(30), audio, video_start=Fraction(2, 5), audio_codec="flac",
         container="mp4" if name.endswith("mp4") else "matroska",
     )  # fmt: skip
-    assert numbers(Clip(path)) == [0] * 10 + list(range(30))
-    assert len(Clip(path).audio()) == pytest.approx(32000, abs=16)
+    clip = Clip(path)
+    assert numbers(clip) == list(range(30))
+    assert clip.timeline.zero == Fraction(2, 5)
+    # What sounds before the first picture is cut, to the sample (flac is lossless).
+    np.testing.assert_allclose(clip.audio(), audio[6400:], atol=1e-4)
 
 
 def test_a_common_offset_is_no_offset(tmp_path):
@@ -250,12 +254,56 @@ def test_a_common_offset_is_no_offset(tmp_path):
     assert len(Clip(path).audio()) == 16000
 
 
-def test_mono_is_the_average_of_all_channels(tmp_path):
-    left, right = factory.noise(1.0, seed=1), factory.noise(1.0, seed=2)
-    for channels in ([left], [left, right], [left, right, left, 0 * left, right, right]):
-        audio = np.stack(channels, axis=1)
-        path = factory.write_clip(tmp_path / f"{len(channels)}.mkv", None, audio, audio_codec="pcm_f32le")
-        np.testing.assert_allclose(Clip(path).audio(), audio.mean(axis=1), atol=1e-7)
+def surround(layout, audio, path):
+    """Write (n, channels) float audio with a named layout, as 32-bit PCM."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("pcm_f32le", rate=16000, layout=layout)
+        frame = av.AudioFrame.from_ndarray(audio.astype(np.float32).reshape(1, -1), format="flt", layout=layout)
+        frame.sample_rate, frame.time_base, frame.pts = 16000, Fraction(1, 16000), 0
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+# ITU-R BS.775-3, Table 2: the 1/0 (mono) down-mix of 3/2, in the order of the layout's channels.
+BS775 = {
+    "mono": [1],
+    "stereo": [0.5, 0.5],
+    "3.0": [0.7071, 0.7071, 1],
+    "5.0": [0.7071, 0.7071, 1, 0.5, 0.5],
+    "5.1": [0.7071, 0.7071, 1, 0, 0.5, 0.5],
+    "5.1(side)": [0.7071, 0.7071, 1, 0, 0.5, 0.5],
+    "7.1": [0.7071, 0.7071, 1, 0, 0.5, 0.5, 0.5, 0.5],
+    "2.1": [0.7071, 0.7071, 0],
+    "quad": [0.7071, 0.7071, 0.5, 0.5],
+}
+
+
+@pytest.mark.parametrize(
+    ("layout", "name"), [*((layout, "a.wav") for layout in BS775), ("5.1", "a.mkv"), ("7.1", "a.mkv"), ("2.1", "a.mkv")]
+)
+def test_the_down_mix_is_that_of_bs_775(tmp_path, layout, name):
+    audio = np.stack([factory.noise(0.5, seed=channel) for channel in range(len(BS775[layout]))], axis=1)
+    # PCM in Matroska does not say where its channels stand.
+    path = surround(layout, audio, tmp_path / name)
+    np.testing.assert_allclose(Clip(path).audio(), audio @ np.array(BS775[layout]), atol=1e-5)
+
+
+def test_speech_in_the_centre_keeps_its_level(tmp_path):
+    speech = factory.noise(0.5)
+    audio = np.zeros((len(speech), 6), np.float32)
+    audio[:, 2] = speech
+    np.testing.assert_allclose(Clip(surround("5.1", audio, tmp_path / "a.mkv")).audio(), speech, atol=1e-7)
+
+
+def test_channels_that_cancel_are_a_reason_and_silence_is_none(tmp_path):
+    speech = factory.noise(0.5)
+    path = surround("stereo", np.stack([speech, -speech], axis=1), tmp_path / "a.wav")
+    with pytest.raises(MediaError, match="the 2 audio channels cancel each other"):
+        Clip(path).audio()
+    assert not Clip(surround("stereo", np.zeros((8000, 2)), tmp_path / "b.wav")).audio().any()
+    one_sided = Clip(surround("stereo", np.stack([speech, 0 * speech], axis=1), tmp_path / "c.wav")).audio()
+    np.testing.assert_allclose(one_sided, speech / 2, atol=1e-7)
 
 
 @pytest.mark.parametrize(("codec", "step"), [("pcm_u8", 1 / 128), ("pcm_s16le", 1 / 32768), ("pcm_s32le", 1e-7),

@@ -6,6 +6,7 @@ Any folder of clips works (``T2AV_CLIPS``); facts are compared where a ``clips.j
 import json
 import shutil
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,8 @@ def test_the_stated_facts_hold(clips_folder):
         ("talker_output.mp4", 132, (512, 512), 84480),
         ("talker_reference.mp4", 125, (512, 512), None),
         ("hdtf_aoc.mp4", 200, (512, 512), 128000),
-        # 132 decodable frames in 133 slots: the empty second slot repeats a frame.
-        ("nawta_example.avi", 133, (528, 976), None),
+        # 132 frames in 133 slots: the empty second slot is how AVI begins one slot late.
+        ("nawta_example.avi", 132, (528, 976), None),
         ("echo_a.mp4", 300, (512, 512), None),
     ],
 )
@@ -88,6 +89,17 @@ def test_known_lengths(clips_folder, name, frames, shape, samples):
         assert len(clip.audio()) == samples
 
 
+def distinct(frames, most):
+    """The first pictures, without repetitions of the one before (slots that the file leaves empty)."""
+    found = []
+    for frame in frames:
+        if not (found and np.array_equal(frame, found[-1])):
+            found.append(frame)
+        if len(found) == most:
+            break
+    return found
+
+
 def test_frames_and_audio_are_those_of_the_ffmpeg_program(clips_folder):
     """First second of each clip at its own rate, bit for bit; 16 kHz audio up to the other resampler."""
     if shutil.which("ffmpeg") is None:
@@ -97,11 +109,14 @@ def test_frames_and_audio_are_those_of_the_ffmpeg_program(clips_folder):
         rate = clip.info.frame_rate
         if rate is None:
             continue
-        ours = next(Clip(path, frame_rate=rate, frame_budget=0).frames(12))
-        command = ["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-frames:v", str(len(ours)), "-vsync", "cfr"]
+        shape = next(Clip(path, frame_rate=rate, frame_budget=0).frames(1)).shape[1:]
+        ours = distinct(chain.from_iterable(Clip(path, frame_rate=rate, frame_budget=0).frames(4)), 10)
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-frames:v", "12", "-vsync", "passthrough"]
         raw = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True)
-        theirs = np.frombuffer(raw.stdout, np.uint8).reshape(ours.shape)
-        difference = np.abs(ours.astype(np.int16) - theirs)
+        theirs = distinct(np.frombuffer(raw.stdout, np.uint8).reshape(-1, *shape), 10)
+        common = min(len(ours), len(theirs))
+        assert common >= min(10, clip.frame_count), path.name
+        difference = np.abs(np.stack(ours[:common]).astype(np.int16) - np.stack(theirs[:common]))
         assert difference.mean() < 0.05, path.name
         if not clip.info.has_audio:
             continue
@@ -109,6 +124,8 @@ def test_frames_and_audio_are_those_of_the_ffmpeg_program(clips_folder):
         # 16 bits, as the reference tools ask for: with float output the program adds channels at -3 dB each.
         raw = subprocess.run([*command, "-f", "s16le", "-"], capture_output=True, check=True)
         heard, expected = clip.audio(), np.frombuffer(raw.stdout, np.int16) / 32768
+        # The program begins with the first sample, we with the first picture (AVI: one slot later here).
+        expected = expected[round((clip.timeline.zero or 0) * 16000) :]
         common = min(len(heard), len(expected))
         assert abs(len(heard) - len(expected)) < 2048, path.name
         error = heard[:common] - expected[:common]

@@ -90,14 +90,12 @@ def test_closed_grammar_understands_clean_speech_in_any_order():
     assert recogniser.transcribe(with_noise(say(SPOKEN[0]), -10)).text != SPOKEN[0]
 
 
-def test_open_vocabulary_is_deterministic_and_says_nothing_about_silence():
+def test_open_vocabulary_is_deterministic():
     pytest.importorskip("pocketsphinx")
     recogniser = PocketsphinxRecogniser()
     speech = say("good morning everyone")
     first = recogniser.transcribe(speech)
     assert first == PocketsphinxRecogniser().transcribe(speech) and "morning" in first.text
-    silence = recogniser.transcribe(np.zeros(RATE, np.float32))
-    assert silence.text == "" and "digital silence" in silence.flags[0]
 
 
 def test_words_outside_the_dictionary_need_phones():

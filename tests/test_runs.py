@@ -153,6 +153,9 @@ def test_a_clip_that_left_the_folder_leaves_the_run(tmp_path):
     run(asked, tmp_path / "run")
     (tmp_path / "made" / "b.wav").unlink()
     run(asked, tmp_path / "run")
+    assert by_name(tmp_path / "run")["level"].total == 2, "its reference still asks for it"
+    (tmp_path / "real" / "b.wav").unlink()
+    run(asked, tmp_path / "run")
     assert by_name(tmp_path / "run")["level"].total == 1
     assert by_name(tmp_path / "run")["spread"].score.reason == "a spread needs at least 2 clips"
 

@@ -13,7 +13,6 @@ from t2av_bench.statistics.resampling import (
     half_sample_deviation,
     paired_bootstrap,
     random_pair_floor,
-    split_floor,
 )
 from t2av_bench.statistics.samples import Sample
 
@@ -209,21 +208,6 @@ def test_extrapolation_takes_the_bias_out_of_a_frechet_distance():
     assert abs(found.value) < 0.25 * biased
 
 
-def test_a_split_of_the_real_clips_is_at_distance_zero_for_an_unbiased_kernel():
-    random = np.random.default_rng(8)
-    real = [centre + 0.3 * random.standard_normal((3, 4)) for centre in random.standard_normal((80, 1, 4))]
-    floor = split_floor(ids(real), real, polynomial_mmd2, draws=60)
-    # The splits share their clips: the error of their mean is near that of one split of all clips, not of 60.
-    assert abs(floor.mean) < 2 * floor.deviation
-    assert (floor.clips, floor.draws) == (40, 60)
-    biased = split_floor(ids(real), real, frechet_distance)
-    assert biased.mean > 2 * biased.deviation, "a Fréchet distance of halves is above 0 also for equal distributions"
-    order = random.permutation(80)
-    assert split_floor([ids(real)[i] for i in order], [real[i] for i in order], linear) == split_floor(
-        ids(real), real, linear
-    )
-
-
 def test_random_pairs_never_pair_a_clip_with_itself_or_its_speaker():
     names = [f"{speaker}{take}" for speaker in "abc" for take in range(4)]
     seen = []
@@ -249,4 +233,4 @@ def test_too_few_clips_and_broken_features_are_said():
     with pytest.raises(ValueError, match="5 and 3 dimensions"):
         frechet_pseudo_values([(np.ones((2, 5)), np.ones((2, 3)))] * 4)
     with pytest.raises(ValueError, match="no id twice"):
-        split_floor(["a", "a", "b", "c"], [clip[0] for clip in clips[:4]], linear)
+        half_sample_deviation(["a", "a", "b", "c"], clips[:4], linear)

@@ -171,7 +171,7 @@ def test_the_secret_alone_decides(study: Study, runs: list[Path], tmp_path: Path
 def test_items_that_a_system_lacks_are_left_out_and_said(runs: list[Path], tmp_path: Path) -> None:
     poor = write_run(tmp_path / "poor", "poor", without=ITEMS[1:2])
     changed = next(poor.glob("clips*/* 0.mp4"))
-    with Store(poor / "results.db") as store:
+    with Store(poor / "results.db", create=True) as store:
         store.put_digests(ITEMS[0], "0" * 64, None)
         store.put_digests(ITEMS[2], Clip(changed.with_name(changed.name.replace("0", "2"))).digest, None)
     made = make_study([runs[0], poor], tmp_path / "out", trials=2, checks=1)

@@ -149,7 +149,11 @@ def test_protocols_have_columns_of_their_own_and_published_ones_keep_the_names()
     assert len(own) == len(set(own)) and not set(own) & set(names["sync/joonson"])
     assert names["sync/joonson"] == names["sync/syncnet-python"]
     assert names["sync/exact"] == [
-        "sync_c_exact", "sync_d_exact", "sync_d_zero_exact", "sync_in_tolerance_exact", "sync_offset_exact"
+        "sync_c_exact",
+        "sync_d_exact",
+        "sync_d_zero_exact",
+        "sync_in_tolerance_exact",
+        "sync_offset_exact",
     ]
     assert "sync_c" in names["sync/joonson"] and "sync_offset" in names["sync/joonson"]
 

@@ -8,11 +8,16 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
-from table_factory import CLIPS, OFFSET, SYNC, SYNC_C, WER, run
+from table_factory import CLIPS, FID, OFFSET, SYNC, SYNC_C, WER, run, scored_run
 
 from reports.render import FORMATS, comma_separated, html, latex, markdown
 from reports.table import MixedProtocols, build, read_run
+from t2av_bench.benchmarks.embedded import corpus
+from t2av_bench.benchmarks.embedded.floors import drawn
+from t2av_bench.metrics import create
+from t2av_bench.metrics.base import Floor
 from t2av_bench.scores import Score
 
 
@@ -51,12 +56,12 @@ def test_one_row_alone_is_neither_best_nor_second():
 def test_different_protocols_are_refused_and_the_difference_is_named():
     one = run("one", {SYNC: (5.0, 20)}, parameters={"min_track": 100})
     other = run("other", {SYNC: (6.0, 20)}, parameters={"min_track": 50})
-    with pytest.raises(MixedProtocols, match=r"sync/exact .*min_track 100 against 50.*--allow-mixed"):
+    with pytest.raises(MixedProtocols, match=r"sync/joonson .*min_track 100 against 50.*--allow-mixed"):
         build([one, other])
     table = build([one, other], allow_mixed=True)
     assert [row.cells[0].marks for row in table.rows] == ["", "†"]
     assert ranks(table) == [None, None], "numbers that cannot be compared are not ranked"
-    assert any(note.startswith("† sync/exact") and "min_track 100 against 50" in note for note in table.notes)
+    assert any(note.startswith("† sync/joonson") and "min_track 100 against 50" in note for note in table.notes)
 
 
 def test_a_run_without_a_value_stands_beside_any_protocol():
@@ -67,7 +72,7 @@ def test_a_run_without_a_value_stands_beside_any_protocol():
 
 def test_variants_of_one_metric_are_two_columns_with_their_variant_named():
     table = build([run("s", {SYNC: (5.0, 20), ("sync/crop", SYNC_C): (6.0, 20)})])
-    assert table.labels == ["Sync-C [exact] ↑", "Sync-C [crop] ↑"]
+    assert table.labels == ["Sync-C [joonson] ↑", "Sync-C [crop] ↑"]
 
 
 def test_a_column_that_applies_to_no_row_becomes_a_note_with_the_command():
@@ -153,12 +158,61 @@ def test_every_format_names_every_system(format):
     assert "first" in shown and "second" in shown and shown.endswith("\n")
 
 
-def test_the_floor_of_a_set_distance_is_noted():
-    one = run("s", {SYNC: (5.0, 2)})
-    one.columns[0] = dataclasses.replace(one.columns[0], floor=11.204)
-    notes = build([one]).notes
-    assert any("between two random halves of the reference clips: 11.20 (a floor" in note for note in notes)
-    assert not any("floor" in note for note in build([run("s", {SYNC: (5.0, 2)})]).notes)
+# --- what distances between sets are worth ----------------------------------------------------------------------------
+
+FLOOR = Floor(40, "en", "real clips", 3.4, 0.3, 200)
+
+
+def of_real(name, *, clips=40, language="en", metric="fd_frame/gridface", value=2.5, floors=(FLOOR,)):
+    made = scored_run(name, {(metric, FID): value}, [language] * clips, embedded=[(metric, FID)])
+    return dataclasses.replace(made, floors={metric: list(floors)})
+
+
+def test_a_floor_is_printed_once_where_number_and_language_are_the_tables():
+    notes = build([of_real("a"), of_real("b", value=2.9)]).notes
+    assert [note for note in notes if "3.40" in note] == [
+        "Of real clips: FID 3.40 ± 0.30 (mean and standard deviation of 200 draws of 40 clips a side)."
+    ]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        of_real("fewer", clips=39), of_real("more", clips=80), of_real("other language", language="zh"),
+        of_real("unnamed", language=None), of_real("no floor known", floors=()),
+    ],
+    ids=lambda run: run.name,
+)  # fmt: skip
+def test_no_floor_is_printed_for_other_numbers_or_clips(run):
+    assert not any("3.40" in note for note in build([run]).notes)
+    assert not any("3.40" in note for note in build([of_real("fits"), run]).notes)
+
+
+def test_differences_of_set_distances_are_said_to_hold_for_this_number_of_clips():
+    sets, plain = [of_real("a"), of_real("b")], [run("s", {SYNC: (5.0, 20)}), run("t", {SYNC: (4.0, 20)})]
+    assert any("this number of clips alone" in note for note in build(sets).notes)
+    assert not any("this number of clips alone" in note for note in build(plain, intervals=True).notes)
+
+
+def test_the_embedded_floors_are_what_a_new_draw_gives():
+    """Clips of one distribution: their floor is the Fréchet distance's bias, about 1/n."""
+    random = np.random.default_rng(0)
+    means = []
+    for persons in (20, 80):
+        mean, deviation = drawn(random.standard_normal((persons, 5, 4, 3)), 50, seed=1)
+        means.append(mean)
+        # d dimensions, n samples of both sides: 2d/n for the means, and to second order d(d+1)/2n for the covariances.
+        samples = persons * 4
+        assert mean == pytest.approx((2 * 3 + 3 * 4 / 2) / samples, rel=0.25) and 0 < deviation < mean
+    assert means[0] > 3 * means[1]
+
+
+def test_the_floors_in_the_box_have_the_benchmarks_number_of_persons():
+    for id in ("fd_frame/gridface", "fd_clip/gridface"):
+        floors = create(id).floors
+        assert {floor.language for floor in floors} == {"en", "zh"}
+        assert all(floor.clips == 40 == len(corpus.identities("test-en")) and floor.draws >= 100 for floor in floors)
+        assert all(0 < floor.deviation < floor.mean for floor in floors)
 
 
 def test_an_offset_shows_its_median_interval_and_the_share_near_0_and_few_clips_no_interval(tmp_path):

@@ -27,14 +27,14 @@ SUFFIXES = {"md": "md", "latex": "tex", "csv": "csv", "html": "html", "terminal"
 HAAR = ("sync/exact-haar", SYNC_C_HAAR)
 
 
-def systems():
+def systems(theirs=SYNC):
     """Three systems on 100 zh and 100 en clips: clear differences, ties, failures, and what was not measured."""
     languages = ["zh"] * 100 + ["en"] * 100
     wave = [0.1 * (index % 7) for index in range(200)]
 
-    def run(name, sync, utmos, *, silent=0, **more):
+    def run(name, sync, utmos, *, silent=0, by=SYNC, **more):
         values = {
-            SYNC: [sync + value for value in wave],
+            by: [sync + value for value in wave],
             ("utmos/strong-v1", UTMOS): [
                 Score.failed("the audio is silent") if index < silent else utmos + value
                 for index, value in enumerate(wave)
@@ -46,7 +46,7 @@ def systems():
     return [
         run("ours_v2 & <new>", 6.0, 3.5),
         run("ours, v1", 5.0, 3.5, silent=10, values={HAAR: [1.0] * 200}),
-        run("theirs", 4.0, 3.4, values={("wer/whisper-large-v3", CORPUS_WER): weights}),
+        run("theirs", 4.0, 3.4, by=theirs, values={("wer/whisper-large-v3", CORPUS_WER): weights}),
     ]
 
 
@@ -55,7 +55,9 @@ def plain() -> Table:
 
 
 def under_published() -> Table:
-    return from_specification.build(specification.load("paper:1"), systems())
+    """Two systems by the protocol that the paper's columns follow, one by another."""
+    exact = ("sync/exact", Quantity("sync_c_exact", "Sync-C (exact)", "higher"))
+    return from_specification.build(specification.load("paper:1"), systems(exact))
 
 
 def of_seeds() -> Table:

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from decimal import Decimal
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from reports.render import comma_separated, html, latex, markdown
 from reports.table import MixedProtocols
 from reports.terminal import terminal
 from t2av_bench.cli import app
-from t2av_bench.scores import Score
+from t2av_bench.scores import Quantity, Score
 
 TABLES = [name for name in specification.names() if specification.load(name).rows]
 CER_QWEN = ("cer/qwen3-asr-1.7b", CORPUS_CER)
@@ -180,11 +181,11 @@ def test_embedded_numbers_never_stand_in_a_published_column():
     assert cells_of(measured([same_name]), "ours")["zh_sync_c"].text == ""
 
 
-def test_numbers_of_other_protocols_never_stand_in_a_published_column():
-    other = scored_run("ours", {("wer/whisper-large-v3", CORPUS_WER): [0.01] * 4}, ["en"] * 4)
+def test_numbers_of_unknown_protocols_never_stand_in_a_published_column():
+    other = scored_run("ours", {("wer/ours", CORPUS_WER): [0.01] * 4}, ["en"] * 4)
     cell = cells_of(measured([other]), "ours")["en_wer"]
     assert cell.text == ""
-    assert cell.reason == "wer was measured by wer/whisper-large-v3; this column takes wer/qwen3-asr-1.7b"
+    assert cell.reason == "wer was measured by wer/ours; this column takes wer/qwen3-asr-1.7b"
     assert (
         cells_of(measured([other]), "ours")["en_fvd"].reason
         == "fvd was not measured: evaluate with --metrics fvd/styleganv"
@@ -196,11 +197,84 @@ def test_one_column_never_holds_two_protocols():
     other = scored_run("other", {("sync/exact", SYNC_C): [5.0] * 4}, ["en"] * 4)
     table = measured([one, other])
     assert cells_of(table, "one")["en_sync_c"].text == "5.000"
-    assert "the other rows by sync/joonson" in cells_of(table, "other")["en_sync_c"].reason
+    reason = cells_of(table, "other")["en_sync_c"].reason
+    assert reason == "sync_c was measured by sync/exact; this column takes sync/joonson", "of an older release"
     with pytest.raises(MixedProtocols, match="beam"):
         from_specification.build(specification.load("paper:3"), [
             run(n, {("wer/whisper-large-v3", CORPUS_WER): (0.1, 20)}, parameters={"beam": n}) for n in ("a", "b")
         ])  # fmt: skip
+
+
+SYNC_C_EXACT = Quantity("sync_c_exact", "Sync-C (exact)", "higher")
+FID_LEGACY = ("fid/legacy_pytorch", FID)
+# What the paper's pipelines are followed by, the ids that are only tolerated, and a column of each.
+OTHERS = [
+    ("paper:1", "en_sync_c", ("sync/joonson", SYNC_C), ("sync/exact", SYNC_C_EXACT)),
+    ("paper:1", "en_sync_c", ("sync/joonson", SYNC_C), ("sync/syncnet-python", SYNC_C)),
+    ("paper:4", "en_wer", WER_QWEN, ("wer/whisper-large-v3", CORPUS_WER)),
+    ("paper:1", "en_fid", FID_LEGACY, ("fid/clean", FID)),
+    ("paper:3", "wer", ("wer/whisper-large-v3", CORPUS_WER), WER_QWEN),
+    ("paper:5", "wer", ("wer/whisper-large-v3", CORPUS_WER), ("wer/whisper-large-v3-seed-tts", CORPUS_WER)),
+]
+
+
+def of(name, key, level):
+    return scored_run(name, {key: level if key[1].aggregate == "set" else [level] * 8}, ["en"] * 8)
+
+
+@pytest.mark.parametrize(("name", "column", "own", "other"), OTHERS)
+def test_cells_of_another_protocol_are_marked_in_every_format(name, column, own, other):
+    table = measured([of("follows", own, 0.5), of("differs", other, 0.25)], name)
+    follows, differs = (cells_of(table, row)[column] for row in ("follows", "differs"))
+    assert (follows.marks, differs.marks) == ("", "¶") and differs.text and follows.text
+    assert follows.rank is None and differs.rank is None, "never ranked against each other"
+    words = f"by {other[0]}" + (f" ({other[1].name})" if other[1].name != own[1].name else "")
+    assert words in differs.other_protocol and f"follows {own[0]}" in differs.other_protocol
+    assert sum(note.startswith("¶ other protocol: ") and other[0] in note for note in table.notes) == 1
+    assert f"{differs.text}¶" in markdown(table) and "¶ other protocol" in markdown(table)
+    assert f"{differs.text}¶" in terminal(table)
+    assert rf"{differs.text}\textsuperscript{{\P}}" in latex(table) and r"\textsuperscript{\P} other protocol" in latex(
+        table
+    )
+    page = html(table)
+    assert f"{differs.text}¶" in page and f'title="{escape(differs.other_protocol)}"' in page
+    rows = {row[next(iter(row))]: row for row in csv.DictReader(io.StringIO(comma_separated(table)))}
+    assert (
+        rows["differs"][f"{column}_protocol"] == differs.other_protocol and rows["follows"][f"{column}_protocol"] == ""
+    )
+
+
+@pytest.mark.parametrize(("name", "column", "own", "other"), OTHERS)
+def test_a_cell_of_the_columns_own_protocol_has_no_mark(name, column, own, other):
+    both = of("both", own, 0.5)
+    other_run = of("both", other, 0.25)
+    both.columns.extend(other_run.columns)
+    both.scores.update(other_run.scores)
+    table = measured([both], name)
+    cell = cells_of(table, "both")[column]
+    assert cell.metric == own[0] and cell.marks == "" and not any("¶" in note for note in table.notes)
+    assert f"{column}_protocol" not in comma_separated(table)
+
+
+def test_rows_of_one_other_protocol_are_ranked_among_themselves():
+    key = ("sync/exact", SYNC_C_EXACT)
+    table = measured([of("weak", key, 4.0), of("strong", key, 6.0)])
+    assert [cells_of(table, name)["en_sync_c"].rank for name in ("weak", "strong")] == ["second", "best"]
+    assert [cells_of(table, name)["en_sync_c"].marks for name in ("weak", "strong")] == ["¶", "¶"]
+
+
+def test_every_column_of_the_paper_demands_one_protocol_and_every_sync_column_the_published_one():
+    for name in (f"paper:{number}" for number in range(1, 6)):
+        for column in specification.load(name).specification.columns:
+            assert len(column.metrics) == 1, f"{name} {column.quantity}"
+            if column.quantity.startswith("sync"):
+                assert column.metrics == ("sync/joonson",)
+                assert {other.metric for other in column.others} >= {"sync/exact", "sync/crop", "sync/syncnet-python"}
+
+
+def test_what_no_metric_measures_is_not_asked_for():
+    reason = cells_of(measured([both_languages()], "paper:3"), "ours")["dd"].reason
+    assert reason == "dd was not measured: dd/instructdubber is no metric of this release, nor of a plug-in here"
 
 
 def test_units_are_converted_for_print():
@@ -258,7 +332,8 @@ def test_the_documented_example_works(tmp_path):
     runs = [scored_run("ours", {("wer/whisper-large-v3", CORPUS_WER): [0.1, 0.05]}, ["en"] * 2)]
     table = from_specification.build(specification.load(str(tmp_path / "my_table.toml")), runs)
     assert cells_of(table, "ours")["en_wer"].text == "7.5"
-    assert cells_of(table, "ours")["en_sync_c"].reason == "sync_c was not measured: evaluate with --metrics sync/crop"
+    reason = cells_of(table, "ours")["en_sync_c"].reason
+    assert reason == "sync_c was not measured: evaluate with --metrics sync/joonson"
 
 
 def test_published_rows_of_ones_own(tmp_path):
@@ -286,6 +361,11 @@ def test_published_rows_of_ones_own(tmp_path):
         (("decimals = 1", 'languages = ["zh"]'), "no group has"),
         (("decimals = 1", 'published = "u"'), "names no CSV file"),
         (("[[columns]]", 'published = "none.csv"\n[[columns]]'), "published is missing"),
+        (("decimals = 1", 'others = [{ metric = "utmos/ours" }]'), "name the protocol that they differ from"),
+        (
+            ("decimals = 1", 'metrics = ["a"]\nothers = [{ metrik = "b" }]'),
+            "unknown key 'columns.0.others.0.metrik'; did you mean 'metric'",
+        ),
         (("[[columns]]", "[[columns"), "cannot read the table specification"),
     ],
 )

@@ -1,10 +1,15 @@
 """Normalisers against the published examples, and what makes them usable: variants become equal."""
 
+import string
+import unicodedata
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t2av_bench.text_normalisation import chinese_characters, seed_tts, whisper_basic, whisper_english
+from t2av_bench.metrics.wer import error_rate
+from t2av_bench.text_normalisation import chinese_characters, seed_tts, visible, whisper_basic, whisper_english
 
 pytest.importorskip("whisper_normalizer")
 pytest.importorskip("zhconv")
@@ -83,6 +88,114 @@ def test_chinese_characters_makes_variants_equal(one, other):
 def test_chinese_characters_keeps_tones_of_meaning():
     assert chinese_characters("买") != chinese_characters("卖")
     assert len(chinese_characters("你好\uff0c世界\uff01")) == 4
+
+
+# --- what nobody speaks -----------------------------------------------------------------------------------------------
+
+regex = pytest.importorskip("regex")  # knows the properties of Unicode that Python's own module lacks
+# Interlinear annotations are left out: they end text, see below.
+UNSPOKEN = [
+    character for code in range(0x110000)
+    if regex.match(r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Me}\p{Cc}\p{Co}]", character := chr(code))
+    and not character.isspace() and not 0xFFF9 <= code <= 0xFFFB and unicodedata.category(character) != "Cn"
+]  # fmt: skip
+NORMALISERS = {
+    "english": (whisper_english, "Don't stop: it's well-known, 21 dollars."),
+    "basic": (whisper_basic, "L'été, ça va? Füße пять می خواهم"),
+    "chinese": (chinese_characters, "今天真开心，谢谢Ａ１！二零二四年"),
+    "seed en": (partial(seed_tts, language="en"), "Don't stop: it is well-known."),
+    "seed zh": (partial(seed_tts, language="zh"), "今天真开心，漢語。"),
+}
+
+
+def test_the_sample_of_unspoken_characters_holds_all_kinds():
+    kinds = "\ufeff\u00ad\u200b\u200c\u200d\u2060\u202e\u2066\ufe0f\u20e3\u034f\u180b\u180e\u115f\u3164\uffa0"
+    kinds += "\u0000\u009b\U000e0061\U000e0100"
+    assert set(kinds) <= set(UNSPOKEN)
+
+
+@given(
+    st.sampled_from(sorted(NORMALISERS)), st.lists(st.tuples(st.integers(0, 40), st.sampled_from(UNSPOKEN)), min_size=1)
+)
+def test_what_nobody_speaks_counts_for_nothing_wherever_it_stands(name, inserted):
+    normalise, text = NORMALISERS[name]
+    dirty = list(text)
+    for place, character in inserted:
+        dirty.insert(place, character)
+    assert normalise("".join(dirty)) == normalise(text)
+    assert visible("".join(dirty)) == text
+
+
+@pytest.mark.parametrize(
+    "emoji", ["❤️", "☺️", "1️⃣".removeprefix("1"), "👩‍👩‍👧", "👍🏽", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "🇩🇪", "㊙️".removeprefix("㊙")]
+)
+def test_emoji_count_for_nothing(emoji):
+    for normalise, text in (
+        (whisper_english, "so happy"),
+        (whisper_basic, "tout va bien"),
+        (chinese_characters, "真开心"),
+    ):
+        assert normalise(text + emoji) == normalise(text)
+        assert normalise(f"{text} {emoji} {text}") == normalise(f"{text} {text}")
+
+
+@pytest.mark.parametrize("sign", "＇´`‘’‛ʼʻʹ′‵｀՚ꞌ")
+def test_apostrophes_of_all_keyboards_are_one(sign):
+    for word in ("don't", "it's", "o'clock", "we're"):
+        assert whisper_english(word.replace("'", sign)) == whisper_english(word)
+    for word in ("l'homme", "п'ять"):
+        assert whisper_basic(word.replace("'", sign)) == whisper_basic(word)
+
+
+def test_quotation_marks_are_no_apostrophes():
+    assert whisper_english("the letter ‘s’ here") == "the letter s here"
+    assert whisper_english("`quoted` words") == "quoted words"
+
+
+@pytest.mark.parametrize("space", "\u00a0\u202f\u2003\u3000\u2028\u2029\u0085\t\n\r\x0b\x1c")
+def test_any_white_space_parts_words(space):
+    for normalise in (whisper_english, whisper_basic, partial(seed_tts, language="en")):
+        reference, heard = normalise(f"hello{space}there"), normalise("hello there")
+        assert error_rate(reference, heard)["rate"] == 0 and error_rate(reference, heard)["length"] == 2
+
+
+def test_forms_of_letters_are_folded():
+    wide = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)} | {" ": "\u3000"})
+    for text in ("I can't, it's fine", "Twenty-one dollars ($21)"):
+        assert whisper_english(text.translate(wide)) == whisper_english(text)
+    assert whisper_english("the ﬁrst oﬀer") == "the 1st offer"
+
+
+@pytest.mark.parametrize("zero", "〇○◯零")
+def test_zero_among_chinese_numerals(zero):
+    assert chinese_characters(f"二{zero}二四年，一百{zero}五") == "二零二四年一百零五"
+    assert chinese_characters("圆圈○是图形") == "圆圈是图形"
+
+
+def test_readings_annotated_to_words_are_not_spoken_twice():
+    assert chinese_characters("\ufff9东京\ufffaとうきょう\ufffb大学") == "东京大学"
+    assert visible("open\ufffaat the end") == "open"
+
+
+def test_combining_decoration_of_chinese_counts_for_nothing():
+    assert chinese_characters("今\u0336天\u20dd") == "今天"
+
+
+@given(
+    st.lists(st.sampled_from(["Don't", "twenty-one", "colour", "Mr.", "$5", "3rd", "(laughs)", "um", "café", "naïve"]))
+)
+def test_plain_text_is_normalised_as_the_published_package_does_it(words):
+    from whisper_normalizer.basic import BasicTextNormalizer
+    from whisper_normalizer.english import EnglishTextNormalizer
+
+    text = " ".join(words)
+    assert whisper_english(text) == EnglishTextNormalizer()(text).strip()
+    assert whisper_basic(text) == BasicTextNormalizer()(text).strip()
+
+
+@given(st.text(alphabet=string.printable[:95], max_size=60))
+def test_ascii_passes_untouched(text):
+    assert visible(text) == text
 
 
 @given(st.text(max_size=60))

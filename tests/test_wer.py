@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from speech_factory import RATE, pair, say, with_noise
 
+from t2av_bench.benchmarks.embedded import corpus
 from t2av_bench.extractors.recognisers import Recogniser, Transcript
 from t2av_bench.features import FeatureStore
 from t2av_bench.items import Item
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics import create, wer
-from t2av_bench.metrics.base import NotApplicable
+from t2av_bench.metrics import create, metric_ids, wer
+from t2av_bench.metrics.base import NotApplicable, Unscorable
 from t2av_bench.metrics.wer import error_rate
 
 jiwer = pytest.importorskip("jiwer")
@@ -161,10 +162,36 @@ def test_remarks_about_the_transcript(tmp_path):
     assert any("compression ratio" in flag for flag in looped.detail["flags"])
 
 
-def test_silence_scores_one_or_is_flagged(tmp_path):
-    quiet = pair(tmp_path, np.zeros(2 * RATE, np.float32), text="hello there", language="en")
-    found = create("wer/pocketsphinx").measure(quiet)
-    assert found.values["wer_pocketsphinx"] == 1.0 and found.detail["deletions"] == 2
+SILENCES = {
+    "digital silence": np.zeros(2 * RATE, np.float32),
+    "dither": np.random.default_rng(0).choice([-1, 0, 1], 2 * RATE).astype(np.float32) / 32768,
+    "no sample": np.zeros(0, np.float32),
+}
+METRICS = [metric for id in metric_ids() if id.split("/")[0] in ("wer", "cer") if (metric := type(create(id)))]
+
+
+@pytest.mark.parametrize("kind", SILENCES)
+@pytest.mark.parametrize("cls", METRICS, ids=lambda cls: cls.id)
+def test_no_recogniser_is_asked_about_silence(tmp_path, cls, kind):
+    """Recognisers that invent text in silence are as good there as those that do not."""
+    language = "zh" if cls.id.startswith("cer") else "en"
+    text = corpus.utterances(f"test-{language}", 1)[0].text
+    metric, parrot = hearing(cls, "thank you for watching")
+    quiet = pair(tmp_path, say(), text=text, language=language)
+    quiet.generated.audio = lambda rate: SILENCES[kind]
+    if kind == "no sample" and cls.id.endswith("/gridface"):
+        with pytest.raises(Unscorable, match=r"0\.00 s long"):
+            metric.measure(quiet)
+        return
+    found = metric.measure(quiet)
+    assert parrot.asked == [] and found.detail["silent"] is True and found.detail["transcript"] == ""
+    assert set(found.values.values()) == {1.0} and found.detail["deletions"] == found.detail["length"] > 0
+
+
+def test_quiet_speech_is_no_silence(tmp_path):
+    metric, parrot = hearing(wer.WERWhisper, "hello there")
+    found = metric.measure(pair(tmp_path, 0.001 * say(), text="hello there", language="en"))
+    assert parrot.asked and found.detail["silent"] is False and found.values["wer"] == 0
 
 
 @pytest.mark.parametrize(

@@ -78,12 +78,13 @@ def test_no_clip_moves_what_is_heard_of_the_next(clips, language):
         assert heard(used, audio) == heard(used, audio) == heard(GridFaceRecogniser(language), audio)
 
 
-def test_silence_and_nothing_are_failures_with_a_reason(tmp_path):
-    text = corpus.utterances("test-en", 1)[0].text
-    with pytest.raises(Unscorable, match="the audio is silent"):
-        measure(tmp_path, "en", text, np.zeros(RATE, np.float32))
+@pytest.mark.parametrize("language", METRICS)
+def test_silence_says_no_word_and_too_little_is_a_failure_with_a_reason(tmp_path, language):
+    text = corpus.utterances(f"test-{language}", 1)[0].text
+    found = measure(tmp_path, language, text, np.zeros(RATE, np.float32))
+    assert set(found.values.values()) == {1.0} and found.detail["silent"] and found.detail["hypothesis"] == ""
     with pytest.raises(Unscorable, match=r"0.05 s long, at least 0.1 s"):
-        measure(tmp_path, "en", text, np.full(RATE // 20, 0.1, np.float32))
+        measure(tmp_path, language, text, np.full(RATE // 20, 0.1, np.float32))
 
 
 def test_garbage_scores_about_what_guessing_would(clips):

@@ -20,7 +20,12 @@ OTHER = hashlib.shake_256(b"something else").digest(len(CONTENT))
 
 @dataclass
 class Resource:
-    """What one address answers. cuts: bytes after which the 1st, 2nd, ... answer breaks off."""
+    """What one address answers. cuts: bytes after which the 1st, 2nd, ... answer breaks off.
+
+    says: headers that replace the right ones (None: left out). heeds_if_range: whether another entity tag is noticed.
+    then: the resource of every later answer. seconds_per_header: between the bytes of an endless header.
+    block: bytes that are sent together.
+    """
 
     body: bytes = CONTENT
     status: int = 200
@@ -31,6 +36,11 @@ class Resource:
     chunked: bool = False
     seconds_per_block: float = 0.0
     headers: dict[str, str] = field(default_factory=dict)
+    says: dict[str, str | None] = field(default_factory=dict)
+    heeds_if_range: bool = True
+    then: "Resource | None" = None
+    seconds_per_header: float = 0.0
+    block: int = 20_000
 
 
 class Server:
@@ -53,40 +63,56 @@ class Server:
 
             def answer(self, body: bool) -> None:
                 outer.log.append((self.path, self.headers.get("Range")))
-                resource = outer.resources.get(self.path.split("?")[0], Resource(b"no such file", 404))
+                path = self.path.split("?")[0]
+                resource = outer.resources.get(path, Resource(b"no such file", 404))
+                if resource.then:
+                    outer.resources[path] = resource.then
+                if resource.seconds_per_header:
+                    return self.dawdle(resource.seconds_per_header)
                 content, status, start = resource.body, resource.status, 0
                 wanted = self.headers.get("Range")
-                same = self.headers.get("If-Range") in (None, resource.etag)
+                same = (
+                    self.headers.get("If-Range") in (None, resource.etag, resource.headers.get("Last-Modified"))
+                    or not resource.heeds_if_range
+                )
                 if status == 200 and wanted and resource.ranges and same:
                     start, status = int(wanted.removeprefix("bytes=").split("-")[0]), 206
                     if start >= len(content):
                         content, status = b"", 416
                 self.send_response(status)
+                headers: dict[str, str | None] = {}
                 if status == 206:
-                    self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                    headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
                     content = content[start:]
                 elif status == 416:
-                    self.send_header("Content-Range", f"bytes */{len(resource.body)}")
-                if resource.etag:
-                    self.send_header("ETag", resource.etag)
-                if resource.location:
-                    self.send_header("Location", resource.location)
-                for name, value in resource.headers.items():
-                    self.send_header(name, value)
-                if resource.chunked:
-                    self.send_header("Transfer-Encoding", "chunked")
-                else:
-                    self.send_header("Content-Length", str(len(content)))
+                    headers["Content-Range"] = f"bytes */{len(resource.body)}"
+                headers |= {"ETag": resource.etag, "Location": resource.location} | resource.headers
+                headers["Transfer-Encoding"] = "chunked" if resource.chunked else None
+                headers["Content-Length"] = None if resource.chunked else str(len(content))
+                headers |= {name: value for name, value in resource.says.items()
+                            if status == 206 or name != "Content-Range"}  # fmt: skip
+                for name, value in headers.items():
+                    if value is not None:
+                        self.send_header(name, value)
                 self.end_headers()
                 if body:
                     self.send_body(resource, content)
+
+            def dawdle(self, seconds: float) -> None:
+                try:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+                    while True:
+                        self.wfile.write(b"x")
+                        time.sleep(seconds)
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close_connection = True
 
             def send_body(self, resource: Resource, content: bytes) -> None:
                 cut = resource.cuts.pop(0) if resource.cuts else None
                 whole = content if cut is None else content[:cut]
                 try:
-                    for i in range(0, len(whole), 20_000):
-                        block = whole[i : i + 20_000]
+                    for i in range(0, len(whole), resource.block):
+                        block = whole[i : i + resource.block]
                         self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block) if resource.chunked else block)
                         time.sleep(resource.seconds_per_block)
                     if resource.chunked and cut is None:

@@ -13,22 +13,16 @@ from reports.measured import RunResult, read_run
 from reports.model import Table
 from reports.page.transcript import Transcript, transcripts
 from t2av_bench.items import ItemError
+from t2av_bench.metrics.base import Curve
 from t2av_bench.recorded_run import feature_store
 from t2av_bench.runs import RESULTS
 from t2av_bench.scores import Status
 from t2av_bench.store import Store
 
-# Per-clip arrays that are curves over the offset between sound and picture: feature name -> (label, offsets).
-# SyncNet's curve is stored from late to early audio, see t2av_bench.extractors.syncnet.
-CURVES: dict[str, tuple[str, tuple[int, ...]]] = {
-    "sync_distance_curve": ("Sync distance", tuple(range(15, -16, -1))),
-    "envelope_correlation_curve": ("Mouth–loudness correlation", tuple(range(-15, 16))),
-}
-
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """A curve over offsets in frames at 25 fps, offsets ascending. lowest: whether its best point is its minimum."""
+class DrawnCurve:
+    """A clip's curve over offsets in frames at 25 fps, offsets ascending; see ``metrics.base.Curve``."""
 
     metric: str
     label: str
@@ -54,7 +48,7 @@ class ClipContent:
     source: SourceFile
     reference: SourceFile | None
     transcripts: list[Transcript] = field(default_factory=list)
-    curves: list[Curve] = field(default_factory=list)
+    curves: list[DrawnCurve] = field(default_factory=list)
     speed: float | None = None
 
 
@@ -125,6 +119,7 @@ def _system(name: str, run: RunResult, real: bool) -> System:
         features = feature_store(run.path, sessions)
         inputs: dict[str, dict[str, str]] = {}
         for metric, entry in described.items():
+            stated = curves_of(entry["description"])
             by_character = entry["protocol"]["parameters"].get("unit") == "characters"
             for row in store.measurements(metric):
                 if row["status"] != Status.OK:
@@ -132,7 +127,9 @@ def _system(name: str, run: RunResult, real: bool) -> System:
                 inputs.setdefault(metric, {})[row["clip"]] = row["inputs"]
                 clip = clips[row["clip"]]
                 clip.transcripts += transcripts(metric, row["detail"], by_character=by_character)
-                clip.curves += _curves(metric, features.get(row["inputs"], entry["fingerprint"], "measurement"))
+                if stated:
+                    arrays = features.get(row["inputs"], entry["fingerprint"], "measurement") or {}
+                    clip.curves += [drawn for curve in stated if (drawn := _drawn(metric, curve, arrays)) is not None]
     descriptions = {metric: {**entry["description"], **entry} for metric, entry in described.items()}
     return System(name, run, clips, sessions, descriptions, inputs, real, step)
 
@@ -175,13 +172,14 @@ def _speed(path: Path | None) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 < value < float("inf") else None
 
 
-def _curves(metric: str, arrays: Mapping[str, Any] | None) -> list[Curve]:
-    found = []
-    for name, (label, offsets) in CURVES.items():
-        values = (arrays or {}).get(name)
-        if values is not None and values.shape == (len(offsets),):
-            points = sorted(zip(offsets, values.astype(float).tolist(), strict=True))
-            found.append(
-                Curve(metric, label, tuple(x for x, _ in points), tuple(y for _, y in points), "distance" in name)
-            )
-    return found
+def curves_of(description: Mapping[str, Any]) -> list[Curve]:
+    """The curves that a metric says it has; none in runs that were made before metrics said so."""
+    return [Curve(**{**curve, "offsets": tuple(curve["offsets"])}) for curve in description.get("curves", ())]
+
+
+def _drawn(metric: str, curve: Curve, arrays: Mapping[str, Any]) -> DrawnCurve | None:
+    values = arrays.get(curve.feature)
+    if values is None or values.shape != (len(curve.offsets),):
+        return None
+    points = sorted(zip(curve.offsets, values.astype(float).tolist(), strict=True))
+    return DrawnCurve(metric, curve.label, tuple(x for x, _ in points), tuple(y for _, y in points), curve.lowest)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reports.model import Cell, TableColumn
-from reports.page.content import CURVES, Content, System
+from reports.page.content import Content, System, curves_of
 from reports.plots import (
     DARK,
     LIGHT,
@@ -23,6 +23,7 @@ from reports.plots import (
     learning_curve,
     profile,
     quality_speed,
+    recoloured,
     sample_size,
     svg,
     sync_curves,
@@ -30,7 +31,7 @@ from reports.plots import (
 from t2av_bench.comparison import Comparison, contrast
 from t2av_bench.comparison import forest as forest_rows
 from t2av_bench.distances import frechet_distance
-from t2av_bench.recorded_run import feature_store, read_run
+from t2av_bench.recorded_run import feature_store
 from t2av_bench.scores import Unscorable
 from t2av_bench.statistics.resampling import extrapolate as extrapolated
 
@@ -65,10 +66,11 @@ def figures(content: Content, *, extrapolate: bool = False) -> Iterator[Shown]:
         return
     for group, title, caption, name, draw in _planned(content, extrapolate):
         try:
-            files = {f"{name}-{theme.name}.svg": svg(draw(theme=theme)) for theme in (LIGHT, DARK)}
+            drawn = svg(draw(theme=LIGHT))
         except NothingToPlot as reason:
             yield Shown(group, title, caption, reason=str(reason))
         else:
+            files = {f"{name}-{LIGHT.name}.svg": drawn, f"{name}-{DARK.name}.svg": recoloured(drawn)}
             yield Shown(group, title, caption, files)
 
 
@@ -88,8 +90,7 @@ def _planned(content: Content, extrapolate: bool) -> Iterator[Planned]:
     yield from _forest(content)
     yield from _learning(content)
     yield from _speed(content)
-    for name, (label, _) in CURVES.items():
-        yield from _curves(content, name, label)
+    yield from _curves(content)
     yield from _sample_sizes(content, extrapolate)
     for index, (column, cells) in enumerate(_columns(content)):
         if column.quantity is None or column.quantity.aggregate == "set" or column.metric is None:
@@ -118,10 +119,8 @@ def _spread(system: System, column: TableColumn, cell: Cell) -> Spread:
 
 
 def _forest(content: Content) -> Iterator[Planned]:
-    computed = cache(lambda: _contrast(content))
-
     def draw(theme: Theme) -> "Figure":
-        comparison = computed()
+        comparison = _contrast(content)
         return forest(comparison.first, forest_rows(comparison), order=_names(content), theme=theme)
 
     caption = "Filled marks: p ≤ 0.05 after Holm's correction."
@@ -134,7 +133,7 @@ def _contrast(content: Content) -> Comparison:
     try:
         # Against the first system that somebody made: real data is a bound, not a baseline.
         ordered = sorted(content.systems, key=lambda system: system.real)
-        return contrast([read_run(system.run.path) for system in ordered], draws=_DRAWS)
+        return contrast([system.run.recorded() for system in ordered], draws=_DRAWS)
     except ValueError as error:
         raise NothingToPlot(str(error)) from error
 
@@ -171,22 +170,28 @@ def _speed(content: Content) -> Iterator[Planned]:
         yield ("Quality and speed", column.label, "", f"speed-{index}", draw)
 
 
-def _curves(content: Content, feature: str, label: str) -> Iterator[Planned]:
-    found: dict[str, list[tuple[float, ...]]] = {}
-    metrics: set[str] = set()
-    offsets, lowest = tuple(sorted(CURVES[feature][1])), "distance" in feature
-    for system in content.systems:
-        for clip in system.clips.values():
-            # One metric a system: curves of other protocols have their own scale.
-            for curve in [curve for curve in clip.curves if curve.label == label][:1]:
-                found.setdefault(system.name, []).append(curve.values)
-                metrics.add(curve.metric)
-    if not found:
-        return
-    lines = {system.name: found.get(system.name, []) for system in content.systems}
-    caption = f"By {', '.join(sorted(metrics))}; the number is the best offset of the mean."
-    draw = partial(sync_curves, f"{label} over offsets", offsets, lines, lowest=lowest)
-    yield ("Sound against picture", label, caption, feature.replace("_", "-"), draw)
+def _curves(content: Content) -> Iterator[Planned]:
+    """A figure for every curve of every metric: curves of other protocols have their own scale."""
+    stated = {
+        (metric, curve): None for system in content.systems for metric, entry in system.descriptions.items()
+        for curve in curves_of(entry)
+    }  # fmt: skip
+    drawn = []
+    for metric, curve in stated:
+        lines = {
+            system.name: [
+                each.values for clip in system.clips.values() for each in clip.curves
+                if (each.metric, each.label, len(each.offsets)) == (metric, curve.label, len(curve.offsets))
+            ] for system in content.systems
+        }  # fmt: skip
+        if any(lines.values()):
+            drawn.append((metric, curve, lines))
+    labels = [curve.label for _, curve, _ in drawn]
+    for index, (metric, curve, lines) in enumerate(drawn):
+        title = curve.label if labels.count(curve.label) == 1 else f"{curve.label} ({metric})"
+        caption = f"By {metric}; the number is the best offset of the mean."
+        draw = partial(sync_curves, f"{title} over offsets", sorted(curve.offsets), lines, lowest=curve.lowest)
+        yield ("Sound against picture", title, caption, f"curve-{index}", draw)
 
 
 def _sample_sizes(content: Content, extrapolate: bool) -> Iterator[Planned]:

@@ -89,7 +89,10 @@ class Shelf:
         """Make a clip available to the pages; whatever is wrong with it is said in its note."""
         key = source.path, source.digest
         if key not in self._known:
-            self._known[key] = self._put(source)
+            try:
+                self._known[key] = self._put(source)
+            except Exception as error:  # whatever a decoder or a damaged record does, the other clips are shown
+                self._known[key] = Shelved(note=f"cannot be shown: {_reason(error, source.path)}")
         return self._known[key]
 
     @property
@@ -113,22 +116,20 @@ class Shelf:
         try:
             digest = clip.digest
         except MediaError as error:
-            return Shelved(note=self._short(str(error), path))
+            return Shelved(note=_reason(error, path))
         notes = ["the file has changed since it was scored"] if source.digest and digest != source.digest else []
         facts = source.facts
         if facts is None or notes:
             try:
                 facts = {**asdict(clip.info), "frame_rate": str(clip.info.frame_rate)}
-            except Unscorable as error:
-                return Shelved(note=self._short(str(error), path))
+            except Exception as error:
+                return Shelved(note=_reason(error, path))
         peaks, sound_seconds = self._waveform(clip, digest, facts)
         try:
             address = self._address(clip, digest, facts)
-        except (MediaError, ValueError, OSError) as error:
-            return Shelved(
-                note=f"cannot be made playable: {self._short(str(error), path)}", peaks=peaks,
-                sound_seconds=sound_seconds,
-            )  # fmt: skip
+        except Exception as error:
+            note = f"cannot be made playable: {_reason(error, path)}"
+            return Shelved(note=note, peaks=peaks, sound_seconds=sound_seconds)
         if address.endswith("-h264.mp4"):
             notes.append(f"transcoded for browsers from {facts.get('video_codec') or facts.get('audio_codec')}")
         has_video = bool(facts.get("has_video"))
@@ -138,10 +139,6 @@ class Shelf:
             address, has_video, bool(facts.get("has_audio")), rate, frames,
             frames / rate if frames and rate else facts.get("duration"), peaks, sound_seconds, "; ".join(notes) or None,
         )  # fmt: skip
-
-    def _short(self, reason: str, path: Path) -> str:
-        """A reason without the folders of the machine that built the page."""
-        return reason.replace(str(path), path.name)
 
     def _address(self, clip: Clip, digest: str, facts: Mapping[str, Any]) -> str:
         suffix = clip.path.suffix.lower()
@@ -167,12 +164,18 @@ class Shelf:
         if digest not in self._peaks:
             try:
                 samples = clip.audio(_PEAK_RATE)
-            except Unscorable:
+            except Exception:  # the picture is shown all the same, and playing it says what is wrong with the sound
                 return None, None
             self._peaks[digest] = [peaks(samples), round(len(samples) / _PEAK_RATE, 4)]
         self._used[digest] = self._peaks[digest]
         text, seconds = self._used[digest]
         return text, seconds
+
+
+def _reason(error: Exception, path: Path | None) -> str:
+    """Why a clip is not shown, without the folders of the machine that built the page."""
+    text = str(error) if isinstance(error, Unscorable | OSError) and str(error) else f"{type(error).__name__}: {error}"
+    return text.replace(str(path), path.name) if path else text
 
 
 def peaks(samples: np.ndarray) -> str:

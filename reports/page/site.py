@@ -74,7 +74,8 @@ def build_report(
     files: set[str] = set()
 
     def write(name: str, text: str) -> None:
-        write_text(out / name, text)
+        # A file name that is no valid text has halves of characters, which a page cannot hold: they are written out.
+        write_text(out / name, text.encode("utf-8", "backslashreplace").decode("utf-8"))
         files.add(name)
 
     for name in ASSETS:
@@ -144,7 +145,8 @@ def _finish(out: Path, files: set[str], before: set[str], linked: list[str]) -> 
 
 def _manifest(out: Path, files: set[str], linked: list[str]) -> None:
     document = {"format": FORMAT, "files": sorted(files), "linked": linked}
-    write_text(out / MANIFEST, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    # In ASCII: the names of files need not be Unicode.
+    write_text(out / MANIFEST, json.dumps(document, indent=1) + "\n")
 
 
 def _heading(content: Content) -> str:

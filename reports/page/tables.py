@@ -67,7 +67,7 @@ def _cell(row: Row, system: int | None, column: TableColumn, cell: Cell, content
 def _link(system: int | None, column: TableColumn, cell: Cell, content: Content) -> str:
     """The clips behind a cell, worst first; those without a score where the cell has none."""
     asked = {"system": str(system)} if system is not None else {}
-    name = column.quantity.name if column.quantity else None
+    name = cell.quantity or (column.quantity.name if column.quantity else None)
     for known in content.table.columns:
         if known.quantity and (known.metric, known.quantity.name) == (cell.metric, name):
             if known.quantity.aggregate != "set":
@@ -83,6 +83,8 @@ def _explanation(row: Row, column: TableColumn, cell: Cell) -> Iterator[str]:
         yield "published, not measured here"
     if cell.reason:
         yield cell.reason
+    if cell.other_protocol:
+        yield cell.other_protocol
     if cell.spread is not None:
         yield f"± {cell.spread:.{column.decimals}f}: standard deviation over the row's runs"
     if cell.interval:

@@ -73,8 +73,6 @@ class PocketsphinxRecogniser(Recogniser):
 
     def transcribe(self, audio: np.ndarray, language: str | None = None) -> Transcript:
         """See ``Recogniser.transcribe``. A fresh decoder each time: its channel estimate survives utterances."""
-        if not np.any(audio):
-            return Transcript("", None, ("the audio is digital silence",))
         decoder = self._decoder()
         decoder.start_utt()
         decoder.process_raw(dithered(audio).tobytes(), no_search=False, full_utt=True)

@@ -1,6 +1,7 @@
 """A clip: a media file that is decoded once and asked by many metrics.
 
-Opening is lazy. Frames are RGB at a constant rate (see ``media.rate``), audio is mono float32 (see ``media.sound``).
+Opening is lazy. Frames are RGB at a constant rate (see ``media.rate``), audio is mono float32 (see ``media.sound``);
+both begin with the first picture (see ``media.timeline``).
 A clip belongs to one thread; workers make their own.
 """
 
@@ -14,12 +15,20 @@ import numpy as np
 
 from t2av_bench.media.decode import DecodePass, decode_sound
 from t2av_bench.media.errors import MediaError
+from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, Limits
+from t2av_bench.media.mono import MONO
 from t2av_bench.media.probe import MediaInfo, check_file, probe
-from t2av_bench.media.resample import resample
+from t2av_bench.media.resample import RESAMPLER, resample
 from t2av_bench.media.sound import Sound
+from t2av_bench.media.timeline import PICTURE_CLOCK, SOUND_CLOCK, Timeline, read_timeline
 from t2av_bench.scores import NotApplicable, Unscorable
 
 Value = TypeVar("Value")
+
+# What every protocol that looks at a clip's pictures or listens to its sound names as its parameters.
+FRAME_RATE = 25
+PICTURES = {"frame_rate": FRAME_RATE, "pictures": PICTURE_CLOCK}
+SOUND = {"sound": SOUND_CLOCK, "mono": MONO, "resampler": RESAMPLER}
 
 
 class Features(Protocol):
@@ -37,6 +46,7 @@ class Clip:
     frame_rate: frames per second that ``frames`` delivers.
     frame_budget: bytes of decoded frames that are kept for the next pass; a longer clip is decoded again per pass, so
         that memory stays flat.
+    limits: what is decoded at most; more is a reason.
     features: store behind ``stored``; ``None`` keeps those intermediates in memory only.
 
     Every method that reads the file raises MediaError with the reason; the same reason again on later calls, without
@@ -47,8 +57,9 @@ class Clip:
         self,
         path: Path | str,
         *,
-        frame_rate: int | Fraction = 25,
-        frame_budget: int = 1 << 30,
+        frame_rate: int | Fraction = FRAME_RATE,
+        frame_budget: int = 1 << 29,
+        limits: Limits = DEFAULT,
         features: Features | None = None,
     ) -> None:
         if frame_rate <= 0:
@@ -56,6 +67,7 @@ class Clip:
         self.path = Path(path)
         self.frame_rate = Fraction(frame_rate)
         self.frame_budget = frame_budget
+        self.limits = limits
         self._features = features
         self._memo: dict[Any, tuple[bool, Any]] = {}
         self._frames: list[np.ndarray] | None = None
@@ -75,6 +87,11 @@ class Clip:
         return self.memo(("clip", "info"), lambda: probe(self.path))
 
     @property
+    def timeline(self) -> Timeline:
+        """The file's clocks, read from its packets; only the beginning is decoded."""
+        return self.memo(("clip", "timeline"), lambda: read_timeline(self.path, self.limits))
+
+    @property
     def frame_count(self) -> int:
         """Number of frames after conversion to ``frame_rate``. Decodes the clip on first use."""
         if self._frame_count is None:
@@ -89,13 +106,16 @@ class Clip:
         return float(self.frame_count / self.frame_rate)
 
     def frames(self, batch: int = 32) -> Iterator[np.ndarray]:
-        """All frames in order as (n, H, W, 3) uint8 RGB arrays, 1 <= n <= batch. The arrays are the caller's own."""
+        """All frames in order as (n, H, W, 3) uint8 RGB arrays, 1 <= n <= batch. The arrays are the caller's own.
+
+        Large frames come in smaller batches: at most 64 MiB, or one frame.
+        """
         if batch < 1:
             raise ValueError(f"batch is at least 1, got {batch}")
         pending: list[np.ndarray] = []
         for frame in self._each_frame():
             pending.append(frame)
-            if len(pending) == batch:
+            if len(pending) == batch or (len(pending) + 1) * frame.nbytes > BATCH_BYTES:
                 yield np.stack(pending)
                 pending = []
         if pending:
@@ -117,7 +137,7 @@ class Clip:
         return np.stack([found[index] for index in wanted])
 
     def audio(self, rate: int = 16000) -> np.ndarray:
-        """(n,) float32 mono in [-1, 1] at ``rate`` Hz: channel average, resampled by soxr HQ. Read-only."""
+        """(n,) float32 mono at ``rate`` Hz: down-mixed (see ``media.mono``), resampled by soxr HQ. Read-only."""
         return self.memo(("clip", "audio", rate), lambda: self._resampled(rate))
 
     def memo(self, key: tuple, compute: Callable[[], Value]) -> Value:
@@ -150,7 +170,9 @@ class Clip:
         failure = self._memo.get(("clip", "failure"))
         if failure is not None:
             raise failure[1].with_traceback(None)
-        decoding = DecodePass(self.path, self.frame_rate, want_audio=("clip", "sound") not in self._memo)
+        decoding = DecodePass(
+            self.path, self.frame_rate, ("clip", "sound") not in self._memo, self.timeline, self.limits
+        )
         kept: list[np.ndarray] | None = []
         kept_bytes, count, last = 0, 0, None
         try:
@@ -173,7 +195,7 @@ class Clip:
             self._memo.setdefault(("clip", "sound"), (isinstance(decoding.sound, Sound), decoding.sound))
 
     def _resampled(self, rate: int) -> np.ndarray:
-        sound = self.memo(("clip", "sound"), lambda: decode_sound(self.path))
+        sound = self.memo(("clip", "sound"), lambda: decode_sound(self.path, self.timeline, self.limits))
         samples = resample(sound.samples, sound.rate, rate)
         samples.flags.writeable = False
         return samples

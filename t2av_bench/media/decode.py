@@ -1,10 +1,7 @@
 """One streaming pass over a media file: RGB frames at a constant rate, and the mono signal beside them.
 
 Memory is flat in clip length for the frames (a few pictures at a time); the mono signal is kept whole (4 bytes a
-sample).
-
-Time zero is the earlier start of the two streams (encoder priming before time 0 of the audio does not count). A video
-that starts later shows its first frame from zero on; audio that starts later gets leading silence.
+sample). Time is that of ``timeline``: zero is the first picture.
 
 A damaged file is refused, never scored up to where it breaks: packets beyond the end of the file, packets that the
 decoder rejects or conceals, and a stream that ends earlier than its container announces are all errors that say how far
@@ -12,6 +9,7 @@ decoding came. Only what cannot be decoded before the first picture or sample is
 cut without a key frame).
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -22,11 +20,22 @@ from typing import Any
 import numpy as np
 
 from t2av_bench.media.errors import MediaError
+from t2av_bench.media.limits import DECODER_THREADS, DEFAULT, Limits
 from t2av_bench.media.picture import PictureReader
-from t2av_bench.media.probe import LARGEST_SIDE, audio_stream, check_size, describe, open_media, read_info, video_stream
-from t2av_bench.media.rate import RateConverter
-from t2av_bench.media.sound import Sound, SoundCollector
-from t2av_bench.media.timeline import announced_end, check_index, declared_end, time_zero
+from t2av_bench.media.probe import (
+    LARGEST_SIDE,
+    audio_stream,
+    check_size,
+    codec_name,
+    describe,
+    open_media,
+    prepare_pictures,
+    read_info,
+    video_stream,
+)
+from t2av_bench.media.rate import NearestPicture
+from t2av_bench.media.sound import Sound, SoundCollector, too_long
+from t2av_bench.media.timeline import PictureClock, Timeline, announced_end, check_index, declared_end, read_timeline
 
 _FORGIVEN_START_SECONDS = Fraction(1, 2)
 # Headers round durations and AVI counts empty slots; a real break is longer than this.
@@ -39,70 +48,108 @@ class DecodePass:
     path: media file.
     frame_rate: output frames per second; ``None`` for a pass over the audio alone.
     want_audio: decode the audio stream too, where there is one.
+    timeline: the file's clocks, where they have been read already. limits: what is decoded at most.
 
     Raises MediaError while iterating where the file or its video is at fault. A defect of the audio alone (damaged
     packets, NaN samples) does not stop the frames: it waits in ``sound``, worded as a pass over the audio alone would.
     """
 
-    def __init__(self, path: Path, frame_rate: Fraction | None, want_audio: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        frame_rate: Fraction | None,
+        want_audio: bool = True,
+        timeline: Timeline | None = None,
+        limits: Limits = DEFAULT,
+    ) -> None:
         self.path = path
         self.frame_rate = frame_rate
         self.want_audio = want_audio
+        self.limits = limits
         self.sound: Sound | MediaError | None = None
+        self._line = timeline
         self._count = 0
+        # Ends of what was read and shown, in seconds from the start of the file. Not the packets read so far: a
+        # threaded decoder is behind them by as many frames as there are cores.
         self._end = Fraction(0)
-        # Not the packets read so far: a threaded decoder is behind them by as many frames as there are cores.
         self._shown = Fraction(0)
         self._size: tuple[int, int] | None = None
         self._announced: Fraction | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        line = self._line or read_timeline(self.path, self.limits)
         with open_media(self.path) as container:
             read_info(container, self.path)
             video = video_stream(container) if self.frame_rate is not None else None
             audio = audio_stream(container) if self.want_audio else None
-            if self.frame_rate is not None and video is None:
-                raise MediaError(f"{self.path.name} has no video stream")
+            if self.frame_rate is not None:
+                self._check_pictures(video, line)
             if audio is None:
                 self.sound = MediaError(f"{self.path.name} has no audio stream")
+            else:
+                audio = self._checked_sound(audio, line)
             self._announced = announced_end(container)
             check_index(container, self.path)
-            yield from self._decode(container, video, audio)
+            yield from self._decode(container, video, audio, line)
             # Fragmented files fill their index only while they are read.
             check_index(container, self.path)
 
-    def _decode(self, container: Any, video: Any, audio: Any) -> Iterator[np.ndarray]:
-        zero = time_zero(container)
+    def _check_pictures(self, video: Any, line: Timeline) -> None:
+        """MediaError where there is nothing to decode, or too much of it."""
+        if video is None:
+            raise MediaError(f"{self.path.name} has no video stream")
+        codec_name(video, self.path)
+        if line.picture_seconds > self.limits.seconds:
+            raise MediaError(f"{self.path.name}: {too_long(self.limits.seconds)}")
+        gigapixels = line.pictures * (video.codec_context.width or 0) * (video.codec_context.height or 0) / 1e9
+        if gigapixels > self.limits.gigapixels:
+            raise MediaError(
+                f"{self.path.name} holds {line.pictures} pictures of {video.codec_context.width}x"
+                f"{video.codec_context.height}, {gigapixels:.0f} gigapixels in all; at most "
+                f"{self.limits.gigapixels:g} are decoded (--max-gigapixels): scale it down, or raise the limit"
+            )
+
+    def _checked_sound(self, audio: Any, line: Timeline) -> Any | None:
+        """The stream, or None with the reason in ``sound``."""
+        try:
+            codec_name(audio, self.path)
+            if line.sound_seconds > self.limits.seconds:
+                raise MediaError(f"{self.path.name}: the sound: {too_long(self.limits.seconds)}")
+        except MediaError as defect:
+            self.sound = defect
+            return None
+        return audio
+
+    def _decode(self, container: Any, video: Any, audio: Any, line: Timeline) -> Iterator[np.ndarray]:
         collector = None
         if audio is not None:
-            collector = SoundCollector(zero, audio.time_base, declared_end(container, audio))
+            end = declared_end(container, audio)
+            collector = SoundCollector(line.sound_zero, audio.time_base, self.limits.seconds, end)
         if video is not None:
-            video.thread_type = "AUTO"
-            video.codec_context.options = {"max_pixels": str(LARGEST_SIDE * LARGEST_SIDE)}
-            converter = RateConverter(Fraction(self.frame_rate or 0), video.average_rate or video.guessed_rate)
+            prepare_pictures(video, min(DECODER_THREADS, len(os.sched_getaffinity(0))))
         if audio is not None and audio.codec_context.name == "flac":
             # Its frames carry a checksum that the decoder compares only when asked to.
             audio.codec_context.options = {"err_detect": "crccheck+explode"}
-        reader = PictureReader()
+        clock, grid, reader = line.clock(), NearestPicture(Fraction(self.frame_rate or 1)), PictureReader()
         picture: np.ndarray | None = None
-        for stream, frames, error in self._packets(container, [video, audio], zero):
+        duration: Fraction | None = None
+        for stream, frames, error in self._packets(container, [video, audio], line.zero or Fraction(0)):
             if stream is audio and collector is not None:
                 self._collect(collector, frames, error)
                 continue
             for frame in frames:
-                time = self._time(frame, stream.time_base, zero, converter)
-                before, now = converter.place(time, frame.duration * stream.time_base if frame.duration else None)
-                if before and picture is not None:
-                    yield from repeat(picture, before)
-                if now:
-                    picture = self._picture(reader, frame, time)
-                    yield from repeat(picture, now)
+                time = self._time(frame, stream.time_base, clock)
+                shown = grid.place(time)
+                if shown and picture is not None:
+                    yield from repeat(picture, shown)
+                picture = self._picture(reader, frame, time)
+                duration = frame.duration * stream.time_base if frame.duration else None
             if error is not None:
                 raise self._broken(error, self._shown)
         if video is not None:
             if picture is None:
                 raise MediaError(f"{self.path.name} has a video stream without a single decodable frame")
-            yield from repeat(picture, converter.finish())
+            yield from repeat(picture, grid.finish(clock.until(duration)))
         if collector is not None and self.sound is None:
             self._collect(collector, [], None, last=True)
 
@@ -129,7 +176,8 @@ class DecodePass:
                 break
             if packet.pts is not None:
                 self._end = max(self._end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-            index = packet.stream_index
+            # A packet at the end of the file says so of its stream alone: its stream_index is always 0.
+            index = packet.stream.index
             if index not in wanted:
                 continue
             kind = wanted[index].type
@@ -172,12 +220,9 @@ class DecodePass:
         except MediaError as defect:
             self.sound = MediaError(f"{self.path.name}: {defect}")
 
-    def _time(self, frame: Any, base: Fraction, zero: Fraction, converter: RateConverter) -> Fraction:
-        """Seconds from the container's zero; refuses a frame that was decoded with errors."""
-        if frame.pts is not None:
-            time = frame.pts * base - zero
-        else:
-            time = self._count / (converter.source_rate or converter.rate)
+    def _time(self, frame: Any, base: Fraction, clock: PictureClock) -> Fraction:
+        """Seconds from zero; refuses a frame that was decoded with errors."""
+        time = clock.time(frame.pts * base if frame.pts is not None else None)
         if frame.is_corrupt:
             raise MediaError(
                 f"{self.path.name} is damaged: frame {self._count} ({float(time):.2f} s) decodes only with errors; "
@@ -209,9 +254,9 @@ class DecodePass:
         return f"{seconds:.2f} s" if self._announced is None else f"{seconds:.2f} of {float(self._announced):.2f} s"
 
 
-def decode_sound(path: Path) -> Sound:
+def decode_sound(path: Path, timeline: Timeline | None = None, limits: Limits = DEFAULT) -> Sound:
     """The mono signal alone, without decoding pictures. MediaError where there is none."""
-    decoding = DecodePass(path, None)
+    decoding = DecodePass(path, None, timeline=timeline, limits=limits)
     for _ in decoding:
         pass
     if not isinstance(decoding.sound, Sound):

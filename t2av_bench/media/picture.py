@@ -23,6 +23,8 @@ class PictureReader:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
+        self._rotation: int | None = None
+        self._matrix: np.ndarray | None = None
 
     def read(self, frame: Any) -> np.ndarray:
         """(H, W, 3) uint8 RGB, upright, of an ``av.VideoFrame``; rows may be padded in memory."""
@@ -37,8 +39,11 @@ class PictureReader:
             picture = rows.reshape(frame.height, frame.width, 3)
         else:
             picture = converted.to_ndarray()
-        matrix = display_matrix(frame)
-        return picture if matrix is None else orient(picture, matrix)
+        if frame.rotation != self._rotation:
+            # Asking a frame for its side data ties it to itself: its memory would wait for the garbage collector, which
+            # counts objects, not megabytes. So one frame is asked, and those whose rotation (a cheap question) differs.
+            self._rotation, self._matrix = frame.rotation, display_matrix(frame)
+        return picture if self._matrix is None else orient(picture, self._matrix)
 
 
 def display_matrix(frame: Any) -> np.ndarray | None:

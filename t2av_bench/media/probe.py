@@ -6,8 +6,9 @@ open other files or addresses, are refused.
 
 import errno
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,8 +23,10 @@ LARGEST_SIDE = 8192
 READ_TIMEOUT_SECONDS = 60.0
 
 FORMATS = (
-    "3dostr,aac,ac3,aiff,amr,apng,asf,au,avi,avs,caf,dv,flac,flv,gif,gif_pipe,h264,hevc,ivf,jpeg_pipe,matroska,"
-    "mjpeg,mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,ogg,png_pipe,rm,w64,wav,webp_pipe,bmp_pipe,tiff_pipe,yuv4mpegpipe"
+    "3dostr,aac,ac3,aiff,amr,ape,apng,asf,au,av1,avi,avs,bmp_pipe,caf,cavsvideo,dirac,dnxhd,dts,dtshd,dv,eac3,flac,flv,"
+    "gif,gif_pipe,gxf,h261,h263,h264,hevc,ivf,jpeg_pipe,m4v,matroska,mjpeg,mlp,mlv,mov,mp3,mpeg,mpegts,mpegvideo,mxf,"
+    "nsv,nut,obu,ogg,oma,png_pipe,rm,sox,tak,tiff_pipe,truehd,tta,vc1,voc,vvc,w64,wav,webp_pipe,wtv,wv,xwma,"
+    "yuv4mpegpipe"
 )
 
 
@@ -36,6 +39,7 @@ class MediaInfo:
     sample_aspect_ratio: width / height of a pixel (1 where unstated). Frames are delivered as stored, not stretched.
     duration: seconds from the earliest start to the latest end; ``None`` where the container does not say.
     frame_count: frames that the container announces, before conversion; ``None`` where it does not say.
+    video_codec, audio_codec: ``None`` without such a stream, and where no decoder is known for it.
     """
 
     format: str
@@ -72,15 +76,18 @@ def check_file(path: Path) -> int:
 
 
 @contextmanager
-def open_media(path: Path) -> Iterator[Any]:
-    """An open ``av`` input container. Every error of the library inside the block becomes a MediaError."""
+def open_media(path: Path, options: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """An open ``av`` input container. Every error of the library inside the block becomes a MediaError.
+
+    options: of the demultiplexer.
+    """
     import av
 
     check_file(path)
     try:
         container = av.open(
             f"file:{path}",
-            container_options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
+            container_options={"format_whitelist": FORMATS, "protocol_whitelist": "file", **(options or {})},
             metadata_errors="replace",
             timeout=READ_TIMEOUT_SECONDS,
         )
@@ -95,12 +102,10 @@ def open_media(path: Path) -> Iterator[Any]:
 
 def video_stream(container: Any) -> Any | None:
     """First moving-picture stream (cover art is none), preferring the one marked as default; None without one."""
-    import av
+    from av.stream import Disposition
 
-    candidates = [
-        stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
-    ]
-    return _preferred(candidates)
+    stills = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    return _preferred([stream for stream in container.streams.video if not stream.disposition & stills])
 
 
 def audio_stream(container: Any) -> Any | None:
@@ -122,18 +127,18 @@ def read_info(container: Any, path: Path) -> MediaInfo:
         raise MediaError(f"{path.name} has neither a video nor an audio stream (streams: {kinds})")
     facts: dict[str, Any] = {}
     if video is not None:
+        facts |= {"frame_rate": video.average_rate or video.guessed_rate, "frame_count": video.frames or None}
+    if video is not None and video.codec_context is not None:
         width, height = video.codec_context.width, video.codec_context.height
         check_size(width, height, path)
         facts |= {
             "width": width or None,
             "height": height or None,
-            "frame_rate": video.average_rate or video.guessed_rate,
-            "frame_count": video.frames or None,
             "sample_aspect_ratio": video.sample_aspect_ratio or Fraction(1),
             "video_codec": video.codec_context.name,
             "pixel_format": video.codec_context.pix_fmt,
         }
-    if audio is not None:
+    if audio is not None and audio.codec_context is not None:
         facts |= {
             "audio_codec": audio.codec_context.name,
             "audio_rate": audio.codec_context.sample_rate or None,
@@ -146,6 +151,41 @@ def read_info(container: Any, path: Path) -> MediaInfo:
         duration=container.duration / 1_000_000 if container.duration is not None else None,
         **facts,
     )
+
+
+def codec_name(stream: Any, path: Path) -> str:
+    """Name of the codec that the decoder library has for a stream; MediaError with the file's own word for it."""
+    if stream.codec_context is not None:
+        return str(stream.codec_context.name)
+    raise MediaError(
+        f"{path.name} has {'pictures' if stream.type == 'video' else 'sound'} of an unknown codec "
+        f"{_unknown_codec(path)}: encode it as H.264 and AAC, for example"
+    )
+
+
+def _unknown_codec(path: Path) -> str:
+    """What the file calls the codec that nobody knows: only the decoder library's own messages say it."""
+    import av.logging as log
+
+    before = log.get_level()
+    log.set_level(log.VERBOSE)
+    try:
+        with log.Capture() as messages, open_media(path):
+            pass
+    except MediaError:
+        messages = []
+    finally:
+        log.set_level(before)
+    texts = " ".join(message for _, _, message in messages)
+    found = re.search(r"AVCodecID (\S+?)\.?\s|none \((.+?) / |: (?:unknown codec|none) \((.+?)\)", texts + " ")
+    return repr(next(filter(None, found.groups()))) if found else "(it has no name)"
+
+
+def prepare_pictures(video: Any, threads: int) -> None:
+    """Set a video stream's decoder up: threads, and no picture above the limit of size."""
+    video.codec_context.thread_type = "AUTO" if threads > 1 else "NONE"
+    video.codec_context.thread_count = threads
+    video.codec_context.options = {"max_pixels": str(LARGEST_SIDE * LARGEST_SIDE)}
 
 
 def check_size(width: int, height: int, path: Path) -> None:

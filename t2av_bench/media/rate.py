@@ -1,102 +1,71 @@
-"""Constant frame rate: which source frame stands in which slot of the output grid.
+"""Constant frame rate: which source picture stands in which slot of the output grid.
 
-The rule is that of the reference sync pipelines, which write ``ffmpeg -i IN -r 25 video.avi`` and then read the
-images of that file. Both steps are followed in the order of the program (ffmpeg 5.1), in memory:
+Slot k shows the picture whose time is nearest to k / rate (of two equally near ones the earlier). So what is shown is
+never off by more than half a source frame, and no source rate is early or late on average. The grid begins with the
+first picture and has as many slots as the pictures last, to the nearest whole one.
 
-1. *Placing* (ffmpeg's variable-rate synchronisation, which it chooses for AVI). A frame at ``p = time * rate`` that
-   lasts ``d`` slots is compared with the next free slot ``n``. It is dropped where it ends at least 0.6 slot before
-   ``n`` (``p + d - n <= -0.6``); it takes slot ``n`` where it ends within 0.6 of ``n``, or begins before ``n`` and
-   ends less than one slot after the rounded position; otherwise it takes the slot nearest to ``p`` (ties to even).
-   ``d`` is the frame's own duration rounded to whole slots, or, where that is 0 (sources of 50 frames/s and more),
-   the source's mean frame distance, at most 1.
-2. *Filling*. A gap of ``g`` empty slots shows the frame before it ``g - 1`` times and the frame after it twice (once
-   early, once in its own slot), so a gap of one slot repeats the later frame; before the first frame there is only
-   that one to show. After the last frame the middle one of the last three repeat counts is appended.
-
-For 60 frames at 30 frames/s this keeps source frames 1..10, 12..16, 18..22, ... and emits 51; a source at the output
-rate comes through untouched. ffmpeg's ``fps=25`` filter is another rule and selects other frames.
+This is not what ``ffmpeg -r 25`` writes, which shows sources of 30, 50 and 60 frames/s one frame late; the ids that
+promise the files of a tool which runs that command run it themselves (``media.legacy``).
 """
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
 
 from t2av_bench.media.errors import MediaError
 
-# ffmpeg computes positions with 16 fractional bits and moves them off exact midpoints by half a unit of that.
-_FRACTION_BITS = 16
-# A longer hole between two frames is a broken timestamp, not a pause: filling it would invent minutes of video.
+# A longer hole between two pictures is a broken time stamp, not a pause: filling it would invent minutes of video.
 LONGEST_GAP_SECONDS = 60
+_HALF = Fraction(1, 2)
 
 
-@dataclass(slots=True)
-class RateConverter:
-    """Step through source frames in order; say how often to show the previous frame and then this one.
+class NearestPicture:
+    """Steps through source pictures in order; says how often to show each, once the next one's time is known.
 
-    rate: output frames per second.
-    source_rate: mean frame rate of the source, for frames that last less than half a slot; ``None`` if unknown.
+    rate: slots per second.
     """
 
-    rate: Fraction
-    source_rate: Fraction | None = None
-    _next_slot: int = 0
-    _filled: int = 0
-    _repeats: tuple[int, int, int] = (0, 0, 0)
+    def __init__(self, rate: Fraction) -> None:
+        self.rate = rate
+        self._held: Fraction | None = None
+        self._filled = 0
 
-    def place(self, time: Fraction, duration: Fraction | None = None) -> tuple[int, int]:
-        """(times to show the previous frame, times to show this one) for a frame at ``time`` seconds.
+    def place(self, time: Fraction) -> int:
+        """How often the picture before is shown, now that the next one is known to come at ``time`` seconds.
 
-        ``duration`` in seconds, ``None`` where the container does not say. (0, 0) drops the frame.
+        0 for the first picture, and for one that no slot is nearest to. MediaError after a hole of a minute.
         """
-        position = _position(time, self.rate)
-        length = float(round(duration * self.rate)) if duration is not None else 0.0
-        if length <= 0:
-            length = min(1.0, float(self.rate / self.source_rate)) if self.source_rate else 1.0
-        early = position - self._next_slot
-        end = early + length
-        if end <= -0.6:
-            return 0, 0
-        if end > 0.6:
-            self._next_slot = round(position if early >= 0 else float(self._next_slot))
-        gap = self._next_slot - self._filled
-        self._next_slot += 1
-        if gap > LONGEST_GAP_SECONDS * self.rate:
+        held, self._held = self._held, time
+        if held is None:
+            return 0
+        if time - held > LONGEST_GAP_SECONDS:
             raise MediaError(
-                f"the video's timestamps jump from {float(self._filled / self.rate):.2f} s to {float(time):.2f} s: "
+                f"the video's timestamps jump from {float(held):.2f} s to {float(time):.2f} s: "
                 f"at most {LONGEST_GAP_SECONDS} s without a frame are accepted; re-encode the file"
             )
-        first = self._filled == 0
-        self._filled = self._next_slot
-        previous = max(gap - 1, 0)
-        self._repeats = (previous, *self._repeats[:2])
-        return (0, gap + 1) if first else (previous, gap + 1 - previous)
+        # The last slot that is no nearer to the next picture.
+        return self._fill(math.floor((held + time) / 2 * self.rate) + 1)
 
-    def finish(self) -> int:
-        """How often to show the last frame again after the end."""
-        return sorted(self._repeats)[1]
+    def finish(self, end: Fraction) -> int:
+        """How often the last picture is shown, which lasts until ``end`` seconds. At least one slot is filled."""
+        assert self._held is not None
+        end = min(end, self._held + LONGEST_GAP_SECONDS)
+        return self._fill(max(1, math.floor(end * self.rate + _HALF)))
+
+    def _fill(self, until: int) -> int:
+        shown = max(0, until - self._filled)
+        self._filled += shown
+        return shown
 
 
-def grid_indices(
-    times: Iterable[Fraction],
-    durations: Iterable[Fraction | None],
-    rate: Fraction | int,
-    source_rate: Fraction | None = None,
-) -> list[int]:
-    """Index of the source frame in each output slot (see the module's rule).
+def grid_indices(times: Iterable[Fraction], end: Fraction, rate: Fraction | int) -> list[int]:
+    """Index of the source picture in each output slot.
 
-    times, durations: of each source frame, in seconds from the container's zero, in display order.
+    times: of each picture in seconds, the first at 0, ascending; end: of the last one.
     """
-    converter = RateConverter(Fraction(rate), source_rate)
-    slots: list[int] = []
-    for index, (time, duration) in enumerate(zip(times, durations, strict=True)):
-        previous, current = converter.place(time, duration)
-        slots += slots[-1:] * previous + [index] * current
-    return slots + slots[-1:] * converter.finish()
-
-
-def _position(time: Fraction, rate: Fraction) -> float:
-    scale = 1 << _FRACTION_BITS
-    exact = time * rate * scale
-    whole = math.floor(exact + Fraction(1, 2)) if exact >= 0 else math.ceil(exact - Fraction(1, 2))
-    return whole / scale + math.copysign(0.5 / scale, whole if whole else -1)
+    grid, slots = NearestPicture(Fraction(rate)), []
+    count = 0
+    for index, time in enumerate(times):
+        slots += [index - 1] * grid.place(time)
+        count = index
+    return slots + [count] * grid.finish(end)

@@ -1,17 +1,21 @@
 """The metrics, by ``family/variant`` id. Nothing is imported before it is asked for.
 
 Other packages add metrics through the entry-point group ``t2av_bench.metrics`` (name: the id, value: module:Class).
+One of theirs that cannot be used is broken alone (see ``plugins``).
 """
 
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
-from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, get_args
 
-from t2av_bench.metrics.base import Metric, Settings
+from t2av_bench.metrics.base import Licence, Metric, Protocol, Quantity, SetMetric, Settings
+from t2av_bench.plugins import PluginError, load, stdout_to_stderr, targets
+from t2av_bench.reason_text import unexpected
 
 # The order within a family is the order of preference: the family alone selects the first variant whose weights are
 # present, and where none is, the first variant (whose scores then say which command fetches the weights).
@@ -58,46 +62,112 @@ _OF_ONE_BENCHMARK = ("gridface",)
 
 @cache
 def _registry() -> dict[str, str]:
-    found = {id: f"t2av_bench.metrics.{target}" for id, target in _BUILT_IN.items()}
-    for entry in entry_points(group="t2av_bench.metrics"):
-        if entry.name in found:
-            raise ValueError(
-                f"metric id {entry.name!r} of {entry.value} is taken by {found[entry.name]}; rename one of the two"
-            )
-        found[entry.name] = entry.value
-    return found
+    return _targets()[0]
+
+
+def _targets() -> tuple[dict[str, str], dict[str, str]]:
+    return targets("t2av_bench.metrics", {id: f"t2av_bench.metrics.{target}" for id, target in _BUILT_IN.items()})
 
 
 def metric_ids() -> list[str]:
-    """All ids, in order of preference within a family."""
+    """All ids, in order of preference within a family; a plug-in among them may be broken."""
     return list(_registry())
 
 
+def broken() -> dict[str, str]:
+    """Plug-ins that cannot be used, by id, and why: each is imported for it."""
+    found = dict(_targets()[1])
+    for id in _registry():
+        if id not in _BUILT_IN:
+            try:
+                metric_class(id)
+            except PluginError as error:
+                found[id] = str(error)
+    return found
+
+
 def metric_class(id: str) -> type[Metric]:
-    """The class behind an exact id."""
-    module, _, name = _registry()[id].partition(":")
-    return getattr(importlib.import_module(module), name)
+    """The class behind an exact id. Raises PluginError for a plug-in that cannot be used."""
+    target = _registry()[id]
+    if id in _BUILT_IN:
+        module, _, name = target.partition(":")
+        return getattr(importlib.import_module(module), name)
+    found = _plugin(id, target)
+    if isinstance(found, PluginError):
+        raise found
+    return found
 
 
-def resolve(names: Iterable[str]) -> list[str]:
+@cache
+def _plugin(id: str, target: str) -> type[Metric] | PluginError:
+    try:
+        return load(id, target, Metric, _check)  # type: ignore[type-abstract]
+    except PluginError as error:
+        return error
+
+
+def _check(id: str, metric: type[Metric]) -> None:
+    """Everything that is read of a metric without measuring. Raises ValueError for what cannot be kept or shown."""
+    from t2av_bench.weights import row
+
+    family, slash, variant = id.partition("/")
+    if not (family and slash and variant) or family == "all":
+        raise ValueError(f"its id is {id!r}, expected family/variant")
+    if metric.id != id:
+        raise ValueError(f"its class says that its id is {metric.id!r}")
+    if not all(isinstance(text, str) and text for text in (metric.title, metric.paper)):
+        raise ValueError("'title' and 'paper' are texts")
+    if metric.licence not in get_args(Licence):
+        raise ValueError(f"its licence is {metric.licence!r}, expected one of {', '.join(get_args(Licence))}")
+    quantities = metric.quantities
+    if not isinstance(quantities, tuple) or not quantities or not all(isinstance(q, Quantity) for q in quantities):
+        raise ValueError("'quantities' is a tuple of one or more Quantity")
+    if len({quantity.name for quantity in quantities}) < len(quantities):
+        raise ValueError("two of its quantities have one name")
+    for quantity in quantities:
+        if quantity.direction not in ("higher", "lower", "none") or len(quantity.interval) != 2:
+            raise ValueError(f"{quantity} has no direction or no interval (low, high)")
+        if (quantity.aggregate == "set") != issubclass(metric, SetMetric):
+            raise ValueError("a SetMetric's quantities have aggregate='set', and no other's have")
+    for weight in metric.weights:
+        row(weight)
+    if inspect.isabstract(metric):
+        raise ValueError(f"it lacks {', '.join(sorted(metric.__abstractmethods__))}")
+    protocol = metric().protocol
+    if not isinstance(protocol, Protocol) or protocol.id != id:
+        raise ValueError("'protocol' is a Protocol with the metric's id")
+    document = [protocol.as_dict(), metric.title, metric.paper, metric.extra, [asdict(each) for each in quantities]]
+    json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+
+
+def resolve(names: Iterable[str], notice: Callable[[str], None] | None = None) -> list[str]:
     """Names as a user types them (``sync``, ``sync/crop``, ``all``) -> exact ids, in order, without repetition.
 
     ``all`` is every family. Variants for one benchmark's clips (``sync/gridface``) are chosen by their full name, or by
     a family that has no others. Raises ValueError naming the nearest id for an unknown name.
+
+    A broken plug-in is left out of ``all`` and of a family that has others, which ``notice`` is told; chosen by its
+    name it raises PluginError.
     """
     from t2av_bench.weights import is_present
 
     families: dict[str, list[str]] = {}
     for id in metric_ids():
         families.setdefault(id.split("/")[0], []).append(id)
+    troubles: dict[str, str] = {}
     general = {family: [id for id in ids if not _is_of_one_benchmark(id)] for family, ids in families.items()}
     chosen: dict[str, None] = {}
     for name in names:
         if name in _registry():
+            metric_class(name)
             chosen[name] = None
         elif name == "all" or name in families:
             for family in families if name == "all" else [name]:
                 variants = general[family] or ([] if name == "all" else families[family])
+                variants, trouble = _usable(variants)
+                troubles |= trouble
+                if trouble and not variants and name != "all":
+                    raise PluginError("; ".join(trouble.values()))
                 if not variants:
                     continue
                 ready = (id for id in variants if all(is_present(weight) for weight in metric_class(id).weights))
@@ -106,7 +176,24 @@ def resolve(names: Iterable[str]) -> list[str]:
             near = difflib.get_close_matches(name, [*families, *_registry(), "all"], n=3, cutoff=0.4)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"unknown metric {name!r}{hint} 't2av-bench list metrics' shows all")
+        if name == "all":
+            troubles |= _targets()[1]
+    if notice:
+        for text in troubles.values():
+            notice(text)
     return list(chosen)
+
+
+def _usable(ids: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Ids that can be used, and why the others cannot."""
+    usable, troubles = [], {}
+    for id in ids:
+        try:
+            metric_class(id)
+            usable.append(id)
+        except PluginError as error:
+            troubles[id] = str(error)
+    return usable, troubles
 
 
 def _is_of_one_benchmark(id: str) -> bool:
@@ -118,9 +205,16 @@ def create(id: str, settings: Settings | None = None, options: Mapping[str, Any]
 
     Raises ValueError naming the options that there are.
     """
-    known = list(inspect.signature(metric_class(id)).parameters)[1:]
+    kind = metric_class(id)
+    known = list(inspect.signature(kind).parameters)[1:]
     for name in options or {}:
         if name not in known:
             has = f"has {', '.join(known)}" if known else "has none"
             raise ValueError(f"{id} has no option {name!r}; it {has}")
-    return metric_class(id)(settings, **(options or {}))
+    try:
+        with stdout_to_stderr():
+            return kind(settings, **(options or {}))
+    except (ValueError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a plug-in's constructor, and its sys.exit() too
+        raise PluginError(f"{id} cannot be made with the options {dict(options or {})}: {unexpected(error)}") from error

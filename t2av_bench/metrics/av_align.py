@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.media.resample import RESAMPLER
+from t2av_bench.media.clip import PICTURES, SOUND
 from t2av_bench.metrics.base import Measurement, Metric, Pair, Unscorable, require
 from t2av_bench.metrics.speech_input import SILENCE_PEAK
 from t2av_bench.scores import Protocol, Quantity, library_versions
@@ -125,13 +125,12 @@ class AVAlign(Metric):
         return Protocol(
             self.id,
             {
-                "frame_rate": 25,
+                **PICTURES,
                 "flow": _FARNEBACK,
                 "shorter_side": SHORTER_SIDE,
                 "picture": "gray, area average, whole frame",
                 "audio_rate": AUDIO_RATE,
-                "mono": "channel average",
-                "resampler": RESAMPLER,
+                **SOUND,
                 "tolerance_frames": 1,
             },
             {},

@@ -24,20 +24,24 @@ Licence = Literal["free", "research", "non-commercial", "gated"]
 class Pair:
     """What a per-clip measurement looks at: the item, its generated clip and, where there is one, the reference.
 
-    ``reference_problem`` says why a reference that was named cannot be used.
+    ``reference_problem`` says why a reference that was named cannot be used, ``unpaired`` why none was found among
+    the references that were given.
     """
 
     item: Item
     generated: Clip
     reference: Clip | None = None
     reference_problem: str | None = None
+    unpaired: str | None = None
 
     def require_reference(self) -> Clip:
         """The reference clip; NotApplicable where the run has none for this item."""
         if self.reference_problem:
             raise NotApplicable(f"the reference cannot be used: {self.reference_problem}")
         if self.reference is None:
-            raise NotApplicable("no reference clip for this item: pass --reference DIR or name one in the manifest")
+            raise NotApplicable(
+                self.unpaired or "no reference clip for this item: pass --reference DIR or name one in the manifest"
+            )
         return self.reference
 
     def require_text(self) -> str:
@@ -66,6 +70,36 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """A per-clip curve over the offset between sound and picture, kept among the features of a measurement.
+
+    feature: name of the array, (n,). label: what it is, for readers. offsets: (n,) of its points in frames at 25 fps,
+    positive where the audio is early, in the array's order. lowest: whether the best point is the smallest.
+    """
+
+    feature: str
+    label: str
+    offsets: tuple[int, ...]
+    lowest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What real clips score against as many other real clips.
+
+    clips: of either side; the floor holds for this number alone. language: ISO 639-1 code of the clips. what: which
+    clips. mean, deviation: of the distance, over so many random ``draws``.
+    """
+
+    clips: int
+    language: str
+    what: str
+    mean: float
+    deviation: float
+    draws: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Where and how networks run. Nothing here may move a score beyond float rounding."""
 
@@ -82,6 +116,7 @@ class Metric(ABC):
     licence: the most restrictive licence group among its weights.
     extra: the optional dependency group of pyproject.toml that provides its packages.
     embedded: True where the extractor is a bundled stand-in whose numbers must not be compared with published ones.
+    curves: kept arrays that the page draws over offsets. floors: what real clips score, where it was measured.
     """
 
     id: ClassVar[str]
@@ -92,6 +127,8 @@ class Metric(ABC):
     licence: ClassVar[Licence] = "free"
     extra: ClassVar[str | None] = None
     embedded: ClassVar[bool] = False
+    curves: ClassVar[tuple[Curve, ...]] = ()
+    floors: ClassVar[tuple[Floor, ...]] = ()
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
@@ -137,6 +174,6 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 __all__ = [
-    "Licence", "Measurement", "Metric", "NotApplicable", "Pair", "Protocol", "Quantity", "SetMetric", "Settings",
-    "Unscorable", "require",
+    "Curve", "Floor", "Licence", "Measurement", "Metric", "NotApplicable", "Pair", "Protocol", "Quantity", "SetMetric",
+    "Settings", "Unscorable", "require",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.extractors import arcface, scrfd
-from t2av_bench.media.clip import Clip
+from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.media.errors import MediaError
 from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Protocol, Quantity, Unscorable
 from t2av_bench.scores import library_versions
@@ -38,7 +38,7 @@ class CSIMBuffaloL(Metric):
         return Protocol(
             id=self.id,
             parameters={
-                "frame_rate": 25,
+                **PICTURES,
                 "frame_step": FRAME_STEP,
                 "detection_side": "640; 512 for 512x512",
                 "score_threshold": scrfd.SCORE_THRESHOLD,
@@ -75,9 +75,12 @@ class CSIMBuffaloL(Metric):
             source = "identity image"
             found = self._identities([read_image(Path(pair.item.identity_image))[None]])
         elif pair.reference is None and not pair.reference_problem:
-            raise NotApplicable(
-                "no face to compare with: give 'identity_image' in the manifest, or a reference clip (--reference DIR)"
+            why = (
+                f"{pair.unpaired}, and the item has no 'identity_image'"
+                if pair.unpaired
+                else ("give 'identity_image' in the manifest, or a reference clip (--reference DIR)")
             )
+            raise NotApplicable(f"no face to compare with: {why}")
         else:
             source, clip = "first frame of the reference clip", pair.require_reference()
             found = clip.stored(

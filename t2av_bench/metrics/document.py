@@ -4,6 +4,7 @@ import inspect
 
 from t2av_bench.metrics import metric_class, metric_ids
 from t2av_bench.metrics.base import Metric
+from t2av_bench.plugins import PluginError
 from t2av_bench.scores import Quantity
 
 _HEAD = """\
@@ -29,6 +30,12 @@ return a `Measurement` from `measure`. Raise `Unscorable` where the clip is at f
 [project.entry-points."t2av_bench.metrics"]
 "blink/ours" = "our_package.blink:Blink"
 ```
+
+What a metric returns is checked before it is kept. A value that is no number, a negative weight, or a detail that JSON
+cannot hold becomes the clip's reason, which names the metric; NumPy numbers and arrays are converted. `aggregate` runs
+in a worker too, with the time limit of one clip (`--timeout`). What a metric prints goes to stderr. A plug-in that
+cannot be imported, lacks an attribute or takes a built-in id is listed as broken by `list metrics`, with the reason;
+`--metrics all` goes on without it and says so.
 """
 
 
@@ -37,7 +44,10 @@ def document() -> str:
     parts = [_HEAD]
     previous = None
     for id in metric_ids():
-        metric = metric_class(id)
+        try:
+            metric = metric_class(id)
+        except PluginError:
+            continue
         if not metric.__module__.startswith("t2av_bench."):
             continue
         if metric.__module__ != previous:

@@ -17,13 +17,13 @@ import numpy as np
 from t2av_bench.faces.detect import Detector, Haar, haar
 from t2av_bench.faces.find import detection_protocol, face_tracks, main_track
 from t2av_bench.faces.track import TrackRules
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Unscorable, require
+from t2av_bench.media.clip import FRAME_RATE, PICTURES
+from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Unscorable, require
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
 from t2av_bench.metrics.speech_input import SAMPLE_RATE, generated_speech
 from t2av_bench.scores import Protocol, Quantity, library_versions
 
 MAX_SHIFT = 15
-FRAME_RATE = 25
 SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
 LEAST_FRAMES = 50
 RULES = TrackRules(min_track=LEAST_FRAMES, min_face=60.0)
@@ -138,6 +138,7 @@ class MouthEnvelope(Metric):
     paper = "this project; the idea of correlating mouth and audio energy goes back to Hershey & Movellan 1999 (NIPS)"
     extra = "sync"
     embedded = True
+    curves = (Curve(CURVE, "Mouth–loudness correlation", tuple(range(-15, 16)), lowest=False),)
     quantities = (
         Quantity(
             "envelope_offset", "Offset (envelope)", "none", "frames at 25 fps",
@@ -149,6 +150,7 @@ class MouthEnvelope(Metric):
     @property
     def protocol(self) -> Protocol:
         parameters = {
+            **PICTURES,
             **SPEECH_PARAMETERS,
             "detector": Haar.name,
             "detection": Haar.PARAMETERS,

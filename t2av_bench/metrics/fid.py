@@ -16,7 +16,7 @@ import numpy as np
 from t2av_bench import weights
 from t2av_bench.distances import frechet_distance
 from t2av_bench.extractors import inception
-from t2av_bench.media.clip import Clip
+from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Pair, Protocol, Quantity
 from t2av_bench.metrics.feature_sets import FeatureDistance
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
@@ -38,7 +38,7 @@ class InceptionDistance(FeatureDistance):
         return Protocol(
             id=f"inception/{self.mode}",
             parameters={
-                "frame_rate": 25,
+                **PICTURES,
                 "frames_per_clip": FRAMES_PER_CLIP,
                 "frame_choice": "segment centres of the common duration",
                 "area": "full frame",

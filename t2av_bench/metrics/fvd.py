@@ -16,7 +16,7 @@ import numpy as np
 from t2av_bench import weights
 from t2av_bench.distances import frechet_distance, polynomial_mmd2
 from t2av_bench.extractors import i3d
-from t2av_bench.media.clip import Clip
+from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Pair, Protocol, Quantity
 from t2av_bench.metrics.feature_sets import FeatureDistance
 from t2av_bench.metrics.paired_frames import common_frames
@@ -47,7 +47,7 @@ class VideoDistance(FeatureDistance):
         return Protocol(
             id="i3d/styleganv",
             parameters={
-                "frame_rate": 25,
+                **PICTURES,
                 "window": WINDOW,
                 "start": "centred in the common duration",
                 "area": "centred square",

@@ -5,7 +5,7 @@ reference share; ``fd_clip`` four windows of 16 consecutive frames, from the sta
 size and in grey. Both sides give the same indices. Frames are square pictures as GridFace draws them; nothing looks for
 a face, so a system that draws none gets a large distance. Features are in deviations of the training split, compressed
 by asinh, so neither number has anything to do with FID's or FVD's scale. Both are biased by about 1/n: compare equal
-numbers of clips, and read them beside the real-against-real floor (see ``docs/embedded_metrics.md``).
+numbers of clips. Tables of 40 clips say what real clips score (``benchmarks/embedded/floors.toml``).
 """
 
 from abc import abstractmethod
@@ -17,8 +17,8 @@ import numpy as np
 
 from t2av_bench.distances import frechet_distance
 from t2av_bench.extractors import gridface_features, gridface_pictures
-from t2av_bench.media.clip import Clip
-from t2av_bench.metrics.base import Measurement, NotApplicable, Pair, Unscorable, require
+from t2av_bench.media.clip import PICTURES, Clip
+from t2av_bench.metrics.base import Floor, Measurement, NotApplicable, Pair, Unscorable, require
 from t2av_bench.metrics.feature_sets import FeatureDistance
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
 from t2av_bench.scores import Protocol, Quantity, library_versions
@@ -41,6 +41,13 @@ class _GridFaceDistance(FeatureDistance):
     choice: ClassVar[dict[str, Any]]
 
     @property
+    def floors(self) -> tuple[Floor, ...]:  # type: ignore[override]
+        """Real clips against real clips, measured by ``benchmarks.embedded.floors``."""
+        from t2av_bench.benchmarks.embedded.floors import floors
+
+        return floors(self.id)
+
+    @property
     def features_protocol(self) -> Protocol:
         """What the features depend on; key of the features that are kept for a clip."""
         from t2av_bench.benchmarks.embedded.extractor_checkpoints import digest
@@ -48,7 +55,7 @@ class _GridFaceDistance(FeatureDistance):
         return Protocol(
             id=f"gridface/{self.checkpoint}",
             parameters={
-                "frame_rate": 25,
+                **PICTURES,
                 **gridface_pictures.PICTURE_PARAMETERS,
                 **self.choice,
                 "scale": "asinh of deviations",

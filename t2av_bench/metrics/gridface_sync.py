@@ -11,7 +11,8 @@ drawing and espeak-ng's voices alone and is close to saturation on them: see ``d
 import numpy as np
 
 from t2av_bench.extractors import gridface_pictures, gridface_sync
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Unscorable, require
+from t2av_bench.media.clip import PICTURES
+from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Unscorable, require
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
 from t2av_bench.metrics.speech_input import check_speech
 from t2av_bench.metrics.sync_quantities import TOLERANCE, quantities, values
@@ -28,6 +29,7 @@ class SyncGridFace(Metric):
     paper = "this project; definitions of Chung & Zisserman 2016, Out of time (ACCV workshop)"
     extra = "sync"
     embedded = True
+    curves = (Curve(CURVE, "Sync distance (GridFace)", tuple(range(15, -16, -1)), lowest=True),)
     quantities = quantities("_gridface", " (GridFace)", 2.0)
 
     @property
@@ -37,7 +39,7 @@ class SyncGridFace(Metric):
 
         parameters = {
             **SPEECH_PARAMETERS,
-            "frame_rate": 25,
+            **PICTURES,
             **gridface_pictures.PICTURE_PARAMETERS,
             "face": {"detector": Haar.name, **Haar.PARAMETERS, **gridface_pictures.FACE_PARAMETERS},
             "sync": gridface_sync.PARAMETERS,

@@ -1,7 +1,8 @@
 """Learned perceptual image patch similarity of generated frames against time-aligned reference frames.
 
 Version 0.1 of the ``lpips`` package on RGB in [-1, 1] at native size, spatial mean; mean over frames. ``alex`` is the
-common choice for reporting; ``vgg`` is another scale.
+common choice for reporting; ``vgg`` is another scale. A clip that shares less than 90 % of the longer one's time with
+its reference fails (option ``least_overlap``).
 """
 
 from typing import ClassVar
@@ -25,10 +26,7 @@ class _LPIPS(PairedImages):
     def protocol(self) -> Protocol:
         return Protocol(
             id=self.id,
-            parameters={
-                "frame_rate": 25, "colour": "RGB", "range": "[-1, 1]", "version": "0.1", "spatial": "mean",
-                "length": "common duration",
-            },
+            parameters={**self.pairing, "colour": "RGB", "range": "[-1, 1]", "version": "0.1", "spatial": "mean"},
             weights={id: weights.digest(id) for id in self.weights},
             libraries=library_versions("av", "lpips", "torch"),
         )  # fmt: skip

@@ -1,8 +1,9 @@
 """Frames of a generated clip beside the frames of its reference, aligned in time.
 
-Both clips start at 0 s and are compared frame by frame at 25 fps over their common duration: the longer clip's tail is
-not looked at. Every metric that uses these functions keeps both lengths in its detail, and the difference where it
-exceeds what re-encoding explains.
+Each clip starts with its first picture, and both are compared frame by frame at 25 fps over their common duration: the
+longer clip's tail is not looked at. Every metric that uses these functions keeps both lengths in its detail, and the
+difference where it exceeds what re-encoding explains; those that score pairs refuse clips that share too little
+(``overlap``).
 """
 
 from collections.abc import Iterator

@@ -1,10 +1,13 @@
 """Base of the metrics that compare a generated clip with its reference frame by frame (LPIPS, PSNR, SSIM)."""
 
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Unscorable
+from t2av_bench.media.clip import FRAME_RATE, PICTURES
+from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings, Unscorable
+from t2av_bench.metrics.overlap import LEAST_OVERLAP, checked_overlap, require_overlap
 from t2av_bench.metrics.paired_frames import common_frames, paired_frames
 
 
@@ -27,11 +30,21 @@ class PairedImages(Metric):
     """One value a frame, mean over the frames of the common duration (then over clips, by the table).
 
     smallest_side: frames below it cannot be measured. largest_batch: bounds memory whatever the settings ask for.
+    least_overlap: see ``overlap``.
     """
 
     extra = "video"
     smallest_side = 1
     largest_batch = 32
+
+    def __init__(self, settings: Settings | None = None, least_overlap: float = LEAST_OVERLAP) -> None:
+        super().__init__(settings)
+        self.least_overlap = checked_overlap(least_overlap)
+
+    @property
+    def pairing(self) -> dict[str, Any]:
+        """The protocol's parameters that say which frames are compared."""
+        return {**PICTURES, "length": "common duration", "least_overlap": self.least_overlap}
 
     @abstractmethod
     def compare(self, generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -45,6 +58,8 @@ class PairedImages(Metric):
                 raise Unscorable(f"frames have {side} pixels on their shorter side; {self.smallest_side} are needed")
             values.append(self.compare(generated, reference))
         _, detail = common_frames(pair)
+        lengths = [detail[f"{side}_frames"] / FRAME_RATE for side in ("generated", "reference")]
+        require_overlap(lengths[0], lengths[1], self.least_overlap, "video")
         return self.summarise(np.concatenate(values), detail)
 
     def summarise(self, values: np.ndarray, detail: dict) -> Measurement:

@@ -1,7 +1,8 @@
 """Peak signal-to-noise ratio of generated frames against time-aligned reference frames.
 
 Per frame 10·log10(255² / MSE) over all RGB values in [0, 255], capped at 100 dB (identical frames have none); mean of
-the frame values, not the value of the mean error. Clips with capped frames say so in their detail.
+the frame values, not the value of the mean error. Clips with capped frames say so in their detail. A clip
+that shares less than 90 % of the longer one's time with its reference fails (option ``least_overlap``).
 """
 
 from typing import Any
@@ -37,7 +38,7 @@ class PSNR(PairedImages):
     def protocol(self) -> Protocol:
         return Protocol(
             id=self.id,
-            parameters={"frame_rate": 25, "colour": "RGB", "peak": 255, "cap": CAP, "length": "common duration"},
+            parameters={**self.pairing, "colour": "RGB", "peak": 255, "cap": CAP},
             libraries=library_versions("av"),
         )
 

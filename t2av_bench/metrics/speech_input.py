@@ -6,14 +6,14 @@ pair leaves the mean (not applicable) instead of counting against the model.
 
 import numpy as np
 
-from t2av_bench.media.clip import Clip
-from t2av_bench.media.resample import RESAMPLER
+from t2av_bench.media.clip import SOUND, Clip
 from t2av_bench.metrics.base import NotApplicable, Pair, Unscorable
+from t2av_bench.metrics.overlap import require_overlap
 
 SAMPLE_RATE = 16000
 # Three steps of a 16-bit file: dithered digital silence stays below, the quietest recorded room does not.
 SILENCE_PEAK = 1e-4
-PARAMETERS = {"sample_rate": SAMPLE_RATE, "mono": "channel average", "resampler": RESAMPLER, "silence": SILENCE_PEAK}
+PARAMETERS = {"sample_rate": SAMPLE_RATE, **SOUND, "silence": SILENCE_PEAK}
 
 
 def check_speech(audio: np.ndarray, least_seconds: float) -> np.ndarray:
@@ -41,14 +41,17 @@ def reference_speech(clip: Clip, least_seconds: float) -> np.ndarray:
         raise NotApplicable(f"the reference audio ({clip.path.name}) cannot be used: {error}") from error
 
 
-def common_speech(reference: Clip, pair: Pair, least_seconds: float) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+def common_speech(
+    reference: Clip, pair: Pair, least_seconds: float, least_overlap: float
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     """Reference and generated audio, both cut to the shorter one's length from the start, and their durations (s).
 
     Delays are not compensated. Raises as ``reference_speech`` and ``generated_speech``, also for what is left
-    after the cut.
+    after the cut, and Unscorable where one lasts less than ``least_overlap`` of the other.
     """
     clean, generated = reference_speech(reference, least_seconds), generated_speech(pair, least_seconds)
     durations = {"reference_seconds": len(clean) / SAMPLE_RATE, "generated_seconds": len(generated) / SAMPLE_RATE}
+    require_overlap(durations["generated_seconds"], durations["reference_seconds"], least_overlap, "sound")
     length = min(len(clean), len(generated))
     try:
         check_speech(clean[:length], 0)

@@ -2,7 +2,8 @@
 
 Wang et al. 2004: Gaussian window 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, population moments, no downsampling, mean
 over the positions where the window lies inside the image. On each RGB channel, then the mean of the three (values on
-luma differ by 0.01 to 0.02); double precision; mean over frames.
+luma differ by 0.01 to 0.02); double precision; mean over frames. A clip that shares less than 90 % of the longer one's
+time with its reference fails (option ``least_overlap``).
 """
 
 import numpy as np
@@ -67,8 +68,8 @@ class SSIM(PairedImages):
         return Protocol(
             id=self.id,
             parameters={
-                "frame_rate": 25, "colour": "RGB", "window": WINDOW, "sigma": SIGMA, "k1": K1, "k2": K2,
-                "border": "inside only", "length": "common duration",
+                **self.pairing, "colour": "RGB", "window": WINDOW, "sigma": SIGMA, "k1": K1, "k2": K2,
+                "border": "inside only",
             },
             libraries=library_versions("av"),
         )  # fmt: skip

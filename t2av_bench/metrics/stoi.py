@@ -1,14 +1,16 @@
 """STOI and ESTOI: short-time objective intelligibility of the generated audio against the reference audio.
 
 Both compare sample by sample: unlike PESQ they do not align, so a delay of a few milliseconds lowers them, and
-speech that says the same words at other times scores low.
+speech that says the same words at other times scores low. A clip that shares less than 90 % of the longer one's time
+with its reference fails (option ``least_overlap``).
 """
 
 import warnings
 
 import numpy as np
 
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Unscorable, require
+from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings, Unscorable, require
+from t2av_bench.metrics.overlap import LEAST_OVERLAP, checked_overlap
 from t2av_bench.metrics.speech_input import PARAMETERS, SAMPLE_RATE, common_speech
 from t2av_bench.scores import Protocol, Quantity, library_versions
 
@@ -38,7 +40,10 @@ def stoi_score(reference: np.ndarray, generated: np.ndarray, *, extended: bool) 
 
 
 class STOI(Metric):
-    """Both signals at 16 kHz, cut to the common length, no delay compensation; pystoi resamples to 10 kHz."""
+    """Both signals at 16 kHz, cut to the common length, no delay compensation; pystoi resamples to 10 kHz.
+
+    least_overlap: see ``overlap``.
+    """
 
     id = "stoi/pystoi"
     title = "STOI and ESTOI"
@@ -49,14 +54,20 @@ class STOI(Metric):
         Quantity("estoi", "ESTOI", "higher", "", (-1.0, 1.0), penalty=0.0),
     )
 
+    def __init__(self, settings: Settings | None = None, least_overlap: float = LEAST_OVERLAP) -> None:
+        super().__init__(settings)
+        self.least_overlap = checked_overlap(least_overlap)
+
     @property
     def protocol(self) -> Protocol:
-        parameters = {"length": "common", "delay": "not compensated"}
+        parameters = {"length": "common", "least_overlap": self.least_overlap, "delay": "not compensated"}
         return Protocol(self.id, {**PARAMETERS, **parameters}, {}, library_versions("pystoi"))
 
     def measure(self, pair: Pair) -> Measurement:
         require("pystoi", "speech")
-        reference, generated, durations = common_speech(pair.require_reference(), pair, _LEAST_SECONDS)
+        reference, generated, durations = common_speech(
+            pair.require_reference(), pair, _LEAST_SECONDS, self.least_overlap
+        )
         return Measurement(
             values={
                 "stoi": stoi_score(reference, generated, extended=False),

@@ -26,15 +26,16 @@ from t2av_bench.faces import crop, shots
 from t2av_bench.faces.detect import S3FD, Detector, Haar, haar, s3fd
 from t2av_bench.faces.find import face_tracks, main_track
 from t2av_bench.faces.track import JOONSON, Track
-from t2av_bench.media.clip import Clip
-from t2av_bench.media.resample import RESAMPLER, to_int16
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
+from t2av_bench.media.clip import PICTURES, SOUND, Clip
+from t2av_bench.media.resample import to_int16
+from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.sync_quantities import TOLERANCE, quantities, values
 from t2av_bench.scores import Protocol, Unscorable, library_versions
 
 PAPER = "Chung & Zisserman 2016, Out of time (ACCV workshop); pipeline joonson/syncnet_python 6efbb1c"
 LIBRARIES = ("av", "opencv-contrib-python", "python_speech_features", "syncnet-python", "torch")
 CURVE = "sync_distance_curve"
+CURVES = (Curve(CURVE, "Sync distance", tuple(range(15, -16, -1)), lowest=True),)
 
 
 def too_short(frames: int, samples: int) -> str | None:
@@ -151,6 +152,7 @@ class _Sync(Metric):
     paper = PAPER
     licence = "research"
     extra = "sync"
+    curves = CURVES
     _suffix: ClassVar[str] = ""
 
     def _network(self):
@@ -159,7 +161,7 @@ class _Sync(Metric):
     def _protocol(self, parameters: dict[str, Any], *libraries: str) -> Protocol:
         from t2av_bench import weights
 
-        shared = {"decode": "exact", "frame_rate": 25, "resampler": RESAMPLER, "mono": "channel average"}
+        shared = {"decode": "exact", **PICTURES, **SOUND}
         return Protocol(
             self.id,
             {**shared, "syncnet": syncnet.PARAMETERS, "tolerance": TOLERANCE, **parameters},

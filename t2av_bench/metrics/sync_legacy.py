@@ -20,7 +20,7 @@ from t2av_bench.faces.track import JOONSON, SYNCNET_PYTHON, Track, TrackRules
 from t2av_bench.media import legacy
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Measurement, Metric, Pair
-from t2av_bench.metrics.sync import LIBRARIES, PAPER, measurement, score_crops
+from t2av_bench.metrics.sync import CURVES, LIBRARIES, PAPER, measurement, score_crops
 from t2av_bench.metrics.sync_quantities import TOLERANCE, in_tolerance, quantities
 from t2av_bench.scores import NotApplicable, Protocol, Unscorable, library_versions
 
@@ -38,6 +38,7 @@ class SyncJoonson(Metric):
     weights = ("syncnet_v2", "sfd_face")
     licence = "research"
     extra = "sync"
+    curves = CURVES
     rules: ClassVar[TrackRules] = JOONSON
     shot_threshold: ClassVar[float] = 30.0
     merge_cuts: ClassVar[bool] = False

@@ -3,6 +3,13 @@
 The text is the prompt that was given to the generator (the manifest's ``text``), never a transcript of the real
 clip. Values are fractions (0.05 is five per cent) and may exceed 1, because insertions count.
 
+Both sides are normalised alike, and characters that nobody speaks count for nothing: byte order marks, joiners, emoji
+selectors, enclosing marks, fillers and controls are dropped, any sign that stands for an apostrophe inside a word is
+one, and 〇 is 零 (``t2av_bench.text_normalisation``). Of seed-tts-eval's rules nothing else is changed.
+
+A silent clip says nothing: its hypothesis is empty and its rate 1, without asking a recogniser, for some of them invent
+text there. Its detail says ``silent``.
+
 Two set values are printed of the same utterance values: ``wer`` weights each clip by its reference words, which
 gives the corpus value; ``wer_utterance`` is the plain mean that seed-tts-eval prints. Where a part of a real clip
 (a prompt of half a second, say) is kept in the output, its words belong into ``text``.
@@ -13,15 +20,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
+
 from t2av_bench import weights
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, loop_flags
 from t2av_bench.items import Item
-from t2av_bench.media.resample import RESAMPLER
+from t2av_bench.media.clip import SOUND
 from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Settings, require
+from t2av_bench.metrics.speech_input import SILENCE_PEAK
 from t2av_bench.scores import Protocol, Quantity, library_versions
-from t2av_bench.text_normalisation import chinese_characters, seed_tts, whisper_basic, whisper_english
+from t2av_bench.text_normalisation import REVISION, chinese_characters, seed_tts, whisper_basic, whisper_english
 
 _WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
+SILENT = "the audio is silent"
 _JIWER = "Levenshtein alignment of words as in jiwer 4 (Morris et al. 2004, ISCA)"
 
 
@@ -82,10 +93,13 @@ class ErrorRate(Metric):
         kind = self._recogniser_type()
         return Protocol(
             f"transcript/{kind.parameters['recogniser']}",
-            {**kind.parameters, "sample_rate": SAMPLE_RATE, "mono": "channel average", "resampler": RESAMPLER},
+            {
+                **kind.parameters, "sample_rate": SAMPLE_RATE, **SOUND,
+                "silence": f"peak below {SILENCE_PEAK:g}: empty",
+            },
             {id: weights.digest(id) for id in self.weights},
             library_versions(*kind.libraries),
-        )
+        )  # fmt: skip
 
     @property
     def protocol(self) -> Protocol:
@@ -95,6 +109,7 @@ class ErrorRate(Metric):
             {
                 **transcript.parameters,
                 "normalisation": self.normalisation,
+                "normalisation_revision": REVISION,
                 "unit": "characters" if self.characters else "words",
             },
             transcript.weights,
@@ -125,6 +140,7 @@ class ErrorRate(Metric):
                 "hypothesis": hypothesis,
                 "language": transcript.language,
                 "flags": flags,
+                "silent": SILENT in transcript.flags,
                 **counts,
             },
         )
@@ -140,9 +156,11 @@ class ErrorRate(Metric):
         return float(len(reference if self.characters else reference.split()))
 
     def _transcribe(self, pair: Pair, language: str) -> Transcript:
-        """The transcript of the generated clip, computed once per clip and recogniser."""
+        """The transcript of the generated clip, computed once per clip and recogniser; empty where it is silent."""
         recogniser = self._recogniser()
         audio = pair.generated.audio(SAMPLE_RATE)
+        if float(np.max(np.abs(audio), initial=0.0)) < SILENCE_PEAK:
+            return Transcript("", None, (SILENT,))
         hint = language if recogniser.parameters.get("language_hint") == "item" else "any"
         arrays = pair.generated.stored(
             self._transcript_protocol().fingerprint,

@@ -8,9 +8,8 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
-from t2av_bench.extractors.recognisers import Recogniser
-from t2av_bench.metrics.base import Measurement, NotApplicable, Pair, require
-from t2av_bench.metrics.speech_input import SILENCE_PEAK, generated_speech
+from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser
+from t2av_bench.metrics.base import Measurement, NotApplicable, Pair, Unscorable, require
 from t2av_bench.metrics.wer import ErrorRate, error_rate_quantities, item_language
 from t2av_bench.scores import Protocol
 from t2av_bench.text_normalisation import chinese_characters, seed_tts
@@ -39,7 +38,7 @@ class _GridFace(ErrorRate):
         base = super()._transcript_protocol()
         closed = {
             "grammar": sentence_grammar(self.language), "pronunciations": pronunciations(self.language),
-            "shortest_seconds": _LEAST_SECONDS, "silence_peak": SILENCE_PEAK,
+            "shortest_seconds": _LEAST_SECONDS,
         }  # fmt: skip
         return Protocol(base.id, {**base.parameters, **closed}, base.weights, base.libraries)
 
@@ -54,7 +53,7 @@ class _GridFace(ErrorRate):
         """A text as the grammar's sentences are written."""
 
     def measure(self, pair: Pair) -> Measurement:
-        """As ``ErrorRate.measure``; the text must be a sentence of the grammar, and silence is a failure."""
+        """As ``ErrorRate.measure``; the text must be a sentence of the grammar, and the sound not too short for it."""
         from t2av_bench.extractors.gridface_recogniser import sentence_pattern
 
         text = pair.require_text()
@@ -64,7 +63,9 @@ class _GridFace(ErrorRate):
                 f"{text!r} is no sentence of GridFace, and {self.id} can hear no other: "
                 f"use {self.id.split('/')[0]}/whisper-large-v3 for other texts"
             )
-        generated_speech(pair, _LEAST_SECONDS)
+        seconds = len(pair.generated.audio(SAMPLE_RATE)) / SAMPLE_RATE
+        if seconds < _LEAST_SECONDS:
+            raise Unscorable(f"the audio is {seconds:.2f} s long, at least {_LEAST_SECONDS:g} s are needed")
         return super().measure(pair)
 
 

@@ -140,7 +140,7 @@ def extrapolate(
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What a perfect or a blind system would score: mean over the random splits or pairings, and their SD."""
+    """What a blind system would score: mean over the random pairings, and their SD."""
 
     mean: float
     deviation: float
@@ -149,26 +149,6 @@ class Floor:
 
     def as_dict(self) -> dict[str, Any]:
         return {"mean": self.mean, "deviation": self.deviation, "draws": self.draws, "clips": self.clips}
-
-
-def split_floor(
-    ids: Sequence[str], references: Sequence[np.ndarray], distance: Distance, *context: str, draws: int = 20
-) -> Floor:
-    """Real against real: the distance between two random halves of the reference clips, each feature array (k, d).
-
-    Fréchet distances are biased by about 1/n: the floor belongs to half as many clips a side.
-    """
-    (clips,) = _ordered(ids, [(array, array) for array in references])
-    n = len(clips)
-    if n < 4:
-        raise Unscorable(f"{n} clips; a real-against-real floor needs at least 4")
-    random = generator("split", ids, *context)
-    values = []
-    for _ in range(draws):
-        order = random.permutation(n)
-        first, second = np.sort(order[: n // 2]), np.sort(order[n // 2 : 2 * (n // 2)])
-        values.append(distance(*(np.concatenate([clips[i][0] for i in half]) for half in (first, second))))
-    return Floor(float(np.mean(values)), float(np.std(values, ddof=1)) if draws > 1 else 0.0, draws, n // 2)
 
 
 def random_pair_floor(

@@ -1,16 +1,18 @@
 """The systems, by id. Nothing is imported before it is asked for.
 
 Other packages add systems through the entry-point group ``t2av_bench.systems`` (name: the id, value: module:Class).
+One of theirs that cannot be used is broken alone (see ``plugins``).
 """
 
 import difflib
 import importlib
 import inspect
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
-from t2av_bench.systems.base import System
+from t2av_bench.plugins import PluginError, targets
+from t2av_bench.plugins import load as load_plugin
+from t2av_bench.systems.base import TASKS, System
 
 _SYSTEMS = "t2av_bench.systems."
 _BUILT_IN = {
@@ -29,29 +31,64 @@ _BUILT_IN = {
 
 @cache
 def _registry() -> dict[str, str]:
-    found = dict(_BUILT_IN)
-    for entry in entry_points(group="t2av_bench.systems"):
-        if entry.name in found:
-            raise ValueError(
-                f"system id {entry.name!r} of {entry.value} is taken by {found[entry.name]}; rename one of the two"
-            )
-        found[entry.name] = entry.value
-    return found
+    return targets("t2av_bench.systems", _BUILT_IN)[0]
 
 
 def system_ids() -> list[str]:
-    """All ids, those of this project first."""
+    """All ids, those of this project first; a plug-in among them may be broken."""
     return list(_registry())
 
 
+def broken() -> dict[str, str]:
+    """Plug-ins that cannot be used, by id, and why: each is imported for it."""
+    found = dict(targets("t2av_bench.systems", _BUILT_IN)[1])
+    for id in _registry():
+        if id not in _BUILT_IN:
+            try:
+                system_class(id)
+            except PluginError as error:
+                found[id] = str(error)
+    return found
+
+
 def system_class(id: str) -> type[System]:
-    """The class behind an id. Raises ValueError naming the nearest id for an unknown one."""
+    """The class behind an id. Raises ValueError naming the nearest id for an unknown one, PluginError for a broken."""
     if id not in _registry():
         near = difflib.get_close_matches(id, _registry(), n=3, cutoff=0.4)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"unknown system {id!r}{hint} There are {', '.join(_registry())}")
-    module, _, name = _registry()[id].partition(":")
-    return getattr(importlib.import_module(module), name)
+    target = _registry()[id]
+    if id in _BUILT_IN:
+        module, _, name = target.partition(":")
+        return getattr(importlib.import_module(module), name)
+    found = _plugin(id, target)
+    if isinstance(found, PluginError):
+        raise found
+    return found
+
+
+@cache
+def _plugin(id: str, target: str) -> type[System] | PluginError:
+    try:
+        return load_plugin(id, target, System, _check)  # type: ignore[type-abstract]
+    except PluginError as error:
+        return error
+
+
+def _check(id: str, system: type[System]) -> None:
+    """Everything that is read of a system without loading it. Raises ValueError for what it lacks."""
+    from t2av_bench.weights import row
+
+    if system.id != id:
+        raise ValueError(f"its class says that its id is {system.id!r}")
+    if not all(isinstance(text, str) and text for text in (system.title, system.paper)):
+        raise ValueError("'title' and 'paper' are texts")
+    if unknown := set(system.needs) - set(TASKS):
+        raise ValueError(f"it serves unknown tasks {sorted(map(str, unknown))}; there are {', '.join(TASKS)}")
+    if inspect.isabstract(system):
+        raise ValueError(f"it lacks {', '.join(sorted(system.__abstractmethods__))}")
+    for weight in system.weights:
+        row(weight)
 
 
 def load(id: str, *, device: str = "cpu", **options: Any) -> System:

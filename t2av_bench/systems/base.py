@@ -200,6 +200,8 @@ class System(ABC):
         if "text" in cls.needs[request.task] and not request.text.strip():
             what = "what the driving audio says" if request.task == "a2v" else "the words to be spoken"
             raise GenerationFailed(f"the text is empty: give {what} (--text)")
+        if not request.text.isascii() and any("\ud800" <= each <= "\udfff" for each in request.text):
+            raise GenerationFailed("the text holds bytes that are not UTF-8, or half a character: write it in UTF-8")
         if not 0 <= request.seed <= _LARGEST_SEED:
             raise GenerationFailed(f"the seed is a whole number from 0 to 2^63 - 1, got {request.seed}")
         if not 0 < request.max_seconds < float("inf"):

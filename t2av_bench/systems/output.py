@@ -5,7 +5,6 @@ whole. A reference prefix that was continued goes to ``.prefix/NAME.mp4`` and ``
 every clip of the folder.
 """
 
-import json
 import os
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench.files import json_text
 from t2av_bench.systems.base import GenerationFailed, Request
 
 PREFIX_FOLDER = ".prefix"
@@ -124,7 +124,7 @@ def publish(folder: Path, names: Names, record: dict[str, Any], prefix_folder: P
             prefix.audio.parent.mkdir(exist_ok=True)
             _move(prefix_folder, stale)
         staged_record = folder / names.record.name
-        staged_record.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        staged_record.write_text(json_text(record, indent=1) + "\n", encoding="utf-8")
         _move(folder, [path for path in (names.video, names.audio, names.record) if path])
     except OSError as error:
         raise GenerationFailed(f"cannot write {names.record.with_suffix('')}: {error}") from error

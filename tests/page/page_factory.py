@@ -11,6 +11,7 @@ from media_factory import moving_pattern
 from t2av_bench.features import FeatureStore
 from t2av_bench.media.encode import write_mp4
 from t2av_bench.media.probe import probe
+from t2av_bench.metrics.sync import CURVES
 from t2av_bench.scores import Protocol, Quantity, Score, Status
 from t2av_bench.store import Store
 
@@ -66,7 +67,8 @@ def make_run(
         store.begin_session({"device": "cpu (x86_64, 2 cores)", "t2av_bench": "0"})
         store.add_protocols(
             (protocols[metric], {"title": f"Title of {metric}", "quantities": [asdict(each) for each in quantities],
-                                 "paper": "P & Q <2020>", "licence": "free", "embedded": False, "position": position})
+                                 "paper": "P & Q <2020>", "licence": "free", "embedded": False, "position": position,
+                                 "curves": [asdict(each) for each in CURVES] if metric == "sync/exact" else []})
             for position, (metric, quantities) in enumerate(METRICS.items())
         )  # fmt: skip
         references = references or [None] * len(items)

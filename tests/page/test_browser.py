@@ -242,6 +242,38 @@ def test_filters_and_orders(tab: Watched, url: str) -> None:
     assert page.locator("#row-0 figcaption b").all_inner_texts() == ["reference", SYSTEMS[1], SYSTEMS[2]]
 
 
+# Names that every JavaScript object or list has, and numbers that are none of a system.
+FOREIGN = ["length", "__proto__", "constructor", "toString", "at", "-1", "3", "00", "1.0", " 1"]
+
+
+@pytest.mark.parametrize(
+    "address", ["system=length", "system=__proto__", "__proto__=x&by=constructor", "page=NaN&=%&&%E0"]
+)
+def test_no_address_kills_the_page(tab: Watched, url: str, address: str) -> None:
+    page = tab.page
+    page.goto(f"{url}/clips.html#{address}")
+    page.wait_for_selector(".item .clip")
+    assert rows(page) == list(ITEMS)
+    assert control(page, "system").input_value() == "" and control(page, "by").input_value() == "sync_c"
+    control(page, "order").select_option("worst")
+    control(page, "system").select_option(label="gamma")
+    assert sorted(rows(page)) == sorted(ITEMS)
+
+
+def test_no_later_address_kills_the_page(tab: Watched, url: str) -> None:
+    page = tab.page
+    open_clips(tab, url)
+    for key in ("system", "by", "order", "item", "page"):
+        for value in FOREIGN:
+            page.evaluate("hash => { location.hash = hash; }", urlencode({key: value}))
+            page.wait_for_function("document.getElementById('status').textContent === '4 items'")
+            assert rows(page) == list(ITEMS), (key, value)
+            if key in ("system", "order"):
+                assert control(page, key).input_value() == "", (key, value)
+    control(page, "system").select_option(label="gamma")
+    assert rows(page) == list(ITEMS)
+
+
 def test_scores_tell_their_protocol_to_pointer_and_keyboard(tab: Watched, url: str) -> None:
     page = tab.page
     open_clips(tab, url)

@@ -74,6 +74,30 @@ def test_plots_say_what_they_show_and_are_the_same_each_time(name: str) -> None:
     assert DARK.ink in dark and LIGHT.ink not in dark and DARK.ink not in text
 
 
+@pytest.mark.parametrize("name", DRAWN)
+def test_recoloured_is_what_drawing_in_the_other_theme_gives(name: str) -> None:
+    def without_names(text: str) -> str:
+        """Matplotlib names its shapes by a digest of their colours, too: number them as they come."""
+        names = dict.fromkeys(re.findall(r'id="([a-z]?[0-9a-f]{10})"', text))
+        for number, each in enumerate(names):
+            text = text.replace(each, f"shape{number}")
+        return text
+
+    light, dark = (plots.svg(DRAWN[name](theme)) for theme in (LIGHT, DARK))
+    assert without_names(plots.recoloured(light)) == without_names(dark) != without_names(light)
+    assert plots.recoloured(plots.recoloured(light), DARK, LIGHT) == light
+
+
+def test_names_that_look_like_colours_are_not_recoloured() -> None:
+    named = f"{LIGHT.ink} {LIGHT.colours[0].lower()} <x style='fill: {LIGHT.ink}'>"
+    text = plots.svg(plots.distribution(named, "", [Spread(named[:20], [1.0, 2.0], 1.5)]))
+    recoloured = plots.recoloured(text)
+    words = [
+        "".join(node.itertext()) for node in ElementTree.fromstring(recoloured).iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert named in words and named[:20] in words and DARK.ink in recoloured
+
+
 def test_no_figure_is_kept_by_pyplot() -> None:
     import sys
 
@@ -155,21 +179,30 @@ def test_the_papers_are_those_of_the_page() -> None:
 
 
 def test_curves_have_the_offsets_of_their_metrics() -> None:
-    from reports.page.content import CURVES
+    from t2av_bench.extractors import gridface_sync
     from t2av_bench.extractors.syncnet import compare
-    from t2av_bench.metrics.envelope import CURVE, correlation_curve
-    from t2av_bench.metrics.sync import CURVE as SYNC_CURVE
+    from t2av_bench.metrics import metric_class, metric_ids
+    from t2av_bench.metrics.envelope import correlation_curve
 
-    assert set(CURVES) == {CURVE, SYNC_CURVE}
+    curves = {id: metric_class(id).curves[0] for id in metric_ids() if metric_class(id).curves}
+    assert {id.split("/")[0] for id in curves} == {"sync", "envelope"} and "sync/gridface" in curves
+    assert {id for id in metric_ids() if id.startswith("sync/")} < set(curves)
     random = np.random.default_rng(1)
     embeddings = random.standard_normal((120, 16))
     for shift in (-6, 0, 4):
         result = compare(embeddings[20:100], embeddings[20 + shift : 100 + shift])
-        assert CURVES[SYNC_CURVE][1][int(np.argmin(result.curve))] == result.offset == shift
+        for id in ("sync/exact", "sync/joonson", "sync/syncnet-python", "sync/crop"):
+            assert curves[id].lowest
+            assert curves[id].offsets[int(np.argmin(result.curve))] == result.offset == shift
+        unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        result = gridface_sync.compare(unit[20:100], unit[20 + shift : 100 + shift])
+        assert curves["sync/gridface"].lowest
+        assert curves["sync/gridface"].offsets[int(np.argmin(result.curve))] == result.offset == shift
     motion = random.uniform(0, 1, 120)
     for shift in (-6, 0, 4):
         curve = correlation_curve(motion[20:100], motion[20 + shift : 100 + shift])
-        assert CURVES[CURVE][1][int(np.argmax(curve))] == shift
+        assert curves["envelope/haar"].offsets[int(np.argmax(curve))] == shift
+        assert not curves["envelope/haar"].lowest
 
 
 def test_systems_differ_in_colour_and_marker() -> None:

@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+import wave
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import av
 import numpy as np
 import pytest
 from media_factory import moving_pattern
@@ -17,7 +19,8 @@ from reports.page.data import kinds_of
 from reports.page.media import PEAKS, Shelf, peaks, playable
 from reports.page.site import build_report
 from t2av_bench.items import ItemError
-from t2av_bench.media.encode import write_lossless
+from t2av_bench.media.clip import Clip
+from t2av_bench.media.encode import write_lossless, write_mp4
 from t2av_bench.media.probe import probe
 from t2av_bench.store import StoreError
 
@@ -212,6 +215,83 @@ def test_missing_changed_and_unreadable_clips_say_so(workspace, tmp_path: Path) 
     assert report.notes == ["3 clips cannot be played; the page says why at each"]
 
 
+def odd_media(folder: Path) -> dict[str, Path]:
+    """Files that people have: streams that are neither picture nor sound, codecs nobody knows, broken ones."""
+    made = {name: folder / f"{name}.{suffix}" for name, suffix in {
+        "time code": "mov", "font": "mkv", "unknown codec": "mp4", "cut": "mp4", "text": "mp4", "nothing": "mp4",
+        "sound alone": "wav", "folder": "mp4", "noise": "mkv",
+    }.items()}  # fmt: skip
+    audio = np.sin(np.arange(30 * 640) / 9).astype(np.float32) * 0.3
+    write_mp4(made["unknown codec"], moving_pattern(30, 96, 128), audio)
+    for name, format in (("time code", "mov"), ("font", "matroska")):
+        with av.open(str(made["unknown codec"])) as source, av.open(str(made[name]), "w", format=format) as target:
+            if name == "time code":
+                target.metadata["timecode"] = "01:00:00:00"
+            else:
+                target.add_attachment("letters.ttf", "application/x-truetype-font", b"no real font")
+            streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+            for packet in source.demux():
+                if packet.dts is not None:
+                    packet.stream = streams[packet.stream.index]
+                    target.mux(packet)
+    whole = made["unknown codec"].read_bytes()
+    made["cut"].write_bytes(whole[: len(whole) // 2])
+    made["unknown codec"].write_bytes(whole.replace(b"avc1", b"qqqq"))
+    made["text"].write_text("no film")
+    made["nothing"].write_bytes(b"")
+    with wave.open(str(made["sound alone"]), "wb") as sound:
+        sound.setparams((1, 2, 16000, 0, "NONE", ""))
+        sound.writeframes((32767 * audio).astype("<i2").tobytes())
+    made["folder"].mkdir()
+    made["noise"].write_bytes(b"\x1aE\xdf\xa3" + np.random.default_rng(0).bytes(5000))
+    return made
+
+
+@pytest.mark.parametrize("mode", ["link", "copy"])
+def test_one_clip_never_stops_a_report(workspace, tmp_path: Path, mode: str) -> None:
+    clips = odd_media(tmp_path)
+    names = {type(stream).__name__ for name in ("time code", "font") for stream in av.open(str(clips[name])).streams}
+    assert names >= {"DataStream", "AttachmentStream"}, "these files hold what they should"
+    shelf = Shelf(tmp_path / "out", mode)
+    for name, clip in {**clips, "good": workspace.clips[0][0]}.items():
+        shelved = shelf.put(SourceFile(clip, None, None))
+        assert shelved.src or shelved.note, name
+        if name in ("good", "sound alone"):
+            assert shelved.src and not shelved.note, name
+        if name in ("text", "nothing", "folder", "noise"):
+            assert shelved.src is None and str(tmp_path) not in shelved.note, shelved.note
+
+
+@pytest.mark.parametrize("error", [AttributeError("has no attribute 'decode'"), MemoryError()])
+@pytest.mark.parametrize("method", ["digest", "info", "audio", "frames"])
+def test_whatever_a_decoder_raises_is_the_reason_of_that_clip(
+    workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, method: str
+) -> None:
+    """The clip is transcoded, so all of them are asked; facts are not known, so the file is looked into."""
+    clip = tmp_path / "odd.mkv"
+    write_lossless(clip, moving_pattern(30, 96, 128), np.sin(np.arange(30 * 640)).astype(np.float32))
+
+    def fails(self, *_, **__):
+        raise error
+
+    monkeypatch.setattr(Clip, method, property(fails) if method in ("digest", "info") else fails)
+    run = make_run(tmp_path / "run", 0, [clip], items=["odd"])
+    build([run], tmp_path / "out")
+    shown = called(tmp_path / "out" / "data" / "item-0.js")[1]["clips"][0]
+    if method == "info":
+        assert shown["src"], "the run knows what the file is"
+    else:
+        assert "src" not in shown and type(error).__name__ in shown["note"]
+
+
+def test_names_that_are_no_text_do_not_stop_a_report(workspace, tmp_path: Path) -> None:
+    clip = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    shutil.copyfile(workspace.clips[0][0], clip)
+    shelf = Shelf(tmp_path / "out", "link")
+    shelved = shelf.put(SourceFile(clip, None, None))
+    assert shelved.src == "../caf%E9.mp4"
+
+
 def test_what_browsers_cannot_play_is_transcoded_once(workspace, tmp_path: Path) -> None:
     clip = tmp_path / "odd.mkv"
     audio = np.sin(np.arange(30 * 640) / 9).astype(np.float32) * 0.3
@@ -288,7 +368,7 @@ def test_runs_made_with_relative_paths_are_found(workspace, tmp_path: Path, monk
     run = make_run(tmp_path / "run", 0, [Path(os.path.relpath(path, tmp_path)) for path in workspace.clips[0]])
     from t2av_bench.store import Store
 
-    with Store(run / "results.db") as store:
+    with Store(run / "results.db", create=True) as store:
         store.set("claim", {"name": "alpha", "generated": str(workspace.clips[0][0].parent)})
     monkeypatch.chdir("/")
     found = gather([run]).systems[0].clips[NASTY].source.path

@@ -100,3 +100,46 @@ def test_missing_weights_name_the_command_and_the_licences(typed):
     assert done.exit_code == 2 and done.stdout == ""
     assert "weights fetch talker_t2av" in done.stderr and "--accept non-commercial --accept research" in done.stderr
     assert "lia_x (LIA-X, motion latent <-> 512x512 video): licence CC BY-NC 4.0" in done.stderr
+
+
+DEFECTS = {
+    "raise": ("1 / 0", "unexpected ZeroDivisionError: division by zero (", 1),
+    "leave": ("raise SystemExit(0)", "unexpected SystemExit: 0", 1),
+    "boast": ("return None", "wrote no a.mp4", 1),
+    "full": ("import os; os.write(os.open('/dev/full', os.O_WRONLY), b'x')", "No space left on device", 2),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_of_a_system_is_a_sentence_and_stdout_stays_clean(run, typed, tmp_path, monkeypatch, defect):
+    code, said, status = DEFECTS[defect]
+
+    def generate(self, request, on_progress=None):
+        print("hello")
+        exec(code.replace("return None", "pass"))
+
+    monkeypatch.setattr(TalkerT2AV, "generate", generate)
+    done = run("--json", *typed["t2av"])
+    assert done.exit_code == status, done.output
+    assert done.stdout == "" and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_system_that_cannot_be_loaded_for_whatever_reason_is_a_sentence(run, typed, monkeypatch):
+    for error, said in ((KeyError("device"), "unexpected KeyError"), (SystemExit(0), "unexpected SystemExit: 0")):
+
+        def load(cls, error=error, **options):
+            raise error
+
+        monkeypatch.setattr(TalkerT2AV, "load", classmethod(load))
+        done = run(*typed["t2av"])
+        assert done.exit_code == 2 and "talker-t2av cannot be loaded: " in done.stderr and said in done.stderr
+
+
+def test_names_and_texts_that_are_not_utf8(run, typed, tmp_path):
+    name = tmp_path / "new" / "caf\udce9.mp4"  # as Python names a file of Latin-1
+    done = run(*[name if argument == tmp_path / "new/a.mp4" else argument for argument in typed["t2av"]])
+    assert done.exit_code == 0, done.output
+    assert name.is_file() and done.stdout_bytes == str(name).encode("utf-8", "surrogateescape") + b"\n"
+    assert json.loads(name.with_suffix(".json").read_text())["id"] == "caf\udce9"
+    refused = run(*["caf\udce9" if argument == "hello world" else argument for argument in typed["t2av"]])
+    assert refused.exit_code == 1 and "not UTF-8" in refused.stderr

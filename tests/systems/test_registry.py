@@ -1,5 +1,6 @@
 """Systems are found by id, describe themselves, and cost nothing until they are used."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from t2av_bench import systems
+from t2av_bench.plugins import PluginError
 from t2av_bench.systems.base import (
     TASKS,
     GeneratedClip,
@@ -83,10 +85,25 @@ def test_unknown_systems_and_options_are_refused_with_what_there_is(plugged):
     assert systems.load("echo", device="cuda:1", loudness=2.0).device == "cuda:1"
 
 
-def test_a_name_that_is_taken_is_reported(plugged):
+def test_a_name_that_is_taken_is_reported_and_the_others_work(plugged):
     plugged("talker-t2av")
-    with pytest.raises(ValueError, match="'talker-t2av' of echo_system:Echo is taken by t2av_bench.systems"):
-        systems.system_ids()
+    assert systems.system_class("talker-t2av").__module__ == "t2av_bench.systems.talker_t2av"
+    (reason,) = systems.broken().values()
+    assert "echo_system:Echo is left out: its id 'talker-t2av' is taken by t2av_bench.systems" in reason
+
+
+def test_a_plug_in_that_cannot_be_used_is_broken_alone(plugged, monkeypatch, capsys):
+    from t2av_bench.cli_list import systems as list_systems
+
+    plugged()
+    monkeypatch.delattr(Echo, "title")
+    systems._plugin.cache_clear()
+    with pytest.raises(PluginError, match=r"the plug-in echo \(echo_system:Echo\) is broken: .*'title'"):
+        systems.system_class("echo")
+    list_systems(as_json=True)
+    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
+    assert "'title'" in rows["echo"]["broken"] and rows["talker-t2av"]["broken"] is None
+    systems._plugin.cache_clear()
 
 
 def test_a_plugged_in_system_gets_batches_and_checks_for_free(plugged):

@@ -257,19 +257,6 @@ def test_kid_of_real_halves_is_zero_on_average(photographs, set_features):
     assert min(values) < 0
 
 
-def test_the_reference_floor_is_a_distance_of_halves(photographs, set_features):
-    features = [
-        {"generated": side[:2], "reference": side} for side in set_features(clips_of(photographs, 6, seed=7))
-    ]  # fmt: skip
-    floor = FIDClean().reference_floor(features)
-    assert floor > 0
-    assert FIDClean().aggregate(features).detail["reference_floor"] == floor
-    assert "reference_floor" not in FIDClean().aggregate(features[:3]).detail
-    assert FIDClean().reference_floor(features[::-1]) == floor
-    with pytest.raises(Unscorable, match="needs at least 4"):
-        FIDClean().reference_floor(features[:3])
-
-
 def test_batch_size_and_store_do_not_move_features(photographs, scripted, write_clip, install_weights, tmp_path):
     from t2av_bench.items import Item
     from t2av_bench.metrics.base import Settings

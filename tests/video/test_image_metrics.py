@@ -255,10 +255,16 @@ def test_alignment_failures_and_lengths(metric, photographs, pair_of, install_lp
     frames = photographs[:, :40, :40]
     name = metric.quantities[0].name
     whole = metric().measure(pair_of(noisy(frames[:9], 8), frames[:9]))
-    longer = metric().measure(pair_of(noisy(frames[:9], 8), frames))
+    longer = metric(least_overlap=0.3).measure(pair_of(noisy(frames[:9], 8), frames))
     assert longer.values == whole.values
     assert "length_difference" not in whole.detail and longer.detail["length_difference"] == -15
-    late = metric().measure(pair_of(noisy(frames[3:12], 8), frames))
+    assert metric(least_overlap=0.3).protocol.fingerprint != metric().protocol.fingerprint
+    metric().measure(pair_of(noisy(frames[:9], 8), frames[:10]))
+    with pytest.raises(Unscorable, match=r"the clip's video covers 87 % of the reference \(0\.28 of 0\.32 s\)"):
+        metric().measure(pair_of(noisy(frames[:7], 8), frames[:8]))
+    with pytest.raises(Unscorable, match=r"the reference's video covers 37 % of the clip .* \(option least_overlap\)"):
+        metric().measure(pair_of(noisy(frames, 8), frames[:9]))
+    late = metric().measure(pair_of(noisy(frames[3:12], 8), frames[:9]))
     worse = late.values[name] > whole.values[name]
     assert worse == (metric.quantities[0].direction == "lower")
     with pytest.raises(Unscorable, match="frames of the clip are 40x40 and of the reference 40x38; .* never resize"):

@@ -231,3 +231,15 @@ def test_bad_tables_name_row_and_field(bench: Bench) -> None:
     bench.row("net", urls=["https://example.org/x"], file="../net.bin")
     with pytest.raises(ValueError, match="stays in its folder"):
         bench.store()
+
+
+def test_tables_and_folders_that_cannot_be_read_are_sentences(bench: Bench, tmp_path: Path) -> None:
+    bench.row("net", urls=["https://example.org/net"])
+    with pytest.raises(ValueError, match="name weights folders in full"):
+        bench.store(Path("~nobody-of-this-name/weights"))
+    assert bench.store(tmp_path / ("long" * 100)).find("net") is None
+    for number, text in enumerate(("x = " + "[" * 100_000, "x = " + "1" * 5000, "[net]\n[net]", "\xff")):
+        table = tmp_path / f"{number}.toml"
+        table.write_bytes(text.encode("latin-1"))
+        with pytest.raises(ValueError, match=f"weights table .*{number}.toml"):
+            weights.load_table(table)

@@ -21,7 +21,7 @@ def hub(server: Server, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[s
     files = {"config.json": b'{"layers": 2}', "net.safetensors": CONTENT, "pytorch_model.bin": OTHER}
 
     def publish() -> None:
-        siblings = [{"rfilename": name} for name in files]
+        siblings = [{"rfilename": name, "size": len(body)} for name, body in files.items()]
         tree = [{"type": "file", "path": name, "size": len(body), "oid": hashlib.sha1(body).hexdigest()}
                 for name, body in files.items()]  # fmt: skip
         json_type = {"Content-Type": "application/json"}
@@ -91,3 +91,14 @@ def test_hub_folder_and_hub_errors(hub: dict[str, bytes], bench: Bench) -> None:
     assert [path.name for path in bench.fetch("net").path.iterdir()] == ["model.bin"]
     with pytest.raises(FetchError, match="hub repository maker/gone"):
         bench.fetch("gone")
+
+
+def test_a_repository_beyond_the_limit_is_refused_before_it_is_fetched(
+    server: Server, hub: dict[str, bytes], bench: Bench
+) -> None:
+    bench.row("net", hub="maker/net", file="net-folder", patterns=["*.json", "*.safetensors"])
+    size = len(hub["config.json"]) + len(hub["net.safetensors"])
+    with pytest.raises(FetchError, match=f"has {size} bytes; .*--max-size 1"):
+        bench.fetch("net", largest=size - 1)
+    assert not any("/resolve/" in path for path, _ in server.log)
+    assert bench.fetch("net", largest=size).state == "fetched", "what the patterns leave out does not count"

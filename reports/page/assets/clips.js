@@ -9,10 +9,11 @@
 
   function read() {
     const given = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+    const among = (value, known) => (known.includes(value) ? value : "");
     const by = t2av.byKey.get(given.by)?.aggregate === "set" ? null : t2av.byKey.get(given.by);
-    const system = given.system in t2av.data.systems ? given.system : "";
+    const system = among(given.system, t2av.data.systems.map((_, index) => String(index)));
     const page = Math.max(0, Number.parseInt(given.page, 10) || 0);
-    state = { by: by?.key || t2av.first, system, order: given.order || "", show: given.show || "",
+    state = { by: by?.key || t2av.first, system, order: among(given.order, ["worst", "best", "spread"]), show: given.show || "",
       q: given.q || "", item: given.item ?? null, page };
   }
 
@@ -138,12 +139,13 @@
       const list = [...rows.values()], next = list[list.indexOf(current) + step];
       if (next) { current = next; next.open(); }
     };
-    const actions = {
-      k: () => players?.toggle(), ",": () => players?.step(-1), ".": () => players?.step(1),
-      j: () => players?.seek(players.time - 1), l: () => players?.seek(players.time + 1),
-      n: () => move(1), p: () => move(-1),
-    };
-    if (actions[event.key]) { event.preventDefault(); actions[event.key](); }
+    const actions = new Map([
+      ["k", () => players?.toggle()], [",", () => players?.step(-1)], [".", () => players?.step(1)],
+      ["j", () => players?.seek(players.time - 1)], ["l", () => players?.seek(players.time + 1)],
+      ["n", () => move(1)], ["p", () => move(-1)],
+    ]);
+    const action = actions.get(event.key);
+    if (action) { event.preventDefault(); action(); }
   }
 
   document.addEventListener("t2av:index", () => {

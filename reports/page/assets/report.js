@@ -50,10 +50,10 @@ const t2av = (() => {
     reason: (score) => (Array.isArray(score) ? api.data.reasons[score[0]][0] : "not measured in this run"),
     kind: (score) => api.data.reasons[score[0]][1],
     text: (quantity, value) => (value === null ? "–" : value.toFixed(quantity.decimals)),
-    heading: (quantity) => quantity.label + ({ higher: " ↑", lower: " ↓" }[quantity.direction] || ""),
+    heading: (quantity) => quantity.label + (new Map([["higher", " ↑"], ["lower", " ↓"]]).get(quantity.direction) ?? ""),
 
     // Larger is worse; descriptive numbers (an offset) are worse the farther they are from 0.
-    badness: (quantity, value) => ({ higher: -value, lower: value }[quantity.direction] ?? Math.abs(value)),
+    badness: ({ direction }, value) => (direction === "higher" ? -value : direction === "lower" ? value : Math.abs(value)),
 
     // What a score means: the clip's value, the set's with interval and coverage, and the protocol.
     explain(quantity, system, item) {

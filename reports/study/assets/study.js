@@ -163,7 +163,7 @@
   });
   document.addEventListener("keydown", (event) => {
     if ($("trial").hidden || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
-    const choice = { a: "A", b: "B", t: study.ties ? "tie" : null }[event.key.toLowerCase()];
+    const choice = new Map([["a", "A"], ["b", "B"], ["t", study.ties ? "tie" : null]]).get(event.key.toLowerCase());
     if (choice) answer(choice);
     else if (event.key === " " && event.target.localName !== "button") {
       event.preventDefault();

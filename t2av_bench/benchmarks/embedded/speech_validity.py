@@ -188,7 +188,7 @@ def _lines(
     for condition, found in rates.items():
         yield f"| {condition} | {found['en'].rate:.3f} | {found['zh'].rate:.3f} |"
     yield f"| no listening: random sentences of the grammar | {guesses['en'].rate:.3f} | {guesses['zh'].rate:.3f} |"
-    yield "| digital silence | failed: the audio is silent | failed: the audio is silent |"
+    yield "| digital silence | 1.000 (nothing is heard) | 1.000 (nothing is heard) |"
     yield ""
     lowest = {language: f"{min(found):.2f}" for language, found in garbage.items()}
     yield f"Garbage scores from {lowest['en']} (English) and {lowest['zh']} (Mandarin) upwards."

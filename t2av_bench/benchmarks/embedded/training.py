@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from t2av_bench import json_lines
 from t2av_bench.benchmarks.embedded import checkpoints, corpus
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def install(run: Run, output: Path, folder: Path = checkpoints.FOLDER) -> Path:
     with safe_open(trained, "pt") as file:
         metadata = file.metadata()
         state = {name: file.get_tensor(name).to(torch.float16) for name in file.keys()}
-    records = [json.loads(line) for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    records = [json.loads(line) for line in json_lines.split((output / "metrics.jsonl").read_bytes()) if line]
     validation = [record for record in records if record["kind"] == "validation"]
     updates = validation[-1]["step"]
     facts = {

@@ -43,6 +43,7 @@ Sets of {clips} clips ({frames} frames, {windows} windows). *from others*: from 
 other sentences. Its first row is the floor: what real clips score. *from itself*: from the very clips that were
 damaged, whose floor is 0; this is what a system gets that draws its reference and then spoils it. A row near the floor
 is damage that the metric does not see: frames have no order in time, and windows are grey and of half the size.
+(The floor here is one draw; what tables print is the mean of many, from `benchmarks/embedded/floors.toml`.)
 
 {table}
 """

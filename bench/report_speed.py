@@ -1,0 +1,130 @@
+"""How long ``table`` and ``report`` take for large runs, and how much memory.
+
+    python bench/report_speed.py --clips 4000 --systems 3
+    python bench/report_speed.py --clips 1000 --systems 3 --report
+
+Runs are made up: nine metrics with twenty quantities, transcripts and lip-sync curves, written through the store as
+``evaluate`` writes them. Each command is a process of its own; ``cpu`` is its processor seconds, all threads, and
+``memory`` its largest resident size.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(ROOT := Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from t2av_bench.features import FeatureStore
+from t2av_bench.metrics.sync import CURVE, CURVES
+from t2av_bench.scores import Protocol, Quantity, Score, Status
+from t2av_bench.store import SetScoreRow, Store
+
+NAMES = {
+    "sync/exact": ("sync_c_exact", "sync_d_exact", "sync_d_zero_exact", "sync_in_tolerance_exact"),
+    "wer/whisper-large-v3": ("wer", "wer_utterance"),
+    "dnsmos/p835": ("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", "dnsmos_p808"),
+    "pesq/itu": ("pesq_wb", "pesq_nb"),
+    "psnr/rgb": ("psnr", "psnr_y"),
+    "ssim/rgb": ("ssim",),
+    "lpips/alex": ("lpips",),
+    "stoi/pystoi": ("stoi", "estoi"),
+    "utmos/strong-v1": ("utmos",),
+    "fid/clean": ("fid",),
+}
+WORDS = "the quick brown fox jumps over a lazy dog while seven men look on".split()
+
+
+def quantities(metric: str) -> list[Quantity]:
+    kind = {"wer": "weighted", "fid": "set"}
+    return [Quantity(name, name, "higher", aggregate=kind.get(name, "mean")) for name in NAMES[metric]]  # type: ignore[arg-type]
+
+
+def make_run(folder: Path, system: int, clips: int, *, curves: bool) -> None:
+    """A run of made-up scores; one clip in fifty fails in one metric."""
+    random = np.random.default_rng(system)
+    protocols = {metric: Protocol(metric) for metric in NAMES}
+    features = FeatureStore(folder / "features")
+    folder.mkdir(parents=True)
+    ids = [f"clip-{index:05d}" for index in range(clips)]
+    with Store(folder / "results.db", create=True) as store:
+        store._connection.execute("PRAGMA synchronous = OFF")
+        store.set("claim", {"name": f"system {system}", "generated": str(folder), "reference": None, "manifest": None})
+        store.begin_session({"device": "cpu"})
+        store.add_protocols(
+            (protocols[metric], {
+                "title": metric, "quantities": [asdict(each) for each in quantities(metric)], "paper": "", "embedded":
+                False, "licence": "free", "position": position,
+                "curves": [asdict(curve) for curve in CURVES] if curves and metric == "sync/exact" else [],
+            }) for position, metric in enumerate(NAMES)
+        )  # fmt: skip
+        text = " ".join(WORDS)
+        store.put_clips(
+            (id, {"id": id, "text": text, "language": "en"}, f"/nowhere/{id}.mp4", None, None) for id in ids
+        )  # fmt: skip
+        for index, id in enumerate(ids):
+            store.put_digests(id, f"{index:064x}", f"{index:064x}")
+            for position, metric in enumerate(NAMES):
+                failed = (index + position) % 50 == 0
+                scores = {
+                    each.name: Score.failed(f"no face found in any of {index} frames") if failed
+                    else Score.ok(1.0) if each.aggregate == "set" else Score.ok(float(random.normal(5, 1)), 13.0)
+                    for each in quantities(metric)
+                }  # fmt: skip
+                detail = {"transcript": text, "reference": text, "hypothesis": text.replace("fox", "box"), "flags": []}
+                key = f"{system:032x}{index:032x}"
+                store.put_measurement(
+                    id, protocols[metric], key, scores, Status.FAILED if failed else Status.OK,
+                    "no face" if failed else None, detail if metric.startswith("wer") else {"frames": 250},
+                )  # fmt: skip
+                if curves and metric == "sync/exact" and not failed:
+                    arrays = {CURVE: random.random(31).astype(np.float32)}
+                    features.put(key, protocols[metric].fingerprint, "measurement", arrays)
+        fingerprint = protocols["fid/clean"].fingerprint
+        store.put_set_scores([SetScoreRow("fid/clean", "fid", fingerprint, Score.ok(12.5 + system), clips, clips, {})])
+
+
+def measured(*arguments: str) -> dict[str, float]:
+    """Wall and processor seconds and largest memory of the command in a process of its own."""
+    code = "from t2av_bench.cli import main; main()"
+    start = time.perf_counter()
+    child = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(arguments)} ended with {status}")
+    return {
+        "seconds": round(time.perf_counter() - start, 2), "cpu": round(used.ru_utime + used.ru_stime, 2),
+        "memory_mb": round(used.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=4000)
+    parser.add_argument("--systems", type=int, default=3)
+    parser.add_argument("--report", action="store_true", help="measure the page with its plots instead of the table")
+    parser.add_argument("--keep", type=Path, help="make the runs in this folder, or take those that are there")
+    options = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.keep or Path(temporary)
+        runs = [folder / f"run{system}" for system in range(options.systems)]
+        for system, run in enumerate(runs):
+            if not run.exists():
+                make_run(run, system, options.clips, curves=options.report)
+        names = [str(run) for run in runs]
+        out = str(Path(temporary) / "page")
+        command = ["report", *names, "--out", out, "--media", "none"] if options.report else ["table", *names]
+        print(json.dumps(measured(*command)))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,8 +4,8 @@ The text is the prompt that was given to the generator (the manifest's ``text``)
 clip. Values are fractions (0.05 is five per cent) and may exceed 1, because insertions count.
 
 Both sides are normalised alike, and characters that nobody speaks count for nothing: byte order marks, joiners, emoji
-selectors, enclosing marks, fillers and controls are dropped, any sign that stands for an apostrophe inside a word is one,
-and 〇 is 零 (``t2av_bench.text_normalisation``). Of seed-tts-eval's rules nothing else is changed.
+selectors, enclosing marks, fillers and controls are dropped; any sign that stands for an apostrophe inside a word is
+one, and 〇 is 零 (``t2av_bench.text_normalisation``). Of seed-tts-eval's rules nothing else is changed.
 
 A silent clip says nothing: its hypothesis is empty and its rate 1, without asking a recogniser, for some of them invent
 text there. Its detail says ``silent``.

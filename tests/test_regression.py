@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -212,17 +211,21 @@ def test_every_verdict_says_what_these_clips_could_have_shown(tmp_path):
 
 
 def test_runs_and_files_of_older_revisions_are_answered_with_the_command(tmp_path):
-    old = replace(OFFSET, aggregate="mode", decimals=0)
-    before = make_run(tmp_path / "old", {SYNC_C: scores(), old: [0.0] * CLIPS}, name="old")
-    for runs in ((before, before), (before, make_run(tmp_path / "new", late(0)))):
+    from t2av_bench.metrics import create
+
+    today = create("utmos/strong-v1").protocol.parameters
+    old = make_run(tmp_path / "old", {UTMOS: scores()}, name="old", parameters={"sample_rate": 8000})
+    new = make_run(tmp_path / "new", {UTMOS: scores()}, name="new", parameters=today)
+    for runs in ((old, new), (new, old)):
         done = command("regress", *runs)
-        assert done.exit_code == 2 and "older revision of sync/joonson" in done.stderr
-        assert f"t2av-bench evaluate --generated made --out {before}" in done.stderr
-    current = make_run(tmp_path / "now", {UTMOS: scores()})
-    save(read_run(current), tmp_path / "one.json")
-    text = (tmp_path / "one.json").read_text().replace('"version": 2', '"version": 1')
-    (tmp_path / "one.json").write_text(text)
-    done = command("regress", tmp_path / "one.json", current)
+        assert done.exit_code == 2 and f"{old} is of another revision than this t2av-bench" in done.stderr
+        assert f"score it again with 't2av-bench evaluate --generated made --out {old}'" in done.stderr
+    save(read_run(old), tmp_path / "old.json")
+    done = command("regress", tmp_path / "old.json", new)
+    assert done.exit_code == 2 and f"'t2av-bench baseline save RUN {tmp_path / 'old.json'}'" in done.stderr
+    text = (tmp_path / "old.json").read_text().replace('"version": 2', '"version": 1')
+    (tmp_path / "old.json").write_text(text)
+    done = command("regress", tmp_path / "old.json", new)
     assert done.exit_code == 2 and "has version 1" in done.stderr and "t2av-bench evaluate --generated" in done.stderr
 
 

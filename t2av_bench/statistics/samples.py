@@ -9,7 +9,7 @@ import numpy as np
 from t2av_bench.scores import Quantity, Score, Unscorable
 
 # What an item may say of where it comes from; the first that is named decides. In the plural for notes.
-GROUP_KEYS = {"speaker": "speakers", "video": "source videos", "source_group": "source groups"}
+GROUP_KEYS = {"speaker": "speakers", "video": "source videos"}
 
 
 @dataclass(frozen=True, slots=True)

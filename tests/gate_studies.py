@@ -145,6 +145,8 @@ def _more_errors(pool: Pool, random: np.random.Generator, chosen: np.ndarray) ->
     """Of the words that were right, five in a hundred more are wrong: on average 5 points."""
     rows = pool.rows("second", chosen)
     for name, words in pool.words.items():
+        if name not in rows:  # the stand-in, whose place the made-up recogniser has taken
+            continue
         for place, clip in enumerate(chosen):
             value, count = rows[name][place], words[clip]
             if value is not None and count:

@@ -8,11 +8,11 @@ from safetensors import SafetensorError, safe_open
 
 from reference_model.checkpoints import write_safetensors
 from reference_model.config import ConfigError
-from reference_model.strict_loading import CheckpointError, check_names_and_shapes
+from reference_model.utils.strict_loading import CheckpointError, check_names_and_shapes
 
-from .config import NetworkConfig
+from .diffusion.config import NetworkConfig
+from .diffusion.network import DiffusionNetwork
 from .families import random_network
-from .network import DiffusionNetwork
 
 CONFIG_KEY = "diffusion_baseline_config"
 

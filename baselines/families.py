@@ -6,19 +6,17 @@ import dataclasses
 import torch
 
 from reference_model.config import ConfigError
-from reference_model.strict_loading import CheckpointError
+from reference_model.utils.strict_loading import CheckpointError
 
-from .config import FAMILIES, NetworkConfig
-from .network import DiffusionNetwork
+from .audio_driven import AudioDriven
+from .diffusion.config import FAMILIES, NetworkConfig
+from .diffusion.network import DiffusionNetwork
+from .dual_branch import DualBranch
+from .length_matched_tts import LengthMatchedTTS
 
 
 def network_class(family: str) -> type[DiffusionNetwork]:
     """The network of one of :data:`.FAMILIES`. Raises :class:`.CheckpointError` for another name."""
-    # Imported late: the families' packages hand on what reads checkpoints, and that needs this module.
-    from ..audio_driven.network import AudioDriven
-    from ..dual_branch.network import DualBranch
-    from ..length_matched_tts.network import LengthMatchedTTS
-
     known = {kind.family: kind for kind in (DualBranch, AudioDriven, LengthMatchedTTS)}
     if family not in known:
         raise CheckpointError(f"no family {family!r}; there are {', '.join(FAMILIES)}")

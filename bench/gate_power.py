@@ -53,10 +53,10 @@ class Source:
 
 
 def gridface() -> Iterator[Source]:
-    from t2av_bench.benchmarks.embedded import corpus, damage
-    from t2av_bench.benchmarks.embedded.portrait import Portrait
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
-    from t2av_bench.benchmarks.embedded.visemes import SPEECH_SIZE
+    from t2av_bench.gridface.data import corpus, damage
+    from t2av_bench.gridface.portrait.portrait import Portrait
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
+    from t2av_bench.gridface.speech.visemes import SPEECH_SIZE
 
     with Synthesizer() as synthesizer:
         for utterance in corpus.utterances("test-en", CLIPS):
@@ -75,7 +75,7 @@ def gridface() -> Iterator[Source]:
 def real(folders: list[Path]) -> Iterator[Source]:
     import cv2
 
-    from t2av_bench.benchmarks.embedded import damage
+    from t2av_bench.gridface.data import damage
     from t2av_bench.media.clip import Clip
     from t2av_bench.metrics import create
 
@@ -110,7 +110,7 @@ def _small(batch: np.ndarray) -> np.ndarray:
 
 def write_variants(sources: Iterator[Source], folder: Path) -> dict[str, str]:
     """Write the references, the baseline and everything that is made from its files; returns item -> speaker."""
-    from t2av_bench.benchmarks.embedded import damage
+    from t2av_bench.gridface.data import damage
     from t2av_bench.media.clip import Clip
     from t2av_bench.media.encode import write_mp4
 
@@ -139,8 +139,8 @@ def write_variants(sources: Iterator[Source], folder: Path) -> dict[str, str]:
 
 def scored(folder: Path, speakers: dict[str, str], metrics: tuple[str, ...]) -> dict[str, Any]:
     """Scores by variant and quantity, in the order of the ids; None where a clip has none."""
-    from t2av_bench.recorded_run import read_run
-    from t2av_bench.runs import Plan, evaluate
+    from t2av_bench.evaluation.evaluate import Plan, evaluate
+    from t2av_bench.results.run import read_run
 
     ids = sorted(speakers)
     found: dict[str, Any] = {"clips": len(ids), "speakers": [speakers[id] for id in ids], "variants": {}}
@@ -175,7 +175,7 @@ def measure(out: Path, folders: list[Path], keep: Path | None) -> None:
 
 def floors(document: dict[str, Any]) -> Iterator[str]:
     """Per quantity: the baseline's mean, the largest mean change by another encoding, and the margin."""
-    from t2av_bench.margins import DEFAULT_MARGINS
+    from t2av_bench.comparison.margins import DEFAULT_MARGINS
 
     for part in ("gridface", "real"):
         variants = document[part]["variants"]

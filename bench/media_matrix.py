@@ -20,7 +20,7 @@ from media_matrix_cases import matrix  # noqa: E402
 from media_matrix_factory import Case, write_case  # noqa: E402
 from media_matrix_measure import Measured, measure  # noqa: E402
 
-from t2av_bench.media.errors import MediaError  # noqa: E402
+from t2av_bench.errors import MediaError  # noqa: E402
 
 HEADINGS = (
     "container", "video", "audio", "pictures/s", "layout", "timing", "slots", "pictures", "mean ms", "by rule",

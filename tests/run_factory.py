@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.features import FeatureStore
+from t2av_bench.results.features import FeatureStore
+from t2av_bench.results.store import SetScoreRow, Store
 from t2av_bench.scores import Protocol, Quantity, Score, Status
-from t2av_bench.store import SetScoreRow, Store
 
 SYNC_C = Quantity("sync_c", "Sync-C", "higher", "", (0.0, None), penalty=0.0)
 SYNC_D = Quantity("sync_d", "Sync-D", "lower", "", (0.0, None), penalty="worst")
@@ -87,7 +87,7 @@ def make_run(
                     arrays = {key: np.asarray(value, dtype=np.float32) for key, value in features[position].items()}
                     kept.put(digest, protocols[metric].fingerprint, "measurement", arrays)
         if features is not None:
-            from t2av_bench.distances import frechet_distance
+            from t2av_bench.metrics.distances import frechet_distance
 
             sides = [np.concatenate([each[side] for each in features]) for side in ("generated", "reference")]
             value = Score.ok(frechet_distance(*sides))

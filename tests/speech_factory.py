@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from media_factory import write_clip
 
-from t2av_bench.items import Item
+from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.resample import resample
 from t2av_bench.metrics.base import Pair
@@ -20,7 +20,7 @@ SENTENCE = "The north wind and the sun were arguing about which of them was the 
 def say(text: str = SENTENCE, voice: str = "en-us+m3", pitch: int = 50) -> np.ndarray:
     """(n,) float32 at 16 kHz, read-only."""
     pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
-    from t2av_bench.benchmarks.embedded.speech import SAMPLE_RATE, Synthesizer
+    from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE, Synthesizer
 
     with Synthesizer() as synthesizer:
         spoken = synthesizer.say(text, voice, pitch=pitch).samples

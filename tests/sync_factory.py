@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.errors import MediaError
 from t2av_bench.extractors.syncnet import SAMPLES_PER_FRAME, WINDOW, MouthStream
-from t2av_bench.items import Item
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
 from t2av_bench.metrics.base import Pair
 
 
@@ -142,7 +142,7 @@ def random_syncnet(crops, seed=0):
     import torch
     from torch import nn
 
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()
     from syncnet_python.SyncNetModel import S
@@ -170,7 +170,7 @@ def random_s3fd(frame, seed=0):
     import cv2
     import torch
 
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()
     from syncnet_python.detectors.s3fd.nets import S3FDNet

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from reports.measured import RunResult
-from t2av_bench.aggregate import Summary, summarise
-from t2av_bench.runs import Column
+from reports.tables.measured import RunResult
+from t2av_bench.evaluation.evaluate import Column
+from t2av_bench.results.aggregate import Summary, summarise
 from t2av_bench.scores import Protocol, Quantity, Score
 
 CLIPS = tuple(f"clip {index:02d}" for index in range(20))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t2av_bench.aggregate import summarise
+from t2av_bench.results.aggregate import summarise
 from t2av_bench.scores import Protocol, Quantity, Score, Status
 
 SYNC_C = Quantity("sync_c", "Sync-C", "higher", penalty=0.0)

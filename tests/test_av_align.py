@@ -8,7 +8,7 @@ import pytest
 from media_factory import write_clip
 from speech_factory import sound_file
 
-from t2av_bench.items import Item
+from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.media.clip import Clip, MediaError
 from t2av_bench.metrics import create
 from t2av_bench.metrics.av_align import (

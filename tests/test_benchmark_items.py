@@ -8,10 +8,11 @@ import pytest
 from fake_systems import Noise
 from scipy.io import wavfile
 
-from t2av_bench.benchmark_clips import digests, fingerprint
-from t2av_bench.benchmark_config import Row
-from t2av_bench.benchmark_items import Requests, read_items, write_manifest
-from t2av_bench.items import pair, read_manifest
+from t2av_bench.benchmarks.manifest import read_manifest
+from t2av_bench.benchmarks.pairing import pair
+from t2av_bench.experiment.config import Row
+from t2av_bench.generation.records import digests, fingerprint
+from t2av_bench.generation.requests import Requests, read_items, write_manifest
 
 
 def row(manifest: Path, task: str = "a2v") -> Row:

@@ -14,13 +14,15 @@ import typer
 from scipy.io import wavfile
 from typer.testing import CliRunner
 
-from t2av_bench import benchmark_clips, benchmark_run, systems
-from t2av_bench.benchmark_config import load
-from t2av_bench.benchmark_generation import RowPlan
-from t2av_bench.benchmark_run import preview, run
-from t2av_bench.cli_run import run as command
-from t2av_bench.runs import RunError
-from t2av_bench.store import Store
+from t2av_bench import systems
+from t2av_bench.cli.run import run as command
+from t2av_bench.evaluation.evaluate import RunError
+from t2av_bench.experiment import run as benchmark_run
+from t2av_bench.experiment.config import load
+from t2av_bench.experiment.run import preview, run
+from t2av_bench.generation import records as benchmark_clips
+from t2av_bench.generation.generate import RowPlan
+from t2av_bench.results.store import Store
 
 SYSTEMS = {"fake-noise": "Noise", "fake-choir": "Choir", "fake-absent": "Absent", "fake-boaster": "Boaster"}
 
@@ -131,7 +133,7 @@ def test_what_a_row_was_scored_by_can_be_repeated_by_hand(tmp_path):
     carry_out(tmp_path)
     run_folder = tmp_path / "out" / "runs" / "noise"
     done = subprocess.run(
-        [sys.executable, "-m", "t2av_bench.cli", "evaluate", "--config", str(run_folder / "evaluate.toml")],
+        [sys.executable, "-m", "t2av_bench.cli.main", "evaluate", "--config", str(run_folder / "evaluate.toml")],
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -172,7 +174,7 @@ def test_changed_options_text_or_checkpoint_make_clips_again_and_their_old_score
 
 
 def test_a_clip_of_a_model_that_was_replaced_in_the_box_is_made_again(tmp_path, monkeypatch):
-    from t2av_bench.benchmarks.embedded import checkpoints
+    from t2av_bench.gridface.models import checkpoints
 
     only_made(tmp_path)
     record = tmp_path / "out" / "clips" / "noise" / "b.json"
@@ -312,7 +314,7 @@ def wait_for(clips: Path, count: int) -> None:
 def test_killed_and_repeated_it_makes_every_clip_once_and_ends_alike(tmp_path, monkeypatch):
     items(tmp_path, {f"item{index}": f"text {index}" for index in range(6)})
     file = write(tmp_path)
-    typed = [sys.executable, "-c", "import typer; from t2av_bench.cli_run import run; typer.run(run)", str(file)]
+    typed = [sys.executable, "-c", "import typer; from t2av_bench.cli.run import run; typer.run(run)", str(file)]
     slow = os.environ | {"FAKE_SYSTEMS_SECONDS": "0.4"}
     process = subprocess.Popen(typed, env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     clips = tmp_path / "out" / "clips" / "noise"
@@ -337,7 +339,7 @@ def test_killed_and_repeated_it_makes_every_clip_once_and_ends_alike(tmp_path, m
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_says_that_nothing_is_lost(tmp_path, number):
     items(tmp_path, {f"item{index}": f"text {index}" for index in range(4)})
-    typed = [sys.executable, "-m", "t2av_bench.cli", "run", str(write(tmp_path))]
+    typed = [sys.executable, "-m", "t2av_bench.cli.main", "run", str(write(tmp_path))]
     slow = os.environ | {"FAKE_SYSTEMS_SECONDS": "0.5"}
     process = subprocess.Popen(
         typed, env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

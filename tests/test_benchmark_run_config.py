@@ -3,8 +3,8 @@
 import pytest
 
 from t2av_bench import systems
-from t2av_bench.benchmark_config import load
-from t2av_bench.config import ConfigError
+from t2av_bench.evaluation.config import ConfigError
+from t2av_bench.experiment.config import load
 
 HEAD = 'out = "out"\n'
 ROW = '[[rows]]\nname = "a"\nsystem = "talker-t2av"\nsplit = "test-en"\n'

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from test_benchmark_run import ROW, Silent, cli, items, log, only_made, scores, sounds, world, write  # noqa: F401
 
-from t2av_bench import benchmark_run, systems
-from t2av_bench.benchmark_config import load
-from t2av_bench.benchmark_sources import code_digest, code_files
+from t2av_bench import systems
+from t2av_bench.experiment import run as benchmark_run
+from t2av_bench.experiment.config import load
+from t2av_bench.generation.sources import code_digest, code_files
 from t2av_bench.systems.base import System
 
 PLUG_IN = """
@@ -172,7 +173,7 @@ def test_a_row_is_made_again_on_request_and_continues_where_it_was_interrupted(t
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("t2av_bench.benchmark_generation.make", interrupted)
+        patch.setattr("t2av_bench.generation.generate.make", interrupted)
         assert cli(file, "--regenerate", "noise").exit_code == 130
     assert made_again(tmp_path, rows) == ["a", "b", "c"], "the plain command continues"
     assert sounds(first.folder) == before
@@ -259,8 +260,8 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
 
 
 def test_interrupted_before_scoring_no_old_score_stands_for_a_new_clip(tmp_path, monkeypatch):
-    from t2av_bench.runs import columns
-    from t2av_bench.store import Store
+    from t2av_bench.evaluation.evaluate import columns
+    from t2av_bench.results.store import Store
 
     file = write(tmp_path)
     benchmark_run.run(load(file), Silent())
@@ -331,7 +332,7 @@ def test_ends_of_lines_that_are_none_stay_in_texts(tmp_path):
 
 def test_a_reference_that_was_replaced_or_removed_is_not_scored_by_an_older_copy(tmp_path):
     """Also where the new one has the size and the time of the old one, as copying tools give it."""
-    from t2av_bench.benchmark_items import read_items, write_manifest
+    from t2av_bench.generation.requests import read_items, write_manifest
 
     (row,) = load(write(tmp_path)).rows
     real = tmp_path / "data" / "real" / "a.wav"
@@ -355,18 +356,23 @@ def test_the_code_of_this_projects_systems_is_what_their_own_folder_holds(tmp_pa
     names = {id: set(code_files(systems.system_class(id))) for id in systems._BUILT_IN}
     assert all(names.values()), "every system has code"
     talker = names["embedded-talker-t2av"]
-    assert {"t2av_bench/systems/embedded_talker.py", "t2av_bench/systems/latent_system.py"} <= talker
+    assert {"t2av_bench/gridface/systems/talker.py", "t2av_bench/systems/latent/system.py"} <= talker
     shared = {f"t2av_bench/systems/{name}.py" for name in ("__init__", "base", "output", "delivery", "inputs")}
     for id, files in names.items():
         assert not files & shared and all((project / name).is_file() for name in files), id
     kind = systems.system_class("embedded-espeak")
     before = code_digest(kind)
-    copy = tmp_path / "t2av_bench" / "systems"
-    shutil.copytree(Path(systems.__file__).parent, copy)
+    copy = tmp_path / "t2av_bench"
+    for folder in ("systems", "gridface/systems"):
+        shutil.copytree(project / "t2av_bench" / folder, copy / folder)
     module = sys.modules[kind.__module__]
-    monkeypatch.setattr(module, "__file__", str(copy / "embedded_espeak.py"))
+    monkeypatch.setattr(module, "__file__", str(copy / "gridface" / "systems" / "espeak.py"))
     assert code_digest(kind) == before, "the place does not count"
-    for name, counts in (("embedded_espeak.py", True), ("output.py", False), ("latent_system.py", False)):
+    for name, counts in (
+        ("gridface/systems/espeak.py", True),
+        ("systems/output.py", False),
+        ("systems/latent/system.py", False),
+    ):
         text = (copy / name).read_text()
         (copy / name).write_text(text + "\n_ADDED = 1\n")
         assert (code_digest(kind) != before) == counts, name
@@ -384,8 +390,8 @@ def test_names_and_reasons_reach_the_terminal_as_text(tmp_path):
     """Markup of the progress display, and characters that move a terminal's cursor, in ids and reasons."""
     import io
 
-    from t2av_bench.benchmark_display import Display
-    from t2av_bench.terminal_output import Console
+    from t2av_bench.cli.console import Console
+    from t2av_bench.cli.progress import Display
 
     stream = io.StringIO()
     display = Display(Console(file=stream, force_terminal=True, width=120, color_system=None))
@@ -425,7 +431,7 @@ def test_a_system_that_forks_prints_and_leaves_costs_one_clip_and_no_output(tmp_
 """  # fmt: skip
     plug({"own.py": code, "own_level.py": "LEVEL = 0.1\n"}, rude="own:Edited")
     file = write(tmp_path, ROW.replace("fake-noise", "rude") + ROW.replace('"noise"', '"other"'))
-    command = [sys.executable, "-m", "t2av_bench.cli", "run", str(file), "--json"]
+    command = [sys.executable, "-m", "t2av_bench.cli.main", "run", str(file), "--json"]
     begun = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=90)
     assert done.returncode == 1 and time.monotonic() - begun < 90

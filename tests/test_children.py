@@ -12,9 +12,10 @@ import pytest
 from plugin_factory import install
 from test_runs import make_clips
 
-from t2av_bench import memory, metrics
-from t2av_bench.runs import Plan, evaluate
-from t2av_bench.store import Store
+from t2av_bench import metrics
+from t2av_bench.evaluation.evaluate import Plan, evaluate
+from t2av_bench.results.store import Store
+from t2av_bench.utils import memory
 
 # What a metric does to its process is the clip's name; ``NOTES`` is a folder to write process ids into.
 SOURCE = '''
@@ -124,8 +125,8 @@ def gone_within(process: int, seconds: float) -> bool:
 def start(folder: Path, environment: dict[str, str], clip: str) -> subprocess.Popen:
     made = make_clips(folder / "made", ["a_good_one", clip])
     return subprocess.Popen(
-        [sys.executable, "-m", "t2av_bench.cli", "evaluate", "--generated", str(made), "--out", str(folder / "run"),
-         "--metrics", "acts/one", "--workers", "1"],
+        [sys.executable, "-m", "t2av_bench.cli.main", "evaluate", "--generated", str(made),
+         "--out", str(folder / "run"), "--metrics", "acts/one", "--workers", "1"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         # Whoever runs the tests in the background has them ignore Ctrl-C, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -228,8 +229,8 @@ def test_memory_that_earlier_clips_left_is_not_blamed_on_a_later_one(tmp_path, a
 def test_the_option_reaches_the_worker_and_is_kept(tmp_path, acts):
     made = make_clips(tmp_path / "made", ["greedy"])
     done = subprocess.run(
-        [sys.executable, "-m", "t2av_bench.cli", "evaluate", "--generated", str(made), "--out", str(tmp_path / "run"),
-         "--metrics", "acts/one", "--memory", "0.7", "--json"],
+        [sys.executable, "-m", "t2av_bench.cli.main", "evaluate", "--generated", str(made),
+         "--out", str(tmp_path / "run"), "--metrics", "acts/one", "--memory", "0.7", "--json"],
         env=acts, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1 and "used more than 0.7 GB" in json.loads(done.stdout)["failures"][0]["reason"]

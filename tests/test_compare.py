@@ -9,10 +9,10 @@ import typer
 from run_factory import FID, SYNC_C, SYNC_D, UTMOS, WER, frames, make_run
 from typer.testing import CliRunner
 
-from t2av_bench.baselines_file import read
-from t2av_bench.cli_compare import compare
-from t2av_bench.comparable import NotComparable
-from t2av_bench.comparison import contrast, forest, markdown
+from t2av_bench.cli.compare import compare
+from t2av_bench.comparison.comparable import NotComparable
+from t2av_bench.comparison.contrast import contrast, forest, markdown
+from t2av_bench.results.baseline import read
 from t2av_bench.scores import Score
 from t2av_bench.statistics.permutation import holm
 

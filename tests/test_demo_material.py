@@ -9,13 +9,13 @@ cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("torch", reason="the drawn face needs torch")
 pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
 
-from t2av_bench import demo  # noqa: E402
-from t2av_bench.benchmarks.embedded.speech import Synthesizer  # noqa: E402
+from t2av_bench.benchmarks.pairing import pair  # noqa: E402
+from t2av_bench.errors import MediaError  # noqa: E402
 from t2av_bench.faces.detect import haar  # noqa: E402
 from t2av_bench.faces.find import face_tracks  # noqa: E402
-from t2av_bench.items import pair  # noqa: E402
+from t2av_bench.gridface import demo  # noqa: E402
+from t2av_bench.gridface.speech.synthesizer import Synthesizer  # noqa: E402
 from t2av_bench.media.clip import Clip  # noqa: E402
-from t2av_bench.media.errors import MediaError  # noqa: E402
 
 SHIFTED = "audio_shifted_3_frames"
 

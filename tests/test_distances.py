@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg
 
-from t2av_bench.distances import frechet_distance, polynomial_mmd2, polynomial_mmd2_subsets
+from t2av_bench.metrics.distances import frechet_distance, polynomial_mmd2, polynomial_mmd2_subsets
 
 
 @pytest.fixture(scope="module")
@@ -139,12 +139,12 @@ def test_subsets_estimate_the_full_set_without_touching_the_global_random_state(
 def test_shared_and_separate_gram_matrices_agree(published, monkeypatch):
     x, y = published
     shared = polynomial_mmd2_subsets(x, y, subsets=5, subset_size=30)
-    monkeypatch.setattr("t2av_bench.distances._SHARED_GRAM_ENTRIES", 0)
+    monkeypatch.setattr("t2av_bench.metrics.distances._SHARED_GRAM_ENTRIES", 0)
     assert polynomial_mmd2_subsets(x, y, subsets=5, subset_size=30) == pytest.approx(shared, rel=1e-12)
 
 
 def test_agrees_with_clean_fid(published):
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()
     fid = pytest.importorskip("cleanfid.fid")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from speech_factory import RATE, pair, say, with_noise
 
-from t2av_bench.items import Item
+from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.media.clip import Clip, MediaError
 from t2av_bench.metrics import create
 from t2av_bench.metrics.base import Pair, Unscorable

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
 pytest.importorskip("torch", reason="pictures are drawn by torch")
 
-from t2av_bench.benchmarks.embedded import build, corpus, digests
-from t2av_bench.benchmarks.embedded.build import BuildError
-from t2av_bench.benchmarks.embedded.digests import State
-from t2av_bench.cli_data import data_app
+from t2av_bench.cli.data import data_app
+from t2av_bench.gridface.data import build, corpus, digests
+from t2av_bench.gridface.data.build import BuildError
+from t2av_bench.gridface.data.digests import State
 
 SPLITS = ("test-en", "test-zh")
 
@@ -86,9 +86,9 @@ def test_a_clip_is_what_the_corpus_and_the_renderer_make(built):
     from PIL import Image
     from scipy.io import wavfile
 
-    from t2av_bench.benchmarks.embedded.portrait import Portrait
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
-    from t2av_bench.items import read_manifest
+    from t2av_bench.benchmarks.manifest import read_manifest
+    from t2av_bench.gridface.portrait.portrait import Portrait
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
     from t2av_bench.media.clip import Clip
 
     (entry, *_), utterance = read_manifest(built / "test-en" / "first-8.jsonl"), corpus.utterances("test-en", 1)[0]
@@ -346,7 +346,7 @@ def test_the_default_folder_can_be_moved(tmp_path, monkeypatch):
 
 
 def test_the_contact_sheet_shows_the_clips(built):
-    from t2av_bench.benchmarks.embedded.contact_sheet import contact_sheet
+    from t2av_bench.gridface.data.contact_sheet import contact_sheet
     from t2av_bench.media.clip import Clip
 
     sheet = contact_sheet(built / "test-zh" / "first-8.jsonl", 2, columns=3)

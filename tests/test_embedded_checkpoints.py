@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from t2av_bench.benchmarks.embedded import checkpoints
+from t2av_bench.gridface.models import checkpoints
 from t2av_bench.scores import NotApplicable
 
 DETAILS = {

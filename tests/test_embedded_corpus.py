@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from t2av_bench.benchmarks.embedded import corpus, latents, motion_statistics, tokens, world
-from t2av_bench.benchmarks.embedded.speech import Synthesizer
-from t2av_bench.benchmarks.embedded.voice_encoder import VoiceEncoder
-from t2av_bench.benchmarks.embedded.world_codec import LATENT_DIM, WorldCodec
+from t2av_bench.gridface.data import corpus, tokens
+from t2av_bench.gridface.models import motion_statistics, world
+from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
+from t2av_bench.gridface.models.world_codec import LATENT_DIM, WorldCodec
+from t2av_bench.gridface.speech.synthesizer import Synthesizer
+from t2av_bench.gridface.training import latents
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,16 @@ import pytest
 torch = pytest.importorskip("torch", reason="the portrait is drawn by torch")
 
 from reference_model.codecs import MotionCodec, SourceRenderer  # noqa: E402
-from t2av_bench.benchmarks.embedded import checkpoints, corpus, identity_gallery, training_motion  # noqa: E402
-from t2av_bench.benchmarks.embedded.damage import blur  # noqa: E402
-from t2av_bench.benchmarks.embedded.identity_gallery import IdentityGallery, UnknownIdentity  # noqa: E402
-from t2av_bench.benchmarks.embedded.motion_codec import DrawnMotionCodec  # noqa: E402
-from t2av_bench.benchmarks.embedded.motion_encoder import load_encoder  # noqa: E402
-from t2av_bench.benchmarks.embedded.motion_validity import encode, encode_alone, explained, h264, read, samples, unseen  # noqa: E402
-from t2av_bench.benchmarks.embedded.portrait import Portrait  # noqa: E402
-from t2av_bench.benchmarks.embedded.visemes import MOTION_NAMES, MOTION_SIZE, SPEECH_SIZE  # noqa: E402
+from t2av_bench.gridface.data import corpus  # noqa: E402
+from t2av_bench.gridface.data.damage import blur  # noqa: E402
+from t2av_bench.gridface.models import checkpoints, identity_gallery  # noqa: E402
+from t2av_bench.gridface.models.identity_gallery import IdentityGallery, UnknownIdentity  # noqa: E402
+from t2av_bench.gridface.models.motion_codec import DrawnMotionCodec  # noqa: E402
+from t2av_bench.gridface.models.motion_encoder import load_encoder  # noqa: E402
+from t2av_bench.gridface.portrait.portrait import Portrait  # noqa: E402
+from t2av_bench.gridface.speech.visemes import MOTION_NAMES, MOTION_SIZE, SPEECH_SIZE  # noqa: E402
+from t2av_bench.gridface.training import motion as training_motion  # noqa: E402
+from t2av_bench.gridface.validation.motion import encode, encode_alone, explained, h264, read, samples, unseen  # noqa: E402
 from t2av_bench.scores import NotApplicable  # noqa: E402
 
 

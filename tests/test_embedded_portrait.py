@@ -5,10 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the portrait is drawn by torch")
 
-from t2av_bench.benchmarks.embedded import visemes  # noqa: E402
-from t2av_bench.benchmarks.embedded.identity import CLOTHES, HAIR_STYLES, sample_identity  # noqa: E402
-from t2av_bench.benchmarks.embedded.portrait import Portrait  # noqa: E402
-from t2av_bench.benchmarks.embedded.visemes import MOTION_NAMES, MOTION_SIZE  # noqa: E402
+from t2av_bench.gridface.portrait.identity import CLOTHES, HAIR_STYLES, sample_identity  # noqa: E402
+from t2av_bench.gridface.portrait.portrait import Portrait  # noqa: E402
+from t2av_bench.gridface.speech import visemes  # noqa: E402
+from t2av_bench.gridface.speech.visemes import MOTION_NAMES, MOTION_SIZE  # noqa: E402
 
 
 def _pose(**values: float) -> np.ndarray:
@@ -31,7 +31,7 @@ def portrait():
 
 @pytest.fixture(scope="module")
 def track():
-    from t2av_bench.benchmarks.embedded.speech import Phoneme
+    from t2av_bench.gridface.speech.synthesizer import Phoneme
 
     symbols = ["m", "ˈɑː", "f", "ˈiː", "p", "uː", "θ", "ˈæ"] * 3
     return visemes.motion([Phoneme(s, 0.1 * i, 0.1 * (i + 1)) for i, s in enumerate(symbols)], 64, 4)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from t2av_bench.benchmark_config import load
-from t2av_bench.benchmark_run import run
-from t2av_bench.benchmarks.embedded import publish
-from t2av_bench.runs import RESULTS
+from t2av_bench.evaluation.evaluate import RESULTS
+from t2av_bench.experiment.config import load
+from t2av_bench.experiment.run import run
+from t2av_bench.gridface.validation import publish
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 COMMITTED = REPOSITORY / publish.RESULTS

@@ -11,13 +11,13 @@ import pytest
 from table_factory import CORPUS_WER, FID, SYNC_C, UTMOS, run, scored_run
 from typer.testing import CliRunner
 
-from reports import from_specification, specification
-from reports.measured import Measured, over_all_clips
-from reports.render import comma_separated, html, latex, markdown
-from reports.seeds import Pooled, pool
-from reports.table import MixedProtocols
-from reports.terminal import terminal
-from t2av_bench.cli import app
+from reports.render.formats import comma_separated, html, latex, markdown
+from reports.render.terminal import terminal
+from reports.tables import from_specification, specification
+from reports.tables.build import MixedProtocols
+from reports.tables.measured import Measured, over_all_clips
+from reports.tables.seeds import Pooled, pool
+from t2av_bench.cli.main import app
 from t2av_bench.metrics import metric_class
 from t2av_bench.scores import Quantity, Score
 

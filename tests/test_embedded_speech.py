@@ -13,7 +13,7 @@ import pytest
 
 espeakng_loader = pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
 
-from t2av_bench.benchmarks.embedded import speech  # noqa: E402
+from t2av_bench.gridface.speech import synthesizer as speech  # noqa: E402
 
 TEXTS = ("Bob put five blue pebbles in a box.", "She sees the old ship.", "Please place white with bye eight.")
 

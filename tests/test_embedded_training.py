@@ -7,8 +7,11 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from t2av_bench.benchmarks.embedded import checkpoints, latents, making, training
-from t2av_bench.cli import app
+from t2av_bench.cli.main import app
+from t2av_bench.gridface.models import checkpoints
+from t2av_bench.gridface.training import generators as training
+from t2av_bench.gridface.training import latents
+from t2av_bench.gridface.training import recipes as making
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def test_an_unfinished_run_is_not_installed(tmp_path):
 
 
 def test_generators_of_the_main_table_are_equally_large():
-    from baselines.diffusion.families import random_network
+    from baselines.families import random_network
 
     reference = training.talker_parameters()
     for family in ("dual_branch", "audio_driven", "length_matched_tts"):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from t2av_bench.benchmarks.embedded import visemes
-from t2av_bench.benchmarks.embedded.speech import PAUSE, Phoneme, Synthesizer
+from t2av_bench.gridface.speech import visemes
+from t2av_bench.gridface.speech.synthesizer import PAUSE, Phoneme, Synthesizer
 
 JAW, WIDTH, ROUNDING, TEETH, CLOSURE, TONGUE = range(6)
 

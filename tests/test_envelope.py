@@ -7,9 +7,9 @@ pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("torch", reason="the drawn face needs torch")
 pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
 
-from t2av_bench import demo
-from t2av_bench.benchmarks.embedded.speech import Synthesizer
-from t2av_bench.items import Item
+from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.gridface import demo
+from t2av_bench.gridface.speech.synthesizer import Synthesizer
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_lossless
 from t2av_bench.metrics.base import Measurement, Pair, Unscorable

@@ -9,14 +9,14 @@ import pytest
 from scipy.io import wavfile
 from typer.testing import CliRunner
 
-from t2av_bench.aggregate import Summary
-from t2av_bench.cli import app
-from t2av_bench.cli_evaluate import missing_metrics
-from t2av_bench.config import EvaluateConfig
-from t2av_bench.reasons import count
-from t2av_bench.runs import Column, Plan, RunError, evaluate
+from t2av_bench.cli.evaluate import missing_metrics
+from t2av_bench.cli.main import app
+from t2av_bench.evaluation.config import EvaluateConfig
+from t2av_bench.evaluation.evaluate import Column, Plan, RunError, evaluate
+from t2av_bench.evaluation.reasons import count
+from t2av_bench.results.aggregate import Summary
+from t2av_bench.results.store import Store
 from t2av_bench.scores import Quantity, Score
-from t2av_bench.store import Store
 
 
 @pytest.fixture(autouse=True)

@@ -60,7 +60,7 @@ def test_the_cases_reach_over_all_four_edges(frames):
 
 
 def test_equal_to_the_frames_that_syncnet_python_writes(frames, tmp_path, monkeypatch):
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()
     pipeline = pytest.importorskip("syncnet_python.syncnet_pipeline")

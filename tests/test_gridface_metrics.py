@@ -7,24 +7,22 @@ pytest.importorskip("torch", reason="the networks and the drawn face need torch"
 pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
 
-from t2av_bench.benchmarks.embedded import (
-    checkpoints,
-    corpus,
-    damage,
-    extractor_checkpoints,
-    training_features,
-    training_sync,
-    validity,
-    validity_page,
-)
-from t2av_bench.benchmarks.embedded import extractor_training as training
-from t2av_bench.extractors import gridface_features, gridface_sync
-from t2av_bench.items import Item
+from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.gridface.data import corpus, damage
+from t2av_bench.gridface.extractors import features as gridface_features
+from t2av_bench.gridface.extractors import sync as gridface_sync
+from t2av_bench.gridface.metrics.features import FDClipGridFace, FDFrameGridFace, window_starts
+from t2av_bench.gridface.metrics.sync import SyncGridFace
+from t2av_bench.gridface.models import checkpoints
+from t2av_bench.gridface.models import loading as extractor_checkpoints
+from t2av_bench.gridface.training import extractors as training
+from t2av_bench.gridface.training import features as training_features
+from t2av_bench.gridface.training import sync as training_sync
+from t2av_bench.gridface.validation import lip_sync as validity
+from t2av_bench.gridface.validation import page as validity_page
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_lossless, write_mp4
 from t2av_bench.metrics.base import NotApplicable, Pair, Settings, Unscorable
-from t2av_bench.metrics.gridface_features import FDClipGridFace, FDFrameGridFace, window_starts
-from t2av_bench.metrics.gridface_sync import SyncGridFace
 
 NAMES = ("sync", "frame_features", "clip_features")
 FEW = 8
@@ -96,7 +94,7 @@ def test_sound_rows_lie_where_the_sound_is_and_ignore_volume():
 
 
 def test_the_mouth_box_holds_what_the_mouth_does():
-    from t2av_bench.benchmarks.embedded.portrait import Portrait
+    from t2av_bench.gridface.portrait.portrait import Portrait
 
     random = np.random.default_rng(0)
     changed, total = 0.0, 0.0
@@ -323,7 +321,7 @@ def test_the_box_holds_small_networks_with_their_facts(name):
 
 
 def test_a_checkpoint_that_does_not_fit_says_so(tmp_path):
-    from t2av_bench.benchmarks.embedded.feature_networks import ClipNetwork
+    from t2av_bench.gridface.models.feature_networks import ClipNetwork
 
     with pytest.raises(ValueError, match="sync"):
         extractor_checkpoints.load("clip_features", lambda state: ClipNetwork(), checkpoints.path("sync"))

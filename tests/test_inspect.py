@@ -15,8 +15,8 @@ from media_factory import audio_only, moving_pattern, tone, truncated_clip, writ
 from media_matrix_factory import Case, write_case
 from typer.testing import CliRunner
 
-from t2av_bench.cli import app
-from t2av_bench.inspection import inspect
+from t2av_bench.cli.main import app
+from t2av_bench.evaluation.inspection import inspect
 
 
 def seen(*arguments) -> tuple[int, str]:

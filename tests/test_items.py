@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from t2av_bench.item_names import Nearest
-from t2av_bench.items import Item, ItemError, pair, read_manifest
+from t2av_bench.benchmarks.manifest import Item, ItemError, read_manifest
+from t2av_bench.benchmarks.names import Nearest
+from t2av_bench.benchmarks.pairing import pair
 
 
 def touch(folder: Path, *names: str) -> None:

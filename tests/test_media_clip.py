@@ -10,10 +10,10 @@ import media_factory as factory
 import numpy as np
 import pytest
 
+from t2av_bench.errors import MediaError
 from t2av_bench.media import decode
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_lossless
-from t2av_bench.media.errors import MediaError
 from t2av_bench.media.picture import orient
 from t2av_bench.scores import NotApplicable, Unscorable
 

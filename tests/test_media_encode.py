@@ -8,9 +8,9 @@ import media_factory as factory
 import numpy as np
 import pytest
 
+from t2av_bench.errors import MediaError
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import fit, samples_for, write_lossless, write_mp4
-from t2av_bench.media.errors import MediaError
 from t2av_bench.media.resample import resample, to_int16
 
 

@@ -7,9 +7,9 @@ import media_factory as factory
 import numpy as np
 import pytest
 
+from t2av_bench.errors import MediaError
 from t2av_bench.media import legacy
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
 from t2av_bench.media.resample import to_int16
 from t2av_bench.scores import NotApplicable
 

@@ -20,9 +20,9 @@ from media_matrix_cases import ALL_RATES, AUDIO, LAYOUTS, TIMINGS, VIDEO, all_ro
 from media_matrix_factory import FLASHES, SECONDS, Case, picture_number, source_sound, write_case
 from media_matrix_measure import GRID, RATE, burst_moment, measure
 
-from t2av_bench.items import Item
+from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.errors import MediaError
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
 from t2av_bench.metrics import create
 from t2av_bench.metrics.base import Pair
 

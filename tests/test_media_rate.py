@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from t2av_bench.errors import MediaError
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
 from t2av_bench.media.rate import NearestPicture, grid_indices
 
 RATES = [12, 15, Fraction(24000, 1001), 24, 25, Fraction(30000, 1001), 30, 48, 50, Fraction(60000, 1001), 60, 120]

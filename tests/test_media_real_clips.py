@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from t2av_bench.errors import MediaError
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
 
 SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 

@@ -11,8 +11,8 @@ import media_factory as factory
 import numpy as np
 import pytest
 
+from t2av_bench.errors import MediaError
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
 from t2av_bench.media.limits import Limits
 from t2av_bench.media.timeline import Timeline
 

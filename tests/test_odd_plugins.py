@@ -12,13 +12,13 @@ from test_runs import make_clips
 from typer.testing import CliRunner
 
 from t2av_bench import metrics
-from t2av_bench.cli import app
-from t2av_bench.measurement_check import json_ready
+from t2av_bench.cli.main import app
+from t2av_bench.evaluation.evaluate import Plan, columns, evaluate
 from t2av_bench.metrics import broken, create, metric_class, resolve
-from t2av_bench.plugins import PluginError
-from t2av_bench.runs import Plan, columns, evaluate
+from t2av_bench.metrics.check import json_ready
+from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
-from t2av_bench.store import Store
+from t2av_bench.utils.plugins import PluginError
 
 ODD = {"odd/answers": "odd_metrics:Answers", "odd/steady": "odd_metrics:Steady", "odd/set": "odd_metrics:Set"}
 
@@ -121,7 +121,7 @@ def test_an_odd_aggregate_is_a_reason_and_the_run_ends_well(tmp_path, monkeypatc
 
 def command(environment, *words):
     return subprocess.run(
-        [sys.executable, "-m", "t2av_bench.cli", *map(str, words)], env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "t2av_bench.cli.main", *map(str, words)], env=environment, capture_output=True, text=True
     )
 
 

@@ -10,10 +10,10 @@ import pytest
 from scipy.io import wavfile
 from test_runs import by_name, command, make_clips, plan, run
 
-from reports.measured import read_run
-from t2av_bench.recorded_run import read_run as read_recorded
-from t2av_bench.runs import failures
-from t2av_bench.store import Store
+from reports.tables.measured import read_run
+from t2av_bench.evaluation.evaluate import failures
+from t2av_bench.results.run import read_run as read_recorded
+from t2av_bench.results.store import Store
 
 CHANGED = "the file has changed since"
 
@@ -131,7 +131,7 @@ def test_every_reader_shows_it(tmp_path, fake_metrics):
     replace_clips(tmp_path, names)
     only(tmp_path, "fake/length", names)
     out = tmp_path / "run"
-    table = subprocess.run([sys.executable, "-m", "t2av_bench.cli", "table", str(out)], env=fake_metrics,
+    table = subprocess.run([sys.executable, "-m", "t2av_bench.cli.main", "table", str(out)], env=fake_metrics,
                            capture_output=True, text=True)  # fmt: skip
     assert table.returncode == 0 and CHANGED in table.stdout
     shown = read_run(out)

@@ -323,8 +323,8 @@ def test_the_sound_beside_pictures_of_an_unknown_codec_is_scored(suffix, tmp_pat
     """Through the workers: one that dies would take the sound's scores with it."""
     from speech_factory import sound_file
 
-    from t2av_bench.engine import Job, Outcome, Workshop, run_jobs
-    from t2av_bench.items import Item
+    from t2av_bench.benchmarks.manifest import Item
+    from t2av_bench.evaluation.worker import Job, Outcome, Workshop, run_jobs
     from t2av_bench.metrics.base import Settings
 
     pytest.importorskip("cv2")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from t2av_bench.items import VIDEO_SUFFIXES
-from t2av_bench.runs import Plan, evaluate
-from t2av_bench.store import Store
+from t2av_bench.benchmarks.pairing import VIDEO_SUFFIXES
+from t2av_bench.evaluation.evaluate import Plan, evaluate
+from t2av_bench.results.store import Store
 
 METRICS = ("envelope/haar", "stoi/pystoi")
 

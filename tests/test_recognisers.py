@@ -114,7 +114,7 @@ def test_words_outside_the_dictionary_need_phones():
 def whisper_folder(tmp_path_factory):
     pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()
     from tokenizers.pre_tokenizers import ByteLevel
@@ -211,7 +211,7 @@ def qwen3(tmp_path_factory):
     torch = pytest.importorskip("torch")
     if not hasattr(transformers, "Qwen3ASRConfig"):
         pytest.skip("this transformers release does not know Qwen3-ASR")
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()
     from tokenizers.pre_tokenizers import ByteLevel

@@ -12,14 +12,14 @@ import typer
 from run_factory import D_ZERO, FID, INSIDE, OFFSET, SYNC_C, SYNC_D, UTMOS, WER, frames, make_run
 from typer.testing import CliRunner
 
-from t2av_bench.baselines_file import BaselineError, load, read, save
-from t2av_bench.cli_regress import baseline_app, regress
-from t2av_bench.comparable import NotComparable
-from t2av_bench.margins import DEFAULT_MARGINS, Margin, MarginError, merge_margins, read_margins
-from t2av_bench.recorded_run import read_run
-from t2av_bench.regression import Gate, decide
-from t2av_bench.regression import regress as judge
-from t2av_bench.regression_report import as_json, junit, markdown
+from t2av_bench.cli.regress import baseline_app, regress
+from t2av_bench.comparison.comparable import NotComparable
+from t2av_bench.comparison.gate import Gate, decide
+from t2av_bench.comparison.gate import regress as judge
+from t2av_bench.comparison.gate_report import as_json, junit, markdown
+from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin, MarginError, merge_margins, read_margins
+from t2av_bench.results.baseline import BaselineError, load, read, save
+from t2av_bench.results.run import read_run
 from t2av_bench.scores import Score
 from t2av_bench.statistics.intervals import Interval
 from t2av_bench.statistics.paired import Difference

@@ -9,10 +9,10 @@ import pytest
 from run_factory import SYNC_C, make_run
 from scipy.io import wavfile
 
-from t2av_bench.baselines_file import load, save
-from t2av_bench.recorded_run import read_run
-from t2av_bench.regression import regress
-from t2av_bench.runs import Plan, evaluate
+from t2av_bench.comparison.gate import regress
+from t2av_bench.evaluation.evaluate import Plan, evaluate
+from t2av_bench.results.baseline import load, save
+from t2av_bench.results.run import read_run
 
 TESTS = """
 import pytest

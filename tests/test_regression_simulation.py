@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from run_factory import SYNC_C, SYNC_D, UTMOS, WER
 
-from t2av_bench.margins import DEFAULT_MARGINS
-from t2av_bench.regression import decide, judge
+from t2av_bench.comparison.gate import decide, judge
+from t2av_bench.comparison.margins import DEFAULT_MARGINS
 from t2av_bench.statistics.paired import paired_difference
 from t2av_bench.statistics.planning import clips_to_decide
 from t2av_bench.statistics.samples import Sample

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from t2av_bench.config import ConfigError, load, parse_options
-from t2av_bench.items import ItemError
-from t2av_bench.runs import Plan, RunError, columns, evaluate, failures
-from t2av_bench.store import Store, StoreError
+from t2av_bench.benchmarks.manifest import ItemError
+from t2av_bench.evaluation.config import ConfigError, load, parse_options
+from t2av_bench.evaluation.evaluate import Plan, RunError, columns, evaluate, failures
+from t2av_bench.results.store import Store, StoreError
 
 FAKES = ("fake/level", "fake/length", "fake/spread")
 
@@ -196,7 +196,7 @@ def test_a_reference_that_cannot_be_read_is_said_and_other_metrics_go_on(tmp_pat
 
 def command(tmp_path: Path, out: Path, *more: str) -> list[str]:
     return [
-        sys.executable, "-m", "t2av_bench.cli", "evaluate", "--generated", str(tmp_path / "made"),
+        sys.executable, "-m", "t2av_bench.cli.main", "evaluate", "--generated", str(tmp_path / "made"),
         "--reference", str(tmp_path / "real"), "--metrics", ",".join(FAKES), "--out", str(out), *more,
     ]  # fmt: skip
 
@@ -263,7 +263,7 @@ def test_json_on_stdout_progress_on_stderr_and_exit_status(tmp_path, fake_metric
     config = (tmp_path / "run" / "evaluate.toml").read_text()
     (tmp_path / "again.toml").write_text(config)
     again = subprocess.run(
-        [sys.executable, "-m", "t2av_bench.cli", "evaluate", "--config", str(tmp_path / "again.toml")],
+        [sys.executable, "-m", "t2av_bench.cli.main", "evaluate", "--config", str(tmp_path / "again.toml")],
         env=fake_metrics, capture_output=True, text=True,
     )  # fmt: skip
     assert again.returncode == 0 and again.stdout == lenient.stdout

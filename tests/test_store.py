@@ -12,11 +12,11 @@ from run_factory import SYNC_C, UTMOS, make_run
 from test_runs import make_clips
 from typer.testing import CliRunner, Result
 
-from t2av_bench import store_file
-from t2av_bench.cli import app
+from t2av_bench.cli.main import app
+from t2av_bench.results import store_file
+from t2av_bench.results.store import Store, StoreError
+from t2av_bench.results.store_file import APPLICATION_ID
 from t2av_bench.scores import Protocol, Score, Status
-from t2av_bench.store import Store, StoreError
-from t2av_bench.store_file import APPLICATION_ID
 
 
 def everything(folder: Path) -> dict[str, str]:

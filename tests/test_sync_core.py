@@ -19,7 +19,7 @@ def shifted_embeddings():
 def official_curve(mouth, audio):
     import torch
 
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()
     from syncnet_python.SyncNetInstance import calc_pdist

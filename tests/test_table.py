@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from table_factory import CLIPS, FID, OFFSET, SYNC, SYNC_C, WER, run, scored_run
 
-from reports.render import FORMATS, comma_separated, html, latex, markdown
-from reports.table import MixedProtocols, build, read_run
-from t2av_bench.benchmarks.embedded import corpus
-from t2av_bench.benchmarks.embedded.floors import drawn
+from reports.render.formats import FORMATS, comma_separated, html, latex, markdown
+from reports.tables.build import MixedProtocols, build, read_run
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.validation.floors import drawn
 from t2av_bench.metrics import create
 from t2av_bench.metrics.base import Floor
 from t2av_bench.scores import Score

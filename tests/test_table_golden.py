@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from table_factory import CORPUS_WER, SYNC, SYNC_C_HAAR, UTMOS, scored_run
 
-from reports import from_specification, specification
-from reports.command import make
-from reports.model import Table
-from reports.render import FORMATS, latex
-from reports.table import build
-from reports.terminal import terminal
+from reports.render.formats import FORMATS, latex
+from reports.render.terminal import terminal
+from reports.tables import from_specification, specification
+from reports.tables.build import build
+from reports.tables.make import make
+from reports.tables.model import Table
 from t2av_bench.scores import Quantity, Score
 
 FOLDER = Path(__file__).parent / "golden_tables"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from table_factory import CORPUS_WER, FID, SYNC, SYNC_C, UTMOS, scored_run
 
-from reports.model import Cell, TableColumn
-from reports.ranking import mark_by_digits, significantly_different
-from reports.table import build
+from reports.tables.build import build
+from reports.tables.model import Cell, TableColumn
+from reports.tables.ranking import mark_by_digits, significantly_different
 from t2av_bench.scores import Score
 from t2av_bench.statistics.samples import Grouping
 
@@ -147,7 +147,7 @@ def test_a_distance_between_sets_without_features_is_shown_unmarked_with_the_rea
     from run_factory import FID as FID_QUANTITY
     from run_factory import frames, make_run
 
-    from reports.table import read_run
+    from reports.tables.build import read_run
 
     paths = [
         make_run(tmp_path / str(i), {FID_QUANTITY: [1.0] * 30}, features=frames(3, 30, 0.1 * (i + 1))) for i in range(2)

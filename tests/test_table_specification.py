@@ -11,12 +11,12 @@ import pytest
 from table_factory import CORPUS_CER, CORPUS_WER, FID, SYNC_C, SYNC_C_HAAR, UTMOS, run, scored_run
 from typer.testing import CliRunner
 
-from reports import from_specification, specification
-from reports.command import make
-from reports.render import comma_separated, html, latex, markdown
-from reports.table import MixedProtocols
-from reports.terminal import terminal
-from t2av_bench.cli import app
+from reports.render.formats import comma_separated, html, latex, markdown
+from reports.render.terminal import terminal
+from reports.tables import from_specification, specification
+from reports.tables.build import MixedProtocols
+from reports.tables.make import make
+from t2av_bench.cli.main import app
 from t2av_bench.scores import Quantity, Score
 
 TABLES = [name for name in specification.names() if specification.load(name).rows]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from t2av_bench.metrics.text_normalisation import chinese_characters, seed_tts, visible, whisper_basic, whisper_english
 from t2av_bench.metrics.wer import error_rate
-from t2av_bench.text_normalisation import chinese_characters, seed_tts, visible, whisper_basic, whisper_english
 
 pytest.importorskip("whisper_normalizer")
 pytest.importorskip("zhconv")

@@ -14,7 +14,7 @@ import pytest
 from speech_factory import RATE, say, with_noise
 
 from t2av_bench import weights
-from t2av_bench.items import Item
+from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create
 from t2av_bench.metrics.base import NotApplicable, Pair, Settings, Unscorable

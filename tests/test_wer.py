@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from speech_factory import RATE, pair, say, with_noise
 
-from t2av_bench.benchmarks.embedded import corpus
+from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.extractors.recognisers import Recogniser, Transcript
-from t2av_bench.features import FeatureStore
-from t2av_bench.items import Item
+from t2av_bench.gridface.data import corpus
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create, metric_ids, wer
 from t2av_bench.metrics.base import NotApplicable, Unscorable
 from t2av_bench.metrics.wer import error_rate
+from t2av_bench.results.features import FeatureStore
 
 jiwer = pytest.importorskip("jiwer")
 WORDS = [f"word{index}" for index in range(100)]
@@ -256,8 +256,8 @@ def test_noise_raises_the_error_rate_of_real_recognition(tmp_path):
 
 
 def test_a_clip_that_cannot_be_heard_weighs_as_many_words_as_it_was_asked_to_say(tmp_path):
-    from t2av_bench.runs import RESULTS, Plan, columns, evaluate
-    from t2av_bench.store import Store
+    from t2av_bench.evaluation.evaluate import RESULTS, Plan, columns, evaluate
+    from t2av_bench.results.store import Store
 
     english, chinese = create("wer/pocketsphinx"), create("cer/whisper-large-v3")
     assert english.weight_of(Item(id="a", text="Hello, big world!", language="en")) == 3

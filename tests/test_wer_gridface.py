@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from speech_factory import RATE, pair, with_noise
 
-from t2av_bench.benchmarks.embedded import corpus, speech_validity
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.metrics.wer import CERGridFace, WERGridFace
+from t2av_bench.gridface.validation import speech as speech_validity
 from t2av_bench.metrics.base import NotApplicable, Unscorable
 from t2av_bench.metrics.wer import WERPocketsphinx
-from t2av_bench.metrics.wer_gridface import CERGridFace, WERGridFace
 
 pytest.importorskip("pocketsphinx")
 METRICS = {"en": WERGridFace, "zh": CERGridFace}
@@ -18,7 +19,7 @@ NAMES = {"en": "wer_gridface", "zh": "cer_gridface"}
 def clips():
     """language -> [(utterance, audio)], eight of each test split."""
     pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
     with Synthesizer() as synthesizer:
         return {
@@ -64,7 +65,7 @@ def test_another_sentence_scores_what_differs(clips, language, tmp_path):
 @pytest.mark.parametrize("language", METRICS)
 def test_no_clip_moves_what_is_heard_of_the_next(clips, language):
     """The decoder is kept, and its front end remembers noise: likelihoods show that before any word changes."""
-    from t2av_bench.extractors.gridface_recogniser import GridFaceRecogniser
+    from t2av_bench.gridface.extractors.recogniser import GridFaceRecogniser
 
     noise = np.random.default_rng(1).normal(0, 0.3, 2 * RATE).astype(np.float32)
 
@@ -137,7 +138,7 @@ def test_weights_make_the_corpus_rate(clips, tmp_path):
 
 
 def test_every_word_has_a_pronunciation_that_the_model_knows():
-    from t2av_bench.extractors.gridface_recogniser import GridFaceRecogniser, pronunciations
+    from t2av_bench.gridface.extractors.recogniser import GridFaceRecogniser, pronunciations
 
     chinese = {word for slot in corpus.VOCABULARY["zh"] for word in slot}
     assert {word.split("(")[0] for word in pronunciations("zh")} == chinese
@@ -149,7 +150,7 @@ def test_every_word_has_a_pronunciation_that_the_model_knows():
 
 def test_sentences_stay_as_they_are_under_normalisation():
     """A word that a rule rewrote (traditional forms, number words) could never be heard right."""
-    from t2av_bench.extractors.gridface_recogniser import sentence_pattern
+    from t2av_bench.gridface.extractors.recogniser import sentence_pattern
 
     for language, metric in METRICS.items():
         for word in (word for slot in corpus.VOCABULARY[language] for word in slot):

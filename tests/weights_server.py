@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from t2av_bench import weights
-from t2av_bench.weights import Weights
-from t2av_bench.weights_fetch import Fetched, fetch
+from t2av_bench.weights import table as weights
+from t2av_bench.weights.fetch import Fetched, fetch
+from t2av_bench.weights.table import Weights
 
 CONTENT = hashlib.shake_256(b"weights").digest(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -17,10 +17,10 @@ import functools
 import torch
 from torch import Tensor, nn
 
+from ..model import TalkerT2AV
+from ..modules.transformer import Block
 from .cuda_graphs import Recorded
-from .model import TalkerT2AV
 from .step_functions import StepFunctions
-from .transformer import Block
 
 
 class PackedLinear(nn.Module):

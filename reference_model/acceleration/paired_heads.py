@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .diffusion_head import DiffusionHead
-from .flow_matching import PatchSampler, SamplerSettings, guided, sampler_times
-from .transformer import Trunk
+from ..modules.diffusion_head import DiffusionHead
+from ..modules.flow_matching import PatchSampler, SamplerSettings, guided, sampler_times
+from ..modules.transformer import Trunk
 
 
 class PairedTrunk:

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .backbone import KeyValueCache, decode
+from ..model import TalkerT2AV
+from ..modules.backbone import KeyValueCache, decode
+from ..modules.flow_matching import PatchSampler, SamplerSettings
 from .cuda_graphs import Recorded
-from .flow_matching import PatchSampler, SamplerSettings
-from .model import TalkerT2AV
 from .paired_heads import PairedSampler
 
 COLUMN_STEP = 128
@@ -41,7 +41,7 @@ class StepFunctions:
         self._idle: list[KeyValueCache] = []
 
     def sampler(self, modality: str, settings: SamplerSettings) -> Callable[..., Tensor]:
-        """``(noise, hidden, context, condition)`` to patches: see :class:`.flow_matching.PatchSampler`."""
+        """``(noise, hidden, context, condition)`` to patches: see :class:`..modules.flow_matching.PatchSampler`."""
 
         def make() -> Callable:
             sampler = PatchSampler(self.model.head(modality), settings)

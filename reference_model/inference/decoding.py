@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .backbone import RotaryTable, decode
-from .step_functions import StepFunctions
+from ..acceleration.step_functions import StepFunctions
+from ..modules.backbone import RotaryTable, decode
 
 
 class Decoder:

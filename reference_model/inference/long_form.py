@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from .generation import GeneratedPatch, GenerationItem, GenerationResult, SeededNoise
-from .model import TalkerT2AV
+from ..model import TalkerT2AV
 from .recipes import Recipe
 from .sampling import stream
+from .types import GeneratedPatch, GenerationItem, GenerationResult, SeededNoise
 
 
 def stream_passages(

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .codecs import AudioCodec, SourceRenderer
-from .generation import GeneratedPatch, GenerationItem, GenerationResult
-from .model import TalkerT2AV
+from ..codecs import AudioCodec, SourceRenderer
+from ..model import TalkerT2AV
 from .plan import Plan, make_plan
 from .recipes import Recipe
 from .sampling import stream
+from .types import GeneratedPatch, GenerationItem, GenerationResult
 
 
 @dataclass

@@ -29,7 +29,7 @@ class PromptError(ValueError):
 
 def load_tokenizer(folder: str | Path) -> Any:
     """The tokenizer in a checkpoint folder (``tokenizer.json`` and its configuration). Nothing is downloaded."""
-    from .transformers_import import make_transformers_importable
+    from ..utils.transformers import make_transformers_importable
 
     make_transformers_importable()
     from transformers import AutoTokenizer
@@ -50,7 +50,7 @@ def training_sequence(tokenizer: Any, text: str, tokens: int, max_tokens: int = 
     """A whole sequence with ``tokens`` placeholders (slots times tokens per slot), cut at ``max_tokens``.
 
     Returns the ids ``(L,)`` and the span ``(2,)`` [start, end) of the placeholders that survived, as
-    :class:`.training_forward.TrainingBatch` wants them; (-1, -1) if none did.
+    :class:`..training.forward.TrainingBatch` wants them; (-1, -1) if none did.
     """
     ids, start, end = _chat(tokenizer, text, tokens)
     ids, end = ids[:max_tokens], min(end, max_tokens)

@@ -8,7 +8,7 @@ their own: ``release_t2av`` and ``release_tts``. All of them run through the one
 from dataclasses import dataclass
 from typing import Literal
 
-from .flow_matching import SamplerSettings
+from ..modules.flow_matching import SamplerSettings
 
 
 @dataclass(frozen=True)

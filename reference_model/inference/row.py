@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .arrangement import Arrangement
-from .config import ModelConfig
-from .generation import GenerationItem, GenerationTrace, Noise, SeededNoise
+from ..arrangement import Arrangement
+from ..config import ModelConfig
 from .plan import Plan, Source, make_plan
 from .recipes import Recipe
+from .types import GenerationItem, GenerationTrace, Noise, SeededNoise
 
 
 @dataclass

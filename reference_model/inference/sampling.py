@@ -20,17 +20,17 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from ..acceleration.paired_heads import can_pair
+from ..acceleration.step_functions import StepFunctions
+from ..model import TalkerT2AV
 from .conditions import global_conditions, moved_on, prefix_contexts
 from .decoding import Decoder
-from .generation import GeneratedPatch, GenerationItem, GenerationResult, StopReason
-from .model import TalkerT2AV
-from .paired_heads import can_pair
 from .plan import Source
 from .recipes import Recipe
 from .results import finished_item, finished_patch
 from .row import Row, make_row
 from .slot_tokens import known_patches, patch_tokens, prompt_embeddings
-from .step_functions import StepFunctions
+from .types import GeneratedPatch, GenerationItem, GenerationResult, StopReason
 
 
 def generate(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .model import TASK_T2AV, TASK_TTS, TalkerT2AV, combine
+from ..model import TASK_T2AV, TASK_TTS, TalkerT2AV, combine
 from .plan import Plan, Source
 from .recipes import Recipe
 

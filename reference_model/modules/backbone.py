@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import BackboneConfig
-from .transformers_import import make_transformers_importable
+from ..config import BackboneConfig
+from ..utils.transformers import make_transformers_importable
 
 
 def build_backbone(config: BackboneConfig) -> nn.Module:

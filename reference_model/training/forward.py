@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .backbone import hidden_states
-from .flow_matching import LossDraws, LossSettings, flow_matching_loss
-from .model import TalkerT2AV, combine, to_patches
-from .stop import positive_weight, stop_labels, stop_loss
+from ..model import TalkerT2AV, combine, to_patches
+from ..modules.backbone import hidden_states
+from ..modules.flow_matching import LossDraws, LossSettings, flow_matching_loss
+from ..modules.stop_predictor import positive_weight, stop_labels, stop_loss
 
 
 @dataclass
@@ -45,7 +45,7 @@ class LossRecipe:
     """Weights of the losses (section 4.1). ``LOSS_RECIPES`` has the paper's and the release's.
 
     ``repeats`` draws every flow-matching row so many times; ``stop_positive_factor`` multiplies the weight of
-    stop labels (see :func:`.stop.positive_weight`).
+    stop labels (see :func:`..modules.stop_predictor.positive_weight`).
     """
 
     motion_weight: float = 10.0

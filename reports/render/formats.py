@@ -5,11 +5,11 @@ import io
 import re
 from collections.abc import Callable, Iterable
 
-from reports.html import html
-from reports.latex import latex
-from reports.layout import body_texts, headings
-from reports.model import Table
-from t2av_bench.terminal_text import printable, spreadsheet_field
+from reports.render.html import html
+from reports.render.latex import latex
+from reports.render.layout import body_texts, headings
+from reports.tables.model import Table
+from t2av_bench.utils.terminal_text import printable, spreadsheet_field
 
 
 def markdown(table: Table) -> str:

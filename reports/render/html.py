@@ -2,9 +2,9 @@
 
 from html import escape as escape_markup
 
-from reports.layout import body_texts, headings, leading
-from reports.model import Table
-from t2av_bench.terminal_text import printable
+from reports.render.layout import body_texts, headings, leading
+from reports.tables.model import Table
+from t2av_bench.utils.terminal_text import printable
 
 STYLE = (
     ".t2av{font:15px/1.45 system-ui,sans-serif;overflow-x:auto;margin:1em 0}"

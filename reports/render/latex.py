@@ -2,9 +2,9 @@
 
 import re
 
-from reports.layout import body_texts, headings, leading, lines_below
-from reports.model import Table
-from t2av_bench.terminal_text import printable
+from reports.render.layout import body_texts, headings, leading, lines_below
+from reports.tables.model import Table
+from t2av_bench.utils.terminal_text import printable
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

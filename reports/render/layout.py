@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from reports.model import Cell, Row, Table
+from reports.tables.model import Cell, Row, Table
 
 Escape = Callable[[str], str]
 Emphasise = Callable[[str, str | None], str]

@@ -2,9 +2,9 @@
 
 import io
 
-from reports.layout import body_texts, headings, leading
-from reports.model import Table
-from t2av_bench.terminal_text import printable
+from reports.render.layout import body_texts, headings, leading
+from reports.tables.model import Table
+from t2av_bench.utils.terminal_text import printable
 
 
 def terminal(table: Table, *, styled: bool = False, width: int | None = None) -> str:

@@ -8,13 +8,13 @@ without a value says why.
 import difflib
 from collections.abc import Sequence
 
-from reports.measured import Measured, RunResult, over_all_clips, read_run
-from reports.model import Cell, Row, Table, TableColumn
-from reports.protocols import MixedProtocols, protocol_marks
-from reports.ranking import Contender, mark_by_test, missing_too_many
-from t2av_bench.distances import AT_THIS_NUMBER
+from reports.tables.measured import Measured, RunResult, over_all_clips, read_run
+from reports.tables.model import Cell, Row, Table, TableColumn
+from reports.tables.protocols import MixedProtocols, protocol_marks
+from reports.tables.ranking import Contender, mark_by_test, missing_too_many
+from t2av_bench.evaluation.evaluate import Column
 from t2av_bench.metrics.base import Floor
-from t2av_bench.runs import Column
+from t2av_bench.metrics.distances import AT_THIS_NUMBER
 from t2av_bench.scores import Quantity, Status, Unscorable
 
 MOST_REASONS = 4

@@ -9,16 +9,16 @@ that has published rows. Several runs in one row are training seeds of one syste
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.measured import Measured, RunResult, over_all_clips, over_language
-from reports.model import Cell, Row, Table, TableColumn
-from reports.protocols import protocol_marks
-from reports.ranking import Contender, mark_by_digits
-from reports.seeds import pool
-from reports.specification import ColumnSpecification, Loaded, PublishedRow, Specification
-from reports.systems import System, absent_rows, systems
-from reports.table import floor_notes, measured_cell, measured_notes
+from reports.tables.build import floor_notes, measured_cell, measured_notes
+from reports.tables.measured import Measured, RunResult, over_all_clips, over_language
+from reports.tables.model import Cell, Row, Table, TableColumn
+from reports.tables.protocols import protocol_marks
+from reports.tables.ranking import Contender, mark_by_digits
+from reports.tables.rows import System, absent_rows, systems
+from reports.tables.seeds import pool
+from reports.tables.specification import ColumnSpecification, Loaded, PublishedRow, Specification
+from t2av_bench.evaluation.evaluate import Column
 from t2av_bench.metrics import metric_ids
-from t2av_bench.runs import Column
 
 OTHER = "¶"
 """Sign of a cell whose protocol the column only tolerates."""

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reports import from_specification, specification, table
-from reports.measured import read_run
-from reports.model import Table
+from reports.tables import build as table
+from reports.tables import from_specification, specification
+from reports.tables.measured import read_run
+from reports.tables.model import Table
 
 
 def make(

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.aggregate import Summary, summarise
-from t2av_bench.baselines_file import Recorded
-from t2av_bench.features import FeatureStore
+from t2av_bench.evaluation.evaluate import RESULTS, Column, columns
 from t2av_bench.metrics.base import Floor
-from t2av_bench.runs import RESULTS, Column, columns
+from t2av_bench.results.aggregate import Summary, summarise
+from t2av_bench.results.baseline import Recorded
+from t2av_bench.results.features import FeatureStore
+from t2av_bench.results.store import Store, StoreError
 from t2av_bench.scores import Score, Status, Unscorable
 from t2av_bench.statistics.samples import Grouping, Sample, grouping
-from t2av_bench.store import Store, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class RunResult:
 
     def recorded(self) -> Recorded:
         """The run as comparisons read it."""
-        from t2av_bench.recorded_run import read_run as read_recorded
+        from t2av_bench.results.run import read_run as read_recorded
 
         if "recorded" not in self._opened:
             self._opened["recorded"] = read_recorded(self.path)

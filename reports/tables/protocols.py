@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from reports.measured import RunResult
-from t2av_bench.comparable import protocol_difference
-from t2av_bench.runs import Column
+from reports.tables.measured import RunResult
+from t2av_bench.comparison.comparable import protocol_difference
+from t2av_bench.evaluation.evaluate import Column
 from t2av_bench.scores import Protocol
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from reports.measured import Measured
-from reports.model import Cell, Rank, TableColumn
+from reports.tables.measured import Measured
+from reports.tables.model import Cell, Rank, TableColumn
 from t2av_bench.scores import Unscorable
 
 # A system that fails on more of its clips is not ranked: a mean over the easy clips must not win (metrics.md §11).

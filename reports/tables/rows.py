@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from reports.measured import RunResult
-from reports.specification import RowSpecification, Specification
+from reports.tables.measured import RunResult
+from reports.tables.specification import RowSpecification, Specification
 
 
 @dataclass(slots=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reports.measured import Measured
-from t2av_bench.aggregate import Summary
-from t2av_bench.runs import Column
+from reports.tables.measured import Measured
+from t2av_bench.evaluation.evaluate import Column
+from t2av_bench.results.aggregate import Summary
 from t2av_bench.scores import Score
 from t2av_bench.statistics.samples import Sample
 

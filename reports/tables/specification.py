@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-_HERE = Path(__file__).resolve().parent
+_HERE = Path(__file__).resolve().parents[1]
 BUILT_IN = _HERE / "specifications"
 PUBLISHED = _HERE / "published"
 _LANGUAGE = r"^[a-z]{2,3}$"

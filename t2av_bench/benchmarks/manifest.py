@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from t2av_bench import json_lines
-from t2av_bench.item_names import LONGEST, normal, printable
+from t2av_bench.benchmarks.names import LONGEST, normal, printable
+from t2av_bench.utils import json_lines
 
 PATHS = ("reference", "reference_voice", "identity_image", "driving_audio", "driving_video")
 """Keys that name files relative to the manifest's folder."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from t2av_bench import json_lines
-from t2av_bench.item_names import Nearest, name_of, normal, printable
-from t2av_bench.manifest import Entry, Item, ItemError, Listed, inside, odd_keys, read_manifest, some
+from t2av_bench.benchmarks.manifest import Entry, Item, ItemError, Listed, inside, odd_keys, read_manifest, some
+from t2av_bench.benchmarks.names import Nearest, name_of, normal, printable
+from t2av_bench.utils import json_lines
 
 # What suffixes say is used to choose between files of one name, and to tell apart what is certainly no media. Any other
 # file is opened: FFmpeg reads more formats than a list can name.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from t2av_bench.terminal_text import echo
+from t2av_bench.utils.terminal_text import echo
 
 
 def compare(
@@ -24,8 +24,8 @@ def compare(
     ] = False,
 ) -> None:  # fmt: skip
     """Compare runs with the first one: paired differences with intervals and p-values, worst regressions first."""
-    from t2av_bench.baselines_file import read
-    from t2av_bench.comparison import contrast, forest, markdown
+    from t2av_bench.comparison.contrast import contrast, forest, markdown
+    from t2av_bench.results.baseline import read
 
     names = [part.strip() for part in quantities.split(",") if part.strip()] if quantities is not None else None
     try:

@@ -6,7 +6,7 @@ import rich.console
 import rich.progress
 from rich.text import Text
 
-from t2av_bench.terminal_text import printable
+from t2av_bench.utils.terminal_text import printable
 
 
 class Console(rich.console.Console):

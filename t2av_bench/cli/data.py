@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from t2av_bench.terminal_text import echo
+from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
-    from t2av_bench.benchmarks.embedded.digests import Finding
+    from t2av_bench.gridface.data.digests import Finding
 
 DIFFERENT, USAGE_ERROR = 1, 2
 
@@ -55,10 +55,10 @@ def build(
     The same command continues an interrupted build, makes damaged items again, and is quick where all is there.
     Prints the manifests, for 'evaluate --manifest'.
     """
-    from t2av_bench.benchmarks.embedded import digests
-    from t2av_bench.benchmarks.embedded.build import build as build_embedded
-    from t2av_bench.benchmarks.embedded.build import default_folder
-    from t2av_bench.benchmarks.embedded.corpus import SPLITS, TEST_SPLITS
+    from t2av_bench.gridface.data import digests
+    from t2av_bench.gridface.data.build import build as build_embedded
+    from t2av_bench.gridface.data.build import default_folder
+    from t2av_bench.gridface.data.corpus import SPLITS, TEST_SPLITS
 
     splits = tuple(dict.fromkeys(split or TEST_SPLITS))
     started = time.monotonic()
@@ -105,8 +105,8 @@ def list_(
     as_json: _Json = False,
 ) -> None:  # fmt: skip
     """List the splits: items, persons, voices, and how many items are finished on disk."""
-    from t2av_bench.benchmarks.embedded import corpus
-    from t2av_bench.benchmarks.embedded.build import SIZES, default_folder, on_disk
+    from t2av_bench.gridface.data import corpus
+    from t2av_bench.gridface.data.build import SIZES, default_folder, on_disk
 
     if size not in SIZES:
         echo(f"t2av-bench: --size is {' or '.join(map(str, SIZES))}, not {size}", err=True)
@@ -158,7 +158,7 @@ class _Display:
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-        from t2av_bench.terminal_output import Console, TextColumn
+        from t2av_bench.cli.console import Console, TextColumn
 
         self._bar = Progress(
             TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"),

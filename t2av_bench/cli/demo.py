@@ -10,14 +10,14 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TimeElapsedColumn
 
 from reports.page.site import build_report
-from reports.render import FORMATS, markdown
-from reports.table import build, read_run
-from t2av_bench.cli_evaluate import default_workers
-from t2av_bench.demo import SYSTEMS, make_material
-from t2av_bench.files import write_text
-from t2av_bench.runs import Plan, evaluate
-from t2av_bench.terminal_output import Console, TextColumn
-from t2av_bench.terminal_text import echo
+from reports.render.formats import FORMATS, markdown
+from reports.tables.build import build, read_run
+from t2av_bench.cli.console import Console, TextColumn
+from t2av_bench.cli.evaluate import default_workers
+from t2av_bench.evaluation.evaluate import Plan, evaluate
+from t2av_bench.gridface.demo import SYSTEMS, make_material
+from t2av_bench.utils.files import write_text
+from t2av_bench.utils.terminal_text import echo
 
 # What a base machine can measure without a download, one column for each kind of damage that is done.
 METRICS = ("envelope", "psnr", "ssim", "stoi", "pesq", "dnsmos")
@@ -25,7 +25,7 @@ METRICS = ("envelope", "psnr", "ssim", "stoi", "pesq", "dnsmos")
 COLUMNS = ("envelope_offset", "envelope_correlation", "psnr", "ssim", "stoi", "pesq_wb", "dnsmos_ovrl")
 
 
-FULL = Path(__file__).with_name("benchmarks") / "embedded" / "runs" / "full.toml"
+FULL = Path(__file__).parents[1] / "gridface" / "experiment.toml"
 
 
 def run(out: Path, items: int) -> None:
@@ -34,10 +34,10 @@ def run(out: Path, items: int) -> None:
     Of systems with several training seeds the first one is taken. items: the first so many of each split. Raises
     ValueError and OSError for what cannot be carried out.
     """
-    from t2av_bench import benchmark_run
-    from t2av_bench.benchmark_config import load
-    from t2av_bench.benchmark_display import Display
-    from t2av_bench.cli_run import explain_failures, print_tables
+    from t2av_bench.cli.progress import Display
+    from t2av_bench.cli.run import explain_failures, print_tables
+    from t2av_bench.experiment import run as benchmark_run
+    from t2av_bench.experiment.config import load
 
     started = time.monotonic()
     loaded = load(FULL, {"out": out, "items": items})

@@ -16,19 +16,19 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from t2av_bench.config import EvaluateConfig, dump, load
-from t2av_bench.files import write_text
-from t2av_bench.manifest import some
+from t2av_bench.benchmarks.manifest import some
+from t2av_bench.cli.console import Console, TextColumn
+from t2av_bench.evaluation.config import EvaluateConfig, dump, load
+from t2av_bench.evaluation.evaluate import RESULTS, Column, Plan, Progress, columns, evaluate, failures
+from t2av_bench.evaluation.planning import requested
+from t2av_bench.evaluation.reasons import Reason, count
 from t2av_bench.media.limits import Limits
-from t2av_bench.memory import WORKER_BYTES, fitting, worker_bytes
-from t2av_bench.planning import requested
-from t2av_bench.plugins import stdout_to_stderr
-from t2av_bench.reasons import Reason, count
-from t2av_bench.runs import RESULTS, Column, Plan, Progress, columns, evaluate, failures
+from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
-from t2av_bench.store import Store
-from t2av_bench.terminal_output import Console, TextColumn
-from t2av_bench.terminal_text import echo
+from t2av_bench.utils.files import write_text
+from t2av_bench.utils.memory import WORKER_BYTES, fitting, worker_bytes
+from t2av_bench.utils.plugins import stdout_to_stderr
+from t2av_bench.utils.terminal_text import echo
 
 TOO_MANY_FAILURES = 1
 
@@ -61,8 +61,8 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
             }  # fmt: skip
             echo(json.dumps(_result(config, plan, store, failed) | told, indent=1, ensure_ascii=False))
         else:
-            from reports.render import markdown
-            from reports.table import build, read_run
+            from reports.render.formats import markdown
+            from reports.tables.build import build, read_run
 
             echo(markdown(build([read_run(config.out)])), nl=False)
     _tell(console, "failed", reasons[Status.FAILED])

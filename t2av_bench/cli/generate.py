@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from t2av_bench.files import disk_trouble, json_text, said_of_files
-from t2av_bench.reason_text import unexpected
-from t2av_bench.terminal_text import echo
+from t2av_bench.utils.files import disk_trouble, json_text, said_of_files
+from t2av_bench.utils.reasons import unexpected
+from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.systems.base import GeneratedClip, Progress, Request, System
@@ -62,8 +62,8 @@ def generate(
     out (unknown system or option, missing weights).
     """
     from t2av_bench import systems
-    from t2av_bench.plugins import stdout_to_stderr
     from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request
+    from t2av_bench.utils.plugins import stdout_to_stderr
 
     options: dict[str, Any] = {
         "recipe": recipe, "prefix_seconds": prefix_seconds, "checkpoint": _checkpoint(checkpoint), "dtype": dtype,
@@ -162,7 +162,7 @@ class _Bar:
         from rich.progress import BarColumn, MofNCompleteColumn
         from rich.progress import Progress as RichProgress
 
-        from t2av_bench.terminal_output import Console, TextColumn
+        from t2av_bench.cli.console import Console, TextColumn
 
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar = RichProgress(

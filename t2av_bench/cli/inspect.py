@@ -21,7 +21,7 @@ def inspect(
     Times are in seconds; 'docs/time_line.md' explains them. Exit status: 0, or 1 where a file, or its pictures or
     sound, cannot be used.
     """
-    from t2av_bench.inspection import inspect as look
+    from t2av_bench.evaluation.inspection import inspect as look
 
     seen, usable = [], True
     for clip in clips:

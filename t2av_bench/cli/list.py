@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from t2av_bench.terminal_text import echo
+from t2av_bench.utils.terminal_text import echo
 
 
 def metrics(as_json: bool) -> None:
@@ -86,7 +86,7 @@ def _show(
         return
     from rich.table import Table
 
-    from t2av_bench.terminal_output import Console
+    from t2av_bench.cli.console import Console
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:

@@ -12,17 +12,17 @@ from typing import Annotated
 import typer
 
 from t2av_bench import __version__
-from t2av_bench.cli_compare import compare
-from t2av_bench.cli_data import data_app
-from t2av_bench.cli_generate import generate
-from t2av_bench.cli_inspect import inspect
-from t2av_bench.cli_regress import baseline_app, regress
-from t2av_bench.cli_report import report, serve
-from t2av_bench.cli_run import run
-from t2av_bench.cli_study import study_app
-from t2av_bench.cli_train import train_app
-from t2av_bench.cli_weights import app as weights_app
-from t2av_bench.terminal_text import echo
+from t2av_bench.cli.compare import compare
+from t2av_bench.cli.data import data_app
+from t2av_bench.cli.generate import generate
+from t2av_bench.cli.inspect import inspect
+from t2av_bench.cli.regress import baseline_app, regress
+from t2av_bench.cli.report import report, serve
+from t2av_bench.cli.run import run
+from t2av_bench.cli.study import study_app
+from t2av_bench.cli.train import train_app
+from t2av_bench.cli.weights import app as weights_app
+from t2av_bench.utils.terminal_text import echo
 
 app = typer.Typer(
     name="t2av-bench",
@@ -134,8 +134,8 @@ def evaluate(
     Exit status: 0 all well; 1 more failed clips than --max-failures, or a metric named in --metrics scored no clip
     (see --allow-missing); 2 the command cannot be carried out.
     """
-    from t2av_bench.cli_evaluate import run
-    from t2av_bench.config import parse_options
+    from t2av_bench.cli.evaluate import run
+    from t2av_bench.evaluation.config import parse_options
 
     with _usage_errors():
         given = {
@@ -174,9 +174,9 @@ def table(
 
     With a table's name, runs stand under its published rows; without runs these are printed as published.
     """
-    from reports.command import make
-    from reports.render import FORMATS
-    from reports.terminal import terminal
+    from reports.render.formats import FORMATS
+    from reports.render.terminal import terminal
+    from reports.tables.make import make
 
     with _usage_errors():
         made = make(
@@ -204,7 +204,7 @@ def demo(
 
     It takes minutes on 2 cores and needs no weights, no data and no GPU; the same command continues.
     """
-    from t2av_bench import cli_demo
+    from t2av_bench.cli import demo as cli_demo
 
     with _usage_errors():
         cli_demo.run_damage(out) if damage else cli_demo.run(out, items)
@@ -219,7 +219,7 @@ def list_(
 
     Benchmarks: 'data list'. Weights: 'weights list'.
     """
-    from t2av_bench.cli_list import metrics, systems
+    from t2av_bench.cli.list import metrics, systems
 
     metrics(as_json) if what is Listed.METRICS else systems(as_json)
 
@@ -241,8 +241,8 @@ class _usage_errors:
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        from t2av_bench.items import ItemError
-        from t2av_bench.reason_text import sentence
+        from t2av_bench.benchmarks.manifest import ItemError
+        from t2av_bench.utils.reasons import sentence
 
         # A SystemExit is a plug-in's: it must not look as if the command had done its work.
         if isinstance(error, ItemError | ValueError | OSError | SystemExit):

@@ -11,7 +11,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from t2av_bench.terminal_output import Console, TextColumn
+from t2av_bench.cli.console import Console, TextColumn
 
 
 class Display:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from t2av_bench.terminal_text import echo
+from t2av_bench.utils.terminal_text import echo
 
 NOT_COMPARABLE = 2
 
@@ -39,8 +39,8 @@ def save_baseline(
     file: Annotated[Path, typer.Argument(help="JSON file to write; commit it.", show_default=False)],
 ) -> None:
     """Write a run's per-clip scores, protocols and item digests as one JSON file for 'regress'."""
-    from t2av_bench.baselines_file import save
-    from t2av_bench.recorded_run import read_run
+    from t2av_bench.results.baseline import save
+    from t2av_bench.results.run import read_run
 
     try:
         recorded = read_run(run)
@@ -91,13 +91,13 @@ def regress(
 
     Exit status: 0 no, 1 yes, 2 not comparable or nothing judged (fewer than 20 clips), 3 undecided.
     """
-    from t2av_bench import regression_report as report
-    from t2av_bench.baselines_file import read
-    from t2av_bench.comparable import NotComparable
-    from t2av_bench.files import write_text
-    from t2av_bench.margins import read_margins
-    from t2av_bench.regression import Gate
-    from t2av_bench.regression import regress as judge
+    from t2av_bench.comparison import gate_report as report
+    from t2av_bench.comparison.comparable import NotComparable
+    from t2av_bench.comparison.gate import Gate
+    from t2av_bench.comparison.gate import regress as judge
+    from t2av_bench.comparison.margins import read_margins
+    from t2av_bench.results.baseline import read
+    from t2av_bench.utils.files import write_text
 
     outcome: Gate | NotComparable
     try:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from t2av_bench.terminal_text import echo
+from t2av_bench.utils.terminal_text import echo
 
 USAGE_ERROR = 2
 
@@ -40,7 +40,7 @@ def report(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
     from reports.page.site import build_report
-    from t2av_bench.terminal_output import Console, TextColumn
+    from t2av_bench.cli.console import Console, TextColumn
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with Progress(

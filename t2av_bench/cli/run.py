@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from t2av_bench.files import json_text
-from t2av_bench.terminal_text import echo
+from t2av_bench.utils.files import json_text
+from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
-    from t2av_bench.benchmark_display import Display
-    from t2av_bench.benchmark_run import Preview, Result
+    from t2av_bench.cli.progress import Display
+    from t2av_bench.experiment.run import Preview, Result
 
 TOO_MANY_FAILURES, USAGE_ERROR = 1, 2
 
@@ -49,12 +49,13 @@ def run(
     Exit status: 0 all well, 1 more failed clips than --max-failures or a metric named in the file without a value, 2
     the command cannot be carried out.
     """
-    from t2av_bench import benchmark_run, cli_evaluate
-    from t2av_bench.benchmark_config import load, matching
-    from t2av_bench.benchmark_display import Display
-    from t2av_bench.manifest import some
-    from t2av_bench.plugins import stdout_to_stderr
-    from t2av_bench.reason_text import sentence
+    from t2av_bench.benchmarks.manifest import some
+    from t2av_bench.cli import evaluate as cli_evaluate
+    from t2av_bench.cli.progress import Display
+    from t2av_bench.experiment import run as benchmark_run
+    from t2av_bench.experiment.config import load, matching
+    from t2av_bench.utils.plugins import stdout_to_stderr
+    from t2av_bench.utils.reasons import sentence
 
     display = Display()
     try:
@@ -101,7 +102,7 @@ def run(
 
 def explain_failures(result: "Result", display: "Display") -> None:
     """Say of each row how many clips failed, and why."""
-    from t2av_bench.cli_evaluate import _explain
+    from t2av_bench.cli.evaluate import _explain
 
     for row in result.rows:
         if row.failed:
@@ -110,7 +111,7 @@ def explain_failures(result: "Result", display: "Display") -> None:
 
 
 def print_tables(result: "Result") -> None:
-    from reports.render import markdown
+    from reports.render.formats import markdown
 
     shown = [table for table in result.tables if table.table is not None]
     for table in shown:
@@ -121,9 +122,9 @@ def print_tables(result: "Result") -> None:
 
 
 def _document(out: Path, result: "Result") -> dict[str, Any]:
-    from t2av_bench import cli_evaluate
-    from t2av_bench.runs import RESULTS
-    from t2av_bench.store import Store
+    from t2av_bench.cli import evaluate as cli_evaluate
+    from t2av_bench.evaluation.evaluate import RESULTS
+    from t2av_bench.results.store import Store
 
     rows = []
     for row in result.rows:
@@ -154,8 +155,8 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from t2av_bench.benchmark_run import clips
-    from t2av_bench.terminal_output import Console
+    from t2av_bench.cli.console import Console
+    from t2av_bench.experiment.run import clips
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("row", "system", "task", "items", "there", "to make", "cannot", "to measure"):

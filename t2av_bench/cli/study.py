@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from t2av_bench.terminal_text import echo
+from t2av_bench.utils.terminal_text import echo
 
 REFUSED, USAGE_ERROR = 1, 2
 
@@ -45,7 +45,7 @@ def make(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
     from reports.study.make import make_study
-    from t2av_bench.terminal_output import Console, TextColumn
+    from t2av_bench.cli.console import Console, TextColumn
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True,
@@ -78,7 +78,7 @@ def merge(
     """
     from reports.study.merge import markdown
     from reports.study.merge import merge as merge_answers
-    from t2av_bench.files import write_text
+    from t2av_bench.utils.files import write_text
 
     try:
         document = merge_answers(answers, key or _find_key(answers[0]), failed_checks=failed_checks)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from t2av_bench.terminal_text import echo
+from t2av_bench.utils.terminal_text import echo
 
 USAGE_ERROR, STOPPED = 2, 1
 train_app = typer.Typer(help="Train the embedded benchmark's models.", no_args_is_help=True)
@@ -37,7 +37,7 @@ def embedded(
     The clips' latents are made first, once for all models (about 5 minutes on 2 cores). Exit status: 0 done, 1 stopped
     by a signal with a checkpoint, 2 the command cannot be carried out.
     """
-    from t2av_bench.benchmarks.embedded.making import Recipe, make
+    from t2av_bench.gridface.training.recipes import Recipe, make
 
     try:
         recipes = Recipe.chosen(names)

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from t2av_bench.terminal_text import echo
-from t2av_bench.weights import (
+from t2av_bench.utils.terminal_text import echo
+from t2av_bench.weights import configured
+from t2av_bench.weights.table import (  # fmt: skip
     FOLDERS_VARIABLE,
     NotApplicable,
     UnknownWeights,
     Weights,
-    configured,
     configured_folders,
-)  # fmt: skip
+)
 
 app = typer.Typer(name="weights", help="List, fetch and verify pretrained weights.", no_args_is_help=True)
 
@@ -94,9 +94,9 @@ def fetch(
     """Download files, check their digests, then give them their names. The same command continues a broken download."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-    from t2av_bench.terminal_output import Console, TextColumn
-    from t2av_bench.weights_fetch import FetchError
-    from t2av_bench.weights_fetch import fetch as fetch_one
+    from t2av_bench.cli.console import Console, TextColumn
+    from t2av_bench.weights.fetch import FetchError
+    from t2av_bench.weights.fetch import fetch as fetch_one
 
     groups = ("free", "research", "non-commercial", "gated")
     if wrong := [group for group in accept or [] if group not in groups]:

@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from t2av_bench.baselines_file import Recorded
-from t2av_bench.items import some
+from t2av_bench.benchmarks.manifest import some
+from t2av_bench.results.baseline import Recorded
 from t2av_bench.scores import Protocol
 from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
 

@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from t2av_bench.baselines_file import QuantityRecord, Recorded
-from t2av_bench.comparable import NotComparable, choose, item_differences, revision_problem, shared_grouping
-from t2av_bench.items import some
-from t2av_bench.margins import DEFAULT_MARGINS, Margin
+from t2av_bench.benchmarks.manifest import some
+from t2av_bench.comparison.comparable import NotComparable, choose, item_differences, revision_problem, shared_grouping
+from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin
+from t2av_bench.results.baseline import QuantityRecord, Recorded
 from t2av_bench.scores import Quantity, Status, Unscorable
 from t2av_bench.statistics.intervals import LEAST_CLIPS
 from t2av_bench.statistics.paired import POWER, Difference, paired_difference

@@ -4,8 +4,8 @@ import json
 import re
 from xml.etree import ElementTree
 
-from t2av_bench.comparable import NotComparable
-from t2av_bench.regression import OPEN, Gate, Verdict
+from t2av_bench.comparison.comparable import NotComparable
+from t2av_bench.comparison.gate import OPEN, Gate, Verdict
 from t2av_bench.statistics.paired import POWER
 
 UNDECIDED_TEXT = "undecided or not judged"

@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench import __version__, weights
-from t2av_bench.aggregate import Summary, summarise
-from t2av_bench.engine import Facts, Job, Outcome, Staff, Workshop, run_jobs
-from t2av_bench.item_names import encodable
-from t2av_bench.items import Entry
+from t2av_bench.benchmarks.manifest import Entry
+from t2av_bench.benchmarks.names import encodable
+from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
+from t2av_bench.evaluation.scoring import aggregation, record, record_set
+from t2av_bench.evaluation.worker import Facts, Job, Outcome, Staff, Workshop, run_jobs
 from t2av_bench.media.limits import DEFAULT, Limits
-from t2av_bench.memory import GB
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
-from t2av_bench.planning import RunError, file_digests, inputs_of, keep_finished, prepare
-from t2av_bench.recording import aggregation, record, record_set
+from t2av_bench.results.aggregate import Summary, summarise
+from t2av_bench.results.store import Store
 from t2av_bench.scores import NotApplicable, Quantity, Score, Status, library_versions
-from t2av_bench.store import Store
+from t2av_bench.utils.memory import GB
 
 RESULTS = "results.db"
 
@@ -330,7 +330,7 @@ def _device_name(device: str) -> str:
 
 def _revision() -> str | None:
     """The git commit of this checkout, with ``-dirty`` where files differ; None for an installed package."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

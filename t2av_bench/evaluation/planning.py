@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from t2av_bench.items import Entry, pair, read_manifest, scan
+from t2av_bench.benchmarks.manifest import Entry, read_manifest
+from t2av_bench.benchmarks.pairing import pair, scan
+from t2av_bench.errors import MediaError
+from t2av_bench.evaluation.reasons import count
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
 from t2av_bench.metrics import create, metric_class, resolve
 from t2av_bench.metrics.base import Metric, Settings
-from t2av_bench.reasons import count
 
 if TYPE_CHECKING:
-    from t2av_bench.runs import Plan
-    from t2av_bench.store import Store
+    from t2av_bench.evaluation.evaluate import Plan
+    from t2av_bench.results.store import Store
 
 # What a clip was asked to be: a metric may look at it. Labels (speaker, licence, unknown keys, …) move no score.
 _ASKED = ("scene", "voice_description", "reference_voice_text", "seconds")

@@ -1,12 +1,12 @@
 """From what workers find to scores in a run's store."""
 
-from t2av_bench.engine import Aggregation, Outcome
-from t2av_bench.items import Item
-from t2av_bench.measurement_check import score
+from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.evaluation.worker import Aggregation, Outcome
 from t2av_bench.metrics.base import Metric
-from t2av_bench.reason_text import reason
+from t2av_bench.metrics.check import score
+from t2av_bench.results.store import SetScoreRow, Store
 from t2av_bench.scores import Quantity, Score, Status
-from t2av_bench.store import SetScoreRow, Store
+from t2av_bench.utils.reasons import reason
 
 _NO_REASON = "no reason was given"
 

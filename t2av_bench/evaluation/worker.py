@@ -14,15 +14,15 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from t2av_bench import memory
-from t2av_bench.child import Child
-from t2av_bench.features import FeaturesError, FeatureStore
-from t2av_bench.items import Item
-from t2av_bench.measurement_check import OddAnswer, check, json_ready
+from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.media.limits import DEFAULT, Limits
 from t2av_bench.metrics.base import Measurement, Metric, Pair, SetMetric, Settings
-from t2av_bench.reason_text import said, unexpected
+from t2av_bench.metrics.check import OddAnswer, check, json_ready
+from t2av_bench.results.features import FeaturesError, FeatureStore
 from t2av_bench.scores import NotApplicable, Status, Unscorable
+from t2av_bench.utils import memory
+from t2av_bench.utils.reasons import said, unexpected
+from t2av_bench.utils.worker import Child
 
 # Starting an interpreter and importing takes seconds, on a loaded machine many; no metric is to blame for that.
 _START_SECONDS = 300.0

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from t2av_bench.config import ConfigError
+from t2av_bench.evaluation.config import ConfigError
 
 GRIDFACE = "gridface"
 Task = Literal["t2av", "a2v", "v2a", "tts"]
@@ -143,7 +143,7 @@ def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ..
         wanted = matching(only, names, "--only")
         rows = [row for row in rows if row.name in wanted]
     _check_metrics(config, rows)
-    from reports import specification
+    from reports.tables import specification
 
     for name in dict.fromkeys(name for row in rows for name in row.tables):
         specification.load(name)
@@ -213,7 +213,7 @@ def _checked_items(given: RowConfig, manifest: Path | None, benchmark: str) -> i
                 f"there is no file {manifest}"
             )
         return given.items
-    from t2av_bench.benchmarks.embedded.corpus import SPLITS
+    from t2av_bench.gridface.data.corpus import SPLITS
 
     if given.split is None:
         raise ValueError(f"'split' is missing: {GRIDFACE} has {', '.join(SPLITS)}")
@@ -230,7 +230,7 @@ def _checked_system(id: str, task: str, options: Mapping[str, Any], folder: Path
     A broken plug-in is no error here: its row has the reason in place of clips, and costs the others nothing.
     """
     from t2av_bench import systems
-    from t2av_bench.plugins import PluginError, calling
+    from t2av_bench.utils.plugins import PluginError, calling
 
     try:
         kind = systems.system_class(id)

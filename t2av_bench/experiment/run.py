@@ -13,24 +13,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from t2av_bench import cli_evaluate
-from t2av_bench.benchmark_clips import digests
-from t2av_bench.benchmark_config import Loaded, Row, RunConfig
-from t2av_bench.benchmark_generation import RowPlan, make_rows, plan_row
-from t2av_bench.benchmark_items import ItemSet, read_items, write_manifest
-from t2av_bench.benchmark_sources import Digest
-from t2av_bench.config import EvaluateConfig, dump
-from t2av_bench.engine import Staff
-from t2av_bench.files import write_text
-from t2av_bench.memory import GB, worker_bytes
+from t2av_bench.cli import evaluate as cli_evaluate
+from t2av_bench.evaluation.config import EvaluateConfig, dump
+from t2av_bench.evaluation.evaluate import RESULTS, Plan, RunError, columns, evaluate, failures
+from t2av_bench.evaluation.planning import requested
+from t2av_bench.evaluation.worker import Staff
+from t2av_bench.experiment.config import Loaded, Row, RunConfig
+from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
+from t2av_bench.generation.records import digests
+from t2av_bench.generation.requests import ItemSet, read_items, write_manifest
+from t2av_bench.generation.sources import Digest
 from t2av_bench.metrics import create, resolve
-from t2av_bench.planning import requested
-from t2av_bench.runs import RESULTS, Plan, RunError, columns, evaluate, failures
+from t2av_bench.results.store import Store, StoreError
 from t2av_bench.scores import Status
-from t2av_bench.store import Store, StoreError
+from t2av_bench.utils.files import write_text
+from t2av_bench.utils.memory import GB, worker_bytes
 
 if TYPE_CHECKING:
-    from reports.model import Table
+    from reports.tables.model import Table
 
 PLAIN_TABLE = "all"
 SUFFIXES = {"md": "md", "latex": "tex", "csv": "csv", "html": "html"}
@@ -121,8 +121,8 @@ def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> R
 
 def _manifests(loaded: Loaded, display: Display | None) -> dict[str, Path]:
     """Row name -> manifest; GridFace is built as far as the rows need it. Without a display nothing is built."""
-    from t2av_bench.benchmarks.embedded.build import build, default_folder, manifest_name
-    from t2av_bench.benchmarks.embedded.corpus import SPLITS
+    from t2av_bench.gridface.data.build import build, default_folder, manifest_name
+    from t2av_bench.gridface.data.corpus import SPLITS
 
     config = loaded.config
     found = {row.name: row.manifest for row in loaded.rows if row.manifest is not None}
@@ -286,8 +286,8 @@ def _workers(config: RunConfig) -> int:
 
 def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult]:
     """Make and write the tables of the rows that have been scored, each over its own rows."""
-    from reports.command import make
-    from reports.render import FORMATS
+    from reports.render.formats import FORMATS
+    from reports.tables.make import make
 
     wanted: dict[str, list[Path]] = {}
     for row in loaded.rows:
@@ -330,7 +330,7 @@ class Preview:
 
 def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
     """What ``run`` would do. Writes nothing, builds nothing, loads no weights."""
-    from t2av_bench.benchmarks.embedded.corpus import SPLITS
+    from t2av_bench.gridface.data.corpus import SPLITS
 
     manifests, digest = _manifests(loaded, None), digests()
     found = []

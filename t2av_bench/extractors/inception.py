@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
 from t2av_bench.metrics.base import require
+from t2av_bench.utils.inference import full_precision
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ def _load_torchscript(path: Path, device: str) -> "Callable[[torch.Tensor], torc
 def _load_state_dict(path: Path, device: str) -> "Callable[[torch.Tensor], torch.Tensor]":
     import torch
 
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()
     network_module: Any = require("cleanfid.inception_pytorch", "video")

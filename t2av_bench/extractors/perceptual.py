@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
 from t2av_bench.metrics.base import NotApplicable, require
+from t2av_bench.utils.inference import full_precision
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,7 @@ def load(net: Backbone, backbone: Path, head: Path, digests: tuple[str | None, .
     """LPIPS v0.1 with a torchvision backbone's state dict and the package's head. ``digests`` only key the cache."""
     import torch
 
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()
     lpips = require("lpips", "video")

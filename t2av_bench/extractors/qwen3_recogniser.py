@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript
 from t2av_bench.scores import NotApplicable
-from t2av_bench.torchvision_shim import install
+from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.optional import install
 
 _CHUNK_SECONDS = 1200
 _MAX_NEW_TOKENS = 1024

@@ -116,7 +116,7 @@ class SyncNet:
         """(n, 224, 224, 3) uint8 RGB -> (n - 4, 1024) float32, row i from frames i ... i + 4."""
         import torch
 
-        from t2av_bench.extractors.inference import full_precision
+        from t2av_bench.utils.inference import full_precision
 
         # The network was trained on OpenCV's channel order. The array's memory is already what channels_last_3d means.
         pixels = torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).to(self.device)
@@ -129,7 +129,7 @@ class SyncNet:
         """(M, 13) MFCCs -> (windows, 1024) float32, row i from MFCC rows 4i ... 4i + 19."""
         import torch
 
-        from t2av_bench.extractors.inference import full_precision
+        from t2av_bench.utils.inference import full_precision
 
         span, step = 4 * WINDOW, 4
         if len(coefficients) < step * (windows - 1) + span:
@@ -208,8 +208,8 @@ def _fold(layers: Any) -> Any:
 
 @lru_cache(maxsize=2)
 def _load(path: str, digest: str | None, device: str) -> SyncNet:
-    from t2av_bench import torchvision_shim
     from t2av_bench.metrics.base import require
+    from t2av_bench.utils import optional as torchvision_shim
 
     torch = require("torch", "sync")
     torchvision_shim.install()

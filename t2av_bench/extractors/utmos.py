@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
+from t2av_bench.utils.inference import full_precision
 
 if TYPE_CHECKING:
     import torch
@@ -73,8 +73,8 @@ def build(sizes: Sizes) -> "torch.nn.ModuleDict":
     """The network without weights (on torch's meta device), in evaluation mode."""
     import torch
 
-    from t2av_bench import torchvision_shim
     from t2av_bench.metrics.base import require
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()  # transformers imports torchvision where there is one
     transformers = require("transformers", "speech")

@@ -61,7 +61,7 @@ class S3FD:
         import cv2
         import torch
 
-        from t2av_bench.extractors.inference import full_precision
+        from t2av_bench.utils.inference import full_precision
 
         height, width = frames.shape[1:3]
         if min(height, width) < _S3FD_LEAST_SIDE:
@@ -162,8 +162,8 @@ def squares_of(boxes: np.ndarray) -> list[list[float]]:
 
 @lru_cache(maxsize=2)
 def _load_s3fd(path: str, digest: str | None, device: str) -> S3FD:
-    from t2av_bench import torchvision_shim
     from t2av_bench.metrics.base import require
+    from t2av_bench.utils import optional as torchvision_shim
 
     torch = require("torch", "sync")
     torchvision_shim.install()

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench import systems
-from t2av_bench.benchmark_clips import Standing, discard, fingerprint, made_from, mark, option_digests, standing
-from t2av_bench.benchmark_config import Row
-from t2av_bench.benchmark_items import ItemSet, Requests, unusable_name
-from t2av_bench.benchmark_sources import Digest
-from t2av_bench.benchmark_workers import Job, Order, make
-from t2av_bench.files import json_text, write_text
-from t2av_bench.plugins import PluginError, calling
+from t2av_bench.experiment.config import Row
+from t2av_bench.generation.records import Standing, discard, fingerprint, made_from, mark, option_digests, standing
+from t2av_bench.generation.requests import ItemSet, Requests, unusable_name
+from t2av_bench.generation.sources import Digest
+from t2av_bench.generation.worker import Job, Order, make
 from t2av_bench.systems.base import Request, System
+from t2av_bench.utils.files import json_text, write_text
+from t2av_bench.utils.plugins import PluginError, calling
 
 FAILURES = "failures.jsonl"
 

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench import systems, weights
-from t2av_bench.benchmark_sources import Digest, code_digest, read_files
-from t2av_bench.files import json_text, write_text
+from t2av_bench.errors import MediaError
+from t2av_bench.generation.sources import Digest, code_digest, read_files
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
 from t2av_bench.scores import NotApplicable
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
 from t2av_bench.systems.output import names_of
+from t2av_bench.utils.files import json_text, write_text
+from t2av_bench.weights.table import UnknownWeights
 
 _VERSION = 1
 MadeFrom = Mapping[str, Mapping[str, str | None]]
@@ -100,14 +101,14 @@ def made_from(id: str, options: Mapping[str, Any], digest: Digest) -> dict[str, 
 def _weights_digest(id: str) -> str | None:
     try:
         return weights.digest(id)
-    except (NotApplicable, weights.UnknownWeights):
+    except (NotApplicable, UnknownWeights):
         return None
 
 
 @cache
 def _digest_of_today(name: str) -> str | None:
     """sha256 of the weights or of the trained model in the box that a record calls ``name``; None: neither is there."""
-    from t2av_bench.benchmarks.embedded import checkpoints
+    from t2av_bench.gridface.models import checkpoints
 
     try:
         return checkpoints.digest(name)

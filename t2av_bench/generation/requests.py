@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from t2av_bench.benchmark_config import GRIDFACE, Row
-from t2av_bench.files import json_text, replacing, write_text
-from t2av_bench.manifest import PATHS, Entry, Item, ItemError, read_manifest
+from t2av_bench.benchmarks.manifest import PATHS, Entry, Item, ItemError, read_manifest
+from t2av_bench.experiment.config import GRIDFACE, Row
 from t2av_bench.media.clip import Clip
 from t2av_bench.scores import Unscorable
 from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request, System
+from t2av_bench.utils.files import json_text, replacing, write_text
 
 _LONGEST_NAME = 240
 """Bytes of a file's name without its suffix; file systems take 255 in all."""
@@ -41,7 +41,7 @@ def read_items(row: Row, manifest: Path) -> ItemSet:
     folder = manifest.parent.resolve()
     count = row.items if row.items is not None else len(entries)
     if row.manifest is None:
-        from t2av_bench.benchmarks.embedded.corpus import utterances
+        from t2av_bench.gridface.data.corpus import utterances
 
         assert row.split is not None
         speakers = {utterance.id: utterance.speaker for utterance in utterances(row.split)}

@@ -2,9 +2,9 @@
 
 A system's code is what its class and its base classes are written in:
 
-- of this project: their modules, and those that they import from the same folder. Not what all systems share (how a
-  request looks, how a clip is written), nor networks and benchmarks, which tests hold to stored numbers: a release of
-  the harness leaves clips alone whose system it does not touch;
+- of this project: their modules, and those that they import from the packages of systems. Not what all systems share
+  (how a request looks, how a clip is written), nor networks and benchmarks, which tests hold to stored numbers: a
+  release of the harness leaves clips alone whose system it does not touch;
 - of a plug-in: their modules, all of their package, and what they import from beside it (not from site-packages).
 
 Comments, docstrings and blank lines are no code.
@@ -18,7 +18,7 @@ import io
 import os
 import sys
 import tokenize
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from t2av_bench.systems.base import System
 
 Digest = Callable[[Path], str | None]
 _PROJECT = ("t2av_bench", "baselines", "reference_model", "reports")
-_SHARED = ("__init__", "base", "output", "delivery", "inputs")
+_SYSTEMS = ("t2av_bench/systems", "t2av_bench/gridface/systems")
+_SHARED = {f"t2av_bench/systems/{name}.py" for name in ("base", "output", "delivery", "inputs")}
 _COMPILED = {".so", ".pyd"}
 
 
@@ -48,8 +49,8 @@ def code_files(kind: type[System]) -> dict[str, Path]:
             continue
         root = file.parents[name.count(".") + (file.name == "__init__.py")]
         own = name.partition(".")[0] in _PROJECT
-        folder = file.parent if own else root
-        for path in _with_imports(file, root, folder, only_folder=own):
+        folders = {file.parent, *(root / each for each in _SYSTEMS)} if own else {root}
+        for path in _with_imports(file, root, folders, only_folders=own):
             found[path.relative_to(root).as_posix()] = path
         package = root / name.partition(".")[0]
         if not own and package.is_dir():
@@ -71,9 +72,10 @@ def _file_of(module: str) -> Path | None:
     return Path(origin) if origin and Path(origin).is_file() else None
 
 
-def _with_imports(file: Path, root: Path, folder: Path, only_folder: bool) -> set[Path]:
-    """A module and all that it imports, directly or not, from ``folder`` (and, without only_folder, from below it)."""
-    if root.name in ("site-packages", "dist-packages") and not only_folder:
+def _with_imports(file: Path, root: Path, folders: Collection[Path], only_folders: bool) -> set[Path]:
+    """A module and all that it imports, directly or not: from below ``folders``, or without only_folders from anywhere
+    below ``root`` but this project."""
+    if root.name in ("site-packages", "dist-packages") and not only_folders:
         return {file}
     found, waiting = set(), [file]
     while waiting:
@@ -85,13 +87,21 @@ def _with_imports(file: Path, root: Path, folder: Path, only_folder: bool) -> se
             continue
         for name in _imports(path, root):
             parts = name.split(".")
-            if not only_folder and parts[0] in _PROJECT:
+            if not only_folders and parts[0] in _PROJECT:
                 continue
             for length in range(1, len(parts) + 1):  # importing a module runs the packages above it
                 target = _find(root, parts[:length])
-                if target and not (only_folder and (target.parent != folder or target.stem in _SHARED)):
+                if target and not (only_folders and (_is_shared(target, root) or not _is_below(target, folders))):
                     waiting.append(target)
     return found
+
+
+def _is_shared(file: Path, root: Path) -> bool:
+    return file.name == "__init__.py" or file.relative_to(root).as_posix() in _SHARED
+
+
+def _is_below(file: Path, folders: Collection[Path]) -> bool:
+    return any(folder in file.parents for folder in folders)
 
 
 def _find(root: Path, parts: list[str]) -> Path | None:

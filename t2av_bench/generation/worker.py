@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from t2av_bench.benchmark_clips import MadeFrom, discard, seal
-from t2av_bench.child import Child
-from t2av_bench.files import disk_trouble
-from t2av_bench.memory import available, share
-from t2av_bench.reason_text import said, unexpected
+from t2av_bench.generation.records import MadeFrom, discard, seal
 from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, Request, System
+from t2av_bench.utils.files import disk_trouble
+from t2av_bench.utils.memory import available, share
+from t2av_bench.utils.reasons import said, unexpected
+from t2av_bench.utils.worker import Child
 
 # Importing and loading weights may take minutes on a loaded machine; no request is to blame for that.
 _START_SECONDS = 600.0

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t2av_bench.files import write_text
+from t2av_bench.utils.files import write_text
 
 if TYPE_CHECKING:
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
 FRAME_RATE = 25
 AUDIO_RATE = 24000
@@ -70,7 +70,7 @@ def make_material(folder: Path | str, progress: Progress | None = None) -> Path:
     progress: called with steps done, steps in all, and what has just been written.
     The same versions of the libraries write the same files; existing ones are replaced, each at once.
     """
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
     from t2av_bench.media.clip import Clip
     from t2av_bench.media.encode import write_mp4
 
@@ -111,9 +111,9 @@ def make_material(folder: Path | str, progress: Progress | None = None) -> Path:
 
 def make_clip(clip: TalkingClip, synthesizer: "Synthesizer") -> tuple[np.ndarray, np.ndarray]:
     """Frames (T, 256, 256, 3) uint8 RGB at 25 fps and audio (n,) float32 at 24 kHz, of equal length."""
-    from t2av_bench.benchmarks.embedded import visemes
-    from t2av_bench.benchmarks.embedded.portrait import Portrait
-    from t2av_bench.benchmarks.embedded.speech import SAMPLE_RATE
+    from t2av_bench.gridface.portrait.portrait import Portrait
+    from t2av_bench.gridface.speech import visemes
+    from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE
     from t2av_bench.media.encode import fit, samples_for
     from t2av_bench.media.resample import resample
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from t2av_bench.errors import MediaError
 from t2av_bench.media.decode import DecodePass, decode_sound
-from t2av_bench.media.errors import MediaError
 from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, Limits
 from t2av_bench.media.mono import MONO
 from t2av_bench.media.probe import MediaInfo, check_file, probe

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from t2av_bench.metrics.base import Measurement, Metric, SetMetric
-from t2av_bench.reason_text import kind, reason, said, sound
 from t2av_bench.scores import Quantity, Score
+from t2av_bench.utils.reasons import kind, reason, said, sound
 
 NO_REASON = "the metric gave no value and no reason"
 MOST_DETAIL = 16_000_000

@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from t2av_bench.distances import polynomial_mmd2_subsets
 from t2av_bench.metrics.base import Protocol, Quantity
+from t2av_bench.metrics.distances import polynomial_mmd2_subsets
 from t2av_bench.metrics.fid import InceptionDistance
 
 SUBSETS = 100

@@ -17,9 +17,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from t2av_bench import __version__
-from t2av_bench.files import write_text
 from t2av_bench.scores import Protocol, Quantity, Status, Unscorable
 from t2av_bench.statistics.samples import Sample
+from t2av_bench.utils.files import write_text
 
 FORMAT = "t2av-bench baseline"
 VERSION = 2
@@ -280,7 +280,7 @@ def _aligned(values: list[float | None] | None, ids: list[str], what: str) -> di
 def read(path: Path) -> Recorded:
     """A run folder or a baseline file, whichever it is. Raises BaselineError or StoreError where it is neither."""
     if path.is_dir():
-        from t2av_bench.recorded_run import read_run
+        from t2av_bench.results.run import read_run
 
         return read_run(path)
     if not path.exists():

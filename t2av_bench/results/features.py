@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.files import replacing
+from t2av_bench.utils.files import replacing
 
 
 class FeaturesError(OSError):

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.baselines_file import ItemRecord, QuantityRecord, Recorded, digest
-from t2av_bench.features import FeatureStore
-from t2av_bench.measurement_check import OddAnswer, check
-from t2av_bench.plugins import PluginError
-from t2av_bench.reason_text import said, unexpected
-from t2av_bench.runs import RESULTS, columns
+from t2av_bench.evaluation.evaluate import RESULTS, columns
+from t2av_bench.metrics.check import OddAnswer, check
+from t2av_bench.results.baseline import ItemRecord, QuantityRecord, Recorded, digest
+from t2av_bench.results.features import FeatureStore
+from t2av_bench.results.store import Store
 from t2av_bench.scores import NotApplicable, Protocol, Score, Status, Unscorable
 from t2av_bench.statistics.influence import KernelSums, frechet_pseudo_values, jackknife_pseudo_values
 from t2av_bench.statistics.samples import GROUP_KEYS
-from t2av_bench.store import Store
+from t2av_bench.utils.plugins import PluginError
+from t2av_bench.utils.reasons import said, unexpected
 
 
 def read_run(folder: Path) -> Recorded:

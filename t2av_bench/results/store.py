@@ -19,8 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.scores import Protocol, Score, Status
-from t2av_bench.store_file import (
+from t2av_bench.results.store_file import (
     StoreError,
     explained,
     leave_one_file,
@@ -29,7 +28,8 @@ from t2av_bench.store_file import (
     recognise,
     undamaged,
 )
-from t2av_bench.store_schema import SCHEMA_VERSION, other_version, prepare
+from t2av_bench.results.store_schema import SCHEMA_VERSION, other_version, prepare
+from t2av_bench.scores import Protocol, Score, Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.store_file import APPLICATION_ID
+from t2av_bench.results.store_file import APPLICATION_ID
 
 SCHEMA_VERSION = 2
 _SCHEMA = """

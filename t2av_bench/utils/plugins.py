@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import entry_points
 from typing import TypeVar
 
-from t2av_bench.reason_text import unexpected
+from t2av_bench.utils.reasons import unexpected
 
 T = TypeVar("T")
 

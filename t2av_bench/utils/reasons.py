@@ -4,7 +4,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.files import said_of_files
+from t2av_bench.utils.files import said_of_files
 
 _MOST = 2000
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.files import write_text
 from t2av_bench.scores import NotApplicable
+from t2av_bench.utils.files import write_text
 
 LOCK_NAME = "weights.lock.json"
 _CHUNK = 1 << 20

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.weights_connection import Refused, TooSlow, Watch, open_url
+from t2av_bench.weights.connection import Refused, TooSlow, Watch, open_url
 
 Progress = Callable[[int, int | None], None]
 """Called with (bytes so far, all bytes or None where the server does not say)."""

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from t2av_bench.weights import Row, Weights, WeightsRefused
-from t2av_bench.weights_digest import exclusively
-from t2av_bench.weights_download import (
+from t2av_bench.weights.digests import exclusively
+from t2av_bench.weights.download import (  # fmt: skip
     LARGEST_UNSTATED,
     CannotWrite,
     DownloadError,
@@ -22,7 +21,8 @@ from t2av_bench.weights_download import (
     limit,
     origin_file,
     printable,
-)  # fmt: skip
+)
+from t2av_bench.weights.table import Row, Weights, WeightsRefused
 
 
 class FetchError(Exception):

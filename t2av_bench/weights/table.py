@@ -21,9 +21,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from t2av_bench.files import replacing
 from t2av_bench.scores import NotApplicable
-from t2av_bench.weights_digest import DigestCache, Lock
+from t2av_bench.utils.files import replacing
+from t2av_bench.weights.digests import DigestCache, Lock
 
 FOLDERS_VARIABLE = "T2AV_BENCH_WEIGHTS"
 TABLE_VARIABLE = "T2AV_BENCH_WEIGHTS_TABLE"

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from media_factory import moving_pattern
 
-from t2av_bench.features import FeatureStore
 from t2av_bench.media.encode import write_mp4
 from t2av_bench.media.probe import probe
 from t2av_bench.metrics.sync import CURVES
+from t2av_bench.results.features import FeatureStore
+from t2av_bench.results.store import Store
 from t2av_bench.scores import Protocol, Quantity, Score, Status
-from t2av_bench.store import Store
 
 SYNC_C = Quantity("sync_c", "Sync-C", "higher", interval=(0.0, None))
 OFFSET = Quantity("sync_offset", "Offset", "none", "frames", (-15.0, 15.0), 0, "mode")

@@ -12,7 +12,7 @@ pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install 't2
 from reports import plots
 from reports.plots import DARK, LIGHT, NothingToPlot, Paced, ProfileRow, Spread
 from reports.plots.profile import scaled
-from t2av_bench.comparison import ForestRow
+from t2av_bench.comparison.contrast import ForestRow
 from t2av_bench.statistics.resampling import Extrapolation
 
 SPREADS = [
@@ -179,8 +179,8 @@ def test_the_papers_are_those_of_the_page() -> None:
 
 
 def test_curves_have_the_offsets_of_their_metrics() -> None:
-    from t2av_bench.extractors import gridface_sync
     from t2av_bench.extractors.syncnet import compare
+    from t2av_bench.gridface.extractors import sync as gridface_sync
     from t2av_bench.metrics import metric_class, metric_ids
     from t2av_bench.metrics.envelope import correlation_curve
 

@@ -18,11 +18,11 @@ from reports.page.content import SourceFile, gather
 from reports.page.data import kinds_of
 from reports.page.media import PEAKS, Shelf, peaks, playable
 from reports.page.site import build_report
-from t2av_bench.items import ItemError
+from t2av_bench.benchmarks.manifest import ItemError
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_lossless, write_mp4
 from t2av_bench.media.probe import probe
-from t2av_bench.store import StoreError
+from t2av_bench.results.store import StoreError
 
 
 def build(runs, out, **options):
@@ -366,7 +366,7 @@ def test_other_protocols_are_marked(workspace, tmp_path: Path) -> None:
 
 def test_runs_made_with_relative_paths_are_found(workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path / "run", 0, [Path(os.path.relpath(path, tmp_path)) for path in workspace.clips[0]])
-    from t2av_bench.store import Store
+    from t2av_bench.results.store import Store
 
     with Store(run / "results.db", create=True) as store:
         store.set("claim", {"name": "alpha", "generated": str(workspace.clips[0][0].parent)})
@@ -378,7 +378,7 @@ def test_runs_made_with_relative_paths_are_found(workspace, tmp_path: Path, monk
 def test_command_line(workspace, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from t2av_bench.cli import app
+    from t2av_bench.cli.main import app
 
     out = tmp_path / "out"
     asked = ["report", *map(str, workspace.runs), "--out", str(out), "--media", "none", "--no-plots"]
@@ -397,7 +397,7 @@ def test_the_documentation_names_every_option_and_no_other() -> None:
 
     from typer.main import get_command
 
-    from t2av_bench.cli import app
+    from t2av_bench.cli.main import app
 
     text = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
     named = set(re.findall(r"^\| `(--[a-z-]+)", text, re.MULTILINE))
@@ -411,8 +411,8 @@ def test_looking_at_the_commands_loads_nothing_heavy() -> None:
     import subprocess
     import sys
 
-    code = "import sys, t2av_bench.cli, reports.page.server; print([m for m in ('torch', 'cv2', 'matplotlib', 'av', " \
-           "'librosa') if m in sys.modules])"  # fmt: skip
+    code = "import sys, t2av_bench.cli.main, reports.page.server; print([m for m in ('torch', 'cv2', 'matplotlib', " \
+           "'av', 'librosa') if m in sys.modules])"  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           cwd=Path(__file__).parents[2])  # fmt: skip
     assert done.stdout.strip() == "[]"

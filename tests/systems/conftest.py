@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture(scope="session", autouse=True)
 def torchvision() -> None:
     """transformers imports torchvision, which a CPU torch lets it do only after this."""
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()
 
@@ -20,8 +20,8 @@ def torchvision() -> None:
 @pytest.fixture(scope="session")
 def faces() -> dict[int, np.ndarray]:
     """Two persons, as moving 256x256 portraits (T, 256, 256, 3) uint8 RGB whose faces the Haar cascade finds."""
-    from t2av_bench.benchmarks.embedded.portrait import Portrait
-    from t2av_bench.benchmarks.embedded.visemes import MOTION_NAMES, MOTION_SIZE
+    from t2av_bench.gridface.portrait.portrait import Portrait
+    from t2av_bench.gridface.speech.visemes import MOTION_NAMES, MOTION_SIZE
 
     motion = np.zeros((30, MOTION_SIZE))
     motion[:, MOTION_NAMES.index("jaw")] = np.sin(np.arange(30) / 3) ** 2

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2av_bench.benchmarks.embedded import motion_statistics
-from t2av_bench.benchmarks.embedded.portrait import Portrait
+from t2av_bench.gridface.models import motion_statistics
+from t2av_bench.gridface.portrait.portrait import Portrait
 
 PERSONS = (220, 221)
 

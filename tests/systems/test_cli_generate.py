@@ -6,8 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from t2av_bench.cli_generate import generate
-from t2av_bench.systems.talker_t2av import TalkerT2AV
+from t2av_bench.cli.generate import generate
+from t2av_bench.systems.talker_t2av.system import TalkerT2AV
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from scipy.io import wavfile
 from tiny_talker import PixelMotionCodec, speech
 
 from t2av_bench import systems
-from t2av_bench.benchmarks.embedded import corpus
-from t2av_bench.benchmarks.embedded.portrait import Portrait
-from t2av_bench.benchmarks.embedded.speech import Synthesizer
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.portrait.portrait import Portrait
+from t2av_bench.gridface.speech.synthesizer import Synthesizer
+from t2av_bench.gridface.systems.anchors import EmbeddedCodec, EmbeddedReal, EmbeddedStranger
+from t2av_bench.gridface.systems.espeak import EmbeddedEspeak
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_lossless, write_mp4
 from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request
-from t2av_bench.systems.embedded_anchors import EmbeddedCodec, EmbeddedReal, EmbeddedStranger
-from t2av_bench.systems.embedded_espeak import EmbeddedEspeak
 
 FRAMES = 20
 RATE = 16_000

@@ -11,20 +11,20 @@ import torch
 from scipy.io import wavfile
 from tiny_talker import PixelMotionCodec
 
-from baselines.diffusion.checkpoints import save_network
+from baselines.checkpoints import save_network
 from baselines.diffusion.config import NetworkConfig
-from baselines.diffusion.families import random_network
-from reference_model.flow_matching import SamplerSettings
+from baselines.families import random_network
+from reference_model.modules.flow_matching import SamplerSettings
 from t2av_bench import systems
-from t2av_bench.benchmarks.embedded.tokens import WordTokenizer
-from t2av_bench.benchmarks.embedded.voice_encoder import VoiceEncoder
 from t2av_bench.faces.detect import haar
+from t2av_bench.gridface.data.tokens import WordTokenizer
+from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
+from t2av_bench.gridface.systems import parts as embedded_parts
+from t2av_bench.gridface.systems.diffusion import EmbeddedAudioDriven, EmbeddedDualBranch, EmbeddedLengthMatchedTTS
+from t2av_bench.gridface.systems.parts import WHOLE_PICTURE, EnlargedHaar, RememberingVoiceEncoder
 from t2av_bench.media.clip import Clip
-from t2av_bench.systems import embedded_parts
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, NotApplicable, Request
-from t2av_bench.systems.codec_parts import Parts
-from t2av_bench.systems.embedded_diffusion import EmbeddedAudioDriven, EmbeddedDualBranch, EmbeddedLengthMatchedTTS
-from t2av_bench.systems.embedded_parts import WHOLE_PICTURE, EnlargedHaar, RememberingVoiceEncoder
+from t2av_bench.systems.latent.parts import Parts
 
 KINDS = {kind.family: kind for kind in (EmbeddedDualBranch, EmbeddedAudioDriven, EmbeddedLengthMatchedTTS)}
 TEXT = "bin blue at alpha one now"
@@ -260,8 +260,8 @@ def test_checkpoints_that_do_not_fit_are_refused(boxed, parts, tmp_path):
 
 def test_the_files_that_move_a_clip_are_named(tmp_path, monkeypatch):
     """With names in the box and with files; what is missing is left out."""
-    from t2av_bench.benchmarks.embedded import checkpoints
-    from t2av_bench.systems import embedded_files
+    from t2av_bench.gridface.models import checkpoints
+    from t2av_bench.gridface.systems import parts as embedded_files
 
     box, own = tmp_path / "box", tmp_path / "own.safetensors"
     own.write_bytes(b"own")

@@ -15,22 +15,22 @@ from tiny_talker import speech
 
 from reference_model.checkpoints import random_model, save_model
 from reference_model.config import ModelConfig
-from reference_model.plan import make_plan
-from reference_model.recipes import RECIPES
-from reference_model.slot_tokens import prompt_embeddings
-from reference_model.training_forward import TrainingBatch, sequence_embeddings
+from reference_model.inference.plan import make_plan
+from reference_model.inference.recipes import RECIPES
+from reference_model.inference.slot_tokens import prompt_embeddings
+from reference_model.training.forward import TrainingBatch, sequence_embeddings
 from t2av_bench import systems
-from t2av_bench.benchmarks.embedded import checkpoints
-from t2av_bench.benchmarks.embedded.tokens import WordTokenizer
-from t2av_bench.benchmarks.embedded.voice_encoder import VoiceEncoder
-from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
 from t2av_bench.faces.detect import haar
+from t2av_bench.gridface.data.tokens import WordTokenizer
+from t2av_bench.gridface.models import checkpoints
+from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
+from t2av_bench.gridface.models.world_codec import WorldCodec
+from t2av_bench.gridface.systems import parts as embedded_parts
+from t2av_bench.gridface.systems.parts import EnlargedHaar, RememberingVoiceEncoder, whole_picture
+from t2av_bench.gridface.systems.talker import EmbeddedTalkerT2AV
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
-from t2av_bench.systems import embedded_parts
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, NotApplicable, Request
-from t2av_bench.systems.embedded_parts import EnlargedHaar, RememberingVoiceEncoder, whole_picture
-from t2av_bench.systems.embedded_talker import EmbeddedTalkerT2AV
 
 TEXT = "bin blue at alpha one now"
 CONFIG = dataclasses.replace(ModelConfig.named("tiny"), speech_dim=32, motion_dim=16, speaker_dim=64)
@@ -145,7 +145,7 @@ def test_the_record_names_everything_that_decides_the_clip(system, ask, weights)
 
 
 def test_the_model_is_given_what_it_was_trained_on(system, ask, files, codec, monkeypatch):
-    from reference_model import sampling
+    from reference_model.inference import sampling
 
     given, stream = [], sampling.stream
     monkeypatch.setattr(
@@ -155,7 +155,7 @@ def test_the_model_is_given_what_it_was_trained_on(system, ask, files, codec, mo
         system.generate(ask(task, task))
     joint, follows, dubbed = given
     assert torch.equal(joint.text_ids, WordTokenizer().encode(TEXT))
-    # As benchmarks.embedded.latents writes training samples: the whole voice, the codec's own latents.
+    # As gridface.training.latents writes training samples: the whole voice, the codec's own latents.
     voice = wavfile.read(files["voice"])[1]
     assert torch.allclose(joint.speaker_embedding, VoiceEncoder(WorldCodec.load()).embed(voice), atol=1e-5)
     driving = torch.from_numpy(wavfile.read(files["driving_audio"])[1])[None, : 12 * 640]
@@ -167,7 +167,7 @@ def test_the_model_is_given_what_it_was_trained_on(system, ask, files, codec, mo
 
 def test_the_paper_recipe_builds_the_prompt_of_training(system, ask, tmp_path):
     """Task embedding, then word ids: the same embeddings as the training forward pass has before its patches."""
-    from reference_model.generation import GenerationItem
+    from reference_model.inference.types import GenerationItem
 
     model = system.components.model
     ids = WordTokenizer().encode(TEXT)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from t2av_bench import systems
-from t2av_bench.plugins import PluginError
 from t2av_bench.systems.base import (
     TASKS,
     GeneratedClip,
@@ -18,6 +17,7 @@ from t2av_bench.systems.base import (
     Request,
     System,
 )
+from t2av_bench.utils.plugins import PluginError
 from t2av_bench.weights import row
 
 
@@ -87,13 +87,13 @@ def test_unknown_systems_and_options_are_refused_with_what_there_is(plugged):
 
 def test_a_name_that_is_taken_is_reported_and_the_others_work(plugged):
     plugged("talker-t2av")
-    assert systems.system_class("talker-t2av").__module__ == "t2av_bench.systems.talker_t2av"
+    assert systems.system_class("talker-t2av").__module__ == "t2av_bench.systems.talker_t2av.system"
     (reason,) = systems.broken().values()
     assert "echo_system:Echo is left out: its id 'talker-t2av' is taken by t2av_bench.systems" in reason
 
 
 def test_a_plug_in_that_cannot_be_used_is_broken_alone(plugged, monkeypatch, capsys):
-    from t2av_bench.cli_list import systems as list_systems
+    from t2av_bench.cli.list import systems as list_systems
 
     plugged()
     monkeypatch.delattr(Echo, "title")
@@ -120,8 +120,10 @@ def test_a_plugged_in_system_gets_batches_and_checks_for_free(plugged):
 def test_importing_systems_loads_no_network_library():
     code = """
 import sys
-from t2av_bench import cli_generate, systems
-from t2av_bench.systems import inputs, output, portrait
+from t2av_bench import systems
+from t2av_bench.cli import generate
+from t2av_bench.systems import inputs, output
+from t2av_bench.systems.latent import portrait
 [systems.system_class(id) for id in systems.system_ids()]
 heavy = {"torch", "torchvision", "cv2", "transformers", "PIL", "scipy", "av"} & sys.modules.keys()
 sys.exit(", ".join(heavy) or 0)

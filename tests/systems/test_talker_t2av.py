@@ -12,8 +12,8 @@ from tiny_talker import PixelMotionCodec, tiny_components, tiny_speaker_encoder
 
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, NotApplicable, Request
-from t2av_bench.systems.portrait import cut
-from t2av_bench.systems.talker_t2av import TalkerT2AV
+from t2av_bench.systems.latent.portrait import cut
+from t2av_bench.systems.talker_t2av.system import TalkerT2AV
 
 SECONDS = 1.0  # six whole patches
 
@@ -137,7 +137,7 @@ def test_motion_codes_of_a_video_are_those_of_its_frames(ask):
 
 
 def test_the_release_rounds_reference_motion_and_the_paper_does_not(components, ask, monkeypatch):
-    from reference_model import sampling
+    from reference_model.inference import sampling
 
     given, stream = [], sampling.stream
     monkeypatch.setattr(
@@ -212,7 +212,7 @@ def test_a_continued_reference_is_kept_apart(components, ask, inputs, monkeypatc
     assert len(before) == 12 * 960
     joined = np.concatenate([before, wavfile.read(clip.audio)[1]])
     assert np.array_equal(joined, heard[0][0].numpy()), "one decoding, cut where the prefix ends"
-    from t2av_bench.items import scan
+    from t2av_bench.benchmarks.pairing import scan
 
     assert list(scan(folder)) == ["clip"], "scoring a folder does not meet the prefixes"
     again = plain.generate(request)
@@ -304,7 +304,7 @@ def test_running_out_of_memory_is_a_reason(system, ask, tmp_path, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("reference_model.sampling.stream", full)
+    monkeypatch.setattr("reference_model.inference.sampling.stream", full)
     requests = [ask(), ask(text="", out=tmp_path / "out" / "b.mp4"), ask(out=tmp_path / "out" / "c.mp4")]
     reasons = [str(reason) for reason in system.generate_batch(requests)]
     assert "fewer than 2 requests" in reasons[0] and "text is empty" in reasons[1] and reasons[2] == reasons[0]

@@ -5,8 +5,8 @@ import pytest
 from scipy.io import wavfile
 from tiny_talker import speech
 
+from t2av_bench.errors import MediaError
 from t2av_bench.media.encode import write_mp4
-from t2av_bench.media.errors import MediaError
 from t2av_bench.systems.base import GenerationFailed
 from t2av_bench.systems.inputs import (
     MARGIN,

@@ -118,8 +118,8 @@ def test_everything_that_is_missing_is_named_at_once_with_one_command(published)
 
 
 def test_without_a_tokenizer_of_its_own_the_backbones_serves(published):
-    from reference_model.prompt import text_prompt
-    from t2av_bench.systems.talker_t2av_weights import _tokenizer
+    from reference_model.inference.prompt import text_prompt
+    from t2av_bench.systems.talker_t2av.weights import _tokenizer
 
     with_own = text_prompt(_tokenizer(), "hello world")
     for file in (published / "talker-t2av").glob("tokenizer*"):

@@ -55,7 +55,7 @@ def tiny_tokenizer():
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    from reference_model.prompt import PLACEHOLDER
+    from reference_model.inference.prompt import PLACEHOLDER
 
     words = "hello there world good day user assistant <think> </think>".split()
     core = Tokenizer(models.WordLevel({word: n for n, word in enumerate(["<unk>", *words])}, unk_token="<unk>"))
@@ -98,8 +98,8 @@ def tiny_components(arrangement: str = "add", motion_codec=None):
     from functools import partial
 
     from reference_model.checkpoints import random_model
-    from reference_model.prompt import text_prompt
-    from t2av_bench.systems.talker_t2av_inputs import Components
+    from reference_model.inference.prompt import text_prompt
+    from t2av_bench.systems.talker_t2av.inputs import Components
 
     return Components(
         model=random_model(tiny_config(arrangement)), prompt=partial(text_prompt, tiny_tokenizer()),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t2av_bench.items import Item
+from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Pair
 
@@ -17,7 +17,7 @@ from t2av_bench.metrics.base import Pair
 @pytest.fixture(autouse=True, scope="session")
 def torchvision() -> None:
     """clean-fid and lpips import torchvision, which a CPU torch lets them do only after this."""
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()
 

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 from scipy import linalg
 
-from t2av_bench.distances import polynomial_mmd2
 from t2av_bench.extractors import inception
-from t2av_bench.features import FeatureStore
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import NotApplicable, Pair, Unscorable
+from t2av_bench.metrics.distances import polynomial_mmd2
 from t2av_bench.metrics.fid import FIDClean, FIDLegacyPytorch
 from t2av_bench.metrics.kid import KIDClean, KIDLegacyPytorch
 from t2av_bench.metrics.paired_frames import segment_centres
+from t2av_bench.results.features import FeatureStore
 
 
 def small_network(width: int):
@@ -258,7 +258,7 @@ def test_kid_of_real_halves_is_zero_on_average(photographs, set_features):
 
 
 def test_batch_size_and_store_do_not_move_features(photographs, scripted, write_clip, install_weights, tmp_path):
-    from t2av_bench.items import Item
+    from t2av_bench.benchmarks.manifest import Item
     from t2av_bench.metrics.base import Settings
 
     install_weights({"inception_nv": scripted[24]})

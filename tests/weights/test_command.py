@@ -10,11 +10,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 from weights_server import CONTENT, OTHER, SHA256, Bench, Server
 
-from t2av_bench import weights
+from t2av_bench.weights import table as weights
 
 
 def _run(*arguments: str) -> Result:
-    from t2av_bench.cli_weights import app
+    from t2av_bench.cli.weights import app
 
     return CliRunner().invoke(app, list(arguments))
 

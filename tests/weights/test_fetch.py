@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from weights_server import CONTENT, OTHER, SHA256, Bench, Server
 
-from t2av_bench.weights import WeightsMissing, WeightsRefused
-from t2av_bench.weights_download import DownloadError, download
-from t2av_bench.weights_fetch import FetchError, LicenceNotAccepted
+from t2av_bench.weights.download import DownloadError, download
+from t2av_bench.weights.fetch import FetchError, LicenceNotAccepted
+from t2av_bench.weights.table import WeightsMissing, WeightsRefused
 
 
 def test_fetch_gives_the_verified_file_its_name(server: Server, bench: Bench) -> None:
@@ -203,7 +203,7 @@ def test_rows_without_an_address_say_what_to_do(bench: Bench) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_killed_fetch_leaves_no_wrong_file_and_is_continued(server: Server, bench: Bench) -> None:
     bench.row("net", urls=[server.serve("/net", seconds_per_block=0.1)], sha256=SHA256)
-    command = [sys.executable, "-m", "t2av_bench.cli_weights", "fetch", "net"]
+    command = [sys.executable, "-m", "t2av_bench.cli.weights", "fetch", "net"]
     part = bench.home / "net.bin.part"
     for _ in range(2):
         before = part.stat().st_size if part.exists() else 0

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from weights_server import CONTENT, OTHER, SHA256, Bench, Server
 
-from t2av_bench import weights
 from t2av_bench.scores import NotApplicable
-from t2av_bench.weights import UnknownWeights, WeightsMissing, WeightsRefused
-from t2av_bench.weights_digest import LockDamaged, hash_file
-from t2av_bench.weights_fetch import FetchError
+from t2av_bench.weights import table as weights
+from t2av_bench.weights.digests import LockDamaged, hash_file
+from t2av_bench.weights.fetch import FetchError
+from t2av_bench.weights.table import UnknownWeights, WeightsMissing, WeightsRefused
 
 
 def test_unknown_id_names_the_near_one(bench: Bench) -> None:
@@ -90,7 +90,7 @@ def test_digest_is_computed_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
         calls.append(path)
         return hash_file(path, kinds)
 
-    monkeypatch.setattr("t2av_bench.weights_digest.hash_file", counting)
+    monkeypatch.setattr("t2av_bench.weights.digests.hash_file", counting)
     assert bench.store().is_present("net") and calls == []
     assert bench.store().digest("net") == SHA256
     for _ in range(3):

@@ -6,8 +6,8 @@ import json
 import pytest
 from weights_server import CONTENT, OTHER, Bench, Server
 
-from t2av_bench.weights import WeightsRefused
-from t2av_bench.weights_fetch import FetchError
+from t2av_bench.weights.fetch import FetchError
+from t2av_bench.weights.table import WeightsRefused
 
 HUB_COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -29,9 +29,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t2av_bench.benchmarks.embedded import corpus
-from t2av_bench.benchmarks.embedded.corpus import AUDIO_RATE, FRAME_RATE, NAME, SIZE, TEST_SPLITS, VERSION, Utterance
-from t2av_bench.files import write_text
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.data.corpus import AUDIO_RATE, FRAME_RATE, NAME, SIZE, TEST_SPLITS, VERSION, Utterance
+from t2av_bench.utils.files import write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,9 +44,10 @@ PACKAGES = ("espeakng-loader", "soxr", "numpy", "scipy", "torch", "av", "pillow"
 Progress = Callable[[int, int, str], None]
 
 _CRF = 12
-_SOURCES = ("build.py", "corpus.py", "drawing.py", "features.py", "hair.py", "identity.py", "painting.py",
-            "portrait.py", "speech.py", "speech_worker.py", "visemes.py", "vocabulary.toml",
-            "../../media/encode.py", "../../media/resample.py")  # fmt: skip
+_SOURCES = ("data/build.py", "data/corpus.py", "portrait/drawing.py", "portrait/face_parts.py", "portrait/hair.py",
+            "portrait/identity.py", "portrait/painting.py", "portrait/portrait.py", "speech/synthesizer.py",
+            "speech/espeak_worker.py", "speech/visemes.py", "data/vocabulary.toml",
+            "../media/encode.py", "../media/resample.py")  # fmt: skip
 # Measured, rounded up: what an item takes on disk.
 _ITEM_BYTES = {128: 300_000, 256: 500_000}
 _ABANDONED_SECONDS = 3600
@@ -177,7 +178,7 @@ def installed() -> dict[str, str]:
 @lru_cache
 def _tools() -> str:
     """Identifies the code and the libraries that make an item."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     sources = "".join(sha256((here / name).read_bytes()) for name in _SOURCES)
     return json.dumps([NAME, VERSION, platform.machine(), installed(), sources], sort_keys=True)
 
@@ -262,7 +263,7 @@ class _Maker:
     """Makes items one after the other, with one synthesiser and the last head that was painted."""
 
     def __init__(self, folder: Path, size: int) -> None:
-        from t2av_bench.benchmarks.embedded.speech import Synthesizer
+        from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
         self._folder, self._size = folder, size
         self._synthesizer = Synthesizer()
@@ -299,7 +300,7 @@ class _Maker:
         return utterance.id
 
     def _painted(self, identity: int) -> Any:
-        from t2av_bench.benchmarks.embedded.portrait import Portrait
+        from t2av_bench.gridface.portrait.portrait import Portrait
 
         if self._portrait is None or self._portrait.person.seed != identity:
             self._portrait = Portrait(identity, self._size)

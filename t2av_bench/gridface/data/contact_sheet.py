@@ -1,6 +1,6 @@
 """A picture of a built split: one row an item, frames from left to right in time, the words below.
 
-``python -m t2av_bench.benchmarks.embedded.contact_sheet MANIFEST... OUT.jpg`` makes docs/gridface.jpg; with
+``python -m t2av_bench.gridface.data.contact_sheet MANIFEST... OUT.jpg`` makes docs/gridface.jpg; with
 ``--clips RUN/clips/ROW`` it shows what a system made of the same items below them (docs/gridface_generated.jpg).
 """
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.files import replacing
-from t2av_bench.items import read_manifest
+from t2av_bench.benchmarks.manifest import read_manifest
+from t2av_bench.utils.files import replacing
 
 _CAPTION_HEIGHT = 20
 _INK, _PAPER = (30, 30, 30), 255

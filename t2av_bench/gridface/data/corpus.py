@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded import visemes
-from t2av_bench.benchmarks.embedded.speech import SAMPLE_RATE, Synthesizer
+from t2av_bench.gridface.speech import visemes
+from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE, Synthesizer
 
 NAME, VERSION = "gridface", "1"
 AUDIO_RATE = 16_000

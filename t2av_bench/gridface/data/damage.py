@@ -5,8 +5,8 @@ Frames are (T, H, W, 3) uint8 RGB at 25 fps, audio is (n,) float32 at 16 kHz wit
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded.corpus import HOP
-from t2av_bench.benchmarks.embedded.visemes import MOTION_NAMES, SPEECH_SIZE
+from t2av_bench.gridface.data.corpus import HOP
+from t2av_bench.gridface.speech.visemes import MOTION_NAMES, SPEECH_SIZE
 
 
 def blur(frames: np.ndarray, sigma: float) -> np.ndarray:

@@ -14,10 +14,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.benchmarks.embedded import corpus
-from t2av_bench.benchmarks.embedded.build import BuildError, finished, manifest_text, sha256
-from t2av_bench.benchmarks.embedded.corpus import NAME, VERSION, Utterance
-from t2av_bench.files import write_text
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.data.build import BuildError, finished, manifest_text, sha256
+from t2av_bench.gridface.data.corpus import NAME, VERSION, Utterance
+from t2av_bench.utils.files import write_text
 
 TABLE = Path(__file__).with_name("digests.toml")
 SUBSET = 8

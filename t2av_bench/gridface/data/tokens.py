@@ -6,7 +6,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from t2av_bench.benchmarks.embedded.corpus import VOCABULARY
+from t2av_bench.gridface.data.corpus import VOCABULARY
 
 SIZE = 80
 """Ids are below this; 0 is padding."""
@@ -59,7 +59,7 @@ def token_id(word: str) -> int:
     examples = ", ".join(slot[0] for slot in slots)
     raise UnknownWord(
         f"the embedded models do not know the word {word!r}{hint}. They speak sentences of {len(slots)} words, one "
-        f"from each slot, such as {examples} (all words: t2av_bench/benchmarks/embedded/vocabulary.toml)"
+        f"from each slot, such as {examples} (all words: t2av_bench/gridface/data/vocabulary.toml)"
     )
 
 

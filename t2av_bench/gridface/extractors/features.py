@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from t2av_bench.extractors.gridface_pictures import resized
+from t2av_bench.gridface.extractors.pictures import resized
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ def film_features(films: np.ndarray, device: str = "cpu") -> np.ndarray:
 
 
 def _run(network: Any, pictures: list["Tensor"], batch: int, device: str) -> np.ndarray:
-    from t2av_bench.extractors.inference import full_precision
+    from t2av_bench.utils.inference import full_precision
 
     with full_precision():
         parts = [part for values in pictures for part in values.split(batch)]
@@ -59,8 +59,8 @@ def _run(network: Any, pictures: list["Tensor"], batch: int, device: str) -> np.
 @lru_cache(maxsize=2)
 def load_frame_network(device: str = "cpu") -> Any:
     """The frame network in the box, one per process and device."""
-    from t2av_bench.benchmarks.embedded.extractor_checkpoints import load
-    from t2av_bench.benchmarks.embedded.feature_networks import FrameNetwork
+    from t2av_bench.gridface.models.feature_networks import FrameNetwork
+    from t2av_bench.gridface.models.loading import load
 
     return load(FRAME_CHECKPOINT, lambda state: FrameNetwork(len(state["appearance.bias"]))).to(device)
 
@@ -68,7 +68,7 @@ def load_frame_network(device: str = "cpu") -> Any:
 @lru_cache(maxsize=2)
 def load_clip_network(device: str = "cpu") -> Any:
     """The clip network in the box, one per process and device."""
-    from t2av_bench.benchmarks.embedded.extractor_checkpoints import load
-    from t2av_bench.benchmarks.embedded.feature_networks import ClipNetwork
+    from t2av_bench.gridface.models.feature_networks import ClipNetwork
+    from t2av_bench.gridface.models.loading import load
 
     return load(CLIP_CHECKPOINT, lambda state: ClipNetwork()).to(device)

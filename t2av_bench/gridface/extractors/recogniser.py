@@ -21,7 +21,7 @@ LANGUAGES = ("en", "zh")
 @lru_cache(maxsize=len(LANGUAGES))
 def sentence_grammar(language: str) -> str:
     """The JSGF grammar of a language's sentences: one word from each slot of the vocabulary."""
-    from t2av_bench.benchmarks.embedded.corpus import VOCABULARY
+    from t2av_bench.gridface.data.corpus import VOCABULARY
 
     slots = " ".join(f"({' | '.join(slot)})" for slot in VOCABULARY[language])
     return f"#JSGF V1.0;\ngrammar gridface;\npublic <sentence> = {slots};\n"
@@ -30,7 +30,7 @@ def sentence_grammar(language: str) -> str:
 @lru_cache(maxsize=len(LANGUAGES))
 def sentence_pattern(language: str) -> re.Pattern[str]:
     """Matches the normalised sentences of a language: words are parted by spaces in English, by nothing in Chinese."""
-    from t2av_bench.benchmarks.embedded.corpus import VOCABULARY, join_words
+    from t2av_bench.gridface.data.corpus import VOCABULARY, join_words
 
     return re.compile(join_words([f"(?:{'|'.join(slot)})" for slot in VOCABULARY[language]], language))
 
@@ -38,9 +38,7 @@ def sentence_pattern(language: str) -> re.Pattern[str]:
 @lru_cache(maxsize=len(LANGUAGES))
 def pronunciations(language: str) -> dict[str, str]:
     """ARPABET phones by word for words that the bundled dictionary lacks; further ways are ``word(2)``, ``word(3)``."""
-    import t2av_bench.benchmarks.embedded as benchmark
-
-    file = Path(benchmark.__file__).with_name("pronunciations.toml")
+    file = Path(__file__).with_name("pronunciations.toml")
     found = tomllib.loads(file.read_text(encoding="utf-8")).get(language, {})
     return {
         word if place == 1 else f"{word}({place})": phones

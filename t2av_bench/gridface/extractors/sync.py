@@ -2,7 +2,7 @@
 
 Conventions are SyncNet's: windows of five frames at 25 fps and the 0.2 s of audio under them; offsets in frames,
 positive where the audio is early. The network is our own and tiny, trained on GridFace's training split alone
-(``benchmarks.embedded.training_sync``); its embeddings have unit length, so distances lie between 0 and 2.
+(``gridface.training.sync``); its embeddings have unit length, so distances lie between 0 and 2.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.extractors.gridface_pictures import SIZE, resized
+from t2av_bench.gridface.extractors.pictures import SIZE, resized
 
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = 640
@@ -108,7 +108,7 @@ def compare(mouth: np.ndarray, audio: np.ndarray) -> SyncResult:
 
 
 class GridFaceSync:
-    """Embeddings by a ``benchmarks.embedded.sync_network.SyncNetwork`` in evaluation mode."""
+    """Embeddings by a ``gridface.models.sync_network.SyncNetwork`` in evaluation mode."""
 
     def __init__(self, network: Any, device: str = "cpu") -> None:
         self.network = network.eval().to(device)
@@ -131,7 +131,7 @@ class GridFaceSync:
     def _run(self, embed: Any, windows: np.ndarray, prepare: Any) -> np.ndarray:
         import torch
 
-        from t2av_bench.extractors.inference import full_precision
+        from t2av_bench.utils.inference import full_precision
 
         embedded = []
         with full_precision():
@@ -149,7 +149,7 @@ def stream_mouths(frames: Iterable[np.ndarray]) -> np.ndarray:
 @lru_cache(maxsize=2)
 def load(device: str = "cpu") -> GridFaceSync:
     """The network in the box, one per process and device."""
-    from t2av_bench.benchmarks.embedded import extractor_checkpoints
-    from t2av_bench.benchmarks.embedded.sync_network import SyncNetwork
+    from t2av_bench.gridface.models import loading as extractor_checkpoints
+    from t2av_bench.gridface.models.sync_network import SyncNetwork
 
     return GridFaceSync(extractor_checkpoints.load(CHECKPOINT, lambda state: SyncNetwork()), device)

@@ -5,7 +5,7 @@ reference share; ``fd_clip`` four windows of 16 consecutive frames, from the sta
 size and in grey. Both sides give the same indices. Frames are square pictures as GridFace draws them; nothing looks for
 a face, so a system that draws none gets a large distance. Features are in deviations of the training split, compressed
 by asinh, so neither number has anything to do with FID's or FVD's scale. Both are biased by about 1/n: compare equal
-numbers of clips. Tables of 40 clips say what real clips score (``benchmarks/embedded/floors.toml``).
+numbers of clips. Tables of 40 clips say what real clips score (``gridface/metrics/floors.toml``).
 """
 
 from abc import abstractmethod
@@ -15,12 +15,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from t2av_bench.distances import frechet_distance
-from t2av_bench.extractors import gridface_features, gridface_pictures
+from t2av_bench.gridface.extractors import features as gridface_features
+from t2av_bench.gridface.extractors import pictures as gridface_pictures
 from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Floor, Measurement, NotApplicable, Pair, Unscorable, require
-from t2av_bench.metrics.feature_sets import FeatureDistance
+from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
+from t2av_bench.metrics.set_distance import FeatureDistance
 from t2av_bench.scores import Protocol, Quantity, library_versions
 
 FRAMES_PER_CLIP = 16
@@ -42,15 +43,15 @@ class _GridFaceDistance(FeatureDistance):
 
     @property
     def floors(self) -> tuple[Floor, ...]:  # type: ignore[override]
-        """Real clips against real clips, measured by ``benchmarks.embedded.floors``."""
-        from t2av_bench.benchmarks.embedded.floors import floors
+        """Real clips against real clips, measured by ``gridface.validation.floors``."""
+        from t2av_bench.gridface.metrics.floors import floors
 
         return floors(self.id)
 
     @property
     def features_protocol(self) -> Protocol:
         """What the features depend on; key of the features that are kept for a clip."""
-        from t2av_bench.benchmarks.embedded.extractor_checkpoints import digest
+        from t2av_bench.gridface.models.loading import digest
 
         return Protocol(
             id=f"gridface/{self.checkpoint}",

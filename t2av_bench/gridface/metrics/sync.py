@@ -10,7 +10,8 @@ drawing and espeak-ng's voices alone and is close to saturation on them: see ``d
 
 import numpy as np
 
-from t2av_bench.extractors import gridface_pictures, gridface_sync
+from t2av_bench.gridface.extractors import pictures as gridface_pictures
+from t2av_bench.gridface.extractors import sync as gridface_sync
 from t2av_bench.media.clip import PICTURES
 from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Unscorable, require
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
@@ -34,8 +35,8 @@ class SyncGridFace(Metric):
 
     @property
     def protocol(self) -> Protocol:
-        from t2av_bench.benchmarks.embedded.extractor_checkpoints import digest
         from t2av_bench.faces.detect import Haar
+        from t2av_bench.gridface.models.loading import digest
 
         parameters = {
             **SPEECH_PARAMETERS,

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser
 from t2av_bench.metrics.base import Measurement, NotApplicable, Pair, Unscorable, require
+from t2av_bench.metrics.text_normalisation import chinese_characters, seed_tts
 from t2av_bench.metrics.wer import ErrorRate, error_rate_quantities, item_language
 from t2av_bench.scores import Protocol
-from t2av_bench.text_normalisation import chinese_characters, seed_tts
 
 _LEAST_SECONDS = 0.1
 
@@ -21,19 +21,19 @@ class _GridFace(ErrorRate):
     """One language of the benchmark. language: ISO 639-1. other: id of the other language's metric."""
 
     paper = "Huggins-Daines et al. 2006, PocketSphinx (ICASSP); sentences after Cooke et al. 2006, the GRID corpus"
-    recogniser_class = "gridface_recogniser:GridFaceRecogniser"
+    recogniser_class = "t2av_bench.gridface.extractors.recogniser:GridFaceRecogniser"
     embedded = True
     language: ClassVar[str]
     other: ClassVar[str]
 
     def _recogniser(self) -> Recogniser:
         require("pocketsphinx", "speech")
-        from t2av_bench.extractors.gridface_recogniser import recogniser
+        from t2av_bench.gridface.extractors.recogniser import recogniser
 
         return recogniser(self.language)
 
     def _transcript_protocol(self) -> Protocol:
-        from t2av_bench.extractors.gridface_recogniser import pronunciations, sentence_grammar
+        from t2av_bench.gridface.extractors.recogniser import pronunciations, sentence_grammar
 
         base = super()._transcript_protocol()
         closed = {
@@ -54,7 +54,7 @@ class _GridFace(ErrorRate):
 
     def measure(self, pair: Pair) -> Measurement:
         """As ``ErrorRate.measure``; the text must be a sentence of the grammar, and the sound not too short for it."""
-        from t2av_bench.extractors.gridface_recogniser import sentence_pattern
+        from t2av_bench.gridface.extractors.recogniser import sentence_pattern
 
         text = pair.require_text()
         normalise = self._normaliser(item_language(pair))

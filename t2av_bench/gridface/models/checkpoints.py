@@ -17,9 +17,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.files import replacing, write_text
 from t2av_bench.scores import NotApplicable
-from t2av_bench.weights_digest import exclusively
+from t2av_bench.utils.files import replacing, write_text
+from t2av_bench.weights.digests import exclusively
 
 FOLDER = Path(__file__).with_name("checkpoints")
 INDEX = "index.toml"

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded import corpus
-from t2av_bench.benchmarks.embedded.visemes import MOTION_SIZE
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.speech.visemes import MOTION_SIZE
 
 if TYPE_CHECKING:
-    from t2av_bench.benchmarks.embedded.motion_encoder import MotionEncoder
+    from t2av_bench.gridface.models.motion_encoder import MotionEncoder
 
 CHECKPOINT = "identity_gallery"
 PLACES = 16
@@ -75,7 +75,7 @@ class IdentityGallery:
         """Write ``identity_gallery.safetensors``, in half precision, with how it was made, into ``folder``."""
         from safetensors.numpy import save_file
 
-        from t2av_bench.files import replacing
+        from t2av_bench.utils.files import replacing
 
         path = Path(folder) / f"{CHECKPOINT}.safetensors"
         tensors = {name: getattr(self, name).astype(np.float16) for name in _REAL}
@@ -99,7 +99,7 @@ class IdentityGallery:
 
 def train(output: str | Path, encoder: "MotionEncoder | None" = None, quiet: bool = False) -> Path:
     """Build the gallery of everybody for ``encoder`` (the one in the box by default), and write it into ``output``."""
-    from t2av_bench.benchmarks.embedded import checkpoints, motion_encoder
+    from t2av_bench.gridface.models import checkpoints, motion_encoder
 
     encoder = encoder or motion_encoder.load_encoder(checkpoints.path(motion_encoder.CHECKPOINT))
     return build(encoder, quiet=quiet).save(output)
@@ -108,7 +108,7 @@ def train(output: str | Path, encoder: "MotionEncoder | None" = None, quiet: boo
 def poses(random: np.random.Generator, count: int) -> np.ndarray:
     """(count, 16) float32: independent dimensions, spread as in speech; lips touch teeth or each other in every other
     pose."""
-    from t2av_bench.benchmarks.embedded.motion_statistics import MEAN, STD
+    from t2av_bench.gridface.models.motion_statistics import MEAN, STD
 
     motion = MEAN + STD * random.standard_normal((count, MOTION_SIZE))
     motion[:, 3:5] *= random.uniform(size=(count, 2)) < 0.5
@@ -119,8 +119,8 @@ def build(encoder: "MotionEncoder", people: list[int] | None = None, *, quiet: b
     """Draw everybody (or ``people``, ascending) in 48 poses and learn what tells them apart; 60 seconds on one core."""
     import torch
 
-    from t2av_bench.benchmarks.embedded.portrait import Portrait
-    from t2av_bench.benchmarks.embedded.training_motion import damage
+    from t2av_bench.gridface.portrait.portrait import Portrait
+    from t2av_bench.gridface.training.motion import damage
 
     people = everybody() if people is None else people
     random = np.random.default_rng(0x6A11)

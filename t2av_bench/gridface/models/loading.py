@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from t2av_bench.benchmarks.embedded import checkpoints
+from t2av_bench.gridface.models import checkpoints
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,7 +23,7 @@ def load(name: str, build: "Callable[[dict[str, Tensor]], Network]", file: Path 
     file: another file than the one in the box. Raises NotApplicable, with the command that makes the model, where it is
     missing or not the file that the index names, and CheckpointError (ValueError) where it does not fit.
     """
-    from reference_model.strict_loading import load_strictly, read_checkpoint
+    from reference_model.utils.strict_loading import load_strictly, read_checkpoint
 
     path = _in_the_box(name) if file is None else file
     state = read_checkpoint(path)

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2av_bench.benchmarks.embedded import checkpoints, identity_gallery, motion_encoder, motion_statistics
-from t2av_bench.benchmarks.embedded.identity_gallery import IdentityGallery, UnknownIdentity
-from t2av_bench.benchmarks.embedded.motion_encoder import IMAGE_SIZE, MotionEncoder, load_encoder
-from t2av_bench.benchmarks.embedded.portrait import Portrait
-from t2av_bench.benchmarks.embedded.visemes import FRAME_RATE, MOTION_SIZE
+from t2av_bench.gridface.models import checkpoints, identity_gallery, motion_encoder, motion_statistics
+from t2av_bench.gridface.models.identity_gallery import IdentityGallery, UnknownIdentity
+from t2av_bench.gridface.models.motion_encoder import IMAGE_SIZE, MotionEncoder, load_encoder
+from t2av_bench.gridface.portrait.portrait import Portrait
+from t2av_bench.gridface.speech.visemes import FRAME_RATE, MOTION_SIZE
 
 FARTHEST = 5.0
 """Largest distance to the gallery at which a person is recognised; measured in ``docs/embedded_motion.md``."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from t2av_bench.benchmarks.embedded import extractor_checkpoints
-from t2av_bench.benchmarks.embedded.visemes import MOTION_NAMES, MOTION_SIZE
+from t2av_bench.gridface.models import loading as extractor_checkpoints
+from t2av_bench.gridface.speech.visemes import MOTION_NAMES, MOTION_SIZE
 
 IMAGE_SIZE = 128
 CHECKPOINT = "motion_encoder"

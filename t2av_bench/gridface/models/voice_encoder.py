@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2av_bench.benchmarks.embedded.corpus import HOP
-from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
+from t2av_bench.gridface.data.corpus import HOP
+from t2av_bench.gridface.models.world_codec import WorldCodec
 
 _RANGE_DECIBELS = 30.0
 

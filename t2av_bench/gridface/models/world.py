@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded.corpus import AUDIO_RATE, HOP
+from t2av_bench.gridface.data.corpus import AUDIO_RATE, HOP
 from t2av_bench.metrics.base import require
 
 SPECTRUM = 24

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2av_bench.benchmarks.embedded import world
-from t2av_bench.benchmarks.embedded.corpus import AUDIO_RATE, FRAME_RATE, HOP
+from t2av_bench.gridface.data.corpus import AUDIO_RATE, FRAME_RATE, HOP
+from t2av_bench.gridface.models import world
 
 LATENT_DIM = 32
 CHECKPOINT = "audio_codec"
@@ -37,7 +37,7 @@ class WorldCodec:
         """The codec in the box, fitted on the training split."""
         from safetensors.numpy import load_file
 
-        from t2av_bench.benchmarks.embedded import checkpoints
+        from t2av_bench.gridface.models import checkpoints
 
         return cls(**load_file(checkpoints.path(CHECKPOINT)))
 

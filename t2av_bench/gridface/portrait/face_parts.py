@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from t2av_bench.benchmarks.embedded.drawing import bell, blob, colour, edge, over, smoothstep
-from t2av_bench.benchmarks.embedded.identity import Identity
+from t2av_bench.gridface.portrait.drawing import bell, blob, colour, edge, over, smoothstep
+from t2av_bench.gridface.portrait.identity import Identity
 
 EYE_BOX = (-0.42, 0.42, -0.36, 0.13)
 MOUTH_BOX = (-0.32, 0.32, -0.15, 0.30)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2av_bench.benchmarks.embedded.drawing import bell, blob, colour, edge, smoothstep
-from t2av_bench.benchmarks.embedded.identity import Identity
+from t2av_bench.gridface.portrait.drawing import bell, blob, colour, edge, smoothstep
+from t2av_bench.gridface.portrait.identity import Identity
 
 
 def silhouette(person: Identity, x: Tensor, y: Tensor, pixel: float) -> Tensor:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from t2av_bench.benchmarks.embedded import hair
-from t2av_bench.benchmarks.embedded.drawing import bell, blob, colour, edge, grid, over, smoothstep
-from t2av_bench.benchmarks.embedded.identity import Identity
+from t2av_bench.gridface.portrait import hair
+from t2av_bench.gridface.portrait.drawing import bell, blob, colour, edge, grid, over, smoothstep
+from t2av_bench.gridface.portrait.identity import Identity
 
 # Painted at this multiple of the size and averaged: smooth edges of everything that does not move by itself.
 _SUPERSAMPLING = 2

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from t2av_bench.benchmarks.embedded.drawing import blob, grid, smoothstep
-from t2av_bench.benchmarks.embedded.features import EYE_BOX, MOUTH_BOX, EyePatch, MouthPatch, Patch
-from t2av_bench.benchmarks.embedded.identity import Identity, sample_identity
-from t2av_bench.benchmarks.embedded.painting import paint_backdrop, paint_head
-from t2av_bench.benchmarks.embedded.visemes import MOTION_NAMES, MOTION_SIZE
+from t2av_bench.gridface.portrait.drawing import blob, grid, smoothstep
+from t2av_bench.gridface.portrait.face_parts import EYE_BOX, MOUTH_BOX, EyePatch, MouthPatch, Patch
+from t2av_bench.gridface.portrait.identity import Identity, sample_identity
+from t2av_bench.gridface.portrait.painting import paint_backdrop, paint_head
+from t2av_bench.gridface.speech.visemes import MOTION_NAMES, MOTION_SIZE
 
 SMALLEST_SIZE, LARGEST_SIZE = 64, 512
 

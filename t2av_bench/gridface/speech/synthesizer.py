@@ -155,7 +155,7 @@ class Synthesizer:
             link = Path(self._link.name) / "espeak-ng-data"
             link.symlink_to(data, target_is_directory=True)
             data = link
-        worker = Path(__file__).with_name("speech_worker.py")
+        worker = Path(__file__).with_name("espeak_worker.py")
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(worker), str(library), str(data)],
             stdin=subprocess.PIPE,

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from t2av_bench.benchmarks.embedded.speech import PAUSE, Phoneme
+from t2av_bench.gridface.speech.synthesizer import PAUSE, Phoneme
 
 FRAME_RATE = 25
 MOTION_NAMES = (

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reference_model.codecs import AudioCodec, MotionCodec, SourceRenderer
-    from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
+    from t2av_bench.gridface.models.world_codec import WorldCodec
 
 FRAME_RATE = 25
 _FRAMES_AT_ONCE = 32
@@ -140,8 +140,8 @@ class EmbeddedCodec(_Anchor):
 
         NotApplicable, with what helps, where a codec's file or package is missing.
         """
-        from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
-        from t2av_bench.systems.embedded_parts import load_parts
+        from t2av_bench.gridface.models.world_codec import WorldCodec
+        from t2av_bench.gridface.systems.parts import load_parts
 
         parts = load_parts(device)
         audio_codec = parts.audio_codec if components else WorldCodec.whole()
@@ -149,12 +149,12 @@ class EmbeddedCodec(_Anchor):
 
     @classmethod
     def checkpoint_files(cls, **options: Any) -> list[Path]:
-        from t2av_bench.systems.embedded_files import checkpoint_files
+        from t2av_bench.gridface.systems.files import checkpoint_files
 
         return checkpoint_files()
 
     def make(self, request: Request, reference: Clip) -> Product:
-        from t2av_bench.extractors.inference import full_precision
+        from t2av_bench.utils.inference import full_precision
 
         given = request.driving_audio if request.task == "a2v" and request.driving_audio else None
         with full_precision():
@@ -192,7 +192,7 @@ class EmbeddedCodec(_Anchor):
         import torch
 
         from reference_model.codecs.pixels import frames_to_uint8, uint8_to_frames
-        from t2av_bench.extractors.inference import full_precision
+        from t2av_bench.utils.inference import full_precision
 
         size = self.motion_codec.image_size
         renderer = None

@@ -5,8 +5,8 @@
 - ``embedded-audio-driven`` (a2v): motion to given speech; it reads no text.
 - ``embedded-length-matched-tts`` (v2a): speech of exactly as many frames as the given picture, which it does not see.
 
-Codecs, words, voices and pictures are those of :mod:`.embedded_parts`, and everything around the network is
-:mod:`.latent_system`: the same as for the reference model.
+Codecs, words, voices and pictures are those of :mod:`.parts`, and everything around the network is
+:mod:`t2av_bench.systems.latent.system`: the same as for the reference model.
 """
 
 import time
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from t2av_bench.systems.base import NativeFormat, OnProgress, Progress, Request
-from t2av_bench.systems.latent_system import LatentSystem
+from t2av_bench.systems.latent.system import LatentSystem
 from t2av_bench.systems.output import EMBEDDED_ENCODER
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from baselines.diffusion.network import DiffusionNetwork
     from baselines.diffusion.sampling import Generated
     from baselines.dual_branch import Item as DualBranchItem
-    from reference_model.flow_matching import SamplerSettings
-    from reference_model.generation import GenerationResult, StopReason
-    from t2av_bench.systems.codec_parts import Job, Parts
+    from reference_model.inference.types import GenerationResult, StopReason
+    from reference_model.modules.flow_matching import SamplerSettings
+    from t2av_bench.systems.latent.parts import Job, Parts
     from t2av_bench.systems.output import Names
 
 
@@ -47,7 +47,7 @@ class _EmbeddedDiffusion(LatentSystem):
 
         Raises ValueError for a network of another family, or that does not fit the parts.
         """
-        from reference_model.flow_matching import SamplerSettings
+        from reference_model.modules.flow_matching import SamplerSettings
 
         config = network.config
         if config.family != self.family:
@@ -74,9 +74,9 @@ class _EmbeddedDiffusion(LatentSystem):
         from t2av_bench.metrics.base import require
 
         require("torch", "demo")
-        from baselines.diffusion.checkpoints import load_network
-        from t2av_bench.benchmarks.embedded.tokens import WordTokenizer
-        from t2av_bench.systems.embedded_parts import find_checkpoint, load_parts
+        from baselines.checkpoints import load_network
+        from t2av_bench.gridface.data.tokens import WordTokenizer
+        from t2av_bench.gridface.systems.parts import find_checkpoint, load_parts
 
         settings = _settings(temperature, classifier_free_guidance, steps)
         name, file, digest = find_checkpoint(f"{cls.family}-seed0" if checkpoint is None else checkpoint)
@@ -92,7 +92,7 @@ class _EmbeddedDiffusion(LatentSystem):
 
     @classmethod
     def checkpoint_files(cls, **options: Any) -> list[Path]:
-        from t2av_bench.systems.embedded_files import checkpoint_files
+        from t2av_bench.gridface.systems.files import checkpoint_files
 
         return checkpoint_files(options.get("checkpoint") or f"{cls.family}-seed0")
 
@@ -101,7 +101,7 @@ class _EmbeddedDiffusion(LatentSystem):
         """Latents of all jobs, and why each ended."""
 
     def _read(self, request: Request, names: "Names", folder: Path) -> "Job":
-        from t2av_bench.systems.codec_parts import new_job, read_sources
+        from t2av_bench.systems.latent.parts import new_job, read_sources
 
         size = self.network.config.patch_size
         job = new_job(request, self.components, names, folder, size)
@@ -109,7 +109,7 @@ class _EmbeddedDiffusion(LatentSystem):
         return job
 
     def _sample(self, jobs: "list[Job]", report: OnProgress) -> "list[GenerationResult]":
-        from reference_model.generation import GenerationResult
+        from reference_model.inference.types import GenerationResult
 
         if not jobs:
             return []
@@ -215,7 +215,7 @@ class EmbeddedLengthMatchedTTS(_EmbeddedDiffusion):
 
 
 def _settings(temperature: float | None, guidance: float | None, steps: int | None) -> "SamplerSettings":
-    from reference_model.flow_matching import SamplerSettings
+    from reference_model.modules.flow_matching import SamplerSettings
 
     given = {"temperature": temperature, "guidance": guidance, "steps": steps}
     for name, value in given.items():

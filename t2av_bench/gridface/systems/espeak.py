@@ -25,7 +25,7 @@ from t2av_bench.systems.base import (
 from t2av_bench.systems.delivery import Product, deliver
 
 if TYPE_CHECKING:
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
 LANGUAGE_OF: Mapping[str, str] = {"en": "en-us", "zh": "cmn"}
 """ISO 639-1 -> espeak-ng's language; its plain voice is the default one."""
@@ -52,7 +52,7 @@ class EmbeddedEspeak(System):
 
         pitch: 0 to 99. Raises ValueError for a voice that espeak-ng does not have.
         """
-        from t2av_bench.benchmarks.embedded.speech import voices
+        from t2av_bench.gridface.speech.synthesizer import voices
 
         if voice is not None and voice not in voices(voice.partition("+")[0]):
             raise ValueError(f"espeak-ng has no voice {voice!r}; there are for example en-us, en-us+f2, en-us+m3, cmn")
@@ -66,7 +66,7 @@ class EmbeddedEspeak(System):
         cls, *, device: str = "cpu", voice: str | None = None, rate: int = RATE, pitch: int = PITCH
     ) -> Self:  # fmt: skip
         """See the constructor; ``device`` is always the processor. NotApplicable while espeakng-loader is missing."""
-        from t2av_bench.benchmarks.embedded.speech import Synthesizer
+        from t2av_bench.gridface.speech.synthesizer import Synthesizer
         from t2av_bench.metrics.base import require
 
         require("espeakng_loader", "demo")
@@ -102,8 +102,8 @@ class EmbeddedEspeak(System):
 
     def _say(self, request: Request, voice: str) -> tuple[np.ndarray, bool]:
         """(n,) float32 at 16 kHz in whole patches, and whether the end was cut away."""
-        from t2av_bench.benchmarks.embedded.corpus import AUDIO_RATE, FRAME_RATE, HOP, LEVEL, PATCH
-        from t2av_bench.benchmarks.embedded.speech import SAMPLE_RATE, SpeechError
+        from t2av_bench.gridface.data.corpus import AUDIO_RATE, FRAME_RATE, HOP, LEVEL, PATCH
+        from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE, SpeechError
         from t2av_bench.media.encode import fit
         from t2av_bench.media.resample import resample
 

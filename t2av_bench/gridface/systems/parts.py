@@ -2,10 +2,10 @@
 
     name, file, digest = find_checkpoint("dual_branch-seed0")
     parts = load_parts("cpu", {name: digest})
-    job = codec_parts.new_job(request, parts, names, folder, PATCH)  # text ids, bound, seed
-    codec_parts.read_sources(job, parts, PATCH)  # voice, identity, driving sound or picture, as latents in job.item
+    job = new_job(request, parts, names, folder, PATCH)  # text ids, bound, seed
+    read_sources(job, parts, PATCH)  # voice, identity, driving sound or picture, as latents in job.item
 
-A generator is a ``latent_system.LatentSystem`` with these parts; see ``embedded_talker``. Imports torch: only systems
+A generator is a ``systems.latent.system.LatentSystem`` with these parts; see ``talker``. Imports torch: only systems
 import this, when they are used.
 """
 
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from t2av_bench.benchmarks.embedded import checkpoints
-from t2av_bench.benchmarks.embedded.tokens import WordTokenizer
-from t2av_bench.benchmarks.embedded.voice_encoder import VoiceEncoder
+from t2av_bench.gridface.data.tokens import WordTokenizer
+from t2av_bench.gridface.models import checkpoints
+from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
 from t2av_bench.systems.base import GenerationFailed, NotApplicable
-from t2av_bench.systems.codec_parts import Parts, torch_device
-from t2av_bench.systems.portrait import Face, Framing, Square
+from t2av_bench.systems.latent.parts import Parts, torch_device
+from t2av_bench.systems.latent.portrait import Face, Framing, Square
 
 if TYPE_CHECKING:
     from reference_model.codecs import AudioCodec, MotionCodec
@@ -116,9 +116,9 @@ def load_parts(device: str = "cpu", digests: Mapping[str, str | None] | None = N
     The voice encoder hears a voice's whole file, as in training. Raises NotApplicable, with what helps, where a codec's
     file or package is missing; ValueError for a device that is not there.
     """
-    from t2av_bench.benchmarks.embedded.extractor_checkpoints import digest
-    from t2av_bench.benchmarks.embedded.world import vocoder
     from t2av_bench.faces.detect import haar
+    from t2av_bench.gridface.models.loading import digest
+    from t2av_bench.gridface.models.world import vocoder
     from t2av_bench.metrics.base import require
 
     for package in ("cv2", "safetensors"):
@@ -137,8 +137,8 @@ def load_parts(device: str = "cpu", digests: Mapping[str, str | None] | None = N
 @lru_cache(maxsize=2)
 def _codecs(device: str) -> "tuple[AudioCodec, MotionCodec, RememberingVoiceEncoder]":
     """Loaded once per process and device: they have no state that a clip could change."""
-    from t2av_bench.benchmarks.embedded.motion_codec import DrawnMotionCodec
-    from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
+    from t2av_bench.gridface.models.motion_codec import DrawnMotionCodec
+    from t2av_bench.gridface.models.world_codec import WorldCodec
 
     try:
         audio_codec = WorldCodec.load()

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from t2av_bench.systems.base import NativeFormat
 from t2av_bench.systems.output import EMBEDDED_ENCODER
-from t2av_bench.systems.talker_t2av import TalkerSystem, check_recipe
+from t2av_bench.systems.talker_t2av.system import TalkerSystem, check_recipe
 
 if TYPE_CHECKING:
-    from t2av_bench.systems.talker_t2av_inputs import Components
+    from t2av_bench.systems.talker_t2av.inputs import Components
 
 CHECKPOINT = "talker_t2av-seed0"
 
@@ -33,7 +33,7 @@ class EmbeddedTalkerT2AV(TalkerSystem):
 
     @classmethod
     def checkpoint_files(cls, **options: Any) -> list[Path]:
-        from t2av_bench.systems.embedded_files import checkpoint_files
+        from t2av_bench.gridface.systems.files import checkpoint_files
 
         return checkpoint_files(options.get("checkpoint") or CHECKPOINT)
 
@@ -42,7 +42,7 @@ class EmbeddedTalkerT2AV(TalkerSystem):
         cls, *, device: str = "cpu", checkpoint: str | Path = CHECKPOINT, recipe: str = "paper",
         temperature: float | None = None, classifier_free_guidance: float | None = None, steps: int | None = None,
     ) -> Self:  # fmt: skip
-        """checkpoint: a name in the box (``benchmarks.embedded.checkpoints``), or a safetensors file of your own.
+        """checkpoint: a name in the box (``gridface.models.checkpoints``), or a safetensors file of your own.
 
         recipe: ``paper`` (default) or ``release``. temperature (of the initial noise), classifier_free_guidance (1:
         none) and steps (of the solver) replace the recipe's: 0.7, 2.0 and 10 in ``paper``, 0.3, 2.0 and 10 in
@@ -69,17 +69,17 @@ def sampler_changes(temperature: float | None, guidance: float | None, steps: in
 
 def load_components(device: str, checkpoint: str | Path) -> "Components":
     """The generator with the embedded parts. Arguments and errors: see ``EmbeddedTalkerT2AV.load``."""
-    from t2av_bench import torchvision_shim
     from t2av_bench.metrics.base import require
+    from t2av_bench.utils import optional as torchvision_shim
 
     torch = require("torch", "demo")
     torchvision_shim.install()  # transformers imports torchvision
     require("transformers", "demo")
     from reference_model.checkpoints import load_model
-    from reference_model.strict_loading import CheckpointError
-    from t2av_bench.benchmarks.embedded.tokens import WordTokenizer
-    from t2av_bench.systems.embedded_parts import find_checkpoint, load_parts
-    from t2av_bench.systems.talker_t2av_inputs import Components
+    from reference_model.utils.strict_loading import CheckpointError
+    from t2av_bench.gridface.data.tokens import WordTokenizer
+    from t2av_bench.gridface.systems.parts import find_checkpoint, load_parts
+    from t2av_bench.systems.talker_t2av.inputs import Components
 
     name, file, digest = find_checkpoint(checkpoint)
     parts = load_parts(device, {name: digest})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded import corpus
-from t2av_bench.files import replacing
+from t2av_bench.gridface.data import corpus
+from t2av_bench.utils.files import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +28,8 @@ def training_clips(
     per_clip: so many frames of each clip, chosen by ``seed``; None for all of them.
     frames: (n, 128, 128, 3) uint8 RGB. Each of the 200 persons is painted once.
     """
-    from t2av_bench.benchmarks.embedded.portrait import Portrait
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
+    from t2av_bench.gridface.portrait.portrait import Portrait
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
     portraits: dict[int, Portrait] = {}
     random = np.random.default_rng([0x6AF0, seed])

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded.extractor_training import fast, fit, keep, seeded, training_clips
-from t2av_bench.benchmarks.embedded.feature_networks import WINDOW
-from t2av_bench.extractors.gridface_features import CLIP_CHECKPOINT, FRAME_CHECKPOINT, film_input, frame_input
+from t2av_bench.gridface.extractors.features import CLIP_CHECKPOINT, FRAME_CHECKPOINT, film_input, frame_input
+from t2av_bench.gridface.models.feature_networks import WINDOW
+from t2av_bench.gridface.training.extractors import fast, fit, keep, seeded, training_clips
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from t2av_bench.benchmarks.embedded.identity import Identity
+    from t2av_bench.gridface.portrait.identity import Identity
 
 FRAME_CLIPS, FRAMES_A_CLIP, FRAME_UPDATES = 800, 8, 1000
 FILM_CLIPS, FILM_UPDATES = 400, 1000
@@ -31,7 +31,7 @@ Films = list[tuple[np.ndarray, np.ndarray]]
 
 def appearance(person: "Identity") -> np.ndarray:
     """(a,) float32: every number of an identity, and one place for each hair style and piece of clothing."""
-    from t2av_bench.benchmarks.embedded.identity import CLOTHES, HAIR_STYLES
+    from t2av_bench.gridface.portrait.identity import CLOTHES, HAIR_STYLES
 
     facts = asdict(person)
     numbers = [np.ravel(value) for name, value in facts.items() if name not in ("seed", "hair_style", "clothes")]
@@ -41,7 +41,7 @@ def appearance(person: "Identity") -> np.ndarray:
 
 def frame_material(clips: int = FRAME_CLIPS, seed: int = 0) -> Frames:
     """(n, 128, 128, 3) uint8 frames, (n, 16) motion and (n, a) appearance."""
-    from t2av_bench.benchmarks.embedded.identity import sample_identity
+    from t2av_bench.gridface.portrait.identity import sample_identity
 
     pictures, motions, looks = [], [], []
     for utterance, recording, indices, frames in training_clips(clips, FRAMES_A_CLIP, seed):
@@ -53,7 +53,7 @@ def frame_material(clips: int = FRAME_CLIPS, seed: int = 0) -> Frames:
 
 def film_material(clips: int = FILM_CLIPS, seed: int = 0) -> Films:
     """Per clip: (T, 64, 64) uint8 grey frames and (T, 16) motion."""
-    from t2av_bench.extractors.gridface_features import small_grey
+    from t2av_bench.gridface.extractors.features import small_grey
 
     return [(small_grey(frames), recording.motion) for _, recording, _, frames in training_clips(clips, None, seed)]
 
@@ -65,7 +65,7 @@ def train_frames(
     """Train the frame network on the split ``train``; about 2 CPU minutes. Returns the checkpoint's path."""
     import torch
 
-    from t2av_bench.benchmarks.embedded.feature_networks import FrameNetwork
+    from t2av_bench.gridface.models.feature_networks import FrameNetwork
 
     pictures, *targets = frame_material(clips, seed) if prepared is None else prepared
     motion, looks = (torch.from_numpy(_standardised(values)) for values in targets)
@@ -95,7 +95,7 @@ def train_films(
     import torch
     from torch.nn.functional import cross_entropy
 
-    from t2av_bench.benchmarks.embedded.feature_networks import ClipNetwork
+    from t2av_bench.gridface.models.feature_networks import ClipNetwork
 
     prepared = film_material(clips, seed) if prepared is None else prepared
     every = np.concatenate([motion for _, motion in prepared])

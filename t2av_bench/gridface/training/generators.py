@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t2av_bench import json_lines
-from t2av_bench.benchmarks.embedded import checkpoints, corpus
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.models import checkpoints
+from t2av_bench.utils import json_lines
 
 if TYPE_CHECKING:
     from reference_model.training.config import TrainingConfig as TalkerTraining
@@ -98,7 +99,7 @@ def talker_config(run: Run, output: Path, updates: int) -> "TalkerTraining":
 def baseline_config(run: Run, updates: int) -> Any:
     """The reference's parameter count, batch, rate and average; the rest are the baselines' defaults."""
     from baselines.diffusion.config import NetworkConfig, TrainingConfig
-    from baselines.diffusion.families import matched_width
+    from baselines.families import matched_width
     from reference_model.training.config import AverageConfig, CheckpointConfig, OptimiserConfig, ValidationConfig
 
     network = matched_width(NetworkConfig(run.model), talker_parameters())

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded import corpus, motion_statistics, world
-from t2av_bench.benchmarks.embedded.speech import Synthesizer
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.models import motion_statistics, world
+from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from reference_model.training.samples import Sample
-    from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
+    from t2av_bench.gridface.models.world_codec import WorldCodec
 
 FITTED_ON = 600
 """Clips that the codec's components are fitted on: the first of the training split."""
@@ -35,7 +36,7 @@ def build_latents(
     The result does not depend on ``workers``. Raises ValueError for an unknown split.
     """
     from reference_model.training.shards import INDEX, ShardWriter
-    from t2av_bench.benchmarks.embedded.world_codec import LATENT_DIM
+    from t2av_bench.gridface.models.world_codec import LATENT_DIM
 
     clips = corpus.utterances(split, count)
     target = folder / split
@@ -73,7 +74,7 @@ def _sample(clip: corpus.Utterance) -> "Sample":
     import torch
 
     from reference_model.training.samples import Sample
-    from t2av_bench.benchmarks.embedded.tokens import WordTokenizer
+    from t2av_bench.gridface.data.tokens import WordTokenizer
 
     codec = _codec()
     recording = corpus.record(clip, _synthesizer())
@@ -88,7 +89,7 @@ def _sample(clip: corpus.Utterance) -> "Sample":
 @cache
 def _codec() -> "WorldCodec":
     """Read once for each worker."""
-    from t2av_bench.benchmarks.embedded.world_codec import WorldCodec
+    from t2av_bench.gridface.models.world_codec import WorldCodec
 
     return WorldCodec.load()
 
@@ -96,7 +97,7 @@ def _codec() -> "WorldCodec":
 @cache
 def _voice(clip: corpus.Utterance) -> "Tensor":
     """Few voice samples serve many clips."""
-    from t2av_bench.benchmarks.embedded.voice_encoder import VoiceEncoder
+    from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
 
     return VoiceEncoder(_codec()).embed(corpus.record(clip, _synthesizer()).audio)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded import corpus
-from t2av_bench.benchmarks.embedded.extractor_training import fast, fit, keep, seeded
-from t2av_bench.benchmarks.embedded.visemes import MOTION_SIZE, SPEECH_SIZE
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.speech.visemes import MOTION_SIZE, SPEECH_SIZE
+from t2av_bench.gridface.training.extractors import fast, fit, keep, seeded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ _POOL = 12_800
 
 def mouth_and_head_tracks(split: str, count: int) -> np.ndarray:
     """(frames, 16) float32: the motion of the first ``count`` clips of a split, end to end."""
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
     with Synthesizer() as synthesizer:
         return np.concatenate([corpus.record(one, synthesizer).motion for one in corpus.utterances(split, count)])
@@ -89,7 +89,7 @@ class _Pool:
     """The latest frames drawn, of all persons in turn."""
 
     def __init__(self, random: np.random.Generator, tracks: np.ndarray, persons: range) -> None:
-        from t2av_bench.benchmarks.embedded.portrait import Portrait
+        from t2av_bench.gridface.portrait.portrait import Portrait
 
         self.random, self.tracks = random, tracks
         self.portraits = [Portrait(person, corpus.SIZE) for person in persons]
@@ -123,7 +123,7 @@ def train(output: str | Path, seed: int = 0, updates: int = UPDATES, quiet: bool
     import torch
     from torch.nn.functional import smooth_l1_loss
 
-    from t2av_bench.benchmarks.embedded.motion_encoder import CHECKPOINT, MotionEncoder
+    from t2av_bench.gridface.models.motion_encoder import CHECKPOINT, MotionEncoder
 
     random = np.random.default_rng([0x307E, seed])
     tracks = mouth_and_head_tracks("train", SENTENCES)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from t2av_bench.benchmarks.embedded import checkpoints, training
+from t2av_bench.gridface.models import checkpoints
+from t2av_bench.gridface.training import generators as training
 
 EXTRACTORS = ("audio_codec", "motion_encoder", "identity_gallery", "sync", "frame_features", "clip_features")
 """In the order in which they can be made: latents need the first, the gallery needs the second."""
@@ -45,7 +46,7 @@ def make(
     """
     if recipe.run is None:
         return _make_extractor(recipe.name, out, updates, workers, install, quiet)
-    from t2av_bench.benchmarks.embedded.latents import build_latents
+    from t2av_bench.gridface.training.latents import build_latents
 
     for split in ("train", "val"):
         build_latents(out / "latents", split, workers=workers, on_progress=None if quiet else _counter(split))
@@ -64,8 +65,11 @@ def _generator(name: str) -> Recipe:
 def _make_extractor(
     name: str, out: Path, updates: int | None, workers: int | None, install: bool, quiet: bool
 ) -> Path:  # fmt: skip
-    from t2av_bench.benchmarks.embedded import identity_gallery, training_features, training_motion, training_sync
-    from t2av_bench.benchmarks.embedded.extractor_training import facts_of
+    from t2av_bench.gridface.models import identity_gallery
+    from t2av_bench.gridface.training import features as training_features
+    from t2av_bench.gridface.training import motion as training_motion
+    from t2av_bench.gridface.training import sync as training_sync
+    from t2av_bench.gridface.training.extractors import facts_of
 
     if name in _COMPUTED:
         if updates is not None:
@@ -87,10 +91,10 @@ def fit_codec(folder: Path, workers: int | None = None) -> Path:
     """The audio codec's components, from the first clips of the training split."""
     from safetensors.numpy import save_file
 
-    from t2av_bench.benchmarks.embedded import latents
-    from t2av_bench.benchmarks.embedded.extractor_training import FACTS
-    from t2av_bench.benchmarks.embedded.world_codec import CHECKPOINT, WorldCodec
-    from t2av_bench.files import replacing
+    from t2av_bench.gridface.models.world_codec import CHECKPOINT, WorldCodec
+    from t2av_bench.gridface.training import latents
+    from t2av_bench.gridface.training.extractors import FACTS
+    from t2av_bench.utils.files import replacing
 
     codec = WorldCodec.fit(latents.features("train", latents.FITTED_ON, workers))
     place = folder / f"{CHECKPOINT}.safetensors"

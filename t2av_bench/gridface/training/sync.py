@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded.extractor_training import fast, fit, keep, seeded, training_clips
-from t2av_bench.extractors.gridface_sync import CHECKPOINT, WINDOW, log_mel, mouths
+from t2av_bench.gridface.extractors.sync import CHECKPOINT, WINDOW, log_mel, mouths
+from t2av_bench.gridface.training.extractors import fast, fit, keep, seeded, training_clips
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -44,7 +44,7 @@ def train(
     import torch
     from torch.nn.functional import cross_entropy
 
-    from t2av_bench.benchmarks.embedded.sync_network import SyncNetwork
+    from t2av_bench.gridface.models.sync_network import SyncNetwork
 
     prepared = material(clips, seed) if prepared is None else prepared
     network = seeded(SyncNetwork, seed)

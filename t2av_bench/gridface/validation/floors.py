@@ -1,33 +1,20 @@
 """What real GridFace clips score against other real clips of the same persons: the floors beside the tables' distances.
 
-``python -m t2av_bench.benchmarks.embedded.floors`` measures them and writes ``floors.toml``: about four minutes on one
-core. A test split has 40 persons with five clips each. A draw takes two clips of every person, one for either side:
-equal numbers, the same persons, other sentences. Halves of one set would hold other persons and half of the clips,
-which moves a Fréchet distance more than any system does.
+``python -m t2av_bench.gridface.validation.floors`` measures them and writes ``metrics/floors.toml``: about four minutes
+on one core. A test split has 40 persons with five clips each. A draw takes two clips of every person, one for either
+side: equal numbers, the same persons, other sentences. Halves of one set would hold other persons and half of the
+clips, which moves a Fréchet distance more than any system does.
 
 Fréchet distances are biased by about 1/n, so a floor belongs to its number of clips and to no other.
 """
 
-import tomllib
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 
-from t2av_bench.files import write_text
-from t2av_bench.metrics.base import Floor
+from t2av_bench.gridface.metrics.floors import FILE
+from t2av_bench.utils.files import write_text
 
-FILE = Path(__file__).with_name("floors.toml")
 DRAWS = 200
 SPLITS = {"en": "test-en", "zh": "test-zh"}
-WHAT = "real GridFace clips against real clips of the same persons saying other sentences"
-
-
-@cache
-def floors(metric: str) -> tuple[Floor, ...]:
-    """The floors of a metric id, one a language; none where none were measured."""
-    rows = tomllib.loads(FILE.read_text(encoding="utf-8")).get(metric, {})
-    return tuple(Floor(language=language, what=WHAT, **numbers) for language, numbers in rows.items())
 
 
 def drawn(by_person: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
@@ -35,7 +22,7 @@ def drawn(by_person: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
 
     by_person: (persons, clips, samples, d); every draw takes two different clips of each person, one for either side.
     """
-    from t2av_bench.distances import frechet_distance
+    from t2av_bench.metrics.distances import frechet_distance
 
     persons, clips = by_person.shape[:2]
     random = np.random.RandomState(seed)
@@ -49,7 +36,8 @@ def drawn(by_person: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
 
 def measure() -> dict[str, dict[str, dict[str, float | int]]]:
     """Metric id -> language -> ``clips``, ``mean``, ``deviation`` and ``draws``."""
-    from t2av_bench.benchmarks.embedded import corpus, validity
+    from t2av_bench.gridface.data import corpus
+    from t2av_bench.gridface.validation import lip_sync as validity
 
     found: dict[str, dict[str, dict[str, float | int]]] = {"fd_frame/gridface": {}, "fd_clip/gridface": {}}
     for language, split in SPLITS.items():
@@ -67,7 +55,7 @@ def measure() -> dict[str, dict[str, dict[str, float | int]]]:
 
 
 def main() -> None:
-    lines = ["# Written by `python -m t2av_bench.benchmarks.embedded.floors`."]
+    lines = ["# Written by `python -m t2av_bench.gridface.validation.floors`."]
     for metric, languages in measure().items():
         for language, numbers in languages.items():
             lines += ["", f'["{metric}".{language}]', *(f"{name} = {value}" for name, value in numbers.items())]

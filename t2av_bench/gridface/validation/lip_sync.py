@@ -1,6 +1,6 @@
 """Do GridFace's lip-sync and feature networks measure what they should? Graded damage on persons they never saw.
 
-``python -m t2av_bench.benchmarks.embedded.validity`` writes ``docs/embedded_metrics.md``: two minutes on one core.
+``python -m t2av_bench.gridface.validation.lip_sync`` writes ``docs/embedded_metrics.md``: two minutes on one core.
 Clips are from the test splits: other persons and sentences, and other settings of the voices' pitch and rate, than in
 training. Every clip was written as mp4 (H.264, AAC) and decoded again before anything was done to it.
 """
@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded import checkpoints, corpus, damage
-from t2av_bench.distances import frechet_distance
-from t2av_bench.extractors import gridface_features, gridface_sync
-from t2av_bench.metrics.gridface_features import FRAMES_PER_CLIP, WINDOW, window_starts
+from t2av_bench.gridface.data import corpus, damage
+from t2av_bench.gridface.extractors import features as gridface_features
+from t2av_bench.gridface.extractors import sync as gridface_sync
+from t2av_bench.gridface.metrics.features import FRAMES_PER_CLIP, WINDOW, window_starts
+from t2av_bench.gridface.models import checkpoints
+from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.paired_frames import segment_centres
 
 CLIPS = 40
@@ -38,8 +40,8 @@ class Clip:
 
 def clips(utterances: Iterable[corpus.Utterance], move: Change | None = None) -> list[Clip]:
     """Draw, encode and decode; ``move`` changes the motion (T, 16) before it is drawn."""
-    from t2av_bench.benchmarks.embedded.portrait import Portrait
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
+    from t2av_bench.gridface.portrait.portrait import Portrait
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
     from t2av_bench.media import clip as media
     from t2av_bench.media.encode import write_mp4
 
@@ -231,7 +233,7 @@ def _feature_row(name: str, found: Features, reference: Features, own: Features 
 
 def main(page: Path, count: int = CLIPS) -> None:
     """Measure everything on ``count`` clips a set, write the page, and put the main scores into the index."""
-    from t2av_bench.benchmarks.embedded.validity_page import write
+    from t2av_bench.gridface.validation.page import write
 
     # test-en has 40 persons, who return in the same order: the second 40 clips are other sentences of the first 40's.
     english = corpus.utterances("test-en", 2 * count)

@@ -1,4 +1,4 @@
-"""Does the embedded motion codec measure what it should? ``python -m t2av_bench.benchmarks.embedded.motion_validity``
+"""Does the embedded motion codec measure what it should? ``python -m t2av_bench.gridface.validation.motion``
 
 writes ``docs/embedded_motion.md``: how much of each motion dimension the encoder explains, on persons it was trained on
 and on others, what damage to the pictures costs, and how surely persons are recognised. Two minutes on one core.
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded import corpus
-from t2av_bench.benchmarks.embedded.damage import blur, grain
-from t2av_bench.benchmarks.embedded.training_motion import jpeg
-from t2av_bench.benchmarks.embedded.visemes import MOTION_NAMES, SPEECH_SIZE
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.data.damage import blur, grain
+from t2av_bench.gridface.speech.visemes import MOTION_NAMES, SPEECH_SIZE
+from t2av_bench.gridface.training.motion import jpeg
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from t2av_bench.benchmarks.embedded.motion_codec import DrawnMotionCodec
+    from t2av_bench.gridface.models.motion_codec import DrawnMotionCodec
 
 UNSEEN_SPLITS = corpus.TEST_SPLITS
 FRAMES_PER_CLIP = 8
@@ -41,8 +41,8 @@ class Sample:
 
 def samples(utterances: Iterable[corpus.Utterance], frames: int | None = FRAMES_PER_CLIP) -> list[Sample]:
     """Evenly spaced frames of each clip, or all frames."""
-    from t2av_bench.benchmarks.embedded.portrait import Portrait
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
+    from t2av_bench.gridface.portrait.portrait import Portrait
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
     found = []
     with Synthesizer() as synthesizer:
@@ -103,8 +103,8 @@ def read(
     codec: "DrawnMotionCodec", clips: list[Sample], damage: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> Reading:
     """Encode every (damaged) picture, draw what was found, and compare with the truth."""
-    from t2av_bench.benchmarks.embedded.identity_gallery import UnknownIdentity
-    from t2av_bench.benchmarks.embedded.motion_codec import portrait
+    from t2av_bench.gridface.models.identity_gallery import UnknownIdentity
+    from t2av_bench.gridface.models.motion_codec import portrait
     from t2av_bench.metrics.psnr import psnr
     from t2av_bench.metrics.ssim import ssim
 
@@ -162,8 +162,8 @@ def _resized(frame: np.ndarray, size: int) -> np.ndarray:
 
 def strangers(codec: "DrawnMotionCodec", seeds: Iterable[int] = STRANGERS) -> tuple[int, int, float]:
     """Pictures of persons in no split: how many, how many are taken for somebody, and the smallest distance."""
-    from t2av_bench.benchmarks.embedded.identity_gallery import UnknownIdentity
-    from t2av_bench.benchmarks.embedded.portrait import Portrait
+    from t2av_bench.gridface.models.identity_gallery import UnknownIdentity
+    from t2av_bench.gridface.portrait.portrait import Portrait
 
     random = np.random.default_rng(0)
     taken, distances = 0, []
@@ -181,8 +181,8 @@ def strangers(codec: "DrawnMotionCodec", seeds: Iterable[int] = STRANGERS) -> tu
 
 def document(codec: "DrawnMotionCodec") -> str:
     """The page, with everything measured anew."""
-    from t2av_bench.benchmarks.embedded.identity_gallery import FRAMES_PER_PERSON
-    from t2av_bench.benchmarks.embedded.motion_codec import FARTHEST, LARGEST_DIFFERENCE
+    from t2av_bench.gridface.models.identity_gallery import FRAMES_PER_PERSON
+    from t2av_bench.gridface.models.motion_codec import FARTHEST, LARGEST_DIFFERENCE
 
     others, own = samples(unseen()), samples(trained())
     clean, familiar = read(codec, others), read(codec, own)
@@ -196,7 +196,7 @@ def document(codec: "DrawnMotionCodec") -> str:
     lines = [
         "# GridFace's motion codec",
         "",
-        "Written by `python -m t2av_bench.benchmarks.embedded.motion_validity`: a check of this pipeline on drawn "
+        "Written by `python -m t2av_bench.gridface.validation.motion`: a check of this pipeline on drawn "
         "faces, not a claim about LIA-X.",
         "",
         "The decoder is the renderer, so a motion is drawn exactly. The encoder is a small network that sees single "
@@ -262,8 +262,8 @@ def _tensor(pictures: np.ndarray) -> "Tensor":
 
 def main(arguments: list[str]) -> None:
     """Measure and write the page (default: docs/embedded_motion.md)."""
-    from t2av_bench.benchmarks.embedded.motion_codec import DrawnMotionCodec
-    from t2av_bench.files import write_text
+    from t2av_bench.gridface.models.motion_codec import DrawnMotionCodec
+    from t2av_bench.utils.files import write_text
 
     output = Path(arguments[0] if arguments else "docs/embedded_motion.md")
     write_text(output, document(DrawnMotionCodec.load()))

@@ -5,15 +5,15 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from t2av_bench.files import write_text
+from t2av_bench.utils.files import write_text
 
 if TYPE_CHECKING:
-    from t2av_bench.benchmarks.embedded.validity import FeatureRow, SyncRow
+    from t2av_bench.gridface.validation.lip_sync import FeatureRow, SyncRow
 
 _HEAD = """\
 # GridFace's own metrics: what they notice
 
-Written by `python -m t2av_bench.benchmarks.embedded.validity`; {clips} clips a set.
+Written by `python -m t2av_bench.gridface.validation.lip_sync`; {clips} clips a set.
 
 `sync/gridface`, `fd_frame/gridface` and `fd_clip/gridface` are stand-ins for SyncNet, FID and FVD, by networks of a few
 hundred thousand parameters that were trained on GridFace's training split alone. Their numbers have their own scales
@@ -43,7 +43,7 @@ Sets of {clips} clips ({frames} frames, {windows} windows). *from others*: from 
 other sentences. Its first row is the floor: what real clips score. *from itself*: from the very clips that were
 damaged, whose floor is 0; this is what a system gets that draws its reference and then spoils it. A row near the floor
 is damage that the metric does not see: frames have no order in time, and windows are grey and of half the size.
-(The floor here is one draw; what tables print is the mean of many, from `benchmarks/embedded/floors.toml`.)
+(The floor here is one draw; what tables print is the mean of many, from `gridface/metrics/floors.toml`.)
 
 {table}
 """
@@ -56,8 +56,8 @@ def write(page: Path, sync: Sequence["SyncRow"], features: Sequence["FeatureRow"
 
 def document(sync: Sequence["SyncRow"], features: Sequence["FeatureRow"], clips: int) -> str:
     """The page as Markdown."""
-    from t2av_bench.benchmarks.embedded.corpus import VOICES
-    from t2av_bench.metrics.gridface_features import FRAMES_PER_CLIP, WINDOWS_PER_CLIP
+    from t2av_bench.gridface.data.corpus import VOICES
+    from t2av_bench.gridface.metrics.features import FRAMES_PER_CLIP, WINDOWS_PER_CLIP
 
     voices = ", ".join(voice for group in VOICES.values() for voice in group)
     sizes = {"clips": clips, "frames": clips * FRAMES_PER_CLIP, "windows": clips * WINDOWS_PER_CLIP}
@@ -69,7 +69,7 @@ def document(sync: Sequence["SyncRow"], features: Sequence["FeatureRow"], clips:
 
 
 def _sync_table(rows: Sequence["SyncRow"]) -> str:
-    from t2av_bench.benchmarks.embedded.validity import STRANGER, separation
+    from t2av_bench.gridface.validation.lip_sync import STRANGER, separation
 
     stranger = next(row for row in rows if row.name == STRANGER)
     lines = [
@@ -90,7 +90,7 @@ def _spread(values) -> str:
 
 
 def _saturation(rows: Sequence["SyncRow"]) -> str:
-    from t2av_bench.benchmarks.embedded.validity import STRANGER, separation
+    from t2av_bench.gridface.validation.lip_sync import STRANGER, separation
 
     by_name = {row.name: row for row in rows}
     real, stranger = by_name["in sync"], by_name[STRANGER]

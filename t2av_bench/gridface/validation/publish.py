@@ -1,6 +1,6 @@
 """From a finished run of ``runs/full.toml`` to what the repository shows: tables, curves, and each model's own scores.
 
-    python -m t2av_bench.benchmarks.embedded.publish embedded-run --command "t2av-bench run ... --items 50"
+    python -m t2av_bench.gridface.validation.publish embedded-run --command "t2av-bench run ... --items 50"
 
 Writes ``reports/embedded/`` (tables as Markdown, LaTeX, CSV and HTML; ``learning_curves.svg``; ``README.md`` with the
 command; ``first_clips.json``, the scores that a test measures again) and the ``scores`` of ``checkpoints/index.toml``.
@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.benchmarks.embedded import checkpoints, training
-from t2av_bench.benchmarks.embedded.making import EXTRACTORS
-from t2av_bench.files import write_text
+from t2av_bench.gridface.models import checkpoints
+from t2av_bench.gridface.training import generators as training
+from t2av_bench.gridface.training.recipes import EXTRACTORS
+from t2av_bench.utils.files import write_text
 
 RESULTS = Path("reports/embedded")
 CURVES = "learning_curves.svg"
@@ -45,8 +46,8 @@ def first_clips(
     run: Path, rows: Sequence[str] = FIRST_ROWS, count: int = FIRST_COUNT
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Row -> clip -> quantity -> value, of the first clips of a few rows."""
-    from t2av_bench.runs import RESULTS as DATABASE
-    from t2av_bench.store import Store
+    from t2av_bench.evaluation.evaluate import RESULTS as DATABASE
+    from t2av_bench.results.store import Store
 
     found: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
@@ -91,13 +92,13 @@ def draw_curves(path: Path, folder: Path = checkpoints.FOLDER) -> None:
 
 def _scores(run: Path) -> dict[str, dict[str, Any]]:
     """Checkpoint -> run -> quantity -> value, for every row that one generator made."""
-    from t2av_bench.benchmark_config import load
-    from t2av_bench.runs import RESULTS as DATABASE
-    from t2av_bench.runs import columns
-    from t2av_bench.store import Store
+    from t2av_bench.evaluation.evaluate import RESULTS as DATABASE
+    from t2av_bench.evaluation.evaluate import columns
+    from t2av_bench.experiment.config import load
+    from t2av_bench.results.store import Store
 
     found: dict[str, dict[str, Any]] = {}
-    for row in load(Path(__file__).with_name("runs") / "full.toml").rows:
+    for row in load(Path(__file__).parents[1] / "experiment.toml").rows:
         name = row.options.get("checkpoint") or _DEFAULTS.get(row.system)
         if name not in checkpoints.names() or not (run / "runs" / row.name / DATABASE).is_file():
             continue
@@ -120,7 +121,7 @@ def _page(command: str, tables: list[Path]) -> str:
         "# The embedded benchmark's results", "",
         "Generated; a check of the pipeline on synthetic clips with small models, not a claim about published systems.",
         "Made by", "", "```console", f"$ {command}",
-        f'$ python -m t2av_bench.benchmarks.embedded.publish embedded-run --command "{command}"', "```", "",
+        f'$ python -m t2av_bench.gridface.validation.publish embedded-run --command "{command}"', "```", "",
         f"![Validation losses over training]({CURVES})", "",
     ]  # fmt: skip
     for table in tables:

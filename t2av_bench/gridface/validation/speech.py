@@ -1,6 +1,6 @@
 """What ``wer_gridface`` and ``cer_gridface`` are worth: graded noise, and garbage, on clips of the test splits.
 
-``python -m t2av_bench.benchmarks.embedded.speech_validity`` measures it again and writes the document.
+``python -m t2av_bench.gridface.validation.speech`` measures it again and writes the document.
 """
 
 import argparse
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.benchmarks.embedded import corpus
-from t2av_bench.files import write_text
+from t2av_bench.gridface.data import corpus
+from t2av_bench.utils.files import write_text
 
 DOCUMENT = Path("docs/embedded_speech_metrics.md")
 CLIPS = 100
@@ -100,7 +100,7 @@ CONDITIONS: dict[str, Damage] = {
 
 def measure(clips: Clips, language: str, condition: str, heard_seconds: list[float] | None = None) -> Tally:
     """One condition over some clips of one language; the random numbers depend on the condition and the clip alone."""
-    from t2av_bench.extractors.gridface_recogniser import recogniser
+    from t2av_bench.gridface.extractors.recogniser import recogniser
 
     tally = Tally()
     place = list(CONDITIONS).index(condition)
@@ -127,7 +127,7 @@ def guessing(clips: Clips, language: str) -> Tally:
 
 def record(language: str, count: int) -> list[tuple[corpus.Utterance, np.ndarray]]:
     """The first clips of a language's test split, with their sound at 16 kHz."""
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
     with Synthesizer() as synthesizer:
         return [
@@ -136,8 +136,8 @@ def record(language: str, count: int) -> list[tuple[corpus.Utterance, np.ndarray
 
 
 def _errors(language: str, wanted: str, heard: str) -> tuple[int, int]:
+    from t2av_bench.gridface.metrics.wer import CERGridFace, WERGridFace
     from t2av_bench.metrics.wer import error_rate
-    from t2av_bench.metrics.wer_gridface import CERGridFace, WERGridFace
 
     metric = CERGridFace if language == "zh" else WERGridFace
     found = error_rate(metric.normalise(wanted), metric.normalise(heard), characters=metric.characters)
@@ -170,14 +170,14 @@ def _lines(
     }
     yield "# The embedded benchmark's speech metrics"
     yield ""
-    yield "<!-- Written by python -m t2av_bench.benchmarks.embedded.speech_validity; do not edit. -->"
+    yield "<!-- Written by python -m t2av_bench.gridface.validation.speech; do not edit. -->"
     yield ""
     yield (
         "`wer_gridface` (English) and `cer_gridface` (Mandarin) are stand-ins: pocketsphinx with a closed grammar of "
         "the benchmark's sentences. They hear one of those sentences or nothing, so **garbage that sounds like speech "
         "does not score 1**: read every number between the clean row and the garbage rows. They say nothing about "
         "other texts, other languages or the published recognisers' error rates. Mandarin is heard by the English "
-        "acoustic model through pronunciations of our own (`t2av_bench/benchmarks/embedded/pronunciations.toml`); no "
+        "acoustic model through pronunciations of our own (`t2av_bench/gridface/extractors/pronunciations.toml`); no "
         "two words of the grammar differ in tone alone."
     )
     yield ""

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from reference_model.codecs import AudioCodec, MotionCodec, SourceRenderer
 from reference_model.codecs.pixels import uint8_to_frames
-from reference_model.generation import GenerationItem
+from reference_model.inference.types import GenerationItem
 from t2av_bench.systems.base import GenerationFailed, Request
 from t2av_bench.systems.inputs import input_named, read_speech, read_voice
-from t2av_bench.systems.output import Names
-from t2av_bench.systems.portrait import (
+from t2av_bench.systems.latent.portrait import (
     AROUND_FACE,
     Framing,
     Portrait,
@@ -29,6 +28,7 @@ from t2av_bench.systems.portrait import (
     read_portrait,
     read_portrait_video,
 )
+from t2av_bench.systems.output import Names
 
 if TYPE_CHECKING:
     from t2av_bench.faces.detect import Detector
@@ -161,7 +161,7 @@ class Parts:
 class Job:
     """One request on its way: what the generator is given, and what its result is put together with.
 
-    item: text ids, bound, seed and the latents that were read (see ``reference_model.generation.GenerationItem``):
+    item: text ids, bound, seed and the latents that were read (see ``reference_model.inference.types.GenerationItem``):
         ``speaker_embedding (S,)``, ``first_motion (C,)``, ``speech (T, C)`` for a2v, ``motion (T, C)`` for v2a.
     source: (1, 3, size, size) in [-1, 1], the picture of the person; None where no picture is drawn. renderer: its
         renderer, where it was made already.

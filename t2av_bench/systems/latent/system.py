@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reference_model.codecs import SourceRenderer
-    from reference_model.generation import GenerationResult
-    from t2av_bench.systems.codec_parts import Job, Parts
+    from reference_model.inference.types import GenerationResult
+    from t2av_bench.systems.latent.parts import Job, Parts
     from t2av_bench.systems.output import Names
 
 # Pictures are rendered in pieces: this bounds memory (8 frames of 512x512 in float32 are 25 MB), and beyond 32 at a
@@ -72,7 +72,7 @@ class LatentSystem(BatchSystem):
         self, requests: Sequence[Request], on_progress: OnProgress | None = None
     ) -> list[GeneratedClip | Reason]:
         """All requests go through the model together; a clip is the same as alone, up to rounding."""
-        from t2av_bench.extractors.inference import full_precision
+        from t2av_bench.utils.inference import full_precision
 
         report = on_progress or (lambda _: None)
         made: dict[int, GeneratedClip | Reason] = {}

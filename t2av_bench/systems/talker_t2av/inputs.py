@@ -6,14 +6,14 @@ Imports torch: only :mod:`.talker_t2av` imports this, when it is used.
 from dataclasses import dataclass
 from pathlib import Path
 
-from reference_model.generation import GenerationItem
+from reference_model.inference.plan import make_plan
+from reference_model.inference.prompt import MAX_TOKENS
+from reference_model.inference.recipes import Recipe
+from reference_model.inference.types import GenerationItem
 from reference_model.model import TalkerT2AV
-from reference_model.plan import make_plan
-from reference_model.prompt import MAX_TOKENS
-from reference_model.recipes import Recipe
 from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request
-from t2av_bench.systems.codec_parts import Job, Parts, new_job, read_sources
 from t2av_bench.systems.inputs import LONGEST_VOICE, input_named, read_speech
+from t2av_bench.systems.latent.parts import Job, Parts, new_job, read_sources
 from t2av_bench.systems.output import Names
 
 

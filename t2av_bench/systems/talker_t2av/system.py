@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from t2av_bench.systems.base import NativeFormat, OnProgress, Progress, Request
-from t2av_bench.systems.latent_system import LatentSystem
+from t2av_bench.systems.latent.system import LatentSystem
 
 if TYPE_CHECKING:
-    from reference_model.generation import GenerationResult
-    from t2av_bench.systems.codec_parts import Job
+    from reference_model.inference.types import GenerationResult
+    from t2av_bench.systems.latent.parts import Job
     from t2av_bench.systems.output import Names
-    from t2av_bench.systems.talker_t2av_inputs import Components
+    from t2av_bench.systems.talker_t2av.inputs import Components
 
 RECIPES = ("release", "paper")
 
@@ -45,8 +45,11 @@ class TalkerSystem(LatentSystem):
     components: "Components"
 
     def __init__(self, components: "Components", *, recipe: str = "release", prefix_seconds: float = 0.0) -> None:
-        """recipe: ``release`` or ``paper``, see ``reference_model.recipes``. prefix_seconds: reference to continue."""
-        from reference_model.recipes import RECIPES as SETTINGS
+        """recipe: ``release`` or ``paper``, see ``reference_model.inference.recipes``.
+
+        prefix_seconds: reference to continue.
+        """
+        from reference_model.inference.recipes import RECIPES as SETTINGS
 
         check_recipe(recipe)
         if not 0 <= prefix_seconds <= 30:
@@ -56,13 +59,13 @@ class TalkerSystem(LatentSystem):
         self.recipe = replace(SETTINGS[recipe], prefix_seconds=prefix_seconds)
 
     def _read(self, request: Request, names: "Names", folder: Path) -> "Job":
-        from t2av_bench.systems.talker_t2av_inputs import read_inputs
+        from t2av_bench.systems.talker_t2av.inputs import read_inputs
 
         return read_inputs(request, self.components, self.recipe, names, folder)
 
     def _sample(self, jobs: "list[Job]", report: OnProgress) -> "list[GenerationResult]":
-        from reference_model.generation import GenerationResult
-        from reference_model.sampling import stream
+        from reference_model.inference.sampling import stream
+        from reference_model.inference.types import GenerationResult
 
         model, started = self.components.model, time.monotonic()
         patch_seconds = model.config.patch_size / model.config.fps
@@ -109,7 +112,7 @@ class TalkerT2AV(TalkerSystem):
         checkpoint: a generator of your own (safetensors, as ``reference_model.train`` writes it) instead of the
         published one. Raises NotApplicable with the command that fetches what is missing, and the licences.
         """
-        from t2av_bench.systems.talker_t2av_weights import load_components
+        from t2av_bench.systems.talker_t2av.weights import load_components
 
         check_recipe(recipe)
         return cls(load_components(device, dtype, checkpoint), recipe=recipe, prefix_seconds=prefix_seconds)

@@ -9,8 +9,8 @@ from typing import Any
 from t2av_bench import weights
 from t2av_bench.metrics.base import require
 from t2av_bench.systems.base import NotApplicable
-from t2av_bench.systems.codec_parts import torch_device
-from t2av_bench.systems.talker_t2av_inputs import Components
+from t2av_bench.systems.latent.parts import torch_device
+from t2av_bench.systems.talker_t2av.inputs import Components
 
 TOKENIZER = "qwen3_0_6b"
 CODECS = ("whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_mean", "talker_t2av_motion_std")
@@ -30,18 +30,18 @@ def missing_weights(ids: Iterable[str]) -> str | None:
 def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> Components:
     """Everything on ``device``, the generator in ``dtype``. Arguments and errors: see ``TalkerT2AV.load``."""
     torch = require("torch", "model")
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils import optional as torchvision_shim
 
     torchvision_shim.install()  # transformers imports torchvision
     require("transformers", "model")
-    from reference_model import acceleration
+    from reference_model.acceleration import pack_linears
     from reference_model.checkpoints import load_model
     from reference_model.codecs.lia_x import load_lia_x
     from reference_model.codecs.motion_statistics import MotionStatistics
     from reference_model.codecs.whisperx_vae import load_whisperx_vae
-    from reference_model.prompt import text_prompt
+    from reference_model.inference.prompt import text_prompt
     from reference_model.speaker import load_speaker_encoder
-    from reference_model.strict_loading import CheckpointError
+    from reference_model.utils.strict_loading import CheckpointError
 
     kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype not in kinds:
@@ -61,7 +61,7 @@ def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> 
                 digests[checkpoint.name] = hashlib.file_digest(file, "sha256").hexdigest()
         model = load_model(checkpoint, device=place, dtype=kinds[dtype])
         if place.type == "cpu":
-            acceleration.pack_linears(model)
+            pack_linears(model)
         statistics = MotionStatistics(*(
             torch.from_numpy(_vector(weights.path(f"talker_t2av_motion_{name}"))) for name in ("mean", "std")
         ))  # fmt: skip
@@ -87,7 +87,7 @@ def _tokenizer_ids() -> list[str]:
 
 
 def _tokenizer() -> Any:
-    from reference_model.prompt import PLACEHOLDER, load_tokenizer
+    from reference_model.inference.prompt import PLACEHOLDER, load_tokenizer
 
     own = _tokenizer_folder()
     if own is not None:

@@ -10,7 +10,7 @@ def checkpoint_files(generator: str | Path | None = None) -> list[Path]:
 
     Nothing is read: whoever caches clips compares the contents.
     """
-    from t2av_bench.benchmarks.embedded import checkpoints
+    from t2av_bench.gridface.models import checkpoints
 
     found = [] if generator is None or not Path(generator).is_file() else [Path(generator)]
     for name in (*CODECS, str(generator)):

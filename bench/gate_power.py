@@ -95,7 +95,7 @@ def real(folders: list[Path]) -> Iterator[Source]:
             text = recogniser.transcribe(heard, "en").text
             height, width = part.shape[1:3]
             soft = np.stack([cv2.resize(cv2.resize(each, (width // 2, height // 2)), (width, height)) for each in part])
-            yield Source(f"{path.stem}-{number}", path.stem, text, part, heard, soft, damage.hiss(heard, 20.0, number))
+            yield Source(f"{path.stem}-{number}", path.stem, text, part, heard, soft, damage.hiss(heard, 40.0, number))
 
 
 def _small(batch: np.ndarray) -> np.ndarray:

@@ -3,9 +3,9 @@
     python bench/report_speed.py --clips 4000 --systems 3
     python bench/report_speed.py --clips 1000 --systems 3 --report
 
-Runs are made up: nine metrics with twenty quantities, transcripts and lip-sync curves, written through the store as
-``evaluate`` writes them. Each command is a process of its own; ``cpu`` is its processor seconds, all threads, and
-``memory`` its largest resident size.
+Runs are made up: eleven metrics with twenty-two quantities, two of them distances between sets with their features,
+transcripts and lip-sync curves, written through the store as ``evaluate`` writes them. Each command is a process of its
+own; ``cpu`` is its processor seconds, all threads, and ``memory`` its largest resident size.
 """
 
 import argparse
@@ -38,20 +38,25 @@ NAMES = {
     "lpips/alex": ("lpips",),
     "stoi/pystoi": ("stoi", "estoi"),
     "utmos/strong-v1": ("utmos",),
-    "fid/clean": ("fid",),
+    "fd_frame/gridface": ("fd_frame_gridface",),
+    "fd_clip/gridface": ("fd_clip_gridface",),
 }
+SETS = {"fd_frame/gridface": (16, 104), "fd_clip/gridface": (4, 80)}
+"""Metric id -> (samples, dimensions) of a clip's features."""
 WORDS = "the quick brown fox jumps over a lazy dog while seven men look on".split()
 
 
 def quantities(metric: str) -> list[Quantity]:
-    kind = {"wer": "weighted", "fid": "set"}
+    kind = {"wer": "weighted", "fd_frame_gridface": "set", "fd_clip_gridface": "set"}
     return [Quantity(name, name, "higher", aggregate=kind.get(name, "mean")) for name in NAMES[metric]]  # type: ignore[arg-type]
 
 
 def make_run(folder: Path, system: int, clips: int, *, curves: bool) -> None:
     """A run of made-up scores; one clip in fifty fails in one metric."""
     random = np.random.default_rng(system)
-    protocols = {metric: Protocol(metric) for metric in NAMES}
+    protocols = {
+        metric: Protocol(metric, {"covariance_ddof": 1} if metric in SETS else {}, {}) for metric in NAMES
+    }  # fmt: skip
     features = FeatureStore(folder / "features")
     folder.mkdir(parents=True)
     ids = [f"clip-{index:05d}" for index in range(clips)]
@@ -63,6 +68,7 @@ def make_run(folder: Path, system: int, clips: int, *, curves: bool) -> None:
             (protocols[metric], {
                 "title": metric, "quantities": [asdict(each) for each in quantities(metric)], "paper": "", "embedded":
                 False, "licence": "free", "position": position,
+                "set_distance": {"kind": "frechet", "ddof": 1} if metric in SETS else None,
                 "curves": [asdict(curve) for curve in CURVES] if curves and metric == "sync/exact" else [],
             }) for position, metric in enumerate(NAMES)
         )  # fmt: skip
@@ -85,11 +91,20 @@ def make_run(folder: Path, system: int, clips: int, *, curves: bool) -> None:
                     id, protocols[metric], key, scores, Status.FAILED if failed else Status.OK,
                     "no face" if failed else None, detail if metric.startswith("wer") else {"frames": 250},
                 )  # fmt: skip
-                if curves and metric == "sync/exact" and not failed:
+                arrays = {}
+                if curves and metric == "sync/exact":
                     arrays = {CURVE: random.random(31).astype(np.float32)}
+                if metric in SETS:
+                    arrays = {
+                        side: (random.standard_normal(SETS[metric]) + level).astype(np.float32)
+                        for side, level in (("generated", 0.1 * system), ("reference", 0.0))
+                    }  # fmt: skip
+                if arrays and not failed:
                     features.put(key, protocols[metric].fingerprint, "measurement", arrays)
-        fingerprint = protocols["fid/clean"].fingerprint
-        store.put_set_scores([SetScoreRow("fid/clean", "fid", fingerprint, Score.ok(12.5 + system), clips, clips, {})])
+        store.put_set_scores(
+            SetScoreRow(metric, NAMES[metric][0], protocols[metric].fingerprint, Score.ok(2.5 + system), clips, clips)
+            for metric in SETS
+        )
 
 
 def measured(*arguments: str) -> dict[str, float]:

@@ -93,11 +93,8 @@ class Quantity:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> "Quantity":
-        """From what a run keeps of it. Offsets that were recorded as most frequent values are medians today."""
-        changed = {"interval": tuple(document["interval"])}
-        if document.get("aggregate") == "mode":
-            changed["aggregate"] = "median"
-        return cls(**{**document, **changed})
+        """From what a run keeps of it."""
+        return cls(**{**document, "interval": tuple(document["interval"])})
 
     @property
     def is_shift(self) -> bool:

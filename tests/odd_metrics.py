@@ -91,7 +91,7 @@ ANSWERS = {
     "reason_blank": (lambda: Measurement({"odd_b": 1.0}, {"odd_a": " \n"}), "no value and no reason"),
     "reason_none": (lambda: Measurement({"odd_b": 1.0}, {"odd_a": None}), "no value and no reason"),
     "reason_number": (lambda: Measurement({"odd_b": 1.0}, {"odd_a": 404}), "404"),
-    "reason_surrogate": (lambda: Measurement({"odd_b": 1.0}, {"odd_a": "so \ud800\x9b31m"}), "so \\ud800\\x9b31m"),
+    "reason_surrogate": (lambda: Measurement({"odd_b": 1.0}, {"odd_a": "so \ud800\x9b31m"}), "so \\ud800\\u009b31m"),
     "reason_long": (lambda: Measurement({"odd_b": 1.0}, {"odd_a": "x" * 10**7}), "xxx"),
     "reason_list": (lambda: Measurement({"odd_b": 1.0}, ["no"]), "gave list as reasons"),
     "features_object": (lambda: ok(features={"x": np.array([None])}), "dtype object"),

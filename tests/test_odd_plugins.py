@@ -70,7 +70,7 @@ def test_details_keep_their_content(answers):
     assert details["detail_nan"] == {"x": None, "y": [None]}
     assert details["detail_numpy"] == {"x": 2.0, "y": [0, 1, 2], "z": True}
     assert details["detail_set"] == {"x": [1, 2, 3], "y": [1, 2], "z": ["a", "b"]}
-    assert details["detail_surrogate"] == {"x": "\\ud800", "\\udfff": "\\x00\\x1b[31m"}
+    assert details["detail_surrogate"] == {"x": "\\ud800", "\\udfff": "\\u0000\\u001b[31m"}
     assert details["detail_keys"] == {"1": "x", "null": "y", "7": 0}
 
 

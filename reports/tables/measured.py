@@ -4,8 +4,11 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from t2av_bench.evaluation.evaluate import RESULTS, Column, columns
 from t2av_bench.metrics.base import Floor
@@ -54,21 +57,25 @@ class RunResult:
 
         Those of an FID take half a minute for 200 clips, so they are kept beside the run's features, by content.
         """
+        return Sample.of(self._kept(metric, quantity, clips))
+
+    def _kept(self, metric: str, quantity: str, clips: Iterable[str]) -> dict[str, float]:
         chosen = sorted(clips)
         fingerprint, digest = self._content(metric, chosen)
         kept = FeatureStore(self.path / "features")
         suffix = f"pseudo-{quantity}"
         found = kept.get(digest, fingerprint, suffix)
         if found is not None:
-            return Sample.of(dict(zip(chosen, found["values"].tolist(), strict=True)))
+            return dict(zip(chosen, found["values"].tolist(), strict=True))
         if self.notice:
             self.notice(f"{self.name}: what each clip adds to {quantity}, computed once")
-        sample = self.recorded().quantities[metric, quantity].sample(chosen)
+        self.recorded()
+        values: dict[str, float] = self._opened["computed"][metric, quantity](chosen)
         try:
-            kept.put(digest, fingerprint, suffix, {"values": sample.numerators})
+            kept.put(digest, fingerprint, suffix, {"values": np.array([values[clip] for clip in chosen])})
         except OSError:
             pass  # a run folder that cannot be written is read all the same
-        return sample
+        return values
 
     def _content(self, metric: str, clips: list[str]) -> tuple[str, str]:
         """Protocol fingerprint, and a digest of the clips with the contents that their features come from."""
@@ -82,13 +89,18 @@ class RunResult:
         return fingerprint, hashlib.sha256(document.encode()).hexdigest()
 
     def recorded(self) -> Recorded:
-        """The run as comparisons read it."""
+        """The run as comparisons read it, with the same kept pseudo-values as tables."""
         from t2av_bench.results.run import read_run as read_recorded
 
         if "recorded" not in self._opened:
-            self._opened["recorded"] = read_recorded(self.path)
-        recorded: Recorded = self._opened["recorded"]
-        return recorded
+            recorded = read_recorded(self.path)
+            found = {key: each for key, each in recorded.quantities.items() if each.pseudo_values is not None}
+            self._opened["computed"] = {key: each.pseudo_values for key, each in found.items()}
+            for key, each in found.items():
+                each.pseudo_values = partial(self._kept, *key)
+            self._opened["recorded"] = recorded
+        opened: Recorded = self._opened["recorded"]
+        return opened
 
 
 def read_run(path: Path, notice: Callable[[str], None] | None = None) -> RunResult:

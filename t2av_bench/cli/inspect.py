@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from t2av_bench.utils.terminal_text import echo
+
 _UNUSABLE = 1
 
 
@@ -30,10 +32,10 @@ def inspect(
         if as_json:
             seen.append(facts)
         else:
-            typer.echo(describe(facts))
+            echo(describe(facts))
     if as_json:
         # As ASCII: a file name that is no text has no other form.
-        typer.echo(json.dumps(seen, indent=1))
+        echo(json.dumps(seen, indent=1))
     if not usable:
         raise typer.Exit(_UNUSABLE)
 

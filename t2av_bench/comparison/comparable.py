@@ -58,9 +58,6 @@ def shared_grouping(first: Recorded, second: Recorded) -> Grouping | None:
 
 def revision_problem(metric: str, first: Recorded, second: Recorded) -> str | None:
     """Why two systems' scores of one metric are not of the same protocol, and what to type; None where they are."""
-    for run in (first, second):
-        if metric in run.outdated:
-            return f"{run.path} was scored by an older revision of {metric}, which measured less: {_again(run)}"
     one, other = first.protocols[metric], second.protocols[metric]
     if one.fingerprint == other.fingerprint:
         return None

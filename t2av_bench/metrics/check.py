@@ -14,7 +14,8 @@ import numpy as np
 
 from t2av_bench.metrics.base import Measurement, Metric, SetMetric
 from t2av_bench.scores import Quantity, Score
-from t2av_bench.utils.reasons import kind, reason, said, sound
+from t2av_bench.utils.reasons import kind, reason, said
+from t2av_bench.utils.terminal_text import printable
 
 NO_REASON = "the metric gave no value and no reason"
 MOST_DETAIL = 16_000_000
@@ -74,7 +75,7 @@ def json_ready(value: Any) -> Any:
     if value is None or isinstance(value, bool | np.bool_):
         return None if value is None else bool(value)
     if isinstance(value, str):
-        return sound(str(value))
+        return printable(str(value))
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):
@@ -96,7 +97,7 @@ def json_ready(value: Any) -> Any:
 
 def _key(key: Any) -> str:
     if isinstance(key, str):
-        return sound(str(key))
+        return printable(str(key))
     if key is None or isinstance(key, bool | np.bool_ | Integral | Real):
         return json.dumps(json_ready(key))
     raise ValueError(f"{kind(key)} as a key")
@@ -137,7 +138,7 @@ def _weight(metric: Metric, weight: Any) -> float:
 
 
 def _feature_name(metric: Metric, name: Any) -> str:
-    if not isinstance(name, str) or not name or name != sound(name):
+    if not isinstance(name, str) or not name or name != printable(name):
         raise OddAnswer(f"{metric.id} gave features under {reason(name, 'no name')}, expected a name")
     return name
 

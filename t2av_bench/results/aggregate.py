@@ -54,8 +54,8 @@ def summarise(quantity: Quantity, scores: Sequence[Score]) -> Summary:
     numbers = [value for value, _ in values]
     if quantity.is_shift:
         within = sum(abs(value) <= 1 for value in numbers) / len(numbers)
-        value = Score.ok(statistics.median(numbers))
-        return Summary(value, len(values), len(scores), reasons=reasons, within_one=within)
+        middle = Score.ok(statistics.median(numbers))
+        return Summary(middle, len(values), len(scores), reasons=reasons, within_one=within)
     weights = [weight if quantity.aggregate == "weighted" else 1.0 for _, weight in values]
     if not sum(weights):
         return Summary(Score.failed("all weights are zero"), 0, len(scores), reasons=reasons)

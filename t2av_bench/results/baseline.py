@@ -36,7 +36,7 @@ class ItemRecord:
 
     text, language, reference: two runs of one item agree in these. reference_voice, identity_image: likewise where
     both are known. generated: the clip that the system made, to recognise outputs that are the same file. speaker,
-    video, source_group: what the item says of where it comes from, for groups of clips.
+    video: what the item says of where it comes from, for groups of clips.
     """
 
     text: str | None
@@ -47,7 +47,6 @@ class ItemRecord:
     generated: str | None
     speaker: str | None = None
     video: str | None = None
-    source_group: str | None = None
 
 
 @dataclass(slots=True)
@@ -98,7 +97,7 @@ class QuantityRecord:
 class Recorded:
     """One system's scores, ready for comparison. ``quantities`` by (metric id, quantity name), in table order.
 
-    command: what scores the same clips again. outdated: metrics whose scores are of a revision that measured less.
+    command: what scores the same clips again; None where nobody knows it.
     """
 
     name: str
@@ -108,7 +107,6 @@ class Recorded:
     quantities: dict[tuple[str, str], QuantityRecord]
     notes: list[str] = field(default_factory=list)
     command: str | None = None
-    outdated: frozenset[str] = frozenset()
 
 
 def digest(text: str | None) -> str | None:
@@ -127,7 +125,6 @@ class _Row(BaseModel):
     generated: str | None = None
     speaker: str | None = None
     video: str | None = None
-    source_group: str | None = None
 
 
 class _Quantity(BaseModel):

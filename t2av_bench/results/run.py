@@ -39,11 +39,6 @@ def read_run(folder: Path) -> Recorded:
         features = feature_store(folder, store.sessions())
     recorded = Recorded(
         claim["name"] if claim else folder.name, folder, items, protocols, {}, command=_command(folder, claim or {}),
-        # Until then the set's offset was the most frequent one, and nothing showed a constant delay.
-        outdated=frozenset(
-            metric for metric, entry in described.items()
-            if any(each["aggregate"] == "mode" for each in entry["description"]["quantities"])
-        ),
     )  # fmt: skip
     for column in found:
         quantity = column.quantity

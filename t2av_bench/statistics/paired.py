@@ -98,7 +98,6 @@ def paired_difference(
     second = replace(second, groups=first.groups, unit=first.unit)
     values = first.value, second.value
     random = generator("paired interval", common, *context)
-    about = {"units": first.units, "unit": first.unit}
     if first.median:
         return _shift(first, second, random, *context, level=level, draws=draws, flips=flips)
     share, unchanged = first.share and second.share, np.array_equal(first.numerators, second.numerators)
@@ -118,7 +117,8 @@ def paired_difference(
     scatter = grouped[1].pseudo_values - grouped[0].pseudo_values
     deviation = float(np.std(scatter, ddof=1)) * math.sqrt(len(common) / len(scatter)) if len(scatter) > 1 else 0.0
     p = paired_p(first, second, *context, flips=flips)
-    return Difference(*values, len(common), deviation, interval, p, trials=trials if exact else None, **about)
+    counted = trials if exact else None
+    return Difference(*values, len(common), deviation, interval, p, None, first.units, first.unit, counted)
 
 
 def paired_p(first: Sample, second: Sample, *context: str, flips: int = FLIPS) -> float:

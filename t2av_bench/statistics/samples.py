@@ -9,7 +9,7 @@ import numpy as np
 from t2av_bench.scores import Quantity, Score, Unscorable
 
 # What an item may say of where it comes from; the first that is named decides. In the plural for notes.
-GROUP_KEYS = {"speaker": "speakers", "video": "source videos", "source_group": "source groups"}
+GROUP_KEYS = {"speaker": "speakers", "video": "source videos"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +151,11 @@ class Sample:
         if self.groups is None:
             return self
         members = self.membership
-        sums = [np.bincount(members, part) for part in (self.numerators, self.denominators, self.trials)]
-        return Sample(tuple(sorted(set(self.groups))), *sums, rate=self.rate)
+        numerators, denominators, trials = (
+            np.bincount(members, part).astype(np.float64)
+            for part in (self.numerators, self.denominators, self.trials)
+        )  # fmt: skip
+        return Sample(tuple(sorted(set(self.groups))), numerators, denominators, trials, rate=self.rate)
 
     def on(self, clips: Iterable[str]) -> "Sample":
         """The part with some of the clips. Raises KeyError for a clip that is not here."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.utils.files import said_of_files
+from t2av_bench.utils.terminal_text import printable
 
 _MOST = 2000
 
@@ -17,7 +18,7 @@ def reason(given: Any, otherwise: str) -> str:
         text = given if isinstance(given, str) else f"{kind(given)} {given!r}"
     except Exception:
         text = kind(given)  # it cannot even be shown
-    text = sound(text).strip()
+    text = printable(text).strip()
     return text[:_MOST] + "…" * (len(text) > _MOST) if text else otherwise
 
 
@@ -39,15 +40,8 @@ def sentence(error: BaseException) -> str:
 def unexpected(error: BaseException) -> str:
     """An exception that nobody meant to raise, and where it came from."""
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({sound(Path(frames[-1].filename).name)}:{frames[-1].lineno})" if frames else ""
+    where = f" ({printable(Path(frames[-1].filename).name)}:{frames[-1].lineno})" if frames else ""
     return f"unexpected {type(error).__name__}: {said(error)}{where}"
-
-
-def sound(text: str) -> str:
-    """The text without what a database or a terminal cannot take: lone surrogates, control characters (escaped)."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(each if each >= " " and not "\x7f" <= each <= "\x9f" or each in "\n\t" else f"\\x{ord(each):02x}"
-                   for each in text)  # fmt: skip
 
 
 def kind(value: Any) -> str:

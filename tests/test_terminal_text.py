@@ -135,7 +135,9 @@ def test_every_command_prints_through_them():
     assert len(files) > 10
     for file in files:
         text = file.read_text(encoding="utf-8")
-        lines = [line for line in text.splitlines() if "typer.echo(" in line and "styled" not in line]
+        lines = [line for line in text.splitlines() if "typer.echo(" in line]
+        # Text styled by ourselves, and the made file's name, as bytes for the next program.
+        lines = [line for line in lines if "styled" not in line and "os.fsencode(" not in line]
         assert lines == [], file.name
         assert not re.search(r"from rich\.console import .*Console|from rich\.progress import .*\bTextColumn", text), (
             file.name

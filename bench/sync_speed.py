@@ -69,9 +69,9 @@ def random_networks(seed: int = 0):
     import torch
     from torch import nn
 
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
     from syncnet_python.detectors.s3fd.nets import S3FDNet
     from syncnet_python.SyncNetModel import S
 

@@ -9,8 +9,9 @@ import time
 
 import numpy as np
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.base import Measurement, Metric, Pair, SetMetric, Settings
-from t2av_bench.scores import Protocol, Quantity, Unscorable
+from t2av_bench.scores import Protocol, Quantity
 
 
 class Level(Metric):

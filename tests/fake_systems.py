@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.scores import NotApplicable
+from t2av_bench.errors import NotApplicable
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, NativeFormat, System
 from t2av_bench.systems.output import names_of, publish, staged, write_clip
 

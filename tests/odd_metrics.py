@@ -9,8 +9,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.metrics.base import Measurement, Metric, SetMetric
-from t2av_bench.scores import NotApplicable, Protocol, Quantity, Unscorable
+from t2av_bench.scores import Protocol, Quantity
 
 A, B = Quantity("odd_a", "A", "higher", interval=(0.0, 1.0)), Quantity("odd_b", "B", "higher", aggregate="weighted")
 

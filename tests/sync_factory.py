@@ -142,9 +142,9 @@ def random_syncnet(crops, seed=0):
     import torch
     from torch import nn
 
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
     from syncnet_python.SyncNetModel import S
 
     torch.manual_seed(seed)
@@ -170,9 +170,9 @@ def random_s3fd(frame, seed=0):
     import cv2
     import torch
 
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
     from syncnet_python.detectors.s3fd.nets import S3FDNet
 
     torch.manual_seed(seed)

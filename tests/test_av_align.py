@@ -9,7 +9,8 @@ from media_factory import write_clip
 from speech_factory import sound_file
 
 from t2av_bench.benchmarks.manifest import Item
-from t2av_bench.media.clip import Clip, MediaError
+from t2av_bench.errors import MediaError, Unscorable
+from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create
 from t2av_bench.metrics.av_align import (
     AUDIO_RATE,
@@ -20,7 +21,7 @@ from t2av_bench.metrics.av_align import (
     onset_times,
     small_gray,
 )
-from t2av_bench.metrics.base import Pair, Unscorable
+from t2av_bench.metrics.base import Pair
 
 pytest.importorskip("cv2")
 pytest.importorskip("librosa")

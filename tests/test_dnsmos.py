@@ -5,9 +5,10 @@ import pytest
 from speech_factory import RATE, pair, say, with_noise
 
 from t2av_bench.benchmarks.manifest import Item
-from t2av_bench.media.clip import Clip, MediaError
+from t2av_bench.errors import MediaError, Unscorable
+from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create
-from t2av_bench.metrics.base import Pair, Unscorable
+from t2av_bench.metrics.base import Pair
 
 speechmos_dnsmos = pytest.importorskip("speechmos.dnsmos")
 # Five seconds are doubled once and hold a single window; most other lengths cost several.

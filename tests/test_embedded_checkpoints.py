@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from t2av_bench.errors import NotApplicable
 from t2av_bench.gridface.models import checkpoints
-from t2av_bench.scores import NotApplicable
 
 DETAILS = {
     "command": "t2av-bench train embedded tiny-seed0", "seed": 0, "data_version": "1", "updates": 5000,

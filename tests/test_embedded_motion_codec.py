@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the portrait is drawn by torch")
 
 from reference_model.codecs import MotionCodec, SourceRenderer  # noqa: E402
+from t2av_bench.errors import NotApplicable  # noqa: E402
 from t2av_bench.gridface.data import corpus  # noqa: E402
 from t2av_bench.gridface.data.damage import blur  # noqa: E402
 from t2av_bench.gridface.models import checkpoints, identity_gallery  # noqa: E402
@@ -18,7 +19,6 @@ from t2av_bench.gridface.portrait.portrait import Portrait  # noqa: E402
 from t2av_bench.gridface.speech.visemes import MOTION_NAMES, MOTION_SIZE, SPEECH_SIZE  # noqa: E402
 from t2av_bench.gridface.training import motion as training_motion  # noqa: E402
 from t2av_bench.gridface.validation.motion import encode, encode_alone, explained, h264, read, samples, unseen  # noqa: E402
-from t2av_bench.scores import NotApplicable  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,12 @@ pytest.importorskip("torch", reason="the drawn face needs torch")
 pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
 
 from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.errors import Unscorable
 from t2av_bench.gridface import demo
 from t2av_bench.gridface.speech.synthesizer import Synthesizer
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_lossless
-from t2av_bench.metrics.base import Measurement, Pair, Unscorable
+from t2av_bench.metrics.base import Measurement, Pair
 from t2av_bench.metrics.envelope import (
     MouthEnvelope,
     correlation_curve,

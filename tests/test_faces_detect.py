@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sync_factory import random_s3fd
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.faces.detect import NMS_OVERLAP, S3FD, haar
 from t2av_bench.faces.track import overlap
 from t2av_bench.media.clip import Clip
-from t2av_bench.scores import Unscorable
 
 
 @pytest.fixture(scope="module")

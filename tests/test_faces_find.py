@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from sync_factory import ArrayClip
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.faces.detect import haar
 from t2av_bench.faces.find import Faces, detection_protocol, face_tracks, faces_in, look, main_track
 from t2av_bench.faces.shots import ShotCutter
 from t2av_bench.faces.track import Track, TrackRules
 from t2av_bench.media.clip import Clip
 from t2av_bench.results.features import FeatureStore
-from t2av_bench.scores import Unscorable
 
 scenedetect = pytest.importorskip("scenedetect")
 

@@ -87,9 +87,9 @@ def test_equals_the_literal_procedure(seed):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_syncnet_python_rules_equal_the_package(seed):
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
     pipeline = pytest.importorskip("syncnet_python.syncnet_pipeline")
     official = object.__new__(pipeline.SyncNetPipeline)
     official.cfg = pipeline.PipelineConfig(min_track=12)

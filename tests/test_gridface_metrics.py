@@ -8,6 +8,7 @@ pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
 
 from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.gridface.data import corpus, damage
 from t2av_bench.gridface.extractors import features as gridface_features
 from t2av_bench.gridface.extractors import sync as gridface_sync
@@ -22,7 +23,7 @@ from t2av_bench.gridface.validation import lip_sync as validity
 from t2av_bench.gridface.validation import page as validity_page
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_lossless, write_mp4
-from t2av_bench.metrics.base import NotApplicable, Pair, Settings, Unscorable
+from t2av_bench.metrics.base import Pair, Settings
 
 NAMES = ("sync", "frame_features", "clip_features")
 FEW = 8

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from t2av_bench.benchmarks.manifest import Item, ItemError, read_manifest
+from t2av_bench.benchmarks.manifest import Item, read_manifest
 from t2av_bench.benchmarks.names import Nearest
 from t2av_bench.benchmarks.pairing import pair
+from t2av_bench.errors import ItemError
 
 
 def touch(folder: Path, *names: str) -> None:

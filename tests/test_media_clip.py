@@ -10,12 +10,11 @@ import media_factory as factory
 import numpy as np
 import pytest
 
-from t2av_bench.errors import MediaError
+from t2av_bench.errors import MediaError, NotApplicable, Unscorable
 from t2av_bench.media import decode
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_lossless
 from t2av_bench.media.picture import orient
-from t2av_bench.scores import NotApplicable, Unscorable
 
 UNIT = 1 << 16
 

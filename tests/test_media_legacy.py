@@ -7,11 +7,10 @@ import media_factory as factory
 import numpy as np
 import pytest
 
-from t2av_bench.errors import MediaError
+from t2av_bench.errors import MediaError, NotApplicable
 from t2av_bench.media import legacy
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.resample import to_int16
-from t2av_bench.scores import NotApplicable
 
 pytest.importorskip("cv2", reason="the reference tools read their images with OpenCV")
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg program")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from speech_factory import RATE, pair, say, with_noise
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.metrics import create, pesq_parts
-from t2av_bench.metrics.base import NotApplicable, Unscorable
 from t2av_bench.metrics.pesq import pesq_score
 from t2av_bench.metrics.stoi import stoi_score
 

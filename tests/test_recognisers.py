@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from speech_factory import RATE, say, with_noise
 
+from t2av_bench.errors import NotApplicable
 from t2av_bench.extractors.pocketsphinx_recogniser import PocketsphinxRecogniser, dithered
 from t2av_bench.extractors.recognisers import Transcript, compression_ratio, longest_repetition, loop_flags
-from t2av_bench.scores import NotApplicable
 
 BYTES = 256  # a byte-level vocabulary: every text can be written, so random networks write something
 COMMANDS = """#JSGF V1.0;
@@ -114,9 +114,9 @@ def test_words_outside_the_dictionary_need_phones():
 def whisper_folder(tmp_path_factory):
     pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import (
         GenerationConfig,
@@ -211,9 +211,9 @@ def qwen3(tmp_path_factory):
     torch = pytest.importorskip("torch")
     if not hasattr(transformers, "Qwen3ASRConfig"):
         pytest.skip("this transformers release does not know Qwen3-ASR")
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
     from tokenizers.pre_tokenizers import ByteLevel
 
     vocabulary = {letter: index for index, letter in enumerate(sorted(ByteLevel.alphabet()))}

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from t2av_bench.benchmarks.manifest import ItemError
+from t2av_bench.errors import ItemError
 from t2av_bench.evaluation.config import ConfigError, load, parse_options
 from t2av_bench.evaluation.evaluate import Plan, RunError, columns, evaluate, failures
 from t2av_bench.results.store import Store, StoreError

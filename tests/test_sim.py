@@ -5,9 +5,10 @@ import pytest
 from speech_factory import RATE, pair, say, sound_file
 
 from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create
-from t2av_bench.metrics.base import NotApplicable, Pair, Unscorable
+from t2av_bench.metrics.base import Pair
 from t2av_bench.metrics.sim import cosine
 
 pytest.importorskip("resemblyzer")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from t2av_bench.scores import Quantity, Score, Unscorable
+from t2av_bench.errors import Unscorable
+from t2av_bench.scores import Quantity, Score
 from t2av_bench.statistics.intervals import bootstrap, expanded_level, interval, two_level_interval
 from t2av_bench.statistics.paired import paired_difference
 from t2av_bench.statistics.permutation import holm, sign_flip_p, swap_p

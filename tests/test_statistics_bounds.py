@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.wer import error_rate_quantities
-from t2av_bench.scores import Quantity, Score, Unscorable
+from t2av_bench.scores import Quantity, Score
 from t2av_bench.statistics.intervals import interval
 from t2av_bench.statistics.paired import paired_difference, paired_p
 from t2av_bench.statistics.samples import Grouping, Sample, grouping

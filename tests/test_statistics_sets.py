@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import linalg
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.distances import frechet_distance, polynomial_mmd2
-from t2av_bench.scores import Unscorable
 from t2av_bench.statistics.influence import KernelSums, frechet_pseudo_values, jackknife_pseudo_values
 from t2av_bench.statistics.paired import paired_difference
 from t2av_bench.statistics.resampling import (

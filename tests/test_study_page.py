@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from reports.page.server import Server, Site
 from reports.study.make import Study, degrade, make_study
 from reports.study.merge import merge
-from t2av_bench.benchmarks.manifest import ItemError
 from t2av_bench.cli.study import study_app
+from t2av_bench.errors import ItemError
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
 from t2av_bench.results.store import Store

@@ -14,7 +14,7 @@ from scipy.special import expit
 from reports.study.bradley_terry import determined, fit, obstacle
 from reports.study.design import lists, round_robin
 from reports.study.merge import analyse, markdown, merge
-from t2av_bench.benchmarks.manifest import ItemError
+from t2av_bench.errors import ItemError
 
 # --- design
 

@@ -12,6 +12,7 @@ import pytest
 from sync_factory import EnvelopeNetwork, pair, random_syncnet
 
 from t2av_bench import weights
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import syncnet
 from t2av_bench.faces import crop
 from t2av_bench.faces.detect import Haar, haar
@@ -19,7 +20,6 @@ from t2av_bench.faces.find import face_tracks
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create
 from t2av_bench.metrics.sync import SyncExactHaar, clip_audio, score_crops, score_tracks
-from t2av_bench.scores import NotApplicable, Unscorable
 
 torch = pytest.importorskip("torch")
 

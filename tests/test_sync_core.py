@@ -19,9 +19,9 @@ def shifted_embeddings():
 def official_curve(mouth, audio):
     import torch
 
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
     from syncnet_python.SyncNetInstance import calc_pdist
 
     distances = torch.stack(calc_pdist(torch.from_numpy(mouth), torch.from_numpy(audio), vshift=15), 1)

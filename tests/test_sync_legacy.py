@@ -7,12 +7,12 @@ import pytest
 from media_factory import write_clip
 from sync_factory import LEFT, EnvelopeNetwork, GivenBoxes, hidden_signal, pair, stage, talking_audio
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import syncnet
 from t2av_bench.extractors.syncnet import SyncResult
 from t2av_bench.faces.track import Track
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create, sync, sync_legacy
-from t2av_bench.scores import NotApplicable, Unscorable
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg program")
 pytest.importorskip("python_speech_features")

@@ -16,12 +16,12 @@ from sync_factory import (
     talking_audio,
 )
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.extractors import syncnet
 from t2av_bench.metrics import create, metric_ids
 from t2av_bench.metrics import sync as sync_metric
 from t2av_bench.metrics.sync import SyncExact
 from t2av_bench.metrics.sync_quantities import in_tolerance
-from t2av_bench.scores import Unscorable
 
 pytest.importorskip("python_speech_features")
 

@@ -15,9 +15,10 @@ from speech_factory import RATE, say, with_noise
 
 from t2av_bench import weights
 from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create
-from t2av_bench.metrics.base import NotApplicable, Pair, Settings, Unscorable
+from t2av_bench.metrics.base import Pair, Settings
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

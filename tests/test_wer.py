@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from speech_factory import RATE, pair, say, with_noise
 
 from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors.recognisers import Recogniser, Transcript
 from t2av_bench.gridface.data import corpus
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create, metric_ids, wer
-from t2av_bench.metrics.base import NotApplicable, Unscorable
 from t2av_bench.metrics.wer import error_rate
 from t2av_bench.results.features import FeatureStore
 

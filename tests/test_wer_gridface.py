@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from speech_factory import RATE, pair, with_noise
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.metrics.wer import CERGridFace, WERGridFace
 from t2av_bench.gridface.validation import speech as speech_validity
-from t2av_bench.metrics.base import NotApplicable, Unscorable
 from t2av_bench.metrics.wer import WERPocketsphinx
 
 pytest.importorskip("pocketsphinx")

@@ -30,9 +30,9 @@ from reports.plots import (
 from reports.tables.model import Cell, TableColumn
 from t2av_bench.comparison.contrast import Comparison, contrast
 from t2av_bench.comparison.contrast import forest as forest_rows
+from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.results.run import feature_store
-from t2av_bench.scores import Unscorable
 from t2av_bench.statistics.resampling import extrapolate as extrapolated
 
 if TYPE_CHECKING:

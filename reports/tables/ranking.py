@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from reports.tables.measured import Measured
 from reports.tables.model import Cell, Rank, TableColumn
-from t2av_bench.scores import Unscorable
+from t2av_bench.errors import Unscorable
 
 # A system that fails on more of its clips is not ranked: a mean over the easy clips must not win (metrics.md §11).
 MOST_MISSING_WHEN_RANKED = 0.02

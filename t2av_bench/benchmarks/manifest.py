@@ -15,14 +15,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from t2av_bench.benchmarks.names import LONGEST, normal, printable
+from t2av_bench.errors import ItemError
 from t2av_bench.utils import json_lines
 
 PATHS = ("reference", "reference_voice", "identity_image", "driving_audio", "driving_video")
 """Keys that name files relative to the manifest's folder."""
-
-
-class ItemError(ValueError):
-    """A manifest or a folder that cannot be used at all; the message says what to type next."""
 
 
 def _none_if_empty(value: Any) -> Any:
@@ -241,9 +238,3 @@ def _in_another_form(folder: Path, parts: Sequence[str], listed: Listed) -> Path
             part = listed[folder].get(normal(part), part)
         folder = folder / part
     return folder
-
-
-def some(names: Iterable[str], most: int = 3) -> str:
-    """The first few names, and how many more there are."""
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from t2av_bench.benchmarks.manifest import Entry, Item, ItemError, Listed, inside, odd_keys, read_manifest, some
+from t2av_bench.benchmarks.manifest import Entry, Item, Listed, inside, odd_keys, read_manifest
 from t2av_bench.benchmarks.names import Nearest, name_of, normal, printable
+from t2av_bench.errors import ItemError
 from t2av_bench.utils import json_lines
+from t2av_bench.utils.text import some
 
 # What suffixes say is used to choose between files of one name, and to tell apart what is certainly no media. Any other
 # file is opened: FFmpeg reads more formats than a list can name.
@@ -252,9 +254,3 @@ def _absent(planned: list[Entry]) -> Iterator[str]:
                     named.setdefault(key, []).append(entry.item.id)
     for key, ids in named.items():
         yield f"{len(ids)} files that the manifest names as {key!r} do not exist: {some(ids)}"
-
-
-__all__ = [
-    "AUDIO_SUFFIXES", "FAILURES", "VIDEO_SUFFIXES", "Entry", "Item", "ItemError", "choose", "pair", "read_failures",
-    "read_manifest", "scan", "some",
-]  # fmt: skip

@@ -16,7 +16,6 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from t2av_bench.benchmarks.manifest import some
 from t2av_bench.cli.console import Console, TextColumn
 from t2av_bench.evaluation.config import EvaluateConfig, dump, load
 from t2av_bench.evaluation.evaluate import RESULTS, Column, Plan, Progress, columns, evaluate, failures
@@ -29,6 +28,7 @@ from t2av_bench.utils.files import write_text
 from t2av_bench.utils.memory import WORKER_BYTES, fitting, worker_bytes
 from t2av_bench.utils.plugins import stdout_to_stderr
 from t2av_bench.utils.terminal_text import echo
+from t2av_bench.utils.text import some
 
 TOO_MANY_FAILURES = 1
 

@@ -62,7 +62,8 @@ def generate(
     out (unknown system or option, missing weights).
     """
     from t2av_bench import systems
-    from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request
+    from t2av_bench.errors import NotApplicable
+    from t2av_bench.systems.base import GenerationFailed, Request
     from t2av_bench.utils.plugins import stdout_to_stderr
 
     options: dict[str, Any] = {
@@ -122,8 +123,8 @@ def _more_options(texts: list[str]) -> dict[str, Any]:
 
 
 def _refuse_early(kind: "type[System]", request: "Request") -> None:
+    from t2av_bench.errors import Unscorable
     from t2av_bench.media.probe import check_file
-    from t2av_bench.scores import Unscorable
     from t2av_bench.systems.base import GenerationFailed
     from t2av_bench.systems.output import names_of
 

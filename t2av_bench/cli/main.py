@@ -241,7 +241,7 @@ class _usage_errors:
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        from t2av_bench.benchmarks.manifest import ItemError
+        from t2av_bench.errors import ItemError
         from t2av_bench.utils.reasons import sentence
 
         # A SystemExit is a plug-in's: it must not look as if the command had done its work.

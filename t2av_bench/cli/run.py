@@ -49,13 +49,13 @@ def run(
     Exit status: 0 all well, 1 more failed clips than --max-failures or a metric named in the file without a value, 2
     the command cannot be carried out.
     """
-    from t2av_bench.benchmarks.manifest import some
     from t2av_bench.cli import evaluate as cli_evaluate
     from t2av_bench.cli.progress import Display
     from t2av_bench.experiment import run as benchmark_run
     from t2av_bench.experiment.config import load, matching
     from t2av_bench.utils.plugins import stdout_to_stderr
     from t2av_bench.utils.reasons import sentence
+    from t2av_bench.utils.text import some
 
     display = Display()
     try:

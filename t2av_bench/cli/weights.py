@@ -9,15 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.terminal_text import echo
 from t2av_bench.weights import configured
-from t2av_bench.weights.table import (  # fmt: skip
-    FOLDERS_VARIABLE,
-    NotApplicable,
-    UnknownWeights,
-    Weights,
-    configured_folders,
-)
+from t2av_bench.weights.table import FOLDERS_VARIABLE, UnknownWeights, Weights, configured_folders
 
 app = typer.Typer(name="weights", help="List, fetch and verify pretrained weights.", no_args_is_help=True)
 

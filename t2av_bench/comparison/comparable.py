@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from t2av_bench.benchmarks.manifest import some
 from t2av_bench.results.baseline import Recorded
 from t2av_bench.scores import Protocol
 from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
+from t2av_bench.utils.text import some
 
 _STRICT = ("text", "language", "reference")
 _WHERE_KNOWN = ("reference_voice", "identity_image")

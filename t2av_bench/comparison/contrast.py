@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from t2av_bench.benchmarks.manifest import some
 from t2av_bench.comparison.comparable import NotComparable, changed_parts, choose, revision_problem, shared_grouping
+from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.distances import AT_THIS_NUMBER
 from t2av_bench.results.baseline import QuantityRecord, Recorded
-from t2av_bench.scores import Quantity, Unscorable
+from t2av_bench.scores import Quantity
 from t2av_bench.statistics.intervals import LEAST_CLIPS, Interval
 from t2av_bench.statistics.paired import POWER, Difference, paired_difference
 from t2av_bench.statistics.permutation import holm
+from t2av_bench.utils.text import some
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,7 @@ def forest(comparison: Comparison) -> list[ForestRow]:
 
 def markdown(comparison: Comparison, *, worst: int = 5) -> str:
     """Contrasts as a table, then each quantity's worst items; ``worst`` of them a quantity."""
-    from t2av_bench.comparison.gate_report import detectable_text, escape, p_text, signed
+    from t2av_bench.utils.text import detectable_text, escape, p_text, signed
 
     lines = [
         f"Against {escape(comparison.first)}, paired by item; 95 % bootstrap intervals, sign-flip p corrected by Holm "

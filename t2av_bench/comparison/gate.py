@@ -20,16 +20,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from t2av_bench.benchmarks.manifest import some
 from t2av_bench.comparison.comparable import NotComparable, choose, item_differences, revision_problem, shared_grouping
 from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin
+from t2av_bench.errors import Unscorable
 from t2av_bench.results.baseline import QuantityRecord, Recorded
-from t2av_bench.scores import Quantity, Status, Unscorable
+from t2av_bench.scores import Quantity, Status
 from t2av_bench.statistics.intervals import LEAST_CLIPS
 from t2av_bench.statistics.paired import POWER, Difference, paired_difference
 from t2av_bench.statistics.permutation import FLIPS, holm
 from t2av_bench.statistics.planning import clips_if_it_stays, clips_to_decide
 from t2av_bench.statistics.samples import Grouping
+from t2av_bench.utils.text import some
 
 Word = Literal["worse", "undecided", "not judged", "better", "equivalent"]
 ORDER: tuple[Word, ...] = ("worse", "undecided", "not judged", "better", "equivalent")

@@ -18,6 +18,7 @@ from typing import Any
 from t2av_bench import __version__, weights
 from t2av_bench.benchmarks.manifest import Entry
 from t2av_bench.benchmarks.names import encodable
+from t2av_bench.errors import NotApplicable
 from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
 from t2av_bench.evaluation.scoring import aggregation, record, record_set
 from t2av_bench.evaluation.worker import Facts, Job, Outcome, Staff, Workshop, run_jobs
@@ -25,7 +26,7 @@ from t2av_bench.media.limits import DEFAULT, Limits
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.aggregate import Summary, summarise
 from t2av_bench.results.store import Store
-from t2av_bench.scores import NotApplicable, Quantity, Score, Status, library_versions
+from t2av_bench.scores import Quantity, Score, Status, library_versions
 from t2av_bench.utils.memory import GB
 
 RESULTS = "results.db"

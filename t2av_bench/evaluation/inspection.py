@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.errors import MediaError
+from t2av_bench.errors import MediaError, NotApplicable, Unscorable
 from t2av_bench.media.decode import DecodePass, decode_sound
 from t2av_bench.media.limits import DEFAULT, Limits
 from t2av_bench.media.probe import audio_stream, check_file, open_media, read_info, video_stream
 from t2av_bench.media.timeline import Timeline, read_timeline
-from t2av_bench.scores import NotApplicable, Unscorable
 
 FRAME_RATE = 25
 

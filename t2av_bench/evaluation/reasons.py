@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from t2av_bench.benchmarks.manifest import some
+from t2av_bench.utils.text import some
 
 # What differs between two clips that fail for one reason: names, in quotes or as files, and numbers.
 _PARTICULAR = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?<![\w.])\d+(?:\.\d+)?(?![\w.])")

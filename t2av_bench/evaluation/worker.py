@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.media.limits import DEFAULT, Limits
 from t2av_bench.metrics.base import Measurement, Metric, Pair, SetMetric, Settings
 from t2av_bench.metrics.check import OddAnswer, check, json_ready
 from t2av_bench.results.features import FeaturesError, FeatureStore
-from t2av_bench.scores import NotApplicable, Status, Unscorable
+from t2av_bench.scores import Status
 from t2av_bench.utils import memory
 from t2av_bench.utils.reasons import said, unexpected
 from t2av_bench.utils.worker import Child

@@ -51,7 +51,7 @@ def mfcc(audio: np.ndarray) -> np.ndarray:
     Computed minute by minute: each piece starts one hop early, so that pre-emphasis sees the sample before it, and
     drops that row. ValueError for floats, which would lower the first coefficient by 20.8 without any error.
     """
-    from t2av_bench.metrics.base import require
+    from t2av_bench.utils.optional import require
 
     if audio.dtype != np.int16 or audio.ndim != 1:
         raise ValueError(f"MFCCs need mono int16 samples, got {audio.dtype} of shape {audio.shape}")
@@ -208,11 +208,10 @@ def _fold(layers: Any) -> Any:
 
 @lru_cache(maxsize=2)
 def _load(path: str, digest: str | None, device: str) -> SyncNet:
-    from t2av_bench.metrics.base import require
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable, require
 
     torch = require("torch", "sync")
-    torchvision_shim.install()
+    make_torchvision_importable()
     network = require("syncnet_python.SyncNetModel", "sync").S()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
     return SyncNet(network.eval(), device)

@@ -73,10 +73,9 @@ def build(sizes: Sizes) -> "torch.nn.ModuleDict":
     """The network without weights (on torch's meta device), in evaluation mode."""
     import torch
 
-    from t2av_bench.metrics.base import require
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable, require
 
-    torchvision_shim.install()  # transformers imports torchvision where there is one
+    make_torchvision_importable()  # transformers imports torchvision where there is one
     transformers = require("transformers", "speech")
     config = transformers.Wav2Vec2Config(
         hidden_size=sizes.hidden,

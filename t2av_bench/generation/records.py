@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench import systems, weights
-from t2av_bench.errors import MediaError
+from t2av_bench.errors import MediaError, NotApplicable
 from t2av_bench.generation.sources import Digest, code_digest, read_files
 from t2av_bench.media.clip import Clip
-from t2av_bench.scores import NotApplicable
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
 from t2av_bench.systems.output import names_of
 from t2av_bench.utils.files import json_text, write_text

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from t2av_bench.benchmarks.manifest import PATHS, Entry, Item, ItemError, read_manifest
+from t2av_bench.benchmarks.manifest import PATHS, Entry, Item, read_manifest
+from t2av_bench.errors import ItemError, NotApplicable, Unscorable
 from t2av_bench.experiment.config import GRIDFACE, Row
 from t2av_bench.media.clip import Clip
-from t2av_bench.scores import Unscorable
-from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request, System
+from t2av_bench.systems.base import GenerationFailed, Request, System
 from t2av_bench.utils.files import json_text, replacing, write_text
 
 _LONGEST_NAME = 240

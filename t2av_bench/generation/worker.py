@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.generation.records import MadeFrom, discard, seal
-from t2av_bench.scores import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, Request, System
 from t2av_bench.utils.files import disk_trouble
 from t2av_bench.utils.memory import available, share

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from t2av_bench.errors import MediaError
+from t2av_bench.errors import MediaError, NotApplicable, Unscorable
 from t2av_bench.media.decode import DecodePass, decode_sound
 from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, Limits
 from t2av_bench.media.mono import MONO
@@ -21,7 +21,6 @@ from t2av_bench.media.probe import MediaInfo, check_file, probe
 from t2av_bench.media.resample import RESAMPLER, resample
 from t2av_bench.media.sound import Sound
 from t2av_bench.media.timeline import PICTURE_CLOCK, SOUND_CLOCK, Timeline, read_timeline
-from t2av_bench.scores import NotApplicable, Unscorable
 
 Value = TypeVar("Value")
 

@@ -13,7 +13,8 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any, get_args
 
-from t2av_bench.metrics.base import Licence, Metric, Protocol, Quantity, SetMetric, Settings
+from t2av_bench.metrics.base import Licence, Metric, SetMetric, Settings
+from t2av_bench.scores import Protocol, Quantity
 from t2av_bench.utils.plugins import PluginError, load, stdout_to_stderr, targets
 from t2av_bench.utils.reasons import unexpected
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from t2av_bench.metrics.base import Measurement, SetMetric, Unscorable
+from t2av_bench.errors import Unscorable
+from t2av_bench.metrics.base import Measurement, SetMetric
 
 
 class FeatureDistance(SetMetric):

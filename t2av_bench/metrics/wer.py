@@ -24,12 +24,14 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.errors import NotApplicable
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, loop_flags
 from t2av_bench.media.clip import SOUND
-from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Settings, require
+from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.speech_input import SILENCE_PEAK
 from t2av_bench.metrics.text_normalisation import REVISION, chinese_characters, seed_tts, whisper_basic, whisper_english
 from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.utils.optional import require
 
 _WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
 SILENT = "the audio is silent"

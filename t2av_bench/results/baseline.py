@@ -17,7 +17,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from t2av_bench import __version__
-from t2av_bench.scores import Protocol, Quantity, Status, Unscorable
+from t2av_bench.errors import Unscorable
+from t2av_bench.scores import Protocol, Quantity, Status
 from t2av_bench.statistics.samples import Sample
 from t2av_bench.utils.files import write_text
 

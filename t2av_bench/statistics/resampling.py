@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.scores import Unscorable
+from t2av_bench.errors import Unscorable
 from t2av_bench.statistics.influence import Clips
 from t2av_bench.statistics.intervals import LEAST_CLIPS, LEVEL, Interval, expanded_level
 from t2av_bench.statistics.seeding import generator

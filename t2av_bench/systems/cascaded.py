@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from t2av_bench.scores import NotApplicable
+from t2av_bench.errors import NotApplicable
 from t2av_bench.systems import output
 from t2av_bench.systems.base import (
     BatchSystem,

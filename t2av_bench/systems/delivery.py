@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.scores import NotApplicable, Unscorable, library_versions
+from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.scores import library_versions
 from t2av_bench.systems import output
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Reason, Request, System
 

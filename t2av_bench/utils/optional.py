@@ -1,29 +1,24 @@
-"""Make ``import torchvision`` work on a CPU build of torch.
+"""Packages that an extra installs, and torchvision beside a torch that it was not built for."""
 
-The registry's torchvision wheel is a CUDA build. On a CPU torch its compiled operators do not load, and its import
-then fails while registering fake implementations of ``nms`` and ``qnms``, which do not exist. Declaring the two
-schemas first is enough: nothing in this project calls them.
-"""
+import importlib
+from types import ModuleType
 
-_library = None  # keeps the operator fragment alive for the life of the process
+from t2av_bench.errors import NotApplicable
 
 
-def install() -> None:
-    """Declare ``torchvision::nms`` and ``torchvision::qnms`` where they are missing. Safe to call repeatedly."""
-    global _library
-    import sys
-
-    import torch
-
-    if _library is not None or "torchvision" in sys.modules:
-        return
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional dependency, or say which extra installs it."""
     try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        _library = torch.library.Library("torchvision", "FRAGMENT")
-        schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-        for operator in ("nms", "qnms"):
-            if not hasattr(torch.ops.torchvision, operator):
-                _library.define(operator + schema)
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise NotApplicable(
+            f"the Python package {module.split('.')[0]!r} is missing ({error}): pip install 't2av-bench[{extra}]'"
+        ) from error
+
+
+def make_torchvision_importable() -> None:
+    """Call before ``import torchvision``, and before transformers, which imports it: a wheel for CUDA fails beside a
+    CPU build of torch."""
+    from reference_model.utils.transformers import make_transformers_importable
+
+    make_transformers_importable()

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.scores import NotApplicable
+from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.files import write_text
 
 LOCK_NAME = "weights.lock.json"

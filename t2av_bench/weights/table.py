@@ -21,7 +21,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from t2av_bench.scores import NotApplicable
+from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.files import replacing
 from t2av_bench.weights.digests import DigestCache, Lock
 

@@ -12,7 +12,7 @@ import pytest
 from page_factory import ITEMS
 
 from reports.page.server import Server, Site, parse_range
-from t2av_bench.benchmarks.manifest import ItemError
+from t2av_bench.errors import ItemError
 
 
 @pytest.fixture(scope="module")

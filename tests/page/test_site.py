@@ -18,7 +18,7 @@ from reports.page.content import SourceFile, gather
 from reports.page.data import kinds_of
 from reports.page.media import PEAKS, Shelf, peaks, playable
 from reports.page.site import build_report
-from t2av_bench.benchmarks.manifest import ItemError
+from t2av_bench.errors import ItemError
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_lossless, write_mp4
 from t2av_bench.media.probe import probe

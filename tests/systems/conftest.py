@@ -12,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture(scope="session", autouse=True)
 def torchvision() -> None:
     """transformers imports torchvision, which a CPU torch lets it do only after this."""
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
 
 
 @pytest.fixture(scope="session")

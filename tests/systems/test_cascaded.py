@@ -9,10 +9,11 @@ import pytest
 from scipy.io import wavfile
 
 from t2av_bench import systems
+from t2av_bench.errors import NotApplicable
 from t2av_bench.gridface.systems.espeak import EmbeddedEspeak
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems import output
-from t2av_bench.systems.base import GenerationFailed, NativeFormat, NotApplicable, Request, System
+from t2av_bench.systems.base import GenerationFailed, NativeFormat, Request, System
 from t2av_bench.systems.cascaded import Cascaded
 from t2av_bench.systems.delivery import Product, deliver
 from t2av_bench.systems.talker_t2av.system import TalkerT2AV

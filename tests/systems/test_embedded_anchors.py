@@ -9,6 +9,7 @@ from scipy.io import wavfile
 from tiny_talker import PixelMotionCodec, speech
 
 from t2av_bench import systems
+from t2av_bench.errors import NotApplicable
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.portrait.portrait import Portrait
 from t2av_bench.gridface.speech.synthesizer import Synthesizer
@@ -16,7 +17,7 @@ from t2av_bench.gridface.systems.anchors import EmbeddedCodec, EmbeddedReal, Emb
 from t2av_bench.gridface.systems.espeak import EmbeddedEspeak
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_lossless, write_mp4
-from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request
+from t2av_bench.systems.base import GenerationFailed, Request
 
 FRAMES = 20
 RATE = 16_000

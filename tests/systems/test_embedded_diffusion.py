@@ -16,6 +16,7 @@ from baselines.diffusion.config import NetworkConfig
 from baselines.families import random_network
 from reference_model.modules.flow_matching import SamplerSettings
 from t2av_bench import systems
+from t2av_bench.errors import NotApplicable
 from t2av_bench.faces.detect import haar
 from t2av_bench.gridface.data.tokens import WordTokenizer
 from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
@@ -23,7 +24,7 @@ from t2av_bench.gridface.systems import parts as embedded_parts
 from t2av_bench.gridface.systems.diffusion import EmbeddedAudioDriven, EmbeddedDualBranch, EmbeddedLengthMatchedTTS
 from t2av_bench.gridface.systems.parts import WHOLE_PICTURE, EnlargedHaar, RememberingVoiceEncoder
 from t2av_bench.media.clip import Clip
-from t2av_bench.systems.base import GeneratedClip, GenerationFailed, NotApplicable, Request
+from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
 from t2av_bench.systems.latent.parts import Parts
 
 KINDS = {kind.family: kind for kind in (EmbeddedDualBranch, EmbeddedAudioDriven, EmbeddedLengthMatchedTTS)}

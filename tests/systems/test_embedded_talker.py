@@ -20,6 +20,7 @@ from reference_model.inference.recipes import RECIPES
 from reference_model.inference.slot_tokens import prompt_embeddings
 from reference_model.training.forward import TrainingBatch, sequence_embeddings
 from t2av_bench import systems
+from t2av_bench.errors import NotApplicable
 from t2av_bench.faces.detect import haar
 from t2av_bench.gridface.data.tokens import WordTokenizer
 from t2av_bench.gridface.models import checkpoints
@@ -30,7 +31,7 @@ from t2av_bench.gridface.systems.parts import EnlargedHaar, RememberingVoiceEnco
 from t2av_bench.gridface.systems.talker import EmbeddedTalkerT2AV
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
-from t2av_bench.systems.base import GeneratedClip, GenerationFailed, NotApplicable, Request
+from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
 
 TEXT = "bin blue at alpha one now"
 CONFIG = dataclasses.replace(ModelConfig.named("tiny"), speech_dim=32, motion_dim=16, speaker_dim=64)

@@ -8,15 +8,8 @@ from pathlib import Path
 import pytest
 
 from t2av_bench import systems
-from t2av_bench.systems.base import (
-    TASKS,
-    GeneratedClip,
-    GenerationFailed,
-    NativeFormat,
-    NotApplicable,
-    Request,
-    System,
-)
+from t2av_bench.errors import NotApplicable
+from t2av_bench.systems.base import TASKS, GeneratedClip, GenerationFailed, NativeFormat, Request, System
 from t2av_bench.utils.plugins import PluginError
 from t2av_bench.weights import row
 

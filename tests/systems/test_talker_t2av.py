@@ -10,8 +10,9 @@ import torch
 from scipy.io import wavfile
 from tiny_talker import PixelMotionCodec, tiny_components, tiny_speaker_encoder
 
+from t2av_bench.errors import NotApplicable
 from t2av_bench.media.clip import Clip
-from t2av_bench.systems.base import GeneratedClip, GenerationFailed, NotApplicable, Request
+from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
 from t2av_bench.systems.latent.portrait import cut
 from t2av_bench.systems.talker_t2av.system import TalkerT2AV
 

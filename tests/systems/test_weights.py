@@ -11,8 +11,9 @@ from scipy.io import wavfile
 from tiny_talker import tiny_audio_codec, tiny_config, tiny_speaker_encoder, tiny_tokenizer
 
 from t2av_bench import systems
+from t2av_bench.errors import NotApplicable
 from t2av_bench.media.clip import Clip
-from t2av_bench.systems.base import NotApplicable, Request
+from t2av_bench.systems.base import Request
 
 WIDTHS = (32, 32, 32, 32)
 

@@ -17,9 +17,9 @@ from t2av_bench.metrics.base import Pair
 @pytest.fixture(autouse=True, scope="session")
 def torchvision() -> None:
     """clean-fid and lpips import torchvision, which a CPU torch lets them do only after this."""
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
 
 
 @pytest.fixture

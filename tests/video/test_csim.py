@@ -14,9 +14,9 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import arcface, scrfd
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics.base import NotApplicable, Unscorable
 from t2av_bench.metrics.csim import CSIMBuffaloL
 
 # Per stride: the anchor that answers, the box around it (left, top, right, bottom) and its five points, in strides.

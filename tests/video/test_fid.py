@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 from scipy import linalg
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import inception
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics.base import NotApplicable, Pair, Unscorable
+from t2av_bench.metrics.base import Pair
 from t2av_bench.metrics.distances import polynomial_mmd2
 from t2av_bench.metrics.fid import FIDClean, FIDLegacyPytorch
 from t2av_bench.metrics.kid import KIDClean, KIDLegacyPytorch

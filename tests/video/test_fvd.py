@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from t2av_bench import weights
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import i3d
-from t2av_bench.metrics.base import NotApplicable, Unscorable
 from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.fvd import WINDOW, FVDStyleGANV, KVDStyleGANV, centre_square
 

@@ -13,8 +13,9 @@ import torch
 from scipy import ndimage, signal
 
 from t2av_bench import weights
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import perceptual
-from t2av_bench.metrics.base import NotApplicable, Settings, Unscorable
+from t2av_bench.metrics.base import Settings
 from t2av_bench.metrics.lpips import LPIPSVGG, LPIPSAlex
 from t2av_bench.metrics.psnr import PSNR, psnr
 from t2av_bench.metrics.ssim import SSIM, ssim

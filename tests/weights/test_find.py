@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from weights_server import CONTENT, OTHER, SHA256, Bench, Server
 
-from t2av_bench.scores import NotApplicable
+from t2av_bench.errors import NotApplicable
 from t2av_bench.weights import table as weights
 from t2av_bench.weights.digests import LockDamaged, hash_file
 from t2av_bench.weights.fetch import FetchError

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics.base import Unscorable
 
 SIZE = 128
 SMALLEST_SIDE = 64

@@ -68,7 +68,7 @@ def log_mel(audio: np.ndarray) -> np.ndarray:
 
     Loudness is relative to the clip's own, so volume does not count; the floor lies 50 dB below the loud parts.
     """
-    from t2av_bench.metrics.base import require
+    from t2av_bench.utils.optional import require
 
     bank = require("python_speech_features", "sync").fbank
     rows = _ROWS_PER_FRAME * (len(audio) // SAMPLES_PER_FRAME)

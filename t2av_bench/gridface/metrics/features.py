@@ -15,14 +15,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.gridface.extractors import features as gridface_features
 from t2av_bench.gridface.extractors import pictures as gridface_pictures
 from t2av_bench.media.clip import PICTURES, Clip
-from t2av_bench.metrics.base import Floor, Measurement, NotApplicable, Pair, Unscorable, require
+from t2av_bench.metrics.base import Floor, Measurement, Pair
 from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
 from t2av_bench.metrics.set_distance import FeatureDistance
 from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.utils.optional import require
 
 FRAMES_PER_CLIP = 16
 WINDOWS_PER_CLIP, WINDOW = 4, 16

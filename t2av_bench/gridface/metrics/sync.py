@@ -10,14 +10,16 @@ drawing and espeak-ng's voices alone and is close to saturation on them: see ``d
 
 import numpy as np
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.gridface.extractors import pictures as gridface_pictures
 from t2av_bench.gridface.extractors import sync as gridface_sync
 from t2av_bench.media.clip import PICTURES
-from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Unscorable, require
+from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
 from t2av_bench.metrics.speech_input import check_speech
 from t2av_bench.metrics.sync_quantities import TOLERANCE, quantities, values
 from t2av_bench.scores import Protocol, library_versions
+from t2av_bench.utils.optional import require
 
 CURVE = "sync_gridface_distance_curve"
 

@@ -8,11 +8,13 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser
-from t2av_bench.metrics.base import Measurement, NotApplicable, Pair, Unscorable, require
+from t2av_bench.metrics.base import Measurement, Pair
 from t2av_bench.metrics.text_normalisation import chinese_characters, seed_tts
 from t2av_bench.metrics.wer import ErrorRate, error_rate_quantities, item_language
 from t2av_bench.scores import Protocol
+from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.1
 

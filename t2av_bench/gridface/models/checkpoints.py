@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.scores import NotApplicable
+from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.files import replacing, write_text
 from t2av_bench.weights.digests import exclusively
 

@@ -35,7 +35,7 @@ def load(name: str, build: "Callable[[dict[str, Tensor]], Network]", file: Path 
 
 
 def _in_the_box(name: str) -> Path:
-    from t2av_bench.scores import NotApplicable
+    from t2av_bench.errors import NotApplicable
 
     try:
         return checkpoints.path(name)

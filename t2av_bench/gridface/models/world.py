@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 
 from t2av_bench.gridface.data.corpus import AUDIO_RATE, HOP
-from t2av_bench.metrics.base import require
+from t2av_bench.utils.optional import require
 
 SPECTRUM = 24
 STACK = 8

@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from t2av_bench.errors import NotApplicable
 from t2av_bench.systems import output
-from t2av_bench.systems.base import (
-    GeneratedClip,
-    GenerationFailed,
-    NativeFormat,
-    NotApplicable,
-    OnProgress,
-    Progress,
-    Request,
-    System,
-)
+from t2av_bench.systems.base import GeneratedClip, GenerationFailed, NativeFormat, OnProgress, Progress, Request, System
 from t2av_bench.systems.delivery import Product, deliver
 
 if TYPE_CHECKING:
@@ -67,7 +59,7 @@ class EmbeddedEspeak(System):
     ) -> Self:  # fmt: skip
         """See the constructor; ``device`` is always the processor. NotApplicable while espeakng-loader is missing."""
         from t2av_bench.gridface.speech.synthesizer import Synthesizer
-        from t2av_bench.metrics.base import require
+        from t2av_bench.utils.optional import require
 
         require("espeakng_loader", "demo")
         return cls(Synthesizer(), voice=voice, rate=rate, pitch=pitch)

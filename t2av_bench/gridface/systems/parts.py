@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from t2av_bench.errors import NotApplicable
 from t2av_bench.gridface.data.tokens import WordTokenizer
 from t2av_bench.gridface.models import checkpoints
 from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
-from t2av_bench.systems.base import GenerationFailed, NotApplicable
+from t2av_bench.systems.base import GenerationFailed
 from t2av_bench.systems.latent.parts import Parts, torch_device
 from t2av_bench.systems.latent.portrait import Face, Framing, Square
 
@@ -119,7 +120,7 @@ def load_parts(device: str = "cpu", digests: Mapping[str, str | None] | None = N
     from t2av_bench.faces.detect import haar
     from t2av_bench.gridface.models.loading import digest
     from t2av_bench.gridface.models.world import vocoder
-    from t2av_bench.metrics.base import require
+    from t2av_bench.utils.optional import require
 
     for package in ("cv2", "safetensors"):
         require(package, "demo")

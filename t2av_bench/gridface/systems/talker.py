@@ -69,11 +69,10 @@ def sampler_changes(temperature: float | None, guidance: float | None, steps: in
 
 def load_components(device: str, checkpoint: str | Path) -> "Components":
     """The generator with the embedded parts. Arguments and errors: see ``EmbeddedTalkerT2AV.load``."""
-    from t2av_bench.metrics.base import require
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable, require
 
     torch = require("torch", "demo")
-    torchvision_shim.install()  # transformers imports torchvision
+    make_torchvision_importable()  # transformers imports torchvision
     require("transformers", "demo")
     from reference_model.checkpoints import load_model
     from reference_model.utils.strict_loading import CheckpointError

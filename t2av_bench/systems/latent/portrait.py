@@ -97,7 +97,7 @@ def default_detector(device: str = "cpu") -> Detector:
     """S3FD where its weights are there, else OpenCV's Haar cascade."""
     from t2av_bench import weights
     from t2av_bench.faces.detect import haar, s3fd
-    from t2av_bench.metrics.base import require
+    from t2av_bench.utils.optional import require
 
     require("cv2", "model")
     return s3fd(device) if weights.is_present("sfd_face") else haar()
@@ -198,7 +198,7 @@ def read_image(path: Path) -> np.ndarray | None:
 
     Raises MediaError for a file that cannot be opened, GenerationFailed for a damaged or oversized image.
     """
-    from t2av_bench.metrics.base import require
+    from t2av_bench.utils.optional import require
 
     check_file(path)
     image_library = require("PIL.Image", "model")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from t2av_bench.scores import NotApplicable, Unscorable
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.systems import output
 from t2av_bench.systems.base import (
     BatchSystem,

@@ -11,7 +11,8 @@ from reference_model.inference.prompt import MAX_TOKENS
 from reference_model.inference.recipes import Recipe
 from reference_model.inference.types import GenerationItem
 from reference_model.model import TalkerT2AV
-from t2av_bench.systems.base import GenerationFailed, NotApplicable, Request
+from t2av_bench.errors import NotApplicable
+from t2av_bench.systems.base import GenerationFailed, Request
 from t2av_bench.systems.inputs import LONGEST_VOICE, input_named, read_speech
 from t2av_bench.systems.latent.parts import Job, Parts, new_job, read_sources
 from t2av_bench.systems.output import Names

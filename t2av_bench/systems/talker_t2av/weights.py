@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench import weights
-from t2av_bench.metrics.base import require
-from t2av_bench.systems.base import NotApplicable
+from t2av_bench.errors import NotApplicable
 from t2av_bench.systems.latent.parts import torch_device
 from t2av_bench.systems.talker_t2av.inputs import Components
+from t2av_bench.utils.optional import require
 
 TOKENIZER = "qwen3_0_6b"
 CODECS = ("whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_mean", "talker_t2av_motion_std")
@@ -30,9 +30,9 @@ def missing_weights(ids: Iterable[str]) -> str | None:
 def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> Components:
     """Everything on ``device``, the generator in ``dtype``. Arguments and errors: see ``TalkerT2AV.load``."""
     torch = require("torch", "model")
-    from t2av_bench.utils import optional as torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()  # transformers imports torchvision
+    make_torchvision_importable()  # transformers imports torchvision
     require("transformers", "model")
     from reference_model.acceleration import pack_linears
     from reference_model.checkpoints import load_model

@@ -139,7 +139,8 @@ def write_variants(sources: Iterator[Source], folder: Path) -> dict[str, str]:
 
 def scored(folder: Path, speakers: dict[str, str], metrics: tuple[str, ...]) -> dict[str, Any]:
     """Scores by variant and quantity, in the order of the ids; None where a clip has none."""
-    from t2av_bench.evaluation.evaluate import Plan, evaluate
+    from t2av_bench.evaluation.config import Plan
+    from t2av_bench.evaluation.evaluate import evaluate
     from t2av_bench.results.run import read_run
 
     ids = sorted(speakers)

@@ -8,7 +8,8 @@ Units: speech latents ``(B, T, 32)`` and normalised motion latents ``(B, T, 40)`
 embedding ``(B, 256)``; a patch is P = 4 frames.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,18 @@ from .modules.diffusion_head import DiffusionHead
 from .modules.patch_encoder import PatchEncoder
 from .modules.stop_predictor import StopPredictor
 
-if TYPE_CHECKING:
-    from .acceleration.step_functions import StepFunctions
-
 TASK_TTS, TASK_T2AV = 0, 1
 """Rows of the task embedding. A2V and dubbing use the T2AV row: they are the same joint sequence."""
+
+
+class StepFunctions(Protocol):
+    """The networks that a step of the sampling loop calls; see :mod:`.acceleration.step_functions`."""
+
+    constant_shapes: bool
+
+    def encode(self, modality: str, patches: Tensor, valid: Tensor) -> Tensor: ...
+
+    def decode_step(self, cache: Any) -> Callable[..., Tensor]: ...
 
 
 class TalkerT2AV(nn.Module):

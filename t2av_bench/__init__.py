@@ -1,3 +1,5 @@
 """t2av-bench: generate, score and compare talking-portrait audio-video models."""
 
-__version__ = "0.2.0"
+from t2av_bench.version import __version__
+
+__all__ = ["__version__"]

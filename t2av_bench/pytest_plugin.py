@@ -45,7 +45,7 @@ def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"
         from t2av_bench.comparison.gate import regress
         from t2av_bench.comparison.gate_report import markdown, refusal_markdown
         from t2av_bench.comparison.margins import merge_margins, read_margins
-        from t2av_bench.results.baseline import read
+        from t2av_bench.results import read
 
         before, after = read(root / Path(baseline)), read(root / Path(candidate))
         names = [name for _, name in (*before.quantities, *after.quantities)]

@@ -14,7 +14,7 @@ import numpy as np
 
 from t2av_bench.comparison.gate import Gate, regress
 from t2av_bench.metrics import create, metric_ids
-from t2av_bench.results.baseline import ItemRecord, QuantityRecord, Recorded
+from t2av_bench.results.recorded import ItemRecord, QuantityRecord, Recorded
 from t2av_bench.scores import Protocol, Quantity, Status
 
 SCORES = Path(__file__).with_name("gate_scores.json")

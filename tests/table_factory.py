@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reports.tables.measured import RunResult
-from t2av_bench.evaluation.evaluate import Column
 from t2av_bench.results.aggregate import Summary, summarise
+from t2av_bench.results.columns import Column
 from t2av_bench.scores import Protocol, Quantity, Score
 
 CLIPS = tuple(f"clip {index:02d}" for index in range(20))

@@ -10,9 +10,9 @@ from scipy.io import wavfile
 
 from t2av_bench.benchmarks.manifest import read_manifest
 from t2av_bench.benchmarks.pairing import pair
-from t2av_bench.experiment.config import Row
 from t2av_bench.generation.records import digests, fingerprint
 from t2av_bench.generation.requests import Requests, read_items, write_manifest
+from t2av_bench.generation.row import Row
 
 
 def row(manifest: Path, task: str = "a2v") -> Row:

@@ -3,6 +3,7 @@
 import pytest
 
 from t2av_bench import systems
+from t2av_bench.cli.run_tables import check_tables
 from t2av_bench.evaluation.config import ConfigError
 from t2av_bench.experiment.config import load
 
@@ -43,7 +44,7 @@ WRONG = {
 def test_what_is_wrong_is_explained(tmp_path, text, expected):
     (tmp_path / "run.toml").write_text(text)
     with pytest.raises(ValueError) as caught:
-        load(tmp_path / "run.toml")
+        check_tables(load(tmp_path / "run.toml"))
     assert expected in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
 

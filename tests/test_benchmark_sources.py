@@ -260,7 +260,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
 
 
 def test_interrupted_before_scoring_no_old_score_stands_for_a_new_clip(tmp_path, monkeypatch):
-    from t2av_bench.evaluation.evaluate import columns
+    from t2av_bench.results.columns import columns
     from t2av_bench.results.store import Store
 
     file = write(tmp_path)

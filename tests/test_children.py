@@ -13,7 +13,8 @@ from plugin_factory import install
 from test_runs import make_clips
 
 from t2av_bench import metrics
-from t2av_bench.evaluation.evaluate import Plan, evaluate
+from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.store import Store
 from t2av_bench.utils import memory
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from t2av_bench.cli.compare import compare
 from t2av_bench.comparison.comparable import NotComparable
 from t2av_bench.comparison.contrast import contrast, forest, markdown
-from t2av_bench.results.baseline import read
+from t2av_bench.results import read
 from t2av_bench.scores import Score
 from t2av_bench.statistics.permutation import holm
 

@@ -11,12 +11,13 @@ from reference_model.codecs import MotionCodec, SourceRenderer  # noqa: E402
 from t2av_bench.errors import NotApplicable  # noqa: E402
 from t2av_bench.gridface.data import corpus  # noqa: E402
 from t2av_bench.gridface.data.damage import blur  # noqa: E402
-from t2av_bench.gridface.models import checkpoints, identity_gallery  # noqa: E402
+from t2av_bench.gridface.models import checkpoints  # noqa: E402
 from t2av_bench.gridface.models.identity_gallery import IdentityGallery, UnknownIdentity  # noqa: E402
 from t2av_bench.gridface.models.motion_codec import DrawnMotionCodec  # noqa: E402
 from t2av_bench.gridface.models.motion_encoder import load_encoder  # noqa: E402
 from t2av_bench.gridface.portrait.portrait import Portrait  # noqa: E402
 from t2av_bench.gridface.speech.visemes import MOTION_NAMES, MOTION_SIZE, SPEECH_SIZE  # noqa: E402
+from t2av_bench.gridface.training import identity_gallery as training_gallery  # noqa: E402
 from t2av_bench.gridface.training import motion as training_motion  # noqa: E402
 from t2av_bench.gridface.validation.motion import encode, encode_alone, explained, h264, read, samples, unseen  # noqa: E402
 
@@ -132,7 +133,7 @@ def test_persons_are_recognised_after_files_and_sizes(codec, clips):
 
 
 def test_gallery_holds_everybody_as_drawn_now(codec):
-    everybody = identity_gallery.everybody()
+    everybody = training_gallery.everybody()
     assert codec.gallery.people.tolist() == everybody and len(everybody) == 340
     rest = np.zeros((1, MOTION_SIZE))
     chosen = everybody[7::47]
@@ -238,7 +239,7 @@ def test_training_poses_cover_every_dimension():
 
 
 def test_gallery_of_a_few_is_built_saved_and_read(codec, tmp_path):
-    built = identity_gallery.build(codec.encoder, [3, 5, 230, 300])
+    built = training_gallery.build(codec.encoder, [3, 5, 230, 300])
     read_back = IdentityGallery.load(built.save(tmp_path))
     pictures = np.concatenate([Portrait(who, 128).render(np.full((1, MOTION_SIZE), 0.2)) for who in (300, 5, 3, 230)])
     people, distances = read_back.nearest(pictures)

@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from t2av_bench.evaluation.evaluate import RESULTS
 from t2av_bench.experiment.config import load
 from t2av_bench.experiment.run import run
 from t2av_bench.gridface.validation import publish
+from t2av_bench.results.columns import RESULTS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 COMMITTED = REPOSITORY / publish.RESULTS
-FULL = REPOSITORY / "t2av_bench" / "benchmarks" / "embedded" / "runs" / "full.toml"
+FULL = REPOSITORY / "t2av_bench" / "gridface" / "experiment.toml"
 ANCHORS = ("Real clips", "Reconstruction", "Stranger's audio")
 HIGHER = ("sync_c_gridface", "dnsmos_ovrl")
 # Another processor rounds otherwise; a word of the few clips that are measured again may then be heard otherwise.

@@ -21,7 +21,8 @@ from media_factory import (
 )
 from scipy.io import wavfile
 
-from t2av_bench.evaluation.evaluate import Plan, evaluate
+from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.store import Store
 
 METRICS = ("fake/level", "psnr", "stoi")

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 from t2av_bench.cli.evaluate import missing_metrics
 from t2av_bench.cli.main import app
-from t2av_bench.evaluation.config import EvaluateConfig
-from t2av_bench.evaluation.evaluate import Column, Plan, RunError, evaluate
+from t2av_bench.evaluation.config import EvaluateConfig, Plan
+from t2av_bench.evaluation.evaluate import RunError, evaluate
 from t2av_bench.evaluation.reasons import count
 from t2av_bench.results.aggregate import Summary
+from t2av_bench.results.columns import Column
 from t2av_bench.results.store import Store
 from t2av_bench.scores import Quantity, Score
 

@@ -13,9 +13,11 @@ from typer.testing import CliRunner
 
 from t2av_bench import metrics
 from t2av_bench.cli.main import app
-from t2av_bench.evaluation.evaluate import Plan, columns, evaluate
+from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.metrics import broken, create, metric_class, resolve
 from t2av_bench.metrics.check import json_ready
+from t2av_bench.results.columns import columns
 from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
 from t2av_bench.utils.plugins import PluginError

@@ -11,7 +11,7 @@ from scipy.io import wavfile
 from test_runs import by_name, command, make_clips, plan, run
 
 from reports.tables.measured import read_run
-from t2av_bench.evaluation.evaluate import failures
+from t2av_bench.results.columns import failures
 from t2av_bench.results.run import read_run as read_recorded
 from t2av_bench.results.store import Store
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from t2av_bench.benchmarks.pairing import VIDEO_SUFFIXES
-from t2av_bench.evaluation.evaluate import Plan, evaluate
+from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.store import Store
 
 METRICS = ("envelope/haar", "stoi/pystoi")

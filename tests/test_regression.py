@@ -17,7 +17,8 @@ from t2av_bench.comparison.gate import Gate, decide
 from t2av_bench.comparison.gate import regress as judge
 from t2av_bench.comparison.gate_report import as_json, junit, markdown
 from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin, MarginError, merge_margins, read_margins
-from t2av_bench.results.baseline import BaselineError, load, read, save
+from t2av_bench.results import read
+from t2av_bench.results.baseline import BaselineError, load, save
 from t2av_bench.results.run import read_run
 from t2av_bench.scores import Score
 from t2av_bench.statistics.intervals import Interval

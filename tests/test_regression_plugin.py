@@ -10,7 +10,8 @@ from run_factory import SYNC_C, make_run
 from scipy.io import wavfile
 
 from t2av_bench.comparison.gate import regress
-from t2av_bench.evaluation.evaluate import Plan, evaluate
+from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.baseline import load, save
 from t2av_bench.results.run import read_run
 

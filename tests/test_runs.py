@@ -17,8 +17,9 @@ import pytest
 from scipy.io import wavfile
 
 from t2av_bench.errors import ItemError
-from t2av_bench.evaluation.config import ConfigError, load, parse_options
-from t2av_bench.evaluation.evaluate import Plan, RunError, columns, evaluate, failures
+from t2av_bench.evaluation.config import ConfigError, Plan, load, parse_options
+from t2av_bench.evaluation.evaluate import RunError, evaluate
+from t2av_bench.results.columns import columns, failures
 from t2av_bench.results.store import Store, StoreError
 
 FAKES = ("fake/level", "fake/length", "fake/spread")

@@ -256,7 +256,9 @@ def test_noise_raises_the_error_rate_of_real_recognition(tmp_path):
 
 
 def test_a_clip_that_cannot_be_heard_weighs_as_many_words_as_it_was_asked_to_say(tmp_path):
-    from t2av_bench.evaluation.evaluate import RESULTS, Plan, columns, evaluate
+    from t2av_bench.evaluation.config import Plan
+    from t2av_bench.evaluation.evaluate import evaluate
+    from t2av_bench.results.columns import RESULTS, columns
     from t2av_bench.results.store import Store
 
     english, chinese = create("wer/pocketsphinx"), create("cer/whisper-large-v3")

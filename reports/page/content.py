@@ -13,8 +13,8 @@ from reports.page.transcript import Transcript, transcripts
 from reports.tables.measured import RunResult, read_run
 from reports.tables.model import Table
 from t2av_bench.errors import ItemError
-from t2av_bench.evaluation.evaluate import RESULTS
 from t2av_bench.metrics.base import Curve
+from t2av_bench.results.columns import RESULTS
 from t2av_bench.results.run import feature_store
 from t2av_bench.results.store import Store
 from t2av_bench.scores import Status

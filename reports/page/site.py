@@ -18,10 +18,10 @@ from reports.page.figures import Shown, figures
 from reports.page.media import Mode, Shelf
 from reports.page.tables import CLIPS, table_view
 from reports.tables import from_specification, specification
-from t2av_bench import __version__
 from t2av_bench.errors import ItemError
 from t2av_bench.scores import Status
 from t2av_bench.utils.files import write_text
+from t2av_bench.version import __version__
 
 INDEX, MANIFEST = "index.html", "report.json"
 FORMAT = "t2av-bench report"

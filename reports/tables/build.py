@@ -13,9 +13,9 @@ from reports.tables.model import Cell, Row, Table, TableColumn
 from reports.tables.protocols import MixedProtocols, protocol_marks
 from reports.tables.ranking import Contender, mark_by_test, missing_too_many
 from t2av_bench.errors import Unscorable
-from t2av_bench.evaluation.evaluate import Column
 from t2av_bench.metrics.base import Floor
 from t2av_bench.metrics.distances import AT_THIS_NUMBER
+from t2av_bench.results.columns import Column
 from t2av_bench.scores import Quantity, Status
 
 MOST_REASONS = 4

@@ -17,8 +17,8 @@ from reports.tables.ranking import Contender, mark_by_digits
 from reports.tables.rows import System, absent_rows, systems
 from reports.tables.seeds import pool
 from reports.tables.specification import ColumnSpecification, Loaded, PublishedRow, Specification
-from t2av_bench.evaluation.evaluate import Column
 from t2av_bench.metrics import metric_ids
+from t2av_bench.results.columns import Column
 
 OTHER = "¶"
 """Sign of a cell whose protocol the column only tolerates."""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from t2av_bench.errors import Unscorable
-from t2av_bench.evaluation.evaluate import RESULTS, Column, columns
 from t2av_bench.metrics.base import Floor
 from t2av_bench.results.aggregate import Summary, summarise
-from t2av_bench.results.baseline import Recorded
+from t2av_bench.results.columns import RESULTS, Column, columns
 from t2av_bench.results.features import FeatureStore
+from t2av_bench.results.recorded import Recorded
 from t2av_bench.results.store import Store, StoreError
 from t2av_bench.scores import Score, Status
 from t2av_bench.statistics.samples import Grouping, Sample, grouping

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from reports.tables.measured import RunResult
 from t2av_bench.comparison.comparable import protocol_difference
-from t2av_bench.evaluation.evaluate import Column
+from t2av_bench.results.columns import Column
 from t2av_bench.scores import Protocol
 
 

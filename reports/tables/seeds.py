@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reports.tables.measured import Measured
-from t2av_bench.evaluation.evaluate import Column
 from t2av_bench.results.aggregate import Summary
+from t2av_bench.results.columns import Column
 from t2av_bench.scores import Score
 from t2av_bench.statistics.samples import Sample
 

@@ -25,7 +25,7 @@ def compare(
 ) -> None:  # fmt: skip
     """Compare runs with the first one: paired differences with intervals and p-values, worst regressions first."""
     from t2av_bench.comparison.contrast import contrast, forest, markdown
-    from t2av_bench.results.baseline import read
+    from t2av_bench.results import read
 
     names = [part.strip() for part in quantities.split(",") if part.strip()] if quantities is not None else None
     try:

@@ -13,8 +13,8 @@ from reports.page.site import build_report
 from reports.render.formats import FORMATS, markdown
 from reports.tables.build import build, read_run
 from t2av_bench.cli.console import Console, TextColumn
-from t2av_bench.cli.evaluate import default_workers
-from t2av_bench.evaluation.evaluate import Plan, evaluate
+from t2av_bench.evaluation.config import Plan, default_workers
+from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.gridface.demo import SYSTEMS, make_material
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.terminal_text import echo
@@ -36,6 +36,7 @@ def run(out: Path, items: int) -> None:
     """
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run import explain_failures, print_tables
+    from t2av_bench.cli.run_tables import make_tables
     from t2av_bench.experiment import run as benchmark_run
     from t2av_bench.experiment.config import load
 
@@ -45,10 +46,11 @@ def run(out: Path, items: int) -> None:
     display = Display()
     with display:
         result = benchmark_run.run(loaded, display)
+        tables = make_tables(loaded, out, display)
     # The page shows joint generation in English: every system, side by side.
     shown = [row.run for row in result.rows if row.row.split == "test-en" and "embedded:1" in row.row.tables]
     page = build_report(shown, out / "page", real="real", title="GridFace: joint generation, English")
-    print_tables(result)
+    print_tables(tables)
     explain_failures(result, display)
     display.note(
         f"{time.monotonic() - started:.0f} s; clips, runs and tables (md, tex, csv, html) are in {out}/\n"

@@ -1,7 +1,6 @@
 """``t2av-bench evaluate``: progress on stderr, the result on stdout."""
 
 import json
-import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,15 +16,21 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 from t2av_bench.cli.console import Console, TextColumn
-from t2av_bench.evaluation.config import EvaluateConfig, dump, load
-from t2av_bench.evaluation.evaluate import RESULTS, Column, Plan, Progress, columns, evaluate, failures
+from t2av_bench.evaluation.config import (
+    EvaluateConfig,
+    Plan,
+    check_device,
+    dump,
+    load,
+    plan_of,
+)
+from t2av_bench.evaluation.evaluate import Progress, evaluate
 from t2av_bench.evaluation.planning import requested
 from t2av_bench.evaluation.reasons import Reason, count
-from t2av_bench.media.limits import Limits
+from t2av_bench.results.columns import RESULTS, Column, columns, failures
 from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
 from t2av_bench.utils.files import write_text
-from t2av_bench.utils.memory import WORKER_BYTES, fitting, worker_bytes
 from t2av_bench.utils.plugins import stdout_to_stderr
 from t2av_bench.utils.terminal_text import echo
 from t2av_bench.utils.text import some
@@ -36,8 +41,8 @@ TOO_MANY_FAILURES = 1
 def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     """Evaluate and print; returns the exit status."""
     config = load(file, given)
-    plan = _plan(config)
-    _check_device(config.device)
+    plan = plan_of(config)
+    check_device(config.device)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     notices: list[str] = []
 
@@ -93,43 +98,6 @@ def missing_metrics(config: EvaluateConfig, found: list[Column]) -> list[str]:
 
 def _reasons(store: Store, status: Status) -> list[Reason]:
     return count((row.clip, row.metric, str(row.score.reason)) for row in store.scores() if row.score.status is status)
-
-
-def default_workers(device: str, each: float = WORKER_BYTES) -> int:
-    """One process a core and for each so many bytes of memory available; one alone where they would share a GPU."""
-    return fitting(each, len(os.sched_getaffinity(0))) if device == "cpu" else 1
-
-
-def _plan(config: EvaluateConfig) -> Plan:
-    return Plan(
-        name=config.name or config.generated.resolve().name,
-        generated=config.generated,
-        reference=config.reference,
-        manifest=config.manifest,
-        metrics=config.metrics,
-        device=config.device,
-        batch_size=config.batch_size,
-        workers=config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory)),
-        timeout=config.timeout,
-        memory=config.memory,
-        limits=Limits(config.max_seconds, config.max_gigapixels),
-        cache=config.cache,
-        options=config.options,
-        step=config.step,
-        limit=config.limit,
-    )
-
-
-def _check_device(device: str) -> None:
-    """ValueError where the device is not there, before hours are spent failing clip by clip."""
-    if device == "cpu":
-        return
-    import torch
-
-    backend = device.split(":")[0]
-    available = torch.cuda.is_available() if backend == "cuda" else torch.backends.mps.is_available()
-    if not available or (":" in device and int(device.split(":")[1]) >= torch.cuda.device_count()):
-        raise ValueError(f"--device {device}: torch {torch.__version__} finds no such device here; use --device cpu")
 
 
 def _result(config: EvaluateConfig, plan: Plan, store: Store, failed: list[dict[str, Any]]) -> dict[str, Any]:

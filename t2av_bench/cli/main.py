@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from t2av_bench import __version__
 from t2av_bench.cli.compare import compare
 from t2av_bench.cli.data import data_app
 from t2av_bench.cli.generate import generate
@@ -23,6 +22,7 @@ from t2av_bench.cli.study import study_app
 from t2av_bench.cli.train import train_app
 from t2av_bench.cli.weights import app as weights_app
 from t2av_bench.utils.terminal_text import echo
+from t2av_bench.version import __version__
 
 app = typer.Typer(
     name="t2av-bench",

@@ -96,7 +96,7 @@ def regress(
     from t2av_bench.comparison.gate import Gate
     from t2av_bench.comparison.gate import regress as judge
     from t2av_bench.comparison.margins import read_margins
-    from t2av_bench.results.baseline import read
+    from t2av_bench.results import read
     from t2av_bench.utils.files import write_text
 
     outcome: Gate | NotComparable

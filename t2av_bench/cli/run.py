@@ -10,6 +10,7 @@ from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.cli.progress import Display
+    from t2av_bench.cli.run_tables import TableResult
     from t2av_bench.experiment.run import Preview, Result
 
 TOO_MANY_FAILURES, USAGE_ERROR = 1, 2
@@ -49,8 +50,9 @@ def run(
     Exit status: 0 all well, 1 more failed clips than --max-failures or a metric named in the file without a value, 2
     the command cannot be carried out.
     """
-    from t2av_bench.cli import evaluate as cli_evaluate
     from t2av_bench.cli.progress import Display
+    from t2av_bench.cli.run_tables import check_tables, make_tables
+    from t2av_bench.evaluation.config import check_device
     from t2av_bench.experiment import run as benchmark_run
     from t2av_bench.experiment.config import load, matching
     from t2av_bench.utils.plugins import stdout_to_stderr
@@ -66,21 +68,23 @@ def run(
         loaded = load(config, given, tuple(only or ()))
         names = [row.name for row in loaded.rows]
         again = set(names) if "all" in (regenerate or ()) else matching(regenerate or (), names, "--regenerate")
-        cli_evaluate._check_device(loaded.config.device)
+        check_tables(loaded)
+        check_device(loaded.config.device)
         if dry_run:
             _print_preview(benchmark_run.preview(loaded, again), as_json)
             return
         with display, stdout_to_stderr():
             result = benchmark_run.run(loaded, display, again)
+            tables = make_tables(loaded, loaded.config.out, display)
     except (ValueError, OSError, SystemExit) as error:  # the last is a plug-in's
         echo(f"t2av-bench: {sentence(error)}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
     if as_json:
-        echo(json_text(_document(loaded.config.out, result), indent=1))
+        echo(json_text(_document(loaded.config.out, result, tables), indent=1))
     else:
-        print_tables(result)
+        print_tables(tables)
     explain_failures(result, display)
-    for table in result.tables:
+    for table in tables:
         where = table.reason or ", ".join(str(path) for path in table.files.values())
         display.note(f"table {table.name}: {where}")
     for name, reason in result.unscored.items():
@@ -96,7 +100,7 @@ def run(
         display.note(f"{some(result.missing, 6)}: no clip of any row was scored: exit status 1 (--allow-missing "
                      "accepts that)")  # fmt: skip
         raise typer.Exit(TOO_MANY_FAILURES)
-    if any(table.table is None for table in result.tables):
+    if any(table.table is None for table in tables):
         raise typer.Exit(USAGE_ERROR)
 
 
@@ -110,10 +114,10 @@ def explain_failures(result: "Result", display: "Display") -> None:
             _explain(display.console, row.failed)
 
 
-def print_tables(result: "Result") -> None:
+def print_tables(tables: "list[TableResult]") -> None:
     from reports.render.formats import markdown
 
-    shown = [table for table in result.tables if table.table is not None]
+    shown = [table for table in tables if table.table is not None]
     for table in shown:
         assert table.table is not None
         if len(shown) > 1:
@@ -121,25 +125,26 @@ def print_tables(result: "Result") -> None:
         echo(markdown(table.table))
 
 
-def _document(out: Path, result: "Result") -> dict[str, Any]:
-    from t2av_bench.cli import evaluate as cli_evaluate
-    from t2av_bench.evaluation.evaluate import RESULTS
+def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[str, Any]:
+    from t2av_bench.cli.evaluate import _result
+    from t2av_bench.evaluation.config import plan_of
+    from t2av_bench.results.columns import RESULTS
     from t2av_bench.results.store import Store
 
     rows = []
     for row in result.rows:
         with Store(row.run / RESULTS) as store:
-            scores = cli_evaluate._result(row.config, cli_evaluate._plan(row.config), store, row.failed)
+            scores = _result(row.config, plan_of(row.config), store, row.failed)
         rows.append({
             "name": row.row.name, "label": row.row.label, "system": row.row.system, "task": row.row.task,
             "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,
             "not_made": row.not_made, "run": str(row.run), "columns": scores["columns"], "failures": row.failed,
         })  # fmt: skip
-    tables = [
+    made = [
         {"name": table.name, "reason": table.reason,
-         "files": {format: str(path) for format, path in table.files.items()}} for table in result.tables
+         "files": {format: str(path) for format, path in table.files.items()}} for table in tables
     ]  # fmt: skip
-    return {"out": str(out), "rows": rows, "tables": tables, "missing": result.missing,
+    return {"out": str(out), "rows": rows, "tables": made, "missing": result.missing,
             "unscored": dict(result.unscored)}  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from t2av_bench.results.baseline import Recorded
+from t2av_bench.results.recorded import Recorded
 from t2av_bench.scores import Protocol
 from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
 from t2av_bench.utils.text import some

@@ -10,7 +10,7 @@ from typing import Any
 from t2av_bench.comparison.comparable import NotComparable, changed_parts, choose, revision_problem, shared_grouping
 from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.distances import AT_THIS_NUMBER
-from t2av_bench.results.baseline import QuantityRecord, Recorded
+from t2av_bench.results.recorded import QuantityRecord, Recorded
 from t2av_bench.scores import Quantity
 from t2av_bench.statistics.intervals import LEAST_CLIPS, Interval
 from t2av_bench.statistics.paired import POWER, Difference, paired_difference

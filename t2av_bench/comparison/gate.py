@@ -23,7 +23,7 @@ import numpy as np
 from t2av_bench.comparison.comparable import NotComparable, choose, item_differences, revision_problem, shared_grouping
 from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin
 from t2av_bench.errors import Unscorable
-from t2av_bench.results.baseline import QuantityRecord, Recorded
+from t2av_bench.results.recorded import QuantityRecord, Recorded
 from t2av_bench.scores import Quantity, Status
 from t2av_bench.statistics.intervals import LEAST_CLIPS
 from t2av_bench.statistics.paired import POWER, Difference, paired_difference

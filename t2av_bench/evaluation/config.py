@@ -2,13 +2,17 @@
 
 import difflib
 import json
+import os
 import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from t2av_bench.media.limits import DEFAULT
+from t2av_bench.media.limits import DEFAULT, Limits
+from t2av_bench.utils.memory import GB, WORKER_BYTES, fitting
 
 
 class ConfigError(ValueError):
@@ -111,3 +115,84 @@ def dump(config: EvaluateConfig) -> str:
         lines += ["", f"[options.{json.dumps(metric)}]"]
         lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in chosen.items()]
     return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What ``evaluate`` was asked for. ``name`` is the system's name in tables; the rest as on the command line.
+
+    ``options`` are metric id -> arguments of its constructor; they are part of its protocol. ``step`` is the training
+    step of the checkpoint that made the clips, for learning curves. ``memory``: GB that one worker may hold (None: its
+    share of what is available). ``limits``: of what is decoded of a clip. ``limit``: the first so many items alone.
+    """
+
+    name: str
+    generated: Path
+    reference: Path | None
+    manifest: Path | None
+    metrics: tuple[str, ...]
+    device: str = "cpu"
+    batch_size: int = 32
+    workers: int = 1
+    timeout: float = 1800.0
+    memory: float | None = None
+    limits: Limits = DEFAULT
+    cache: Path | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    step: int | None = None
+    limit: int | None = None
+
+
+def worker_bytes(metrics: Iterable[str], limit: float | None = None) -> float:
+    """What a worker of these metrics (families or ids) holds: ``limit`` GB where given, else room for its networks.
+
+    Weights files count twice, because half precision becomes single on a CPU.
+    """
+    from t2av_bench import weights
+    from t2av_bench.metrics import metric_class, resolve
+
+    if limit is not None:
+        return limit * GB
+    total = 0
+    for id in {weight for metric in resolve(metrics) for weight in metric_class(metric).weights}:
+        path = weights.configured().find(id)
+        files = [] if path is None else path.rglob("*") if path.is_dir() else [path]
+        total += sum(file.stat().st_size for file in files if file.is_file())
+    return WORKER_BYTES + 2 * total
+
+
+def default_workers(device: str, each: float = WORKER_BYTES) -> int:
+    """One process a core and for each so many bytes of memory available; one alone where they would share a GPU."""
+    return fitting(each, len(os.sched_getaffinity(0))) if device == "cpu" else 1
+
+
+def plan_of(config: EvaluateConfig) -> Plan:
+    return Plan(
+        name=config.name or config.generated.resolve().name,
+        generated=config.generated,
+        reference=config.reference,
+        manifest=config.manifest,
+        metrics=config.metrics,
+        device=config.device,
+        batch_size=config.batch_size,
+        workers=config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory)),
+        timeout=config.timeout,
+        memory=config.memory,
+        limits=Limits(config.max_seconds, config.max_gigapixels),
+        cache=config.cache,
+        options=config.options,
+        step=config.step,
+        limit=config.limit,
+    )
+
+
+def check_device(device: str) -> None:
+    """ValueError where the device is not there, before hours are spent failing clip by clip."""
+    if device == "cpu":
+        return
+    import torch
+
+    backend = device.split(":")[0]
+    available = torch.cuda.is_available() if backend == "cuda" else torch.backends.mps.is_available()
+    if not available or (":" in device and int(device.split(":")[1]) >= torch.cuda.device_count()):
+        raise ValueError(f"--device {device}: torch {torch.__version__} finds no such device here; use --device cpu")

@@ -5,68 +5,24 @@
 """
 
 import os
-import platform
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from t2av_bench import __version__, weights
+from t2av_bench import weights
 from t2av_bench.benchmarks.manifest import Entry
-from t2av_bench.benchmarks.names import encodable
 from t2av_bench.errors import NotApplicable
+from t2av_bench.evaluation.config import Plan
 from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
+from t2av_bench.evaluation.provenance import _provenance
 from t2av_bench.evaluation.scoring import aggregation, record, record_set
 from t2av_bench.evaluation.worker import Facts, Job, Outcome, Staff, Workshop, run_jobs
-from t2av_bench.media.limits import DEFAULT, Limits
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
-from t2av_bench.results.aggregate import Summary, summarise
+from t2av_bench.results.columns import RESULTS, describe
 from t2av_bench.results.store import Store
-from t2av_bench.scores import Quantity, Score, Status, library_versions
+from t2av_bench.scores import Status
 from t2av_bench.utils.memory import GB
-
-RESULTS = "results.db"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What ``evaluate`` was asked for. ``name`` is the system's name in tables; the rest as on the command line.
-
-    ``options`` are metric id -> arguments of its constructor; they are part of its protocol. ``step`` is the training
-    step of the checkpoint that made the clips, for learning curves. ``memory``: GB that one worker may hold (None: its
-    share of what is available). ``limits``: of what is decoded of a clip. ``limit``: the first so many items alone.
-    """
-
-    name: str
-    generated: Path
-    reference: Path | None
-    manifest: Path | None
-    metrics: tuple[str, ...]
-    device: str = "cpu"
-    batch_size: int = 32
-    workers: int = 1
-    timeout: float = 1800.0
-    memory: float | None = None
-    limits: Limits = DEFAULT
-    cache: Path | None = None
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    step: int | None = None
-    limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One quantity of a finished run: what it is, by which protocol, and its value over the set."""
-
-    metric: str
-    fingerprint: str
-    quantity: Quantity
-    embedded: bool
-    summary: Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,66 +105,6 @@ def _aggregate(store: Store, metrics: Mapping[str, Metric], workshop: Workshop, 
     for found in run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff):
         if isinstance(found, Outcome):
             record_set(store, metrics[found.metric], found)
-
-
-def columns(store: Store, scores: Mapping[tuple[str, str], Mapping[str, Score]] | None = None) -> list[Column]:
-    """Every quantity of a run with its set value, in registry order of the metrics.
-
-    scores: (metric, quantity name) -> clip -> score, where they were read already.
-    """
-    by_quantity: dict[tuple[str, str], list[Score]] = {}
-    if scores is not None:
-        by_quantity = {key: list(mine.values()) for key, mine in scores.items()}
-    else:
-        for row in store.scores():
-            by_quantity.setdefault((row.metric, row.quantity), []).append(row.score)
-    set_scores = {(row.metric, row.quantity): row for row in store.set_scores()}
-    found = []
-    for metric, recorded in sorted(store.protocols().items(), key=lambda pair: pair[1]["description"]["position"]):
-        for document in recorded["description"]["quantities"]:
-            quantity = Quantity.of_document(document)
-            mine = by_quantity.get((metric, quantity.name), [])
-            whole = set_scores.get((metric, quantity.name))
-            if quantity.aggregate == "set":
-                reasons = Counter(str(score.reason) for score in mine if score.value is None)
-                score = whole.score if whole else Score.failed("the run is not finished: repeat the command")
-                summary = Summary(score, whole.scored if whole else 0, len(mine), reasons=reasons)
-            else:
-                summary = summarise(quantity, mine)
-            embedded = recorded["description"]["embedded"]
-            found.append(Column(metric, recorded["fingerprint"], quantity, embedded, summary))
-    return found
-
-
-def failures(store: Store) -> list[dict[str, Any]]:
-    """Scores that failed (not those that do not apply), in clip order: clip, metric, quantity and reason.
-
-    ``outdated``: of a metric that was not among the last command's, and whose clip has changed or come since.
-    """
-    return [
-        {"clip": row.clip, "metric": row.metric, "quantity": row.quantity, "reason": row.score.reason,
-         "outdated": row.outdated}
-        for row in store.scores()
-        if row.score.status is Status.FAILED
-    ]  # fmt: skip
-
-
-def describe(metric: Metric) -> dict[str, Any]:
-    """What a table needs to know about a metric, kept with the run so that reading needs no plug-in."""
-    from t2av_bench.metrics import metric_ids
-
-    known = metric_ids()
-    return {
-        "title": metric.title,
-        "quantities": [asdict(quantity) for quantity in metric.quantities],
-        "paper": metric.paper,
-        "licence": metric.licence,
-        "embedded": metric.embedded,
-        "curves": [asdict(curve) for curve in metric.curves],
-        "floors": [asdict(floor) for floor in metric.floors],
-        "position": known.index(metric.id) if metric.id in known else len(known),
-        "set_distance": dict(metric.set_distance) if isinstance(metric, SetMetric) and metric.set_distance else None,
-    }
 
 
 def _split(
@@ -294,51 +190,3 @@ def _text(path: Path | None) -> str | bytes | None:
     except UnicodeEncodeError:
         return os.fsencode(path)
     return str(path)
-
-
-def _provenance(plan: Plan) -> dict[str, Any]:
-    """Who measures: versions, device, code revision and command."""
-    libraries = library_versions(
-        "av", "numpy", "scipy", "torch", "torchvision", "opencv-contrib-python", "soxr", "onnxruntime", "transformers"
-    )
-    return {
-        "t2av_bench": __version__,
-        "revision": _revision(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "libraries": libraries,
-        "decoder": _decoder(),
-        "device": _device_name(plan.device),
-        "batch_size": plan.batch_size,
-        "workers": plan.workers,
-        "command": [encodable(word) for word in sys.argv],
-    }
-
-
-def _decoder() -> dict[str, str]:
-    import av
-
-    return {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
-
-
-def _device_name(device: str) -> str:
-    if device.startswith("cuda"):
-        import torch
-
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({platform.machine()}, {os.cpu_count()} cores)"
-
-
-def _revision() -> str | None:
-    """The git commit of this checkout, with ``-dirty`` where files differ; None for an installed package."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        described = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return described.stdout.strip()

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -16,14 +16,12 @@ from pydantic.errors import PydanticUserError
 from t2av_bench.benchmarks.manifest import Entry, read_manifest
 from t2av_bench.benchmarks.pairing import pair, scan
 from t2av_bench.errors import MediaError
+from t2av_bench.evaluation.config import Plan
 from t2av_bench.evaluation.reasons import count
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create, metric_class, resolve
 from t2av_bench.metrics.base import Metric, Settings
-
-if TYPE_CHECKING:
-    from t2av_bench.evaluation.evaluate import Plan
-    from t2av_bench.results.store import Store
+from t2av_bench.results.store import Store
 
 # What a clip was asked to be: a metric may look at it. Labels (speaker, licence, unknown keys, …) move no score.
 _ASKED = ("scene", "voice_description", "reference_voice_text", "seconds")
@@ -42,7 +40,7 @@ class Prepared:
     notices: list[str]
 
 
-def prepare(plan: "Plan", out: Path) -> Prepared:
+def prepare(plan: Plan, out: Path) -> Prepared:
     """Look at paths, manifest, metrics and their options; measures nothing and writes nothing.
 
     Raises the error itself where there is one, RunError with all of them where there are several.
@@ -97,7 +95,7 @@ def _refuse_option(name: str, ids: list[str]) -> None:
     raise RunError(f"options for {name}, which is not measured{hint}: --metrics gives {', '.join(ids)}")
 
 
-def _create(id: str, plan: "Plan") -> Metric:
+def _create(id: str, plan: Plan) -> Metric:
     given = plan.options.get(id, {})
     if wrong := _wrong_types(metric_class(id), given):
         raise RunError(f"options of {id}: {'; '.join(wrong)}")
@@ -148,7 +146,7 @@ def _unscorable(entries: list[Entry]) -> list[str]:
     return told
 
 
-def keep_finished(store: "Store", plan: "Plan", entries: list[Entry], out: Path) -> None:
+def keep_finished(store: Store, plan: Plan, entries: list[Entry], out: Path) -> None:
     """Items that left the plan leave the run; but a limit is for trying things, and must not cost what is finished."""
     if plan.limit is None:
         return

@@ -10,14 +10,16 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from t2av_bench.benchmarks.registry import GRIDFACE, benchmark_ids
+from t2av_bench.benchmarks.registry import benchmark as benchmark_of
 from t2av_bench.evaluation.config import ConfigError
+from t2av_bench.generation.row import Row
+from t2av_bench.systems.base import Task
 
-GRIDFACE = "gridface"
-Task = Literal["t2av", "a2v", "v2a", "tts"]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
@@ -90,25 +92,6 @@ class RunConfig(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A row as it will be carried out: defaults filled in, one seed. manifest: None for GridFace."""
-
-    name: str
-    label: str
-    system: str
-    task: Task
-    manifest: Path | None
-    split: str | None
-    items: int | None
-    seed: int
-    max_seconds: float
-    metrics: tuple[str, ...]
-    tables: tuple[str, ...]
-    step: int | None
-    options: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Loaded:
     """A checked configuration with its rows."""
 
@@ -143,10 +126,6 @@ def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ..
         wanted = matching(only, names, "--only")
         rows = [row for row in rows if row.name in wanted]
     _check_metrics(config, rows)
-    from reports.tables import specification
-
-    for name in dict.fromkeys(name for row in rows for name in row.tables):
-        specification.load(name)
     return Loaded(config, tuple(rows))
 
 
@@ -164,7 +143,7 @@ def matching(wanted: Iterable[str], names: Sequence[str], option: str) -> set[st
 def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None) -> list[Row]:
     where = f"{file}: row {given.name!r}"
     benchmark = given.benchmark or config.benchmark
-    manifest = None if benchmark == GRIDFACE else file.parent / benchmark
+    manifest = None if benchmark in benchmark_ids() else file.parent / benchmark
     seeds = _seeds(given)
     try:
         items = _checked_items(given, manifest, benchmark)
@@ -185,6 +164,7 @@ def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None)
         Row(
             given.name + suffix, label + said, given.system, given.task, manifest, given.split, items, seed,
             given.max_seconds, given.metrics or config.metrics, tables, given.step, options[seed],
+            None if manifest is not None else benchmark,
         ) for seed, suffix, said in seeds
     ]  # fmt: skip
 
@@ -204,23 +184,24 @@ def _with_seed(options: Any, seed: int) -> Any:
 
 def _checked_items(given: RowConfig, manifest: Path | None, benchmark: str) -> int | None:
     if manifest is not None:
+        known = benchmark_ids()
         if given.split is not None:
-            raise ValueError(f"'split' is for {GRIDFACE}; a manifest of your own has its items in one file")
+            raise ValueError(f"'split' is for {', '.join(known)}; a manifest of your own has its items in one file")
         if not manifest.is_file():
-            near = f"; did you mean {GRIDFACE!r}?" if difflib.get_close_matches(benchmark, [GRIDFACE]) else ""
+            near = difflib.get_close_matches(benchmark, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"there is no benchmark {benchmark!r}{near}; expected {GRIDFACE!r} or the path of a manifest, and "
-                f"there is no file {manifest}"
+                f"there is no benchmark {benchmark!r}{hint}; expected {', '.join(map(repr, known))} or the path of a "
+                f"manifest, and there is no file {manifest}"
             )
         return given.items
-    from t2av_bench.gridface.data.corpus import SPLITS
-
+    splits = benchmark_of(benchmark).splits
     if given.split is None:
-        raise ValueError(f"'split' is missing: {GRIDFACE} has {', '.join(SPLITS)}")
-    if given.split not in SPLITS:
-        raise ValueError(f"{GRIDFACE} has no split {given.split!r}{_near(given.split, SPLITS)}")
-    if given.items is not None and given.items > SPLITS[given.split]:
-        raise ValueError(f"'items': {GRIDFACE} {given.split} has {SPLITS[given.split]} items, got {given.items}")
+        raise ValueError(f"'split' is missing: {benchmark} has {', '.join(splits)}")
+    if given.split not in splits:
+        raise ValueError(f"{benchmark} has no split {given.split!r}{_near(given.split, splits)}")
+    if given.items is not None and given.items > splits[given.split]:
+        raise ValueError(f"'items': {benchmark} {given.split} has {splits[given.split]} items, got {given.items}")
     return given.items
 
 

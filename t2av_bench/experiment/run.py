@@ -1,43 +1,38 @@
-"""``run``: make clips with the named systems, score them, and make the tables. The same command continues it.
+"""``run``: make clips with the named systems, and score them. The same command continues it.
 
 OUT/items/NAME.jsonl      the row's items, as ``evaluate`` reads them
 OUT/clips/NAME/           its clips with their records, and failures.jsonl
 OUT/runs/NAME/            its run folder, as ``evaluate`` makes it
 OUT/features/             what several rows measure alike (the real clips), kept once
-OUT/tables/               the tables
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from t2av_bench.cli import evaluate as cli_evaluate
-from t2av_bench.evaluation.config import EvaluateConfig, dump
-from t2av_bench.evaluation.evaluate import RESULTS, Plan, RunError, columns, evaluate, failures
+from t2av_bench.benchmarks.registry import benchmark
+from t2av_bench.evaluation.config import EvaluateConfig, default_workers, dump, plan_of, worker_bytes
+from t2av_bench.evaluation.evaluate import RunError, evaluate
 from t2av_bench.evaluation.planning import requested
 from t2av_bench.evaluation.worker import Staff
-from t2av_bench.experiment.config import Loaded, Row, RunConfig
+from t2av_bench.experiment.config import Loaded, RunConfig
 from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
 from t2av_bench.generation.records import digests
 from t2av_bench.generation.requests import ItemSet, read_items, write_manifest
+from t2av_bench.generation.row import Row
 from t2av_bench.generation.sources import Digest
 from t2av_bench.metrics import create, resolve
+from t2av_bench.results.columns import RESULTS, columns, failures
 from t2av_bench.results.store import Store, StoreError
 from t2av_bench.scores import Status
 from t2av_bench.utils.files import write_text
-from t2av_bench.utils.memory import GB, worker_bytes
-
-if TYPE_CHECKING:
-    from reports.tables.model import Table
-
-PLAIN_TABLE = "all"
-SUFFIXES = {"md": "md", "latex": "tex", "csv": "csv", "html": "html"}
+from t2av_bench.utils.memory import GB
 
 
 class Display(Protocol):
-    """What a run tells of its progress; see ``benchmark_display.Display``."""
+    """What a run tells of its progress; see ``cli.progress.Display``."""
 
     def note(self, text: str) -> None: ...
 
@@ -71,21 +66,10 @@ class RowResult:
 
 
 @dataclass(frozen=True, slots=True)
-class TableResult:
-    """A table with its files by format; or, where it cannot be made, why."""
-
-    name: str
-    table: "Table | None"
-    files: dict[str, Path] = field(default_factory=dict)
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """What became of a command. unscored: names of rows whose run folder cannot be used -> why."""
 
     rows: list[RowResult]
-    tables: list[TableResult]
     unscored: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -116,32 +100,37 @@ def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> R
         _make(plans, config, display)
         with Staff() as staff:
             rows, unscored = _score(plans, kept, config, display, staff)
-        return Result(rows, make_tables(loaded, out, display), unscored)
+        return Result(rows, unscored)
 
 
 def _manifests(loaded: Loaded, display: Display | None) -> dict[str, Path]:
-    """Row name -> manifest; GridFace is built as far as the rows need it. Without a display nothing is built."""
-    from t2av_bench.gridface.data.build import build, default_folder, manifest_name
-    from t2av_bench.gridface.data.corpus import SPLITS
-
+    """Row name -> manifest; benchmarks are built as far as the rows need them. Without a display nothing is built."""
     config = loaded.config
     found = {row.name: row.manifest for row in loaded.rows if row.manifest is not None}
-    wanted: dict[int, list[str]] = {}
+    wanted: dict[tuple[str, int], list[str]] = {}
     for row in loaded.rows:
-        if row.manifest is None:
+        if row.benchmark is not None:
             assert row.split is not None
-            count = min(row.items or SPLITS[row.split], SPLITS[row.split])
-            found[row.name] = (config.data or default_folder()) / row.split / manifest_name(row.split, count)
-            if row.split not in wanted.setdefault(count, []):
-                wanted[count].append(row.split)
+            count = _count(row)
+            found[row.name] = benchmark(row.benchmark).manifest(row.split, count, config.data)
+            if row.split not in wanted.setdefault((row.benchmark, count), []):
+                wanted[row.benchmark, count].append(row.split)
     if display is None:
         return found
-    for count, splits in sorted(wanted.items()):
-        parts = [split for split in splits if count < SPLITS[split]]
+    for (id, count), splits in sorted(wanted.items()):
+        asked = benchmark(id)
+        parts = [split for split in splits if count < asked.splits[split]]
         for chosen, items in ((parts, count), ([split for split in splits if split not in parts], None)):
             if chosen:
-                build(config.data, chosen, items, _workers(config), _building(display))
+                asked.build(chosen, items, config.data, _workers(config), _building(display))
     return found
+
+
+def _count(row: Row) -> int:
+    """Items of a row of a benchmark."""
+    assert row.benchmark is not None and row.split is not None
+    most = benchmark(row.benchmark).splits[row.split]
+    return min(row.items or most, most)
 
 
 def _building(display: Display) -> Callable[[int, int, str], None]:
@@ -255,7 +244,7 @@ def _score_row(plan: RowPlan, asked: EvaluateConfig, before: int, display: Displ
     asked.out.mkdir(parents=True, exist_ok=True)
     write_text(asked.out / "evaluate.toml", dump(asked))
     evaluate(
-        _plan(asked), asked.out,
+        plan_of(asked), asked.out,
         lambda progress: display.advance(
             before + progress.done, f"{plan.row.name} {progress.metric}", progress.status is Status.FAILED
         ),
@@ -276,37 +265,8 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
     )  # fmt: skip
 
 
-def _plan(asked: EvaluateConfig) -> Plan:
-    return cli_evaluate._plan(asked)
-
-
 def _workers(config: RunConfig) -> int:
-    return config.workers or cli_evaluate.default_workers(config.device, worker_bytes(config.metrics, config.memory))
-
-
-def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult]:
-    """Make and write the tables of the rows that have been scored, each over its own rows."""
-    from reports.render.formats import FORMATS
-    from reports.tables.make import make
-
-    wanted: dict[str, list[Path]] = {}
-    for row in loaded.rows:
-        for name in row.tables or (PLAIN_TABLE,):
-            wanted.setdefault(name, []).append(out / "runs" / row.name)
-    found = []
-    for name, runs in wanted.items():
-        folders = [str(folder) for folder in runs]
-        try:
-            table = make([*([] if name == PLAIN_TABLE else [name]), *folders], notice=display.note)
-        except ValueError as error:
-            found.append(TableResult(name, None, reason=str(error)))
-            continue
-        stem = Path(name).stem if name.endswith(".toml") else name.replace(":", "-")
-        files = {format: out / "tables" / f"{stem}.{SUFFIXES[format]}" for format in FORMATS}
-        for format, path in files.items():
-            write_text(path, FORMATS[format](table))
-        found.append(TableResult(name, table, files))
-    return found
+    return config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory))
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,15 +290,12 @@ class Preview:
 
 def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
     """What ``run`` would do. Writes nothing, builds nothing, loads no weights."""
-    from t2av_bench.gridface.data.corpus import SPLITS
-
     manifests, digest = _manifests(loaded, None), digests()
     found = []
     for row in loaded.rows:
         metrics = resolve(row.metrics)
         if row.manifest is None and not manifests[row.name].is_file():
-            assert row.split is not None
-            count = min(row.items or SPLITS[row.split], SPLITS[row.split])
+            count = _count(row)
             found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0))
             continue
         items = read_items(row, manifests[row.name])

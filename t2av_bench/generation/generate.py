@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench import systems
-from t2av_bench.experiment.config import Row
 from t2av_bench.generation.records import Standing, discard, fingerprint, made_from, mark, option_digests, standing
 from t2av_bench.generation.requests import ItemSet, Requests, unusable_name
+from t2av_bench.generation.row import Row
 from t2av_bench.generation.sources import Digest
 from t2av_bench.generation.worker import Job, Order, make
 from t2av_bench.systems.base import Request, System

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from t2av_bench.benchmarks.manifest import PATHS, Entry, Item, read_manifest
+from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.errors import ItemError, NotApplicable, Unscorable
-from t2av_bench.experiment.config import GRIDFACE, Row
+from t2av_bench.generation.row import Row
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import GenerationFailed, Request, System
 from t2av_bench.utils.files import json_text, replacing, write_text
@@ -34,18 +35,17 @@ class ItemSet:
 
 
 def read_items(row: Row, manifest: Path) -> ItemSet:
-    """The row's items from its manifest (for GridFace: of its split). Raises ItemError."""
+    """The row's items from its manifest (of a benchmark: of its split). Raises ItemError."""
     entries = [entry for entry in read_manifest(manifest) if not entry.item.withdrawn]
     if row.items is not None and row.items > len(entries) and row.manifest is not None:
         raise ItemError(f"row {row.name!r}: {manifest} has {len(entries)} items, {row.items} are wanted")
     folder = manifest.parent.resolve()
     count = row.items if row.items is not None else len(entries)
-    if row.manifest is None:
-        from t2av_bench.gridface.data.corpus import utterances
-
+    speakers: Mapping[str, str]
+    if row.benchmark is not None:
         assert row.split is not None
-        speakers = {utterance.id: utterance.speaker for utterance in utterances(row.split)}
-        name = f"{GRIDFACE}-{row.split}"
+        speakers = benchmark(row.benchmark).speakers(row.split)
+        name = f"{row.benchmark}-{row.split}"
     else:
         speakers = {entry.item.id: entry.item.speaker for entry in entries if entry.item.speaker}
         # Manifests are often called alike: the place tells them apart.

@@ -6,113 +6,27 @@ so that paired comparison needs neither features nor networks. Only quantities t
 those with a better direction, and signed shifts, which are best at 0.
 """
 
-import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from t2av_bench import __version__
 from t2av_bench.errors import Unscorable
-from t2av_bench.scores import Protocol, Quantity, Status
-from t2av_bench.statistics.samples import Sample
+from t2av_bench.results.recorded import ItemRecord, QuantityRecord, Recorded
+from t2av_bench.scores import Protocol, Quantity
 from t2av_bench.utils.files import write_text
+from t2av_bench.version import __version__
 
 FORMAT = "t2av-bench baseline"
 VERSION = 2
-_DIGITS = 16
 
 
 class BaselineError(ValueError):
     """A file that is no baseline, or one of another version; the message says what to type next."""
-
-
-@dataclass(frozen=True, slots=True)
-class ItemRecord:
-    """What an item asked for, as digests (16 hexadecimal digits; None: absent, or not readable).
-
-    text, language, reference: two runs of one item agree in these. reference_voice, identity_image: likewise where
-    both are known. generated: the clip that the system made, to recognise outputs that are the same file. speaker,
-    video: what the item says of where it comes from, for groups of clips.
-    """
-
-    text: str | None
-    language: str | None
-    reference: str | None
-    reference_voice: str | None
-    identity_image: str | None
-    generated: str | None
-    speaker: str | None = None
-    video: str | None = None
-
-
-@dataclass(slots=True)
-class QuantityRecord:
-    """One quantity of one system over the items.
-
-    value: the set value as a table prints it, None with its ``reason``. values, weights: of the scored clips; for a
-    set metric the values are the clips' pseudo-values, or absent (``scored`` names the clips, ``reason`` says why).
-    missing: clip -> (status, reason).
-    """
-
-    metric: str
-    quantity: Quantity
-    embedded: bool
-    value: float | None
-    reason: str | None
-    scored: tuple[str, ...]
-    missing: dict[str, tuple[str, str]]
-    values: dict[str, float] | None
-    weights: dict[str, float] | None = None
-    # A run can compute pseudo-values on any of its clips, a file has those on all its scored clips.
-    pseudo_values: Callable[[Iterable[str]], dict[str, float]] | None = None
-
-    @property
-    def name(self) -> str:
-        return self.quantity.name
-
-    def sample(self, clips: Iterable[str]) -> Sample:
-        """The sample on some of the scored clips. Raises Unscorable with the reason where it cannot be had."""
-        chosen = sorted(clips)
-        if self.pseudo_values is not None:
-            return Sample.of(self.pseudo_values(chosen))
-        if self.values is None:
-            raise Unscorable(self.reason or "no per-clip values were kept")
-        if self.quantity.aggregate == "set" and chosen != sorted(self.scored):
-            raise Unscorable(
-                f"the baseline file describes {self.name} on {len(self.scored)} clips, of which {len(chosen)} are "
-                "scored on both sides; give the baseline's run folder instead of the file"
-            )
-        values = {clip: self.values[clip] for clip in chosen}
-        weights = {clip: self.weights[clip] for clip in chosen} if self.weights is not None else None
-        if self.quantity.aggregate == "set":
-            return Sample.of(values)
-        return Sample.of_values(self.quantity, values, weights)
-
-
-@dataclass(slots=True)
-class Recorded:
-    """One system's scores, ready for comparison. ``quantities`` by (metric id, quantity name), in table order.
-
-    command: what scores the same clips again; None where nobody knows it.
-    """
-
-    name: str
-    path: Path
-    items: dict[str, ItemRecord]
-    protocols: dict[str, Protocol]
-    quantities: dict[tuple[str, str], QuantityRecord]
-    notes: list[str] = field(default_factory=list)
-    command: str | None = None
-
-
-def digest(text: str | None) -> str | None:
-    """Digest of an item's text as kept in baselines."""
-    return None if text is None else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
 
 
 class _Row(BaseModel):
@@ -273,17 +187,3 @@ def _aligned(values: list[float | None] | None, ids: list[str], what: str) -> di
     if any(value is not None and not math.isfinite(value) for value in values):
         raise ValueError(f"{what} that are not finite")
     return {id: value for id, value in zip(ids, values, strict=True) if value is not None}
-
-
-def read(path: Path) -> Recorded:
-    """A run folder or a baseline file, whichever it is. Raises BaselineError or StoreError where it is neither."""
-    if path.is_dir():
-        from t2av_bench.results.run import read_run
-
-        return read_run(path)
-    if not path.exists():
-        raise BaselineError(f"{path} does not exist; expected a run folder or a file made by 'baseline save RUN FILE'")
-    return load(path)
-
-
-__all__ = ["BaselineError", "ItemRecord", "QuantityRecord", "Recorded", "Status", "digest", "load", "read", "save"]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from t2av_bench.errors import NotApplicable, Unscorable
-from t2av_bench.evaluation.evaluate import RESULTS, columns
 from t2av_bench.metrics.check import OddAnswer, check
-from t2av_bench.results.baseline import ItemRecord, QuantityRecord, Recorded, digest
+from t2av_bench.results.columns import RESULTS, columns
 from t2av_bench.results.features import FeatureStore
+from t2av_bench.results.recorded import ItemRecord, QuantityRecord, Recorded, digest
 from t2av_bench.results.store import Store
 from t2av_bench.scores import Protocol, Score, Status
 from t2av_bench.statistics.influence import KernelSums, frechet_pseudo_values, jackknife_pseudo_values

@@ -83,7 +83,7 @@ def facts(
     system: System, request: Request, clip: GeneratedClip, settings: Mapping[Any, Any], libraries: Sequence[str] = ()
 ) -> dict[str, Any]:
     """What every record says of its clip, JSON-ready; files by name, not by place."""
-    from t2av_bench import __version__
+    from t2av_bench.version import __version__
 
     return {
         "system": system.id,

@@ -3,7 +3,7 @@
 Linux tells all of it under ``/proc`` and ``/sys/fs/cgroup``; elsewhere nothing is known and nothing is limited.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 GB = 10**9
@@ -89,21 +89,3 @@ def fitting(each: float, most: int) -> int:
     """How many workers of so many bytes fit into what is available: 1 to ``most``."""
     there = available()
     return most if there is None else max(1, min(most, int(SHARE * there / each)))
-
-
-def worker_bytes(metrics: Iterable[str], limit: float | None = None) -> float:
-    """What a worker of these metrics (families or ids) holds: ``limit`` GB where given, else room for its networks.
-
-    Weights files count twice, because half precision becomes single on a CPU.
-    """
-    from t2av_bench import weights
-    from t2av_bench.metrics import metric_class, resolve
-
-    if limit is not None:
-        return limit * GB
-    total = 0
-    for id in {weight for metric in resolve(metrics) for weight in metric_class(metric).weights}:
-        path = weights.configured().find(id)
-        files = [] if path is None else path.rglob("*") if path.is_dir() else [path]
-        total += sum(file.stat().st_size for file in files if file.is_file())
-    return WORKER_BYTES + 2 * total

@@ -262,7 +262,7 @@ def test_checkpoints_that_do_not_fit_are_refused(boxed, parts, tmp_path):
 def test_the_files_that_move_a_clip_are_named(tmp_path, monkeypatch):
     """With names in the box and with files; what is missing is left out."""
     from t2av_bench.gridface.models import checkpoints
-    from t2av_bench.gridface.systems import parts as embedded_files
+    from t2av_bench.gridface.systems import files
 
     box, own = tmp_path / "box", tmp_path / "own.safetensors"
     own.write_bytes(b"own")
@@ -279,4 +279,4 @@ def test_the_files_that_move_a_clip_are_named(tmp_path, monkeypatch):
     (box / "audio_codec.safetensors").write_bytes(b"codec")
     assert len(systems.system_class("embedded-codec").checkpoint_files()) == 2
     assert systems.system_class("embedded-espeak").checkpoint_files() == []
-    assert embedded_files.CODECS == embedded_parts._CODEC_FILES
+    assert files.CODECS == embedded_parts._CODEC_FILES

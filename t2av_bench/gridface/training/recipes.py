@@ -65,8 +65,8 @@ def _generator(name: str) -> Recipe:
 def _make_extractor(
     name: str, out: Path, updates: int | None, workers: int | None, install: bool, quiet: bool
 ) -> Path:  # fmt: skip
-    from t2av_bench.gridface.models import identity_gallery
     from t2av_bench.gridface.training import features as training_features
+    from t2av_bench.gridface.training import identity_gallery
     from t2av_bench.gridface.training import motion as training_motion
     from t2av_bench.gridface.training import sync as training_sync
     from t2av_bench.gridface.training.extractors import facts_of

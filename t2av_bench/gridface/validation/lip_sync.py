@@ -1,6 +1,6 @@
 """Do GridFace's lip-sync and feature networks measure what they should? Graded damage on persons they never saw.
 
-``python -m t2av_bench.gridface.validation.lip_sync`` writes ``docs/embedded_metrics.md``: two minutes on one core.
+``python -m t2av_bench.gridface.validation.page`` writes ``docs/embedded_metrics.md``: two minutes on one core.
 Clips are from the test splits: other persons and sentences, and other settings of the voices' pitch and rate, than in
 training. Every clip was written as mp4 (H.264, AAC) and decoded again before anything was done to it.
 """
@@ -17,7 +17,6 @@ from t2av_bench.gridface.data import corpus, damage
 from t2av_bench.gridface.extractors import features as gridface_features
 from t2av_bench.gridface.extractors import sync as gridface_sync
 from t2av_bench.gridface.metrics.features import FRAMES_PER_CLIP, WINDOW, window_starts
-from t2av_bench.gridface.models import checkpoints
 from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.paired_frames import segment_centres
 
@@ -229,45 +228,3 @@ def _feature_row(name: str, found: Features, reference: Features, own: Features 
         return FeatureRow(name, frame, film)
     beside = frechet_distance(found.frames, own.frames), frechet_distance(found.films, own.films)
     return FeatureRow(name, frame, film, *beside)
-
-
-def main(page: Path, count: int = CLIPS) -> None:
-    """Measure everything on ``count`` clips a set, write the page, and put the main scores into the index."""
-    from t2av_bench.gridface.validation.page import write
-
-    # test-en has 40 persons, who return in the same order: the second 40 clips are other sentences of the first 40's.
-    english = corpus.utterances("test-en", 2 * count)
-    unknown = [*corpus.utterances("dub", count // 2), *corpus.utterances("codec", count - count // 2)]
-    real = clips(english[:count])
-    found = feature_rows(real, clips(english[count:]), clips(unknown))
-    sync = sync_rows(real, {name: clips(english[:count], move) for name, move in MOTION_DAMAGE})
-    mandarin = clips(corpus.utterances("test-zh", count))
-    sync += [
-        SyncRow("Mandarin, in sync", 0, [score(clip) for clip in mandarin]),
-        SyncRow("Mandarin, a stranger's audio", None, [score(clip) for clip in strangers(mandarin)]),
-    ]
-    write(page, sync, found, count)
-    for name, numbers in scores(sync, found).items():
-        checkpoints.describe(name, {"scores": numbers})
-
-
-def scores(sync: Sequence[SyncRow], found: Sequence[FeatureRow]) -> dict[str, dict[str, float]]:
-    """What the index of the trained models says of each network; rounded as the page is."""
-    rows, distances = {row.name: row for row in sync}, {row.name: row for row in found}
-    real, stranger = rows["in sync"], rows[STRANGER]
-    floor, others, jitter = distances[FLOOR], distances["other persons"], distances["jitter, 1 pixel"]
-    return {
-        "sync": {
-            "confidence": round(float(real.confidences.mean()), 3),
-            "distance": round(float(real.distances.mean()), 3),
-            "stranger_confidence": round(float(stranger.confidences.mean()), 3),
-            "offset_exact": round(real.within(0), 3),
-            "separation": round(separation(real.confidences, stranger.confidences), 3),
-        },
-        "frame_features": {"floor": round(floor.frame, 1), "other_persons": round(others.frame, 1)},
-        "clip_features": {"floor": round(floor.film, 1), "jitter_1_pixel": round(jitter.film, 1)},
-    }
-
-
-if __name__ == "__main__":
-    main(Path("docs/embedded_metrics.md"))

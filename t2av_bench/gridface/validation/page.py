@@ -1,19 +1,31 @@
-"""The page ``docs/embedded_metrics.md`` from what ``validity`` measured."""
+"""The page ``docs/embedded_metrics.md`` from what ``lip_sync`` measures."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING
 
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.models import checkpoints
+from t2av_bench.gridface.validation.lip_sync import (
+    CLIPS,
+    FLOOR,
+    MOTION_DAMAGE,
+    STRANGER,
+    FeatureRow,
+    SyncRow,
+    clips,
+    feature_rows,
+    score,
+    separation,
+    strangers,
+    sync_rows,
+)
 from t2av_bench.utils.files import write_text
-
-if TYPE_CHECKING:
-    from t2av_bench.gridface.validation.lip_sync import FeatureRow, SyncRow
 
 _HEAD = """\
 # GridFace's own metrics: what they notice
 
-Written by `python -m t2av_bench.gridface.validation.lip_sync`; {clips} clips a set.
+Written by `python -m t2av_bench.gridface.validation.page`; {clips} clips a set.
 
 `sync/gridface`, `fd_frame/gridface` and `fd_clip/gridface` are stand-ins for SyncNet, FID and FVD, by networks of a few
 hundred thousand parameters that were trained on GridFace's training split alone. Their numbers have their own scales
@@ -49,12 +61,12 @@ is damage that the metric does not see: frames have no order in time, and window
 """
 
 
-def write(page: Path, sync: Sequence["SyncRow"], features: Sequence["FeatureRow"], clips: int) -> None:
+def write(page: Path, sync: Sequence[SyncRow], features: Sequence[FeatureRow], clips: int) -> None:
     """Write the page."""
     write_text(page, document(sync, features, clips))
 
 
-def document(sync: Sequence["SyncRow"], features: Sequence["FeatureRow"], clips: int) -> str:
+def document(sync: Sequence[SyncRow], features: Sequence[FeatureRow], clips: int) -> str:
     """The page as Markdown."""
     from t2av_bench.gridface.data.corpus import VOICES
     from t2av_bench.gridface.metrics.features import FRAMES_PER_CLIP, WINDOWS_PER_CLIP
@@ -68,8 +80,7 @@ def document(sync: Sequence["SyncRow"], features: Sequence["FeatureRow"], clips:
     )
 
 
-def _sync_table(rows: Sequence["SyncRow"]) -> str:
-    from t2av_bench.gridface.validation.lip_sync import STRANGER, separation
+def _sync_table(rows: Sequence[SyncRow]) -> str:
 
     stranger = next(row for row in rows if row.name == STRANGER)
     lines = [
@@ -89,8 +100,7 @@ def _spread(values) -> str:
     return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
 
 
-def _saturation(rows: Sequence["SyncRow"]) -> str:
-    from t2av_bench.gridface.validation.lip_sync import STRANGER, separation
+def _saturation(rows: Sequence[SyncRow]) -> str:
 
     by_name = {row.name: row for row in rows}
     real, stranger = by_name["in sync"], by_name[STRANGER]
@@ -113,7 +123,7 @@ def _saturation(rows: Sequence["SyncRow"]) -> str:
     return fill(f"**Saturation.** {text.strip()}", 120)
 
 
-def _feature_table(rows: Sequence["FeatureRow"]) -> str:
+def _feature_table(rows: Sequence[FeatureRow]) -> str:
     lines = [
         "| clips | `fd_frame_gridface` from others ↓ | from itself | `fd_clip_gridface` from others ↓ | from itself |",
         "|---|---|---|---|---|",
@@ -122,3 +132,43 @@ def _feature_table(rows: Sequence["FeatureRow"]) -> str:
         own = ["–" if value is None else f"{value:.1f}" for value in (row.frame_own, row.film_own)]
         lines.append(f"| {row.name} | {row.frame:.1f} | {own[0]} | {row.film:.1f} | {own[1]} |")
     return "\n".join(lines)
+
+
+def main(page: Path, count: int = CLIPS) -> None:
+    """Measure everything on ``count`` clips a set, write the page, and put the main scores into the index."""
+    # test-en has 40 persons, who return in the same order: the second 40 clips are other sentences of the first 40's.
+    english = corpus.utterances("test-en", 2 * count)
+    unknown = [*corpus.utterances("dub", count // 2), *corpus.utterances("codec", count - count // 2)]
+    real = clips(english[:count])
+    found = feature_rows(real, clips(english[count:]), clips(unknown))
+    sync = sync_rows(real, {name: clips(english[:count], move) for name, move in MOTION_DAMAGE})
+    mandarin = clips(corpus.utterances("test-zh", count))
+    sync += [
+        SyncRow("Mandarin, in sync", 0, [score(clip) for clip in mandarin]),
+        SyncRow("Mandarin, a stranger's audio", None, [score(clip) for clip in strangers(mandarin)]),
+    ]
+    write(page, sync, found, count)
+    for name, numbers in scores(sync, found).items():
+        checkpoints.describe(name, {"scores": numbers})
+
+
+def scores(sync: Sequence[SyncRow], found: Sequence[FeatureRow]) -> dict[str, dict[str, float]]:
+    """What the index of the trained models says of each network; rounded as the page is."""
+    rows, distances = {row.name: row for row in sync}, {row.name: row for row in found}
+    real, stranger = rows["in sync"], rows[STRANGER]
+    floor, others, jitter = distances[FLOOR], distances["other persons"], distances["jitter, 1 pixel"]
+    return {
+        "sync": {
+            "confidence": round(float(real.confidences.mean()), 3),
+            "distance": round(float(real.distances.mean()), 3),
+            "stranger_confidence": round(float(stranger.confidences.mean()), 3),
+            "offset_exact": round(real.within(0), 3),
+            "separation": round(separation(real.confidences, stranger.confidences), 3),
+        },
+        "frame_features": {"floor": round(floor.frame, 1), "other_persons": round(others.frame, 1)},
+        "clip_features": {"floor": round(floor.film, 1), "jitter_1_pixel": round(jitter.film, 1)},
+    }
+
+
+if __name__ == "__main__":
+    main(Path("docs/embedded_metrics.md"))

@@ -1,4 +1,5 @@
-"""From a finished run of ``runs/full.toml`` to what the repository shows: tables, curves, and each model's own scores.
+"""From a finished run of ``gridface/experiment.toml`` to what the repository shows: tables, curves, and each model's
+own scores.
 
     python -m t2av_bench.gridface.validation.publish embedded-run --command "t2av-bench run ... --items 50"
 
@@ -46,7 +47,7 @@ def first_clips(
     run: Path, rows: Sequence[str] = FIRST_ROWS, count: int = FIRST_COUNT
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Row -> clip -> quantity -> value, of the first clips of a few rows."""
-    from t2av_bench.evaluation.evaluate import RESULTS as DATABASE
+    from t2av_bench.results.columns import RESULTS as DATABASE
     from t2av_bench.results.store import Store
 
     found: dict[str, dict[str, dict[str, float]]] = {}
@@ -92,9 +93,9 @@ def draw_curves(path: Path, folder: Path = checkpoints.FOLDER) -> None:
 
 def _scores(run: Path) -> dict[str, dict[str, Any]]:
     """Checkpoint -> run -> quantity -> value, for every row that one generator made."""
-    from t2av_bench.evaluation.evaluate import RESULTS as DATABASE
-    from t2av_bench.evaluation.evaluate import columns
     from t2av_bench.experiment.config import load
+    from t2av_bench.results.columns import RESULTS as DATABASE
+    from t2av_bench.results.columns import columns
     from t2av_bench.results.store import Store
 
     found: dict[str, dict[str, Any]] = {}

@@ -222,8 +222,8 @@ class LatentSystem(BatchSystem):
 
 @cache
 def _versions() -> dict[str, str]:
-    from t2av_bench import __version__
     from t2av_bench.scores import library_versions
+    from t2av_bench.version import __version__
 
     return {"t2av-bench": __version__, **library_versions("torch", "transformers", "av", "soxr")}
 

@@ -1,12 +1,12 @@
 """What the regression gate finds: real damage, measured once and kept, then judged again and again.
 
-``python bench/gate_power.py measure tests/gate_scores.json --real FOLDER FOLDER`` makes the clips and scores them: half
-an hour on one core. The baseline is a model that is not perfect: GridFace clips whose mouth moves too little and whose
-head moves at other times, with a little blur and hiss; pieces of real clips at half their resolution, with hiss. Of the
-same output are made: files with two other encoder settings, the baseline's files encoded again, the sound 120 ms late,
-the picture frozen.
+``python bench/gate_power.py measure SCORES.json --real FOLDER FOLDER`` makes the clips and scores them: half an hour on
+one core. SCORES.json is ``tests/factories/gate_scores.json``. The baseline is a model that is not perfect: GridFace
+clips whose mouth moves too little and whose head moves at other times, with a little blur and hiss; pieces of real
+clips at half their resolution, with hiss. Of the same output are made: files with two other encoder settings, the
+baseline's files encoded again, the sound 120 ms late, the picture frozen.
 
-``python bench/gate_power.py table tests/gate_scores.json`` prints the noise floors and the simulated gate's answers
+``python bench/gate_power.py table SCORES.json`` prints the noise floors and the simulated gate's answers
 that ``docs/regression.md`` quotes.
 """
 
@@ -163,7 +163,7 @@ def scored(folder: Path, speakers: dict[str, str], metrics: tuple[str, ...]) -> 
 
 
 def measure(out: Path, folders: list[Path], keep: Path | None) -> None:
-    document: dict[str, Any] = {"made_by": "python bench/gate_power.py measure tests/gate_scores.json --real FOLDER"}
+    document: dict[str, Any] = {"made_by": "python bench/gate_power.py measure SCORES.json --real FOLDER"}
     parts: list[tuple[str, Callable[[], Iterator[Source]], tuple[str, ...]]] = [("gridface", gridface, GRIDFACE)]
     if folders:
         parts.append(("real", lambda: real(folders), REAL))
@@ -197,7 +197,7 @@ def floors(document: dict[str, Any]) -> Iterator[str]:
 
 def powers(studies: int) -> Iterator[str]:
     """How often the gate answers what, by kind of damage and number of clips."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "factories"))
     import gate_studies
 
     document = gate_studies.read_scores()

@@ -3,11 +3,12 @@
 The encoder is transformers' ``Wav2Vec2Model``; the published state dict (``utmos22_strong``, tarepan/SpeechMOS v1.0.0)
 keeps fairseq's names, which are mapped one to one. Its phoneme branch does not exist in that release.
 
-Proved without the weights (tests/test_utmos.py): the names and shapes of the published layout are taken completely and
-strictly; on random weights in that layout, tiny in float64 and at full size in float32, the score agrees with an
-independent computation with plain tensor operations, fairseq's padding to even lengths included; every tensor but the
-unused ``mask_emb`` moves the score. Not proved without them: that the file holds this layout (its size fits it to
-0.03 %), and any published score; a test compares the range that SpeechMOS prints for noise where the file is present.
+Proved without the weights (tests/t2av_bench/metrics/test_utmos.py): the names and shapes of the published layout are
+taken completely and strictly; on random weights in that layout, tiny in float64 and at full size in float32, the score
+agrees with an independent computation with plain tensor operations, fairseq's padding to even lengths included; every
+tensor but the unused ``mask_emb`` moves the score. Not proved without them: that the file holds this layout (its size
+fits it to 0.03 %), and any published score; a test compares the range that SpeechMOS prints for noise where the file is
+present.
 """
 
 import functools

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def install(
@@ -23,7 +23,7 @@ def install(
     (described / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]) + "\n")
     for name, source in (modules or {}).items():
         (site / f"{name}.py").write_text(source)
-    paths = [str(site), str(REPOSITORY / "tests"), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+    paths = [str(site), str(REPOSITORY / "tests" / "factories"), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
     patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     patch.syspath_prepend(str(site))
     metrics._registry.cache_clear()

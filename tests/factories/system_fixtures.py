@@ -1,12 +1,9 @@
-"""Make ``tiny_talker.py`` importable, and the inputs that several files share."""
+"""Fixtures of the tests of systems: persons, voices and clips, and a very small Talker-T2AV."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session", autouse=True)

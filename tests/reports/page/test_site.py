@@ -399,7 +399,7 @@ def test_the_documentation_names_every_option_and_no_other() -> None:
 
     from t2av_bench.cli.main import app
 
-    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text()
     named = set(re.findall(r"^\| `(--[a-z-]+)", text, re.MULTILINE))
     options = {name for parameter in get_command(app).commands["report"].params for name in parameter.opts
                + parameter.secondary_opts if name.startswith("--")}  # fmt: skip
@@ -414,5 +414,5 @@ def test_looking_at_the_commands_loads_nothing_heavy() -> None:
     code = "import sys, t2av_bench.cli.main, reports.page.server; print([m for m in ('torch', 'cv2', 'matplotlib', " \
            "'av', 'librosa') if m in sys.modules])"  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          cwd=Path(__file__).parents[2])  # fmt: skip
+                          cwd=Path(__file__).parents[3])  # fmt: skip
     assert done.stdout.strip() == "[]"

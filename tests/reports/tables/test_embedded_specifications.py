@@ -22,7 +22,7 @@ from t2av_bench.metrics import metric_class
 from t2av_bench.scores import Quantity, Score
 
 TABLES = [f"embedded:{number}" for number in range(1, 6)]
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 WER = ("wer/gridface", Quantity("wer_gridface", "WER (GridFace)", "lower", aggregate="weighted"))
 CER = ("cer/gridface", Quantity("cer_gridface", "CER (GridFace)", "lower", aggregate="weighted"))
 SYNC = ("sync/gridface", Quantity("sync_c_gridface", "Sync-C (GridFace)", "higher"))

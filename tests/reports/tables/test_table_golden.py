@@ -1,7 +1,7 @@
 """Golden output of every format, and LaTeX as a compiler sees it.
 
 After a change that is meant, keep the new output and look at it:
-``T2AV_WRITE_GOLDEN=1 pytest tests/test_table_golden.py && git diff tests/golden_tables``.
+``T2AV_WRITE_GOLDEN=1 pytest tests/reports/tables/test_table_golden.py && git diff tests/reports/tables``.
 """
 
 import os

@@ -108,7 +108,7 @@ def test_empty_published_cells_say_why():
 
 
 def test_the_numbers_are_those_of_the_shared_transcription():
-    shared = Path(__file__).resolve().parents[2] / "shared" / "design" / "published"
+    shared = Path(__file__).resolve().parents[4] / "shared" / "design" / "published"
     if not shared.is_dir():
         pytest.skip(f"no transcription of the paper at {shared}")
     for file in shared.glob("*.csv"):

@@ -21,7 +21,7 @@ from t2av_bench.cli.console import Console, TextColumn
 from t2av_bench.scores import Score
 from t2av_bench.utils.terminal_text import echo, printable, spreadsheet_field
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\x7f\u202egnp.exe\u2066\x00\r\x85\ud800\u2028"
 
 

@@ -444,7 +444,7 @@ def test_every_quantity_that_can_be_better_or_worse_has_a_margin():
 
 
 def test_margins_are_at_least_twice_what_another_encoder_setting_moves():
-    document = json.loads((Path(__file__).parent / "gate_scores.json").read_text())
+    document = json.loads((Path(__file__).parents[2] / "factories" / "gate_scores.json").read_text())
     for part in ("gridface", "real"):
         variants = document[part]["variants"]
         for name, base in variants["base"].items():
@@ -455,7 +455,7 @@ def test_margins_are_at_least_twice_what_another_encoder_setting_moves():
 
 
 def test_the_documentation_states_the_defaults_and_a_margins_file_that_works(tmp_path):
-    text = (Path(__file__).resolve().parent.parent / "docs" / "regression.md").read_text()
+    text = (Path(__file__).resolve().parents[3] / "docs" / "regression.md").read_text()
     stated = text.split("## Margins")[1].split("## What is refused")[0]
     rows = re.findall(r"^\| (`.*?) \| (\S+)", stated, re.MULTILINE)
     margins = {name: amount for names, amount in rows for name in re.findall(r"`([a-z]\w*)`", names)}

@@ -86,7 +86,7 @@ def _installed() -> bool:
 def _environment() -> dict[str, str]:
     import os
 
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[3])
     return dict(os.environ) | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
 
 

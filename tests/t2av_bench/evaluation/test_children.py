@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from evaluate_factory import make_clips
 from plugin_factory import install
-from test_runs import make_clips
 
 from t2av_bench import metrics
 from t2av_bench.evaluation.config import Plan

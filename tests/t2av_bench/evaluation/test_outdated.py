@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluate_factory import by_name, command, make_clips, plan, run
 from scipy.io import wavfile
-from test_runs import by_name, command, make_clips, plan, run
 
 from reports.tables.measured import read_run
 from t2av_bench.results.columns import failures

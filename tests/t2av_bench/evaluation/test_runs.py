@@ -14,40 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluate_factory import FAKES, by_name, command, make_clips, plan, run
 from scipy.io import wavfile
 
 from t2av_bench.errors import ItemError
 from t2av_bench.evaluation.config import ConfigError, Plan, load, parse_options
 from t2av_bench.evaluation.evaluate import RunError, evaluate
-from t2av_bench.results.columns import columns, failures
+from t2av_bench.results.columns import failures
 from t2av_bench.results.store import Store, StoreError
-
-FAKES = ("fake/level", "fake/length", "fake/spread")
-
-
-def make_clips(folder: Path, names: list[str], seed: int = 0) -> Path:
-    """Half a second of noise a clip, each at its own level."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for index, name in enumerate(names):
-        noise = np.random.default_rng([seed, index]).standard_normal(8000) * (index + 1) * 500
-        wavfile.write(folder / f"{name}.wav", 16000, np.clip(noise, -32000, 32000).astype(np.int16))
-    return folder
-
-
-def plan(tmp_path: Path, names: list[str], **changes) -> Plan:
-    settings = {"metrics": FAKES, "workers": 1, "timeout": 60.0, "manifest": None} | changes
-    return Plan(
-        name="system",
-        generated=make_clips(tmp_path / "made", names),
-        reference=make_clips(tmp_path / "real", names, seed=1),
-        **settings,
-    )
-
-
-def run(plan: Plan, out: Path) -> list:
-    seen = []
-    evaluate(plan, out, seen.append, lambda text: None)
-    return seen
 
 
 def contents(out: Path) -> dict[str, list]:
@@ -58,11 +32,6 @@ def contents(out: Path) -> dict[str, list]:
     found["run"] = connection.execute("SELECT * FROM run ORDER BY 1").fetchall()
     connection.close()
     return found
-
-
-def by_name(out: Path) -> dict:
-    with Store(out / "results.db") as store:
-        return {column.quantity.name: column.summary for column in columns(store)}
 
 
 @pytest.fixture(autouse=True)
@@ -193,13 +162,6 @@ def test_a_reference_that_cannot_be_read_is_said_and_other_metrics_go_on(tmp_pat
         scores = {(row.clip, row.quantity): row.score for row in store.scores()}
     assert scores["b", "spread"].reason.startswith("the reference cannot be used:")
     assert scores["b", "level"].value is not None
-
-
-def command(tmp_path: Path, out: Path, *more: str) -> list[str]:
-    return [
-        sys.executable, "-m", "t2av_bench.cli.main", "evaluate", "--generated", str(tmp_path / "made"),
-        "--reference", str(tmp_path / "real"), "--metrics", ",".join(FAKES), "--out", str(out), *more,
-    ]  # fmt: skip
 
 
 def test_killed_at_random_and_repeated_it_ends_with_the_same_database(tmp_path, fake_metrics):

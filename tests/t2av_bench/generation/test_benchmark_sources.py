@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_benchmark_run import ROW, Silent, cli, items, log, only_made, scores, sounds, world, write  # noqa: F401
+from experiment_factory import ROW, Silent, cli, items, log, only_made, scores, sounds, world, write  # noqa: F401
 
 from t2av_bench import systems
 from t2av_bench.experiment import run as benchmark_run

@@ -12,7 +12,7 @@ from t2av_bench.experiment.run import run
 from t2av_bench.gridface.validation import publish
 from t2av_bench.results.columns import RESULTS
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[3]
 COMMITTED = REPOSITORY / publish.RESULTS
 FULL = REPOSITORY / "t2av_bench" / "gridface" / "experiment.toml"
 ANCHORS = ("Real clips", "Reconstruction", "Stranger's audio")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import odd_metrics
 import pytest
+from evaluate_factory import make_clips
 from plugin_factory import install
-from test_runs import make_clips
 from typer.testing import CliRunner
 
 from t2av_bench import metrics

@@ -32,8 +32,9 @@ def recording(clips_folder):
 
 
 def child_environment() -> dict[str, str]:
-    here = Path(__file__).resolve().parent
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    repository = Path(__file__).resolve().parents[3]
+    paths = [str(repository / "tests" / "factories"), str(repository)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def both(folder, generated, reference):

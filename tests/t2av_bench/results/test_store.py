@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from evaluate_factory import make_clips
 from run_factory import SYNC_C, UTMOS, make_run
-from test_runs import make_clips
 from typer.testing import CliRunner, Result
 
 from t2av_bench.cli.main import app

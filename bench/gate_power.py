@@ -203,7 +203,12 @@ def powers(studies: int) -> Iterator[str]:
     document = gate_studies.read_scores()
     yield "\n| clips of | n | by speaker | " + " | ".join(gate_studies.DAMAGE) + " | encoded again |"
     yield "|---|---:|---|" + "---:|" * (len(gate_studies.DAMAGE) + 1)
-    for part, clips, grouped in (("gridface", 48, False), ("gridface", 64, True), ("real", 21, False)):
+    for part, clips, grouped in (
+        ("gridface", 48, False),
+        ("gridface", 96, False),
+        ("gridface", 96, True),
+        ("real", 96, False),
+    ):
         pool, random = gate_studies.Pool(document[part]), np.random.default_rng(0)
         caught = [
             sum(gate_studies.damaged_pair(pool, damage, random, clips, grouped=grouped).regressed

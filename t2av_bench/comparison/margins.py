@@ -51,7 +51,7 @@ DEFAULT_MARGINS: dict[str, Margin] = {
     "utmos": Margin(0.1),
     **dict.fromkeys(("dnsmos_ovrl", "dnsmos_sig", "dnsmos_p808"), Margin(0.1)),
     "dnsmos_bak": Margin(0.15),
-    **dict.fromkeys(("pesq_wb", "pesq_nb"), Margin(0.05)),
+    **dict.fromkeys(("pesq_wb", "pesq_nb"), Margin(0.1)),
     **dict.fromkeys(("stoi", "estoi"), Margin(0.005)),
     **dict.fromkeys(("sim", "sim_resemblyzer", "csim"), Margin(0.01)),
     "psnr": Margin(1.25),

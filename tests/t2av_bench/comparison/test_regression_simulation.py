@@ -118,7 +118,7 @@ CULPRITS = {
     ("gridface", "25 % frozen"): {"sync_c_gridface", "sync_d_zero_gridface", "sync_in_tolerance_gridface"},
     ("real", "25 % frozen"): {"psnr", "ssim"},
     ("gridface", "WER +5 points"): {"wer_gridface"},
-    ("real", "WER +5 points"): {"wer_pocketsphinx"},
+    ("real", "WER +5 points"): {"wer"},
 }
 REAL_DAMAGE = 60
 

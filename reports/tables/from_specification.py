@@ -27,9 +27,9 @@ OTHER = "¶"
 def build(
     loaded: Loaded, runs: Sequence[RunResult] = (), *, allow_mixed: bool = False, intervals: bool = False
 ) -> Table:
-    """The table with its published rows and a row a system that was measured (see ``systems.systems``).
+    """The table with its published rows and a row a system that was measured (see ``rows.systems``).
 
-    Raises MixedProtocols as ``table.build`` does, and ValueError for runs that cannot share a row.
+    Raises MixedProtocols as ``build.build`` does, and ValueError for runs that cannot share a row.
     """
     specification = loaded.specification
     table = Table(

@@ -1,6 +1,6 @@
 """What a table is, apart from how it is made and how it looks.
 
-``table.build`` and ``from_specification.build`` make tables, the renderers (``render``, ``latex``, ``html``,
+``build.build`` and ``from_specification.build`` make tables, the renderers (``render``, ``latex``, ``html``,
 ``terminal``) print them. A table is columns, rows and notes; row r's cell c belongs to column c. Nothing is computed
 while printing: text, marks and reasons stand in the cells.
 """

@@ -42,7 +42,7 @@ def evaluate(
 ) -> None:
     """Score a folder of clips into ``out``; finished measurements are kept, failed and missing ones are tried (again).
 
-    staff: workers to use and to leave for the next call, see ``engine.Staff``; otherwise they are this call's.
+    staff: workers to use and to leave for the next call, see ``worker.Staff``; otherwise they are this call's.
     Raises RunError or ItemError where nothing can be scored; whatever befalls a single clip is recorded as its reason.
     """
     prepared = prepare(plan, out)

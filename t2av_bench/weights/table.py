@@ -3,7 +3,7 @@
 A file is used only after its digest was compared, once per process, with the table's (``weights.toml``) or, where
 nobody states one, with the digest recorded on first use. Files are looked up by name in the folders of
 ``T2AV_BENCH_WEIGHTS`` (several are separated as in ``PATH``; the first receives downloads), else in the user's data
-folder. Nothing is downloaded here: see ``weights_fetch``.
+folder. Nothing is downloaded here: see ``fetch``.
 """
 
 import difflib

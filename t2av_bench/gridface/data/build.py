@@ -132,7 +132,7 @@ def manifest_name(split: str, count: int) -> str:
 
 
 def manifest_text(utterances: Sequence[Utterance]) -> str:
-    """JSON Lines of ``items.Item``."""
+    """JSON Lines of ``benchmarks.manifest.Item``."""
     rows = (
         {
             "id": utterance.id, "text": utterance.text, "language": utterance.language,

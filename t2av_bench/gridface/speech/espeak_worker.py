@@ -1,4 +1,4 @@
-"""The process that holds espeak-ng. Run as a script with the standard library alone; see ``speech.Synthesizer``.
+"""The process that holds espeak-ng. Run as a script with the standard library alone; see ``synthesizer.Synthesizer``.
 
 The library keeps state from one utterance to the next (noise and phase), so the same text would come out differently
 depending on what was said before. This process initialises the library once, never speaks itself, and forks a child

@@ -1,45 +1,115 @@
 """``t2av-bench evaluate``: progress on stderr, the result on stdout."""
 
 import json
-import sys
-from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    SpinnerColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bar
+import typer
 
-from t2av_bench.cli.console import Console, TextColumn
-from t2av_bench.evaluation.config import (
-    EvaluateConfig,
-    Plan,
-    check_device,
-    dump,
-    load,
-    plan_of,
-)
-from t2av_bench.evaluation.evaluate import Progress, evaluate
-from t2av_bench.evaluation.planning import requested
-from t2av_bench.evaluation.reasons import Reason, count
-from t2av_bench.results.columns import RESULTS, Column, columns, failures
-from t2av_bench.results.store import Store
-from t2av_bench.scores import Status
-from t2av_bench.utils.files import write_text
-from t2av_bench.utils.plugins import stdout_to_stderr
+from t2av_bench.cli.errors import usage_errors
 from t2av_bench.utils.terminal_text import echo
 from t2av_bench.utils.text import some
+
+if TYPE_CHECKING:
+    from t2av_bench.evaluation.config import EvaluateConfig
+    from t2av_bench.results.columns import Column
 
 TOO_MANY_FAILURES = 1
 
 
+def evaluate(
+    generated: Annotated[Path | None, typer.Option(help="Folder of generated clips.", show_default=False)] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Folder of reference clips, named like the generated ones: names without a clip fail."),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="JSON Lines: one item a line with id, text, language, reference, … (docs/evaluate.md)."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; the same command continues it.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Comma-separated families or ids ('list metrics' shows them).  [default: all]")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The system's name in tables.  [default: the folder's]")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes; changes no number.  [default: cores, fewer where memory is short, 1 on a GPU]"),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.  [default: cpu]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples a network sees at a time.  [default: 32]")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that one metric may take on one clip.  [default: 1800]")
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GB of memory that one process may hold.  [default: its share of what is available]"),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(help="Seconds of the longest clip that is decoded.  [default: 1800]"),
+    ] = None,
+    max_gigapixels: Annotated[
+        float | None,
+        typer.Option(help="Largest clip that is decoded: pictures x width x height, in 10^9.  [default: 100]"),
+    ] = None,
+    max_failures: Annotated[
+        int | None, typer.Option(help="Clips that may fail before the exit status is 1.  [default: 0]")
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Exit status 0 also where a metric named in --metrics has no value.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(help="Evaluate the first so many items alone.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Feature cache to share between runs.  [default: inside the run folder]")
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option(help="Training step of the checkpoint that made the clips, for learning curves.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC.OPTION=VALUE, such as sync/exact.min_track=50; part of the protocol. Repeatable."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with any of these options as keys.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of a table.")] = False,
+) -> None:
+    """Score a folder of clips: every clip gets a value or a reason, and the table is printed.
+
+    Files pair by name; what the manifest, the generated folder or the reference folder names is an item, and one
+    without a clip or with a broken line in the manifest has failed. What is wrong with the request is said before
+    anything is measured. Clips that failed and metrics that were missing are tried again when the command is repeated.
+
+    Exit status: 0 all well; 1 more failed clips than --max-failures, or a metric named in --metrics scored no clip
+    (see --allow-missing); 2 the command cannot be carried out.
+    """
+    from t2av_bench.evaluation.config import parse_options
+
+    with usage_errors():
+        given = {
+            "generated": generated, "reference": reference, "manifest": manifest, "out": out, "name": name,
+            "metrics": None if metrics is None else tuple(filter(None, map(str.strip, metrics.split(",")))),
+            "workers": workers, "device": device, "batch_size": batch_size, "timeout": timeout, "memory": memory,
+            "max_seconds": max_seconds, "max_gigapixels": max_gigapixels,
+            "max_failures": max_failures, "allow_missing": allow_missing or None, "limit": limit, "cache": cache,
+            "step": step, "options": parse_options(option) if option else None,
+        }  # fmt: skip
+        raise typer.Exit(run(config, given, as_json))
+
+
 def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     """Evaluate and print; returns the exit status."""
+    from t2av_bench.cli.console import Console
+    from t2av_bench.cli.output import document, reasons_of, tell
+    from t2av_bench.cli.progress import EvaluationDisplay
+    from t2av_bench.evaluation.config import check_device, dump, load, plan_of
+    from t2av_bench.evaluation.evaluate import evaluate as carry_out
+    from t2av_bench.evaluation.planning import requested
+    from t2av_bench.results.columns import RESULTS, columns, failures
+    from t2av_bench.results.store import Store
+    from t2av_bench.scores import Status
+    from t2av_bench.utils.files import write_text
+    from t2av_bench.utils.plugins import stdout_to_stderr
+
     config = load(file, given)
     plan = plan_of(config)
     check_device(config.device)
@@ -50,13 +120,13 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
         notices.append(text)
         console.print(f"note: {text}", markup=False)
 
-    with _Display(console) as display, stdout_to_stderr():
-        evaluate(plan, config.out, display.update, notice)
+    with EvaluationDisplay(console) as display, stdout_to_stderr():
+        carry_out(plan, config.out, display.update, notice)
     write_text(config.out / "evaluate.toml", dump(config))
     with Store(config.out / RESULTS) as store:
         failed = failures(store)
         missing = missing_metrics(config, columns(store))
-        reasons = {status: _reasons(store, status) for status in (Status.FAILED, Status.NOT_APPLICABLE)}
+        reasons = {status: reasons_of(store, status) for status in (Status.FAILED, Status.NOT_APPLICABLE)}
         clips = len({failure["clip"] for failure in failed if not failure["outdated"]})
         status = TOO_MANY_FAILURES if clips > config.max_failures or (missing and not config.allow_missing) else 0
         if as_json:
@@ -64,15 +134,15 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
                 "notices": notices, "missing": missing, "exit_status": status,
                 "reasons": {str(kind): [reason.as_dict() for reason in found] for kind, found in reasons.items()},
             }  # fmt: skip
-            echo(json.dumps(_result(config, plan, store, failed) | told, indent=1, ensure_ascii=False))
+            echo(json.dumps(document(config, plan, store, failed) | told, indent=1, ensure_ascii=False))
         else:
             from reports.render.formats import markdown
             from reports.tables.build import build, read_run
 
             echo(markdown(build([read_run(config.out)])), nl=False)
-    _tell(console, "failed", reasons[Status.FAILED])
+    tell(console, "failed", reasons[Status.FAILED])
     named = requested(config.metrics)
-    _tell(console, "not applicable", [
+    tell(console, "not applicable", [
         reason for reason in reasons[Status.NOT_APPLICABLE] if any(metric in named for metric in reason.metrics)
     ])  # fmt: skip
     if clips > config.max_failures:
@@ -87,83 +157,12 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     return status
 
 
-def missing_metrics(config: EvaluateConfig, found: list[Column]) -> list[str]:
+def missing_metrics(config: "EvaluateConfig", found: "list[Column]") -> list[str]:
     """Metrics asked for by name that have no value at all; all that were measured where none of them has any."""
+    from t2av_bench.evaluation.planning import requested
+
     scored = {column.metric for column in found if column.summary.score.value is not None}
     named = requested(config.metrics)
     if not scored and not named:
         return sorted({column.metric for column in found})
     return [metric for metric in named if metric not in scored]
-
-
-def _reasons(store: Store, status: Status) -> list[Reason]:
-    return count((row.clip, row.metric, str(row.score.reason)) for row in store.scores() if row.score.status is status)
-
-
-def _result(config: EvaluateConfig, plan: Plan, store: Store, failed: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "run": str(config.out),
-        "system": plan.name,
-        "clips": len(store.clips()),
-        "columns": [
-            {
-                "quantity": column.quantity.name,
-                "metric": column.metric,
-                "fingerprint": column.fingerprint,
-                "direction": column.quantity.direction,
-                "embedded": column.embedded,
-                **column.summary.as_dict(),
-            }
-            for column in columns(store)
-        ],
-        "failures": failed,
-    }
-
-
-def _explain(console: Console, failed: list[dict[str, Any]]) -> None:
-    """The reasons of ``failures``."""
-    _tell(console, "failed", count((row["clip"], row["metric"], row["reason"]) for row in failed))
-
-
-def _tell(console: Console, what: str, reasons: list[Reason], most: int = 12) -> None:
-    """Reasons with the number of clips and the metrics they cost, the worst first; whatever is left out is counted."""
-    for position, reason in enumerate(reasons[:most]):
-        if position == 0:
-            console.print(f"{what}:")
-        clips = f"{len(reason.clips)} clip{'s' if len(reason.clips) > 1 else ''}"
-        text = reason.text + (" (the others alike)" if reason.alike else "")
-        console.print(f"  {clips}  {some(reason.clips)}: {text}  [{some(reason.metrics, 6)}]", markup=False)
-    if len(reasons) > most:
-        console.print(f"  and {len(reasons) - most} more reasons: evaluate --json lists all")
-
-
-class _Display:
-    """A progress bar with time left on a terminal; elsewhere a line every tenth of the work."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._counts: Counter[Status] = Counter()
-        self._tenth = 0
-        self._bar = Bar(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True,
-            disable=not sys.stderr.isatty(),
-        )  # fmt: skip
-        self._task = self._bar.add_task("starting", total=None)
-
-    def __enter__(self) -> "_Display":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def update(self, progress: Progress) -> None:
-        self._counts[progress.status] += 1
-        description = f"{progress.metric}  {progress.clip}"[:48]
-        self._bar.update(self._task, total=progress.total, completed=progress.done, description=f"{description:<48}")
-        tenth = 10 * progress.done // progress.total
-        if self._bar.disable and tenth > self._tenth:
-            failed = self._counts[Status.FAILED]
-            self._console.print(f"{progress.done}/{progress.total} measurements, {failed} failed", markup=False)
-        self._tenth = tenth

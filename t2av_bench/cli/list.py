@@ -2,9 +2,30 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
 
 from t2av_bench.utils.terminal_text import echo
+
+
+class Listed(StrEnum):
+    """What ``list`` can show."""
+
+    METRICS = "metrics"
+    SYSTEMS = "systems"
+
+
+def list_(
+    what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.METRICS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List metrics (ids, columns, licence of their weights) or systems (ids, tasks and what these need).
+
+    Benchmarks: 'data list'. Weights: 'weights list'.
+    """
+    metrics(as_json) if what is Listed.METRICS else systems(as_json)
 
 
 def metrics(as_json: bool) -> None:

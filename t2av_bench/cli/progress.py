@@ -1,6 +1,8 @@
-"""How far a run of many rows is: a bar with time left and rate on a terminal, elsewhere a line every tenth."""
+"""How far work is: a bar with time left on a terminal, elsewhere a line every tenth."""
 
+import sys
 import time
+from collections import Counter
 
 from rich.progress import (
     BarColumn,
@@ -12,10 +14,12 @@ from rich.progress import (
 )
 
 from t2av_bench.cli.console import Console, TextColumn
+from t2av_bench.evaluation.evaluate import Progress as Measured
+from t2av_bench.scores import Status
 
 
 class Display:
-    """Progress on stderr, phase by phase. Use as a context manager."""
+    """Of a run of many rows: progress on stderr, phase by phase. Use as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
@@ -66,3 +70,35 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class EvaluationDisplay:
+    """Of one evaluation: a progress bar with time left on a terminal; elsewhere a line every tenth of the work."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._counts: Counter[Status] = Counter()
+        self._tenth = 0
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True,
+            disable=not sys.stderr.isatty(),
+        )  # fmt: skip
+        self._task = self._bar.add_task("starting", total=None)
+
+    def __enter__(self) -> "EvaluationDisplay":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, progress: Measured) -> None:
+        self._counts[progress.status] += 1
+        description = f"{progress.metric}  {progress.clip}"[:48]
+        self._bar.update(self._task, total=progress.total, completed=progress.done, description=f"{description:<48}")
+        tenth = 10 * progress.done // progress.total
+        if self._bar.disable and tenth > self._tenth:
+            failed = self._counts[Status.FAILED]
+            self._console.print(f"{progress.done}/{progress.total} measurements, {failed} failed", markup=False)
+        self._tenth = tenth

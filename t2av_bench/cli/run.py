@@ -106,12 +106,12 @@ def run(
 
 def explain_failures(result: "Result", display: "Display") -> None:
     """Say of each row how many clips failed, and why."""
-    from t2av_bench.cli.evaluate import _explain
+    from t2av_bench.cli.output import explain
 
     for row in result.rows:
         if row.failed:
             display.note(f"{row.row.name}: {row.failed_clips} of {row.items} clips failed in something")
-            _explain(display.console, row.failed)
+            explain(display.console, row.failed)
 
 
 def print_tables(tables: "list[TableResult]") -> None:
@@ -126,7 +126,7 @@ def print_tables(tables: "list[TableResult]") -> None:
 
 
 def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[str, Any]:
-    from t2av_bench.cli.evaluate import _result
+    from t2av_bench.cli.output import document
     from t2av_bench.evaluation.config import plan_of
     from t2av_bench.results.columns import RESULTS
     from t2av_bench.results.store import Store
@@ -134,7 +134,7 @@ def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[
     rows = []
     for row in result.rows:
         with Store(row.run / RESULTS) as store:
-            scores = _result(row.config, plan_of(row.config), store, row.failed)
+            scores = document(row.config, plan_of(row.config), store, row.failed)
         rows.append({
             "name": row.row.name, "label": row.row.label, "system": row.row.system, "task": row.row.task,
             "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,

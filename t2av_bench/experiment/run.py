@@ -45,7 +45,7 @@ class Display(Protocol):
 class RowResult:
     """A finished row. kept: clips that were there before; made: by this command; not_made: id -> reason.
 
-    failed: scores that failed, as ``results.columns.failures`` gives them; those of clips that were not made have that reason.
+    failed: scores that failed, as ``columns.failures`` gives them; those of clips that were not made have that reason.
     scored: ids of metrics that have a value.
     """
 

@@ -32,9 +32,9 @@ def recording(clips_folder):
 
 
 def child_environment() -> dict[str, str]:
-    repository = Path(__file__).resolve().parents[3]
-    paths = [str(repository / "tests" / "factories"), str(repository)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    here = Path(__file__).resolve()
+    paths = [here.parent, here.parents[2] / "factories", here.parents[3]]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
 
 
 def both(folder, generated, reference):

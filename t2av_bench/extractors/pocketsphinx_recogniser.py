@@ -24,7 +24,7 @@ def dithered(audio: np.ndarray) -> np.ndarray:
     The recogniser's cepstral normalisation breaks on digital silence, which synthesisers emit between words. The
     noise is seeded by the content of the audio, so that the same audio always gives the same transcript.
     """
-    audio = np.asarray(audio, np.float32)
+    audio = np.asarray(audio, np.float32) + np.float32(0)  # -0.0 and 0.0 sound alike, and have other bytes
     seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(audio).tobytes()).digest()[:8], "little")
     padded = np.pad(audio.astype(np.float64), round(_PADDING_SECONDS * SAMPLE_RATE))
     level = np.sqrt(np.mean(np.square(audio, dtype=np.float64)) * 10 ** (-_DITHER_SNR_DB / 10))

@@ -24,7 +24,7 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
 from t2av_bench.systems.output import names_of
 from t2av_bench.utils.files import json_text, write_text
-from t2av_bench.utils.plugins import PluginError
+from t2av_bench.utils.plugins import PluginError, calling
 from t2av_bench.weights.table import UnknownWeights
 
 _VERSION = 1
@@ -111,7 +111,8 @@ def _digest_of_today(name: str) -> str | None:
     """sha256 of the weights, or of a benchmark's trained model, that a record calls ``name``; None: neither is."""
     for id in benchmark_ids():
         try:
-            found = benchmark(id).model_digest(name)
+            with calling(f"the benchmark {id} is broken"):
+                found = benchmark(id).model_digest(name)
         except PluginError:
             continue
         if found is not None:

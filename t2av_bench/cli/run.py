@@ -11,7 +11,8 @@ from t2av_bench.utils.terminal_text import echo
 if TYPE_CHECKING:
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run_tables import TableResult
-    from t2av_bench.experiment.run import Preview, Result
+    from t2av_bench.experiment.preview import Preview
+    from t2av_bench.experiment.run import Result
 
 TOO_MANY_FAILURES, USAGE_ERROR = 1, 2
 
@@ -55,6 +56,7 @@ def run(
     from t2av_bench.evaluation.config import check_device
     from t2av_bench.experiment import run as benchmark_run
     from t2av_bench.experiment.config import load, matching
+    from t2av_bench.experiment.preview import preview
     from t2av_bench.utils.plugins import stdout_to_stderr
     from t2av_bench.utils.reasons import sentence
     from t2av_bench.utils.text import some
@@ -71,7 +73,7 @@ def run(
         check_tables(loaded)
         check_device(loaded.config.device)
         if dry_run:
-            _print_preview(benchmark_run.preview(loaded, again), as_json)
+            _print_preview(preview(loaded, again), as_json)
             return
         with display, stdout_to_stderr():
             result = benchmark_run.run(loaded, display, again)

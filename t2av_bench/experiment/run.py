@@ -23,7 +23,7 @@ from t2av_bench.generation.records import digests
 from t2av_bench.generation.requests import ItemSet, read_items, write_manifest
 from t2av_bench.generation.row import Row
 from t2av_bench.generation.sources import Digest
-from t2av_bench.metrics import create, resolve
+from t2av_bench.metrics import resolve
 from t2av_bench.results.columns import RESULTS, columns, failures
 from t2av_bench.results.store import Store, StoreError
 from t2av_bench.scores import Status
@@ -95,7 +95,7 @@ def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> R
     out = config.out
     out.mkdir(parents=True, exist_ok=True)
     with _lock(out):
-        plans = _planned(loaded, _manifests(loaded, display), regenerate)
+        plans = _planned(loaded, manifests(loaded, display), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
         _make(plans, config, display)
         with Staff() as staff:
@@ -103,7 +103,7 @@ def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> R
         return Result(rows, unscored)
 
 
-def _manifests(loaded: Loaded, display: Display | None) -> dict[str, Path]:
+def manifests(loaded: Loaded, display: Display | None) -> dict[str, Path]:
     """Row name -> manifest; benchmarks are built as far as the rows need them. Without a display nothing is built."""
     config = loaded.config
     found = {row.name: row.manifest for row in loaded.rows if row.manifest is not None}
@@ -111,7 +111,7 @@ def _manifests(loaded: Loaded, display: Display | None) -> dict[str, Path]:
     for row in loaded.rows:
         if row.benchmark is not None:
             assert row.split is not None
-            count = _count(row)
+            count = item_count(row)
             found[row.name] = benchmark(row.benchmark).manifest(row.split, count, config.data)
             if row.split not in wanted.setdefault((row.benchmark, count), []):
                 wanted[row.benchmark, count].append(row.split)
@@ -126,7 +126,7 @@ def _manifests(loaded: Loaded, display: Display | None) -> dict[str, Path]:
     return found
 
 
-def _count(row: Row) -> int:
+def item_count(row: Row) -> int:
     """Items of a row of a benchmark."""
     assert row.benchmark is not None and row.split is not None
     most = benchmark(row.benchmark).splits[row.split]
@@ -150,11 +150,11 @@ def _building(display: Display) -> Callable[[int, int, str], None]:
 def _planned(loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collection[str] = ()) -> list[RowPlan]:
     digest = digests()
     return [
-        _plan_row(loaded.config, row, read_items(row, manifests[row.name]), digest, regenerate) for row in loaded.rows
+        row_plan(loaded.config, row, read_items(row, manifests[row.name]), digest, regenerate) for row in loaded.rows
     ]
 
 
-def _plan_row(config: RunConfig, row: Row, items: ItemSet, digest: Digest, regenerate: Collection[str]) -> RowPlan:
+def row_plan(config: RunConfig, row: Row, items: ItemSet, digest: Digest, regenerate: Collection[str]) -> RowPlan:
     return plan_row(row, items, config.out / "clips" / row.name, config.seed, digest, row.name in regenerate)
 
 
@@ -267,59 +267,6 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
 
 def _workers(config: RunConfig) -> int:
     return config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory))
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What ``run`` would do for a row; items is None, and so are the counts, while its benchmark is not built.
-
-    measurements: (clip, metric) pairs, and how many of them are there already. again: why clips that are there would be
-    made again -> how many.
-    """
-
-    row: Row
-    items: int
-    built: bool
-    made: int
-    to_make: int
-    failures: dict[str, str]
-    measurements: int
-    measured: int
-    again: Mapping[str, int] = field(default_factory=dict)
-
-
-def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
-    """What ``run`` would do. Writes nothing, builds nothing, loads no weights."""
-    manifests, digest = _manifests(loaded, None), digests()
-    found = []
-    for row in loaded.rows:
-        metrics = resolve(row.metrics)
-        if row.manifest is None and not manifests[row.name].is_file():
-            count = _count(row)
-            found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0))
-            continue
-        items = read_items(row, manifests[row.name])
-        plan = _plan_row(loaded.config, row, items, digest, regenerate)
-        measured = _measured(loaded.config, row, metrics, set(plan.made))
-        found.append(Preview(
-            row, plan.total, True, len(plan.made), len(plan.orders), plan.failures, plan.total * len(metrics), measured,
-            plan.again,
-        ))  # fmt: skip
-    return found
-
-
-def _measured(config: RunConfig, row: Row, metrics: Sequence[str], made: set[str]) -> int:
-    """How many measurements of clips that stay are there, by today's protocols."""
-    fingerprints = {id: create(id, None, config.options.get(id)).protocol.fingerprint for id in metrics}
-    try:
-        with Store(config.out / "runs" / row.name / RESULTS) as store:
-            finished = store.finished()
-    except StoreError:
-        return 0
-    return sum(
-        clip in made and fingerprints.get(metric) == fingerprint
-        for (clip, metric), (fingerprint, _) in finished.items()
-    )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
 from t2av_bench.utils import memory
@@ -21,6 +22,7 @@ from t2av_bench.utils import memory
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # now: a forked process must not load libraries
 _LOOK_SECONDS = 0.25
+_MAIN = threading.Lock()  # one thread at a time hides the main module
 
 
 class Child:
@@ -37,7 +39,7 @@ class Child:
         tied = threading.current_thread() is threading.main_thread()
         self.process = context.Process(target=_begin, args=(tied, target, theirs, *arguments), daemon=True)
         self._looked = 0.0
-        with _one_thread(), _interrupts_later():
+        with _one_thread(), _interrupts_later(), _without_main():
             self.process.start()
         theirs.close()
 
@@ -159,6 +161,19 @@ def _interrupts_later() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Children started inside do not import the program that starts them, which they have no use for: a script without
+    ``if __name__ == "__main__"`` would begin once more in each of them."""
+    with _MAIN:
+        before = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = before
 
 
 @contextmanager

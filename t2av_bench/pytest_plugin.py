@@ -44,18 +44,15 @@ def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"
         from t2av_bench.comparison.comparable import NotComparable
         from t2av_bench.comparison.gate import regress
         from t2av_bench.comparison.gate_report import markdown, refusal_markdown
-        from t2av_bench.comparison.margins import merge_margins, read_margins
+        from t2av_bench.comparison.margins import margins_of
         from t2av_bench.results import read
 
         before, after = read(root / Path(baseline)), read(root / Path(candidate))
         names = [name for _, name in (*before.quantities, *after.quantities)]
-        if margins is None or isinstance(margins, Mapping):
-            merged = merge_margins(margins or {}, names)
-        else:
-            merged = read_margins(root / Path(margins), names)
+        chosen = margins if margins is None or isinstance(margins, Mapping) else root / margins
         try:
             gate = regress(
-                before, after, margins=merged, quantities=quantities, waived=waived, alpha=alpha,
+                before, after, margins=margins_of(chosen, names), quantities=quantities, waived=waived, alpha=alpha,
                 lost_allowed=lost_allowed, undecided=undecided,
             )  # fmt: skip
         except NotComparable as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reports.tables import build as table
 from reports.tables import from_specification, specification
-from reports.tables.measured import read_run
+from reports.tables.measured import RunResult, read_run
 from reports.tables.model import Table
 
 
@@ -25,31 +25,57 @@ def make(
     """
     first, *others = targets
     named = is_specification(first)
-    loaded = specification.load(first) if named else None
     folders = [Path(target) for target in (others if named else targets)]
     for folder in folders:
         if is_specification(str(folder)):
             raise ValueError(f"{folder} names a second table; one at a time, before its runs: table paper:1 RUN RUN")
+    asked = [name.strip() for name in columns.split(",") if name.strip()] if columns is not None else None
+    return of_runs(
+        folders, first if named else None, published=published, columns=asked, intervals=intervals,
+        allow_mixed=allow_mixed, notice=notice,
+    )  # fmt: skip
+
+
+def of_runs(
+    runs: Sequence[Path | RunResult],
+    named: str | None = None,
+    *,
+    published: bool = False,
+    columns: Sequence[str] | None = None,
+    intervals: bool = False,
+    allow_mixed: bool = False,
+    notice: Callable[[str], None] | None = None,
+) -> Table:
+    """The table of runs, or run folders; named: the specification that they fill. Otherwise as ``make``."""
+    loaded = specification.load(named) if named is not None else None
     if loaded is None:
         if published:
             tables = [name for name in specification.names() if specification.load(name).rows]
+            held = f", and {str(_folder(runs[0]))!r} is a run" if runs else ""
             raise ValueError(
-                f"--published shows the published rows of a table, and {first!r} is a run; "
+                f"--published shows the published rows of a table{held}; "
                 f"name a table first: {', '.join(tables)} or a TOML file"
             )
-        asked = [name.strip() for name in columns.split(",") if name.strip()] if columns is not None else None
-        if asked == []:
+        if columns is not None and not columns:
             raise ValueError("--columns names no column; expected names such as --columns sync_c,wer,fid")
-        runs = [read_run(folder, notice) for folder in folders]
-        return table.build(runs, allow_mixed=allow_mixed, columns=asked, intervals=intervals)
+        if not runs:
+            raise ValueError(f"a table needs runs, or the name of a table: {', '.join(specification.names())}")
+        return table.build(_read(runs, notice), allow_mixed=allow_mixed, columns=columns, intervals=intervals)
     if columns is not None:
-        raise ValueError(f"--columns is for plain tables; the columns of {first} are those of its specification")
-    if published and folders:
+        raise ValueError(f"--columns is for plain tables; the columns of {named} are those of its specification")
+    if published and runs:
         raise ValueError("--published shows the published rows alone; leave it out to put runs under them")
-    if not folders and not loaded.rows:
-        raise ValueError(f"{first} has no published rows; name run folders: table {first} RUN")
-    runs = [read_run(folder, notice) for folder in folders]
-    return from_specification.build(loaded, runs, allow_mixed=allow_mixed, intervals=intervals)
+    if not runs and not loaded.rows:
+        raise ValueError(f"{named} has no published rows; name run folders: table {named} RUN")
+    return from_specification.build(loaded, _read(runs, notice), allow_mixed=allow_mixed, intervals=intervals)
+
+
+def _read(runs: Sequence[Path | RunResult], notice: Callable[[str], None] | None) -> list[RunResult]:
+    return [read_run(run, notice) if isinstance(run, Path) else run for run in runs]
+
+
+def _folder(run: Path | RunResult) -> Path:
+    return run if isinstance(run, Path) else run.path
 
 
 def is_specification(target: str) -> bool:

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,13 @@ def merge_margins(entries: Mapping[str, Any], quantities: Iterable[str] = ()) ->
             raise MarginError(f"unknown quantity {name!r}; {hint}")
         found[name] = value if isinstance(value, Margin) else _parse(name, value)
     return found
+
+
+def margins_of(given: str | PathLike[str] | Mapping[str, Any] | None, quantities: Iterable[str]) -> dict[str, Margin]:
+    """A margins file, or a mapping like it, over the defaults. Raises MarginError."""
+    if given is None or isinstance(given, Mapping):
+        return merge_margins(given or {}, quantities)
+    return read_margins(Path(given), quantities)
 
 
 def _parse(name: str, value: Any) -> Margin:

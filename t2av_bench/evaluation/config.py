@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -51,8 +52,13 @@ class EvaluateConfig(BaseModel):
 _PATHS = ("generated", "reference", "manifest", "out", "cache")
 
 
-def load(file: Path | None, given: dict[str, Any]) -> EvaluateConfig:
-    """A file's keys, overridden by what was given on the command line. Raises ConfigError."""
+def load(
+    file: Path | None, given: Mapping[str, Any], otherwise: Mapping[str, Any] = MappingProxyType({})
+) -> EvaluateConfig:
+    """A file's keys, overridden by what was given on the command line. Raises ConfigError.
+
+    otherwise: what holds where neither says anything.
+    """
     values: dict[str, Any] = {}
     if file is not None:
         try:
@@ -63,7 +69,7 @@ def load(file: Path | None, given: dict[str, Any]) -> EvaluateConfig:
             if isinstance(values.get(key), str):
                 values[key] = file.parent / values[key]
     options = values.get("options")
-    values |= {key: value for key, value in given.items() if value is not None}
+    values = {**otherwise, **values} | {key: value for key, value in given.items() if value is not None}
     if isinstance(options, dict) and given.get("options"):
         for metric, chosen in given["options"].items():
             options[metric] = {**options.get(metric, {}), **chosen}

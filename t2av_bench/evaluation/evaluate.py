@@ -112,7 +112,7 @@ def _split(
 ) -> tuple[list[Job], list[Outcome]]:
     """What has to be measured, and what is known without opening a file (no file, no weights)."""
     finished = store.finished()
-    lacking = {id: reason for id, metric in metrics.items() if (reason := _missing_weights(metric))}
+    lacking = {id: reason for id, metric in metrics.items() if (reason := missing_weights(metric))}
     jobs, settled = [], []
     for entry in entries:
         clip = entry.item.id
@@ -132,7 +132,7 @@ def _split(
     return jobs, settled
 
 
-def _missing_weights(metric: Metric) -> str | None:
+def missing_weights(metric: Metric) -> str | None:
     """Why a metric cannot run at all; its message is the command that fetches the weights."""
     try:
         for id in metric.weights:

@@ -60,8 +60,8 @@ def prepare(plan: Plan, out: Path) -> Prepared:
         problems.append(RunError("--metrics names no metric; 't2av-bench list metrics' shows all"))
     if not problems:
         for name in [name for name in plan.options if name not in ids]:
-            attempt(_refuse_option, name, ids)
-    metrics = {id: attempt(_create, id, plan) for id in ids}
+            attempt(refuse_option, name, ids)
+    metrics = {id: attempt(create_metric, id, plan) for id in ids}
     places = {"--out": out, "--cache": plan.cache}
     named = {"--generated": plan.generated, "--reference": plan.reference, "--manifest": plan.manifest, **places}
     for option, path in named.items():
@@ -89,13 +89,14 @@ def requested(names: Iterable[str]) -> list[str]:
     return resolve([name for name in names if name != "all"])
 
 
-def _refuse_option(name: str, ids: list[str]) -> None:
+def refuse_option(name: str, ids: list[str]) -> None:
     near = difflib.get_close_matches(name, ids, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise RunError(f"options for {name}, which is not measured{hint}: --metrics gives {', '.join(ids)}")
 
 
-def _create(id: str, plan: Plan) -> Metric:
+def create_metric(id: str, plan: Plan) -> Metric:
+    """A metric as the plan asks for it. Raises RunError or ValueError for options that it does not take."""
     given = plan.options.get(id, {})
     if wrong := _wrong_types(metric_class(id), given):
         raise RunError(f"options of {id}: {'; '.join(wrong)}")

@@ -13,6 +13,15 @@ _NO_REASON = "no reason was given"
 
 def record(store: Store, metric: Metric, inputs: str, outcome: Outcome, item: Item) -> None:
     """Turn an outcome into one score a quantity and write them."""
+    scores = scores_of(metric, outcome, item)
+    told = None if outcome.reason is None else reason(outcome.reason, _NO_REASON)
+    store.put_measurement(
+        outcome.clip, metric.protocol, inputs, scores, outcome.status, told, outcome.measurement.detail
+    )
+
+
+def scores_of(metric: Metric, outcome: Outcome, item: Item) -> dict[str, Score]:
+    """Quantity name -> what an outcome says of it."""
     lost = _lost_weight(metric, item) if outcome.status is Status.FAILED else 1.0
     scores = {}
     for quantity in metric.quantities:
@@ -21,10 +30,7 @@ def record(store: Store, metric: Metric, inputs: str, outcome: Outcome, item: It
             scores[quantity.name] = Score.ok(1.0)
         else:
             scores[quantity.name] = _score(quantity, outcome, lost)
-    told = None if outcome.reason is None else reason(outcome.reason, _NO_REASON)
-    store.put_measurement(
-        outcome.clip, metric.protocol, inputs, scores, outcome.status, told, outcome.measurement.detail
-    )
+    return scores
 
 
 def _lost_weight(metric: Metric, item: Item) -> float:

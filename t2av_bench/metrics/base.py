@@ -47,7 +47,9 @@ class Pair:
     def require_text(self) -> str:
         """The text that should be spoken; NotApplicable where the manifest has none."""
         if not self.item.text:
-            raise NotApplicable("no text for this item: give 'text' in the manifest (--manifest items.jsonl)")
+            raise NotApplicable(
+                "no text for this item: give 'text' in the manifest (--manifest items.jsonl), or to score()"
+            )
         return self.item.text
 
 

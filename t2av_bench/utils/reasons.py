@@ -1,6 +1,8 @@
 """Reasons: texts of anybody's making (a plug-in's, an exception's) that can be kept, shown and counted."""
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,15 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return unexpected(error)
     return said_of_files(error) if isinstance(error, OSError) else str(error)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What a user can cause becomes a ValueError with the sentence that the command line would print."""
+    try:
+        yield
+    except (OSError, SystemExit) as error:  # a SystemExit is a plug-in's
+        raise ValueError(sentence(error)) from error
 
 
 def unexpected(error: BaseException) -> str:

@@ -24,13 +24,12 @@ def compare(
     ] = False,
 ) -> None:  # fmt: skip
     """Compare runs with the first one: paired differences with intervals and p-values, worst regressions first."""
-    from t2av_bench.comparison.contrast import contrast, forest, markdown
-    from t2av_bench.results import read
+    from t2av_bench.api import comparing
+    from t2av_bench.comparison.contrast import forest
 
-    names = [part.strip() for part in quantities.split(",") if part.strip()] if quantities is not None else None
     try:
-        comparison = contrast([read(path) for path in runs], quantities=names)
-    except (ValueError, OSError) as error:
+        comparison = comparing.compare(runs, quantities=quantities)
+    except ValueError as error:
         echo(f"t2av-bench: {error}", err=True)
         raise typer.Exit(2) from error
     if as_json:
@@ -39,4 +38,4 @@ def compare(
         document = comparison.as_dict() | {"forest": [asdict(row) for row in forest(comparison)]}
         echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        echo(markdown(comparison, worst=worst), nl=False)
+        echo(comparison.to_markdown(worst=worst), nl=False)

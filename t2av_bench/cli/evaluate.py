@@ -2,19 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from t2av_bench.cli.errors import usage_errors
 from t2av_bench.utils.terminal_text import echo
 from t2av_bench.utils.text import some
-
-if TYPE_CHECKING:
-    from t2av_bench.evaluation.config import EvaluateConfig
-    from t2av_bench.results.columns import Column
-
-TOO_MANY_FAILURES = 1
 
 
 def evaluate(
@@ -98,53 +92,30 @@ def evaluate(
 
 def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     """Evaluate and print; returns the exit status."""
+    from t2av_bench.api.evaluating import carry_out
+    from t2av_bench.api.tables import table
     from t2av_bench.cli.console import Console
-    from t2av_bench.cli.output import document, reasons_of, tell
+    from t2av_bench.cli.output import tell
     from t2av_bench.cli.progress import EvaluationDisplay
-    from t2av_bench.evaluation.config import check_device, dump, load, plan_of
-    from t2av_bench.evaluation.evaluate import evaluate as carry_out
+    from t2av_bench.evaluation.config import load
     from t2av_bench.evaluation.planning import requested
-    from t2av_bench.results.columns import RESULTS, columns, failures
-    from t2av_bench.results.store import Store
     from t2av_bench.scores import Status
-    from t2av_bench.utils.files import write_text
     from t2av_bench.utils.plugins import stdout_to_stderr
 
     config = load(file, given)
-    plan = plan_of(config)
-    check_device(config.device)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    notices: list[str] = []
-
-    def notice(text: str) -> None:
-        notices.append(text)
-        console.print(f"note: {text}", markup=False)
-
     with EvaluationDisplay(console) as display, stdout_to_stderr():
-        carry_out(plan, config.out, display.update, notice)
-    write_text(config.out / "evaluate.toml", dump(config))
-    with Store(config.out / RESULTS) as store:
-        failed = failures(store)
-        missing = missing_metrics(config, columns(store))
-        reasons = {status: reasons_of(store, status) for status in (Status.FAILED, Status.NOT_APPLICABLE)}
-        clips = len({failure["clip"] for failure in failed if not failure["outdated"]})
-        status = TOO_MANY_FAILURES if clips > config.max_failures or (missing and not config.allow_missing) else 0
-        if as_json:
-            told = {
-                "notices": notices, "missing": missing, "exit_status": status,
-                "reasons": {str(kind): [reason.as_dict() for reason in found] for kind, found in reasons.items()},
-            }  # fmt: skip
-            echo(json.dumps(document(config, plan, store, failed) | told, indent=1, ensure_ascii=False))
-        else:
-            from reports.render.formats import markdown
-            from reports.tables.build import build, read_run
-
-            echo(markdown(build([read_run(config.out)])), nl=False)
-    tell(console, "failed", reasons[Status.FAILED])
+        done = carry_out(config, display.update, lambda text: console.print(f"note: {text}", markup=False))
+    if as_json:
+        echo(json.dumps(done.as_dict(), indent=1, ensure_ascii=False))
+    else:
+        echo(table(done).to_markdown(), nl=False)
+    tell(console, "failed", done.counted(Status.FAILED))
     named = requested(config.metrics)
     tell(console, "not applicable", [
-        reason for reason in reasons[Status.NOT_APPLICABLE] if any(metric in named for metric in reason.metrics)
+        reason for reason in done.counted(Status.NOT_APPLICABLE) if any(metric in named for metric in reason.metrics)
     ])  # fmt: skip
+    clips, missing = done.failed_clips, done.missing
     if clips > config.max_failures:
         console.print(
             f"{clips} clip{'s' if clips > 1 else ''} failed in some metric, --max-failures allows "
@@ -154,15 +125,4 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
         console.print(
             f"{some(missing, 6)}: no clip was scored: exit status 1 (--allow-missing accepts that)", markup=False
         )
-    return status
-
-
-def missing_metrics(config: "EvaluateConfig", found: "list[Column]") -> list[str]:
-    """Metrics asked for by name that have no value at all; all that were measured where none of them has any."""
-    from t2av_bench.evaluation.planning import requested
-
-    scored = {column.metric for column in found if column.summary.score.value is not None}
-    named = requested(config.metrics)
-    if not scored and not named:
-        return sorted({column.metric for column in found})
-    return [metric for metric in named if metric not in scored]
+    return done.exit_status

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from t2av_bench.api import listing
 from t2av_bench.utils.terminal_text import echo
 
 
@@ -30,29 +31,7 @@ def list_(
 
 def metrics(as_json: bool) -> None:
     """Print the metrics: ids, columns with their direction, licence, and which weights are missing here."""
-    from t2av_bench.metrics import broken, metric_class, metric_ids
-
-    rows: list[dict[str, Any]] = []
-    unusable = broken()
-    for id in metric_ids():
-        if id in unusable:
-            continue
-        metric = metric_class(id)
-        rows.append(
-            {
-                "id": id,
-                "title": metric.title,
-                "columns": [
-                    {"name": quantity.name, "direction": quantity.direction, "unit": quantity.unit,
-                     "interval": quantity.interval} for quantity in metric.quantities
-                ],
-                "licence": metric.licence,
-                "embedded": metric.embedded,
-                "extra": metric.extra,
-                "missing_weights": _missing(metric.weights),
-                "paper": metric.paper,
-            }
-        )  # fmt: skip
+    rows, unusable = listing.metrics()
     arrows = {"higher": "↑", "lower": "↓", "none": ""}
     _show(as_json, rows, unusable, ("metric", "columns", "weights", "licence"), [
         (row["id"], " ".join(column["name"] + arrows[column["direction"]] for column in row["columns"]), _state(row),
@@ -62,34 +41,10 @@ def metrics(as_json: bool) -> None:
 
 def systems(as_json: bool) -> None:
     """Print the systems: ids, what each needs for each task, licence, and which weights are missing here."""
-    from t2av_bench.systems import broken, system_class, system_ids
-
-    rows: list[dict[str, Any]] = []
-    unusable = broken()
-    for id in system_ids():
-        if id in unusable:
-            continue
-        system = system_class(id)
-        rows.append(
-            {
-                "id": id,
-                "title": system.title,
-                "tasks": {task: list(needs) for task, needs in system.needs.items()},
-                "licence": system.licence,
-                "extra": system.extra,
-                "missing_weights": _missing(system.weights),
-                "paper": system.paper,
-            }
-        )
+    rows, unusable = listing.systems()
     _show(as_json, rows, unusable, ("system", "tasks", "weights", "licence"), [
         (row["id"], " ".join(row["tasks"]), _state(row), row["licence"]) for row in rows
     ])  # fmt: skip
-
-
-def _missing(ids: Sequence[str]) -> list[str]:
-    from t2av_bench.weights import is_present
-
-    return [id for id in ids if not is_present(id)]
 
 
 def _state(row: dict[str, Any]) -> str:

@@ -91,27 +91,22 @@ def regress(
 
     Exit status: 0 no, 1 yes, 2 not comparable or nothing judged (fewer than 20 clips), 3 undecided.
     """
+    from t2av_bench.api import comparing
     from t2av_bench.comparison import gate_report as report
     from t2av_bench.comparison.comparable import NotComparable
     from t2av_bench.comparison.gate import Gate
-    from t2av_bench.comparison.gate import regress as judge
-    from t2av_bench.comparison.margins import read_margins
-    from t2av_bench.results import read
     from t2av_bench.utils.files import write_text
 
     outcome: Gate | NotComparable
     try:
-        before, after = read(baseline), read(candidate)
-        names = [name for _, name in (*before.quantities, *after.quantities)]
-        outcome = judge(
-            before, after, margins=read_margins(margins, names) if margins else None, quantities=_split(quantities),
-            waived=[name for given in waive or () for name in _split(given) or ()], alpha=alpha,
-            lost_allowed=max_lost_clips, undecided="fail" if strict else undecided.value,
-            grouped=not independent_clips,
+        outcome = comparing.regress(
+            baseline, candidate, margins=margins, quantities=quantities, waive=",".join(waive or ()), alpha=alpha,
+            max_lost_clips=max_lost_clips, undecided="fail" if strict else undecided.value,
+            independent_clips=independent_clips,
         )  # fmt: skip
     except NotComparable as error:
         outcome = error
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise _refused(error) from error
     summary = report.markdown(outcome) if isinstance(outcome, Gate) else report.refusal_markdown(outcome)
     try:
@@ -131,10 +126,6 @@ def regress(
     if not outcome.judged:
         echo(f"t2av-bench: {report.headline(outcome)}", err=True)
     raise typer.Exit(outcome.status)
-
-
-def _split(names: str | None) -> list[str] | None:
-    return [part.strip() for part in names.split(",") if part.strip()] if names is not None else None
 
 
 def _refused(error: Exception) -> typer.Exit:

@@ -51,11 +51,12 @@ def run(
     Exit status: 0 all well, 1 more failed clips than --max-failures or a metric named in the file without a value, 2
     the command cannot be carried out.
     """
+    from t2av_bench.api.experiment import made_again
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run_tables import check_tables, make_tables
     from t2av_bench.evaluation.config import check_device
     from t2av_bench.experiment import run as benchmark_run
-    from t2av_bench.experiment.config import load, matching
+    from t2av_bench.experiment.config import load
     from t2av_bench.experiment.preview import preview
     from t2av_bench.utils.plugins import stdout_to_stderr
     from t2av_bench.utils.reasons import sentence
@@ -68,8 +69,7 @@ def run(
             "max_failures": max_failures, "allow_missing": allow_missing or None,
         }  # fmt: skip
         loaded = load(config, given, tuple(only or ()))
-        names = [row.name for row in loaded.rows]
-        again = set(names) if "all" in (regenerate or ()) else matching(regenerate or (), names, "--regenerate")
+        again = made_again(loaded, regenerate or ())
         check_tables(loaded)
         check_device(loaded.config.device)
         if dry_run:
@@ -128,19 +128,18 @@ def print_tables(tables: "list[TableResult]") -> None:
 
 
 def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[str, Any]:
-    from t2av_bench.cli.output import document
-    from t2av_bench.evaluation.config import plan_of
-    from t2av_bench.results.columns import RESULTS
+    from t2av_bench.api.runs import column_documents
+    from t2av_bench.results.columns import RESULTS, columns
     from t2av_bench.results.store import Store
 
     rows = []
     for row in result.rows:
         with Store(row.run / RESULTS) as store:
-            scores = document(row.config, plan_of(row.config), store, row.failed)
+            found = column_documents(columns(store))
         rows.append({
             "name": row.row.name, "label": row.row.label, "system": row.row.system, "task": row.row.task,
             "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,
-            "not_made": row.not_made, "run": str(row.run), "columns": scores["columns"], "failures": row.failed,
+            "not_made": row.not_made, "run": str(row.run), "columns": found, "failures": row.failed,
         })  # fmt: skip
     made = [
         {"name": table.name, "reason": table.reason,

@@ -9,7 +9,7 @@ import pytest
 from scipy.io import wavfile
 from typer.testing import CliRunner
 
-from t2av_bench.cli.evaluate import missing_metrics
+from t2av_bench.api.runs import missing_metrics
 from t2av_bench.cli.main import app
 from t2av_bench.evaluation.config import EvaluateConfig, Plan
 from t2av_bench.evaluation.evaluate import RunError, evaluate

@@ -124,7 +124,7 @@ def score(
         wanted = tuple(id for id in asked if id not in found)
         if wanted:
             with _LOCK:
-                staff, folder = _staff()
+                staff, folder = _staff(os.getpid())
                 workshop = Workshop(
                     Settings(device, batch_size), Path(folder), given, memory * GB if memory else None, limits
                 )
@@ -160,8 +160,8 @@ def _known(clip: str, metric: Metric) -> Outcome | None:
 
 
 @cache
-def _staff() -> tuple[Staff, str]:
-    """The process that measures, and the folder of what it keeps while this program lives."""
+def _staff(program: int) -> tuple[Staff, str]:
+    """The process that measures for a program (by its id: a fork begins anew), and the folder of what it keeps."""
     folder = TemporaryDirectory(prefix="t2av-bench-")
     staff = Staff()
     atexit.register(folder.cleanup)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reports.render.formats import FORMATS
 from reports.tables import specification
-from reports.tables.make import make
+from reports.tables.make import of_runs
 from reports.tables.model import Table
 from t2av_bench.experiment.config import Loaded
 from t2av_bench.experiment.run import Display
@@ -39,9 +39,8 @@ def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult
             wanted.setdefault(name, []).append(out / "runs" / row.name)
     found = []
     for name, runs in wanted.items():
-        folders = [str(folder) for folder in runs]
         try:
-            table = make([*([] if name == PLAIN_TABLE else [name]), *folders], notice=display.note)
+            table = of_runs(runs, None if name == PLAIN_TABLE else name, notice=display.note)
         except ValueError as error:
             found.append(TableResult(name, None, reason=str(error)))
             continue

@@ -1,12 +1,12 @@
 """What the regression gate finds: real damage, measured once and kept, then judged again and again.
 
-``python bench/gate_power.py measure tests/gate_scores.json --real FOLDER FOLDER`` makes the clips and scores them: half
-an hour on one core. The baseline is a model that is not perfect: GridFace clips whose mouth moves too little and whose
-head moves at other times, with a little blur and hiss; pieces of real clips at half their resolution, with hiss. Of the
-same output are made: files with two other encoder settings, the baseline's files encoded again, the sound 120 ms late,
-the picture frozen.
+``python bench/gate_power.py measure SCORES.json --real FOLDER FOLDER`` makes the clips and scores them: half an hour on
+one core. SCORES.json is ``tests/factories/gate_scores.json``. The baseline is a model that is not perfect: GridFace
+clips whose mouth moves too little and whose head moves at other times, with a little blur and hiss; pieces of real
+clips at half their resolution, with hiss. Of the same output are made: files with two other encoder settings, the
+baseline's files encoded again, the sound 120 ms late, the picture frozen.
 
-``python bench/gate_power.py table tests/gate_scores.json`` prints the noise floors and the simulated gate's answers
+``python bench/gate_power.py table SCORES.json`` prints the noise floors and the simulated gate's answers
 that ``docs/regression.md`` quotes.
 """
 
@@ -53,10 +53,10 @@ class Source:
 
 
 def gridface() -> Iterator[Source]:
-    from t2av_bench.benchmarks.embedded import corpus, damage
-    from t2av_bench.benchmarks.embedded.portrait import Portrait
-    from t2av_bench.benchmarks.embedded.speech import Synthesizer
-    from t2av_bench.benchmarks.embedded.visemes import SPEECH_SIZE
+    from t2av_bench.gridface.data import corpus, damage
+    from t2av_bench.gridface.portrait.portrait import Portrait
+    from t2av_bench.gridface.speech.synthesizer import Synthesizer
+    from t2av_bench.gridface.speech.visemes import SPEECH_SIZE
 
     with Synthesizer() as synthesizer:
         for utterance in corpus.utterances("test-en", CLIPS):
@@ -75,7 +75,7 @@ def gridface() -> Iterator[Source]:
 def real(folders: list[Path]) -> Iterator[Source]:
     import cv2
 
-    from t2av_bench.benchmarks.embedded import damage
+    from t2av_bench.gridface.data import damage
     from t2av_bench.media.clip import Clip
     from t2av_bench.metrics import create
 
@@ -110,7 +110,7 @@ def _small(batch: np.ndarray) -> np.ndarray:
 
 def write_variants(sources: Iterator[Source], folder: Path) -> dict[str, str]:
     """Write the references, the baseline and everything that is made from its files; returns item -> speaker."""
-    from t2av_bench.benchmarks.embedded import damage
+    from t2av_bench.gridface.data import damage
     from t2av_bench.media.clip import Clip
     from t2av_bench.media.encode import write_mp4
 
@@ -139,8 +139,9 @@ def write_variants(sources: Iterator[Source], folder: Path) -> dict[str, str]:
 
 def scored(folder: Path, speakers: dict[str, str], metrics: tuple[str, ...]) -> dict[str, Any]:
     """Scores by variant and quantity, in the order of the ids; None where a clip has none."""
-    from t2av_bench.recorded_run import read_run
-    from t2av_bench.runs import Plan, evaluate
+    from t2av_bench.evaluation.config import Plan
+    from t2av_bench.evaluation.evaluate import evaluate
+    from t2av_bench.results.run import read_run
 
     ids = sorted(speakers)
     found: dict[str, Any] = {"clips": len(ids), "speakers": [speakers[id] for id in ids], "variants": {}}
@@ -162,7 +163,7 @@ def scored(folder: Path, speakers: dict[str, str], metrics: tuple[str, ...]) -> 
 
 
 def measure(out: Path, folders: list[Path], keep: Path | None) -> None:
-    document: dict[str, Any] = {"made_by": "python bench/gate_power.py measure tests/gate_scores.json --real FOLDER"}
+    document: dict[str, Any] = {"made_by": "python bench/gate_power.py measure SCORES.json --real FOLDER"}
     parts: list[tuple[str, Callable[[], Iterator[Source]], tuple[str, ...]]] = [("gridface", gridface, GRIDFACE)]
     if folders:
         parts.append(("real", lambda: real(folders), REAL))
@@ -175,7 +176,7 @@ def measure(out: Path, folders: list[Path], keep: Path | None) -> None:
 
 def floors(document: dict[str, Any]) -> Iterator[str]:
     """Per quantity: the baseline's mean, the largest mean change by another encoding, and the margin."""
-    from t2av_bench.margins import DEFAULT_MARGINS
+    from t2av_bench.comparison.margins import DEFAULT_MARGINS
 
     for part in ("gridface", "real"):
         variants = document[part]["variants"]
@@ -196,7 +197,7 @@ def floors(document: dict[str, Any]) -> Iterator[str]:
 
 def powers(studies: int) -> Iterator[str]:
     """How often the gate answers what, by kind of damage and number of clips."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "factories"))
     import gate_studies
 
     document = gate_studies.read_scores()

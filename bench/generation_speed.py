@@ -38,13 +38,13 @@ import torch
 from plain_loop import plain_loop
 from step_floor import Machine, measure_machine, step_work
 
-from reference_model.acceleration import accelerate, can_pack, pack_linears
+from reference_model.acceleration.accelerate import accelerate, can_pack, pack_linears
 from reference_model.checkpoints import random_model
 from reference_model.config import SIZES, ModelConfig
-from reference_model.generation import GeneratedPatch, GenerationItem
+from reference_model.inference.recipes import RECIPES, Recipe
+from reference_model.inference.sampling import stream
+from reference_model.inference.types import GeneratedPatch, GenerationItem
 from reference_model.model import TalkerT2AV
-from reference_model.recipes import RECIPES, Recipe
-from reference_model.sampling import stream
 
 VARIANTS = {"cpu": ("loop", "packed"), "cuda": ("loop", "paired", "graphs", "compile", "both")}
 TEXT_TOKENS, PREFIX_PATCHES, WARM_UP_PATCHES = 64, 3, 2

@@ -1,4 +1,4 @@
-"""The media matrix as a Markdown table: what each file of ``tests/media_matrix_cases.py`` shows and sounds.
+"""The media matrix as a Markdown table: what each file of ``tests/factories/media_matrix_cases.py`` shows and sounds.
 
     python bench/media_matrix.py [--only TEXT]
 
@@ -14,13 +14,13 @@ import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests" / "factories")]
 
 from media_matrix_cases import matrix  # noqa: E402
 from media_matrix_factory import Case, write_case  # noqa: E402
 from media_matrix_measure import Measured, measure  # noqa: E402
 
-from t2av_bench.media.errors import MediaError  # noqa: E402
+from t2av_bench.errors import MediaError  # noqa: E402
 
 HEADINGS = (
     "container", "video", "audio", "pictures/s", "layout", "timing", "slots", "pictures", "mean ms", "by rule",

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from reference_model.conditions import global_conditions
-from reference_model.diffusion_head import DiffusionHead
-from reference_model.flow_matching import SamplerSettings, guided, time_grid
-from reference_model.generation import GenerationItem, SeededNoise
+from reference_model.inference.conditions import global_conditions
+from reference_model.inference.plan import make_plan
+from reference_model.inference.recipes import Recipe
+from reference_model.inference.slot_tokens import prompt_embeddings
+from reference_model.inference.types import GenerationItem, SeededNoise
 from reference_model.model import TalkerT2AV
-from reference_model.plan import make_plan
-from reference_model.recipes import Recipe
-from reference_model.slot_tokens import prompt_embeddings
+from reference_model.modules.diffusion_head import DiffusionHead
+from reference_model.modules.flow_matching import SamplerSettings, guided, time_grid
 
 
 def plain_patch(

@@ -23,10 +23,10 @@ sys.path.insert(0, str(ROOT := Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from t2av_bench.features import FeatureStore
 from t2av_bench.metrics.sync import CURVE, CURVES
+from t2av_bench.results.features import FeatureStore
+from t2av_bench.results.store import SetScoreRow, Store
 from t2av_bench.scores import Protocol, Quantity, Score, Status
-from t2av_bench.store import SetScoreRow, Store
 
 NAMES = {
     "sync/exact": ("sync_c_exact", "sync_d_exact", "sync_d_zero_exact", "sync_in_tolerance_exact"),
@@ -109,7 +109,7 @@ def make_run(folder: Path, system: int, clips: int, *, curves: bool) -> None:
 
 def measured(*arguments: str) -> dict[str, float]:
     """Wall and processor seconds and largest memory of the command in a process of its own."""
-    code = "from t2av_bench.cli import main; main()"
+    code = "from t2av_bench.cli.main import main; main()"
     start = time.perf_counter()
     child = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(child.pid, 0)

@@ -35,7 +35,8 @@ def measure(folder: Path, metrics: str) -> tuple[float, float]:
     """Peak MB of the largest process, and wall seconds, of one evaluation."""
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "t2av_bench.cli", "evaluate", "--generated", str(folder), "--reference", str(folder),
+        [sys.executable, "-m", "t2av_bench.cli.main", "evaluate", "--generated", str(folder),
+         "--reference", str(folder),
          "--metrics", metrics, "--out", str(folder.parent / f"run-{folder.name}")],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=Path(__file__).resolve().parent.parent,
     )  # fmt: skip

@@ -13,7 +13,7 @@ import torch
 
 from reference_model.checkpoints import meta_model
 from reference_model.config import ModelConfig
-from reference_model.recipes import Recipe
+from reference_model.inference.recipes import Recipe
 
 
 @dataclass

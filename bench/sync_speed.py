@@ -69,9 +69,9 @@ def random_networks(seed: int = 0):
     import torch
     from torch import nn
 
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
     from syncnet_python.detectors.s3fd.nets import S3FDNet
     from syncnet_python.SyncNetModel import S
 
@@ -130,10 +130,10 @@ def official(clip: Path, syncnet, s3fd, boxes: list[np.ndarray]) -> tuple[dict[s
 
 def ours(clip: Path, syncnet, s3fd, boxes: list[np.ndarray]) -> tuple[dict[str, float], tuple[float, float, float]]:
     """``sync/exact`` -> seconds by part, (offset, D, C)."""
+    from t2av_bench.benchmarks.manifest import Item
     from t2av_bench.extractors.syncnet import SyncNet
     from t2av_bench.faces import crop
     from t2av_bench.faces.detect import S3FD
-    from t2av_bench.items import Item
     from t2av_bench.media.clip import Clip
     from t2av_bench.metrics.base import Pair
     from t2av_bench.metrics.sync import SyncExact

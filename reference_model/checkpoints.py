@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from . import names
-from .backbone import restore_rotary_frequencies
 from .config import ModelConfig
 from .model import TalkerT2AV
-from .strict_loading import CheckpointError, check_names_and_shapes
+from .modules.backbone import restore_rotary_frequencies
+from .utils.strict_loading import CheckpointError, check_names_and_shapes
 
 CONFIG_KEY = "talker_t2av_config"
 LM_HEAD = "backbone.lm_head.weight"

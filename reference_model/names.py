@@ -5,7 +5,7 @@ the whole model.
 """
 
 from .config import ModelConfig
-from .strict_loading import NameMap
+from .utils.strict_loading import NameMap
 
 Pairs = list[tuple[str, str]]
 
@@ -36,12 +36,12 @@ def blocks(layers: int) -> Pairs:
 
 
 def patch_encoder(layers: int) -> Pairs:
-    """A :class:`.patch_encoder.PatchEncoder` of so many layers."""
+    """A :class:`.modules.patch_encoder.PatchEncoder` of so many layers."""
     return [("cls_token", "cls_token"), *blocks(layers)]
 
 
 def diffusion_head(layers: int) -> Pairs:
-    """A :class:`.diffusion_head.DiffusionHead` of so many layers."""
+    """A :class:`.modules.diffusion_head.DiffusionHead` of so many layers."""
     return [
         ("in_proj", "noisy_projection"),
         ("cond_proj", "context_projection"),

@@ -32,10 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     # Imported late, so that --help does not wait for torch.
     from .config import ConfigError
-    from .strict_loading import CheckpointError
     from .training.config import read_config
     from .training.loop import TrainingError, train
     from .training.samples import SampleError
+    from .utils.strict_loading import CheckpointError
 
     try:
         config = read_config(options.config, options.overrides)

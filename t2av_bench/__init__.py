@@ -1,3 +1,51 @@
-"""t2av-bench: generate, score and compare talking-portrait audio-video models."""
+"""t2av-bench: generate, score and compare talking-portrait audio-video models.
 
-__version__ = "0.2.0"
+The Python API: ``import t2av_bench as tb``, then ``tb.evaluate("clips/")``; see docs/python.md. Its names are loaded on
+first use, so that the import itself costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from t2av_bench.version import __version__
+
+if TYPE_CHECKING:
+    from t2av_bench.api.clip import ClipScores, score
+    from t2av_bench.api.comparing import Comparison, Gate, compare, regress
+    from t2av_bench.api.evaluating import evaluate
+    from t2av_bench.api.experiment import run
+    from t2av_bench.api.listing import list_benchmarks, list_metrics, list_systems
+    from t2av_bench.api.runs import Run, open_run
+    from t2av_bench.api.tables import Table, table
+    from t2av_bench.evaluation.evaluate import Progress
+    from t2av_bench.scores import Score
+
+_HOMES = {
+    "t2av_bench.api.clip": ("ClipScores", "score"),
+    "t2av_bench.api.comparing": ("Comparison", "Gate", "compare", "regress"),
+    "t2av_bench.api.evaluating": ("evaluate",),
+    "t2av_bench.api.experiment": ("run",),
+    "t2av_bench.api.listing": ("list_benchmarks", "list_metrics", "list_systems"),
+    "t2av_bench.api.runs": ("Run", "open_run"),
+    "t2av_bench.api.tables": ("Table", "table"),
+    "t2av_bench.evaluation.evaluate": ("Progress",),
+    "t2av_bench.scores": ("Score",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ClipScores", "Comparison", "Gate", "Progress", "Run", "Score", "Table", "__version__", "compare", "evaluate",
+    "list_benchmarks", "list_metrics", "list_systems", "open_run", "regress", "run", "score", "table",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 if TYPE_CHECKING:
-    from t2av_bench.regression import Gate
+    from t2av_bench.comparison.gate import Gate
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"
 
     baseline: run folder or baseline file; candidate: run folder. margins: a TOML file, or a mapping such as
     ``{"sync_c": 0.1, "fid": "2%"}`` over the defaults. quantities, waived, alpha, lost_allowed: as of
-    ``t2av_bench.regression.regress``. undecided: ``fail`` makes an open question fail the test, ``pass`` does not.
+    ``t2av_bench.comparison.gate.regress``. undecided: ``fail`` makes an open question fail the test, ``pass`` does not.
     Relative paths start at pytest's root folder. What cannot be compared, and a gate that judged nothing, fail the test
     too, with every reason.
     """
@@ -41,21 +41,18 @@ def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"
         undecided: Literal["pass", "fail"] = "fail",
     ) -> "Gate":
         __tracebackhide__ = True
-        from t2av_bench.baselines_file import read
-        from t2av_bench.comparable import NotComparable
-        from t2av_bench.margins import merge_margins, read_margins
-        from t2av_bench.regression import regress
-        from t2av_bench.regression_report import markdown, refusal_markdown
+        from t2av_bench.comparison.comparable import NotComparable
+        from t2av_bench.comparison.gate import regress
+        from t2av_bench.comparison.gate_report import markdown, refusal_markdown
+        from t2av_bench.comparison.margins import margins_of
+        from t2av_bench.results import read
 
         before, after = read(root / Path(baseline)), read(root / Path(candidate))
         names = [name for _, name in (*before.quantities, *after.quantities)]
-        if margins is None or isinstance(margins, Mapping):
-            merged = merge_margins(margins or {}, names)
-        else:
-            merged = read_margins(root / Path(margins), names)
+        chosen = margins if margins is None or isinstance(margins, Mapping) else root / margins
         try:
             gate = regress(
-                before, after, margins=merged, quantities=quantities, waived=waived, alpha=alpha,
+                before, after, margins=margins_of(chosen, names), quantities=quantities, waived=waived, alpha=alpha,
                 lost_allowed=lost_allowed, undecided=undecided,
             )  # fmt: skip
         except NotComparable as error:

@@ -21,20 +21,6 @@ class Status(StrEnum):
     NOT_APPLICABLE = "not_applicable"
 
 
-class Unscorable(Exception):
-    """The clip does not deliver what the metric measures (no face, no audio stream, too short).
-
-    The message is the reason that the user reads; the clip stays in the denominator.
-    """
-
-
-class NotApplicable(Exception):
-    """The metric cannot be asked here: no reference, no text, missing weights or a missing package.
-
-    The message says what to do about it (for weights: the command that fetches them).
-    """
-
-
 @dataclass(frozen=True, slots=True)
 class Score:
     """One quantity of one clip, or of one set of clips.

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY / "tests"))  # helpers such as media_factory
+FACTORIES = REPOSITORY / "tests" / "factories"
+sys.path.insert(0, str(FACTORIES))  # helpers such as media_factory
 
 # One thread: the suite runs two processes at a time in places, and thread pools would fight over the cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -41,7 +42,7 @@ def _plug(site: Path, patch: pytest.MonkeyPatch) -> None:
     names = {"fake/level": "Level", "fake/length": "Length", "fake/spread": "Spread"}
     lines = [f"{id} = fake_metrics:{name}" for id, name in names.items()]
     (described / "entry_points.txt").write_text("\n".join(["[t2av_bench.metrics]", *lines]) + "\n")
-    paths = [str(site), str(REPOSITORY / "tests"), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+    paths = [str(site), str(FACTORIES), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
     patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     patch.syspath_prepend(str(site))
     metrics._registry.cache_clear()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from t2av_bench.cli import app
-from t2av_bench.items import Item
+from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.cli.main import app
 from t2av_bench.metrics.document import document
 
 ROOT = Path(__file__).resolve().parent.parent

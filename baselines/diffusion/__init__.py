@@ -11,7 +11,6 @@ file               idea
 ``network``        what a baseline's network offers: conditions once, velocities at every time
 ``objective``      flow-matching and length losses
 ``sampling``       noise to clips, with guidance
-``checkpoints``    safetensors files, read strictly
 ``run_state``      checkpoints of a run
 ``training``       :func:`~.training.train`
 =================  ====================================================================================

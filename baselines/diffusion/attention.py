@@ -9,7 +9,7 @@ BASE = 10_000.0
 
 class RotaryPositions:
     """Rotations of positions 0 to ``length`` - 1, computed once for a forward pass; same angles and pairing of
-    channels as :class:`reference_model.transformer.RotaryEmbedding`, and usable in its place."""
+    channels as :class:`reference_model.modules.transformer.RotaryEmbedding`, and usable in its place."""
 
     def __init__(self, head_dim: int, length: int, device: torch.device | None = None):
         frequency = 1.0 / BASE ** (torch.arange(0, head_dim, 2, device=device).float() / head_dim)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_model.flow_matching import LossDraws, LossSettings, noised
+from reference_model.modules.flow_matching import LossDraws, LossSettings, noised
 from reference_model.training.samples import Sample
 
 from .batch import Batch, padded, texts

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from reference_model.checkpoints import write_safetensors
 from reference_model.config import ConfigError
-from reference_model.strict_loading import CheckpointError
 from reference_model.training.run_state import Progress, checkpoints
+from reference_model.utils.strict_loading import CheckpointError
 
-from .checkpoints import load_network, save_network
+from ..checkpoints import load_network, save_network
 from .config import TrainingConfig
 from .network import DiffusionNetwork
 from .objective import Objective

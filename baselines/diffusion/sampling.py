@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reference_model.flow_matching import SamplerSettings, euler, guided, sampler_times
+from reference_model.modules.flow_matching import SamplerSettings, euler, guided, sampler_times
 
 from .batch import Batch, padded, whole_patches
 from .network import Condition, DiffusionNetwork

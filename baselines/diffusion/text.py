@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_model.transformer import Block, RMSNorm
+from reference_model.modules.transformer import Block, RMSNorm
 
 from .attention import RotaryPositions
 from .config import NetworkConfig

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_model.diffusion_head import TimestepNetwork, sinusoidal_embedding
-from reference_model.transformer import Attention, SwiGLU
+from reference_model.modules.diffusion_head import TimestepNetwork, sinusoidal_embedding
+from reference_model.modules.transformer import Attention, SwiGLU
 
 from .attention import CrossAttention, RotaryPositions
 from .config import NetworkConfig

@@ -33,9 +33,9 @@ from reference_model.training.samples import (
 from reference_model.training.sources import Sources
 from reference_model.training.validation import STREAM
 
-from .checkpoints import save_network
+from ..checkpoints import save_network
+from ..families import network_class, random_network
 from .config import NetworkConfig, TrainingConfig
-from .families import network_class, random_network
 from .journal import LossJournal
 from .network import DiffusionNetwork
 from .objective import Objective, TrainingBatch, collate

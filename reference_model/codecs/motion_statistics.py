@@ -1,4 +1,5 @@
-"""Mean and standard deviation of every motion dimension over a training set (Talker-T2AV 3.2)."""
+"""Mean and standard deviation of every motion dimension over a training set, and normalisation by them (Talker-T2AV
+3.2)."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from reference_model.strict_loading import CheckpointError, read_checkpoint
+from reference_model.utils.strict_loading import CheckpointError, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,13 @@ class MotionStatistics:
         from safetensors.torch import save_file
 
         save_file({"mean": self.mean.contiguous(), "std": self.std.contiguous()}, path)
+
+
+def normalise_motion(raw: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Raw motion codes ``(..., 40)`` to the model's units. A deviation below 1e-6 counts as 1e-6."""
+    return (raw.float() - mean) / deviation.clamp_min(1e-6)
+
+
+def denormalise_motion(normalised: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """The inverse of :func:`normalise_motion`: what LIA-X renders."""
+    return normalised * deviation.clamp_min(1e-6) + mean

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_model.strict_loading import CheckpointError, NameMap
+from reference_model.utils.strict_loading import CheckpointError, NameMap
 
 GROUPS = 8
 DILATIONS = (2, 3, 4)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from reference_model.strict_loading import NameMap, load_strictly, read_checkpoint, tensors_below
+from reference_model.utils.strict_loading import NameMap, load_strictly, read_checkpoint, tensors_below
 
 from .ecapa import EcapaConfig, EcapaHead, ecapa_names
 from .wavlm import WavLMSize, build_wavlm, wavlm_pairs
@@ -106,7 +106,7 @@ def load_speaker_encoder(
 
     The file holds WavLM under ``feature_extract.`` and the head at the top level; both must be complete. A
     checkpoint without the head is refused, because scores would not fail but collapse. Raises
-    :class:`~reference_model.strict_loading.CheckpointError` naming whatever does not fit.
+    :class:`~reference_model.utils.strict_loading.CheckpointError` naming whatever does not fit.
     """
     name = "state dict"
     if isinstance(source, (str, Path)):

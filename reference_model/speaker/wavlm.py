@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from reference_model.strict_loading import CheckpointError
+from reference_model.utils.strict_loading import CheckpointError
 
 STRIDES = (5, 2, 2, 2, 2, 2, 2)
 MAX_DISTANCE = 800
@@ -72,7 +72,7 @@ class WavLMSize:
 
 def build_wavlm(size: WavLMSize) -> nn.Module:
     """transformers' ``WavLMModel`` of these dimensions with random weights."""
-    from reference_model.transformers_import import make_transformers_importable
+    from reference_model.utils.transformers import make_transformers_importable
 
     make_transformers_importable()
     from transformers import WavLMConfig, WavLMModel

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..flow_matching import LossDraws
-from ..stop import IGNORED
-from ..training_forward import TrainingBatch
+from ..modules.flow_matching import LossDraws
+from ..modules.stop_predictor import IGNORED
 from .config import AidsConfig
+from .forward import TrainingBatch
 from .layout import Layout, Totals, labels_of
 from .samples import Sample
 

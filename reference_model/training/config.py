@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import ConfigError, ModelConfig, _near, read_dataclass
-from ..training_forward import LOSS_RECIPES, LossRecipe
+from .forward import LOSS_RECIPES, LossRecipe
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..arrangement import Arrangement
 from ..config import ModelConfig
-from ..stop import IGNORED, positive_weight, stop_labels
+from ..modules.stop_predictor import IGNORED, positive_weight, stop_labels
 from .samples import MOTION, SPEECH, SUFFIX, TEXT
 
 

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..checkpoints import EMBEDDING, LM_HEAD, load_model, random_model, save_model
 from ..config import ConfigError
 from ..model import TalkerT2AV
-from ..strict_loading import CheckpointError, load_strictly
+from ..utils.strict_loading import CheckpointError, load_strictly
 from .collate import MicroBatch
 from .config import TrainingConfig
 from .distributed import Processes

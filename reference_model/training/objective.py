@@ -1,6 +1,6 @@
 """The training loss of a micro-batch, as its part of the whole batch's loss (section 3.4).
 
-Unsplit and without aids this is :func:`..training_forward.training_forward` (a test holds the two together). The
+Unsplit and without aids this is :func:`.forward.training_forward` (a test holds the two together). The
 differences: random numbers and labels come prepared, each loss is multiplied by the part's share of the whole
 batch, and the aids of :class:`.AidsConfig` may add noise and a regression loss.
 """
@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..backbone import hidden_states
-from ..flow_matching import flow_matching_loss
 from ..model import TalkerT2AV
-from ..stop import stop_loss
-from ..training_forward import FlowRows, LossRecipe, flow_rows, sequence_embeddings
+from ..modules.backbone import hidden_states
+from ..modules.flow_matching import flow_matching_loss
+from ..modules.stop_predictor import stop_loss
 from .collate import MicroBatch
 from .config import AidsConfig
+from .forward import FlowRows, LossRecipe, flow_rows, sequence_embeddings
 
 MODALITIES = ("speech", "motion")
 

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from ..checkpoints import load_model, save_model, write_safetensors
 from ..config import ConfigError
 from ..model import TalkerT2AV
-from ..strict_loading import CheckpointError, check_names_and_shapes
+from ..utils.strict_loading import CheckpointError, check_names_and_shapes
 from .config import TrainingConfig
 
 FREE = (

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reports.measured import RunResult, read_run
-from reports.model import Table
 from reports.page.transcript import Transcript, transcripts
-from t2av_bench.items import ItemError
+from reports.tables.measured import RunResult, read_run
+from reports.tables.model import Table
+from t2av_bench.errors import ItemError
 from t2av_bench.metrics.base import Curve
-from t2av_bench.recorded_run import feature_store
-from t2av_bench.runs import RESULTS
+from t2av_bench.results.columns import RESULTS
+from t2av_bench.results.run import feature_store
+from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
-from t2av_bench.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def gather(folders: Sequence[Path], real: str | None = None) -> Content:
 
     Raises StoreError for a folder that is no run, ItemError where ``real`` names none of them.
     """
-    from reports.table import build
+    from reports.tables.build import build
 
     results = [read_run(folder) for folder in folders]
     marked = [real is not None and (run.name == real or run.path.resolve() == Path(real).resolve()) for run in results]

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from reports.model import TableColumn
 from reports.page.content import ClipContent, Content, System
 from reports.page.media import Shelf, Shelved
 from reports.page.transcript import Transcript
+from reports.tables.model import TableColumn
 from t2av_bench.scores import Score
 
 # Digits of the numbers in the files: more than any table prints, few enough to keep the index small.

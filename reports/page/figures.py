@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.model import Cell, TableColumn
 from reports.page.content import Content, System, curves_of
 from reports.plots import (
     DARK,
@@ -28,11 +27,12 @@ from reports.plots import (
     svg,
     sync_curves,
 )
-from t2av_bench.comparison import Comparison, contrast
-from t2av_bench.comparison import forest as forest_rows
-from t2av_bench.distances import frechet_distance
-from t2av_bench.recorded_run import feature_store
-from t2av_bench.scores import Unscorable
+from reports.tables.model import Cell, TableColumn
+from t2av_bench.comparison.contrast import Comparison, contrast
+from t2av_bench.comparison.contrast import forest as forest_rows
+from t2av_bench.errors import Unscorable
+from t2av_bench.metrics.distances import frechet_distance
+from t2av_bench.results.run import feature_store
 from t2av_bench.statistics.resampling import extrapolate as extrapolated
 
 if TYPE_CHECKING:

@@ -17,11 +17,10 @@ from urllib.parse import quote
 import numpy as np
 
 from reports.page.content import SourceFile
-from t2av_bench.files import replacing, write_text
-from t2av_bench.items import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from t2av_bench.benchmarks.pairing import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from t2av_bench.errors import MediaError, Unscorable
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
-from t2av_bench.scores import Unscorable
+from t2av_bench.utils.files import replacing, write_text
 
 Mode = Literal["link", "copy", "none"]
 FOLDER = "media"

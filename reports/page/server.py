@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from reports.page.site import FORMAT, INDEX, MANIFEST
-from t2av_bench.items import AUDIO_SUFFIXES, VIDEO_SUFFIXES, ItemError
+from t2av_bench.benchmarks.pairing import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from t2av_bench.errors import ItemError
 
 HOST = "127.0.0.1"
 _CHUNK = 1 << 18

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from reports import from_specification, specification
 from reports.page import data
 from reports.page.content import Content, gather
 from reports.page.figures import Shown, figures
 from reports.page.media import Mode, Shelf
 from reports.page.tables import CLIPS, table_view
-from t2av_bench import __version__
-from t2av_bench.files import write_text
-from t2av_bench.items import ItemError
+from reports.tables import from_specification, specification
+from t2av_bench.errors import ItemError
 from t2av_bench.scores import Status
+from t2av_bench.utils.files import write_text
+from t2av_bench.version import __version__
 
 INDEX, MANIFEST = "index.html", "report.json"
 FORMAT = "t2av-bench report"

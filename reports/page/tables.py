@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from reports.model import Cell, Row, Table, TableColumn
 from reports.page.content import Content
+from reports.tables.model import Cell, Row, Table, TableColumn
 
 CLIPS = "clips.html"
 # The page's cells are short; what other formats print in brackets is in their explanation.

@@ -17,7 +17,7 @@ from reports.plots.style import (
     short,
     title,
 )
-from t2av_bench.comparison import ForestRow
+from t2av_bench.comparison.contrast import ForestRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,9 +28,9 @@ _LEVEL = 0.05
 def forest(first: str, rows: Sequence[ForestRow], *, order: Sequence[str] = (), theme: Theme = LIGHT) -> "Figure":
     """Effects with 95 % intervals, better to the right; filled where the Holm-corrected p-value is at most 0.05.
 
-    rows: from ``t2av_bench.comparison.forest``. Quantities of different units share the axis, which is in standard
-    deviations over clips of the paired difference. order: systems in the order of their colours. Raises NothingToPlot
-    where no row has an effect.
+    rows: from ``t2av_bench.comparison.contrast.forest``. Quantities of different units share the axis, which is in
+    standard deviations over clips of the paired difference. order: systems in the order of their colours. Raises
+    NothingToPlot where no row has an effect.
     """
     drawn = [row for row in rows if row.effect is not None]
     if not drawn:

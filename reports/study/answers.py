@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from t2av_bench.items import ItemError
+from t2av_bench.errors import ItemError
 
 _TIME = TypeAdapter(AwareDatetime)
 

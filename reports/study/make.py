@@ -19,20 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from reports.measured import read_run
 from reports.page.content import located
 from reports.page.site import FORMAT as PAGE_FORMAT
 from reports.page.site import INDEX, MANIFEST
 from reports.study.design import lists
-from t2av_bench import __version__
-from t2av_bench.files import write_text
-from t2av_bench.items import ItemError
+from reports.tables.measured import read_run
+from t2av_bench.errors import ItemError, MediaError, Unscorable
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
-from t2av_bench.media.errors import MediaError
-from t2av_bench.runs import RESULTS
-from t2av_bench.scores import Unscorable
-from t2av_bench.store import Store
+from t2av_bench.results.columns import RESULTS
+from t2av_bench.results.store import Store
+from t2av_bench.utils.files import write_text
+from t2av_bench.version import __version__
 
 KEY, KEY_FORMAT, PAGE = "key.json", "t2av-bench study key", "page"
 QUESTIONS = {

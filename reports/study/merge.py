@@ -14,7 +14,7 @@ from scipy import stats
 
 from reports.study.answers import Answers, Key, choice_of, collect, read_key
 from reports.study.bradley_terry import determined, fit, obstacle
-from t2av_bench.items import ItemError
+from t2av_bench.errors import ItemError
 from t2av_bench.statistics.intervals import LEVEL, expanded_level
 from t2av_bench.statistics.seeding import generator
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.extractors import scrfd
-from t2av_bench.metrics.base import require
+from t2av_bench.utils.optional import require
 
 DETECTOR, RECOGNISER = "buffalo_l_detector", "buffalo_l_recogniser"
 CROP = 112

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
+from t2av_bench.utils.inference import full_precision
 
 if TYPE_CHECKING:
     import torch

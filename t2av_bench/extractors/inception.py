@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
-from t2av_bench.metrics.base import require
+from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.optional import require
 
 if TYPE_CHECKING:
     import torch
@@ -53,9 +53,9 @@ def _load_torchscript(path: Path, device: str) -> "Callable[[torch.Tensor], torc
 def _load_state_dict(path: Path, device: str) -> "Callable[[torch.Tensor], torch.Tensor]":
     import torch
 
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
     network_module: Any = require("cleanfid.inception_pytorch", "video")
     state = torch.load(path, map_location="cpu", weights_only=True)
     # clean-fid's constructor always downloads; it is handed the verified file instead.

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
-from t2av_bench.metrics.base import NotApplicable, require
+from t2av_bench.errors import NotApplicable
+from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.optional import require
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +24,9 @@ def load(net: Backbone, backbone: Path, head: Path, digests: tuple[str | None, .
     """LPIPS v0.1 with a torchvision backbone's state dict and the package's head. ``digests`` only key the cache."""
     import torch
 
-    from t2av_bench import torchvision_shim
+    from t2av_bench.utils.optional import make_torchvision_importable
 
-    torchvision_shim.install()
+    make_torchvision_importable()
     lpips = require("lpips", "video")
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():  # the backbone starts out random
         warnings.simplefilter("ignore")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
+from t2av_bench.errors import NotApplicable
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript
-from t2av_bench.scores import NotApplicable
-from t2av_bench.torchvision_shim import install
+from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.optional import make_torchvision_importable
 
 _CHUNK_SECONDS = 1200
 _MAX_NEW_TOKENS = 1024
@@ -45,7 +45,7 @@ class Qwen3Recogniser(Recogniser):
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         import torch
 
-        install()  # transformers imports torchvision
+        make_torchvision_importable()  # transformers imports torchvision
         try:
             from transformers import Qwen3ASRForConditionalGeneration, Qwen3ASRProcessor
             from transformers.utils.logging import disable_progress_bar

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
-from t2av_bench.metrics.base import require
-from t2av_bench.scores import Unscorable
+from t2av_bench.errors import Unscorable
+from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.optional import require
 
 SAMPLE_RATE = 16000
 LEAST_SPEECH_SECONDS = 0.5

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.metrics.base import NotApplicable, require
+from t2av_bench.errors import NotApplicable
+from t2av_bench.utils.optional import require
 
 STRIDES = (8, 16, 32)
 ANCHORS = 2

@@ -51,7 +51,7 @@ def mfcc(audio: np.ndarray) -> np.ndarray:
     Computed minute by minute: each piece starts one hop early, so that pre-emphasis sees the sample before it, and
     drops that row. ValueError for floats, which would lower the first coefficient by 20.8 without any error.
     """
-    from t2av_bench.metrics.base import require
+    from t2av_bench.utils.optional import require
 
     if audio.dtype != np.int16 or audio.ndim != 1:
         raise ValueError(f"MFCCs need mono int16 samples, got {audio.dtype} of shape {audio.shape}")
@@ -116,7 +116,7 @@ class SyncNet:
         """(n, 224, 224, 3) uint8 RGB -> (n - 4, 1024) float32, row i from frames i ... i + 4."""
         import torch
 
-        from t2av_bench.extractors.inference import full_precision
+        from t2av_bench.utils.inference import full_precision
 
         # The network was trained on OpenCV's channel order. The array's memory is already what channels_last_3d means.
         pixels = torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).to(self.device)
@@ -129,7 +129,7 @@ class SyncNet:
         """(M, 13) MFCCs -> (windows, 1024) float32, row i from MFCC rows 4i ... 4i + 19."""
         import torch
 
-        from t2av_bench.extractors.inference import full_precision
+        from t2av_bench.utils.inference import full_precision
 
         span, step = 4 * WINDOW, 4
         if len(coefficients) < step * (windows - 1) + span:
@@ -208,11 +208,10 @@ def _fold(layers: Any) -> Any:
 
 @lru_cache(maxsize=2)
 def _load(path: str, digest: str | None, device: str) -> SyncNet:
-    from t2av_bench import torchvision_shim
-    from t2av_bench.metrics.base import require
+    from t2av_bench.utils.optional import make_torchvision_importable, require
 
     torch = require("torch", "sync")
-    torchvision_shim.install()
+    make_torchvision_importable()
     network = require("syncnet_python.SyncNetModel", "sync").S()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
     return SyncNet(network.eval(), device)

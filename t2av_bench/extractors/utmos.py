@@ -3,11 +3,12 @@
 The encoder is transformers' ``Wav2Vec2Model``; the published state dict (``utmos22_strong``, tarepan/SpeechMOS v1.0.0)
 keeps fairseq's names, which are mapped one to one. Its phoneme branch does not exist in that release.
 
-Proved without the weights (tests/test_utmos.py): the names and shapes of the published layout are taken completely and
-strictly; on random weights in that layout, tiny in float64 and at full size in float32, the score agrees with an
-independent computation with plain tensor operations, fairseq's padding to even lengths included; every tensor but the
-unused ``mask_emb`` moves the score. Not proved without them: that the file holds this layout (its size fits it to
-0.03 %), and any published score; a test compares the range that SpeechMOS prints for noise where the file is present.
+Proved without the weights (tests/t2av_bench/metrics/test_utmos.py): the names and shapes of the published layout are
+taken completely and strictly; on random weights in that layout, tiny in float64 and at full size in float32, the score
+agrees with an independent computation with plain tensor operations, fairseq's padding to even lengths included; every
+tensor but the unused ``mask_emb`` moves the score. Not proved without them: that the file holds this layout (its size
+fits it to 0.03 %), and any published score; a test compares the range that SpeechMOS prints for noise where the file is
+present.
 """
 
 import functools
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
+from t2av_bench.utils.inference import full_precision
 
 if TYPE_CHECKING:
     import torch
@@ -73,10 +74,9 @@ def build(sizes: Sizes) -> "torch.nn.ModuleDict":
     """The network without weights (on torch's meta device), in evaluation mode."""
     import torch
 
-    from t2av_bench import torchvision_shim
-    from t2av_bench.metrics.base import require
+    from t2av_bench.utils.optional import make_torchvision_importable, require
 
-    torchvision_shim.install()  # transformers imports torchvision where there is one
+    make_torchvision_importable()  # transformers imports torchvision where there is one
     transformers = require("transformers", "speech")
     config = transformers.Wav2Vec2Config(
         hidden_size=sizes.hidden,

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
-from t2av_bench.scores import NotApplicable, Unscorable
+from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.optional import make_torchvision_importable
 
 SAMPLE_RATE = 16000
 # Attention grows with the square of the duration: one minute takes about 1 GB, ten would take a hundred.
@@ -25,11 +26,10 @@ def load_wavlm_ecapa(path: str, digest: str | None, device: str) -> Any:
 
     Raises NotApplicable where the file is not such a checkpoint. ``digest`` only tells changed files apart.
     """
-    from t2av_bench.torchvision_shim import install
 
-    install()  # transformers imports torchvision
+    make_torchvision_importable()  # transformers imports torchvision
     from reference_model.speaker import load_speaker_encoder
-    from reference_model.strict_loading import CheckpointError
+    from reference_model.utils.strict_loading import CheckpointError
 
     try:
         return load_speaker_encoder(path, device=device)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.extractors.inference import full_precision
+from t2av_bench.errors import NotApplicable
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript
-from t2av_bench.scores import NotApplicable
-from t2av_bench.torchvision_shim import install
+from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.optional import make_torchvision_importable
 
 _WINDOW_SECONDS = 30
 
@@ -34,7 +34,7 @@ class WhisperRecogniser(Recogniser):
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         import torch
 
-        install()  # transformers imports torchvision
+        make_torchvision_importable()  # transformers imports torchvision
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
         from transformers.utils.logging import disable_progress_bar
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from t2av_bench.scores import NotApplicable, Unscorable
+from t2av_bench.errors import NotApplicable, Unscorable
 
 NMS_OVERLAP = 0.1
 _S3FD_MEAN = (123.0, 117.0, 104.0)  # RGB
@@ -61,7 +61,7 @@ class S3FD:
         import cv2
         import torch
 
-        from t2av_bench.extractors.inference import full_precision
+        from t2av_bench.utils.inference import full_precision
 
         height, width = frames.shape[1:3]
         if min(height, width) < _S3FD_LEAST_SIDE:
@@ -113,7 +113,7 @@ class Haar:
     }
 
     def __init__(self) -> None:
-        from t2av_bench.metrics.base import require
+        from t2av_bench.utils.optional import require
 
         cv2 = require("cv2", "sync")
         self.parameters = dict(self.PARAMETERS)
@@ -162,11 +162,10 @@ def squares_of(boxes: np.ndarray) -> list[list[float]]:
 
 @lru_cache(maxsize=2)
 def _load_s3fd(path: str, digest: str | None, device: str) -> S3FD:
-    from t2av_bench import torchvision_shim
-    from t2av_bench.metrics.base import require
+    from t2av_bench.utils.optional import make_torchvision_importable, require
 
     torch = require("torch", "sync")
-    torchvision_shim.install()
+    make_torchvision_importable()
     network = require("syncnet_python.detectors.s3fd.nets", "sync").S3FDNet(device="cpu")
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
     return S3FD(network, device, {"sfd_face": digest})

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.faces.detect import Detector
 from t2av_bench.faces.shots import MIN_SHOT, THRESHOLD, ShotCutter
 from t2av_bench.faces.track import JOONSON, Track, TrackRules, find_tracks
 from t2av_bench.media.clip import Clip
-from t2av_bench.scores import Protocol, Unscorable, library_versions
+from t2av_bench.scores import Protocol, library_versions
 
 # Frames a pass; fixed, so that a detector's batches never depend on a setting.
 _PASS = 32

@@ -17,7 +17,7 @@ class ShotCutter:
     """
 
     def __init__(self, threshold: float = THRESHOLD, merge: bool = True) -> None:
-        from t2av_bench.metrics.base import require
+        from t2av_bench.utils.optional import require
 
         detector = require("scenedetect.detectors", "sync").ContentDetector
         modes = require("scenedetect.scene_detector", "sync").FlashFilter.Mode

@@ -13,15 +13,14 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from t2av_bench.errors import MediaError, NotApplicable, Unscorable
 from t2av_bench.media.decode import DecodePass, decode_sound
-from t2av_bench.media.errors import MediaError
 from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, Limits
 from t2av_bench.media.mono import MONO
 from t2av_bench.media.probe import MediaInfo, check_file, probe
 from t2av_bench.media.resample import RESAMPLER, resample
 from t2av_bench.media.sound import Sound
 from t2av_bench.media.timeline import PICTURE_CLOCK, SOUND_CLOCK, Timeline, read_timeline
-from t2av_bench.scores import NotApplicable, Unscorable
 
 Value = TypeVar("Value")
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.media.errors import MediaError
+from t2av_bench.errors import MediaError
 from t2av_bench.media.limits import DECODER_THREADS, DEFAULT, Limits
 from t2av_bench.media.picture import PictureReader
 from t2av_bench.media.probe import (

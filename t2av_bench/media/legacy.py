@@ -18,9 +18,8 @@ from types import ModuleType
 
 import numpy as np
 
+from t2av_bench.errors import MediaError, NotApplicable
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
-from t2av_bench.scores import NotApplicable
 
 FRAME_RATE = 25
 AUDIO_RATE = 16000

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.media.errors import MediaError
+from t2av_bench.errors import MediaError
 
 MONO = "average of two channels; ITU-R BS.775 of more, without LFE"
 

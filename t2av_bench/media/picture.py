@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.media.errors import MediaError
+from t2av_bench.errors import MediaError
 
 _UNIT = 1 << 16
 

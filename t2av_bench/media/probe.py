@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.media.errors import MediaError
+from t2av_bench.errors import MediaError
 
 # Larger pictures are refused before any is allocated: 8192 x 8192 RGB is 192 MiB a frame.
 LARGEST_SIDE = 8192

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable
 from fractions import Fraction
 
-from t2av_bench.media.errors import MediaError
+from t2av_bench.errors import MediaError
 
 # A longer hole between two pictures is a broken time stamp, not a pause: filling it would invent minutes of video.
 LONGEST_GAP_SECONDS = 60

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from t2av_bench.media.errors import MediaError
+from t2av_bench.errors import MediaError
 
 # Part of every audio protocol: soxr's "HQ" recipe (20 bits), which librosa calls soxr_hq.
 RESAMPLER = "soxr-hq"

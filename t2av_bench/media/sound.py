@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.media.errors import MediaError
+from t2av_bench.errors import MediaError
 from t2av_bench.media.mono import channels, gains
 
 FOLLOW_TIMESTAMPS_BEYOND_SECONDS = Fraction(1, 10)

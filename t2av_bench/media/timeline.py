@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any
 
-from t2av_bench.media.errors import MediaError
+from t2av_bench.errors import MediaError
 from t2av_bench.media.limits import Limits
 from t2av_bench.media.probe import audio_stream, check_file, open_media, prepare_pictures, video_stream
 from t2av_bench.media.rate import LONGEST_GAP_SECONDS

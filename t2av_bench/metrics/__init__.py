@@ -13,48 +13,51 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any, get_args
 
-from t2av_bench.metrics.base import Licence, Metric, Protocol, Quantity, SetMetric, Settings
-from t2av_bench.plugins import PluginError, load, stdout_to_stderr, targets
-from t2av_bench.reason_text import unexpected
+from t2av_bench.metrics.base import Licence, Metric, SetMetric, Settings
+from t2av_bench.scores import Protocol, Quantity
+from t2av_bench.utils.plugins import PluginError, load, stdout_to_stderr, targets
+from t2av_bench.utils.reasons import unexpected
 
+_METRICS = "t2av_bench.metrics."
+_GRIDFACE = "t2av_bench.gridface.metrics."
 # The order within a family is the order of preference: the family alone selects the first variant whose weights are
 # present, and where none is, the first variant (whose scores then say which command fetches the weights).
 _BUILT_IN = {
-    "sync/exact": "sync:SyncExact",
-    "sync/exact-haar": "sync:SyncExactHaar",
-    "sync/crop": "sync:SyncCrop",
-    "sync/joonson": "sync_legacy:SyncJoonson",
-    "sync/syncnet-python": "sync_legacy:SyncSyncnetPython",
-    "sync/gridface": "gridface_sync:SyncGridFace",
-    "envelope/haar": "envelope:MouthEnvelope",
-    "av_align/tempotokens": "av_align:AVAlign",
-    "fid/clean": "fid:FIDClean",
-    "fid/legacy_pytorch": "fid:FIDLegacyPytorch",
-    "kid/clean": "kid:KIDClean",
-    "kid/legacy_pytorch": "kid:KIDLegacyPytorch",
-    "fvd/styleganv": "fvd:FVDStyleGANV",
-    "kvd/styleganv": "fvd:KVDStyleGANV",
-    "fd_frame/gridface": "gridface_features:FDFrameGridFace",
-    "fd_clip/gridface": "gridface_features:FDClipGridFace",
-    "lpips/alex": "lpips:LPIPSAlex",
-    "lpips/vgg": "lpips:LPIPSVGG",
-    "psnr/rgb": "psnr:PSNR",
-    "ssim/rgb": "ssim:SSIM",
-    "csim/buffalo_l": "csim:CSIMBuffaloL",
-    "wer/qwen3-asr-1.7b": "wer:WERQwen3",
-    "wer/whisper-large-v3": "wer:WERWhisper",
-    "wer/whisper-large-v3-seed-tts": "wer:WERWhisperSeedTTS",
-    "wer/pocketsphinx": "wer:WERPocketsphinx",
-    "cer/qwen3-asr-1.7b": "wer:CERQwen3",
-    "cer/whisper-large-v3": "wer:CERWhisper",
-    "wer/gridface": "wer_gridface:WERGridFace",
-    "cer/gridface": "wer_gridface:CERGridFace",
-    "utmos/strong-v1": "utmos:UTMOS",
-    "dnsmos/p835": "dnsmos:DNSMOS",
-    "pesq/itu": "pesq:PESQ",
-    "stoi/pystoi": "stoi:STOI",
-    "sim/wavlm-ecapa": "sim:SIMWavLM",
-    "sim/resemblyzer": "sim:SIMResemblyzer",
+    "sync/exact": f"{_METRICS}sync:SyncExact",
+    "sync/exact-haar": f"{_METRICS}sync:SyncExactHaar",
+    "sync/crop": f"{_METRICS}sync:SyncCrop",
+    "sync/joonson": f"{_METRICS}sync_legacy:SyncJoonson",
+    "sync/syncnet-python": f"{_METRICS}sync_legacy:SyncSyncnetPython",
+    "sync/gridface": f"{_GRIDFACE}sync:SyncGridFace",
+    "envelope/haar": f"{_METRICS}envelope:MouthEnvelope",
+    "av_align/tempotokens": f"{_METRICS}av_align:AVAlign",
+    "fid/clean": f"{_METRICS}fid:FIDClean",
+    "fid/legacy_pytorch": f"{_METRICS}fid:FIDLegacyPytorch",
+    "kid/clean": f"{_METRICS}kid:KIDClean",
+    "kid/legacy_pytorch": f"{_METRICS}kid:KIDLegacyPytorch",
+    "fvd/styleganv": f"{_METRICS}fvd:FVDStyleGANV",
+    "kvd/styleganv": f"{_METRICS}fvd:KVDStyleGANV",
+    "fd_frame/gridface": f"{_GRIDFACE}features:FDFrameGridFace",
+    "fd_clip/gridface": f"{_GRIDFACE}features:FDClipGridFace",
+    "lpips/alex": f"{_METRICS}lpips:LPIPSAlex",
+    "lpips/vgg": f"{_METRICS}lpips:LPIPSVGG",
+    "psnr/rgb": f"{_METRICS}psnr:PSNR",
+    "ssim/rgb": f"{_METRICS}ssim:SSIM",
+    "csim/buffalo_l": f"{_METRICS}csim:CSIMBuffaloL",
+    "wer/qwen3-asr-1.7b": f"{_METRICS}wer:WERQwen3",
+    "wer/whisper-large-v3": f"{_METRICS}wer:WERWhisper",
+    "wer/whisper-large-v3-seed-tts": f"{_METRICS}wer:WERWhisperSeedTTS",
+    "wer/pocketsphinx": f"{_METRICS}wer:WERPocketsphinx",
+    "cer/qwen3-asr-1.7b": f"{_METRICS}wer:CERQwen3",
+    "cer/whisper-large-v3": f"{_METRICS}wer:CERWhisper",
+    "wer/gridface": f"{_GRIDFACE}wer:WERGridFace",
+    "cer/gridface": f"{_GRIDFACE}wer:CERGridFace",
+    "utmos/strong-v1": f"{_METRICS}utmos:UTMOS",
+    "dnsmos/p835": f"{_METRICS}dnsmos:DNSMOS",
+    "pesq/itu": f"{_METRICS}pesq:PESQ",
+    "stoi/pystoi": f"{_METRICS}stoi:STOI",
+    "sim/wavlm-ecapa": f"{_METRICS}sim:SIMWavLM",
+    "sim/resemblyzer": f"{_METRICS}sim:SIMResemblyzer",
 }
 # These variants measure the clips of one benchmark alone, so neither ``all`` nor a family with others means them.
 _OF_ONE_BENCHMARK = ("gridface",)
@@ -66,7 +69,7 @@ def _registry() -> dict[str, str]:
 
 
 def _targets() -> tuple[dict[str, str], dict[str, str]]:
-    return targets("t2av_bench.metrics", {id: f"t2av_bench.metrics.{target}" for id, target in _BUILT_IN.items()})
+    return targets("t2av_bench.metrics", _BUILT_IN)
 
 
 def metric_ids() -> list[str]:

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import PICTURES, SOUND
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Unscorable, require
+from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import SILENCE_PEAK
 from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.utils.optional import require
 
 AUDIO_RATE = 22050  # librosa's default, which TempoTokens keeps
 SHORTER_SIDE = 256

@@ -4,18 +4,18 @@ A metric module costs nothing to import (no torch, cv2 or librosa at its top lev
 ``measure`` call, in the process that measures.
 """
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from t2av_bench.items import Item
+from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.media.clip import Clip
-from t2av_bench.scores import NotApplicable, Protocol, Quantity, Unscorable
+from t2av_bench.scores import Protocol, Quantity
+from t2av_bench.utils.optional import require
 
 Licence = Literal["free", "research", "non-commercial", "gated"]
 
@@ -47,7 +47,9 @@ class Pair:
     def require_text(self) -> str:
         """The text that should be spoken; NotApplicable where the manifest has none."""
         if not self.item.text:
-            raise NotApplicable("no text for this item: give 'text' in the manifest (--manifest items.jsonl)")
+            raise NotApplicable(
+                "no text for this item: give 'text' in the manifest (--manifest items.jsonl), or to score()"
+            )
         return self.item.text
 
 
@@ -161,16 +163,6 @@ class SetMetric(Metric):
     @abstractmethod
     def aggregate(self, features: Sequence[Mapping[str, np.ndarray]]) -> Measurement:
         """Features of all measured clips -> set values. Raises Unscorable where they are too few."""
-
-
-def require(module: str, extra: str) -> ModuleType:
-    """Import an optional dependency, or say which extra installs it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise NotApplicable(
-            f"the Python package {module.split('.')[0]!r} is missing ({error}): pip install 't2av-bench[{extra}]'"
-        ) from error
 
 
 __all__ = [

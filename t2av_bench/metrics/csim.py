@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from t2av_bench import weights
+from t2av_bench.errors import MediaError, NotApplicable, Unscorable
 from t2av_bench.extractors import arcface, scrfd
 from t2av_bench.media.clip import PICTURES, Clip
-from t2av_bench.media.errors import MediaError
-from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Protocol, Quantity, Unscorable
-from t2av_bench.scores import library_versions
+from t2av_bench.metrics.base import Measurement, Metric, Pair
+from t2av_bench.scores import Protocol, Quantity, library_versions
 
 FRAME_STEP = 5
 

@@ -7,9 +7,10 @@ were trained on noisy and denoised speech: they hear noise and artefacts, not wr
 import numpy as np
 
 from t2av_bench import weights
-from t2av_bench.metrics.base import Measurement, Metric, Pair, require
+from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS, generated_speech
 from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.1
 

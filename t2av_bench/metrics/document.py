@@ -4,8 +4,8 @@ import inspect
 
 from t2av_bench.metrics import metric_class, metric_ids
 from t2av_bench.metrics.base import Metric
-from t2av_bench.plugins import PluginError
 from t2av_bench.scores import Quantity
+from t2av_bench.utils.plugins import PluginError
 
 _HEAD = """\
 # Metrics

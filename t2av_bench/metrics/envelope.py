@@ -14,14 +14,16 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.faces.detect import Detector, Haar, haar
 from t2av_bench.faces.find import detection_protocol, face_tracks, main_track
 from t2av_bench.faces.track import TrackRules
 from t2av_bench.media.clip import FRAME_RATE, PICTURES
-from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Unscorable, require
+from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
 from t2av_bench.metrics.speech_input import SAMPLE_RATE, generated_speech
 from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.utils.optional import require
 
 MAX_SHIFT = 15
 SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE

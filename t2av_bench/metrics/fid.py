@@ -14,13 +14,13 @@ from typing import ClassVar
 import numpy as np
 
 from t2av_bench import weights
-from t2av_bench.distances import frechet_distance
 from t2av_bench.extractors import inception
 from t2av_bench.media.clip import PICTURES, Clip
-from t2av_bench.metrics.base import Measurement, Pair, Protocol, Quantity
-from t2av_bench.metrics.feature_sets import FeatureDistance
+from t2av_bench.metrics.base import Measurement, Pair
+from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
-from t2av_bench.scores import library_versions
+from t2av_bench.metrics.set_distance import FeatureDistance
+from t2av_bench.scores import Protocol, Quantity, library_versions
 
 FRAMES_PER_CLIP = 16
 

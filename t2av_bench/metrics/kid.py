@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from t2av_bench.distances import polynomial_mmd2_subsets
-from t2av_bench.metrics.base import Protocol, Quantity
+from t2av_bench.metrics.distances import polynomial_mmd2_subsets
 from t2av_bench.metrics.fid import InceptionDistance
+from t2av_bench.scores import Protocol, Quantity
 
 SUBSETS = 100
 SUBSET_SIZE = 1000

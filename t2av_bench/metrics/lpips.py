@@ -11,9 +11,8 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.extractors import perceptual
-from t2av_bench.metrics.base import Protocol, Quantity
 from t2av_bench.metrics.paired_images import PairedImages, check_images
-from t2av_bench.scores import library_versions
+from t2av_bench.scores import Protocol, Quantity, library_versions
 
 
 class _LPIPS(PairedImages):

@@ -7,7 +7,7 @@ of the two is the short one.
 
 import math
 
-from t2av_bench.metrics.base import Unscorable
+from t2av_bench.errors import Unscorable
 
 LEAST_OVERLAP = 0.9
 

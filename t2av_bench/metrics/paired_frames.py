@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench.errors import MediaError, NotApplicable, Unscorable
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.errors import MediaError
-from t2av_bench.metrics.base import NotApplicable, Pair, Unscorable
+from t2av_bench.metrics.base import Pair
 
 # Containers and encoders commonly add or drop this many frames at the end; more is worth a word.
 UNREMARKABLE_DIFFERENCE = 2

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import FRAME_RATE, PICTURES
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings, Unscorable
+from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.overlap import LEAST_OVERLAP, checked_overlap, require_overlap
 from t2av_bench.metrics.paired_frames import common_frames, paired_frames
 

@@ -10,11 +10,13 @@ A clip that shares less than 90 % of the longer one's time with its reference fa
 
 import numpy as np
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.metrics import pesq_parts
-from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Settings, Unscorable, require
+from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.overlap import LEAST_OVERLAP, checked_overlap
 from t2av_bench.metrics.speech_input import PARAMETERS, SAMPLE_RATE, common_speech
 from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.25
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.metrics.base import Measurement, Protocol, Quantity, require
+from t2av_bench.metrics.base import Measurement
 from t2av_bench.metrics.paired_images import PairedImages, check_images
-from t2av_bench.scores import library_versions
+from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.utils.optional import require
 
 CAP = 100.0
 

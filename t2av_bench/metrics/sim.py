@@ -10,10 +10,12 @@ from abc import abstractmethod
 import numpy as np
 
 from t2av_bench import weights
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Settings, Unscorable, require
+from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.speech_input import PARAMETERS, SAMPLE_RATE, check_speech
 from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.5
 

@@ -6,8 +6,9 @@ pair leaves the mean (not applicable) instead of counting against the model.
 
 import numpy as np
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.media.clip import SOUND, Clip
-from t2av_bench.metrics.base import NotApplicable, Pair, Unscorable
+from t2av_bench.metrics.base import Pair
 from t2av_bench.metrics.overlap import require_overlap
 
 SAMPLE_RATE = 16000

@@ -8,9 +8,9 @@ time with its reference fails (option ``least_overlap``).
 
 import numpy as np
 
-from t2av_bench.metrics.base import Protocol, Quantity, require
 from t2av_bench.metrics.paired_images import PairedImages, check_images
-from t2av_bench.scores import library_versions
+from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.utils.optional import require
 
 WINDOW = 11
 SIGMA = 1.5

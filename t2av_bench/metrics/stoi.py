@@ -9,10 +9,12 @@ import warnings
 
 import numpy as np
 
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings, Unscorable, require
+from t2av_bench.errors import Unscorable
+from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.overlap import LEAST_OVERLAP, checked_overlap
 from t2av_bench.metrics.speech_input import PARAMETERS, SAMPLE_RATE, common_speech
 from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.4  # thirty frames of 256 samples every 128 at 10 kHz
 

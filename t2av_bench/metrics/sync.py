@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.extractors import syncnet
 from t2av_bench.faces import crop, shots
 from t2av_bench.faces.detect import S3FD, Detector, Haar, haar, s3fd
@@ -30,7 +31,7 @@ from t2av_bench.media.clip import PICTURES, SOUND, Clip
 from t2av_bench.media.resample import to_int16
 from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.sync_quantities import TOLERANCE, quantities, values
-from t2av_bench.scores import Protocol, Unscorable, library_versions
+from t2av_bench.scores import Protocol, library_versions
 
 PAPER = "Chung & Zisserman 2016, Out of time (ACCV workshop); pipeline joonson/syncnet_python 6efbb1c"
 LIBRARIES = ("av", "opencv-contrib-python", "python_speech_features", "syncnet-python", "torch")

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import syncnet
 from t2av_bench.faces import crop, shots
 from t2av_bench.faces.detect import S3FD, s3fd
@@ -22,7 +23,7 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.sync import CURVES, LIBRARIES, PAPER, measurement, score_crops
 from t2av_bench.metrics.sync_quantities import TOLERANCE, in_tolerance, quantities
-from t2av_bench.scores import NotApplicable, Protocol, Unscorable, library_versions
+from t2av_bench.scores import Protocol, library_versions
 
 
 class SyncJoonson(Metric):

@@ -8,9 +8,11 @@ is its floor rather than "poor speech", and real web video may score low: always
 """
 
 from t2av_bench import weights
-from t2av_bench.metrics.base import Measurement, Metric, Pair, require
+from t2av_bench.errors import Unscorable
+from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS, generated_speech
-from t2av_bench.scores import Protocol, Quantity, Unscorable, library_versions
+from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.1
 

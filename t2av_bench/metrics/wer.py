@@ -5,7 +5,7 @@ clip. Values are fractions (0.05 is five per cent) and may exceed 1, because ins
 
 Both sides are normalised alike, and characters that nobody speaks count for nothing: byte order marks, joiners, emoji
 selectors, enclosing marks, fillers and controls are dropped, any sign that stands for an apostrophe inside a word is
-one, and 〇 is 零 (``t2av_bench.text_normalisation``). Of seed-tts-eval's rules nothing else is changed.
+one, and 〇 is 零 (``t2av_bench.metrics.text_normalisation``). Of seed-tts-eval's rules nothing else is changed.
 
 A silent clip says nothing: its hypothesis is empty and its rate 1, without asking a recogniser, for some of them invent
 text there. Its detail says ``silent``.
@@ -23,13 +23,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from t2av_bench import weights
+from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.errors import NotApplicable
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, loop_flags
-from t2av_bench.items import Item
 from t2av_bench.media.clip import SOUND
-from t2av_bench.metrics.base import Measurement, Metric, NotApplicable, Pair, Settings, require
+from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.speech_input import SILENCE_PEAK
+from t2av_bench.metrics.text_normalisation import REVISION, chinese_characters, seed_tts, whisper_basic, whisper_english
 from t2av_bench.scores import Protocol, Quantity, library_versions
-from t2av_bench.text_normalisation import REVISION, chinese_characters, seed_tts, whisper_basic, whisper_english
+from t2av_bench.utils.optional import require
 
 _WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
 SILENT = "the audio is silent"
@@ -72,14 +74,14 @@ class ErrorRate(Metric):
     extra = "speech"
     characters: ClassVar[bool] = False
     normalisation: ClassVar[str]
-    recogniser_class: ClassVar[str]  # module:Class under t2av_bench.extractors
+    recogniser_class: ClassVar[str]  # module:Class
 
     @classmethod
     def _recogniser_type(cls) -> type[Recogniser]:
         import importlib
 
         module, _, name = cls.recogniser_class.partition(":")
-        return getattr(importlib.import_module(f"t2av_bench.extractors.{module}"), name)
+        return getattr(importlib.import_module(module), name)
 
     @abstractmethod
     def _recogniser(self) -> Recogniser:
@@ -206,7 +208,7 @@ class _Characters(ErrorRate):
 
 class _Qwen3:
     weights: ClassVar[tuple[str, ...]] = ("qwen3_asr_1_7b",)
-    recogniser_class = "qwen3_recogniser:Qwen3Recogniser"
+    recogniser_class = "t2av_bench.extractors.qwen3_recogniser:Qwen3Recogniser"
     settings: Settings
 
     def _recogniser(self) -> Recogniser:
@@ -219,7 +221,7 @@ class _Qwen3:
 
 class _Whisper:
     weights: ClassVar[tuple[str, ...]] = ("whisper_large_v3",)
-    recogniser_class = "whisper_recogniser:WhisperRecogniser"
+    recogniser_class = "t2av_bench.extractors.whisper_recogniser:WhisperRecogniser"
     settings: Settings
 
     def _recogniser(self) -> Recogniser:
@@ -295,7 +297,7 @@ class WERPocketsphinx(_Words):
     title = "Word error rate (pocketsphinx, bundled model)"
     paper = "Huggins-Daines et al. 2006, PocketSphinx (ICASSP)"
     quantities = error_rate_quantities("wer", "WER", "_pocketsphinx", " (pocketsphinx)")
-    recogniser_class = "pocketsphinx_recogniser:PocketsphinxRecogniser"
+    recogniser_class = "t2av_bench.extractors.pocketsphinx_recogniser:PocketsphinxRecogniser"
     normalisation = "whisper: English rules"
     embedded = True
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from t2av_bench.scores import Unscorable
+from t2av_bench.errors import Unscorable
 
 Clips = Sequence[tuple[np.ndarray, np.ndarray]]
 # Kernel values held at a time: 32 MB.

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from t2av_bench.scores import Unscorable
+from t2av_bench.errors import Unscorable
 from t2av_bench.statistics.samples import Sample
 from t2av_bench.statistics.seeding import generator
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from t2av_bench.scores import Unscorable
+from t2av_bench.errors import Unscorable
 from t2av_bench.statistics.intervals import DRAWS, LEVEL, Interval, Method, bootstrap, check_enough, median_interval
 from t2av_bench.statistics.permutation import FLIPS, sign_flip_p, swap_p
 from t2av_bench.statistics.planning import difference_found

@@ -1,7 +1,7 @@
 """Subsets and resamples of clips for distances between sets: dispersion, intervals, floors, infinite sample size.
 
 Nothing here runs a network: a clip is its stored features, generated (k, d) and reference (l, d), and ``ids`` are the
-clips' ids, in the same order. Distances are functions of two feature arrays, as in ``t2av_bench.distances``.
+clips' ids, in the same order. Distances are functions of two feature arrays, as in ``t2av_bench.metrics.distances``.
 
 A resample with repetition looks to a Fréchet distance like fewer clips, which inflates it: never read the bootstrap's
 centre, only the spread of a *difference* in which the inflation of both systems cancels. The spread of one distance
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.scores import Unscorable
+from t2av_bench.errors import Unscorable
 from t2av_bench.statistics.influence import Clips
 from t2av_bench.statistics.intervals import LEAST_CLIPS, LEVEL, Interval, expanded_level
 from t2av_bench.statistics.seeding import generator

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.scores import Quantity, Score, Unscorable
+from t2av_bench.errors import Unscorable
+from t2av_bench.scores import Quantity, Score
 
 # What an item may say of where it comes from; the first that is named decides. In the plural for notes.
 GROUP_KEYS = {"speaker": "speakers", "video": "source videos"}

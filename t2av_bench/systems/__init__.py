@@ -10,22 +10,23 @@ import inspect
 from functools import cache
 from typing import Any
 
-from t2av_bench.plugins import PluginError, targets
-from t2av_bench.plugins import load as load_plugin
 from t2av_bench.systems.base import TASKS, System
+from t2av_bench.utils.plugins import PluginError, targets
+from t2av_bench.utils.plugins import load as load_plugin
 
 _SYSTEMS = "t2av_bench.systems."
+_GRIDFACE = "t2av_bench.gridface.systems."
 _BUILT_IN = {
-    "talker-t2av": f"{_SYSTEMS}talker_t2av:TalkerT2AV",
-    "embedded-talker-t2av": f"{_SYSTEMS}embedded_talker:EmbeddedTalkerT2AV",
-    "embedded-dual-branch": f"{_SYSTEMS}embedded_diffusion:EmbeddedDualBranch",
-    "embedded-audio-driven": f"{_SYSTEMS}embedded_diffusion:EmbeddedAudioDriven",
-    "embedded-length-matched-tts": f"{_SYSTEMS}embedded_diffusion:EmbeddedLengthMatchedTTS",
-    "cascaded": "baselines.cascaded:Cascaded",
-    "embedded-espeak": f"{_SYSTEMS}embedded_espeak:EmbeddedEspeak",
-    "embedded-real": f"{_SYSTEMS}embedded_anchors:EmbeddedReal",
-    "embedded-codec": f"{_SYSTEMS}embedded_anchors:EmbeddedCodec",
-    "embedded-stranger": f"{_SYSTEMS}embedded_anchors:EmbeddedStranger",
+    "talker-t2av": f"{_SYSTEMS}talker_t2av.system:TalkerT2AV",
+    "embedded-talker-t2av": f"{_GRIDFACE}talker:EmbeddedTalkerT2AV",
+    "embedded-dual-branch": f"{_GRIDFACE}diffusion:EmbeddedDualBranch",
+    "embedded-audio-driven": f"{_GRIDFACE}diffusion:EmbeddedAudioDriven",
+    "embedded-length-matched-tts": f"{_GRIDFACE}diffusion:EmbeddedLengthMatchedTTS",
+    "cascaded": f"{_SYSTEMS}cascaded:Cascaded",
+    "embedded-espeak": f"{_GRIDFACE}espeak:EmbeddedEspeak",
+    "embedded-real": f"{_GRIDFACE}anchors:EmbeddedReal",
+    "embedded-codec": f"{_GRIDFACE}anchors:EmbeddedCodec",
+    "embedded-stranger": f"{_GRIDFACE}anchors:EmbeddedStranger",
 }
 
 

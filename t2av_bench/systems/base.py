@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from t2av_bench.scores import NotApplicable, Unscorable
+from t2av_bench.errors import NotApplicable, Unscorable
 
 Task = Literal["t2av", "a2v", "v2a", "tts"]
 TASKS: Mapping[Task, str] = {

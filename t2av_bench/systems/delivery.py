@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.scores import NotApplicable, Unscorable, library_versions
+from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.scores import library_versions
 from t2av_bench.systems import output
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Reason, Request, System
 
@@ -82,7 +83,7 @@ def facts(
     system: System, request: Request, clip: GeneratedClip, settings: Mapping[Any, Any], libraries: Sequence[str] = ()
 ) -> dict[str, Any]:
     """What every record says of its clip, JSON-ready; files by name, not by place."""
-    from t2av_bench import __version__
+    from t2av_bench.version import __version__
 
     return {
         "system": system.id,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import Clip
-from t2av_bench.scores import Unscorable
 from t2av_bench.systems.base import GenerationFailed
 
 SPEAKER_RATE = 16_000

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.files import json_text
 from t2av_bench.systems.base import GenerationFailed, Request
+from t2av_bench.utils.files import json_text
 
 PREFIX_FOLDER = ".prefix"
 # The rate of the embedded benchmark's own clips, so that pictures differ by the system and not by their compression.

@@ -7,7 +7,7 @@ import torch
 
 from baselines import audio_driven, dual_branch, length_matched_tts
 from baselines.diffusion.config import NetworkConfig, TrainingConfig
-from baselines.diffusion.families import random_network
+from baselines.families import random_network
 from reference_model.training.config import merged
 from reference_model.training.samples import SampleShape
 from reference_model.training.sources import Sources

@@ -6,12 +6,12 @@ from diffusion_factory import FAMILIES, MICRO, MODULES, items, micro, synthetic
 
 from baselines.diffusion.attention import CrossAttention, RotaryPositions
 from baselines.diffusion.config import NetworkConfig
-from baselines.diffusion.families import matched_width, network_class
 from baselines.diffusion.objective import collate
 from baselines.diffusion.tower import velocity_of
+from baselines.families import matched_width, network_class
 from reference_model.config import ConfigError, ModelConfig
-from reference_model.flow_matching import SamplerSettings
-from reference_model.transformer import Attention, RotaryEmbedding
+from reference_model.modules.flow_matching import SamplerSettings
+from reference_model.modules.transformer import Attention, RotaryEmbedding
 
 
 def part_of(network, count=3):

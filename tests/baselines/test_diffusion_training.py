@@ -10,17 +10,17 @@ import torch
 from diffusion_factory import FAMILIES, MODULES, items, metrics, micro, micro_training, sources, synthetic
 from safetensors.torch import load_file, save_file
 
-from baselines.diffusion.checkpoints import load_network, save_network
+from baselines.checkpoints import load_network, save_network
 from baselines.diffusion.config import FlowConfig
 from baselines.diffusion.objective import Objective, collate
 from baselines.diffusion.training import train
 from reference_model.config import ConfigError
-from reference_model.flow_matching import SamplerSettings
-from reference_model.strict_loading import CheckpointError
+from reference_model.modules.flow_matching import SamplerSettings
 from reference_model.training.loop import TrainingError
 from reference_model.training.run_state import checkpoints
 from reference_model.training.samples import FunctionSource, SampleError
 from reference_model.training.sources import Sources
+from reference_model.utils.strict_loading import CheckpointError
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_samples_follow_their_conditions(learnt, family):
         by_length.setdefault(len(sample.speech), []).append(sample)
     pairs = [(group[0], group[1]) for group in by_length.values() if len(group) > 1]
     module = MODULES[family]
-    network = module.load(learnt / family / "model.safetensors")
+    network = load_network(learnt / family / "model.safetensors", family=family)
     drawn = module.sample(network, items(family, [one for one, _ in pairs]), SamplerSettings(guidance=1.5))
     better = []
     for result, (own, other) in zip(drawn, pairs, strict=True):
@@ -168,7 +168,7 @@ def test_a_damaged_checkpoint_of_a_run_is_named(name, tmp_path):
 def test_a_file_brings_back_the_network(family, dtype, tmp_path):
     network = micro(family)
     save_network(network, tmp_path / "one.safetensors", dtype=dtype)
-    again = MODULES[family].load(tmp_path / "one.safetensors")
+    again = load_network(tmp_path / "one.safetensors", family=family)
     assert again.config == network.config
     for name, tensor in network.state_dict().items():
         rounded = tensor.to(dtype).float() if dtype else tensor
@@ -183,7 +183,7 @@ def test_wrong_files_are_refused(tmp_path):
         load_network(path)
     save_network(network, path)
     with pytest.raises(CheckpointError, match="holds a dual_branch network, not audio_driven"):
-        MODULES["audio_driven"].load(path)
+        load_network(path, family="audio_driven")
     with pytest.raises(CheckpointError, match=r"misshapen .*the model has \[48"):
         load_network(path, config=micro("dual_branch", width=48).config)
     with pytest.raises(CheckpointError, match="missing .*speech.blocks.2"):

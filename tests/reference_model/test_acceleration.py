@@ -7,13 +7,13 @@ import torch
 from build import random_model
 from test_sampling import NO_STOP, PAPER, RELEASE, close, config, item, mixed_items
 
-from reference_model.acceleration import PackedLinear, accelerate, can_pack, pack_linears
+from reference_model.acceleration.accelerate import PackedLinear, accelerate, can_pack, pack_linears
+from reference_model.acceleration.cuda_graphs import Recorded, _Recording
+from reference_model.acceleration.paired_heads import PairedSampler, can_pair
+from reference_model.acceleration.step_functions import StepFunctions
 from reference_model.checkpoints import convert
-from reference_model.cuda_graphs import Recorded, _Recording
-from reference_model.flow_matching import PatchSampler, SamplerSettings
-from reference_model.paired_heads import PairedSampler, can_pair
-from reference_model.sampling import generate, stream
-from reference_model.step_functions import StepFunctions
+from reference_model.inference.sampling import generate, stream
+from reference_model.modules.flow_matching import PatchSampler, SamplerSettings
 
 
 @pytest.fixture()

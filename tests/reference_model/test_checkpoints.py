@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from reference_model import checkpoints, names
 from reference_model.checkpoints import load_model, load_state, save_model
 from reference_model.config import BackboneConfig, ModelConfig, TransformerConfig
-from reference_model.strict_loading import CheckpointError
+from reference_model.utils.strict_loading import CheckpointError
 
 TINY = ModelConfig.named("tiny")
 

@@ -12,11 +12,13 @@ from test_prompt import make_tokenizer
 from test_sampling import config
 
 import reference_model
-from reference_model import flow_matching, recipes, training_forward
 from reference_model.checkpoints import load_model, save_model
-from reference_model.flow_matching import SamplerSettings
-from reference_model.prompt import PLACEHOLDER
-from reference_model.recipes import RECIPES, Recipe
+from reference_model.inference import recipes
+from reference_model.inference.prompt import PLACEHOLDER
+from reference_model.inference.recipes import RECIPES, Recipe
+from reference_model.modules import flow_matching
+from reference_model.modules.flow_matching import SamplerSettings
+from reference_model.training import forward as training_forward
 
 PACKAGE = Path(reference_model.__file__).parent
 PAGE = (PACKAGE.parent / "docs" / "reference_model.md").read_text()

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from reference_model.diffusion_head import DiffusionHead
-from reference_model.flow_matching import (
+from reference_model.modules.diffusion_head import DiffusionHead
+from reference_model.modules.flow_matching import (
     LossDraws,
     LossSettings,
     PatchSampler,

@@ -5,8 +5,8 @@ import torch
 from golden import cases, check
 
 from reference_model import names
-from reference_model.diffusion_head import DiffusionHead
-from reference_model.flow_matching import (
+from reference_model.modules.diffusion_head import DiffusionHead
+from reference_model.modules.flow_matching import (
     LossDraws,
     LossSettings,
     PatchSampler,
@@ -18,8 +18,8 @@ from reference_model.flow_matching import (
     noised,
     time_grid,
 )
-from reference_model.stop import StopPredictor, positive_weight, stop_labels, stop_loss
-from reference_model.strict_loading import NameMap, load_strictly
+from reference_model.modules.stop_predictor import StopPredictor, positive_weight, stop_labels, stop_loss
+from reference_model.utils.strict_loading import NameMap, load_strictly
 
 
 def head_of(case):
@@ -76,7 +76,7 @@ def trace(head, settings, noise, hidden, context, condition):
 
 
 def times_of(settings):
-    from reference_model.flow_matching import sampler_times
+    from reference_model.modules.flow_matching import sampler_times
 
     return sampler_times(settings)[0][settings.still_steps :]
 

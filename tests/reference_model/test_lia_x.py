@@ -12,7 +12,7 @@ from reference_model.codecs.lia_x import Generator, LIAXCodec, LIAXConfig, lia_x
 from reference_model.codecs.lia_x.generator import Decoder
 from reference_model.codecs.motion_statistics import MotionStatistics
 from reference_model.codecs.pixels import frames_to_uint8, uint8_to_frames
-from reference_model.strict_loading import CheckpointError
+from reference_model.utils.strict_loading import CheckpointError
 
 SMALL = LIAXConfig(widths=(32, 32, 32, 32), style_dim=16, motion_dim=10)
 

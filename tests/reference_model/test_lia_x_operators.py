@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from golden import Case, cases, check
 
 from reference_model.codecs.lia_x import names, operators, resampling
-from reference_model.strict_loading import NameMap, load_strictly
+from reference_model.utils.strict_loading import NameMap, load_strictly
 
 
 def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module, list[tuple[str, str]]]:

@@ -7,9 +7,9 @@ from test_sampling import NO_STOP, PAPER, RELEASE, config, item
 from test_whisperx_vae import TINY
 
 from reference_model.codecs.whisperx_vae import WhisperXVAE
-from reference_model.generation import GenerationResult
-from reference_model.media_stream import stream_media
-from reference_model.sampling import generate
+from reference_model.inference.media_stream import stream_media
+from reference_model.inference.sampling import generate
+from reference_model.inference.types import GenerationResult
 
 SPEECH_DIM = TINY.latent_dim
 

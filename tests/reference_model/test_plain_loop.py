@@ -11,8 +11,8 @@ from build import random_model
 from test_sampling import FAST, config, item
 
 from reference_model.config import ModelConfig
-from reference_model.recipes import RECIPES
-from reference_model.sampling import generate
+from reference_model.inference.recipes import RECIPES
+from reference_model.inference.sampling import generate
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from reference_model import prompt
-from reference_model.transformers_import import make_transformers_importable
+from reference_model.inference import prompt
+from reference_model.utils.transformers import make_transformers_importable
 
 WORDS = "hello there world good day user assistant <think> </think>".split()
 

@@ -11,11 +11,11 @@ import torch
 from build import random_model
 
 from reference_model.config import ModelConfig
-from reference_model.flow_matching import PatchSampler
-from reference_model.generation import GeneratedPatch, GenerationItem, GenerationResult, StoredNoise
+from reference_model.inference.recipes import RECIPES
+from reference_model.inference.sampling import generate, stream
+from reference_model.inference.types import GeneratedPatch, GenerationItem, GenerationResult, StoredNoise
 from reference_model.model import combine
-from reference_model.recipes import RECIPES
-from reference_model.sampling import generate, stream
+from reference_model.modules.flow_matching import PatchSampler
 
 ARRANGEMENTS = ["add", "interleaved_av", "interleaved_va", "delay(1)", "delay(3)"]
 FAST = dataclasses.replace(RECIPES["paper"].sampler, steps=3)

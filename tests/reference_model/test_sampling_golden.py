@@ -7,11 +7,11 @@ import torch
 from build import golden_model
 from golden import cases, check
 
-from reference_model.flow_matching import SamplerSettings
-from reference_model.generation import GenerationItem, StoredNoise
-from reference_model.motion import denormalise_motion, normalise_motion
-from reference_model.recipes import RECIPES
-from reference_model.sampling import generate
+from reference_model.codecs.motion_statistics import denormalise_motion, normalise_motion
+from reference_model.inference.recipes import RECIPES
+from reference_model.inference.sampling import generate
+from reference_model.inference.types import GenerationItem, StoredNoise
+from reference_model.modules.flow_matching import SamplerSettings
 
 
 def recipe_of(case):

@@ -18,7 +18,7 @@ from reference_model.speaker import (
 )
 from reference_model.speaker.ecapa import instance_norm
 from reference_model.speaker.encoder import speaker_names
-from reference_model.strict_loading import CheckpointError, load_strictly
+from reference_model.utils.strict_loading import CheckpointError, load_strictly
 
 S3PRL = Path(__file__).parent / "fixtures" / "wavlm_s3prl.safetensors"
 UPSTREAM = "feature_extract.model."

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference_model.stop import IGNORED, positive_weight, stop_labels, stop_loss
+from reference_model.modules.stop_predictor import IGNORED, positive_weight, stop_labels, stop_loss
 
 
 @settings(max_examples=150, deadline=None)

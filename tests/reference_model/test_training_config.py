@@ -10,8 +10,8 @@ from training_factory import micro_config
 
 from reference_model.config import ConfigError, ModelConfig
 from reference_model.training.config import CONFIGS, TrainingConfig, read_config
+from reference_model.training.forward import LOSS_RECIPES
 from reference_model.training.optimisation import average_decay, learning_rate, make_average, make_optimiser
-from reference_model.training_forward import LOSS_RECIPES
 
 BASE = {"output": "runs/x", "steps": 100, "data": {"kind": "synthetic"}}
 

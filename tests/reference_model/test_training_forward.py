@@ -7,11 +7,11 @@ import torch
 from build import random_model
 
 from reference_model.config import ModelConfig
-from reference_model.flow_matching import LossDraws
-from reference_model.generation import GenerationItem
-from reference_model.recipes import RECIPES
-from reference_model.sampling import generate
-from reference_model.training_forward import LOSS_RECIPES, TrainingBatch, training_forward
+from reference_model.inference.recipes import RECIPES
+from reference_model.inference.sampling import generate
+from reference_model.inference.types import GenerationItem
+from reference_model.modules.flow_matching import LossDraws
+from reference_model.training.forward import LOSS_RECIPES, TrainingBatch, training_forward
 
 ARRANGEMENTS = ["add", "interleaved_av", "interleaved_va", "delay(1)", "delay(3)"]
 SIZE, TEXT = 4, 5

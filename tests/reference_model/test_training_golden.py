@@ -6,8 +6,8 @@ from build import golden_config, golden_model
 from golden import cases, check
 
 from reference_model import names
-from reference_model.flow_matching import LossDraws
-from reference_model.training_forward import LossRecipe, TrainingBatch, training_forward
+from reference_model.modules.flow_matching import LossDraws
+from reference_model.training.forward import LossRecipe, TrainingBatch, training_forward
 
 
 def batch_of(case) -> TrainingBatch:

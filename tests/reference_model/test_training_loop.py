@@ -13,12 +13,12 @@ from training_factory import metrics, micro_config, synthetic
 from reference_model import train as command
 from reference_model.checkpoints import load_model
 from reference_model.config import ConfigError
-from reference_model.strict_loading import CheckpointError
 from reference_model.training import run_state
 from reference_model.training.loop import TrainingError, train
 from reference_model.training.run_state import checkpoints
 from reference_model.training.samples import FunctionSource
 from reference_model.training.sources import Sources, open_sources
+from reference_model.utils.strict_loading import CheckpointError
 
 LOSSES = ("speech_loss", "motion_loss", "stop_loss")
 

@@ -7,15 +7,15 @@ import torch
 from build import random_model
 from training_factory import SHAPE, micro_config, synthetic
 
-from reference_model.stop import IGNORED
+from reference_model.modules.stop_predictor import IGNORED
 from reference_model.training.batch_plan import sample_seed
 from reference_model.training.collate import collate
 from reference_model.training.distributed import Processes
+from reference_model.training.forward import LOSS_RECIPES, training_forward
 from reference_model.training.layout import layout, totals
 from reference_model.training.loop import accumulate_gradients
 from reference_model.training.objective import Objective
 from reference_model.training.samples import Sample, read_sample
-from reference_model.training_forward import LOSS_RECIPES, training_forward
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 ARRANGEMENTS = ["add", "interleaved_av", "interleaved_va", "delay(1)", "delay(3)"]

@@ -5,10 +5,10 @@ import torch
 from golden import cases, check
 
 from reference_model import names
-from reference_model.diffusion_head import DiffusionHead, sinusoidal_embedding
-from reference_model.patch_encoder import PatchEncoder
-from reference_model.strict_loading import NameMap, load_strictly
-from reference_model.transformer import Block, RMSNorm, RotaryEmbedding, Trunk
+from reference_model.modules.diffusion_head import DiffusionHead, sinusoidal_embedding
+from reference_model.modules.patch_encoder import PatchEncoder
+from reference_model.modules.transformer import Block, RMSNorm, RotaryEmbedding, Trunk
+from reference_model.utils.strict_loading import NameMap, load_strictly
 
 
 def loaded(module, case, pairs, prefix=""):

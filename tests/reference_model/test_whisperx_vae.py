@@ -6,7 +6,6 @@ import pytest
 import torch
 from golden import cases, check
 
-from reference_model import strict_loading
 from reference_model.codecs import AudioCodec
 from reference_model.codecs.whisperx_vae import (
     WhisperSize,
@@ -22,7 +21,8 @@ from reference_model.codecs.whisperx_vae.whisper_features import (
     pair_average,
     window_starts,
 )
-from reference_model.strict_loading import CheckpointError, read_checkpoint
+from reference_model.utils import strict_loading
+from reference_model.utils.strict_loading import CheckpointError, read_checkpoint
 
 TINY = WhisperXVAEConfig(
     encoder_width=2,

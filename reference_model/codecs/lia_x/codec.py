@@ -6,9 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from reference_model.codecs.motion_statistics import MotionStatistics
-from reference_model.motion import denormalise_motion, normalise_motion
-from reference_model.strict_loading import load_strictly, read_checkpoint, tensors_below
+from reference_model.codecs.motion_statistics import MotionStatistics, denormalise_motion, normalise_motion
+from reference_model.utils.strict_loading import load_strictly, read_checkpoint, tensors_below
 
 from .generator import IMAGE_SIZE, Generator, LIAXConfig
 from .names import lia_x_names
@@ -149,7 +148,7 @@ def load_lia_x(
     """Build LIA-X at the checkpoint's own widths and load it strictly, for inference.
 
     ``source`` is the published file (a plain state dict) or such a state dict. The published weights are
-    licensed CC BY-NC 4.0. Raises :class:`~reference_model.strict_loading.CheckpointError` naming every key
+    licensed CC BY-NC 4.0. Raises :class:`~reference_model.utils.strict_loading.CheckpointError` naming every key
     that does not fit.
     """
     name = "state dict"

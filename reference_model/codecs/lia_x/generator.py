@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from reference_model.strict_loading import CheckpointError
+from reference_model.utils.strict_loading import CheckpointError
 
 from .operators import (
     ConvLayer,

@@ -1,6 +1,6 @@
 """The release's state-dict names of LIA-X beside ours."""
 
-from reference_model.strict_loading import NameMap
+from reference_model.utils.strict_loading import NameMap
 
 from .generator import BLOCKS, RESOLUTIONS
 

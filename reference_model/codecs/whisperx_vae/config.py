@@ -7,7 +7,7 @@ from math import prod
 
 from torch import Tensor
 
-from reference_model.strict_loading import CheckpointError
+from reference_model.utils.strict_loading import CheckpointError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from reference_model.strict_loading import CheckpointError, load_strictly, read_checkpoint, tensors_below
+from reference_model.utils.strict_loading import CheckpointError, load_strictly, read_checkpoint, tensors_below
 
 from .config import WhisperXVAEConfig
 from .layers import WaveformDecoder, WaveformEncoder, convolution
@@ -157,7 +157,7 @@ def load_whisperx_vae(
     ``source`` is the release's training checkpoint (tensors under ``state_dict``), a plain file of its tensors,
     or such a state dict. Parts that only training uses (discriminators, semantic head, Whisper's text decoder)
     are left out; everything below :data:`.names.INFERENCE` must fit exactly. Raises
-    :class:`~reference_model.strict_loading.CheckpointError` with the names that do not.
+    :class:`~reference_model.utils.strict_loading.CheckpointError` with the names that do not.
     """
     name = "state dict"
     if isinstance(source, (str, Path)):

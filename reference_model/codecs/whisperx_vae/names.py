@@ -1,6 +1,6 @@
 """The release's state-dict names of WhisperX-VAE beside ours."""
 
-from reference_model.strict_loading import NameMap
+from reference_model.utils.strict_loading import NameMap
 
 from .config import WhisperXVAEConfig
 from .layers import DILATIONS

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reference_model.transformers_import import make_transformers_importable
+from reference_model.utils.transformers import make_transformers_importable
 
 from .config import WhisperSize
 

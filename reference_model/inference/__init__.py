@@ -1,0 +1,1 @@
+"""From items to latents: prompt, plan, sampling, long texts, streams."""

@@ -1,0 +1,86 @@
+"""Text to token ids: what stands before the first patch, and whole training sequences (section 3.2).
+
+The released checkpoint was trained on a chat: the text is the user's turn, and the assistant's turn is one
+placeholder token per slot. In training, patch tokens overwrite the placeholders; in generation the sequence ends
+before the first of them. The chat's wording comes from the tokenizer's own template (the release ships
+``chat_template.jinja``); :data:`CHAT_TEMPLATE` serves tokenizers that have none.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+PLACEHOLDER = "<SPEECH_FRAME>"
+MAX_TOKENS = 1000
+"""Training sequences were cut at this many tokens, text and placeholders together."""
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{% if message.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}"
+    "{{ message.content }}<|im_end|>\n{% endfor %}"
+)
+
+
+class PromptError(ValueError):
+    """A text that cannot become a prompt."""
+
+
+def load_tokenizer(folder: str | Path) -> Any:
+    """The tokenizer in a checkpoint folder (``tokenizer.json`` and its configuration). Nothing is downloaded."""
+    from ..utils.transformers import make_transformers_importable
+
+    make_transformers_importable()
+    from transformers import AutoTokenizer
+
+    folder = Path(folder)
+    if not (folder / "tokenizer.json").is_file() and not (folder / "tokenizer_config.json").is_file():
+        raise FileNotFoundError(f"no tokenizer.json in {folder}; pass the folder of the checkpoint that holds it")
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def text_prompt(tokenizer: Any, text: str) -> Tensor:
+    """Token ids ``(L,)`` of everything before the first patch."""
+    ids, start, _ = _chat(tokenizer, text, 1)
+    return torch.tensor(ids[:start])
+
+
+def training_sequence(tokenizer: Any, text: str, tokens: int, max_tokens: int = MAX_TOKENS) -> tuple[Tensor, Tensor]:
+    """A whole sequence with ``tokens`` placeholders (slots times tokens per slot), cut at ``max_tokens``.
+
+    Returns the ids ``(L,)`` and the span ``(2,)`` [start, end) of the placeholders that survived, as
+    :class:`..training.forward.TrainingBatch` wants them; (-1, -1) if none did.
+    """
+    ids, start, end = _chat(tokenizer, text, tokens)
+    ids, end = ids[:max_tokens], min(end, max_tokens)
+    span = (start, end) if end > start else (-1, -1)
+    return torch.tensor(ids), torch.tensor(span)
+
+
+def _chat(tokenizer: Any, text: str, placeholders: int) -> tuple[list[int], int, int]:
+    """Ids of the chat with ``placeholders`` placeholder tokens, and where those start and end."""
+    marker = tokenizer.convert_tokens_to_ids(PLACEHOLDER)
+    if marker is None or marker == tokenizer.unk_token_id:
+        raise PromptError(
+            f"the tokenizer has no token {PLACEHOLDER!r}: it is not the tokenizer of a Talker-T2AV "
+            f"checkpoint; add it with tokenizer.add_tokens([{PLACEHOLDER!r}], special_tokens=True)"
+        )
+    if not text.strip():
+        raise PromptError("the text is empty; give the words to be spoken")
+    special = [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()]
+    reserved = [token for token in special if token and token in text]
+    if reserved:
+        raise PromptError(f"the text contains {reserved[0]!r}, which the prompt reserves; remove it")
+    chat = [{"role": "user", "content": text}, {"role": "assistant", "content": PLACEHOLDER * placeholders}]
+    template = None if getattr(tokenizer, "chat_template", None) else CHAT_TEMPLATE
+    wording = tokenizer.apply_chat_template(
+        chat, chat_template=template, tokenize=False, add_generation_prompt=False, enable_thinking=False
+    )
+    ids = tokenizer(wording, add_special_tokens=False)["input_ids"]
+    if ids.count(marker) != placeholders:
+        raise PromptError(
+            f"the chat template kept {ids.count(marker)} of {placeholders} placeholders; it does not fit this model"
+        )
+    start = ids.index(marker)
+    return ids, start, start + placeholders

@@ -1,0 +1,71 @@
+"""One item while it is generated inside a batch: its plan, its noise, its patches, its votes to stop."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ..arrangement import Arrangement
+from ..config import ModelConfig
+from .plan import Plan, Source, make_plan
+from .recipes import Recipe
+from .types import GenerationItem, GenerationTrace, Noise, SeededNoise
+
+
+@dataclass
+class Row:
+    """``step`` counts generated slots; ``patches`` holds given and drawn patches ``(P, C)`` of each modality.
+
+    ``first_test`` is the first step at which the item may end. A ``finished`` row may stay in the batch, where it
+    draws nothing and changes nothing.
+    """
+
+    index: int
+    plan: Plan
+    noise: Noise
+    trace: GenerationTrace | None
+    asks_stop: bool
+    first_test: int
+    patches: dict[str, list[Tensor]] = field(default_factory=dict)
+    step: int = 0
+    votes: int = 0
+    finished: bool = False
+
+    @property
+    def slot(self) -> int:
+        """The slot that comes next, counted from the first after the text."""
+        return self.plan.first_slot + self.step
+
+    def source(self, modality: str) -> tuple[Source, int]:
+        """Where the present slot gets its patch of ``modality``, and that patch's index."""
+        return ("absent", -1) if self.finished else self.plan.source(modality, self.slot)
+
+    def votes_to_stop(self, probability: float, recipe: Recipe) -> bool:
+        """Count this slot's vote; whether the item ends before the slot is drawn (section 3.2)."""
+        if not self.asks_stop or self.step < self.first_test:
+            return False
+        if self.trace:
+            self.trace.checked.append(probability)
+        threshold = recipe.stop_threshold
+        vote = probability > threshold or (recipe.stop_inclusive and probability == threshold)
+        self.votes = self.votes + 1 if vote else 0
+        return self.votes >= recipe.stop_votes
+
+
+def make_row(
+    index: int, item: GenerationItem, config: ModelConfig, recipe: Recipe, arrangement: Arrangement, trace: bool
+) -> Row:
+    """Plan an item. Raises ValueError that names it when an input is missing or of a wrong shape."""
+    try:
+        plan = make_plan(item, config, recipe, arrangement.delay)
+    except ValueError as error:
+        raise ValueError(f"item {index}: {error}") from None
+    joint = item.task == "t2av"
+    return Row(
+        index,
+        plan,
+        item.noise or SeededNoise(item.seed),
+        GenerationTrace() if trace else None,
+        asks_stop=recipe.use_stop and (joint or item.task == "tts"),
+        first_test=max(recipe.min_patches, arrangement.delay + 1 if joint else 0),
+        patches={name: list(plan.given[name]) for name in ("speech", "motion")},
+    )

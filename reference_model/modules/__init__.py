@@ -1,0 +1,1 @@
+"""The networks that the model is made of."""

@@ -1,0 +1,1 @@
+"""Reading checkpoints strictly, and importing transformers."""

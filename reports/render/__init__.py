@@ -1,0 +1,1 @@
+"""Tables to text: Markdown, CSV, LaTeX, HTML, the terminal."""

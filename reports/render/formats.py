@@ -1,0 +1,96 @@
+"""A table as Markdown, LaTeX, CSV or HTML."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable
+
+from reports.render.html import html
+from reports.render.latex import latex
+from reports.render.layout import body_texts, headings
+from reports.tables.model import Table
+from t2av_bench.utils.terminal_text import printable, spreadsheet_field
+
+
+def markdown(table: Table) -> str:
+    """GitHub's Markdown, with columns padded so that the source reads as a table too.
+
+    Markdown has one line of headings and no rules: a column's heading begins with its group's, families are parted by
+    a row of dashes, and a row says where measured ones begin.
+    """
+
+    def text(value: str) -> str:
+        return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", printable(value, one_line=True))
+
+    def emphasise(shown: str, rank: str | None) -> str:
+        return {"best": f"**{shown}**", "second": f"<u>{shown}</u>"}.get(rank or "", shown)
+
+    heads = [table.columns[field[0]] for field in table.fields()]
+    lead = headings(table)[: -len(heads)] if heads else headings(table)
+    lines = [[text(value) for value in (*lead, *(f"{column.group} {column.heading}".strip() for column in heads))]]
+    for index, line in enumerate(body_texts(table, text, emphasise)):
+        part = table.break_before(index)
+        if part == "dashed":
+            lines.append(["╌╌╌"] * len(line))
+        elif part == "measured":
+            lines.append([f"*{text(table.measured_heading)}*", *[""] * (len(line) - 1)])
+        lines.append(line)
+    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
+    words = 1 + len(table.text_headings)
+    padded = [
+        "| " + " | ".join(
+            value.ljust(width) if index < words else value.rjust(width)
+            for index, (value, width) in enumerate(zip(line, widths, strict=True))
+        ) + " |"
+        for line in lines
+    ]  # fmt: skip
+    rule = "|" + "|".join(
+        "-" * (width + 2) if index < words else "-" * (width + 1) + ":" for index, width in enumerate(widths)
+    ) + "|"  # fmt: skip
+    caption = [f"**{text(table.caption)}**", ""] if table.caption else []
+    notes = [f"{text(note)}  " for note in table.notes]
+    return "\n".join([*caption, padded[0], rule, *padded[1:], *([""] if notes else []), *notes]) + "\n"
+
+
+def comma_separated(table: Table) -> str:
+    """CSV for programs: a number in full precision or as published, its coverage, and why it is absent.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it. Names are the columns' keys.
+    Published rows keep their digits as printed and have no coverage. A column ``KEY_protocol`` says which cells were
+    measured by another protocol than their column's.
+    """
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+
+    def write(fields: Iterable[object]) -> None:
+        writer.writerow([spreadsheet_field(field) for field in fields])
+
+    details = ["origin", "family", *table.text_headings] if table.has_published_rows else []
+    ends = ["_low", "_high"] if any(cell.interval for row in table.rows for cell in row.cells) else []
+    spreads = ["_sd"] if any(cell.spread is not None for row in table.rows for cell in row.cells) else []
+    other = [any(row.cells[index].other_protocol for row in table.rows) for index in range(len(table.columns))]
+    heads = []
+    for column, marked in zip(table.columns, other, strict=True):
+        parts = ["", "_scored", "_reason", *(["_protocol"] if marked else []), *spreads, *ends]
+        heads += [f"{column.key}{part}" for part in parts]
+    write(["system", *details, "clips", *heads])
+    for row in table.rows:
+        about = [row.origin, row.family, *row.texts] if details else []
+        fields: list[object] = [row.name, *about, "" if row.clips is None else row.clips]
+        for cell, marked in zip(row.cells, other, strict=True):
+            value = "" if cell.value is None else cell.text if row.origin == "published" else repr(cell.value)
+            scored = "" if row.origin == "published" else cell.scored or 0
+            low_high = [f"{end:.6g}" for end in cell.interval or ()] or [""] * len(ends)
+            spread = ["" if cell.spread is None else repr(cell.spread)] if spreads else []
+            protocol = [cell.other_protocol] if marked else []
+            reason = "" if cell.text else cell.reason or ""
+            fields += [value, scored, reason, *protocol, *spread, *(low_high if ends else [])]
+        write(fields)
+    return target.getvalue()
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {
+    "md": markdown, "latex": latex, "csv": comma_separated, "html": html,
+}  # fmt: skip
+
+__all__ = ["FORMATS", "comma_separated", "html", "latex", "markdown"]

@@ -1,0 +1,245 @@
+"""A table of runs: systems down, quantities across.
+
+Two numbers share a column only where their protocols have one fingerprint; otherwise the table is refused, or, with
+``allow_mixed``, the cells that differ are marked. Every cell says how many of how many clips it covers, and a cell
+without a value says why.
+"""
+
+import difflib
+from collections.abc import Sequence
+
+from reports.tables.measured import Measured, RunResult, over_all_clips, read_run
+from reports.tables.model import Cell, Row, Table, TableColumn
+from reports.tables.protocols import MixedProtocols, protocol_marks
+from reports.tables.ranking import Contender, mark_by_test, missing_too_many
+from t2av_bench.errors import Unscorable
+from t2av_bench.metrics.base import Floor
+from t2av_bench.metrics.distances import AT_THIS_NUMBER
+from t2av_bench.results.columns import Column
+from t2av_bench.scores import Quantity, Status
+
+MOST_REASONS = 4
+Found = dict[tuple[str, str], list[Column | None]]
+
+
+def build(
+    runs: Sequence[RunResult],
+    *,
+    allow_mixed: bool = False,
+    columns: Sequence[str] | None = None,
+    intervals: bool = False,
+) -> Table:
+    """The table of some runs, one row each.
+
+    columns: quantities to show, in this order, by quantity name, metric family or metric id; all where None.
+    intervals: compute a 95 % bootstrap interval for every cell.
+    Raises MixedProtocols where a column would mix fingerprints and that is not allowed, and ValueError for an unknown
+    column.
+    """
+    found: Found = {}
+    for position, run in enumerate(runs):
+        for column in run.columns:
+            cells = found.setdefault((column.metric, column.quantity.name), [None] * len(runs))
+            cells[position] = column
+    found = _chosen(found, columns)
+    rows = [
+        Row(name, len(run.clips), [], runs=(run.path,)) for name, run in zip(_names(runs), runs, strict=True)
+    ]  # fmt: skip
+    table = Table([], rows)
+    contenders: list[list[Contender | None]] = []
+    inapplicable: dict[str, list[str]] = {}
+    mixed: list[str] = []
+    values: list[tuple[TableColumn, Measured]] = []
+    families = [quantity for _, quantity in found]
+    for (metric, name), cells in found.items():
+        present = [column for column in cells if column]
+        if all(column.summary.score.status is Status.NOT_APPLICABLE for column in present):
+            reason = str(present[0].summary.score.reason)
+            inapplicable.setdefault(reason, []).append(name if families.count(name) == 1 else f"{metric} {name}")
+            continue
+        quantity = present[0].quantity
+        unique = families.count(name) == 1
+        label = quantity.label if unique else f"{quantity.label} [{metric.split('/')[1]}]"
+        marks = protocol_marks(metric, cells, runs, allow_mixed, table.notes)
+        if any(marks):
+            mixed.append(label)
+        embedded = present[0].embedded
+        shown = TableColumn(
+            name if unique else f"{name}[{metric.split('/')[1]}]", label + ("‡" if embedded else ""),
+            quantity.direction, quantity.decimals, quantity.unit, embedded=embedded, quantity=quantity, metric=metric,
+        )  # fmt: skip
+        table.columns.append(shown)
+        contending: list[Contender | None] = []
+        for row, run, held, mark in zip(rows, runs, cells, marks, strict=True):
+            measured = over_all_clips(run, held) if held else None
+            cell = measured_cell(measured or _unmeasured(quantity, metric), shown, mark, intervals=intervals)
+            row.cells.append(cell)
+            contending.append(Contender(cell, measured) if measured and not any(marks) else None)
+            values += [(shown, measured)] if measured else []
+        contenders.append(contending)
+    table.notes += floor_notes(values)
+    table.notes += measured_notes(table, contenders)
+    if mixed:
+        table.notes.append(f"Not ranked, for their protocols differ: {', '.join(mixed)}.")
+    if len({_items(run) for run in runs}) > 1:
+        table.notes.append("The rows do not cover the same clips: differences between them are not paired.")
+    for reason, names in inapplicable.items():
+        table.notes.append(f"Not shown, not applicable: {', '.join(names)}: {reason}.")
+    table.note_reasons()
+    return table
+
+
+def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *, intervals: bool = False) -> Cell:
+    """A measured quantity, or the reason why there is none, as a cell of a column."""
+    if isinstance(found, str):
+        return Cell(reason=found)
+    summary = found.summary
+    cell = Cell(
+        scored=summary.scored, total=summary.total, failures=dict(summary.reasons.most_common()),
+        metric=found.column.metric, quantity=found.column.quantity.name, fingerprint=found.column.fingerprint,
+    )  # fmt: skip
+    if summary.score.value is None:
+        cell.reason = summary.score.reason
+        return cell
+    cell.value = summary.score.value * column.scale
+    cell.text = f"{cell.value:.{column.decimals}f}"
+    cell.marks = mark
+    cell.other_protocol = "another protocol than the first row's" if mark else ""
+    cell.spread = None if found.spread is None else found.spread * column.scale
+    cell.within = summary.within_one
+    if (intervals and column.direction != "none") or found.column.quantity.is_shift:
+        ends = _interval(found, column.scale)
+        cell.interval, cell.no_interval = (None, ends) if isinstance(ends, str) else (ends, "")
+    return cell
+
+
+def measured_notes(
+    table: Table, contenders: Sequence[Sequence[Contender | None]], parts: Sequence[str] | None = None
+) -> list[str]:
+    """Mark the measured rows, and say in notes how they were marked and what they cover.
+
+    parts: a name for every row; rows of different names are not ranked against each other.
+    """
+    names = list(dict.fromkeys(parts or ()))
+    if len(names) > 1:
+        split = [[each if part == name else None for each, part in zip(rows, parts or (), strict=True)]
+                 for name in names for rows in contenders]  # fmt: skip
+        notes = mark_by_test([*table.columns] * len(names), split)
+        notes += ["Ranked within each part."] if notes else []
+    else:
+        notes = mark_by_test(table.columns, contenders)
+    if notes and missing_too_many(contenders):
+        notes.append("Not ranked: rows that lack more than 2 % of their clips.")
+    cells = [cell for row in table.rows for cell in row.cells]
+    if partial := [cell for cell in cells if cell.partial and cell.text]:
+        reasons = dict.fromkeys(reason for cell in partial for reason in cell.failures)
+        shown = "; ".join(list(reasons)[:MOST_REASONS]) + ("; …" if len(reasons) > MOST_REASONS else "")
+        notes.append(f"(n/N): the value covers n of N clips; the others failed: {shown.rstrip('.')}.")
+    if any(cell.interval for cell in cells):
+        over = dict.fromkeys(text for each in contenders for one in each if one and (text := _drawn(one.measured)))
+        notes.append(f"[low, high]: 95 % bootstrap interval over {next(iter(over), 'the clips')}.")
+    if _set_differences(table, contenders):
+        notes.append(AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + ".")
+    if any(cell.within is not None for cell in cells):
+        notes.append("An offset is the median over the clips; % within ±1: clips at most one frame from 0.")
+    if lacking := dict.fromkeys(cell.no_interval for cell in cells if cell.no_interval):
+        notes.append(f"Without an interval: {'; '.join(list(lacking)[:MOST_REASONS])}.")
+    if embedded := [column.label.removesuffix("‡") for column in table.columns if column.embedded]:
+        listed = ", ".join(dict.fromkeys(embedded))
+        notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {listed}.")
+    return notes
+
+
+def _set_differences(table: Table, contenders: Sequence[Sequence[Contender | None]]) -> bool:
+    """Whether a distance between sets has an interval or was tested."""
+    for index, (column, row) in enumerate(zip(table.columns, contenders, strict=True)):
+        if column.quantity is not None and column.quantity.aggregate == "set":
+            tested = sum(each is not None and each.cell.value is not None for each in row) > 1
+            if tested or any(line.cells[index].interval for line in table.rows):
+                return True
+    return False
+
+
+def floor_notes(measured: Sequence[tuple[TableColumn, Measured]]) -> list[str]:
+    """What real clips score against as many real clips: one note for the table, of the columns whose clips it fits.
+
+    A floor belongs to its number of clips and to their language; where a column's runs have others, nothing is said.
+    """
+    found: dict[tuple[str, int, int], list[str]] = {}
+    for column in dict.fromkeys(column for column, _ in measured):
+        floors = {_floor(single) for other, each in measured if other is column for single in each.singles}
+        floor = floors.pop() if len(floors) == 1 else None
+        if floor is not None:
+            name = f"{column.group} {column.label.removesuffix('‡')}".strip()
+            mean, deviation = (f"{value * column.scale:.{column.decimals}f}" for value in (floor.mean, floor.deviation))
+            found.setdefault((floor.what, floor.draws, floor.clips), []).append(f"{name} {mean} ± {deviation}")
+    return [
+        f"Of {what}: {'; '.join(values)} (mean and standard deviation of {draws} draws of {clips} clips a side)."
+        for (what, draws, clips), values in found.items()
+    ]
+
+
+def _floor(single: Measured) -> Floor | None:
+    known = single.run.floors.get(single.column.metric, ())
+    if not known:
+        return None
+    clips = single.scored
+    languages = {single.run.language(clip) for clip in clips}
+    return next((floor for floor in known if floor.clips == len(clips) and languages == {floor.language}), None)
+
+
+def _drawn(measured: Measured) -> str | None:
+    """What a bootstrap draws where that is not the clips."""
+    groups = measured.run.groups
+    if groups is None:
+        return None
+    mine = {groups.groups.get(clip, clip) for clip in measured.clips}
+    return f"{len(measured.clips)} clips of {len(mine)} {groups.unit}" if len(mine) > 1 else None
+
+
+def _interval(found: Measured, scale: float) -> tuple[float, float] | str:
+    """The ends, or why there are none (fewer than 20 clips, above all)."""
+    from t2av_bench.statistics.intervals import interval
+
+    quantity = found.column.quantity
+    try:
+        ends = interval(found.sample(found.scored), quantity.name, found.column.fingerprint)
+    except Unscorable as error:
+        return str(error)
+    return ends.low * scale, ends.high * scale
+
+
+def _unmeasured(quantity: Quantity, metric: str) -> str:
+    return f"{quantity.name} was not measured in this run: evaluate it with --metrics {metric}"
+
+
+def _names(runs: Sequence[RunResult]) -> list[str]:
+    """The systems' names, with their folders where two are alike."""
+    names = [run.name for run in runs]
+    return [f"{name} ({run.path})" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)]
+
+
+def _items(run: RunResult) -> tuple[object, ...]:
+    return tuple(sorted((clip, tuple(run.items.get(clip, {}).values())) for clip in run.clips))
+
+
+def _chosen(found: Found, asked: Sequence[str] | None) -> Found:
+    """The columns that were asked for, in the order asked; all where none was."""
+    if asked is None:
+        return found
+    names = {key: (key[1], key[0], key[0].split("/")[0]) for key in found}
+    known = list(dict.fromkeys(name for mine in names.values() for name in mine))
+    chosen: Found = {}
+    for name in asked:
+        # A quantity's own name goes before a family of that name, which may have more columns (wer).
+        keys = [key for key in found if key[1] == name] or [key for key, mine in names.items() if name in mine]
+        if not keys:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"these runs have: {', '.join(known) or 'none'}"
+            raise ValueError(f"unknown column {name!r}; {hint}")
+        for key in keys:
+            chosen.setdefault(key, found[key])
+    return chosen
+
+
+__all__ = ["MixedProtocols", "RunResult", "build", "floor_notes", "measured_cell", "measured_notes", "read_run"]

@@ -1,0 +1,182 @@
+"""Best in bold, second best underlined: by a paired test where there are per-clip scores, else by printed digits.
+
+Every column is a question of its own and corrected for its own comparisons: which columns are printed beside it moves
+no mark.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from reports.tables.measured import Measured
+from reports.tables.model import Cell, Rank, TableColumn
+from t2av_bench.errors import Unscorable
+
+# A system that fails on more of its clips is not ranked: a mean over the easy clips must not win (metrics.md §11).
+MOST_MISSING_WHEN_RANKED = 0.02
+LEVEL = 0.05
+_FLIPS = 10_000
+_MOST_FLIPS = 100_000
+
+Pair = tuple[int, int, int]  # column, row, row
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One cell that may be marked, with the scores behind it."""
+
+    cell: Cell
+    measured: Measured
+
+    @property
+    def complete(self) -> bool:
+        summary = self.measured.summary
+        return summary.scored >= (1 - MOST_MISSING_WHEN_RANKED) * summary.total
+
+
+def significantly_different(p_values: Mapping[Pair, float], comparisons: int, level: float = LEVEL) -> set[Pair]:
+    """The pairs that differ, by Holm's correction over all ``comparisons`` of a column.
+
+    Pairs without a p-value were never tested and count as not different (p = 1), which keeps the chance of any false
+    difference in the column below ``level`` although only pairs with a leading row are tested.
+    """
+    from t2av_bench.statistics.permutation import holm
+
+    untested = [1.0] * max(0, comparisons - len(p_values))
+    corrected = holm([*p_values.values(), *untested])[: len(p_values)]
+    return {pair for pair, p in zip(p_values, corrected, strict=True) if p <= level}
+
+
+def mark_by_digits(columns: Sequence[TableColumn], cells: Sequence[Sequence[Cell]]) -> None:
+    """Mark rows of printed numbers; what prints alike shares its mark. ``cells``: the rows to rank, cell a column."""
+    for index, column in enumerate(columns):
+        printed = {id(row[index]): Decimal(row[index].text) for row in cells if row[index].text}
+        if column.direction == "none" or len(printed) < 2:
+            continue
+        ordered = sorted(set(printed.values()), reverse=column.direction == "higher")[:2]
+        for row in cells:
+            place = printed.get(id(row[index]))
+            if place in ordered:
+                row[index].rank = "best" if place == ordered[0] else "second"
+
+
+def mark_by_test(columns: Sequence[TableColumn], contenders: Sequence[Sequence[Contender | None]]) -> list[str]:
+    """Mark measured cells, given by column and row (None: not ranked); returns the notes that say how.
+
+    Best are the leading row and all that a paired sign-flip test over the clips does not tell from it; second are,
+    among those that it does tell, the leading one and all that it is not told from. Where nothing differs from the
+    leader nothing is marked. What prints alike is never told apart. Holm's correction is over all pairs of a column.
+    """
+    fields = [_Field(column, place, row) for place, (column, row) in enumerate(zip(columns, contenders, strict=True))]
+    fields = [field for field in fields if len(field.order) > 1]
+    if not fields:
+        return []
+    marked = [field.rank() for field in fields]
+    return _notes(fields, any(marked))
+
+
+class _Field:
+    """The contenders of one column, best value first."""
+
+    def __init__(self, column: TableColumn, place: int, row: Sequence[Contender | None]) -> None:
+        self.column, self.place = column, place
+        self.contenders = {
+            index: contender for index, contender in enumerate(row)
+            if contender and contender.complete and contender.cell.value is not None
+        } if column.direction != "none" else {}  # fmt: skip
+        sign = -1 if column.direction == "higher" else 1
+        self.order = sorted(self.contenders, key=lambda index: sign * float(self.contenders[index].cell.value or 0.0))
+        self.comparisons = math.comb(len(self.order), 2)
+        self.problem: str | None = None
+        self.units = 0
+        self.described = ""
+
+    def rank(self) -> bool:
+        """Test and mark the cells; False where nothing differs from the leading one."""
+        flips = min(_MOST_FLIPS, max(_FLIPS, 40 * self.comparisons))
+        p_values: dict[Pair, float] = {}
+        self.test(self.order[0], self.order[1:], p_values, flips)
+        best = self.alike(self.order, significantly_different(p_values, self.comparisons))
+        rest = [row for row in self.order if row not in best]
+        if rest:
+            self.mark(best, "best")
+            self.test(rest[0], rest[1:], p_values, flips)
+            self.mark(self.alike(rest, significantly_different(p_values, self.comparisons)), "second")
+        return bool(rest)
+
+    def test(self, leader: int, others: Sequence[int], p_values: dict[Pair, float], flips: int) -> None:
+        """Add the p-values of the leader against others. A pair that cannot be tested adds none."""
+        from t2av_bench.statistics.paired import paired_p
+
+        for other in others:
+            pair = (self.contenders[leader].measured, self.contenders[other].measured)
+            common = self._common(pair)
+            if not common:
+                self.problem = self.problem or "its rows share no scored clip"
+                continue
+            try:
+                samples = [each.sample(common) for each in pair]
+                column = pair[0].column
+                p = paired_p(samples[0], samples[1], column.quantity.name, column.fingerprint, flips=flips)
+            except Unscorable as error:
+                self.problem = self.problem or str(error)
+                continue
+            if samples[0].units >= self.units:
+                self.units, self.described = samples[0].units, samples[0].described
+            p_values[self.place, leader, other] = p
+
+    def _common(self, pair: tuple[Measured, Measured]) -> list[str]:
+        """Clips that both scored, and that asked for the same in both runs.
+
+        Of a distance between sets the clips that all contenders scored: its pseudo-values are costly, and so are
+        computed once a row instead of once a pair.
+        """
+        everyone = [contender.measured for contender in self.contenders.values()]
+        group = everyone if pair[0].column.quantity.aggregate == "set" else list(pair)
+        common = set(group[0].scored).intersection(*(each.scored for each in group[1:]))
+        first = group[0].run.items
+        return sorted(clip for clip in common if all(each.run.items.get(clip) == first.get(clip) for each in group[1:]))
+
+    def alike(self, rows: Sequence[int], different: set[Pair]) -> list[int]:
+        """The leading one of some rows, and those that are not told from it."""
+        leader = rows[0]
+        text = self.contenders[leader].cell.text
+        return [leader] + [
+            row for row in rows[1:]
+            if self.contenders[row].cell.text == text or (self.place, leader, row) not in different
+        ]  # fmt: skip
+
+    def mark(self, rows: Sequence[int], rank: Rank) -> None:
+        for row in rows:
+            self.contenders[row].cell.rank = rank
+
+
+def _notes(fields: Sequence[_Field], marked: bool) -> list[str]:
+    counts = sorted({field.comparisons for field in fields})
+    among = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+    among += " comparison" + "s" * (counts[-1] > 1)
+    over = max(fields, key=lambda field: field.units).described
+    drawn = f"the clips ({over}, swapped as a whole)" if " of " in over else "the clips"
+    test = f"a paired sign-flip test over {drawn}, Holm-corrected for each column's {among}, at {100 * LEVEL:.0f} %"
+    if marked:
+        notes = [
+            f"Bold: the best row and those that cannot be told from it by {test}. Underlined: likewise the second best."
+        ]
+    else:
+        notes = [f"Nothing is bold: no row can be told from the best one by {test}."]
+    units = max(field.units for field in fields)
+    # All sign patterns of n clips are 2^n, so no two-sided p-value is below 2^(1-n).
+    enough = math.ceil(1 + math.log2(counts[0] / LEVEL))
+    if not marked and 0 < units < enough:
+        shared = "shared clips" if " of " not in over else f"groups ({over})"
+        notes[0] = notes[0].rstrip(".") + f"; {units} {shared} can never suffice for that, {enough} could."
+    for field in fields:
+        if field.problem:
+            notes.append(f"{field.column.label} was not tested for all rows: {field.problem.rstrip('.')}.")
+    return notes
+
+
+def missing_too_many(contenders: Sequence[Sequence[Contender | None]]) -> bool:
+    """Whether some cell is left unmarked for the clips it lacks."""
+    return any(each and each.cell.value is not None and not each.complete for row in contenders for each in row)

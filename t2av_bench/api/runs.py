@@ -1,0 +1,229 @@
+"""A run folder as a notebook sees it."""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports.render.html import html
+from reports.tables.build import build, measured_cell
+from reports.tables.measured import RunResult, over_all_clips, read_run
+from reports.tables.model import ARROWS, TableColumn
+from t2av_bench.api.frames import frame
+from t2av_bench.evaluation.config import ConfigError, EvaluateConfig, load
+from t2av_bench.evaluation.planning import requested
+from t2av_bench.evaluation.reasons import Reason, count
+from t2av_bench.results import baseline
+from t2av_bench.results.columns import RESULTS, Column, failures
+from t2av_bench.results.recorded import Recorded
+from t2av_bench.results.store import ScoreRow, Store
+from t2av_bench.scores import Status
+from t2av_bench.utils.reasons import refusals
+from t2av_bench.utils.text import counted
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SCORES = {
+    "clip": "text", "metric": "text", "quantity": "text", "value": "float64", "status": "text", "reason": "text",
+    "weight": "float64", "fingerprint": "text",
+}  # fmt: skip
+SUMMARY = {
+    "metric": "text", "quantity": "text", "label": "text", "value": "float64", "low": "float64", "high": "float64",
+    "scored": "int64", "total": "int64", "status": "text", "reason": "text", "penalised": "float64",
+    "within_one": "float64", "direction": "text", "unit": "text", "stand_in": "bool", "fingerprint": "text",
+    "no_interval": "text",
+}  # fmt: skip
+REASONS = {
+    "status": "text", "reason": "text", "alike": "bool", "clips": "int64", "metrics": "object", "examples": "object",
+}  # fmt: skip
+
+
+class Run:
+    """One system's clips with their scores, as they stand in a run folder now; what is read is kept.
+
+    path: the run folder. notices: what was to be known of the files when it was evaluated; empty for a run that was
+    opened. Raises ValueError where the folder holds no run.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, notices: Sequence[str] = (), config: EvaluateConfig | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.notices = tuple(notices)
+        self._config = config
+        with refusals():
+            self.result: RunResult = read_run(self.path)
+
+    @property
+    def name(self) -> str:
+        """The system's name in tables."""
+        return self.result.name
+
+    @property
+    def clips(self) -> list[str]:
+        """The clips' ids, in order."""
+        return list(self.result.clips)
+
+    @cached_property
+    def scores(self) -> "DataFrame":
+        """One row for every clip and quantity: a value, or the reason why there is none.
+
+        clip, metric, quantity: ids. value: float, NaN where there is none. status: ``ok``, ``failed``,
+        ``not_applicable``. reason: None where there is a value. weight: see ``Score.weight``. fingerprint: of the
+        metric's protocol.
+        """
+        return frame((score_row(row) for row in self._rows), SCORES)
+
+    @cached_property
+    def summary(self) -> "DataFrame":
+        """One row for every quantity over all clips, in the order of tables.
+
+        value: NaN where there is none, for the ``reason``. low, high: 95 % bootstrap interval, NaN where there is none,
+        for the reason ``no_interval``; those of distances between sets take a while. scored, total: clips that the
+        value covers, and clips that there are. penalised: the value with failed clips at their penalty. within_one: of
+        an offset, the share of clips at most 1 from 0. direction: ``higher``, ``lower`` or ``none``. stand_in: made by
+        a bundled extractor, not comparable with published numbers.
+        """
+        return frame((self._summary_row(column) for column in self.result.columns), SUMMARY)
+
+    @cached_property
+    def reasons(self) -> "DataFrame":
+        """Why scores are missing, each reason once: failures first, those of most clips first.
+
+        clips: how many it costs. metrics: which, as a tuple. examples: up to three clips. alike: whether the others'
+        reasons differ in names and numbers alone.
+        """
+        rows = [
+            {"status": str(status), **reason.as_dict(), "metrics": reason.metrics, "examples": reason.clips[:3]}
+            for status in (Status.FAILED, Status.NOT_APPLICABLE) for reason in self.counted(status)
+        ]  # fmt: skip
+        return frame(rows, REASONS)
+
+    @property
+    def failed_clips(self) -> int:
+        """Clips that failed in some metric of the last evaluation."""
+        return len({failure["clip"] for failure in self._failures if not failure["outdated"]})
+
+    @property
+    def missing(self) -> list[str]:
+        """Metrics asked for by name that have no value; all that were measured where none of them has any."""
+        return missing_metrics(self._asked, self.result.columns)
+
+    @property
+    def exit_status(self) -> int:
+        """That of ``t2av-bench evaluate``: 1 where more clips failed, or metrics are missing, than was allowed."""
+        config = self._asked
+        many = self.failed_clips > (config.max_failures if config else 0)
+        return int(many or bool(self.missing and not (config and config.allow_missing)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``t2av-bench evaluate --json`` prints."""
+        kinds = (Status.FAILED, Status.NOT_APPLICABLE)
+        return {
+            "run": str(self.path), "system": self.name, "clips": len(self.result.clips),
+            "columns": column_documents(self.result.columns), "failures": self._failures, "notices": list(self.notices),
+            "missing": self.missing, "exit_status": self.exit_status,
+            "reasons": {str(kind): [reason.as_dict() for reason in self.counted(kind)] for kind in kinds},
+        }  # fmt: skip
+
+    def counted(self, status: Status) -> list[Reason]:
+        """The reasons of one status with all of their clips, those of most clips first."""
+        rows = ((row.clip, row.metric, str(row.score.reason)) for row in self._rows if row.score.status is status)
+        return count(rows)
+
+    def save_baseline(self, file: str | os.PathLike[str]) -> list[str]:
+        """Write the small JSON file that ``regress`` takes as its baseline: ``t2av-bench baseline save``.
+
+        Returns notes on what could not be kept.
+        """
+        with refusals():
+            return baseline.save(self.recorded(), Path(file))
+
+    def recorded(self) -> Recorded:
+        """The run as comparisons read it."""
+        return self.result.recorded()
+
+    def __repr__(self) -> str:
+        lines = [f"Run {self.name}: {counted(len(self.result.clips))} ({self.path})"]
+        width = max((len(column.quantity.label) for column in self.result.columns), default=0)
+        for column in self.result.columns:
+            score, quantity = column.summary.score, column.quantity
+            value = "–" if score.value is None else f"{score.value:.{quantity.decimals}f}"
+            covers = f"{column.summary.scored}/{column.summary.total}"
+            lines.append(
+                f"  {quantity.label:<{width}} {ARROWS[quantity.direction]:1} {value:>9}  {covers}"
+                + (f"  {score.reason}" if score.reason else "")
+            )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return html(build([self.result]))
+
+    @cached_property
+    def _rows(self) -> list[ScoreRow]:
+        with refusals(), Store(self.path / RESULTS) as store:
+            return store.scores()
+
+    @cached_property
+    def _failures(self) -> list[dict[str, Any]]:
+        with refusals(), Store(self.path / RESULTS) as store:
+            return failures(store)
+
+    @property
+    def _asked(self) -> EvaluateConfig | None:
+        """What the last evaluation was asked for; None where the run folder does not say it any more."""
+        if self._config is None:
+            try:
+                self._config = load(self.path / "evaluate.toml", {})
+            except ConfigError:
+                return None
+        return self._config
+
+    def _summary_row(self, column: Column) -> dict[str, Any]:
+        quantity, summary = column.quantity, column.summary
+        shown = TableColumn(quantity.name, quantity.label, quantity.direction, quantity=quantity, metric=column.metric)
+        cell = measured_cell(over_all_clips(self.result, column), shown, intervals=True)
+        low, high = cell.interval or (None, None)
+        return {
+            "metric": column.metric, "quantity": quantity.name, "label": quantity.label, "value": summary.score.value,
+            "low": low, "high": high, "scored": summary.scored, "total": summary.total,
+            "status": str(summary.score.status), "reason": summary.score.reason, "penalised": summary.penalised,
+            "within_one": summary.within_one, "direction": quantity.direction, "unit": quantity.unit,
+            "stand_in": column.embedded, "fingerprint": column.fingerprint, "no_interval": cell.no_interval or None,
+        }  # fmt: skip
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """A run folder that ``evaluate`` or ``run`` made. Raises ValueError where it is none."""
+    return Run(path)
+
+
+def score_row(row: ScoreRow) -> dict[str, Any]:
+    """A score as a row of ``Run.scores``."""
+    score = row.score
+    return {
+        "clip": row.clip, "metric": row.metric, "quantity": row.quantity, "value": score.value,
+        "status": str(score.status), "reason": score.reason, "weight": score.weight, "fingerprint": row.fingerprint,
+    }  # fmt: skip
+
+
+def column_documents(found: Sequence[Column]) -> list[dict[str, Any]]:
+    """A run's quantities as ``--json`` prints them."""
+    return [
+        {
+            "quantity": column.quantity.name, "metric": column.metric, "fingerprint": column.fingerprint,
+            "direction": column.quantity.direction, "embedded": column.embedded, **column.summary.as_dict(),
+        }
+        for column in found
+    ]  # fmt: skip
+
+
+def missing_metrics(config: EvaluateConfig | None, found: Sequence[Column]) -> list[str]:
+    """Metrics asked for by name that have no value at all; all that were measured where none of them has any."""
+    scored = {column.metric for column in found if column.summary.score.value is not None}
+    named = requested(config.metrics) if config else []
+    if not scored and not named:
+        return sorted({column.metric for column in found})
+    return [metric for metric in named if metric not in scored]

@@ -1,0 +1,38 @@
+"""What a benchmark is: sets of items by name, with their media made on the spot."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+OnBuild = Callable[[int, int, str], None]
+"""Called with how many clips are there, how many there will be, and the id of the one that was made."""
+
+
+class Benchmark(ABC):
+    """Sets of items that an experiment names by benchmark and split."""
+
+    id: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def splits(self) -> Mapping[str, int]:
+        """Split -> number of its items."""
+
+    @abstractmethod
+    def manifest(self, split: str, count: int, folder: Path | None) -> Path:
+        """Where the manifest of a split's first ``count`` items is once they are built; folder: None for the usual."""
+
+    @abstractmethod
+    def build(
+        self, splits: Sequence[str], items: int | None, folder: Path | None, workers: int, on_build: OnBuild
+    ) -> None:  # fmt: skip
+        """Make what is missing of the splits, or of their first so many items."""
+
+    def speakers(self, split: str) -> Mapping[str, str]:
+        """Item id -> who is heard, where the benchmark knows."""
+        return {}
+
+    def model_digest(self, name: str) -> str | None:
+        """sha256 of a trained model that comes with the benchmark; None where there is none of that name."""
+        return None

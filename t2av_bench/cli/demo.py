@@ -1,0 +1,127 @@
+"""``t2av-bench demo``: the embedded benchmark's tables on a few clips; or clips damaged in known ways, scored.
+
+The first one is ``t2av-bench run`` with a packaged file and a page; the second shows that the metrics notice damage.
+"""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from t2av_bench.cli.errors import usage_errors
+from t2av_bench.utils.terminal_text import echo
+
+# What a base machine can measure without a download, one column for each kind of damage that is done.
+METRICS = ("envelope", "psnr", "ssim", "stoi", "pesq", "dnsmos")
+# One column a damage fits a terminal; the page has them all.
+COLUMNS = ("envelope_offset", "envelope_correlation", "psnr", "ssim", "stoi", "pesq_wb", "dnsmos_ovrl")
+FULL = Path(__file__).parents[1] / "gridface" / "experiment.toml"
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the clips, the runs and the tables.")] = Path("demo-run"),
+    items: Annotated[int, typer.Option(min=3, max=100, help="Clips of each split.")] = 6,
+    damage: Annotated[
+        bool, typer.Option("--damage", help="Instead: four clips, damaged in known ways, and what the metrics say.")
+    ] = False,
+) -> None:
+    """Generate with the embedded systems, score, and print Tables 1 to 5 of the embedded benchmark.
+
+    It takes minutes on 2 cores and needs no weights, no data and no GPU; the same command continues.
+    """
+    with usage_errors():
+        run_damage(out) if damage else run(out, items)
+
+
+def run(out: Path, items: int) -> None:
+    """Generate with every embedded system, score, print Tables 1 to 5; all below ``out``. The same command continues.
+
+    Of systems with several training seeds the first one is taken. items: the first so many of each split. Raises
+    ValueError and OSError for what cannot be carried out.
+    """
+    from reports.page.site import build_report
+    from t2av_bench.cli.progress import Display
+    from t2av_bench.cli.run import explain_failures, print_tables
+    from t2av_bench.cli.run_tables import make_tables
+    from t2av_bench.experiment import run as benchmark_run
+    from t2av_bench.experiment.config import load
+
+    started = time.monotonic()
+    loaded = load(FULL, {"out": out, "items": items})
+    loaded = replace(loaded, rows=tuple(row for row in loaded.rows if row.seed == 0))
+    display = Display()
+    with display:
+        result = benchmark_run.run(loaded, display)
+        tables = make_tables(loaded, out, display)
+    # The page shows joint generation in English: every system, side by side.
+    shown = [row.run for row in result.rows if row.row.split == "test-en" and "embedded:1" in row.row.tables]
+    page = build_report(shown, out / "page", real="real", title="GridFace: joint generation, English")
+    print_tables(tables)
+    explain_failures(result, display)
+    display.note(
+        f"{time.monotonic() - started:.0f} s; clips, runs and tables (md, tex, csv, html) are in {out}/\n"
+        f"the page: {page.index} (open it, or: t2av-bench serve {page.index.parent})"
+    )
+
+
+def run_damage(out: Path) -> None:
+    """Make the material and the runs below ``out`` (the same command continues), and print the table."""
+    from rich.progress import BarColumn, Progress, TimeElapsedColumn
+
+    from reports.page.site import build_report
+    from reports.render.formats import FORMATS, markdown
+    from reports.tables.build import build, read_run
+    from t2av_bench.cli.console import Console, TextColumn
+    from t2av_bench.evaluation.config import Plan, default_workers
+    from t2av_bench.evaluation.evaluate import evaluate
+    from t2av_bench.gridface.demo import SYSTEMS, make_material
+    from t2av_bench.utils.files import write_text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    started = time.monotonic()
+    with Progress(
+        TextColumn("{task.description:<44}"), BarColumn(), TimeElapsedColumn(), console=console,
+        transient=True, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("synthesising clips", total=None)
+        console.print("synthesising 4 talking clips and 7 systems with known damage")
+        manifest = make_material(
+            out / "material",
+            lambda done, total, what: bar.update(task, completed=done, total=total, description=f"writing {what}"),
+        )
+        runs = []
+        for system in SYSTEMS:
+            console.print(f"scoring {system}")
+            plan = Plan(
+                name=system,
+                generated=manifest.parent / "systems" / system,
+                reference=None,
+                manifest=manifest,
+                metrics=METRICS,
+                workers=default_workers("cpu"),
+            )
+            evaluate(
+                plan,
+                out / "runs" / system,
+                lambda progress: bar.update(
+                    task,
+                    completed=progress.done,
+                    total=progress.total,
+                    description=f"{progress.metric} {progress.clip}",
+                ),
+                lambda text: console.print(f"note: {text}", markup=False),
+            )
+            runs.append(out / "runs" / system)
+    table = build([read_run(path) for path in runs], columns=COLUMNS)
+    for format, render in FORMATS.items():
+        suffix = {"latex": "tex"}.get(format, format)
+        write_text(out / f"table.{suffix}", render(table))
+    console.print("writing the page")
+    page = build_report(runs, out / "page", title="Talking clips with known damage")
+    echo(markdown(table), nl=False)
+    console.print(
+        f"{time.monotonic() - started:.0f} s; the table (md, tex, csv, html), the clips and the runs are in {out}/\n"
+        f"the page: {page.index} (open it, or: t2av-bench serve {page.index.parent})"
+    )

@@ -1,0 +1,133 @@
+"""``t2av-bench regress`` and ``t2av-bench baseline``: the regression gate and the files that it compares with."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from t2av_bench.utils.terminal_text import echo
+
+NOT_COMPARABLE = 2
+
+baseline_app = typer.Typer(name="baseline", help="Keep a run's scores as a small file to compare with.",
+                           no_args_is_help=True)  # fmt: skip
+
+
+class Undecided(StrEnum):
+    """What the gate makes of open questions."""
+
+    report = "report"
+    passing = "pass"
+    fail = "fail"
+
+
+_Alpha = Annotated[float, typer.Option(help="Chance of any false alarm, over all quantities together.")]
+_Quantities = Annotated[
+    str | None, typer.Option(help="Comma-separated quantities, metrics or families to judge.  [default: all]")
+]
+
+
+@baseline_app.callback()
+def _baseline() -> None:
+    """Keep a run's scores as a small file to compare with."""
+
+
+@baseline_app.command("save")
+def save_baseline(
+    run: Annotated[Path, typer.Argument(help="Run folder made by 'evaluate'.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="JSON file to write; commit it.", show_default=False)],
+) -> None:
+    """Write a run's per-clip scores, protocols and item digests as one JSON file for 'regress'."""
+    from t2av_bench.results.baseline import save
+    from t2av_bench.results.run import read_run
+
+    try:
+        recorded = read_run(run)
+        notes = save(recorded, file)
+    except (ValueError, OSError) as error:
+        raise _refused(error) from error
+    for note in notes:
+        echo(f"note: {note}", err=True)
+    size = file.stat().st_size / 1024
+    quantities, items = len(recorded.quantities), len(recorded.items)
+    echo(f"{file}: {quantities} quantities of {items} items, {size:.0f} KB", err=True)
+
+
+def regress(
+    baseline: Annotated[
+        Path, typer.Argument(help="Run folder, or a file made by 'baseline save'.", show_default=False)
+    ],
+    candidate: Annotated[Path, typer.Argument(help="Run folder of the system to judge.", show_default=False)],
+    margins: Annotated[
+        Path | None, typer.Option(help='TOML file: quantity = smallest difference that matters (0.1 or "2%").')
+    ] = None,
+    quantities: _Quantities = None,
+    alpha: _Alpha = 0.05,
+    max_lost_clips: Annotated[
+        int, typer.Option(min=0, help="Clips that the baseline scored and the candidate may fail on.")
+    ] = 0,
+    waive: Annotated[
+        list[str] | None, typer.Option(help="Metric of the baseline that the candidate may lack; can be repeated.")
+    ] = None,
+    undecided: Annotated[
+        Undecided, typer.Option(help="What open questions mean: exit status 3 (report), 0 (pass) or 1 (fail).")
+    ] = Undecided.report,
+    strict: Annotated[bool, typer.Option("--strict", hidden=True)] = False,
+    independent_clips: Annotated[
+        bool,
+        typer.Option(
+            "--independent-clips",
+            help="Take clips of one speaker as independent: the answer then holds for these speakers alone.",
+        ),
+    ] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the Markdown summary here too.")] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write JSON here; '-' prints it instead of the summary.")
+    ] = None,
+) -> None:
+    """Judge whether a candidate is worse than a baseline.
+
+    Exit status: 0 no, 1 yes, 2 not comparable or nothing judged (fewer than 20 clips), 3 undecided.
+    """
+    from t2av_bench.api import comparing
+    from t2av_bench.comparison import gate_report as report
+    from t2av_bench.comparison.comparable import NotComparable
+    from t2av_bench.comparison.gate import Gate
+    from t2av_bench.utils.files import write_text
+
+    outcome: Gate | NotComparable
+    try:
+        outcome = comparing.regress(
+            baseline, candidate, margins=margins, quantities=quantities, waive=",".join(waive or ()), alpha=alpha,
+            max_lost_clips=max_lost_clips, undecided="fail" if strict else undecided.value,
+            independent_clips=independent_clips,
+        )  # fmt: skip
+    except NotComparable as error:
+        outcome = error
+    except ValueError as error:
+        raise _refused(error) from error
+    summary = report.markdown(outcome) if isinstance(outcome, Gate) else report.refusal_markdown(outcome)
+    try:
+        if junit:
+            write_text(junit, report.junit(outcome))
+        if markdown:
+            write_text(markdown, summary)
+        if as_json and str(as_json) != "-":
+            write_text(as_json, report.as_json(outcome))
+    except OSError as error:
+        raise _refused(error) from error
+    to_json = as_json is not None and str(as_json) == "-"
+    echo(report.as_json(outcome) if to_json else summary, nl=False)
+    if isinstance(outcome, NotComparable):
+        echo(f"t2av-bench: not comparable: {outcome}", err=True)
+        raise typer.Exit(NOT_COMPARABLE)
+    if not outcome.judged:
+        echo(f"t2av-bench: {report.headline(outcome)}", err=True)
+    raise typer.Exit(outcome.status)
+
+
+def _refused(error: Exception) -> typer.Exit:
+    echo(f"t2av-bench: {error}", err=True)
+    return typer.Exit(NOT_COMPARABLE)

@@ -1,0 +1,181 @@
+"""``t2av-bench run``: clips, scores and tables from one file. Progress on stderr, the tables on stdout."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from t2av_bench.utils.files import json_text
+from t2av_bench.utils.terminal_text import echo
+
+if TYPE_CHECKING:
+    from t2av_bench.cli.progress import Display
+    from t2av_bench.cli.run_tables import TableResult
+    from t2av_bench.experiment.preview import Preview
+    from t2av_bench.experiment.run import Result
+
+TOO_MANY_FAILURES, USAGE_ERROR = 1, 2
+
+
+def run(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to make, score and show: see docs/run.md.",
+                                           show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder of clips, runs and tables, instead of the file's.")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this row. Repeatable.")] = None,
+    regenerate: Annotated[list[str] | None, typer.Option(
+        metavar="NAME", help="Make all clips of this row again, or of all rows: all. Repeatable. To go on after an "
+        "interruption leave it out.",
+    )] = None,
+    items: Annotated[int | None, typer.Option(min=1, help="At most the first so many items of each row.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; changes no number.  [default: cores, 1 on a GPU]")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.  [default: cpu]")] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GB of memory that one process may hold.  [default: its share of what is available]"),
+    ] = None,
+    max_failures: Annotated[
+        int | None, typer.Option(min=0, help="Clips that may fail before the exit status is 1.  [default: 0]")
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Exit status 0 also where a metric named in the file has no value.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be made and scored, and what is there; do nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:  # fmt: skip
+    """Make clips with systems, score them, and print the tables; the same command continues and repeats nothing.
+
+    Exit status: 0 all well, 1 more failed clips than --max-failures or a metric named in the file without a value, 2
+    the command cannot be carried out.
+    """
+    from t2av_bench.api.experiment import made_again
+    from t2av_bench.cli.progress import Display
+    from t2av_bench.cli.run_tables import check_tables, make_tables
+    from t2av_bench.evaluation.config import check_device
+    from t2av_bench.experiment import run as benchmark_run
+    from t2av_bench.experiment.config import load
+    from t2av_bench.experiment.preview import preview
+    from t2av_bench.utils.plugins import stdout_to_stderr
+    from t2av_bench.utils.reasons import sentence
+    from t2av_bench.utils.text import some
+
+    display = Display()
+    try:
+        given = {
+            "out": out, "items": items, "workers": workers, "device": device, "memory": memory,
+            "max_failures": max_failures, "allow_missing": allow_missing or None,
+        }  # fmt: skip
+        loaded = load(config, given, tuple(only or ()))
+        again = made_again(loaded, regenerate or ())
+        check_tables(loaded)
+        check_device(loaded.config.device)
+        if dry_run:
+            _print_preview(preview(loaded, again), as_json)
+            return
+        with display, stdout_to_stderr():
+            result = benchmark_run.run(loaded, display, again)
+            tables = make_tables(loaded, loaded.config.out, display)
+    except (ValueError, OSError, SystemExit) as error:  # the last is a plug-in's
+        echo(f"t2av-bench: {sentence(error)}", err=True)
+        raise typer.Exit(USAGE_ERROR) from error
+    if as_json:
+        echo(json_text(_document(loaded.config.out, result, tables), indent=1))
+    else:
+        print_tables(tables)
+    explain_failures(result, display)
+    for table in tables:
+        where = table.reason or ", ".join(str(path) for path in table.files.values())
+        display.note(f"table {table.name}: {where}")
+    for name, reason in result.unscored.items():
+        display.note(f"{name}: not scored: {reason}")
+    if result.unscored:
+        raise typer.Exit(USAGE_ERROR)
+    allowed = loaded.config.max_failures
+    if result.failed_clips > allowed:
+        display.note(f"{result.failed_clips} clips failed, --max-failures allows {allowed}: exit status 1. The same "
+                     "command tries them again.")  # fmt: skip
+        raise typer.Exit(TOO_MANY_FAILURES)
+    if result.missing and not loaded.config.allow_missing:
+        display.note(f"{some(result.missing, 6)}: no clip of any row was scored: exit status 1 (--allow-missing "
+                     "accepts that)")  # fmt: skip
+        raise typer.Exit(TOO_MANY_FAILURES)
+    if any(table.table is None for table in tables):
+        raise typer.Exit(USAGE_ERROR)
+
+
+def explain_failures(result: "Result", display: "Display") -> None:
+    """Say of each row how many clips failed, and why."""
+    from t2av_bench.cli.output import explain
+
+    for row in result.rows:
+        if row.failed:
+            display.note(f"{row.row.name}: {row.failed_clips} of {row.items} clips failed in something")
+            explain(display.console, row.failed)
+
+
+def print_tables(tables: "list[TableResult]") -> None:
+    from reports.render.formats import markdown
+
+    shown = [table for table in tables if table.table is not None]
+    for table in shown:
+        assert table.table is not None
+        if len(shown) > 1:
+            echo(f"## {table.table.title or table.name}\n")
+        echo(markdown(table.table))
+
+
+def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[str, Any]:
+    from t2av_bench.api.runs import column_documents
+    from t2av_bench.results.columns import RESULTS, columns
+    from t2av_bench.results.store import Store
+
+    rows = []
+    for row in result.rows:
+        with Store(row.run / RESULTS) as store:
+            found = column_documents(columns(store))
+        rows.append({
+            "name": row.row.name, "label": row.row.label, "system": row.row.system, "task": row.row.task,
+            "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,
+            "not_made": row.not_made, "run": str(row.run), "columns": found, "failures": row.failed,
+        })  # fmt: skip
+    made = [
+        {"name": table.name, "reason": table.reason,
+         "files": {format: str(path) for format, path in table.files.items()}} for table in tables
+    ]  # fmt: skip
+    return {"out": str(out), "rows": rows, "tables": made, "missing": result.missing,
+            "unscored": dict(result.unscored)}  # fmt: skip
+
+
+def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
+    if as_json:
+        document = [
+            {"name": each.row.name, "system": each.row.system, "task": each.row.task, "items": each.items,
+             "benchmark_built": each.built, "made": each.made, "to_make": each.to_make, "made_again": dict(each.again),
+             "cannot_be_made": each.failures,
+             "measurements": each.measurements, "measured": each.measured} for each in rows
+        ]  # fmt: skip
+        echo(json_text(document, indent=1))
+        return
+    from rich.table import Table
+
+    from t2av_bench.cli.console import Console
+    from t2av_bench.experiment.run import clips
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("row", "system", "task", "items", "there", "to make", "cannot", "to measure"):
+        shown.add_column(heading, overflow="fold")
+    for each in rows:
+        shown.add_row(
+            each.row.name, each.row.system, each.row.task, f"{each.items}" + ("" if each.built else " (to be built)"),
+            str(each.made), str(each.to_make), str(len(each.failures)), str(each.measurements - each.measured),
+        )  # fmt: skip
+    Console().print(shown)
+    for each in rows:
+        for reason, count in each.again.items():
+            echo(f"{each.row.name}: {clips(count)} made again: {reason}", err=True)
+    reasons = {reason: id for each in rows for id, reason in reversed(each.failures.items())}
+    for reason, id in reasons.items():
+        echo(f"cannot be made: {id}: {reason}", err=True)

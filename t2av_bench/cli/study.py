@@ -1,0 +1,106 @@
+"""``t2av-bench study``: a blind comparison by people, and the scores that it gives."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from t2av_bench.utils.terminal_text import echo
+
+REFUSED, USAGE_ERROR = 1, 2
+
+study_app = typer.Typer(name="study", help="Ask people: a blind A/B page, and scores from their answers.",
+                        no_args_is_help=True)  # fmt: skip
+
+
+class Question(StrEnum):
+    """What participants are asked; one a study."""
+
+    OVERALL = "overall"
+    LIP_SYNC = "lip-sync"
+    SPEECH = "speech"
+
+
+@study_app.callback()
+def _study() -> None:
+    """Ask people: a blind A/B page, and scores from their answers."""
+
+
+@study_app.command("make")
+def make(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of the systems to compare.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="New folder: OUT/page is to be published, OUT/key.json to be kept.",
+                                      show_default=False)],
+    question: Annotated[Question, typer.Option(help="What to ask.")] = Question.OVERALL,
+    text: Annotated[str, typer.Option(help="Other words for the question.")] = "",
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Which clip is better?",
+    trials: Annotated[int, typer.Option(min=1, help="Comparisons for each participant.")] = 20,
+    checks: Annotated[int, typer.Option(min=0, help="Attention checks for each participant.")] = 2,
+    ties: Annotated[bool, typer.Option("--ties/--no-ties", help="Offer 'No difference' as an answer.")] = True,
+    items: Annotated[int | None, typer.Option(min=1, help="Use at most so many items, chosen at random.")] = None,
+) -> None:  # fmt: skip
+    """Write a blind A/B page of static files. It sends nothing: participants hand in the file they download."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress
+
+    from reports.study.make import make_study
+    from t2av_bench.cli.console import Console, TextColumn
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True,
+                  disable=not console.is_terminal) as bar:  # fmt: skip
+        task = bar.add_task("preparing clips", total=None)
+        try:
+            made = make_study(
+                runs, out, question=question.value, text=text, title=title, trials=trials, checks=checks, ties=ties,
+                items=items, progress=lambda done, total, _: bar.update(task, completed=done, total=total),
+            )  # fmt: skip
+        except (ValueError, OSError) as error:
+            raise _stop(error) from error
+    for note in made.notes:
+        console.print(f"note: {note}", markup=False)
+    console.print(f"note: publish {made.index.parent} alone, and keep {made.key}: it says what is what", markup=False)
+    echo(made.index)
+
+
+@study_app.command("merge")
+def merge(
+    answers: Annotated[list[Path], typer.Argument(help="Participants' files, or folders of them.", show_default=False)],
+    key: Annotated[Path | None, typer.Option(help="The study's key.json.  [default: the one beside or above the first "
+                                                  "file of answers, or the one here]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write everything as JSON here.")] = None,
+    failed_checks: Annotated[int, typer.Option(min=0, help="Attention checks a participant may fail and count.")] = 0,
+) -> None:  # fmt: skip
+    """Print Bradley-Terry scores and pairwise win rates with intervals, as Markdown.
+
+    Exit status: 0 all well, 1 the answers do not determine scores (the reason is printed), 2 nothing to merge.
+    """
+    from reports.study.merge import markdown
+    from reports.study.merge import merge as merge_answers
+    from t2av_bench.utils.files import write_text
+
+    try:
+        document = merge_answers(answers, key or _find_key(answers[0]), failed_checks=failed_checks)
+        if out is not None:
+            write_text(out, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    except (ValueError, OSError) as error:
+        raise _stop(error) from error
+    for file, reason in document["refused"].items():
+        echo(f"refused: {file}: {reason}", err=True)
+    echo(markdown(document), nl=False)
+    if document["scores"] is None:
+        raise typer.Exit(REFUSED)
+
+
+def _find_key(answers: Path) -> Path:
+    folder = (answers if answers.is_dir() else answers.parent).resolve()
+    for place in (folder, folder.parent, Path()):
+        if (place / "key.json").is_file():
+            return place / "key.json"
+    raise ValueError("there is no key.json here, nor beside or above the answers: name it with --key")
+
+
+def _stop(error: object) -> typer.Exit:
+    echo(f"t2av-bench: {error}", err=True)
+    return typer.Exit(USAGE_ERROR)

@@ -1,0 +1,123 @@
+"""Whether two systems' scores may be compared at all: the same items asking for the same, by the same protocols."""
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from t2av_bench.results.recorded import Recorded
+from t2av_bench.scores import Protocol
+from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
+from t2av_bench.utils.text import some
+
+_STRICT = ("text", "language", "reference")
+_WHERE_KNOWN = ("reference_voice", "identity_image")
+
+
+class NotComparable(ValueError):
+    """Scores that must not be compared; ``differences`` names each reason."""
+
+    def __init__(self, differences: Sequence[str]) -> None:
+        self.differences = tuple(differences)
+        super().__init__("; ".join(self.differences))
+
+
+def item_differences(first: Recorded, second: Recorded) -> list[str]:
+    """How the items of two systems differ: other ids, or other texts, languages or files under one id."""
+    found = []
+    for one, other in ((first, second), (second, first)):
+        if absent := sorted(one.items.keys() - other.items.keys()):
+            found.append(f"{len(absent)} items of {one.path} are not in {other.path}: {some(absent)}")
+    common = sorted(first.items.keys() & second.items.keys())
+    for part in (*_STRICT, *_WHERE_KNOWN):
+        changed = [id for id in common if part in changed_parts(first, second, id)]
+        if changed:
+            name = part.replace("_", " ")
+            found.append(f"{len(changed)} items have another {name} in {second.path}: {some(changed)}")
+    return found
+
+
+def changed_parts(first: Recorded, second: Recorded, item: str) -> list[str]:
+    """What one item asks for differently in two systems. Files whose digest is not known on both sides agree."""
+    one, other = first.items[item], second.items[item]
+    found = [part for part in _STRICT if getattr(one, part) != getattr(other, part)]
+    return found + [
+        part for part in _WHERE_KNOWN
+        if getattr(one, part) and getattr(other, part) and getattr(one, part) != getattr(other, part)
+    ]  # fmt: skip
+
+
+def shared_grouping(first: Recorded, second: Recorded) -> Grouping | None:
+    """By what the clips of two systems belong together, as far as either of them knows."""
+    named = {
+        id: {key: getattr(item, key) or getattr(second.items.get(id), key, None) for key in GROUP_KEYS}
+        for id, item in first.items.items()
+    }
+    return grouping(named)
+
+
+def revision_problem(metric: str, first: Recorded, second: Recorded) -> str | None:
+    """Why two systems' scores of one metric are not of the same protocol, and what to type; None where they are."""
+    one, other = first.protocols[metric], second.protocols[metric]
+    if one.fingerprint == other.fingerprint:
+        return None
+    text = (
+        f"{metric} was measured by another protocol: {one.fingerprint} in {first.path}, {other.fingerprint} in "
+        f"{second.path} ({protocol_difference(one, other)}); "
+    )
+    current = _installed(metric)
+    older = [run for run in (first, second) if current and run.protocols[metric].parameters != current.parameters]
+    if len(older) == 1:
+        return text + f"{older[0].path} is of another revision than this t2av-bench: {_again(older[0])}"
+    return text + "measure both alike, or save a new baseline"
+
+
+def _again(run: Recorded) -> str:
+    if run.command:
+        return f"score it again with '{run.command}'"
+    return (
+        "score the baseline's clips again with 't2av-bench evaluate --generated FOLDER --out RUN', then "
+        f"'t2av-bench baseline save RUN {run.path}'"
+    )
+
+
+def _installed(metric: str) -> Protocol | None:
+    from t2av_bench.metrics import create, metric_ids
+
+    return create(metric).protocol if metric in metric_ids() else None
+
+
+def protocol_difference(first: Protocol, second: Protocol) -> str:
+    """What differs between two protocols, in words."""
+    found = []
+    for part in ("parameters", "weights", "libraries"):
+        left, right = getattr(first, part), getattr(second, part)
+        for key in sorted(left.keys() | right.keys()):
+            if left.get(key) != right.get(key) or (key in left) != (key in right):
+                found.append(f"{key} {_short(left, key)} against {_short(right, key)}")
+    return "; ".join(found) or "another id"
+
+
+def _short(part: dict[str, Any], key: str) -> str:
+    if key not in part:
+        return "none"
+    text = part[key] if isinstance(part[key], str) else json.dumps(part[key], ensure_ascii=False)
+    return text if len(text) <= 24 else text[:12] + "…"
+
+
+def choose(available: Iterable[tuple[str, str]], asked: Sequence[str] | None) -> list[tuple[str, str]]:
+    """The (metric, quantity) keys that a user named by quantity, metric id or family; all where none was named.
+
+    Raises ValueError naming the nearest name for an unknown one.
+    """
+    keys = list(available)
+    if not asked:
+        return keys
+    names = {key: {key[1], key[0], key[0].split("/")[0]} for key in keys}
+    known = sorted(set().union(*names.values())) if names else []
+    for name in asked:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none'}"
+            raise ValueError(f"unknown quantity or metric {name!r}; {hint}")
+    return [key for key in keys if names[key] & set(asked)]

@@ -1,0 +1,279 @@
+"""Several systems against the first one, item by item: what differs, by how much, and on which clips most.
+
+``contrast`` is a pure function of recorded scores; ``forest`` turns it into the rows of a forest plot.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from t2av_bench.comparison.comparable import NotComparable, changed_parts, choose, revision_problem, shared_grouping
+from t2av_bench.errors import Unscorable
+from t2av_bench.metrics.distances import AT_THIS_NUMBER
+from t2av_bench.results.recorded import QuantityRecord, Recorded
+from t2av_bench.scores import Quantity
+from t2av_bench.statistics.intervals import LEAST_CLIPS, Interval
+from t2av_bench.statistics.paired import POWER, Difference, paired_difference
+from t2av_bench.statistics.permutation import holm
+from t2av_bench.utils.text import some
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDifference:
+    """One item's scores in both systems. loss: how much worse the second is, in the quantity's unit; negative: better.
+
+    weight: the item's share in the set value, before normalising (see ``Score.weight``).
+    """
+
+    item: str
+    first: float
+    second: float
+    loss: float
+    weight: float = 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "item": self.item, "first": self.first, "second": self.second, "loss": self.loss, "weight": self.weight
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """One quantity of one system against the first system.
+
+    difference: second minus first. p: Holm-corrected over all contrasts of the comparison. items: worst loss first;
+    empty for distances between sets, which no single item has. lost, gained: items that only one of the two scored.
+    detectable: the true difference that these clips would show with 80 % probability (see ``Difference.detectable``).
+    """
+
+    system: str
+    metric: str
+    quantity: Quantity
+    fingerprint: str
+    embedded: bool
+    difference: Difference
+    p: float
+    items: tuple[ItemDifference, ...]
+    lost: dict[str, str]
+    gained: tuple[str, ...]
+    detectable: float | None = None
+
+    @property
+    def gain(self) -> float:
+        """The difference with the better direction as positive."""
+        return self.difference.gain(self.quantity.direction)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "system": self.system, "metric": self.metric, "quantity": self.quantity.name,
+            "label": self.quantity.label, "direction": self.quantity.direction, "unit": self.quantity.unit,
+            "fingerprint": self.fingerprint, "embedded": self.embedded, **self.difference.as_dict(), "p_holm": self.p,
+            "detectable": self.detectable,
+            "items": [item.as_dict() for item in self.items], "lost": self.lost, "gained": list(self.gained),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All contrasts with the first system, and why others are absent."""
+
+    first: str
+    systems: tuple[str, ...]
+    contrasts: tuple[Contrast, ...]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "first": self.first, "systems": list(self.systems),
+            "contrasts": [contrast.as_dict() for contrast in self.contrasts], "notes": list(self.notes),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ForestRow:
+    """One line of a forest plot: a difference with its interval, in the unit and in standard deviations.
+
+    value, low, high: candidate − first, in the quantity's unit. effect, effect_low, effect_high: the same with the
+    better direction to the right, divided by the SD over clips of the paired differences, so that quantities of
+    different units share an axis; None where all clips differ alike.
+    """
+
+    system: str
+    quantity: str
+    label: str
+    unit: str
+    clips: int
+    value: float
+    low: float
+    high: float
+    effect: float | None
+    effect_low: float | None
+    effect_high: float | None
+    p: float
+
+
+def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = None, draws: int = 10_000) -> Comparison:
+    """Compare every further run with the first. Items are paired by id; those that ask for other things are left out.
+
+    Raises NotComparable where nothing can be paired, ValueError for fewer than two runs or an unknown quantity.
+    """
+    if len(runs) < 2:
+        raise ValueError("a comparison needs at least two runs: t2av-bench compare RUN RUN")
+    first, *others = runs
+    names = _names(runs)
+    notes: list[str] = []
+    found: list[tuple[str, QuantityRecord, QuantityRecord, str, Difference, set[str]]] = []
+    keys = choose(dict.fromkeys(key for run in runs for key in run.quantities), quantities)
+    for name, other in zip(names[1:], others, strict=True):
+        items = _paired_items(first, other, name, notes)
+        by = shared_grouping(first, other)
+        if by and items:
+            count = len({by.groups[item] for item in items})
+            notes.append(f"{name}: {len(items)} clips of {count} {by.unit}, which are drawn and tested as a whole.")
+        for key in keys:
+            if key not in first.quantities or key not in other.quantities:
+                holder, lacking = (names[0], name) if key in first.quantities else (name, names[0])
+                if key in first.quantities or key in other.quantities:
+                    notes.append(f"{key[1]} ({key[0]}) was measured in {holder} but not in {lacking}.")
+                continue
+            if problem := revision_problem(key[0], first, other):
+                notes.append(f"{name}: {key[1]} is not compared: {problem}.")
+                continue
+            before, after = first.quantities[key], other.quantities[key]
+            common = sorted(set(before.scored) & set(after.scored) & items)
+            try:
+                fingerprint = first.protocols[key[0]].fingerprint
+                samples = [record.sample(common).grouped(by) for record in (before, after)]
+                difference = paired_difference(samples[0], samples[1], key[1], fingerprint, draws=draws)
+            except Unscorable as error:
+                notes.append(f"{name}: {key[1]} ({key[0]}) is not compared: {error}.")
+                continue
+            found.append((name, before, after, fingerprint, difference, items))
+    if not found:
+        raise NotComparable(notes or ["the runs share no quantity that can be better or worse"])
+    corrected = holm([entry[4].p for entry in found]).tolist()
+    contrasts = tuple(
+        Contrast(
+            name, before.metric, before.quantity, fingerprint, before.embedded, difference, p,
+            _items(before, after, items), _lost(before, after, items),
+            tuple(sorted((set(after.scored) - set(before.scored)) & items)),
+            difference.detectable(tests=len(found)),
+        )
+        for (name, before, after, fingerprint, difference, items), p in zip(found, corrected, strict=True)
+    )  # fmt: skip
+    return Comparison(names[0], tuple(names[1:]), contrasts, tuple(dict.fromkeys(notes)))
+
+
+def _names(runs: Sequence[Recorded]) -> list[str]:
+    """The systems' names, with their folders where two are alike."""
+    names = [run.name for run in runs]
+    return [f"{name} ({run.path})" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)]
+
+
+def _paired_items(first: Recorded, other: Recorded, name: str, notes: list[str]) -> set[str]:
+    common = sorted(first.items.keys() & other.items.keys())
+    if only := sorted(first.items.keys() ^ other.items.keys()):
+        notes.append(f"{name}: {len(only)} items are in one of the two runs only: {some(only)}.")
+    changed = {id: parts for id in common if (parts := changed_parts(first, other, id))}
+    if changed:
+        parts = sorted({part.replace("_", " ") for each in changed.values() for part in each})
+        notes.append(f"{name}: {len(changed)} items differ in {', '.join(parts)} and are left out: {some(changed)}.")
+    if not common:
+        notes.append(f"{name} shares no item with {first.name}.")
+    return set(common) - set(changed)
+
+
+def _items(before: QuantityRecord, after: QuantityRecord, items: set[str]) -> tuple[ItemDifference, ...]:
+    if before.quantity.aggregate == "set" or before.values is None or after.values is None:
+        return ()
+    weights = (before.weights or {}) if before.quantity.aggregate == "weighted" else {}
+
+    def loss(one: float, two: float) -> float:
+        if before.quantity.is_shift:
+            return abs(two) - abs(one)
+        return one - two if before.quantity.direction == "higher" else two - one
+
+    found = [
+        ItemDifference(
+            id, before.values[id], after.values[id], loss(before.values[id], after.values[id]), weights.get(id, 1.0)
+        )
+        for id in set(before.values) & set(after.values) & items
+    ]  # fmt: skip
+    return tuple(sorted(found, key=lambda item: (-item.loss, item.item)))
+
+
+def _lost(before: QuantityRecord, after: QuantityRecord, items: set[str]) -> dict[str, str]:
+    gone = sorted((set(before.scored) - set(after.scored)) & items)
+    return {id: after.missing.get(id, ("", "not measured"))[1] for id in gone}
+
+
+def forest(comparison: Comparison) -> list[ForestRow]:
+    """Rows of a forest plot, grouped by quantity in table order. Contrasts without an interval are left out."""
+    rows = []
+    order = list(dict.fromkeys((contrast.metric, contrast.quantity.name) for contrast in comparison.contrasts))
+    for each in sorted(comparison.contrasts, key=lambda c: order.index((c.metric, c.quantity.name))):
+        interval: Interval | None = each.difference.interval
+        if interval is None:
+            continue
+        better = {"higher": 1, "lower": -1}.get(each.quantity.direction)
+        # Of a shift, better is towards 0, wherever it comes from.
+        sign = better or (1 if each.gain * each.difference.value >= 0 else -1)
+        deviation = each.difference.deviation
+        ends = sorted((sign * interval.low, sign * interval.high))
+        effect, effect_low, effect_high = ((value / deviation if deviation else None) for value in (each.gain, *ends))
+        rows.append(
+            ForestRow(
+                each.system, each.quantity.name, each.quantity.label, each.quantity.unit, each.difference.clips,
+                each.difference.value, interval.low, interval.high, effect, effect_low, effect_high, each.p,
+            )
+        )  # fmt: skip
+    return rows
+
+
+def markdown(comparison: Comparison, *, worst: int = 5) -> str:
+    """Contrasts as a table, then each quantity's worst items; ``worst`` of them a quantity."""
+    from t2av_bench.utils.text import detectable_text, escape, p_text, signed
+
+    lines = [
+        f"Against {escape(comparison.first)}, paired by item; 95 % bootstrap intervals, sign-flip p corrected by Holm "
+        f"for {len(comparison.contrasts)} tests. *Detectable*: the true difference that these clips would show with "
+        f"{100 * POWER:.0f} % probability.", "",
+        "| System | Quantity | First | This | Difference | 95 % interval | Detectable | p | Clips |",
+        "|---|---|---:|---:|---:|:---:|---:|---:|---:|",
+    ]  # fmt: skip
+    for each in comparison.contrasts:
+        quantity, difference, decimals = each.quantity, each.difference, each.quantity.decimals
+        arrow = {"higher": "↑", "lower": "↓"}.get(quantity.direction, "")
+        shown = f"– (fewer than {LEAST_CLIPS} clips)" if difference.clips < LEAST_CLIPS else "–"
+        if difference.interval:
+            shown = f"{signed(difference.interval.low, decimals)} … {signed(difference.interval.high, decimals)}"
+        marked = "" if each.p > 0.05 or not each.gain else (" better" if each.gain > 0 else " worse")
+        lines.append(
+            f"| {escape(each.system)} | {escape(quantity.label)}{'‡' if each.embedded else ''} {arrow} "
+            f"| {difference.first:.{decimals}f} | {difference.second:.{decimals}f} "
+            f"| {signed(difference.value, decimals)}{marked} | {shown} | {detectable_text(each.detectable, decimals)} "
+            f"| {p_text(each.p)} | {difference.clips} |"
+        )
+    for each in comparison.contrasts:
+        losses = [item for item in each.items if item.loss > 0][:worst]
+        if not losses and not each.lost:
+            continue
+        decimals = each.quantity.decimals
+        lines += ["", f"**{escape(each.system)}, {escape(each.quantity.label)}: worst items**", ""]
+        lines += [
+            f"- {escape(item)}: no score now ({escape(reason)})" for item, reason in list(each.lost.items())[:worst]
+        ]
+        if len(each.lost) > worst:
+            lines.append(f"- and {len(each.lost) - worst} more without a score")
+        lines += [
+            f"- {escape(item.item)}: {item.first:.{decimals}f} → {item.second:.{decimals}f} "
+            f"({signed(item.second - item.first, decimals)})"
+            for item in losses
+        ]
+    if any(each.quantity.aggregate == "set" for each in comparison.contrasts):
+        lines += ["", AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + "."]
+    if any(each.embedded for each in comparison.contrasts):
+        lines += ["", "‡ computed by a bundled stand-in, not comparable with published numbers."]
+    if comparison.notes:
+        lines += ["", *(f"{escape(note)}  " for note in comparison.notes)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,341 @@
+"""The regression gate: is a candidate worse than a baseline, and could we have seen it?
+
+Per quantity, with d the candidate's difference in the better direction, m the margin, and on the same clips:
+
+- ``equivalent``: the whole 95 % interval of d lies inside (−m, +m).
+- ``worse`` / ``better``: not equivalent, and d differs from 0 by the paired permutation test, after Holm's correction
+  for the number of quantities judged. Of a signed shift, worse is further from 0.
+- ``undecided``: neither; ``clips_to_decide`` says how many clips would tell.
+- ``not judged``: there is no paired difference, for the reason given.
+
+Every verdict says which true difference these clips would have found. Alarms are corrected for their number, because
+any one of them fails the gate; equivalence is not, because passing needs all of them (an intersection-union test).
+Coverage comes on top: a clip that the baseline scored and the candidate did not is a loss, whatever the means say. See
+docs/regression.md for the reasoning.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from t2av_bench.comparison.comparable import NotComparable, choose, item_differences, revision_problem, shared_grouping
+from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin
+from t2av_bench.errors import Unscorable
+from t2av_bench.results.recorded import QuantityRecord, Recorded
+from t2av_bench.scores import Quantity, Status
+from t2av_bench.statistics.intervals import LEAST_CLIPS
+from t2av_bench.statistics.paired import POWER, Difference, paired_difference
+from t2av_bench.statistics.permutation import FLIPS, holm
+from t2av_bench.statistics.planning import clips_if_it_stays, clips_to_decide
+from t2av_bench.statistics.samples import Grouping
+from t2av_bench.utils.text import some
+
+Word = Literal["worse", "undecided", "not judged", "better", "equivalent"]
+ORDER: tuple[Word, ...] = ("worse", "undecided", "not judged", "better", "equivalent")
+OPEN: tuple[Word, ...] = ("undecided", "not judged")
+Undecided = Literal["report", "pass", "fail"]
+ALPHA = 0.05
+NO_REGRESSION, REGRESSION, NOT_COMPARABLE, UNDECIDED = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says of one quantity.
+
+    difference: candidate − baseline (positive is larger, not better), None where nothing could be paired.
+    p: corrected for all quantities judged. margin: in the quantity's unit, None where none is declared.
+    detectable: the true difference that these clips find with 80 % probability at Holm's strictest step, None where
+    they find none. clips_to_decide: for ``undecided`` only. reason: why it is undecided or not judged. lost: clips that
+    the baseline scored and the candidate did not, with the candidate's reasons. empty: the baseline has no value.
+    """
+
+    metric: str
+    quantity: Quantity
+    fingerprint: str
+    word: Word
+    difference: Difference | None = None
+    p: float | None = None
+    margin: float | None = None
+    margin_text: str | None = None
+    detectable: float | None = None
+    clips_to_decide: int | None = None
+    reason: str | None = None
+    lost: dict[str, str] = field(default_factory=dict)
+    empty: bool = False
+
+    @property
+    def gain(self) -> float | None:
+        """The difference with the better direction as positive."""
+        return None if self.difference is None else self.difference.gain(self.quantity.direction)
+
+    @property
+    def open(self) -> bool:
+        """Whether a question that the baseline asks has no answer."""
+        return self.word in OPEN and not self.empty
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "metric": self.metric, "quantity": self.quantity.name, "label": self.quantity.label,
+            "direction": self.quantity.direction, "unit": self.quantity.unit, "fingerprint": self.fingerprint,
+            "verdict": self.word, **(self.difference.as_dict() if self.difference else {"difference": None}),
+            "p_holm": self.p, "margin": self.margin, "margin_declared": self.margin_text,
+            "detectable": self.detectable, "clips_to_decide": self.clips_to_decide, "reason": self.reason,
+            "lost": self.lost,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The gate's answer. verdicts: worst first. lost_allowed: clips that may be lost. undecided: what open questions
+    mean: a status of their own, nothing (``pass``) or a regression (``fail``)."""
+
+    baseline: str
+    candidate: str
+    items: int
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...] = ()
+    alpha: float = ALPHA
+    lost_allowed: int = 0
+    undecided: Undecided = "report"
+
+    @property
+    def lost(self) -> dict[str, str]:
+        """Clips that some quantity lost, with the first reason."""
+        found: dict[str, str] = {}
+        for verdict in self.verdicts:
+            for clip, reason in verdict.lost.items():
+                found.setdefault(clip, reason)
+        return dict(sorted(found.items()))
+
+    @property
+    def coverage_regressed(self) -> bool:
+        return len(self.lost) > self.lost_allowed
+
+    def fails(self, verdict: Verdict) -> bool:
+        """Whether this verdict alone fails the gate."""
+        return verdict.word == "worse" or (self.undecided == "fail" and verdict.open)
+
+    @property
+    def regressed(self) -> bool:
+        return self.coverage_regressed or any(self.fails(verdict) for verdict in self.verdicts)
+
+    @property
+    def judged(self) -> bool:
+        """Whether any quantity was compared at all."""
+        return any(verdict.word != "not judged" for verdict in self.verdicts)
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 no regression, 1 regression, 2 nothing could be judged, 3 undecided."""
+        if self.regressed:
+            return REGRESSION
+        if not self.judged:
+            return NOT_COMPARABLE
+        undecided = self.undecided == "report" and any(verdict.open for verdict in self.verdicts)
+        return UNDECIDED if undecided else NO_REGRESSION
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "comparable": self.status != NOT_COMPARABLE, "status": self.status, "regressed": self.regressed,
+            "baseline": self.baseline, "candidate": self.candidate, "items": self.items, "alpha": self.alpha,
+            "power": POWER, "undecided": self.undecided,
+            "coverage": {"regressed": self.coverage_regressed, "allowed": self.lost_allowed, "lost": self.lost},
+            "quantities": [verdict.as_dict() for verdict in self.verdicts], "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def decide(
+    quantity: Quantity,
+    differences: Difference,
+    p: float,
+    margin: float | None,
+    *,
+    tests: int = 1,
+    alpha: float = ALPHA,
+    identical: bool = False,
+) -> tuple[Word, int | None, str | None]:
+    """Verdict, clips that would decide, and reason. p: corrected. identical: the systems' files are the same ones."""
+    gain = differences.gain(quantity.direction)
+    if identical and differences.value == 0:
+        return "equivalent", None, "the same files"
+    enough = differences.clips >= LEAST_CLIPS
+    if margin and enough and differences.interval and differences.interval.inside(-margin, margin):
+        return "equivalent", None, None
+    if p <= alpha and gain != 0:
+        return ("better" if gain > 0 else "worse"), None, None
+    if p <= alpha and differences.value != 0:
+        return "undecided", None, "it has moved, and is as far from 0 as before"
+    if margin is None:
+        reason = "no margin is declared: only a proven difference can be told"
+        needed = clips_if_it_stays(differences.deviation, gain, None, tests=tests, alpha=alpha)
+        return "undecided", max(needed, differences.clips + 1) if needed else None, reason
+    if margin == 0:
+        return "undecided", None, "the margin is a share of the baseline's value, which is 0: declare an absolute one"
+    more = differences.clips + 1
+    reason = f"{differences.described} cannot tell 0 from a loss of {margin:.3g}"
+    if not differences.deviation:
+        # Every clip differs alike, or none does: the interval narrows with their number alone.
+        width = differences.interval.high - differences.interval.low if differences.interval else 0.0
+        return "undecided", max(LEAST_CLIPS, more, int(differences.clips * width / (2 * margin)) + 1), reason
+    designed = clips_to_decide(differences.deviation, margin, tests=tests, alpha=alpha)
+    as_it_is = clips_if_it_stays(differences.deviation, gain, margin, tests=tests, alpha=alpha) or 0
+    return "undecided", max(designed, as_it_is, more, LEAST_CLIPS), reason
+
+
+def judge(
+    entries: Sequence[tuple[str, Quantity, str, Difference | None, Margin | None, bool, dict[str, str], str | None]],
+    *,
+    alpha: float = ALPHA,
+) -> list[Verdict]:
+    """All quantities together, so that Holm's correction knows their number; worst first.
+
+    Each entry: metric, quantity, fingerprint, difference (or None with a reason), margin, whether the files are
+    identical, lost clips, reason.
+    """
+    tested = [entry[3].p for entry in entries if entry[3] is not None]
+    corrected = iter(holm(tested).tolist())
+    tests = len(tested)
+    verdicts = []
+    for metric, quantity, fingerprint, difference, margin, identical, lost, reason in entries:
+        text = str(margin) if margin else None
+        about = (metric, quantity, fingerprint)
+        if difference is None:
+            verdicts.append(Verdict(*about, "not judged", reason=reason, margin_text=text, lost=lost))
+            continue
+        p = next(corrected)
+        amount = margin.absolute(difference.first) if margin else None
+        word, needed, why = decide(quantity, difference, p, amount, tests=tests, alpha=alpha, identical=identical)
+        seen = difference.detectable(alpha=alpha, tests=tests)
+        verdicts.append(Verdict(*about, word, difference, p, amount, text, seen, needed, why, lost))
+    return sorted(verdicts, key=lambda verdict: ORDER.index(verdict.word))
+
+
+def regress(
+    baseline: Recorded,
+    candidate: Recorded,
+    *,
+    margins: Mapping[str, Margin] | None = None,
+    quantities: Sequence[str] | None = None,
+    waived: Sequence[str] = (),
+    alpha: float = ALPHA,
+    lost_allowed: int = 0,
+    undecided: Undecided = "report",
+    grouped: bool = True,
+    draws: int = 10_000,
+    flips: int = FLIPS,
+) -> Gate:
+    """Judge a candidate against a baseline. Raises NotComparable where the two must not be compared, with each reason.
+
+    quantities: names of quantities, metrics or families to judge; all of the baseline's by default. waived: those that
+    the candidate may lack. grouped: clips of one speaker (or source video) are drawn and tested together; without it
+    the answer holds for these speakers alone. draws, flips: of the bootstrap and of the permutation test.
+    """
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"alpha is {alpha}; expected a probability such as 0.05")
+    keys = choose(baseline.quantities, quantities)
+    problems = item_differences(baseline, candidate)
+    allowed = set(choose(baseline.quantities, waived)) if waived else set()
+    left_out = [key for key in keys if key in allowed and _metric_problems(key[0], [key], baseline, candidate)]
+    keys = [key for key in keys if key not in left_out]
+    for metric in dict.fromkeys(metric for metric, _ in keys):
+        problems += _metric_problems(metric, keys, baseline, candidate)
+    if not keys:
+        why = (
+            "every quantity is waived" if left_out else f"{baseline.path} holds no quantity that can be better or worse"
+        )
+        problems.append(f"nothing to judge: {why}")
+    if problems:
+        raise NotComparable(problems)
+    margins = DEFAULT_MARGINS if margins is None else margins
+    same = all(
+        item.generated and item.generated == candidate.items[id].generated for id, item in baseline.items.items()
+    )
+    by = shared_grouping(baseline, candidate) if grouped else None
+    entries, empty = [], set()
+    for key in keys:
+        before, after = baseline.quantities[key], candidate.quantities[key]
+        fingerprint = baseline.protocols[key[0]].fingerprint
+        here = set(after.scored)
+        lost = {
+            clip: after.missing.get(clip, ("", "not measured"))[1] for clip in before.scored if clip not in here
+        }  # fmt: skip
+        difference, reason = _difference(before, after, fingerprint, by, draws, flips)
+        if not before.scored:
+            empty.add(key)
+        entries.append((key[0], before.quantity, fingerprint, difference, margins.get(key[1]), same, lost, reason))
+    verdicts = [
+        replace(verdict, empty=(verdict.metric, verdict.quantity.name) in empty)
+        for verdict in judge(entries, alpha=alpha)
+    ]
+    notes = _notes(baseline, candidate, keys, left_out, by)
+    return Gate(
+        baseline.name, candidate.name, len(baseline.items), tuple(verdicts), tuple(notes), alpha, lost_allowed,
+        undecided,
+    )  # fmt: skip
+
+
+def _notes(
+    baseline: Recorded, candidate: Recorded, keys: Sequence[tuple[str, str]], left_out: Sequence[tuple[str, str]],
+    by: Grouping | None,
+) -> list[str]:  # fmt: skip
+    notes = [f"Waived, for the candidate lacks them: {', '.join(name for _, name in left_out)}."] if left_out else []
+    if by:
+        count = len(set(by.groups.values()))
+        notes.append(
+            f"{len(by.groups)} clips of {count} {by.unit}, which are drawn and tested as a whole." if count > 1
+            else f"All {len(by.groups)} clips are of one group ({by.unit}): the answer holds for it alone."
+        )  # fmt: skip
+    extra = sorted({metric for metric, _ in candidate.quantities} - {metric for metric, _ in baseline.quantities})
+    if extra:
+        notes.append(f"The candidate alone was also scored by {', '.join(extra)}: not judged.")
+    for key in keys:
+        more = set(candidate.quantities[key].scored) - set(baseline.quantities[key].scored)
+        if more:
+            notes.append(f"{key[1]}: the candidate scored {len(more)} clips that the baseline failed on: {some(more)}.")
+    return notes
+
+
+def _metric_problems(
+    metric: str, keys: Sequence[tuple[str, str]], baseline: Recorded, candidate: Recorded
+) -> list[str]:
+    keys = [key for key in keys if key[0] == metric]
+    if not keys:
+        return []
+    if metric not in candidate.protocols:
+        return [
+            f"{candidate.path} was not scored by {metric}: evaluate it with --metrics …,{metric}, or leave it out on "
+            f"purpose with --waive {metric}"
+        ]
+    if problem := revision_problem(metric, baseline, candidate):
+        return [problem]
+    problems = []
+    for key in keys:
+        after = candidate.quantities.get(key)
+        if after is None:
+            problems.append(f"{candidate.path} has no {key[1]} although {metric} was measured")
+        elif baseline.quantities[key].scored and not after.scored:
+            statuses = {status for status, _ in after.missing.values()}
+            if statuses == {str(Status.NOT_APPLICABLE)}:
+                reason = next(iter(after.missing.values()))[1]
+                problems.append(f"{key[1]} does not apply to any clip of {candidate.path}: {reason}")
+    return problems
+
+
+def _difference(
+    before: QuantityRecord, after: QuantityRecord, fingerprint: str, by: Grouping | None, draws: int, flips: int
+) -> tuple[Difference | None, str | None]:
+    """The paired difference on the clips that both scored, or why there is none."""
+    common = sorted(set(before.scored) & set(after.scored))
+    try:
+        if not before.scored:
+            raise Unscorable(f"the baseline has no value ({before.reason or 'no clip was scored'})")
+        if len(common) < LEAST_CLIPS:
+            counted = f"{len(common)} clip{'s' * (len(common) != 1)}" if common else "no clip"
+            raise Unscorable(f"scored on both sides: {counted}; the gate judges {LEAST_CLIPS} or more")
+        samples = [record.sample(common).grouped(by) for record in (before, after)]
+        found = paired_difference(samples[0], samples[1], before.name, fingerprint, draws=draws, flips=flips)
+    except Unscorable as error:
+        return None, str(error)
+    return (found, None) if np.isfinite(found.value) else (None, "the difference is not finite")

@@ -1,0 +1,166 @@
+"""The gate's answer as Markdown (for a pull request), JSON and JUnit XML (for a CI service)."""
+
+import json
+import re
+from xml.etree import ElementTree
+
+from t2av_bench.comparison.comparable import NotComparable
+from t2av_bench.comparison.gate import OPEN, Gate, Verdict
+from t2av_bench.statistics.paired import POWER
+from t2av_bench.utils.text import counted, detectable_text, escape, p_text, signed
+
+UNDECIDED_TEXT = "undecided or not judged"
+_KINDS = ("worse", "open")
+_SIGN = {"worse": "🔴", "undecided": "⚪", "not judged": "⚪", "better": "🟢", "equivalent": "🟢"}
+_MOST_LOST = 10
+
+
+def headline(gate: Gate) -> str:
+    """One sentence: regressed or not, and what of."""
+    failing = [verdict for verdict in gate.verdicts if gate.fails(verdict)]
+    kinds = {name: [each.quantity.name for each in failing if each.open == (name == "open")] for name in _KINDS}
+    parts = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+    if gate.coverage_regressed:
+        parts.append(f"{counted(len(gate.lost))} lost")
+    if parts:
+        return f"Regression: {'; '.join(parts)}"
+    open_ = [verdict for verdict in gate.verdicts if verdict.open]
+    if not gate.judged:
+        return f"Nothing was judged: {gate.verdicts[0].reason}"
+    if open_:
+        found = "No regression found" if gate.undecided == "pass" else "Undecided: no regression found"
+        return f"{found}; {len(open_)} of {len(gate.verdicts)} quantities {UNDECIDED_TEXT}"
+    return "No regression"
+
+
+def markdown(gate: Gate) -> str:
+    """A summary for a pull request: the sentence, a table of all quantities, lost clips, notes."""
+    lines = [
+        f"### {escape(headline(gate))}", "",
+        f"{escape(gate.candidate)} against {escape(gate.baseline)}, {gate.items} items, paired by item, "
+        f"p corrected by Holm for {sum(v.p is not None for v in gate.verdicts)} "
+        f"tests at α = {gate.alpha:g}. *Detectable*: the true difference that these clips would show with "
+        f"{100 * POWER:.0f} % probability.", "",
+        "| | Quantity | Baseline | Candidate | Difference | 95 % interval | Margin | Detectable | p | Clips | |",
+        "|---|---|---:|---:|---:|:---:|---:|---:|---:|---:|---|",
+        *(_row(verdict) for verdict in gate.verdicts),
+    ]  # fmt: skip
+    if gate.lost:
+        allowed = f", {gate.lost_allowed} allowed" if gate.lost_allowed else ""
+        lines += ["", f"**{counted(len(gate.lost))} scored in the baseline, without a score now{allowed}:**", ""]
+        shown = list(gate.lost.items())[:_MOST_LOST]
+        lines += [f"- {escape(clip)}: {escape(reason)}" for clip, reason in shown]
+        if len(gate.lost) > _MOST_LOST:
+            lines.append(f"- and {len(gate.lost) - _MOST_LOST} more")
+    if gate.notes:
+        lines += ["", *(f"{escape(note)}  " for note in gate.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(verdict: Verdict) -> str:
+    quantity, difference = verdict.quantity, verdict.difference
+    arrow = {"higher": "↑", "lower": "↓"}.get(quantity.direction, "")
+    cells = [_SIGN[verdict.word], f"{escape(quantity.label)} {arrow} `{quantity.name}`"]
+    if difference is None:
+        cells += ["–"] * 4
+    else:
+        interval = difference.interval
+        cells += [
+            f"{difference.first:.{quantity.decimals}f}", f"{difference.second:.{quantity.decimals}f}",
+            signed(difference.value, quantity.decimals),
+            f"{signed(interval.low, quantity.decimals)} … {signed(interval.high, quantity.decimals)}"
+            if interval else "–",
+        ]  # fmt: skip
+    cells += [
+        f"±{verdict.margin_text}" if verdict.margin_text else "–",
+        detectable_text(verdict.detectable, quantity.decimals) if difference else "–",
+        p_text(verdict.p) if verdict.p is not None else "–",
+        str(difference.clips) if difference else "0",
+        escape(explain(verdict)),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def explain(verdict: Verdict) -> str:
+    """The verdict in words, with what would decide it."""
+    text: str = verdict.word
+    if verdict.reason:
+        text += f": {verdict.reason}"
+    if verdict.clips_to_decide:
+        text += f"; about {counted(verdict.clips_to_decide)} would decide"
+    if verdict.lost:
+        text += f" ({counted(len(verdict.lost))} lost)"
+    return text
+
+
+def refusal_markdown(error: NotComparable) -> str:
+    """A summary that says why nothing was compared."""
+    return "### Not comparable\n\n" + "".join(f"- {escape(reason)}\n" for reason in error.differences)
+
+
+def as_json(outcome: Gate | NotComparable) -> str:
+    """The whole answer as one JSON document."""
+    document = (
+        outcome.as_dict() if isinstance(outcome, Gate)
+        else {"comparable": False, "differences": list(outcome.differences)}
+    )  # fmt: skip
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def junit(outcome: Gate | NotComparable) -> str:
+    """JUnit XML: a test case a quantity and one for coverage; open questions are skipped tests, refusals errors."""
+    suite = ElementTree.Element("testsuite", name="t2av-bench regress")
+    if isinstance(outcome, NotComparable):
+        case = ElementTree.SubElement(suite, "testcase", classname="t2av_bench.regress", name="comparable")
+        for reason in outcome.differences:
+            ElementTree.SubElement(case, "error", message=_xml(reason), type="NotComparable")
+    else:
+        _cases(suite, outcome)
+    cases = list(suite)
+    suite.set("tests", str(len(cases)))
+    for kind, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(attribute, str(sum(case.find(kind) is not None for case in cases)))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _cases(suite: ElementTree.Element, gate: Gate) -> None:
+    for verdict in gate.verdicts:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=f"t2av_bench.regress.{verdict.metric}", name=verdict.quantity.name
+        )
+        message = _xml(f"{explain(verdict)}{_numbers(verdict)}")
+        if gate.fails(verdict):
+            ElementTree.SubElement(case, "failure", message=message, type=verdict.word)
+        elif not gate.judged:
+            ElementTree.SubElement(case, "error", message=message, type=verdict.word)
+        elif verdict.word in OPEN:
+            ElementTree.SubElement(case, "skipped", message=message)
+        else:
+            ElementTree.SubElement(case, "system-out").text = message
+    case = ElementTree.SubElement(suite, "testcase", classname="t2av_bench.regress", name="coverage")
+    if gate.lost:
+        listed = _xml("\n".join(f"{clip}: {reason}" for clip, reason in gate.lost.items()))
+        if gate.coverage_regressed:
+            message = f"{counted(len(gate.lost))} lost, {gate.lost_allowed} allowed"
+            ElementTree.SubElement(case, "failure", message=message, type="coverage").text = listed
+        else:
+            ElementTree.SubElement(case, "system-out").text = listed
+
+
+def _numbers(verdict: Verdict) -> str:
+    difference = verdict.difference
+    if difference is None:
+        return ""
+    decimals = verdict.quantity.decimals
+    text = f": {difference.first:.{decimals}f} to {difference.second:.{decimals}f}"
+    if difference.interval:
+        low, high = (signed(end, decimals) for end in (difference.interval.low, difference.interval.high))
+        text += f" ({signed(difference.value, decimals)}, 95 % interval {low} to {high})"
+    seen = detectable_text(verdict.detectable, decimals)
+    return text + f" on {difference.described}; {seen} could have been seen"
+
+
+def _xml(text: str) -> str:
+    """Without the characters that XML 1.0 cannot hold, even escaped."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,112 @@
+"""Margins: the smallest difference in each quantity that anybody should act on.
+
+A margins file is TOML, one quantity a line: a number in the quantity's own unit, or a share of the baseline's value::
+
+    sync_c = 0.1
+    wer = 0.01       # error rates are fractions: one point
+    fid = "2%"
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """An amount, absolute or as a share (0.02) of the size of the baseline's value."""
+
+    amount: float
+    relative: bool = False
+
+    def absolute(self, baseline: float) -> float:
+        """The margin in the quantity's unit."""
+        return self.amount * abs(baseline) if self.relative else self.amount
+
+    def __str__(self) -> str:
+        return f"{100 * self.amount:g}%" if self.relative else f"{self.amount:g}"
+
+
+# docs/regression.md says where each comes from: what people notice where that is known, and never less than twice what
+# an unchanged model moves by when its clips are encoded with other settings (bench/gate_power.py).
+_SYNC_NAMES = ("", "_exact", "_crop", "_haar", "_gridface")
+_ERROR_RATES = [f"{rate}{unit}" for rate in ("wer", "cer") for unit in ("", "_utterance")]
+DEFAULT_MARGINS: dict[str, Margin] = {
+    **{f"sync_{value}{name}": Margin(0.25) for name in _SYNC_NAMES for value in ("c", "d", "d_zero")},
+    **{f"sync_{value}_gridface": Margin(0.05) for value in ("c", "d", "d_zero")},
+    **{f"sync_in_tolerance{name}": Margin(0.05) for name in _SYNC_NAMES},
+    # In frames at 25 fps: 45 ms, what BT.1359-1 lets sound be early.
+    **{f"sync_offset{name}": Margin(1.125) for name in _SYNC_NAMES},
+    "envelope_offset": Margin(1.125),
+    "envelope_correlation": Margin(0.05),
+    "av_align": Margin(0.05),
+    **{f"{rate}{recogniser}": Margin(0.01) for rate in _ERROR_RATES for recogniser in ("", "_gridface")},
+    **{f"{rate}_pocketsphinx": Margin(0.1) for rate in _ERROR_RATES},
+    "utmos": Margin(0.1),
+    **dict.fromkeys(("dnsmos_ovrl", "dnsmos_sig", "dnsmos_p808"), Margin(0.1)),
+    "dnsmos_bak": Margin(0.15),
+    **dict.fromkeys(("pesq_wb", "pesq_nb"), Margin(0.1)),
+    **dict.fromkeys(("stoi", "estoi"), Margin(0.005)),
+    **dict.fromkeys(("sim", "sim_resemblyzer", "csim"), Margin(0.01)),
+    "psnr": Margin(1.25),
+    "ssim": Margin(0.02),
+    "lpips": Margin(0.01),
+    **dict.fromkeys(("fid", "fvd"), Margin(0.05, relative=True)),
+    **dict.fromkeys(("kid", "kvd"), Margin(0.1, relative=True)),
+    "fd_frame_gridface": Margin(1.0),
+    "fd_clip_gridface": Margin(8.0),
+}
+
+
+class MarginError(ValueError):
+    """A margins file that cannot be used; the message names the key and what was expected."""
+
+
+def read_margins(file: Path, quantities: Iterable[str] = ()) -> dict[str, Margin]:
+    """A margins file's entries over the defaults. quantities: names that may stand in it besides the defaults'."""
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MarginError(f"cannot read the margins {file}: {error}") from error
+    try:
+        return merge_margins(document, quantities)
+    except MarginError as error:
+        raise MarginError(f"{file}: {error}") from error
+
+
+def merge_margins(entries: Mapping[str, Any], quantities: Iterable[str] = ()) -> dict[str, Margin]:
+    """Quantity -> number, percentage or Margin, over the defaults. Raises MarginError."""
+    known = sorted({*DEFAULT_MARGINS, *quantities})
+    found = dict(DEFAULT_MARGINS)
+    for name, value in entries.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise MarginError(f"unknown quantity {name!r}; {hint}")
+        found[name] = value if isinstance(value, Margin) else _parse(name, value)
+    return found
+
+
+def margins_of(given: str | PathLike[str] | Mapping[str, Any] | None, quantities: Iterable[str]) -> dict[str, Margin]:
+    """A margins file, or a mapping like it, over the defaults. Raises MarginError."""
+    if given is None or isinstance(given, Mapping):
+        return merge_margins(given or {}, quantities)
+    return read_margins(Path(given), quantities)
+
+
+def _parse(name: str, value: Any) -> Margin:
+    text = f'{name}: {value!r} is no margin; expected a number above 0, or a percentage such as "2%"'
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)):
+        margin = Margin(float(match[1]) / 100, relative=True)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        margin = Margin(float(value))
+    else:
+        raise MarginError(text)
+    if not 0 < margin.amount < float("inf"):
+        raise MarginError(text)
+    return margin

@@ -1,0 +1,1 @@
+"""From clips to results: what is asked, worker processes, scores."""

@@ -1,0 +1,192 @@
+"""A run: one folder of clips scored by some metrics. The same command continues it.
+
+``RUN/results.db`` holds scores and provenance (see store), ``RUN/evaluate.toml`` the resolved configuration, and
+``RUN/features/`` the arrays behind set metrics.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from t2av_bench import weights
+from t2av_bench.benchmarks.manifest import Entry
+from t2av_bench.errors import NotApplicable
+from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
+from t2av_bench.evaluation.provenance import _provenance
+from t2av_bench.evaluation.scoring import aggregation, record, record_set
+from t2av_bench.evaluation.worker import Facts, Job, Outcome, Staff, Workshop, run_jobs
+from t2av_bench.metrics.base import Metric, SetMetric, Settings
+from t2av_bench.results.columns import RESULTS, describe
+from t2av_bench.results.store import Store
+from t2av_bench.scores import Status
+from t2av_bench.utils.memory import GB
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, for a progress display: counts are (clip, metric) measurements."""
+
+    done: int
+    total: int
+    clip: str
+    metric: str
+    status: Status
+    reason: str | None
+
+
+def evaluate(
+    plan: Plan, out: Path, report: Callable[[Progress], None], notice: Callable[[str], None], staff: Staff | None = None
+) -> None:
+    """Score a folder of clips into ``out``; finished measurements are kept, failed and missing ones are tried (again).
+
+    staff: workers to use and to leave for the next call, see ``worker.Staff``; otherwise they are this call's.
+    Raises RunError or ItemError where nothing can be scored; whatever befalls a single clip is recorded as its reason.
+    """
+    prepared = prepare(plan, out)
+    metrics, entries = prepared.metrics, prepared.entries
+    for text in prepared.notices:
+        notice(text)
+    settings = Settings(plan.device, plan.batch_size)
+    with _lock(out), Store(out / RESULTS, create=True) as store:
+        _claim(store, plan, out)
+        keep_finished(store, plan, entries, out)
+        store.set("step", plan.step)
+        session = store.begin_session(_provenance(plan))
+        store.add_protocols((metric.protocol, describe(metric)) for metric in metrics.values())
+        store.put_clips(
+            (entry.item.id, entry.item.model_dump(), _text(entry.generated), _text(entry.reference), entry.reason)
+            for entry in entries
+        )
+        digests = {entry.item.id: file_digests(entry) for entry in entries}
+        inputs = {entry.item.id: inputs_of(entry, digests[entry.item.id]) for entry in entries}
+        with store.transaction():  # one: a synced write for each clip would take seconds
+            for clip, (generated, reference, *_) in digests.items():
+                store.put_digests(clip, generated, reference, inputs[clip])
+        items = {entry.item.id: entry.item for entry in entries}
+        jobs, settled = _split(entries, metrics, inputs, store)
+        total = len(entries) * len(metrics)
+        done = total - sum(len(job.metrics) for job in jobs) - len(settled)
+        features = plan.cache or out / "features"
+        store.set("features", str(plan.cache.resolve()) if plan.cache else None)
+        options = {id: dict(given) for id, given in plan.options.items()}
+        workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None, plan.limits)
+
+        def keep(found: Outcome) -> None:
+            nonlocal done
+            record(store, metrics[found.metric], inputs[found.clip], found, items[found.clip])
+            done += 1
+            report(Progress(done, total, found.clip, found.metric, found.status, found.reason))
+
+        with store.transaction():  # what is known without measuring is known again next time
+            for known in settled:
+                keep(known)
+        with nullcontext(staff) if staff else Staff() as hired:
+            for found in run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=hired):
+                if isinstance(found, Facts):
+                    store.put_media(found.clip, found.media)
+                else:
+                    keep(found)
+            _aggregate(store, metrics, workshop, plan, hired)
+        store.end_session(session)
+
+
+def _aggregate(store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: Plan, staff: Staff) -> None:
+    """Set scores, made by workers from the kept features: a plug-in's ``aggregate`` may hang or die as well."""
+    wanted = {}
+    for id, metric in metrics.items():
+        if isinstance(metric, SetMetric):
+            wanted[id] = aggregation(store, metric)
+            if wanted[id] is None:
+                record_set(store, metric, None)
+    jobs = [job for job in wanted.values() if job]
+    for found in run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff):
+        if isinstance(found, Outcome):
+            record_set(store, metrics[found.metric], found)
+
+
+def _split(
+    entries: list[Entry], metrics: dict[str, Metric], inputs: dict[str, str], store: Store
+) -> tuple[list[Job], list[Outcome]]:
+    """What has to be measured, and what is known without opening a file (no file, no weights)."""
+    finished = store.finished()
+    lacking = {id: reason for id, metric in metrics.items() if (reason := missing_weights(metric))}
+    jobs, settled = [], []
+    for entry in entries:
+        clip = entry.item.id
+        wanted = []
+        for id, metric in metrics.items():
+            if entry.reason:
+                settled.append(Outcome(clip, id, Status.FAILED, entry.reason))
+            elif id in lacking:
+                settled.append(Outcome(clip, id, Status.NOT_APPLICABLE, lacking[id]))
+            elif finished.get((clip, id)) != (metric.protocol.fingerprint, inputs[clip]):
+                wanted.append(id)
+        if wanted:
+            assert entry.generated is not None
+            jobs.append(
+                Job(clip, entry.item, entry.generated, entry.reference, inputs[clip], tuple(wanted), entry.unpaired)
+            )
+    return jobs, settled
+
+
+def missing_weights(metric: Metric) -> str | None:
+    """Why a metric cannot run at all; its message is the command that fetches the weights."""
+    try:
+        for id in metric.weights:
+            weights.path(id)
+    except NotApplicable as error:
+        return str(error)
+    return None
+
+
+def _claim(store: Store, plan: Plan, out: Path) -> None:
+    """A run folder belongs to one system's clips: another folder's scores must not mix with them."""
+    claim = {
+        "name": plan.name,
+        "generated": str(plan.generated.resolve()),
+        "reference": str(plan.reference.resolve()) if plan.reference else None,
+        "manifest": str(plan.manifest.resolve()) if plan.manifest else None,
+    }
+    held = store.setting("claim")
+    if held is None:
+        store.set("claim", claim)
+    elif held != claim:
+        differing = next(key for key in claim if held.get(key) != claim[key])
+        raise RunError(
+            f"{out} already holds a run with {differing} {held.get(differing)!r}, not {claim[differing]!r}; "
+            "choose another --out folder, or repeat the command that made it"
+        )
+
+
+@contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """One process at a time in a run folder. The lock goes with the process, however it ends."""
+    import fcntl
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        handle = open(out / ".lock", "w")
+    except OSError as error:
+        raise RunError(f"{out} cannot be written: {error.strerror or error}; choose another --out folder") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"another process is working on {out}; wait for it, or choose another --out folder"
+            ) from None
+        yield
+
+
+def _text(path: Path | None) -> str | bytes | None:
+    """A path for the database: bytes where it is not UTF-8, which SQLite keeps as they are."""
+    if path is None:
+        return None
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return str(path)

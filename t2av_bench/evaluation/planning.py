@@ -1,0 +1,185 @@
+"""Everything that can be wrong with a request to evaluate, found before anything is measured, and said at once."""
+
+import difflib
+import hashlib
+import json
+import os
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from t2av_bench.benchmarks.manifest import Entry, read_manifest
+from t2av_bench.benchmarks.pairing import pair, scan
+from t2av_bench.errors import MediaError
+from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.reasons import count
+from t2av_bench.media.clip import Clip
+from t2av_bench.metrics import create, metric_class, resolve
+from t2av_bench.metrics.base import Metric, Settings
+from t2av_bench.results.store import Store
+
+# What a clip was asked to be: a metric may look at it. Labels (speaker, licence, unknown keys, …) move no score.
+_ASKED = ("scene", "voice_description", "reference_voice_text", "seconds")
+
+
+class RunError(ValueError):
+    """A run that cannot be started or continued; the message says what to type next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is going to be measured. notices: what the user should know before it begins."""
+
+    metrics: dict[str, Metric]
+    entries: list[Entry]
+    notices: list[str]
+
+
+def prepare(plan: Plan, out: Path) -> Prepared:
+    """Look at paths, manifest, metrics and their options; measures nothing and writes nothing.
+
+    Raises the error itself where there is one, RunError with all of them where there are several.
+    """
+    problems: list[Exception] = []
+    told: list[str] = []
+
+    def attempt(step: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return step(*given)
+        except (ValueError, OSError) as error:
+            problems.append(error)
+            return None
+
+    ids = list(dict.fromkeys(id for name in plan.metrics for id in attempt(resolve, [name], told.append) or ()))
+    if not problems and not ids:
+        problems.append(RunError("--metrics names no metric; 't2av-bench list metrics' shows all"))
+    if not problems:
+        for name in [name for name in plan.options if name not in ids]:
+            attempt(refuse_option, name, ids)
+    metrics = {id: attempt(create_metric, id, plan) for id in ids}
+    places = {"--out": out, "--cache": plan.cache}
+    named = {"--generated": plan.generated, "--reference": plan.reference, "--manifest": plan.manifest, **places}
+    for option, path in named.items():
+        attempt(_check_name, option, path)
+    for option, path in places.items():
+        attempt(_check_place, option, path)
+    planned = attempt(pair, plan.generated, plan.reference, plan.manifest, plan.limit)
+    if planned is None:  # it gives up at the first of these
+        attempt(scan, plan.generated)
+        if plan.reference:
+            attempt(scan, plan.reference)
+        if plan.manifest:
+            attempt(read_manifest, plan.manifest)
+    problems = list({str(problem): problem for problem in problems}.values())
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise RunError(f"{len(problems)} problems:" + "".join(f"\n  - {problem}" for problem in problems))
+    entries, notices = planned
+    return Prepared(metrics, entries, [*dict.fromkeys(told), *notices, *_unscorable(entries)])
+
+
+def requested(names: Iterable[str]) -> list[str]:
+    """The metrics that the user asked for by name, not by ``all``: ids. They are missed where they score nothing."""
+    return resolve([name for name in names if name != "all"])
+
+
+def refuse_option(name: str, ids: list[str]) -> None:
+    near = difflib.get_close_matches(name, ids, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise RunError(f"options for {name}, which is not measured{hint}: --metrics gives {', '.join(ids)}")
+
+
+def create_metric(id: str, plan: Plan) -> Metric:
+    """A metric as the plan asks for it. Raises RunError or ValueError for options that it does not take."""
+    given = plan.options.get(id, {})
+    if wrong := _wrong_types(metric_class(id), given):
+        raise RunError(f"options of {id}: {'; '.join(wrong)}")
+    return create(id, Settings(plan.device, plan.batch_size), given)
+
+
+def _wrong_types(kind: type[Metric], given: Mapping[str, Any]) -> list[str]:
+    """Which options have values of another type than the metric's constructor says."""
+    try:
+        hints = typing.get_type_hints(kind.__init__) if given else {}
+    except (NameError, TypeError):  # a plug-in's names that are there for type checkers alone
+        return []
+    found = []
+    for name, value in given.items():
+        try:
+            TypeAdapter(hints.get(name, Any)).validate_python(value, strict=True)
+        except ValidationError as error:
+            found.append(f"{name}: {error.errors()[0]['msg']}, got {value!r:.60}")
+        except PydanticUserError:
+            continue  # a type of the metric's own: its constructor judges
+    return found
+
+
+def _check_place(option: str, path: Path | None) -> None:
+    """A folder to write into, there or still to be made."""
+    if path is None:
+        return
+    existing = next(each for each in (path.absolute(), *path.absolute().parents) if os.path.lexists(each))
+    if not existing.is_dir():
+        raise RunError(f"{option} {path}: {existing} is not a folder; choose another place")
+
+
+def _check_name(option: str, path: Path | None) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise RunError(f"{option} {os.fsencode(str(path))!r}: the path is not UTF-8; rename the folder") from None
+
+
+def _unscorable(entries: list[Entry]) -> list[str]:
+    """What is known by now of scores that will be missing, by reason."""
+    told = []
+    for what, known in (
+        ("failed", [(entry.item.id, "", entry.reason) for entry in entries if entry.reason]),
+        ("without a reference", [(entry.item.id, "", entry.unpaired) for entry in entries if entry.unpaired]),
+    ):
+        told += [f"{len(reason.clips)} of {len(entries)} items {what}: {reason.told()}" for reason in count(known)]
+    return told
+
+
+def keep_finished(store: Store, plan: Plan, entries: list[Entry], out: Path) -> None:
+    """Items that left the plan leave the run; but a limit is for trying things, and must not cost what is finished."""
+    if plan.limit is None:
+        return
+    kept = {entry.item.id for entry in entries}
+    lost = {clip for clip, _ in store.finished()} - kept
+    if lost:
+        raise RunError(
+            f"--limit {plan.limit} would drop the scores of {len(lost)} more clips from {out}: choose another --out "
+            "folder, or leave --limit out"
+        )
+
+
+def file_digests(entry: Entry) -> list[str | None]:
+    """sha256 of a clip's files: generated, reference, voice, portrait. None: not named, or cannot be read."""
+    files = (entry.generated, entry.reference, entry.item.reference_voice, entry.item.identity_image)
+    found: list[str | None] = []
+    for file in files:
+        try:
+            found.append(Clip(file).digest if file else None)
+        except MediaError:
+            found.append(None)  # measuring it will say why
+    return found
+
+
+def inputs_of(entry: Entry, digests: list[str | None]) -> str:
+    """Identifies the contents that a clip's scores depend on: a changed file or text is measured again.
+
+    Fields that came later count where they are set, so that items without them keep the identity that they had.
+    """
+    item = entry.item
+    content: list[Any] = [digests, item.text, item.language]
+    asked = {name: value for name in _ASKED if (value := getattr(item, name)) is not None}
+    if asked:
+        content.append(asked)
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -1,0 +1,61 @@
+"""Where and by what a run's scores were made."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from t2av_bench.benchmarks.names import encodable
+from t2av_bench.evaluation.config import Plan
+from t2av_bench.scores import library_versions
+from t2av_bench.version import __version__
+
+
+def _provenance(plan: Plan) -> dict[str, Any]:
+    """Who measures: versions, device, code revision and command."""
+    libraries = library_versions(
+        "av", "numpy", "scipy", "torch", "torchvision", "opencv-contrib-python", "soxr", "onnxruntime", "transformers"
+    )
+    return {
+        "t2av_bench": __version__,
+        "revision": _revision(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "libraries": libraries,
+        "decoder": _decoder(),
+        "device": _device_name(plan.device),
+        "batch_size": plan.batch_size,
+        "workers": plan.workers,
+        "command": [encodable(word) for word in sys.argv],
+    }
+
+
+def _decoder() -> dict[str, str]:
+    import av
+
+    return {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
+
+
+def _device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        import torch
+
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({platform.machine()}, {os.cpu_count()} cores)"
+
+
+def _revision() -> str | None:
+    """The git commit of this checkout, with ``-dirty`` where files differ; None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()

@@ -1,0 +1,70 @@
+"""From what workers find to scores in a run's store."""
+
+from t2av_bench.benchmarks.manifest import Item
+from t2av_bench.evaluation.worker import Aggregation, Outcome
+from t2av_bench.metrics.base import Metric
+from t2av_bench.metrics.check import score
+from t2av_bench.results.store import SetScoreRow, Store
+from t2av_bench.scores import Quantity, Score, Status
+from t2av_bench.utils.reasons import reason
+
+_NO_REASON = "no reason was given"
+
+
+def record(store: Store, metric: Metric, inputs: str, outcome: Outcome, item: Item) -> None:
+    """Turn an outcome into one score a quantity and write them."""
+    scores = scores_of(metric, outcome, item)
+    told = None if outcome.reason is None else reason(outcome.reason, _NO_REASON)
+    store.put_measurement(
+        outcome.clip, metric.protocol, inputs, scores, outcome.status, told, outcome.measurement.detail
+    )
+
+
+def scores_of(metric: Metric, outcome: Outcome, item: Item) -> dict[str, Score]:
+    """Quantity name -> what an outcome says of it."""
+    lost = _lost_weight(metric, item) if outcome.status is Status.FAILED else 1.0
+    scores = {}
+    for quantity in metric.quantities:
+        if quantity.aggregate == "set" and outcome.status is Status.OK:
+            # A set metric's clip has features, not a value: 1 says that they exist.
+            scores[quantity.name] = Score.ok(1.0)
+        else:
+            scores[quantity.name] = _score(quantity, outcome, lost)
+    return scores
+
+
+def _lost_weight(metric: Metric, item: Item) -> float:
+    """What a failed clip weighs in the penalised mean; 0: unknown."""
+    try:
+        weight = float(metric.weight_of(item))
+    except Exception:  # a plug-in's code, and no reason to lose the clip's own reason
+        return 0.0
+    return weight if 0 <= weight < float("inf") else 0.0
+
+
+def aggregation(store: Store, metric: Metric) -> Aggregation | None:
+    """What a worker needs to make the set score of all measured clips; None where no clip was measured."""
+    inputs = tuple(row["inputs"] for row in store.measurements(metric.id) if row["status"] == Status.OK)
+    return Aggregation(metric.id, inputs) if inputs else None
+
+
+def record_set(store: Store, metric: Metric, outcome: Outcome | None) -> None:
+    """Write a metric's set scores; without an outcome nothing was there to aggregate, for the clips' first reason."""
+    rows = store.measurements(metric.id)
+    if outcome is None:
+        first = rows[0] if rows else {"status": Status.FAILED, "reason": "there are no clips"}
+        outcome = Outcome("", metric.id, Status(first["status"]), first["reason"])
+    measured = sum(row["status"] == Status.OK for row in rows)
+    store.put_set_scores(
+        SetScoreRow(
+            metric.id, quantity.name, metric.protocol.fingerprint, _score(quantity, outcome), measured, len(rows),
+            outcome.measurement.detail,
+        )
+        for quantity in metric.quantities
+    )  # fmt: skip
+
+
+def _score(quantity: Quantity, outcome: Outcome, lost: float = 1.0) -> Score:
+    if outcome.status is not Status.OK:
+        return Score(outcome.status, reason=reason(outcome.reason, _NO_REASON), weight=lost)
+    return score(quantity, outcome.measurement)

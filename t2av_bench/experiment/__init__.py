@@ -1,0 +1,1 @@
+"""One TOML file to clips and scores of many systems."""

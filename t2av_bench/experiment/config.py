@@ -1,0 +1,290 @@
+"""The configuration of ``run``: which systems, on which items, by which metrics, in which tables. Checked strictly.
+
+Everything that can be refused without reading media or loading weights is refused here, before anything is made.
+"""
+
+import difflib
+import inspect
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from t2av_bench.benchmarks.registry import GRIDFACE, benchmark_ids
+from t2av_bench.benchmarks.registry import benchmark as benchmark_of
+from t2av_bench.evaluation.config import ConfigError
+from t2av_bench.generation.row import Row
+from t2av_bench.systems.base import Task
+
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+class RowConfig(BaseModel):
+    """One system on one task: a folder of clips, a run, and a row in tables.
+
+    name: names the folders of clips and scores. label: the system's name in tables (default: ``name``); rows of one
+        label on clips of different languages share a line of a table that has columns by language.
+    benchmark, metrics, tables: instead of the file's. split: of GridFace. items: the first so many.
+    seed, or several seeds: each makes a run of its own, called ``NAME-seed-N``. options: of the system; ``{seed}`` in
+        one stands for the row's seed, so that each seed can have its checkpoint.
+    step: training step of the checkpoint, for learning curves.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    label: str | None = Field(default=None, min_length=1)
+    system: str
+    task: Task = "t2av"
+    benchmark: str | None = None
+    split: str | None = None
+    items: int | None = Field(default=None, ge=1)
+    seed: Seed | None = None
+    seeds: tuple[Seed, ...] | None = Field(default=None, min_length=1)
+    max_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    metrics: tuple[str, ...] | None = None
+    tables: tuple[str, ...] | None = None
+    step: int | None = Field(default=None, ge=0)
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_kind_of_seed(self) -> Self:
+        if self.seed is not None and self.seeds is not None:
+            raise ValueError("'seed' and 'seeds' exclude each other")
+        if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("'seeds' names a seed twice")
+        return self
+
+
+class RunConfig(BaseModel):
+    """The keys of a configuration file. Paths in a file are relative to the file.
+
+    benchmark: ``gridface``, which is built on demand in ``data``, or a manifest of your own (JSON Lines).
+    batch_size: samples that a metric's network sees at a time; generation_batch_size: clips that a system makes at a
+    time, where it gains from that. workers, batch sizes and order move no number beyond float rounding.
+    memory: GB that one process may hold, else its share of what is available.
+    options: of metrics, by metric id. tables: printed at the end, and written below ``out``; without any, one table
+    of all rows is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    out: Path
+    benchmark: str = GRIDFACE
+    data: Path | None = None
+    metrics: tuple[str, ...] = Field(default=("all",), min_length=1)
+    tables: tuple[str, ...] = ()
+    device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$")
+    workers: int | None = Field(default=None, ge=1, le=512)
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    generation_batch_size: int = Field(default=8, ge=1, le=4096)
+    seed: Seed = 0
+    timeout: float = Field(default=1800.0, gt=0)
+    memory: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_failures: int = Field(default=0, ge=0)
+    allow_missing: bool = False
+    options: dict[str, dict[str, str | int | float | bool]] = {}
+    rows: tuple[RowConfig, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checked configuration with its rows."""
+
+    config: RunConfig
+    rows: tuple[Row, ...]
+
+
+def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ...] = ()) -> Loaded:
+    """A file's keys, overridden by ``given``; only: names of the rows that are wanted (all where empty).
+
+    given: any of ``RunConfig``'s keys but ``rows``, and ``items``, the most that a row takes. Raises ConfigError.
+    """
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"cannot read the configuration {file}: {error}") from error
+    for key in ("out", "data"):
+        if isinstance(values.get(key), str):
+            values[key] = file.parent / values[key]
+    overriding = {key: value for key, value in (given or {}).items() if value is not None}
+    most = overriding.pop("items", None)
+    try:
+        config = RunConfig.model_validate(values | overriding)
+    except ValidationError as error:
+        raise ConfigError(f"{file}: " + "; ".join(_explain(problem, values) for problem in error.errors())) from error
+    rows = [row for given in config.rows for row in _resolved(given, config, file, most)]
+    names = [row.name for row in rows]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{file}: two rows are called {name!r}: names are those of folders; see also 'label'")
+    if only:
+        wanted = matching(only, names, "--only")
+        rows = [row for row in rows if row.name in wanted]
+    _check_metrics(config, rows)
+    return Loaded(config, tuple(rows))
+
+
+def matching(wanted: Iterable[str], names: Sequence[str], option: str) -> set[str]:
+    """The names of rows that are meant: a row with several seeds goes by its own name too. Raises ConfigError."""
+    found = set()
+    for name in wanted:
+        meant = {each for each in names if each == name or each.startswith(f"{name}-seed-")}
+        if not meant:
+            raise ConfigError(f"{option} {name}: no such row{_near(name, names)}")
+        found |= meant
+    return found
+
+
+def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None) -> list[Row]:
+    where = f"{file}: row {given.name!r}"
+    benchmark = given.benchmark or config.benchmark
+    manifest = None if benchmark in benchmark_ids() else file.parent / benchmark
+    seeds = _seeds(given)
+    try:
+        items = _checked_items(given, manifest, benchmark)
+        options = {
+            seed: _checked_system(given.system, given.task, _with_seed(given.options, seed), file.parent)
+            for seed, _, _ in seeds
+        }
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    if most is not None:
+        items = most if items is None else min(items, most)
+    label = given.label or given.name
+    tables = tuple(
+        str(file.parent / name) if name.endswith(".toml") else name
+        for name in (config.tables if given.tables is None else given.tables)
+    )
+    return [
+        Row(
+            given.name + suffix, label + said, given.system, given.task, manifest, given.split, items, seed,
+            given.max_seconds, given.metrics or config.metrics, tables, given.step, options[seed],
+            None if manifest is not None else benchmark,
+        ) for seed, suffix, said in seeds
+    ]  # fmt: skip
+
+
+def _seeds(given: RowConfig) -> list[tuple[int, str, str]]:
+    """Seed, what it adds to the name, and to the label."""
+    if given.seeds is None:
+        return [(given.seed or 0, "", "")]
+    return [(seed, f"-seed-{seed}", f" (seed {seed})") for seed in given.seeds]
+
+
+def _with_seed(options: Any, seed: int) -> Any:
+    if isinstance(options, dict):
+        return {name: _with_seed(value, seed) for name, value in options.items()}
+    return options.replace("{seed}", str(seed)) if isinstance(options, str) else options
+
+
+def _checked_items(given: RowConfig, manifest: Path | None, benchmark: str) -> int | None:
+    if manifest is not None:
+        known = benchmark_ids()
+        if given.split is not None:
+            raise ValueError(f"'split' is for {', '.join(known)}; a manifest of your own has its items in one file")
+        if not manifest.is_file():
+            near = difflib.get_close_matches(benchmark, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"there is no benchmark {benchmark!r}{hint}; expected {', '.join(map(repr, known))} or the path of a "
+                f"manifest, and there is no file {manifest}"
+            )
+        return given.items
+    splits = benchmark_of(benchmark).splits
+    if given.split is None:
+        raise ValueError(f"'split' is missing: {benchmark} has {', '.join(splits)}")
+    if given.split not in splits:
+        raise ValueError(f"{benchmark} has no split {given.split!r}{_near(given.split, splits)}")
+    if given.items is not None and given.items > splits[given.split]:
+        raise ValueError(f"'items': {benchmark} {given.split} has {splits[given.split]} items, got {given.items}")
+    return given.items
+
+
+def _checked_system(id: str, task: str, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The options as ``systems.load`` takes them: paths relative to ``folder`` become ``Path``. ValueError if wrong.
+
+    A broken plug-in is no error here: its row has the reason in place of clips, and costs the others nothing.
+    """
+    from t2av_bench import systems
+    from t2av_bench.utils.plugins import PluginError, calling
+
+    try:
+        kind = systems.system_class(id)
+        with calling(f"the system {id} is broken"):
+            hints = _hints(kind.load)
+            parameters = inspect.signature(kind.load).parameters
+    except PluginError:
+        return dict(options)
+    if task not in kind.needs:
+        raise ValueError(f"the system {id} does not serve the task {task}; it serves {', '.join(kind.needs)}")
+    free = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    known = [name for name in parameters if name != "device"]
+    for name in options:
+        if not free and name not in known:
+            raise ValueError(f"the system {id} has no option {name!r}{_near(name, known)}")
+    for name, parameter in parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty:
+            if name not in options:
+                raise ValueError(f"the system {id} needs the option {name!r}: options = {{ {name} = … }}")
+    return {name: _as_path(value, hints.get(name), folder) for name, value in options.items()}
+
+
+def _hints(load: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(load)
+    except NameError:  # names that are imported for type checkers alone
+        return {}
+
+
+def _as_path(value: Any, hint: Any, folder: Path) -> Any:
+    """What an option that takes paths is given: a file of the configuration's folder; names stay names."""
+    kinds = {hint, *typing.get_args(hint)}
+    if not isinstance(value, str) or Path not in kinds:
+        return value
+    is_name = str in kinds and not (folder / value).exists() and not Path(value).suffix and "/" not in value
+    return value if is_name else folder / value
+
+
+def _check_metrics(config: RunConfig, rows: list[Row]) -> None:
+    from t2av_bench.metrics import create, resolve
+
+    measured = {id for row in rows for id in resolve(row.metrics)}
+    for id, options in config.options.items():
+        (exact, *_) = resolve([id])
+        if exact != id:
+            raise ConfigError(f"options.{id!r}: name the metric in full, such as {exact!r}")
+        create(id, None, options)
+    if rows and (unused := config.options.keys() - measured) and len(rows) == len(config.rows):
+        raise ConfigError(
+            f"options for {', '.join(sorted(unused))}, which no row measures: {', '.join(sorted(measured))}"
+        )
+
+
+def _near(name: str, known: typing.Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known) or 'none'}"
+
+
+def _explain(problem: Any, values: Mapping[str, Any]) -> str:
+    path = list(problem["loc"])
+    model: type[BaseModel] = RunConfig
+    where = ""
+    if path[:1] == ["rows"] and len(path) > 1:
+        model = RowConfig
+        row = values["rows"][path[1]] if isinstance(values.get("rows"), list) else {}
+        name = row.get("name") if isinstance(row, dict) else None
+        where = f"row {name!r}: " if isinstance(name, str) else f"row {path[1] + 1}: "
+        path = path[2:]
+    key = ".".join(str(part) for part in path)
+    if problem["type"] == "extra_forbidden":
+        return f"{where}unknown key {key!r}{_near(key, model.model_fields)}"
+    if problem["type"] == "missing":
+        return f"{where}{key!r} is missing"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{where}{key!r}: {message}, got {problem['input']!r:.60}" if key else f"{where}{message}"

@@ -1,0 +1,66 @@
+"""What ``run`` would do, told without doing it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from t2av_bench.experiment.config import Loaded, RunConfig
+from t2av_bench.experiment.run import item_count, manifests, row_plan
+from t2av_bench.generation.records import digests
+from t2av_bench.generation.requests import read_items
+from t2av_bench.generation.row import Row
+from t2av_bench.metrics import create, resolve
+from t2av_bench.results.columns import RESULTS
+from t2av_bench.results.store import Store, StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What ``run`` would do for a row. built: whether its benchmark is; where it is not, all of its clips are to make.
+
+    measurements: (clip, metric) pairs, and how many of them are there already. again: why clips that are there would be
+    made again -> how many.
+    """
+
+    row: Row
+    items: int
+    built: bool
+    made: int
+    to_make: int
+    failures: dict[str, str]
+    measurements: int
+    measured: int
+    again: Mapping[str, int] = field(default_factory=dict)
+
+
+def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
+    """What ``run`` would do. Writes nothing, builds nothing, loads no weights."""
+    found_at, digest = manifests(loaded, None), digests()
+    found = []
+    for row in loaded.rows:
+        metrics = resolve(row.metrics)
+        if row.manifest is None and not found_at[row.name].is_file():
+            count = item_count(row)
+            found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0))
+            continue
+        items = read_items(row, found_at[row.name])
+        plan = row_plan(loaded.config, row, items, digest, regenerate)
+        measured = _measured(loaded.config, row, metrics, set(plan.made))
+        found.append(Preview(
+            row, plan.total, True, len(plan.made), len(plan.orders), plan.failures, plan.total * len(metrics), measured,
+            plan.again,
+        ))  # fmt: skip
+    return found
+
+
+def _measured(config: RunConfig, row: Row, metrics: Sequence[str], made: set[str]) -> int:
+    """How many measurements of clips that stay are there, by today's protocols."""
+    fingerprints = {id: create(id, None, config.options.get(id)).protocol.fingerprint for id in metrics}
+    try:
+        with Store(config.out / "runs" / row.name / RESULTS) as store:
+            finished = store.finished()
+    except StoreError:
+        return 0
+    return sum(
+        clip in made and fingerprints.get(metric) == fingerprint
+        for (clip, metric), (fingerprint, _) in finished.items()
+    )

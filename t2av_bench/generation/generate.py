@@ -1,0 +1,182 @@
+"""Which clips of a row are there, which have to be made, and making them; whatever cannot be made has its reason.
+
+``out/clips/NAME/`` holds a row's clips and ``failures.jsonl``: one line with ``id`` and ``reason`` for each item that
+has no clip. Failures are tried again when the command is repeated.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from t2av_bench import systems
+from t2av_bench.generation.records import Standing, discard, fingerprint, made_from, mark, option_digests, standing
+from t2av_bench.generation.requests import ItemSet, Requests, unusable_name
+from t2av_bench.generation.row import Row
+from t2av_bench.generation.sources import Digest
+from t2av_bench.generation.worker import Job, Order, make
+from t2av_bench.systems.base import Request, System
+from t2av_bench.utils.files import json_text, write_text
+from t2av_bench.utils.plugins import PluginError, calling
+
+FAILURES = "failures.jsonl"
+
+
+@dataclass(slots=True)
+class RowPlan:
+    """A row's clips. made: ids whose clip is there; orders: those to be made; failures: id -> why there is none.
+
+    again: why clips that are there are made again -> how many. unmarked: orders of clips that stay, and whose records
+    do not say yet what code made them. regenerate: all are made again on request.
+    """
+
+    row: Row
+    folder: Path
+    items: ItemSet
+    made: list[str] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    again: Counter[str] = field(default_factory=Counter)
+    unmarked: list[Order] = field(default_factory=list)
+    regenerate: bool = False
+
+    @property
+    def total(self) -> int:
+        return len(self.items.entries)
+
+
+def plan_row(
+    row: Row, items: ItemSet, folder: Path, run_seed: int, digest: Digest, regenerate: bool = False
+) -> RowPlan:
+    """Look at what is there; changes nothing. A system that is broken costs its own row alone.
+
+    regenerate: make all clips again.
+    """
+    plan = RowPlan(row, folder, items, regenerate=regenerate)
+    where = f"the system {row.system} is broken"
+    try:
+        kind = systems.system_class(row.system)
+        requests = Requests(row, run_seed, items, kind, folder, digest)
+        files = option_digests(row.system, row.options, digest)
+        with calling(where):
+            source = made_from(row.system, row.options, digest)
+    except PluginError as error:
+        plan.failures = dict.fromkeys((entry.item.id for entry in items.entries), str(error))
+        return plan
+    for entry in items.entries:
+        id = entry.item.id
+        try:
+            with calling(where):
+                request = requests.of(entry)
+        except PluginError as error:
+            request = str(error)
+        if isinstance(request, str):
+            plan.failures[id] = request
+            continue
+        earlier, wanted = (
+            fingerprint(request, row.system, row.options, files, digest, stranger)
+            for stranger in (True, "stranger" in kind.needs[row.task])
+        )
+        order = Order(row.name, request, wanted, source)
+        found = _on_request(request) if regenerate else standing(request, wanted, source, earlier)
+        if found.reason is None:
+            plan.made.append(id)
+            plan.unmarked += [order] * found.unmarked
+        else:
+            plan.orders.append(order)
+            plan.again.update([found.reason] if found.reason else [])
+    return plan
+
+
+def _on_request(request: Request) -> Standing:
+    return Standing("--regenerate asks for it" if request.out.exists() else "")
+
+
+def make_rows(
+    plans: Sequence[RowPlan], *, device: str, batch_size: int, workers: int, timeout: float, memory: float | None,
+    on_answer: Callable[[RowPlan, str, str | None], None],
+) -> None:  # fmt: skip
+    """Make the clips that are missing; ``on_answer`` is told row, item id and reason (None: made) of each.
+
+    memory: bytes that one worker may hold. Updates the plans. ``failures.jsonl`` is written also where this is
+    interrupted. Raises OSError where the disk is full or cannot be written: no clip is to blame, and all would fail.
+    """
+    by_name = {plan.row.name: plan for plan in plans}
+    for plan in plans:
+        _prepare(plan)
+    answers = make(list(_jobs(plans, device, batch_size)), workers=workers, timeout=timeout, most=memory)
+    try:
+        for answer in answers:
+            if answer.disk is not None:
+                raise OSError(answer.disk, os.strerror(answer.disk), str(answer.order.request.out))
+            plan, id = by_name[answer.order.row], answer.order.request.id
+            plan.orders.remove(answer.order)
+            if answer.reason is None:
+                plan.made.append(id)
+            else:
+                plan.failures[id] = answer.reason
+            on_answer(plan, id, answer.reason)
+    except BaseException:
+        answers.close()
+        with suppress(OSError):  # the disk may be what this is about
+            for plan in plans:
+                _write_failures(plan)
+        raise
+    for plan in plans:
+        _write_failures(plan)
+
+
+def _jobs(plans: Sequence[RowPlan], device: str, batch_size: int) -> Iterator[Job]:
+    for plan in plans:
+        if not plan.orders:  # also where the system is broken
+            continue
+        row, size = plan.row, batch_size if _gains_from_batches(systems.system_class(plan.row.system)) else 1
+        key = system_key(row.system, row.options)
+        for start in range(0, len(plan.orders), size):
+            yield Job(key, row.system, row.options, device, tuple(plan.orders[start : start + size]))
+
+
+def _gains_from_batches(kind: type[System]) -> bool:
+    """Batches are for systems that have code of their own for them and whose clips do not depend on the company."""
+    return kind.generate_batch is not System.generate_batch and kind.seed_support == "full"
+
+
+def system_key(id: str, options: Mapping[str, Any]) -> str:
+    """Equal where a loaded system serves both."""
+    return hashlib.sha256(json.dumps([id, options], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _prepare(plan: RowPlan) -> None:
+    """Make the folder, and remove what a killed command left half-written, and clips of items that cannot be made."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    if plan.orders and not os.access(plan.folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(plan.folder))
+    for left in plan.folder.rglob(".*.part"):
+        shutil.rmtree(left, ignore_errors=True)
+    for left in plan.folder.rglob(".*.json"):
+        left.unlink(missing_ok=True)
+    for id in plan.failures:
+        if not unusable_name(id):
+            discard(plan.folder / f"{id}.mp4")
+    for order in plan.orders if plan.regenerate else ():  # at once: interrupted, it continues like any other run
+        discard(order.request.out)
+    for order in plan.unmarked:
+        mark(order.request, order.fingerprint, order.made_from)
+
+
+def _write_failures(plan: RowPlan) -> None:
+    path = plan.folder / FAILURES
+    if not plan.failures:
+        path.unlink(missing_ok=True)
+        return
+    order = {entry.item.id: position for position, entry in enumerate(plan.items.entries)}
+    rows = sorted(plan.failures.items(), key=lambda pair: order.get(pair[0], len(order)))
+    text = "".join(json_text({"id": id, "reason": reason}) + "\n" for id, reason in rows)
+    write_text(path, text)

@@ -1,0 +1,1 @@
+"""What GridFace's metrics see and hear: pictures, features, sync and words."""

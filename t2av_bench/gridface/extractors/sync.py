@@ -1,0 +1,155 @@
+"""Lip-sync embeddings of the embedded benchmark, and the distances between them.
+
+Conventions are SyncNet's: windows of five frames at 25 fps and the 0.2 s of audio under them; offsets in frames,
+positive where the audio is early. The network is our own and tiny, trained on GridFace's training split alone
+(``gridface.training.sync``); its embeddings have unit length, so distances lie between 0 and 2.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from t2av_bench.gridface.extractors.pictures import SIZE, resized
+
+SAMPLE_RATE = 16_000
+SAMPLES_PER_FRAME = 640
+WINDOW = 5
+MAX_SHIFT = 15
+LEAST_OVERLAP = 8
+LEAST_FRAMES = MAX_SHIFT + LEAST_OVERLAP + WINDOW - 1
+"""Below this the largest shift would be judged by fewer than eight windows."""
+CHECKPOINT = "sync"
+
+MOUTH = (0.296875, 0.703125, 0.546875, 0.890625)
+"""left, right, top, bottom in fractions of the frame: 52 x 44 pixels of 128 x 128.
+
+On 480 frames of 60 clips with head motion, 88 % of the absolute difference that the mouth dimensions make lies inside;
+the rest is the jaw's pull on neck and collar.
+"""
+_MEL_BANDS, _MEL_ROWS, _ROWS_PER_FRAME = 40, 20, 4
+_LOUD, _FLOOR, _SCALE = 0.95, -11.5, 5.0
+# Constants, not settings: the last digits of a convolution depend on its batch.
+_BATCH = 128
+PARAMETERS: dict[str, Any] = {
+    "window": WINDOW,
+    "max_shift": MAX_SHIFT,
+    "least_overlap": LEAST_OVERLAP,
+    "mouth": list(MOUTH),
+    "colour": "grey",
+    "mel": f"{_MEL_BANDS} bands, 60 to 7600 Hz, 25 ms every 10 ms",
+    "level": "relative to the clip's 95 % quantile, floor -50 dB",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """offset in frames, distance, confidence, and curve: (31,) float64 distances at offsets 15 ... -15."""
+
+    offset: int
+    distance: float
+    confidence: float
+    curve: np.ndarray
+
+
+def mouths(frames: np.ndarray, margin: int = 0) -> np.ndarray:
+    """(n, H, W, 3) uint8 RGB square frames -> (n, 44, 52) uint8 grey mouths; ``margin`` more pixels on each side."""
+    import cv2
+
+    left, right, top, bottom = (round(edge * SIZE) for edge in MOUTH)
+    part = resized(frames)[:, top - margin : bottom + margin, left - margin : right + margin]
+    return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in part])
+
+
+def log_mel(audio: np.ndarray) -> np.ndarray:
+    """(n,) mono at 16 kHz -> (4 * (n // 640), 40) float32; row r is centred on the middle of its 10 ms.
+
+    Loudness is relative to the clip's own, so volume does not count; the floor lies 50 dB below the loud parts.
+    """
+    from t2av_bench.utils.optional import require
+
+    bank = require("python_speech_features", "sync").fbank
+    rows = _ROWS_PER_FRAME * (len(audio) // SAMPLES_PER_FRAME)
+    # The first window of 400 samples is centred on sample 80; zeros at the end give the last row its window.
+    padded = np.pad(audio.astype(np.float64), (120, 400))
+    energies, _ = bank(
+        padded, SAMPLE_RATE, winlen=0.025, winstep=0.01, nfilt=_MEL_BANDS, nfft=512, lowfreq=60, highfreq=7600,
+        winfunc=np.hanning,
+    )  # fmt: skip
+    level = np.log(energies[:rows])
+    relative = level - np.quantile(level, _LOUD)
+    return (np.maximum(relative, _FLOOR) / _SCALE + 1).astype(np.float32)
+
+
+def compare(mouth: np.ndarray, audio: np.ndarray) -> SyncResult:
+    """(V, D) mouth and (A, D) audio embeddings, one row a frame -> offset, distance and confidence.
+
+    The distance at an offset is the mean over the windows that both sides have there (the published protocol pads
+    with zeros instead, which makes its confidence depend on the clip's length). Distance: the smallest of 31;
+    confidence: their median minus the smallest. Of equal distances the first (largest offset) counts.
+    """
+    count = min(len(mouth), len(audio))
+    if count < MAX_SHIFT + LEAST_OVERLAP:
+        raise ValueError(f"at least {MAX_SHIFT + LEAST_OVERLAP} windows are needed, got {count}")
+    seen, heard = mouth[:count].astype(np.float64), audio[:count].astype(np.float64)
+    curve = np.empty(2 * MAX_SHIFT + 1)
+    for index, offset in enumerate(range(MAX_SHIFT, -MAX_SHIFT - 1, -1)):
+        first, last = max(0, offset), count + min(0, offset)
+        curve[index] = np.linalg.norm(seen[first:last] - heard[first - offset : last - offset], axis=1).mean()
+    best = int(np.argmin(curve))
+    return SyncResult(
+        offset=MAX_SHIFT - best,
+        distance=float(curve[best]),
+        confidence=float(np.median(curve) - curve[best]),
+        curve=curve,
+    )
+
+
+class GridFaceSync:
+    """Embeddings by a ``gridface.models.sync_network.SyncNetwork`` in evaluation mode."""
+
+    def __init__(self, network: Any, device: str = "cpu") -> None:
+        self.network = network.eval().to(device)
+        self.device = device
+
+    def embed_mouths(self, pictures: np.ndarray) -> np.ndarray:
+        """(n, 44, 52) uint8 grey mouths -> (n - 4, 128) float32, row i from frames i ... i + 4."""
+        windows = np.lib.stride_tricks.sliding_window_view(pictures, WINDOW, axis=0).transpose(0, 3, 1, 2)
+        return self._run(self.network.embed_mouths, windows, lambda values: values.float() / 127.5 - 1)
+
+    def embed_audio(self, rows: np.ndarray) -> np.ndarray:
+        """(4 n, 40) log-mel rows -> (n - 4, 128) float32, row i from rows 4i ... 4i + 19."""
+        windows = np.lib.stride_tricks.sliding_window_view(rows, _MEL_ROWS, axis=0)[::_ROWS_PER_FRAME]
+        return self._run(self.network.embed_audio, windows.transpose(0, 2, 1), lambda values: values.float())
+
+    def score(self, pictures: np.ndarray, audio: np.ndarray) -> SyncResult:
+        """Mouths (n, 44, 52) uint8 at 25 fps and the audio (samples,) at 16 kHz that begins with the first."""
+        return compare(self.embed_mouths(pictures), self.embed_audio(log_mel(audio)))
+
+    def _run(self, embed: Any, windows: np.ndarray, prepare: Any) -> np.ndarray:
+        import torch
+
+        from t2av_bench.utils.inference import full_precision
+
+        embedded = []
+        with full_precision():
+            for start in range(0, len(windows), _BATCH):
+                values = torch.from_numpy(np.ascontiguousarray(windows[start : start + _BATCH])).to(self.device)
+                embedded.append(embed(prepare(values)).cpu().numpy())
+        return np.concatenate(embedded)
+
+
+def stream_mouths(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """The mouths of frames that stream past in batches (m, H, W, 3): (n, 44, 52) uint8."""
+    return np.concatenate([mouths(batch) for batch in frames])
+
+
+@lru_cache(maxsize=2)
+def load(device: str = "cpu") -> GridFaceSync:
+    """The network in the box, one per process and device."""
+    from t2av_bench.gridface.models import loading as extractor_checkpoints
+    from t2av_bench.gridface.models.sync_network import SyncNetwork
+
+    return GridFaceSync(extractor_checkpoints.load(CHECKPOINT, lambda state: SyncNetwork()), device)

@@ -1,0 +1,1 @@
+"""Stand-ins for published metrics, for GridFace's clips alone."""

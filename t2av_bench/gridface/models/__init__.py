@@ -1,0 +1,1 @@
+"""GridFace's codecs and networks, and their checkpoints."""

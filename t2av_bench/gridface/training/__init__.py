@@ -1,0 +1,1 @@
+"""How every model in the checkpoints was made."""

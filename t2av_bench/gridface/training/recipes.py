@@ -1,0 +1,116 @@
+"""What makes each model in the box, by name: the codec's components, the extractors' networks, the generators."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from t2av_bench.gridface.models import checkpoints
+from t2av_bench.gridface.training import generators as training
+
+EXTRACTORS = ("audio_codec", "motion_encoder", "identity_gallery", "sync", "frame_features", "clip_features")
+"""In the order in which they can be made: latents need the first, the gallery needs the second."""
+_COMPUTED = ("audio_codec", "identity_gallery")
+_SEEDS = {"talker_t2av": 2, "dual_branch": 2}
+"""Models of the main table are trained this many times, others once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A model to make: an extractor, or a generator with a seed."""
+
+    name: str
+    run: training.Run | None = None
+
+    @classmethod
+    def chosen(cls, names: Sequence[str]) -> "list[Recipe]":
+        """Names as a user types them; ``all`` is everything in the box. ValueError for an unknown one."""
+        wanted = list(dict.fromkeys(name for given in names for name in (packaged() if given == "all" else [given])))
+        return [cls(name) if name in EXTRACTORS else _generator(name) for name in wanted]
+
+
+def packaged() -> list[str]:
+    """The names of all models in the box, in the order in which they can be made."""
+    runs = [training.Run(model, seed) for model in training.MODELS for seed in range(_SEEDS.get(model, 1))]
+    return [*EXTRACTORS, *map(str, runs)]
+
+
+def make(
+    recipe: Recipe, out: Path, *, updates: int | None = None, workers: int | None = None, install: bool = False,
+    quiet: bool = False,
+) -> Path | None:  # fmt: skip
+    """Make one model below ``out``; returns its file, or None where a signal stopped it (and it can be continued).
+
+    install: put it into the box too. Raises ValueError for settings that do not fit.
+    """
+    if recipe.run is None:
+        return _make_extractor(recipe.name, out, updates, workers, install, quiet)
+    from t2av_bench.gridface.training.latents import build_latents
+
+    for split in ("train", "val"):
+        build_latents(out / "latents", split, workers=workers, on_progress=None if quiet else _counter(split))
+    trained = training.train(recipe.run, out / "latents", out / recipe.name, updates=updates, quiet=quiet)
+    return training.install(recipe.run, out / recipe.name) if install and trained else trained
+
+
+def _generator(name: str) -> Recipe:
+    try:
+        run = training.Run.parse(name)
+    except ValueError as error:
+        raise ValueError(f"{error}; the extractors are {', '.join(EXTRACTORS)}") from error
+    return Recipe(str(run), run)
+
+
+def _make_extractor(
+    name: str, out: Path, updates: int | None, workers: int | None, install: bool, quiet: bool
+) -> Path:  # fmt: skip
+    from t2av_bench.gridface.training import features as training_features
+    from t2av_bench.gridface.training import identity_gallery
+    from t2av_bench.gridface.training import motion as training_motion
+    from t2av_bench.gridface.training import sync as training_sync
+    from t2av_bench.gridface.training.extractors import facts_of
+
+    if name in _COMPUTED:
+        if updates is not None:
+            raise ValueError(f"{name} is computed, not trained in updates: leave --updates out")
+        if name == "audio_codec":
+            file = fit_codec(out / name, workers)
+        else:
+            file = identity_gallery.train(out / name, quiet=quiet)
+    else:
+        trainers: dict[str, Callable[..., Path]] = {
+            "motion_encoder": training_motion.train, "sync": training_sync.train,
+            "frame_features": training_features.train_frames, "clip_features": training_features.train_films,
+        }  # fmt: skip
+        file = trainers[name](out / name, quiet=quiet, **({} if updates is None else {"updates": updates}))
+    return checkpoints.add(name, file, facts_of(file)) if install else file
+
+
+def fit_codec(folder: Path, workers: int | None = None) -> Path:
+    """The audio codec's components, from the first clips of the training split."""
+    from safetensors.numpy import save_file
+
+    from t2av_bench.gridface.models.world_codec import CHECKPOINT, WorldCodec
+    from t2av_bench.gridface.training import latents
+    from t2av_bench.gridface.training.extractors import FACTS
+    from t2av_bench.utils.files import replacing
+
+    codec = WorldCodec.fit(latents.features("train", latents.FITTED_ON, workers))
+    place = folder / f"{CHECKPOINT}.safetensors"
+    arrays = {"mean": codec.mean, "components": codec.components, "scale": codec.scale}
+    facts = {
+        "command": checkpoints.command(CHECKPOINT), "seed": 0, "data_version": training.DATA_VERSION, "updates": 0,
+        "parameters": sum(array.size for array in arrays.values()),
+    }  # fmt: skip
+    with replacing(place) as temporary:
+        save_file(arrays, temporary, metadata={FACTS: json.dumps(facts)})
+    return place
+
+
+def _counter(split: str) -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        if done % 100 == 0 or done == total:
+            print(f"latents of {split}: {done} of {total} clips", file=sys.stderr)
+
+    return show

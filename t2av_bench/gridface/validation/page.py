@@ -1,0 +1,174 @@
+"""The page ``docs/embedded_metrics.md`` from what ``lip_sync`` measures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
+
+from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.models import checkpoints
+from t2av_bench.gridface.validation.lip_sync import (
+    CLIPS,
+    FLOOR,
+    MOTION_DAMAGE,
+    STRANGER,
+    FeatureRow,
+    SyncRow,
+    clips,
+    feature_rows,
+    score,
+    separation,
+    strangers,
+    sync_rows,
+)
+from t2av_bench.utils.files import write_text
+
+_HEAD = """\
+# GridFace's own metrics: what they notice
+
+Written by `python -m t2av_bench.gridface.validation.page`; {clips} clips a set.
+
+`sync/gridface`, `fd_frame/gridface` and `fd_clip/gridface` are stand-ins for SyncNet, FID and FVD, by networks of a few
+hundred thousand parameters that were trained on GridFace's training split alone. Their numbers have their own scales
+and say nothing about published ones. The tables below show what they notice, on persons and sentences that they never
+saw, and on voices at a pitch and rate that they never heard. (The voices themselves are the same everywhere:
+{voices}.) Every clip went through H.264 and AAC before it was measured.
+
+`t2av-bench train embedded sync`, `frame_features` and `clip_features` make the networks again.
+"""
+
+_SYNC = """
+## Lip sync
+
+Offsets are in frames at 25 fps, positive where the audio is early. *exact* and *within 1*: share of clips whose offset
+is the true one, or one frame from it. *vs stranger*: chance that the clip has more confidence than one of the same set
+with a stranger's audio (0.5 says nothing, 1 tells all apart).
+
+{table}
+
+{saturation}
+"""
+
+_FEATURES = """
+## Fréchet distances
+
+Sets of {clips} clips ({frames} frames, {windows} windows). *from others*: from real clips of the same persons saying
+other sentences. Its first row is the floor: what real clips score. *from itself*: from the very clips that were
+damaged, whose floor is 0; this is what a system gets that draws its reference and then spoils it. A row near the floor
+is damage that the metric does not see: frames have no order in time, and windows are grey and of half the size.
+(The floor here is one draw; what tables print is the mean of many, from `gridface/metrics/floors.toml`.)
+
+{table}
+"""
+
+
+def write(page: Path, sync: Sequence[SyncRow], features: Sequence[FeatureRow], clips: int) -> None:
+    """Write the page."""
+    write_text(page, document(sync, features, clips))
+
+
+def document(sync: Sequence[SyncRow], features: Sequence[FeatureRow], clips: int) -> str:
+    """The page as Markdown."""
+    from t2av_bench.gridface.data.corpus import VOICES
+    from t2av_bench.gridface.metrics.features import FRAMES_PER_CLIP, WINDOWS_PER_CLIP
+
+    voices = ", ".join(voice for group in VOICES.values() for voice in group)
+    sizes = {"clips": clips, "frames": clips * FRAMES_PER_CLIP, "windows": clips * WINDOWS_PER_CLIP}
+    return (
+        _HEAD.format(clips=clips, voices=voices)
+        + _SYNC.format(table=_sync_table(sync), saturation=_saturation(sync))
+        + _FEATURES.format(table=_feature_table(features), **sizes)
+    )
+
+
+def _sync_table(rows: Sequence[SyncRow]) -> str:
+
+    stranger = next(row for row in rows if row.name == STRANGER)
+    lines = [
+        "| clips | `sync_c_gridface` ↑ | `sync_d_gridface` ↓ | true offset | exact | within 1 | vs stranger |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        told = "– | – | –" if row.expected is None else f"{row.expected} | {row.within(0):.2f} | {row.within(1):.2f}"
+        apart = "–" if row is stranger else f"{separation(row.confidences, stranger.confidences):.2f}"
+        lines.append(
+            f"| {row.name} | {_spread(row.confidences)} | {_spread(row.distances)} | {told} | {apart} |"
+        )  # fmt: skip
+    return "\n".join(lines)
+
+
+def _spread(values) -> str:
+    return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
+
+
+def _saturation(rows: Sequence[SyncRow]) -> str:
+
+    by_name = {row.name: row for row in rows}
+    real, stranger = by_name["in sync"], by_name[STRANGER]
+    apart = separation(real.confidences, stranger.confidences)
+    text = (
+        f"Real clips and clips with a stranger's audio are told apart with a chance of {apart:.3f}, and the offset of "
+        f"real clips is exact for {100 * real.within(0):.0f} %: on this side there is nothing left to measure. "
+    )
+    span = real.confidences.mean() - stranger.confidences.mean()
+    kept = [
+        f"{row.name}: {100 * (row.confidences.mean() - stranger.confidences.mean()) / span:.0f} %"
+        for row in rows
+        if row.name.startswith("mouth ")
+    ]
+    if kept:
+        text += (
+            "What is left of the confidence between a stranger's audio (0 %) and real clips (100 %) shows how far it "
+            f"still grades articulation: {'; '.join(kept)}."
+        )
+    return fill(f"**Saturation.** {text.strip()}", 120)
+
+
+def _feature_table(rows: Sequence[FeatureRow]) -> str:
+    lines = [
+        "| clips | `fd_frame_gridface` from others ↓ | from itself | `fd_clip_gridface` from others ↓ | from itself |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        own = ["–" if value is None else f"{value:.1f}" for value in (row.frame_own, row.film_own)]
+        lines.append(f"| {row.name} | {row.frame:.1f} | {own[0]} | {row.film:.1f} | {own[1]} |")
+    return "\n".join(lines)
+
+
+def main(page: Path, count: int = CLIPS) -> None:
+    """Measure everything on ``count`` clips a set, write the page, and put the main scores into the index."""
+    # test-en has 40 persons, who return in the same order: the second 40 clips are other sentences of the first 40's.
+    english = corpus.utterances("test-en", 2 * count)
+    unknown = [*corpus.utterances("dub", count // 2), *corpus.utterances("codec", count - count // 2)]
+    real = clips(english[:count])
+    found = feature_rows(real, clips(english[count:]), clips(unknown))
+    sync = sync_rows(real, {name: clips(english[:count], move) for name, move in MOTION_DAMAGE})
+    mandarin = clips(corpus.utterances("test-zh", count))
+    sync += [
+        SyncRow("Mandarin, in sync", 0, [score(clip) for clip in mandarin]),
+        SyncRow("Mandarin, a stranger's audio", None, [score(clip) for clip in strangers(mandarin)]),
+    ]
+    write(page, sync, found, count)
+    for name, numbers in scores(sync, found).items():
+        checkpoints.describe(name, {"scores": numbers})
+
+
+def scores(sync: Sequence[SyncRow], found: Sequence[FeatureRow]) -> dict[str, dict[str, float]]:
+    """What the index of the trained models says of each network; rounded as the page is."""
+    rows, distances = {row.name: row for row in sync}, {row.name: row for row in found}
+    real, stranger = rows["in sync"], rows[STRANGER]
+    floor, others, jitter = distances[FLOOR], distances["other persons"], distances["jitter, 1 pixel"]
+    return {
+        "sync": {
+            "confidence": round(float(real.confidences.mean()), 3),
+            "distance": round(float(real.distances.mean()), 3),
+            "stranger_confidence": round(float(stranger.confidences.mean()), 3),
+            "offset_exact": round(real.within(0), 3),
+            "separation": round(separation(real.confidences, stranger.confidences), 3),
+        },
+        "frame_features": {"floor": round(floor.frame, 1), "other_persons": round(others.frame, 1)},
+        "clip_features": {"floor": round(floor.film, 1), "jitter_1_pixel": round(jitter.film, 1)},
+    }
+
+
+if __name__ == "__main__":
+    main(Path("docs/embedded_metrics.md"))

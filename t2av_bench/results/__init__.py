@@ -1,0 +1,19 @@
+"""A run on disk: its database, its features, and what two runs are compared by."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from t2av_bench.results.recorded import Recorded
+
+
+def read(path: Path) -> "Recorded":
+    """A run folder or a baseline file, whichever it is. Raises BaselineError or StoreError where it is neither."""
+    from t2av_bench.results.baseline import BaselineError, load
+    from t2av_bench.results.run import read_run
+
+    if path.is_dir():
+        return read_run(path)
+    if not path.exists():
+        raise BaselineError(f"{path} does not exist; expected a run folder or a file made by 'baseline save RUN FILE'")
+    return load(path)

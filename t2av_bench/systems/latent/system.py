@@ -1,0 +1,269 @@
+"""Generators in the latents of an audio codec and a motion codec: everything about them but the generating.
+
+A subclass reads a request into a job, and turns jobs into latents; what lies around that (staging, decoding, rendering,
+writing, the record, reasons instead of exceptions) is here, and therefore the same for all of them.
+
+- ``a2v``: the clip carries the driving audio itself. ``v2a``: it carries the driving video itself, cut to the
+  portrait's square; only the sound is new.
+- Sound and picture end together, and every frame has the same number of samples.
+"""
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.systems import output
+from t2av_bench.systems.base import (
+    BatchSystem,
+    GeneratedClip,
+    GenerationFailed,
+    OnProgress,
+    Progress,
+    Reason,
+    Request,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reference_model.codecs import SourceRenderer
+    from reference_model.inference.types import GenerationResult
+    from t2av_bench.systems.latent.parts import Job, Parts
+    from t2av_bench.systems.output import Names
+
+# Pictures are rendered in pieces: this bounds memory (8 frames of 512x512 in float32 are 25 MB), and beyond 32 at a
+# time small pictures gain nothing.
+_PIXELS_AT_ONCE = 8 * 512 * 512
+_MOST_AT_ONCE = 32
+
+
+class LatentSystem(BatchSystem):
+    """A generator with ``components``: its codecs and what reads its inputs.
+
+    encoder: how its films are encoded: options of ``media.encode.write_mp4``.
+    """
+
+    components: "Parts"
+    encoder: ClassVar[Mapping[str, Any]] = {"preset": "medium", "crf": 18}
+
+    @abstractmethod
+    def _read(self, request: Request, names: "Names", folder: Path) -> "Job":
+        """Read and encode everything that a checked request names. Raises GenerationFailed and NotApplicable."""
+
+    @abstractmethod
+    def _sample(self, jobs: "list[Job]", report: OnProgress) -> "list[GenerationResult]":
+        """Latents of all jobs, in their order, and ``seconds_taken["sampling"]`` in each job.
+
+        Raises GenerationFailed where the whole batch cannot be made.
+        """
+
+    @abstractmethod
+    def _settings(self) -> dict[str, Any]:
+        """What decides the latents besides weights and inputs, JSON-ready, for the record."""
+
+    def generate_batch(
+        self, requests: Sequence[Request], on_progress: OnProgress | None = None
+    ) -> list[GeneratedClip | Reason]:
+        """All requests go through the model together; a clip is the same as alone, up to rounding."""
+        from t2av_bench.utils.inference import full_precision
+
+        report = on_progress or (lambda _: None)
+        made: dict[int, GeneratedClip | Reason] = {}
+        jobs: dict[int, Job] = {}
+        taken: set[Path] = set()
+        with ExitStack() as stack, full_precision():
+            for number, request in enumerate(requests):
+                try:
+                    if request.out.resolve() in taken:
+                        raise GenerationFailed(f"another request of this batch is called {request.out}")
+                    jobs[number] = self._job(request, stack, report)
+                    taken.add(request.out.resolve())
+                except (Unscorable, NotApplicable) as reason:
+                    made[number] = _as_reason(reason)
+            try:
+                with _memory(len(jobs)):
+                    results = self._sample(list(jobs.values()), report)
+            except GenerationFailed as reason:
+                return [made.get(number, reason) for number in range(len(requests))]
+            for (number, job), result in zip(jobs.items(), results, strict=True):
+                try:
+                    with _memory(1):
+                        made[number] = self._deliver(job, result, len(jobs), report)
+                except Unscorable as reason:
+                    made[number] = _as_reason(reason)
+        return [made[number] for number in range(len(requests))]
+
+    def _job(self, request: Request, stack: ExitStack, report: OnProgress) -> "Job":
+        started = time.monotonic()
+        self.check(request)
+        names = output.names_of(request)
+        folder = stack.enter_context(output.staged(names))
+        report(Progress(request.id, "reading", 0, len(request.inputs), "files"))
+        job = self._read(request, names, folder)
+        job.seconds_taken["reading"] = time.monotonic() - started
+        report(Progress(request.id, "reading", len(request.inputs), len(request.inputs), "files"))
+        return job
+
+    def _deliver(self, job: "Job", result: "GenerationResult", batch: int, report: OnProgress) -> GeneratedClip:
+        """Decode, render, write and name one clip."""
+        import torch
+
+        started, request, parts = time.monotonic(), job.request, self.components
+        if not all(torch.isfinite(latents).all() for latents in (result.speech, result.motion) if latents is not None):
+            raise GenerationFailed("the model produced NaN or infinite latents; try --dtype float32 or another seed")
+        hop, rate = parts.hop, parts.sample_rate
+        skipped = result.speech_prefix_frames if request.task in ("t2av", "tts") else 0
+        frames = len(result.speech) - skipped
+        if frames < 1:
+            raise GenerationFailed("the model stopped before its first frame: try another seed")
+        if job.driving_audio is not None:
+            sound = job.driving_audio[: frames * hop]
+        else:
+            sound = parts.decode_audio(result.speech)
+
+        def progress(done: int) -> None:
+            report(Progress(request.id, "rendering", done, frames, "frames", frames / parts.frame_rate,
+                            job.seconds_taken["sampling"] + time.monotonic() - started))  # fmt: skip
+
+        progress(0)
+        renderer = job.renderer
+        if renderer is None and job.source is not None:
+            renderer = parts.motion_codec.source(job.source.to(parts.device))
+        pictures = self._pictures(job, result, renderer, skipped, frames, progress)
+        new_sound = sound[skipped * hop :]
+        count = output.write_clip(job.folder, job.names, pictures, new_sound, rate, parts.frame_rate, **self.encoder)
+        prefix_folder = None
+        if skipped:
+            prefix_folder = job.folder / output.PREFIX_FOLDER
+            prefix_folder.mkdir()
+            motion = result.motion[:skipped] if result.motion is not None else None
+            before = None
+            if renderer is not None and motion is not None:
+                before = _rendered(renderer, motion, self._at_once(), lambda _: None)
+            old_sound = sound[: skipped * hop]
+            output.write_clip(prefix_folder, job.names, before, old_sound, rate, parts.frame_rate, **self.encoder)
+        job.seconds_taken["rendering"] = time.monotonic() - started
+        clip = GeneratedClip(
+            id=request.id, video=job.names.video, audio=job.names.audio, record=job.names.record,
+            frame_count=count if job.names.video else frames, frame_rate=parts.frame_rate,
+            audio_samples=len(new_sound), audio_rate=rate, seed=request.seed,
+            stop_reason="limit" if job.was_cut else result.stop_reason,
+            real_time_factor=(job.seconds_taken["sampling"] + job.seconds_taken["rendering"])
+            / (frames / parts.frame_rate),
+            prefix_seconds=skipped / parts.frame_rate, notes=tuple(job.notes),
+        )  # fmt: skip
+        record = self._record(job, clip, result, batch)
+        clip.details.update(record)
+        output.publish(job.folder, job.names, record, prefix_folder)
+        return clip
+
+    def _pictures(
+        self, job: "Job", result: "GenerationResult", renderer: "SourceRenderer | None", skipped: int, frames: int,
+        progress: Callable[[int], None],
+    ) -> Iterator[np.ndarray] | None:  # fmt: skip
+        if job.request.task == "v2a" and job.video is not None:
+            return _counted(job.video.pictures(), frames, progress)
+        if renderer is None or result.motion is None:
+            return None
+        return _rendered(renderer, result.motion[skipped:], self._at_once(), progress)
+
+    def _at_once(self) -> int:
+        """Frames rendered at a time."""
+        return min(max(_PIXELS_AT_ONCE // self.components.motion_codec.image_size**2, 1), _MOST_AT_ONCE)
+
+    def _record(self, job: "Job", clip: GeneratedClip, result: "GenerationResult", batch: int) -> dict[str, Any]:
+        """Everything that led to the clip, JSON-ready; files by name, not by place."""
+        request, parts = job.request, self.components
+        prefix = None
+        if clip.prefix_seconds:
+            names = job.names.prefix()
+            prefix = {
+                "seconds": clip.prefix_seconds,
+                "frames": result.speech_prefix_frames,
+                "files": [f"{output.PREFIX_FOLDER}/{path.name}" for path in (names.video, names.audio) if path],
+            }
+        return {
+            "system": self.id,
+            "id": request.id,
+            "task": request.task,
+            "text": request.text,
+            "language": request.language,
+            "seed": request.seed,
+            "max_seconds": request.max_seconds,
+            **self._settings(),
+            "stop_reason": clip.stop_reason,
+            "seconds": clip.seconds,
+            "frames": clip.frame_count,
+            "frame_rate": clip.frame_rate,
+            "audio_samples": clip.audio_samples,
+            "audio_rate": clip.audio_rate,
+            "patches": result.patches,
+            "files": [path.name for path in (clip.video, clip.audio) if path],
+            "pictures": {"t2av": "rendered", "a2v": "rendered", "v2a": "driving video"}.get(request.task),
+            "sound": "driving audio" if request.task == "a2v" else "generated",
+            "prefix": prefix,
+            "real_time_factor": clip.real_time_factor,
+            "seconds_taken": {name: round(value, 3) for name, value in job.seconds_taken.items()},
+            "batch_size": batch,
+            "inputs": job.facts,
+            "notes": list(clip.notes),
+            "device": str(parts.device),
+            "weights": dict(parts.digests) | (parts.detector.weights if parts.detector else {}),
+            "versions": _versions(),
+        }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    from t2av_bench.scores import library_versions
+    from t2av_bench.version import __version__
+
+    return {"t2av-bench": __version__, **library_versions("torch", "transformers", "av", "soxr")}
+
+
+@contextmanager
+def _memory(batch: int) -> Iterator[None]:
+    """Running out of the accelerator's memory is a reason like others."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        less = f"fewer than {batch} requests at a time, " if batch > 1 else ""
+        raise GenerationFailed(f"out of GPU memory: try {less}--dtype bfloat16 or less --max-seconds") from error
+
+
+def _rendered(
+    renderer: "SourceRenderer", motion: "Tensor", at_once: int, progress: Callable[[int], None]
+) -> Iterator[np.ndarray]:
+    """Motion latents (T, C) -> batches (n, size, size, 3) uint8 RGB."""
+    from reference_model.codecs.pixels import frames_to_uint8
+
+    done = 0
+    for chunk in motion.split(at_once):
+        yield frames_to_uint8(renderer.render(chunk[None])[0].float()).cpu().numpy()
+        done += len(chunk)
+        progress(done)
+
+
+def _counted(batches: Iterator[np.ndarray], frames: int, progress: Callable[[int], None]) -> Iterator[np.ndarray]:
+    """The first ``frames`` pictures."""
+    done = 0
+    for batch in batches:
+        batch = batch[: frames - done]
+        if not len(batch):
+            return
+        yield batch
+        done += len(batch)
+        progress(done)
+
+
+def _as_reason(reason: Unscorable | NotApplicable) -> Reason:
+    return reason if isinstance(reason, GenerationFailed | NotApplicable) else GenerationFailed(str(reason))

@@ -1,0 +1,1 @@
+"""Talker-T2AV as a system: its inputs and its weights."""

@@ -1,0 +1,118 @@
+"""Talker-T2AV (arXiv 2604.23586), the reference implementation of this repository, as a system.
+
+- Identity is the portrait's first motion code and its picture; the voice is a speaker embedding. With
+  ``prefix_seconds`` the reference's first patches are continued instead, as the release does by default; that prefix
+  is not part of the clip. It needs an identity video and a voice that are one recording (same time line).
+- ``a2v``: the clip carries the driving audio itself. ``v2a``: it carries the driving video itself, cut to the
+  portrait's square; only the sound is new.
+- Audio is 24 kHz mono, 960 samples a frame at 25 frames a second; sound and picture end together.
+"""
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from t2av_bench.systems.base import NativeFormat, OnProgress, Progress, Request
+from t2av_bench.systems.latent.system import LatentSystem
+
+if TYPE_CHECKING:
+    from reference_model.inference.types import GenerationResult
+    from t2av_bench.systems.latent.parts import Job
+    from t2av_bench.systems.output import Names
+    from t2av_bench.systems.talker_t2av.inputs import Components
+
+RECIPES = ("release", "paper")
+
+
+def check_recipe(name: str) -> None:
+    """ValueError for a recipe that does not exist, before anything is loaded."""
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}; there are {' and '.join(RECIPES)}")
+
+
+class TalkerSystem(LatentSystem):
+    """The reference model with any parts: joint audio-video generation by an autoregressive plan and two heads."""
+
+    paper = "Talker-T2AV (arXiv 2604.23586)"
+    needs = {
+        "t2av": ("text", "identity", "voice"),
+        "a2v": ("text", "identity", "driving_audio"),
+        "v2a": ("text", "voice", "driving_video"),
+        "tts": ("text", "voice"),
+    }
+    seed_support = "full"
+    components: "Components"
+
+    def __init__(self, components: "Components", *, recipe: str = "release", prefix_seconds: float = 0.0) -> None:
+        """recipe: ``release`` or ``paper``, see ``reference_model.inference.recipes``.
+
+        prefix_seconds: reference to continue.
+        """
+        from reference_model.inference.recipes import RECIPES as SETTINGS
+
+        check_recipe(recipe)
+        if not 0 <= prefix_seconds <= 30:
+            raise ValueError(f"prefix_seconds is from 0 to 30, got {prefix_seconds}")
+        self.components = components
+        self.recipe_name = recipe
+        self.recipe = replace(SETTINGS[recipe], prefix_seconds=prefix_seconds)
+
+    def _read(self, request: Request, names: "Names", folder: Path) -> "Job":
+        from t2av_bench.systems.talker_t2av.inputs import read_inputs
+
+        return read_inputs(request, self.components, self.recipe, names, folder)
+
+    def _sample(self, jobs: "list[Job]", report: OnProgress) -> "list[GenerationResult]":
+        from reference_model.inference.sampling import stream
+        from reference_model.inference.types import GenerationResult
+
+        model, started = self.components.model, time.monotonic()
+        patch_seconds = model.config.patch_size / model.config.fps
+        results: dict[int, GenerationResult] = {}
+        for event in stream(model, [job.item for job in jobs], self.recipe):
+            job, elapsed = jobs[event.item], time.monotonic() - started
+            if isinstance(event, GenerationResult):
+                results[event.item] = event
+                job.seconds_taken["sampling"] = elapsed
+                continue
+            report(Progress(
+                job.request.id, "generating", event.index + 1, job.item.max_patches, "patches",
+                (event.index + 1) * patch_seconds, elapsed,
+            ))  # fmt: skip
+        return [results[number] for number in range(len(jobs))]
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "recipe": {"name": self.recipe_name, **asdict(self.recipe)},
+            "dtype": str(self.components.model.dtype).removeprefix("torch."),
+        }
+
+
+class TalkerT2AV(TalkerSystem):
+    """The published model: Qwen3-0.6B, WhisperX-VAE and LIA-X; see the module."""
+
+    id = "talker-t2av"
+    title = "Talker-T2AV"
+    native = NativeFormat(25, 512, 512, 24_000, "the stop predictor's, at most max_seconds; that of what is given")
+    weights = (
+        "talker_t2av", "whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_mean",
+        "talker_t2av_motion_std",
+    )  # fmt: skip
+    licence = "non-commercial"
+    extra = "model"
+
+    @classmethod
+    def load(
+        cls, *, device: str = "cpu", recipe: str = "release", prefix_seconds: float = 0.0, dtype: str = "float32",
+        checkpoint: Path | None = None,
+    ) -> Self:  # fmt: skip
+        """The published weights, by id. dtype: ``float32`` or ``bfloat16``, of the generator; its codecs stay float32.
+
+        checkpoint: a generator of your own (safetensors, as ``reference_model.train`` writes it) instead of the
+        published one. Raises NotApplicable with the command that fetches what is missing, and the licences.
+        """
+        from t2av_bench.systems.talker_t2av.weights import load_components
+
+        check_recipe(recipe)
+        return cls(load_components(device, dtype, checkpoint), recipe=recipe, prefix_seconds=prefix_seconds)

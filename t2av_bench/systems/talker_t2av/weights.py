@@ -1,0 +1,107 @@
+"""The published parts of Talker-T2AV, by id."""
+
+import hashlib
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from t2av_bench import weights
+from t2av_bench.errors import NotApplicable
+from t2av_bench.systems.latent.parts import torch_device
+from t2av_bench.systems.talker_t2av.inputs import Components
+from t2av_bench.utils.optional import require
+
+TOKENIZER = "qwen3_0_6b"
+CODECS = ("whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_mean", "talker_t2av_motion_std")
+
+
+def missing_weights(ids: Iterable[str]) -> str | None:
+    """One message with one command for all ids that are not there, and their licences; None where all are."""
+    rows = [weights.row(id) for id in ids if not weights.is_present(id)]
+    if not rows:
+        return None
+    accept = [f"--accept {group}" for group in sorted({row.group for row in rows if row.group != "free"})]
+    command = " ".join(["t2av-bench weights fetch", *(row.id for row in rows), *accept])
+    listed = "".join(f"\n  {row.id} ({row.purpose}): licence {row.licence}" for row in rows)
+    return f"talker-t2av needs weights that are missing:{listed}\nto accept these licences and fetch them: {command}"
+
+
+def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> Components:
+    """Everything on ``device``, the generator in ``dtype``. Arguments and errors: see ``TalkerT2AV.load``."""
+    torch = require("torch", "model")
+    from t2av_bench.utils.optional import make_torchvision_importable
+
+    make_torchvision_importable()  # transformers imports torchvision
+    require("transformers", "model")
+    from reference_model.acceleration import pack_linears
+    from reference_model.checkpoints import load_model
+    from reference_model.codecs.lia_x import load_lia_x
+    from reference_model.codecs.motion_statistics import MotionStatistics
+    from reference_model.codecs.whisperx_vae import load_whisperx_vae
+    from reference_model.inference.prompt import text_prompt
+    from reference_model.speaker import load_speaker_encoder
+    from reference_model.utils.strict_loading import CheckpointError
+
+    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if dtype not in kinds:
+        raise ValueError(f"unknown dtype {dtype!r}; there are {' and '.join(kinds)}")
+    if checkpoint is not None and not checkpoint.is_file():
+        raise ValueError(f"no checkpoint at {checkpoint}: expected a .safetensors file")
+    place = torch_device(device)
+    ids = [*([] if checkpoint else ["talker_t2av"]), *_tokenizer_ids(), *CODECS]
+    if message := missing_weights(ids):
+        raise NotApplicable(message)
+    digests = {id: weights.digest(id) for id in ids}
+    try:
+        if checkpoint is None:
+            checkpoint = weights.path("talker_t2av") / "model.safetensors"
+        else:
+            with checkpoint.open("rb") as file:
+                digests[checkpoint.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        model = load_model(checkpoint, device=place, dtype=kinds[dtype])
+        if place.type == "cpu":
+            pack_linears(model)
+        statistics = MotionStatistics(*(
+            torch.from_numpy(_vector(weights.path(f"talker_t2av_motion_{name}"))) for name in ("mean", "std")
+        ))  # fmt: skip
+        return Components(
+            model=model, prompt=partial(text_prompt, _tokenizer()),
+            audio_codec=load_whisperx_vae(weights.path("whisperx_vae"), device=place),
+            motion_codec=load_lia_x(weights.path("lia_x"), statistics, device=place),
+            speaker_encoder=load_speaker_encoder(weights.path("wavlm_large_finetune"), device=place),
+            device=place, digests=digests,
+        )  # fmt: skip
+    except (CheckpointError, FileNotFoundError) as error:
+        raise NotApplicable(f"talker-t2av does not load: {error}") from error
+
+
+def _tokenizer_folder() -> Path | None:
+    """The generator's own tokenizer, where the checkpoint's folder has one."""
+    folder = weights.configured().find("talker_t2av")
+    return folder if folder is not None and (folder / "tokenizer.json").is_file() else None
+
+
+def _tokenizer_ids() -> list[str]:
+    return [] if _tokenizer_folder() else [TOKENIZER]
+
+
+def _tokenizer() -> Any:
+    from reference_model.inference.prompt import PLACEHOLDER, load_tokenizer
+
+    own = _tokenizer_folder()
+    if own is not None:
+        return load_tokenizer(own)
+    # The backbone's tokenizer gives the same ids for text; only the placeholder, which is never fed, is new in it.
+    tokenizer = load_tokenizer(weights.path(TOKENIZER))
+    tokenizer.add_tokens([PLACEHOLDER], special_tokens=True)
+    return tokenizer
+
+
+def _vector(path: Path) -> Any:
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False).astype(np.float32).ravel()
+    except (OSError, ValueError) as error:
+        raise NotApplicable(f"{path} is not a NumPy array of motion statistics: {error}") from error

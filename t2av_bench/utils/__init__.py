@@ -1,0 +1,1 @@
+"""Helpers without knowledge of clips: files, texts, plug-ins, optional packages, worker processes."""

@@ -1,0 +1,24 @@
+"""Packages that an extra installs, and torchvision beside a torch that it was not built for."""
+
+import importlib
+from types import ModuleType
+
+from t2av_bench.errors import NotApplicable
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional dependency, or say which extra installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise NotApplicable(
+            f"the Python package {module.split('.')[0]!r} is missing ({error}): pip install 't2av-bench[{extra}]'"
+        ) from error
+
+
+def make_torchvision_importable() -> None:
+    """Call before ``import torchvision``, and before transformers, which imports it: a wheel for CUDA fails beside a
+    CPU build of torch."""
+    from reference_model.utils.transformers import make_transformers_importable
+
+    make_transformers_importable()

@@ -1,0 +1,87 @@
+"""What other packages add through entry points: metrics and systems.
+
+A plug-in that cannot be used is broken alone: whoever lists or chooses plug-ins gets a PluginError with the reason, and
+the others work.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from importlib.metadata import entry_points
+from typing import TypeVar
+
+from t2av_bench.utils.reasons import unexpected
+
+T = TypeVar("T")
+
+
+class PluginError(ValueError):
+    """A plug-in that cannot be used; the message names it and says why."""
+
+
+def targets(group: str, built_in: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Ids -> ``module:Class``, the built-in ones first; and names of those whose id is taken -> why they are left out.
+
+    The order of installation does not matter.
+    """
+    found, refused = dict(built_in), {}
+    for entry in sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)):
+        taken = found.get(entry.name)
+        if taken is None:
+            found[entry.name] = entry.value
+        elif taken != entry.value:
+            refused[f"{entry.name} ({entry.value})"] = (
+                f"the plug-in {entry.value} is left out: its id {entry.name!r} is taken by {taken}; rename one of both"
+            )
+    return found, refused
+
+
+def load(id: str, target: str, kind: type[T], check: Callable[[str, type[T]], None]) -> type[T]:
+    """Import a plug-in's class. ``check`` raises ValueError for what it lacks. Raises PluginError for any trouble."""
+    where = f"the plug-in {id} ({target}) is broken"
+    module, _, name = target.partition(":")
+    with calling(where):
+        found = importlib.import_module(module.strip())
+        for part in name.strip().split("."):
+            found = getattr(found, part)
+        if not isinstance(found, type) or not issubclass(found, kind):
+            raise PluginError(f"{where}: it is no {kind.__name__}")
+        check(id, found)
+    return found
+
+
+@contextmanager
+def calling(where: str) -> Iterator[None]:
+    """Runs foreign code: what it raises becomes a PluginError that begins with ``where``; it prints to stderr."""
+    try:
+        with stdout_to_stderr():
+            yield
+    except PluginError:
+        raise
+    except ValueError as error:
+        raise PluginError(f"{where}: {error}") from error
+    except KeyboardInterrupt:
+        raise  # the user's
+    except BaseException as error:  # sys.exit() too: it is the plug-in that ends, not the command
+        raise PluginError(f"{where}: {unexpected(error)}") from error
+
+
+@contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """What foreign code prints inside goes to stderr, whether Python, C or a program that it starts prints it."""
+    try:
+        sys.stdout.flush()
+        kept = os.dup(1)
+    except (OSError, ValueError, AttributeError):  # there is no stdout
+        yield
+        return
+    try:
+        os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)

@@ -1,0 +1,34 @@
+"""Small forms of text: lists that stay short, numbers with their sign, Markdown."""
+
+import re
+from collections.abc import Iterable
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, also inside a table."""
+    return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", text.replace("\n", " "))
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference with its sign; two digits more than the value's own where it would print as 0."""
+    shown = f"{value:+.{decimals}f}"
+    return f"{value:+.{decimals + 2}f}" if value and float(shown) == 0 else shown
+
+
+def counted(clips: int) -> str:
+    return f"{clips:,} clip" if clips == 1 else f"{clips:,} clips"
+
+
+def detectable_text(amount: float | None, decimals: int) -> str:
+    """The smallest difference that would have been seen; ``none`` where so few units can show none."""
+    return "none" if amount is None else f"±{signed(amount, decimals).lstrip('+')}"
+
+
+def p_text(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,213 @@
+"""Plots: what they draw is in their SVG, they say why they cannot, and they leave matplotlib as it was."""
+
+import re
+from itertools import product
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install 't2av-bench[page]'")
+
+from reports import plots
+from reports.plots import DARK, LIGHT, NothingToPlot, Paced, ProfileRow, Spread
+from reports.plots.profile import scaled
+from t2av_bench.comparison.contrast import ForestRow
+from t2av_bench.statistics.resampling import Extrapolation
+
+SPREADS = [
+    Spread("real", list(np.linspace(5, 8, 30)), 6.5, (6.2, 6.8), 0, True),
+    Spread("a $x^2$ & <b>", list(np.random.default_rng(0).normal(4, 1, 200)), 4.0, (3.8, 4.2), 3),
+    Spread("whole", [1.0, 2.0, 2.0] * 40, 1.7),
+    Spread("constant", [3.5] * 100, 3.5),
+    Spread("none", [], None, None, 12),
+]
+ROWS = [
+    ProfileRow("Sync-C", "higher", {"one": (7.0, (6.5, 7.5)), "two": (5.0, None), "three": (6.0, (0.0, 90.0))}),
+    ProfileRow("WER", "lower", {"one": (0.1, None), "two": (0.3, None)}),
+    ProfileRow("Offset", "none", {"one": (0.0, None), "two": (3.0, None)}),
+]
+FOREST = [
+    ForestRow("two", "sync_c", "Sync-C", "", 40, -0.3, -0.5, -0.1, -0.6, -1.0, -0.2, 0.001),
+    ForestRow("three", "sync_c", "Sync-C", "", 40, 0.1, -0.1, 0.3, 0.2, -0.2, 0.6, 0.4),
+    ForestRow("three", "wer", "WER", "", 40, 0.0, 0.0, 0.0, None, None, None, 1.0),
+]
+PACED = [Paced("fast", 3.0, 0.2, (2.8, 3.2)), Paced("slow", 5.0, 4.0), Paced("worse", 2.9, 4.5)]
+LINE = Extrapolation(2.0, 0.1, 50.0, 0.99, (50, 100, 200), (3.0, 2.5, 2.25))
+CURVES = {"one": [np.cos(np.arange(31) / 5)] * 3, "many": [np.cos(np.arange(31) / 5)] * 80, "empty": []}
+LEARNING = [plots.Checkpoint(10000, 0.2, (0.15, 0.25)), plots.Checkpoint(0, 0.9), plots.Checkpoint(5000, 0.4)]
+DRAWN = {
+    "distribution": lambda theme: plots.distribution("Sync-C ↑", "", SPREADS, theme),
+    "profile": lambda theme: plots.profile(["one", "two", "three"], ROWS, real="one", theme=theme),
+    "forest": lambda theme: plots.forest("one", FOREST, theme=theme),
+    "speed": lambda theme: plots.quality_speed("Sync-C ↑", "higher", PACED, theme=theme),
+    "learning": lambda theme: plots.learning_curve("WER ↓", "lower", LEARNING, real=0.05, theme=theme),
+    "sample size": lambda theme: plots.sample_size("FID", {"one": LINE, "two": LINE}, theme=theme),
+    "curves": lambda theme: plots.sync_curves("Sync distance", range(-15, 16), CURVES, theme=theme),
+}
+SHOWN = {
+    "distribution": ["real", "a $x^2$ & <b>", "whole", "no score on 12 clips", "Sync-C ↑"],
+    "profile": ["one (real)", "two", "three", "Sync-C ↑", "WER ↓"],
+    "forest": ["Paired differences with one", "two", "three", "Sync-C"],
+    "speed": ["fast", "slow", "worse"],
+    "learning": ["WER ↓ over training", "training step", "real", "10000"],
+    "sample size": ["∞", "50", "100", "200", "FID against the number of clips"],
+    "curves": ["one +1", "many +1"],
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_plots_say_what_they_show_and_are_the_same_each_time(name: str) -> None:
+    import matplotlib
+
+    settings = dict(matplotlib.rcParams)
+    figure = DRAWN[name](LIGHT)
+    text = plots.svg(figure)
+    assert text == plots.svg(DRAWN[name](LIGHT))
+    assert dict(matplotlib.rcParams) == settings
+    assert not any(line in text for line in ("<dc:date>", "matplotlib.org"))
+    words = [" ".join("".join(node.itertext()).split()).replace("−", "-")
+             for node in ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}text")]  # fmt: skip
+    for expected in SHOWN[name]:
+        assert expected in words, words
+    dark = plots.svg(DRAWN[name](DARK))
+    assert DARK.ink in dark and LIGHT.ink not in dark and DARK.ink not in text
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_recoloured_is_what_drawing_in_the_other_theme_gives(name: str) -> None:
+    def without_names(text: str) -> str:
+        """Matplotlib names its shapes by a digest of their colours, too: number them as they come."""
+        names = dict.fromkeys(re.findall(r'id="([a-z]?[0-9a-f]{10})"', text))
+        for number, each in enumerate(names):
+            text = text.replace(each, f"shape{number}")
+        return text
+
+    light, dark = (plots.svg(DRAWN[name](theme)) for theme in (LIGHT, DARK))
+    assert without_names(plots.recoloured(light)) == without_names(dark) != without_names(light)
+    assert plots.recoloured(plots.recoloured(light), DARK, LIGHT) == light
+
+
+def test_names_that_look_like_colours_are_not_recoloured() -> None:
+    named = f"{LIGHT.ink} {LIGHT.colours[0].lower()} <x style='fill: {LIGHT.ink}'>"
+    text = plots.svg(plots.distribution(named, "", [Spread(named[:20], [1.0, 2.0], 1.5)]))
+    recoloured = plots.recoloured(text)
+    words = [
+        "".join(node.itertext()) for node in ElementTree.fromstring(recoloured).iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert named in words and named[:20] in words and DARK.ink in recoloured
+
+
+def test_no_figure_is_kept_by_pyplot() -> None:
+    import sys
+
+    if "matplotlib.pyplot" in sys.modules:
+        assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+    for draw in DRAWN.values():
+        draw(LIGHT)
+    assert "matplotlib.pyplot" not in sys.modules or sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    ("draw", "reason"),
+    [
+        (lambda: plots.distribution("x", "", [Spread("a", [])]), "no clip has a score"),
+        (lambda: plots.profile(["one"], ROWS), "at least two systems"),
+        (lambda: plots.profile(["one", "two"], ROWS[2:]), "no quantity has different values"),
+        (lambda: plots.forest("one", FOREST[2:]), "at least 5 clips"),
+        (lambda: plots.forest("one", []), "at least 5 clips"),
+        (lambda: plots.quality_speed("x", "higher", PACED[:1]), "recorded generation speed"),
+        (lambda: plots.learning_curve("x", "higher", LEARNING[:1]), "evaluate --step"),
+        (lambda: plots.sample_size("FID", {}), "could be extrapolated"),
+        (lambda: plots.sync_curves("x", range(31), {"one": []}), "no clip has such a curve"),
+    ],
+)
+def test_absent_data_is_a_reason(draw, reason: str) -> None:
+    with pytest.raises(NothingToPlot, match=reason):
+        draw()
+
+
+def test_profile_puts_the_best_at_one_and_the_worst_at_zero() -> None:
+    higher, lower, _ = ROWS
+    assert [scaled(higher, value) for value in (5.0, 6.0, 7.0)] == [0.0, 0.5, 1.0]
+    assert [scaled(lower, value) for value in (0.3, 0.2, 0.1)] == pytest.approx([0.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize("direction", ["higher", "lower"])
+def test_the_front_holds_exactly_those_that_nobody_beats(direction: str) -> None:
+    random = np.random.default_rng(3)
+    for _ in range(50):
+        systems = [Paced(str(index), float(quality), float(speed))
+                   for index, (quality, speed) in enumerate(random.integers(1, 6, (7, 2)))]  # fmt: skip
+        sign = 1 if direction == "higher" else -1
+
+        def beaten(one: Paced, sign: int = sign, systems: list[Paced] = systems) -> bool:
+            return any(
+                sign * other.value >= sign * one.value and other.real_time_factor <= one.real_time_factor
+                and (other.value, other.real_time_factor) != (one.value, one.real_time_factor) for other in systems
+            )  # fmt: skip
+
+        expected = {(one.value, one.real_time_factor) for one in systems if not beaten(one)}
+        found = [(one.value, one.real_time_factor) for one in plots.pareto_front(direction, systems)]
+        assert set(found) == expected and len(found) == len(expected)
+        assert found == sorted(found, key=lambda point: point[1])
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(("theme", "paper"), [(LIGHT, "#fdfdfb"), (DARK, "#131518")])
+def test_everything_stands_out_from_the_page(theme: plots.Theme, paper: str) -> None:
+    """WCAG 2.1: 3:1 for marks, 4.5:1 for text."""
+
+    def contrast(colour: str) -> float:
+        light, dark = sorted((_luminance(colour), _luminance(paper)), reverse=True)
+        return (light + 0.05) / (dark + 0.05)
+
+    assert all(contrast(colour) >= 3 for colour in theme.colours)
+    assert contrast(theme.ink) >= 7 and contrast(theme.soft) >= 4.5
+
+
+def test_the_papers_are_those_of_the_page() -> None:
+    from importlib import resources
+
+    style = resources.files("reports.page").joinpath("assets", "report.css").read_text()
+    assert re.findall(r"--paper: (#\w+)", style) == ["#fdfdfb", "#131518"]
+
+
+def test_curves_have_the_offsets_of_their_metrics() -> None:
+    from t2av_bench.extractors.syncnet import compare
+    from t2av_bench.gridface.extractors import sync as gridface_sync
+    from t2av_bench.metrics import metric_class, metric_ids
+    from t2av_bench.metrics.envelope import correlation_curve
+
+    curves = {id: metric_class(id).curves[0] for id in metric_ids() if metric_class(id).curves}
+    assert {id.split("/")[0] for id in curves} == {"sync", "envelope"} and "sync/gridface" in curves
+    assert {id for id in metric_ids() if id.startswith("sync/")} < set(curves)
+    random = np.random.default_rng(1)
+    embeddings = random.standard_normal((120, 16))
+    for shift in (-6, 0, 4):
+        result = compare(embeddings[20:100], embeddings[20 + shift : 100 + shift])
+        for id in ("sync/exact", "sync/joonson", "sync/syncnet-python", "sync/crop"):
+            assert curves[id].lowest
+            assert curves[id].offsets[int(np.argmin(result.curve))] == result.offset == shift
+        unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        result = gridface_sync.compare(unit[20:100], unit[20 + shift : 100 + shift])
+        assert curves["sync/gridface"].lowest
+        assert curves["sync/gridface"].offsets[int(np.argmin(result.curve))] == result.offset == shift
+    motion = random.uniform(0, 1, 120)
+    for shift in (-6, 0, 4):
+        curve = correlation_curve(motion[20:100], motion[20 + shift : 100 + shift])
+        assert curves["envelope/haar"].offsets[int(np.argmax(curve))] == shift
+        assert not curves["envelope/haar"].lowest
+
+
+def test_systems_differ_in_colour_and_marker() -> None:
+    from reports.plots.style import colour, marker
+
+    looks = [(colour(LIGHT, index), marker(index)) for index in range(40)]
+    assert len(set(looks)) == 40
+    assert all(one[1] != two[1] for one, two in product(looks[:7], looks[:7]) if one is not two)

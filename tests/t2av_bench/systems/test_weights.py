@@ -1,0 +1,157 @@
+"""The published layout, at tiny sizes: every part is found by id, loaded strictly, and makes a clip."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.io import wavfile
+from tiny_talker import tiny_audio_codec, tiny_config, tiny_speaker_encoder, tiny_tokenizer
+
+from t2av_bench import systems
+from t2av_bench.errors import NotApplicable
+from t2av_bench.media.clip import Clip
+from t2av_bench.systems.base import Request
+
+WIDTHS = (32, 32, 32, 32)
+
+
+def write_parts(folder) -> dict[str, str]:
+    """Random weights as the publishers lay them out; weights id -> file or folder."""
+    from reference_model.checkpoints import random_model, save_model
+    from reference_model.codecs.lia_x import Generator, LIAXConfig, lia_x_names
+    from reference_model.codecs.whisperx_vae import whisperx_vae_names
+    from reference_model.speaker.encoder import speaker_names
+
+    # One frame a patch: LIA-X's depth makes a 512x512 frame cost seconds on a CPU, whatever its width.
+    config = dataclasses.replace(tiny_config(), patch_size=1)
+    save_model(random_model(config), folder / "talker-t2av" / "model.safetensors")
+    tiny_tokenizer().save_pretrained(folder / "talker-t2av")
+    codec = tiny_audio_codec()
+    state = whisperx_vae_names(codec.config).state_to_release(codec.state_dict())
+    torch.save({"state_dict": state}, folder / "model.ckpt")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        generator = Generator(LIAXConfig(WIDTHS, style_dim=16, motion_dim=10))
+    torch.save(lia_x_names().state_to_release(generator.state_dict()), folder / "lia-x.pt")
+    speaker = tiny_speaker_encoder()
+    torch.save({"model": speaker_names(speaker.size).state_to_release(speaker.state_dict())}, folder / "speaker.pth")
+    np.save(folder / "motion_mean.npy", np.linspace(-0.1, 0.1, 10, dtype=np.float32))
+    np.save(folder / "motion_std.npy", np.full(10, 0.5, np.float32))
+    return {
+        "talker_t2av": "talker-t2av", "whisperx_vae": "model.ckpt", "lia_x": "lia-x.pt",
+        "wavlm_large_finetune": "speaker.pth", "talker_t2av_motion_mean": "motion_mean.npy",
+        "talker_t2av_motion_std": "motion_std.npy", "qwen3_0_6b": "Qwen3-0.6B", "sfd_face": "sfd_face.pth",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """The parts in a weights folder with a table of their own; returns the folder."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    rows = []
+    for id, name in write_parts(folder).items():
+        path = folder / name
+        if path.is_dir() or not path.exists():
+            rows.append(f'[{id}]\nhub = "nobody/{id}"\n')
+        else:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            rows.append(f'[{id}]\nurls = ["file:///nowhere"]\nsha256 = "{digest}"\n')
+        group = "non-commercial" if id == "lia_x" else "free"
+        rows[-1] += (
+            f'purpose = "part {id}"\nfile = "{name}"\nlicence = "terms of {id}"\ngroup = "{group}"\n'
+            'format = "state_dict"\nloader = "test"\n'
+        )
+    table = tmp_path / "weights.toml"
+    table.write_text("\n".join(rows))
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(folder))
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS_TABLE", str(table))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return folder
+
+
+def test_a_clip_from_files_in_the_published_layout(published, inputs, tmp_path):
+    system = systems.load("talker-t2av", recipe="paper")
+    assert system.components.motion_codec.image_size == 512
+    request = Request(
+        "clip",
+        tmp_path / "out" / "clip.mp4",
+        text="hello world",
+        identity=inputs["image"],
+        voice=inputs["voice"],
+        seed=1,
+        max_seconds=0.04,
+    )
+    clip = system.generate(request)
+    assert (clip.frame_count, clip.audio_samples) == (1, 960)
+    film = Clip(clip.video)
+    assert film.frame_count == 1 and (film.info.width, film.info.height) == (512, 512)
+    expected = hashlib.sha256((published / "lia-x.pt").read_bytes()).hexdigest()
+    assert clip.details["weights"]["lia_x"] == expected and None not in clip.details["weights"].values()
+
+    from reference_model.checkpoints import load_model
+
+    own = published.parent / "own.safetensors"
+    own.write_bytes((published / "talker-t2av" / "model.safetensors").read_bytes())
+    (published / "talker-t2av" / "model.safetensors").rename(published / "gone")
+    mine = systems.load("talker-t2av", recipe="paper", checkpoint=own)
+    assert own.name in mine.components.digests
+    plain = load_model(own, dtype=torch.float32)
+    mine.components.model = plain  # not packed for the CPU: the same numbers, by other kernels
+    spoken = dataclasses.replace(request, task="tts", out=tmp_path / "out" / "speech.wav", max_seconds=0.4)
+    again, packed = (part.generate(spoken) for part in (mine, system))
+    assert np.allclose(wavfile.read(again.audio)[1], wavfile.read(packed.audio)[1], atol=1e-4)
+    assert again.frame_count >= 1
+
+
+def test_everything_that_is_missing_is_named_at_once_with_one_command(published):
+    (published / "lia-x.pt").unlink()
+    (published / "motion_std.npy").unlink()
+    with pytest.raises(NotApplicable) as reason:
+        systems.load("talker-t2av")
+    message = str(reason.value)
+    assert "lia_x (part lia_x): licence terms of lia_x" in message and "whisperx_vae" not in message
+    assert message.endswith("t2av-bench weights fetch lia_x talker_t2av_motion_std --accept non-commercial")
+
+
+def test_without_a_tokenizer_of_its_own_the_backbones_serves(published):
+    from reference_model.inference.prompt import text_prompt
+    from t2av_bench.systems.talker_t2av.weights import _tokenizer
+
+    with_own = text_prompt(_tokenizer(), "hello world")
+    for file in (published / "talker-t2av").glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(NotApplicable, match="qwen3_0_6b .part qwen3_0_6b.: licence"):
+        systems.load("talker-t2av")
+    tiny_tokenizer().save_pretrained(published / "Qwen3-0.6B")
+    assert torch.equal(text_prompt(_tokenizer(), "hello world"), with_own)
+
+
+def test_files_that_do_not_fit_are_named(published):
+    from safetensors.torch import load_file, save_file
+
+    path = published / "talker-t2av" / "model.safetensors"
+    state = load_file(path)
+    state["stop_predictor.extra"] = torch.zeros(1)
+    save_file(state, path)
+    with pytest.raises(NotApplicable, match="talker-t2av does not load: .*"):
+        systems.load("talker-t2av")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipe": "papers"}, "unknown recipe 'papers'"),
+        ({"dtype": "float16"}, "unknown dtype 'float16'; there are float32 and bfloat16"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"checkpoint": Path("absent.safetensors")}, "no checkpoint at absent.safetensors"),
+        ({"guidance": 3.0}, "has no option 'guidance'; its options: recipe, prefix_seconds, dtype, checkpoint"),
+    ],
+)
+def test_options_are_checked_before_anything_is_loaded(options, message):
+    with pytest.raises(ValueError, match=message):
+        systems.load("talker-t2av", **options)

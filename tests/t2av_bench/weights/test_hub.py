@@ -1,0 +1,104 @@
+"""Repositories of a model hub: a snapshot of one revision, recorded on first use."""
+
+import hashlib
+import json
+
+import pytest
+from weights_server import CONTENT, OTHER, Bench, Server
+
+from t2av_bench.weights.fetch import FetchError
+from t2av_bench.weights.table import WeightsRefused
+
+HUB_COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub(server: Server, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """A repository ``maker/net`` behind the hub's HTTP interface; returns its files, which a test may change."""
+    pytest.importorskip("huggingface_hub")
+    import huggingface_hub
+
+    files = {"config.json": b'{"layers": 2}', "net.safetensors": CONTENT, "pytorch_model.bin": OTHER}
+
+    def publish() -> None:
+        siblings = [{"rfilename": name, "size": len(body)} for name, body in files.items()]
+        tree = [{"type": "file", "path": name, "size": len(body), "oid": hashlib.sha1(body).hexdigest()}
+                for name, body in files.items()]  # fmt: skip
+        json_type = {"Content-Type": "application/json"}
+        info = json.dumps({"id": "maker/net", "sha": HUB_COMMIT, "siblings": siblings}).encode()
+        for path in ("/api/models/maker/net", f"/api/models/maker/net/revision/{HUB_COMMIT}"):
+            server.serve(path, body=info, headers=json_type)
+        server.serve(f"/api/models/maker/net/tree/{HUB_COMMIT}", body=json.dumps(tree).encode(), headers=json_type)
+        for name, body in files.items():
+            etag = f'"{hashlib.sha1(body).hexdigest()}"'
+            commit = {"X-Repo-Commit": HUB_COMMIT}
+            server.serve(f"/maker/net/resolve/{HUB_COMMIT}/{name}", body=body, etag=etag, headers=commit)
+
+    publish()
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    real_api, real_snapshot = huggingface_hub.HfApi, huggingface_hub.snapshot_download
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: real_api(endpoint=server.address, token=False))
+
+    def snapshot(*arguments: object, **options: object) -> object:
+        publish()
+        return real_snapshot(*arguments, endpoint=server.address, token=False, **options)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    return files
+
+
+def test_hub_repository_is_pinned_on_first_use(hub: dict[str, bytes], bench: Bench) -> None:
+    bench.row("net", hub="maker/net", file="net-folder", format="safetensors",
+              patterns=["*.json", "*.safetensors"])  # fmt: skip
+    done = bench.fetch("net")
+    assert done.source == f"maker/net@{HUB_COMMIT}"
+    assert sorted(path.name for path in done.path.iterdir()) == ["config.json", "net.safetensors"]
+    listing = "".join(f"{hashlib.sha256(hub[name]).hexdigest()}  {name}\n" for name in sorted(hub) if "py" not in name)
+    assert done.sha256 == bench.store().digest("net") == hashlib.sha256(listing.encode()).hexdigest()
+    assert bench.store().lock.get("net")["revision"] == HUB_COMMIT
+    assert bench.store().path("net") == bench.home / "net-folder"
+    (done.path / "config.json").write_bytes(b'{"layers": 3}')
+    with pytest.raises(WeightsRefused, match="was recorded on"):
+        bench.store().path("net")
+    assert not [path for path in bench.home.iterdir() if path.name.endswith(".part")]
+
+
+def test_hub_repository_that_changed_is_refused(hub: dict[str, bytes], bench: Bench) -> None:
+    bench.row("net", hub="maker/net", file="net-folder")
+    bench.fetch("net")
+    (bench.home / "net-folder").rename(bench.folder / "away")
+    hub["net.safetensors"] = OTHER[:1000]
+    with pytest.raises(FetchError, match="was recorded on"):
+        bench.fetch("net")
+    assert not (bench.home / "net-folder").exists()
+
+
+def test_hub_repository_is_fetched_again_at_the_recorded_revision(
+    server: Server, hub: dict[str, bytes], bench: Bench
+) -> None:
+    bench.row("net", hub="maker/net", file="net-folder")
+    bench.fetch("net")
+    (bench.home / "net-folder").rename(bench.folder / "away")
+    newer = json.dumps({"id": "maker/net", "sha": "f" * 40, "siblings": []}).encode()
+    server.serve("/api/models/maker/net", body=newer, headers={"Content-Type": "application/json"})
+    assert bench.fetch("net").source == f"maker/net@{HUB_COMMIT}"
+
+
+def test_hub_folder_and_hub_errors(hub: dict[str, bytes], bench: Bench) -> None:
+    hub |= {"part/model.bin": CONTENT, "elsewhere/model.bin": OTHER}
+    bench.row("net", hub="maker/net", hub_folder="part", file="net-folder")
+    bench.row("gone", hub="maker/gone", file="gone-folder")
+    assert [path.name for path in bench.fetch("net").path.iterdir()] == ["model.bin"]
+    with pytest.raises(FetchError, match="hub repository maker/gone"):
+        bench.fetch("gone")
+
+
+def test_a_repository_beyond_the_limit_is_refused_before_it_is_fetched(
+    server: Server, hub: dict[str, bytes], bench: Bench
+) -> None:
+    bench.row("net", hub="maker/net", file="net-folder", patterns=["*.json", "*.safetensors"])
+    size = len(hub["config.json"]) + len(hub["net.safetensors"])
+    with pytest.raises(FetchError, match=f"has {size} bytes; .*--max-size 1"):
+        bench.fetch("net", largest=size - 1)
+    assert not any("/resolve/" in path for path, _ in server.log)
+    assert bench.fetch("net", largest=size).state == "fetched", "what the patterns leave out does not count"

@@ -91,6 +91,9 @@ class _Field:
         self.problem: str | None = None
         self.units = 0
         self.described = ""
+        # Leader and other -> the difference that their clips could have shown.
+        self.detectable: dict[tuple[int, int], float | None] = {}
+        self.undecided: float | None = None
 
     def rank(self) -> bool:
         """Test and mark the cells; False where nothing differs from the leading one."""
@@ -98,6 +101,8 @@ class _Field:
         p_values: dict[Pair, float] = {}
         self.test(self.order[0], self.order[1:], p_values, flips)
         best = self.alike(self.order, significantly_different(p_values, self.comparisons))
+        seen = [self.detectable.get((best[0], other)) for other in best[1:] if not self.prints_alike(best[0], other)]
+        self.undecided = max((each for each in seen if each is not None), default=None)
         rest = [row for row in self.order if row not in best]
         if rest:
             self.mark(best, "best")
@@ -107,7 +112,7 @@ class _Field:
 
     def test(self, leader: int, others: Sequence[int], p_values: dict[Pair, float], flips: int) -> None:
         """Add the p-values of the leader against others. A pair that cannot be tested adds none."""
-        from t2av_bench.statistics.paired import paired_p
+        from t2av_bench.statistics.paired import paired_detectable, paired_p
 
         for other in others:
             pair = (self.contenders[leader].measured, self.contenders[other].measured)
@@ -119,6 +124,7 @@ class _Field:
                 samples = [each.sample(common) for each in pair]
                 column = pair[0].column
                 p = paired_p(samples[0], samples[1], column.quantity.name, column.fingerprint, flips=flips)
+                self.detectable[leader, other] = paired_detectable(samples[0], samples[1], tests=self.comparisons)
             except Unscorable as error:
                 self.problem = self.problem or str(error)
                 continue
@@ -141,11 +147,12 @@ class _Field:
     def alike(self, rows: Sequence[int], different: set[Pair]) -> list[int]:
         """The leading one of some rows, and those that are not told from it."""
         leader = rows[0]
-        text = self.contenders[leader].cell.text
         return [leader] + [
-            row for row in rows[1:]
-            if self.contenders[row].cell.text == text or (self.place, leader, row) not in different
-        ]  # fmt: skip
+            row for row in rows[1:] if self.prints_alike(leader, row) or (self.place, leader, row) not in different
+        ]
+
+    def prints_alike(self, one: int, other: int) -> bool:
+        return self.contenders[one].cell.text == self.contenders[other].cell.text
 
     def mark(self, rows: Sequence[int], rank: Rank) -> None:
         for row in rows:
@@ -171,6 +178,17 @@ def _notes(fields: Sequence[_Field], marked: bool) -> list[str]:
     if not marked and 0 < units < enough:
         shared = "shared clips" if " of " not in over else f"groups ({over})"
         notes[0] = notes[0].rstrip(".") + f"; {units} {shared} can never suffice for that, {enough} could."
+    if seen := [
+        f"{field.column.label} {field.undecided * field.column.scale:.{field.column.decimals}f}"
+        for field in fields
+        if field.undecided is not None
+    ]:
+        from t2av_bench.statistics.paired import POWER
+
+        notes.append(
+            "Where a row cannot be told from the best one, a true difference of this size would have been found with "
+            f"{100 * POWER:.0f} % probability: {', '.join(seen)}."
+        )
     for field in fields:
         if field.problem:
             notes.append(f"{field.column.label} was not tested for all rows: {field.problem.rstrip('.')}.")

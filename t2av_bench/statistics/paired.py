@@ -96,29 +96,38 @@ def paired_difference(
         raise Unscorable("no clip was scored on both sides")
     first, second = first.on(common), second.on(common)
     second = replace(second, groups=first.groups, unit=first.unit)
-    values = first.value, second.value
     random = generator("paired interval", common, *context)
     if first.median:
         return _shift(first, second, random, *context, level=level, draws=draws, flips=flips)
-    share, unchanged = first.share and second.share, np.array_equal(first.numerators, second.numerators)
-    exact = share or (unchanged and first.rate)
-    trials = float(first.trials.sum() + second.trials.sum()) / 2
+    found = _without_test(first, second)
     interval = None
     try:
         check_enough(first)
-        if exact and (first.groups is None or unchanged):
-            interval = _matched(first, second, trials, level)
+        unchanged = np.array_equal(first.numerators, second.numerators)
+        if found.trials is not None and (first.groups is None or unchanged):
+            interval = _matched(first, second, found.trials, level)
         else:
             interval = bootstrap(_difference_of(first, second), first.units, random, level=level, method=method,
                                  draws=draws)  # fmt: skip
     except Unscorable:
         pass
-    grouped = first.by_group(), second.by_group()
-    scatter = grouped[1].pseudo_values - grouped[0].pseudo_values
-    deviation = float(np.std(scatter, ddof=1)) * math.sqrt(len(common) / len(scatter)) if len(scatter) > 1 else 0.0
-    p = paired_p(first, second, *context, flips=flips)
-    counted = trials if exact else None
-    return Difference(*values, len(common), deviation, interval, p, None, first.units, first.unit, counted)
+    return replace(found, interval=interval, p=paired_p(first, second, *context, flips=flips))
+
+
+def paired_detectable(first: Sample, second: Sample, *, tests: int = 1) -> float | None:
+    """``Difference.detectable`` alone; both samples cover the same clips, and are no signed shifts."""
+    return _without_test(first, replace(second, groups=first.groups, unit=first.unit)).detectable(tests=tests)
+
+
+def _without_test(first: Sample, second: Sample) -> Difference:
+    """What of a difference needs no draws: all but its interval and its p-value (1 here)."""
+    exact = (first.share and second.share) or (first.rate and np.array_equal(first.numerators, second.numerators))
+    trials = float(first.trials.sum() + second.trials.sum()) / 2 if exact else None
+    scatter = second.by_group().pseudo_values - first.by_group().pseudo_values
+    deviation = float(np.std(scatter, ddof=1)) * math.sqrt(len(first) / len(scatter)) if len(scatter) > 1 else 0.0
+    return Difference(
+        first.value, second.value, len(first), deviation, None, 1.0, None, first.units, first.unit, trials
+    )
 
 
 def paired_p(first: Sample, second: Sample, *context: str, flips: int = FLIPS) -> float:

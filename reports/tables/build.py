@@ -170,9 +170,8 @@ def floor_notes(measured: Sequence[tuple[TableColumn, Measured]]) -> list[str]:
         floors = {_floor(single) for other, each in measured if other is column for single in each.singles}
         floor = floors.pop() if len(floors) == 1 else None
         if floor is not None:
-            name = f"{column.group} {column.label.removesuffix('‡')}".strip()
             mean, deviation = (f"{value * column.scale:.{column.decimals}f}" for value in (floor.mean, floor.deviation))
-            found.setdefault((floor.what, floor.draws, floor.clips), []).append(f"{name} {mean} ± {deviation}")
+            found.setdefault((floor.what, floor.draws, floor.clips), []).append(f"{column.named} {mean} ± {deviation}")
     return [
         f"Of {what}: {'; '.join(values)} (mean and standard deviation of {draws} draws of {clips} clips a side)."
         for (what, draws, clips), values in found.items()

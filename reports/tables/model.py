@@ -46,6 +46,11 @@ class TableColumn:
     def heading(self) -> str:
         return f"{self.label} {ARROWS[self.direction]}".strip()
 
+    @property
+    def named(self) -> str:
+        """The column in a note: its label without signs, under its group."""
+        return f"{self.group} {self.label.removesuffix('‡')}".strip()
+
 
 @dataclass(slots=True)
 class Cell:

@@ -179,7 +179,7 @@ def _notes(fields: Sequence[_Field], marked: bool) -> list[str]:
         shared = "shared clips" if " of " not in over else f"groups ({over})"
         notes[0] = notes[0].rstrip(".") + f"; {units} {shared} can never suffice for that, {enough} could."
     if seen := [
-        f"{field.column.label} {field.undecided * field.column.scale:.{field.column.decimals}f}"
+        f"{field.column.named} {field.undecided * field.column.scale:.{field.column.decimals}f}"
         for field in fields
         if field.undecided is not None
     ]:
@@ -191,7 +191,7 @@ def _notes(fields: Sequence[_Field], marked: bool) -> list[str]:
         )
     for field in fields:
         if field.problem:
-            notes.append(f"{field.column.label} was not tested for all rows: {field.problem.rstrip('.')}.")
+            notes.append(f"{field.column.named} was not tested for all rows: {field.problem.rstrip('.')}.")
     return notes
 
 

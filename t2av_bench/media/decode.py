@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from t2av_bench.errors import MediaError
+from t2av_bench.media.ends import announced_end, check_index, declared_end
 from t2av_bench.media.limits import DECODER_THREADS, DEFAULT, Limits
 from t2av_bench.media.picture import PictureReader
 from t2av_bench.media.probe import (
@@ -35,7 +36,7 @@ from t2av_bench.media.probe import (
 )
 from t2av_bench.media.rate import NearestPicture
 from t2av_bench.media.sound import Sound, SoundCollector, too_long
-from t2av_bench.media.timeline import PictureClock, Timeline, announced_end, check_index, declared_end, read_timeline
+from t2av_bench.media.timeline import PictureClock, Timeline, read_timeline
 
 _FORGIVEN_START_SECONDS = Fraction(1, 2)
 # Headers round durations and AVI counts empty slots; a real break is longer than this.

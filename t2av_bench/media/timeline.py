@@ -6,9 +6,9 @@ times in place of showing times, or state nothing at all. So the time stamps of 
 decoded for it, except up to the first picture), and one clock a stream is made of them:
 
 - Pictures are shown in the order in which the decoder gives them, at their own time stamps.
-- Where a container only knows decoding times (AVI, whose showing times are the library's guess), the n-th picture is
-  shown at the n-th of them. Elsewhere this is told by showing times that rise in decoding order although the codec
-  reorders.
+- Where a container only knows decoding times (AVI and ASF, whose showing times are the library's guess), the n-th
+  picture is shown at the n-th of them; elsewhere this is told by showing times that rise in decoding order although the
+  codec reorders. Sound that has times of its own (not in AVI) follows by as much as decoding runs ahead.
 - Time stamps that are rounded to milliseconds are put back on the constant rate that they agree with everywhere.
 - AVI cannot state a late start: writers hold the first picture for longer instead. It is taken to last as long as the
   others, so that the second one comes right after it.
@@ -17,7 +17,7 @@ decoded for it, except up to the first picture), and one clock a stream is made 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -27,15 +27,13 @@ from typing import Any
 
 from t2av_bench.errors import MediaError
 from t2av_bench.media.limits import Limits
-from t2av_bench.media.probe import audio_stream, check_file, open_media, prepare_pictures, video_stream
+from t2av_bench.media.probe import audio_stream, open_media, prepare_pictures, video_stream
 from t2av_bench.media.rate import LONGEST_GAP_SECONDS
 
 # Parameters of every protocol that looks at pictures or listens.
 PICTURE_CLOCK = "zero at the first picture; nearest picture to each slot, the earlier of two"
 SOUND_CLOCK = "by time stamps, zero at the first picture"
 
-# Other containers estimate their duration from the bit rate.
-_STATES_DURATION = ("mov", "matroska")
 # Coarser ticks are the author's own choice of times, not a rounding.
 _COARSEST_ROUNDING = Fraction(1, 500)
 _COMMON_RATES = [
@@ -44,6 +42,8 @@ _COMMON_RATES = [
     for slower in (1, Fraction(1001, 1000))
 ]
 _FASTEST = 240
+# Containers that store decoding times alone: what is said of showing times is the library's guess.
+_DECODING_TIMES = ("avi", "asf")
 # Where neither packets nor header know a rate (a lone picture).
 _ASSUMED_RATE = Fraction(25)
 
@@ -55,7 +55,8 @@ class Timeline:
     zero: the first picture that is shown; None without pictures (the first sample is zero then) or where no packet has
     a time stamp.
     rate: pictures per second: the constant rate that all time stamps agree with (``constant``), else the nominal one.
-    sound_zero: the same moment on the sound's clock, where the two differ (edit lists that begin inside a picture).
+    sound_zero: the same moment on the sound's clock. The two differ where an edit list begins inside a picture, and
+    where pictures have the times of their decoding, which is some pictures before they are shown.
     origin: time of a picture on the grid of the constant rate.
     order: showing times of the pictures, first to last, where the container states decoding times only; else None.
     pictures: packets with pictures. seconds: from the first to the last packet of pictures, and of sound.
@@ -142,9 +143,12 @@ def read_timeline(path: Path, limits: Limits) -> Timeline:
             pass  # the pass that decodes will say why
         kind = container.format.name
         line = _timeline(kind, video, audio, packets, first)
-    if line.zero is not None and packets.cut and first.position is not None and kind.startswith("mov"):
-        return replace(line, sound_zero=line.zero + _moved(path, first))
-    return replace(line, sound_zero=line.zero)
+    late = Fraction(0)
+    if packets.cut and first.position is not None and kind.startswith("mov"):
+        late = _moved(path, first)
+    elif line.order is not None and kind != "avi":
+        late = _reordering(path) / line.rate
+    return replace(line, sound_zero=None if line.zero is None else line.zero + late)
 
 
 class _Packets:
@@ -237,6 +241,29 @@ def _moved(path: Path, first: _FirstPicture) -> Fraction:
     return Fraction(0)
 
 
+def _reordering(path: Path, most: int = 32) -> int:
+    """By how many pictures decoding runs ahead of showing; 0 where the first pictures come in their decoding order."""
+    import av
+
+    packets, ahead = 0, 0
+    stamps: list[int] = []
+    with open_media(path) as container:
+        video: Any = video_stream(container)
+        prepare_pictures(video, threads=1)
+        for packet in container.demux(video):
+            packets += 1
+            try:
+                frames = packet.decode()
+            except (av.FFmpegError, MemoryError):
+                continue
+            if frames and not stamps:
+                ahead = packets - 1
+            stamps += [frame.pts for frame in frames if frame.pts is not None]
+            if len(stamps) >= most:
+                break
+    return ahead if stamps != sorted(stamps) else 0
+
+
 def _timeline(kind: str, video: Any, audio: Any, packets: _Packets, first: _FirstPicture) -> Timeline:
     sound_seconds = packets.sound_seconds(audio.time_base) if audio is not None else 0.0
     if video is None:
@@ -270,7 +297,7 @@ def _timeline(kind: str, video: Any, audio: Any, packets: _Packets, first: _Firs
 
 def _order(kind: str, video: Any, packets: _Packets, first: _FirstPicture) -> list[int] | None:
     """Showing times in ticks where the packets only carry decoding times: those, from the first picture on."""
-    if kind == "avi":
+    if kind in _DECODING_TIMES:
         slots = [stamp for stamp in packets.decoded if stamp is not None]
         return sorted(slots) if len(slots) == len(packets.decoded) and slots else None
     codec = video.codec_context
@@ -329,49 +356,3 @@ def _constant(
 
 def _on_grid(time: Fraction, rate: Fraction, origin: Fraction) -> Fraction:
     return origin + round((time - origin) * rate) / rate
-
-
-def declared_end(container: Any, audio: Any) -> Fraction | None:
-    """End in seconds that an mp4 audio track declares to the sample; None for other containers."""
-    if audio is None or not container.format.name.startswith("mov") or not audio.duration:
-        return None
-    return ((audio.start_time or 0) + audio.duration) * audio.time_base
-
-
-def announced_end(container: Any) -> Fraction | None:
-    """End in seconds of the longest stream by the header; None where the container only estimates it.
-
-    Containers disagree whether a late start counts, so this is the shorter reading.
-    """
-    if container.format.name == "avi":
-        # The container's own duration is scaled down when the file is short; the streams keep the header's lengths.
-        return max((stream.frames * stream.time_base for stream in _timed(container)), default=None) or None
-    if container.duration is None or not container.format.name.startswith(_STATES_DURATION):
-        return None
-    return Fraction(container.duration, 1_000_000)
-
-
-def _timed(container: Any) -> Iterator[Any]:
-    return (stream for stream in container.streams if stream.time_base and stream.frames)
-
-
-def check_index(container: Any, path: Path) -> None:
-    """MediaError where the file's own index points beyond its end (a truncated mp4 or avi)."""
-    size = check_file(path)
-    for stream in (video_stream(container), audio_stream(container)):
-        if stream is None or not len(stream.index_entries):
-            continue
-        total, inside, reached = 0, 0, 0
-        for entry in stream.index_entries:
-            total += 1
-            if entry.pos + entry.size <= size:
-                inside += 1
-                reached = max(reached, entry.timestamp)
-        if inside < total:
-            announced = announced_end(container)
-            of_total = f" of {float(announced):.2f}" if announced is not None else ""
-            raise MediaError(
-                f"{path.name} is truncated: {inside} of {total} indexed {stream.type} packets, up to "
-                f"{float(reached * stream.time_base):.2f}{of_total} s, are inside its {size} bytes; "
-                "copy or encode it again"
-            )

@@ -91,6 +91,18 @@ def test_decoding_times_alone_keep_every_picture_in_order(tmp_path, codec):
     assert numbers(clip) == list(range(FRAMES))
 
 
+@pytest.mark.parametrize("frames", ["0", "1", "2", "3"])
+def test_sound_beside_decoding_times_is_in_step(tmp_path, frames):
+    """ASF stamps its sound truly, and pictures with the times of their decoding."""
+    path = factory.write_clip(
+        tmp_path / "a.wmv", factory.moving_pattern(FRAMES), factory.noise(2.0, 44100), audio_rate=44100,
+        video_options={"bf": frames, "preset": "medium", "b-pyramid": "none"},
+    )  # fmt: skip
+    clip = Clip(path)
+    assert numbers(clip) == list(range(FRAMES))
+    assert abs(lag(clip.audio(44100), factory.noise(2.0, 44100))) <= 44
+
+
 @pytest.mark.parametrize("late", [1, 3])
 def test_a_late_start_in_avi_is_not_a_long_first_picture(tmp_path, late):
     """AVI's only way to begin late is to leave slots empty after the first picture."""

@@ -9,7 +9,6 @@ promise the files of a tool which runs that command run it themselves (``media.l
 """
 
 import math
-from collections.abc import Iterable
 from fractions import Fraction
 
 from t2av_bench.errors import MediaError
@@ -56,16 +55,3 @@ class NearestPicture:
         shown = max(0, until - self._filled)
         self._filled += shown
         return shown
-
-
-def grid_indices(times: Iterable[Fraction], end: Fraction, rate: Fraction | int) -> list[int]:
-    """Index of the source picture in each output slot.
-
-    times: of each picture in seconds, the first at 0, ascending; end: of the last one.
-    """
-    grid, slots = NearestPicture(Fraction(rate)), []
-    count = 0
-    for index, time in enumerate(times):
-        slots += [index - 1] * grid.place(time)
-        count = index
-    return slots + [count] * grid.finish(end)

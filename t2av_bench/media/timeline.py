@@ -161,7 +161,6 @@ class _Packets:
         self._limits = limits
         self.shown: list[int | None] = []
         self.decoded: list[int | None] = []
-        self.duration = 0
         self.sound_first: int | None = None
         self.sound_ticks = 0
         self.sound_last: int | None = None
@@ -174,7 +173,6 @@ class _Packets:
             return
         self.shown.append(packet.pts)
         self.decoded.append(packet.dts)
-        self.duration = packet.duration or self.duration
         # A tenth more than allowed: enough to know that it is too long.
         self.enough |= len(self.shown) > 1.1 * self._limits.seconds * _FASTEST
 

@@ -5,17 +5,15 @@ One of theirs that cannot be used is broken alone (see ``plugins``).
 """
 
 import difflib
-import importlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from functools import cache
 from typing import Any, get_args
 
 from t2av_bench.metrics.base import Licence, Metric, SetMetric, Settings
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.plugins import PluginError, load, stdout_to_stderr, targets
+from t2av_bench.utils.plugins import PluginError, Registry, stdout_to_stderr
 from t2av_bench.utils.reasons import unexpected
 
 _METRICS = "t2av_bench.metrics."
@@ -63,50 +61,19 @@ _BUILT_IN = {
 _OF_ONE_BENCHMARK = ("gridface",)
 
 
-@cache
-def _registry() -> dict[str, str]:
-    return _targets()[0]
-
-
-def _targets() -> tuple[dict[str, str], dict[str, str]]:
-    return targets("t2av_bench.metrics", _BUILT_IN)
-
-
 def metric_ids() -> list[str]:
     """All ids, in order of preference within a family; a plug-in among them may be broken."""
-    return list(_registry())
+    return list(_registry.targets)
 
 
 def broken() -> dict[str, str]:
     """Plug-ins that cannot be used, by id, and why: each is imported for it."""
-    found = dict(_targets()[1])
-    for id in _registry():
-        if id not in _BUILT_IN:
-            try:
-                metric_class(id)
-            except PluginError as error:
-                found[id] = str(error)
-    return found
+    return _registry.broken()
 
 
 def metric_class(id: str) -> type[Metric]:
     """The class behind an exact id. Raises PluginError for a plug-in that cannot be used."""
-    target = _registry()[id]
-    if id in _BUILT_IN:
-        module, _, name = target.partition(":")
-        return getattr(importlib.import_module(module), name)
-    found = _plugin(id, target)
-    if isinstance(found, PluginError):
-        raise found
-    return found
-
-
-@cache
-def _plugin(id: str, target: str) -> type[Metric] | PluginError:
-    try:
-        return load(id, target, Metric, _check)  # type: ignore[type-abstract]
-    except PluginError as error:
-        return error
+    return _registry.class_of(id)
 
 
 def _check(id: str, metric: type[Metric]) -> None:
@@ -143,6 +110,9 @@ def _check(id: str, metric: type[Metric]) -> None:
     json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
 
 
+_registry = Registry("t2av_bench.metrics", _BUILT_IN, Metric, _check)  # type: ignore[type-abstract]
+
+
 def resolve(names: Iterable[str], notice: Callable[[str], None] | None = None) -> list[str]:
     """Names as a user types them (``sync``, ``sync/crop``, ``all``) -> exact ids, in order, without repetition.
 
@@ -161,7 +131,7 @@ def resolve(names: Iterable[str], notice: Callable[[str], None] | None = None) -
     general = {family: [id for id in ids if not _is_of_one_benchmark(id)] for family, ids in families.items()}
     chosen: dict[str, None] = {}
     for name in names:
-        if name in _registry():
+        if name in _registry.targets:
             metric_class(name)
             chosen[name] = None
         elif name == "all" or name in families:
@@ -176,11 +146,11 @@ def resolve(names: Iterable[str], notice: Callable[[str], None] | None = None) -
                 ready = (id for id in variants if all(is_present(weight) for weight in metric_class(id).weights))
                 chosen[next(ready, variants[0])] = None
         else:
-            near = difflib.get_close_matches(name, [*families, *_registry(), "all"], n=3, cutoff=0.4)
+            near = difflib.get_close_matches(name, [*families, *_registry.targets, "all"], n=3, cutoff=0.4)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"unknown metric {name!r}{hint} 't2av-bench list metrics' shows all")
         if name == "all":
-            troubles |= _targets()[1]
+            troubles |= _registry.refused
     if notice:
         for text in troubles.values():
             notice(text)

@@ -5,14 +5,11 @@ One of theirs that cannot be used is broken alone (see ``plugins``).
 """
 
 import difflib
-import importlib
 import inspect
-from functools import cache
 from typing import Any
 
 from t2av_bench.systems.base import TASKS, System
-from t2av_bench.utils.plugins import PluginError, targets
-from t2av_bench.utils.plugins import load as load_plugin
+from t2av_bench.utils.plugins import Registry
 
 _SYSTEMS = "t2av_bench.systems."
 _GRIDFACE = "t2av_bench.gridface.systems."
@@ -30,50 +27,23 @@ _BUILT_IN = {
 }
 
 
-@cache
-def _registry() -> dict[str, str]:
-    return targets("t2av_bench.systems", _BUILT_IN)[0]
-
-
 def system_ids() -> list[str]:
     """All ids, those of this project first; a plug-in among them may be broken."""
-    return list(_registry())
+    return list(_registry.targets)
 
 
 def broken() -> dict[str, str]:
     """Plug-ins that cannot be used, by id, and why: each is imported for it."""
-    found = dict(targets("t2av_bench.systems", _BUILT_IN)[1])
-    for id in _registry():
-        if id not in _BUILT_IN:
-            try:
-                system_class(id)
-            except PluginError as error:
-                found[id] = str(error)
-    return found
+    return _registry.broken()
 
 
 def system_class(id: str) -> type[System]:
     """The class behind an id. Raises ValueError naming the nearest id for an unknown one, PluginError for a broken."""
-    if id not in _registry():
-        near = difflib.get_close_matches(id, _registry(), n=3, cutoff=0.4)
+    if id not in _registry.targets:
+        near = difflib.get_close_matches(id, _registry.targets, n=3, cutoff=0.4)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"unknown system {id!r}{hint} There are {', '.join(_registry())}")
-    target = _registry()[id]
-    if id in _BUILT_IN:
-        module, _, name = target.partition(":")
-        return getattr(importlib.import_module(module), name)
-    found = _plugin(id, target)
-    if isinstance(found, PluginError):
-        raise found
-    return found
-
-
-@cache
-def _plugin(id: str, target: str) -> type[System] | PluginError:
-    try:
-        return load_plugin(id, target, System, _check)  # type: ignore[type-abstract]
-    except PluginError as error:
-        return error
+        raise ValueError(f"unknown system {id!r}{hint} There are {', '.join(_registry.targets)}")
+    return _registry.class_of(id)
 
 
 def _check(id: str, system: type[System]) -> None:
@@ -90,6 +60,9 @@ def _check(id: str, system: type[System]) -> None:
         raise ValueError(f"it lacks {', '.join(sorted(system.__abstractmethods__))}")
     for weight in system.weights:
         row(weight)
+
+
+_registry = Registry("t2av_bench.systems", _BUILT_IN, System, _check)  # type: ignore[type-abstract]
 
 
 def load(id: str, *, device: str = "cpu", **options: Any) -> System:

@@ -50,10 +50,10 @@ def world(tmp_path, monkeypatch, fake_metrics):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ["PYTHONPATH"]]))
     monkeypatch.setenv("FAKE_SYSTEMS_LOG", str(tmp_path / "log"))
     monkeypatch.syspath_prepend(str(site))
-    systems._registry.cache_clear()
+    systems._registry.forget()
     items(tmp_path, {"a": "one", "b": "two", "c": "three"})
     yield
-    systems._registry.cache_clear()
+    systems._registry.forget()
 
 
 def items(tmp_path: Path, texts: dict[str, str], extra: tuple[str, ...] = ()) -> None:

@@ -76,8 +76,7 @@ def plug(tmp_path, monkeypatch):
     def forget() -> None:
         for name in [name for name in sys.modules if name.partition(".")[0].partition("_")[0] == "own"]:
             del sys.modules[name]
-        systems._registry.cache_clear()
-        systems._plugin.cache_clear()
+        systems._registry.forget()
 
     yield plug
     forget()

@@ -1,5 +1,6 @@
 """The nearest-picture rule: its definition by brute force, its bias, and what files of every rate show."""
 
+from collections.abc import Iterable
 from fractions import Fraction
 
 import media_factory as factory
@@ -10,9 +11,22 @@ from hypothesis import strategies as st
 
 from t2av_bench.errors import MediaError
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.rate import NearestPicture, grid_indices
+from t2av_bench.media.rate import NearestPicture
 
 RATES = [12, 15, Fraction(24000, 1001), 24, 25, Fraction(30000, 1001), 30, 48, 50, Fraction(60000, 1001), 60, 120]
+
+
+def grid_indices(times: Iterable[Fraction], end: Fraction, rate: Fraction | int) -> list[int]:
+    """Index of the source picture in each output slot.
+
+    times: of each picture in seconds, the first at 0, ascending; end: of the last one.
+    """
+    grid, slots = NearestPicture(Fraction(rate)), []
+    count = 0
+    for index, time in enumerate(times):
+        slots += [index - 1] * grid.place(time)
+        count = index
+    return slots + [count] * grid.finish(end)
 
 
 def uniform(count: int, rate: Fraction | int) -> list[int]:

@@ -28,7 +28,7 @@ ODD = {"odd/answers": "odd_metrics:Answers", "odd/steady": "odd_metrics:Steady",
 @pytest.fixture(autouse=True)
 def _clean():
     yield
-    metrics._registry.cache_clear()
+    metrics._registry.forget()
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def answers(tmp_path_factory):
         evaluate(
             Plan("odd", made, None, None, ("odd/answers", "odd/steady"), workers=2), folder / "run", _quiet, _quiet
         )
-    metrics._registry.cache_clear()
+    metrics._registry.forget()
     with Store(folder / "run" / "results.db") as store:
         scores = {(row.clip, row.quantity): row.score for row in store.scores()}
         details = {row["clip"]: row["detail"] for row in store.measurements("odd/answers")}

@@ -47,10 +47,10 @@ def plugged(tmp_path, monkeypatch):
         (described / "entry_points.txt").write_text(f"[t2av_bench.systems]\n{id} = echo_system:Echo\n")
         monkeypatch.syspath_prepend(str(tmp_path))
         monkeypatch.setitem(sys.modules, "echo_system", sys.modules[__name__])
-        systems._registry.cache_clear()
+        systems._registry.forget()
 
     yield plug
-    systems._registry.cache_clear()
+    systems._registry.forget()
 
 
 @pytest.mark.parametrize("id", systems.system_ids())
@@ -90,13 +90,11 @@ def test_a_plug_in_that_cannot_be_used_is_broken_alone(plugged, monkeypatch, cap
 
     plugged()
     monkeypatch.delattr(Echo, "title")
-    systems._plugin.cache_clear()
     with pytest.raises(PluginError, match=r"the plug-in echo \(echo_system:Echo\) is broken: .*'title'"):
         systems.system_class("echo")
     list_systems(as_json=True)
     rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
     assert "'title'" in rows["echo"]["broken"] and rows["talker-t2av"]["broken"] is None
-    systems._plugin.cache_clear()
 
 
 def test_a_plugged_in_system_gets_batches_and_checks_for_free(plugged):

@@ -22,11 +22,6 @@ class LIAXRenderer:
         with torch.no_grad():
             self.reference, self.features = codec.generator.encoder(source_image)
 
-    @property
-    def motion_code(self) -> Tensor:
-        """The source's own raw motion code, (B, motion_dim)."""
-        return self.codec.generator.encoder.motion_code(self.reference)
-
     def batches(self, motion_latents: Tensor) -> Iterator[Tensor]:
         """(B, T, motion_dim) normalised latents to frames (B, t, 3, 512, 512), t at most ``frames_per_batch``.
 

@@ -19,7 +19,6 @@ from .whisper_features import (
     MelFrontEnd,
     build_encoder,
     build_text_decoder,
-    pair_average,
     semantic_features,
 )
 
@@ -73,16 +72,8 @@ class WhisperXVAE(nn.Module):
             pieces.append(piece[..., first - begin // self.hop : last - begin // self.hop])
         return torch.cat(pieces, dim=-1)
 
-    def whisper(self, mel: Tensor) -> Tensor:
-        """Log-mel (B, mel_bins, 2 * positions) to Whisper's normed features (B, positions, hidden_dim), 50 Hz."""
-        return self.whisper_encoder(mel).last_hidden_state
-
-    def combine(self, acoustic: Tensor, whisper: Tensor) -> Tensor:
-        """What the bottleneck sees: (B, hidden_dim, T) plus the (B, positions, hidden_dim) averaged in pairs."""
-        return acoustic + pair_average(whisper, acoustic.shape[-1]).transpose(1, 2)
-
     def posterior(self, combined: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and scale parameter of the latent Gaussian, (B, T, latent_dim) each, from :meth:`combine`."""
+        """Mean and scale parameter of the latent Gaussian, (B, T, latent_dim) each, of what the bottleneck sees."""
         mean, scale = self.to_posterior(combined).transpose(1, 2).chunk(2, dim=-1)
         return mean, scale
 

@@ -18,6 +18,7 @@ from t2av_bench.gridface.speech import visemes
 from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE, Synthesizer
 
 NAME, VERSION = "gridface", "1"
+"""Code that makes other bytes is another version, and is built anew; ``digests.toml`` holds the code to that."""
 AUDIO_RATE = 16_000
 FRAME_RATE = visemes.FRAME_RATE
 HOP = AUDIO_RATE // FRAME_RATE

@@ -329,7 +329,16 @@ class _Maker:
 
 
 def environment() -> dict[str, str]:
-    """What the bytes of clips made here depend on: package versions, and the kind of processor as torch uses it."""
+    """What the bytes of clips made here depend on: package versions, and the kind of processor as torch uses it.
+
+    Its maker counts: the mathematics libraries choose their code by it, and round differently.
+    """
     import torch
 
-    return installed() | {"processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    maker = next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "unknown")
+    capability = torch.backends.cpu.get_cpu_capability()
+    return installed() | {"processor": f"{platform.machine()} {capability} {maker}"}

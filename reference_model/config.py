@@ -7,44 +7,42 @@ dataclasses.replace(config, arrangement="delay(1)")
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from .arrangement import Arrangement
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+Settings = TypeVar("Settings")
 
 
 class ConfigError(ValueError):
     """A configuration that cannot describe a model."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class BackboneConfig:
     """The causal language model: a Qwen3 (section 3.2). Names are those of transformers' ``Qwen3Config``."""
 
-    vocab_size: int = 151936
-    hidden_size: int = 1024
-    intermediate_size: int = 3072
-    num_hidden_layers: int = 28
-    num_attention_heads: int = 16
-    num_key_value_heads: int = 8
-    head_dim: int = 128
+    vocab_size: PositiveInt = 151936
+    hidden_size: PositiveInt = 1024
+    intermediate_size: PositiveInt = 3072
+    num_hidden_layers: PositiveInt = 28
+    num_attention_heads: PositiveInt = 16
+    num_key_value_heads: PositiveInt = 8
+    head_dim: PositiveInt = 128
     rope_theta: float = 1_000_000.0
     rms_norm_eps: float = 1e-6
     max_position_embeddings: int = 40960
     tie_word_embeddings: bool = True
 
     def __post_init__(self):
-        _require_positive(
-            self,
-            "vocab_size",
-            "hidden_size",
-            "intermediate_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "num_key_value_heads",
-            "head_dim",
-        )
         if self.num_attention_heads % self.num_key_value_heads:
             raise ConfigError(
                 f"num_attention_heads ({self.num_attention_heads}) must be a multiple of "
@@ -52,18 +50,15 @@ class BackboneConfig:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class TransformerConfig:
     """A bidirectional transformer as wide as the backbone: a patch encoder or a diffusion head (section 4.1)."""
 
-    layers: int = 4
-    heads: int = 8
-
-    def __post_init__(self):
-        _require_positive(self, "layers", "heads")
+    layers: PositiveInt = 4
+    heads: PositiveInt = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class ModelConfig:
     """Everything that fixes the shape of the weights, and the token arrangement they were trained with.
 
@@ -76,16 +71,15 @@ class ModelConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     patch_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(layers=4, heads=8))
     head: TransformerConfig = field(default_factory=lambda: TransformerConfig(layers=8, heads=8))
-    speech_dim: int = 32
-    motion_dim: int = 40
-    speaker_dim: int = 256
-    patch_size: int = 4
-    context_patches: int = 1
-    fps: int = 25
+    speech_dim: PositiveInt = 32
+    motion_dim: PositiveInt = 40
+    speaker_dim: PositiveInt = 256
+    patch_size: PositiveInt = 4
+    context_patches: PositiveInt = 1
+    fps: PositiveInt = 25
     arrangement: str = "add"
 
     def __post_init__(self):
-        _require_positive(self, "speech_dim", "motion_dim", "speaker_dim", "patch_size", "context_patches", "fps")
         width = self.backbone.hidden_size
         for name in ("patch_encoder", "head"):
             heads = getattr(self, name).heads
@@ -97,53 +91,52 @@ class ModelConfig:
     def named(cls, name: str) -> "ModelConfig":
         """One of :data:`SIZES`: ``release``, ``small`` or ``tiny``."""
         if name not in SIZES:
-            raise ConfigError(f"no size called {name!r}{_near(name, SIZES)}; there are {', '.join(SIZES)}")
+            raise ConfigError(f"no size called {name!r}{near(name, SIZES)}")
         return SIZES[name]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelConfig":
         """Read what :meth:`to_dict` wrote; absent keys keep the release's value, unknown keys are errors."""
-        return read_dataclass(cls, values)
+        return read_settings(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, for JSON or TOML."""
         return dataclasses.asdict(self)
 
 
-def read_dataclass(kind: type, values: Mapping[str, Any], where: str = "") -> Any:
-    """Build the dataclass ``kind`` from plain values, nested dataclasses included.
+def read_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Build a strict dataclass of settings from plain values, nested tables included.
 
-    Raises :class:`ConfigError` for a key that the dataclass lacks (with the nearest match) and for a value of
-    the wrong type.
+    Raises :class:`ConfigError` for a key that is unknown (with the nearest match) or missing, and for a value that
+    does not fit.
     """
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where or kind.__name__} must be a table of settings, got {values!r}")
-    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
-    arguments = {}
-    for key, value in values.items():
-        path = f"{where}.{key}" if where else key
-        if key not in fields:
-            raise ConfigError(f"unknown setting {path!r}{_near(key, fields)}; there are {', '.join(fields)}")
-        wanted = fields[key].type
-        if dataclasses.is_dataclass(wanted):
-            value = read_dataclass(wanted, value, path)
-        elif wanted is float and type(value) is int:
-            value = float(value)
-        elif wanted in (int, float, str, bool) and type(value) is not wanted:
-            raise ConfigError(f"{path} must be {wanted.__name__}, got {value!r}")
-        arguments[key] = value
-    return kind(**arguments)
+    try:
+        # As JSON: there tables and lists are strict dataclasses' and tuples' own form.
+        return TypeAdapter(kind).validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise ConfigError(_explained(error, kind)) from None
 
 
-def _require_positive(config: Any, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ConfigError(f"{name} must be at least 1, got {getattr(config, name)}")
+def _explained(error: ValidationError, kind: Any) -> str:
+    first = error.errors()[0]
+    path = ".".join(map(str, first["loc"]))
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    if first["type"] == "unexpected_keyword_argument":
+        *tables, name = first["loc"]
+        for table in tables:
+            kind = kind.__dataclass_fields__[table].type
+        return f"unknown setting {path!r}{near(str(name), kind.__dataclass_fields__)}"
+    said = f"{path}: {first['msg']}".replace(": Input should", " must")
+    names = re.findall(r"'(.*?)'", first["msg"]) if first["type"] == "literal_error" else ()
+    hint = near(str(first["input"]), names).partition(";")[0]
+    return f"{said}, got {first['input']!r}{hint}"
 
 
-def _near(name: str, known) -> str:
+def near(name: str, known: Iterable[str]) -> str:
+    """The nearest of the known names, if one is near, and all of them: `` (did you mean 'steps'?); there are ...``."""
     match = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {match[0]!r}?)" if match else ""
+    return (f" (did you mean {match[0]!r}?)" if match else "") + f"; there are {', '.join(known)}"
 
 
 SIZES: dict[str, ModelConfig] = {

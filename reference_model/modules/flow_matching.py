@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from pydantic import with_config
 from torch import Tensor
 
+from ..config import STRICT
 from .diffusion_head import DiffusionHead
 
 
@@ -41,6 +43,7 @@ class SamplerSettings:
         return max(1, int(0.04 * (self.steps + 1))) if self.zero_star else 0
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class LossSettings:
     """The random parts of the loss: logit-normal time and the dropping of conditions (section 3.3).

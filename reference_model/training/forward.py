@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from pydantic import with_config
 from torch import Tensor
 
+from ..config import STRICT
 from ..model import TalkerT2AV, combine, to_patches
 from ..modules.backbone import hidden_states
 from ..modules.flow_matching import LossDraws, LossSettings, flow_matching_loss
@@ -40,6 +42,7 @@ class TrainingBatch:
         return TrainingBatch(**{name: value.to(device) for name, value in vars(self).items()})
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class LossRecipe:
     """Weights of the losses (section 4.1). ``LOSS_RECIPES`` has the paper's and the release's.

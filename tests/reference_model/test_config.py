@@ -26,9 +26,9 @@ def test_absent_settings_keep_the_release_s_value():
     [
         ({"patchsize": 4}, "unknown setting 'patchsize' .did you mean 'patch_size'"),
         ({"head": {"layer": 4}}, "unknown setting 'head.layer' .did you mean 'layers'"),
-        ({"patch_size": "4"}, "patch_size must be int, got '4'"),
-        ({"patch_size": 0}, "patch_size must be at least 1"),
-        ({"head": 3}, "head must be a table"),
+        ({"patch_size": "4"}, "patch_size must be a valid integer, got '4'"),
+        ({"patch_size": 0}, "patch_size must be greater than 0, got 0"),
+        ({"head": 3}, "head must be an object, got 3"),
         ({"head": {"heads": 7}}, "head.heads = 7 must divide the width 1024"),
         ({"backbone": {"num_key_value_heads": 3}}, "must be a multiple of num_key_value_heads"),
         ({"arrangement": "delay(-1)"}, "unknown token arrangement 'delay\\(-1\\)'; expected one of add"),

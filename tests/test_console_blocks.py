@@ -29,6 +29,21 @@ _COMMAND = re.compile(r"(\$ )?(t2av-bench|make|pip|python -m) ")
 # Not 0 where the page says what it means: too few clips for a verdict.
 _MAY_ANSWER = {"regress": {0, 1, 2, 3}}
 
+_COMPARISON = """out = "comparison"
+data = "gridface"
+metrics = ["sync/gridface"]
+[[rows]]
+name = "real"
+system = "embedded-real"
+split = "test-en"
+items = 2
+[[rows]]
+name = "talker"
+system = "embedded-talker-t2av"
+split = "test-en"
+items = 2
+"""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -118,6 +133,7 @@ def _files_of_a_user(place: Path, page: Path) -> None:
     shutil.copy(folder / "identity" / f"{chosen[0].id}.png", place / "face.png")
     shutil.copy(folder / "voice" / f"{chosen[0].id}.wav", place / "voice.wav")
     shutil.copy(next((folder / "reference").glob("*.mp4")), place / "clip.mp4")
+    (place / "my-comparison.toml").write_text(_COMPARISON, encoding="utf-8")
     if page != PAGES[0]:  # the README makes its runs itself
         for name in ("ours", "baseline", "real"):
             out = place / "runs" / name

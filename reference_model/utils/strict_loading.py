@@ -147,17 +147,19 @@ def _reading(path: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def tensors_below(content: Mapping[str, Any], key: str | None, *, source: str) -> dict[str, Tensor]:
-    """The state dict under ``key`` of a checkpoint (the whole of it for ``None``), tensors only."""
-    if key is not None:
-        if key not in content:
-            entries = ", ".join(map(str, list(content)[:LISTED]))
-            raise CheckpointError(f"{source} has no entry {key!r}; it starts with {entries}")
-        content = content[key]
-    state = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+def read_state(source: str | Path | Mapping[str, Tensor], key: str | None = None) -> tuple[Mapping[str, Tensor], str]:
+    """The tensors of a checkpoint file, or of its entry ``key`` where it has one; and what errors call the file.
+
+    A state dict in memory comes back as it is. Raises as :func:`read_checkpoint`, and for a file without tensors.
+    """
+    if isinstance(source, Mapping):
+        return source, "state dict"
+    content: Mapping[str, Any] = read_checkpoint(source)
+    where = f" under {key!r}" if key in content else ""
+    state = {name: value for name, value in content.get(key, content).items() if isinstance(value, Tensor)}
     if not state:
-        raise CheckpointError(f"{source} holds no tensors{'' if key is None else f' under {key!r}'}")
-    return state
+        raise CheckpointError(f"{source} holds no tensors{where}")
+    return state, str(source)
 
 
 class _Inert:

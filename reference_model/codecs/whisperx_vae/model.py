@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from reference_model.utils.strict_loading import CheckpointError, load_strictly, read_checkpoint, tensors_below
+from reference_model.utils.strict_loading import CheckpointError, load_strictly, read_state
 
 from .config import WhisperXVAEConfig
 from .layers import WaveformDecoder, WaveformEncoder, convolution
@@ -150,12 +150,8 @@ def load_whisperx_vae(
     are left out; everything below :data:`.names.INFERENCE` must fit exactly. Raises
     :class:`~reference_model.utils.strict_loading.CheckpointError` with the names that do not.
     """
-    name = "state dict"
-    if isinstance(source, (str, Path)):
-        name = str(source)
-        content = read_checkpoint(source)
-        source = tensors_below(content, "state_dict" if "state_dict" in content else None, source=name)
-    state = {key: value for key, value in source.items() if key.split(".")[0] in INFERENCE}
+    content, name = read_state(source, "state_dict")
+    state = {key: value for key, value in content.items() if key.split(".")[0] in INFERENCE}
     if not state:
         raise CheckpointError(f"{name} holds nothing of WhisperX-VAE: no name starts with {', '.join(INFERENCE)}")
     config = WhisperXVAEConfig.from_release_state(state, heads=heads)

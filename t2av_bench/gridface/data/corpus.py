@@ -7,7 +7,7 @@ motion by :class:`.portrait.Portrait`.
 
 import tomllib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -150,6 +150,13 @@ def record(utterance: Utterance, synthesizer: Synthesizer) -> Recording:
     audio = audio * np.float32(LEVEL / np.abs(audio).max())
     motion = visemes.motion(visemes.shift(said.phonemes, _LEAD_SECONDS), count, utterance.seed)
     return Recording(audio.astype(np.float32), motion)
+
+
+def recordings(utterances: Iterable[Utterance]) -> Iterator[tuple[Utterance, Recording]]:
+    """Each of them with its sound and motion, as :func:`record` makes them."""
+    with Synthesizer() as synthesizer:
+        for utterance in utterances:
+            yield utterance, record(utterance, synthesizer)
 
 
 def _split(name: str) -> _Split:

@@ -95,7 +95,7 @@ class EmbeddedReal(_Anchor):
             audio, rate, FRAME_RATE, encoder=EMBEDDED_ENCODER, sound_from="reference", pictures_from="reference",
         )  # fmt: skip
         if reference.path.suffix.lower() == ".mp4" and reference.info.frame_rate == FRAME_RATE:
-            product.film = reference.path
+            product.video = reference.path
         else:
             product.pictures = reference.frames(_FRAMES_AT_ONCE)
         return product
@@ -133,7 +133,7 @@ class EmbeddedCodec(_Anchor):
 
     @classmethod
     def load(cls, *, device: str = "cpu", components: bool = True) -> Self:
-        """The codecs in the box. components: False leaves all vocoder features, without the principal components.
+        """The bundled codecs. components: False leaves all vocoder features, without the principal components.
 
         NotApplicable, with what helps, where a codec's file or package is missing.
         """
@@ -141,7 +141,7 @@ class EmbeddedCodec(_Anchor):
         from t2av_bench.gridface.systems.parts import load_parts
 
         parts = load_parts(device)
-        return cls(parts if components else replace(parts, audio_codec=WorldCodec.whole()))
+        return cls(parts if components else replace(parts, audio_codec=WorldCodec.whole()))  # type: ignore[arg-type]
 
     @classmethod
     def checkpoint_files(cls, **options: Any) -> list[Path]:

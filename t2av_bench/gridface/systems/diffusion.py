@@ -64,7 +64,7 @@ class _EmbeddedDiffusion(LatentSystem):
         cls, *, device: str = "cpu", checkpoint: str | Path | None = None, temperature: float | None = None,
         classifier_free_guidance: float | None = None, steps: int | None = None,
     ) -> Self:  # fmt: skip
-        """checkpoint: a name in the box (default: the family's seed 0), or a safetensors file of your own.
+        """checkpoint: a bundled one's name (default: the family's seed 0), or a safetensors file of your own.
 
         temperature (of the initial noise), classifier_free_guidance (1: none) and steps (of the solver) replace 0.7,
         2.0 and 10. Raises NotApplicable with the command that helps where a file or package is missing or damaged,

@@ -95,9 +95,9 @@ class RememberingVoiceEncoder:
 
 
 def find_checkpoint(checkpoint: str | Path) -> tuple[str, Path, str]:
-    """A name in the box or a safetensors file: (what the record calls it, where it is, its sha256).
+    """A bundled model's name or a safetensors file: (what the record calls it, where it is, its sha256).
 
-    Raises NotApplicable, with the command that helps, for a model of the box that is missing or damaged; ValueError for
+    Raises NotApplicable, with the command that helps, for a bundled model that is missing or damaged; ValueError for
     an unknown name, or a file that is not there.
     """
     file = Path(checkpoint)

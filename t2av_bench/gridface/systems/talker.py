@@ -41,7 +41,7 @@ class EmbeddedTalkerT2AV(TalkerSystem):
         cls, *, device: str = "cpu", checkpoint: str | Path = CHECKPOINT, recipe: str = "paper",
         temperature: float | None = None, classifier_free_guidance: float | None = None, steps: int | None = None,
     ) -> Self:  # fmt: skip
-        """checkpoint: a name in the box (``gridface.models.checkpoints``), or a safetensors file of your own.
+        """checkpoint: a bundled one's name (``gridface.models.checkpoints``), or a safetensors file of your own.
 
         recipe: ``paper`` (default) or ``release``. temperature (of the initial noise), classifier_free_guidance (1:
         none) and steps (of the solver) replace the recipe's: 0.7, 2.0 and 10 in ``paper``, 0.3, 2.0 and 10 in

@@ -102,7 +102,7 @@ def baseline_config(run: Run, updates: int) -> Any:
     from baselines.families import matched_width
     from reference_model.training.config import AverageConfig, CheckpointConfig, OptimiserConfig, ValidationConfig
 
-    network = matched_width(NetworkConfig(run.model), talker_parameters())
+    network = matched_width(NetworkConfig.from_dict({"family": run.model}), talker_parameters())
     every = _SHARED["validate_every"]
     return TrainingConfig(
         network, steps=updates, seed=run.seed, batch_size=_SHARED["batch_size"],
@@ -127,7 +127,7 @@ def _toml(value: Any) -> str:
 
 
 def install(run: Run, output: Path, folder: Path = checkpoints.FOLDER) -> Path:
-    """Put a finished run into the box, in half precision, with everything that made it; returns its place.
+    """Bundle a finished run, in half precision, with everything that made it; returns its place.
 
     Raises ValueError where the run has not finished.
     """

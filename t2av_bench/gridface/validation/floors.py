@@ -44,7 +44,7 @@ def measure() -> dict[str, dict[str, dict[str, float | int]]]:
         persons = len(corpus.identities(split))
         # Persons return in the same order: clip i shows person i mod 40.
         made = [validity.features(validity.clips([utterance])) for utterance in corpus.utterances(split)]
-        for metric, kind in (("fd_frame/gridface", "frames"), ("fd_clip/gridface", "films")):
+        for metric, kind in (("fd_frame/gridface", "frames"), ("fd_clip/gridface", "windows")):
             features = np.stack([getattr(each, kind) for each in made])
             by_person = features.reshape(-1, persons, *features.shape[1:]).swapaxes(0, 1)
             mean, deviation = drawn(by_person, DRAWS, seed=0)

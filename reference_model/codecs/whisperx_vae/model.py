@@ -18,7 +18,6 @@ from .whisper_features import (
     WHISPER_FRAME_RATE,
     MelFrontEnd,
     build_encoder,
-    build_text_decoder,
     semantic_features,
 )
 
@@ -27,13 +26,9 @@ CHUNK_FRAMES = 500
 
 
 class WhisperXVAE(nn.Module):
-    """WhisperX-VAE; implements :class:`reference_model.codecs.AudioCodec`.
+    """WhisperX-VAE; implements :class:`reference_model.codecs.AudioCodec`."""
 
-    ``text_decoder=True`` adds Whisper's unused text decoder, so that the state dict equals the release's key
-    for key; it costs 0.9 billion parameters at full size and nothing runs it.
-    """
-
-    def __init__(self, config: WhisperXVAEConfig | None = None, *, text_decoder: bool = False):
+    def __init__(self, config: WhisperXVAEConfig | None = None):
         super().__init__()
         config = config or WhisperXVAEConfig()
         self.config = config
@@ -46,8 +41,6 @@ class WhisperXVAE(nn.Module):
         self.to_posterior = convolution(config.hidden_dim, 2 * config.latent_dim, 1)
         self.from_latent = convolution(config.latent_dim, config.hidden_dim, 1)
         self.whisper_encoder = build_encoder(config.whisper)
-        if text_decoder:
-            self.whisper_text_decoder = build_text_decoder(config.whisper)
 
     @functools.cached_property
     def mel_front_end(self) -> MelFrontEnd:

@@ -37,12 +37,11 @@ def embedded(
     The clips' latents are made first, once for all models (about 5 minutes on 2 cores). Exit status: 0 done, 1 stopped
     by a signal with a checkpoint, 2 the command cannot be carried out.
     """
-    from t2av_bench.gridface.training.recipes import ModelRecipe, make
+    from t2av_bench.gridface.training.recipes import chosen, make
 
     try:
-        recipes = ModelRecipe.chosen(names)
-        for recipe in recipes:
-            made = make(recipe, out, updates=updates, workers=workers, install=install, quiet=quiet)
+        for name in chosen(names):
+            made = make(name, out, updates=updates, workers=workers, install=install, quiet=quiet)
             if made is None:
                 echo(f"stopped; the same command continues in {out}", err=True)
                 raise typer.Exit(STOPPED)

@@ -49,10 +49,10 @@ class FrameNetwork(_Scaled):
 
     def __init__(self, attributes: int) -> None:
         super().__init__()
-        self.first = _block(3, 16, 1)
-        self.second = nn.Sequential(nn.AvgPool2d(2), _block(16, 24, 2))
+        self.first = block(3, 16, 1)
+        self.second = nn.Sequential(nn.AvgPool2d(2), block(16, 24, 2))
         self.rest = nn.Sequential(
-            _block(24, 32, 2), _block(32, 48, 2), _block(48, 64, 2), nn.Flatten(), nn.Linear(64 * 4 * 4, EMBEDDING)
+            block(24, 32, 2), block(32, 48, 2), block(48, 64, 2), nn.Flatten(), nn.Linear(64 * 4 * 4, EMBEDDING)
         )
         self.motion = nn.Linear(EMBEDDING, MOTION_SIZE)
         self.appearance = nn.Linear(EMBEDDING, attributes)
@@ -81,9 +81,9 @@ class ClipNetwork(_Scaled):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = _block(3, 16, 2)
+        self.first = block(3, 16, 2)
         self.rest = nn.Sequential(
-            _block(16, 24, 2), _block(24, 32, 2), _block(32, 48, 2), nn.Flatten(), nn.Linear(48 * 4 * 4, EMBEDDING),
+            block(16, 24, 2), block(24, 32, 2), block(32, 48, 2), nn.Flatten(), nn.Linear(48 * 4 * 4, EMBEDDING),
             nn.ReLU(inplace=True),
         )  # fmt: skip
         self.course = nn.Sequential(
@@ -117,7 +117,8 @@ class ClipNetwork(_Scaled):
         return torch.cat([texture, summary], 1)
 
 
-def _block(inputs: int, outputs: int, stride: int) -> nn.Module:
+def block(inputs: int, outputs: int, stride: int | tuple[int, int]) -> nn.Module:
+    """A 3 x 3 convolution, normalised over the batch, and a ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )

@@ -193,7 +193,8 @@ def _check_language(language: str) -> None:
         raise SpeechError(f"unknown voice language {language!r}: expected one of {', '.join(LANGUAGES)}")
 
 
-def _checked_request(text: str, voice: str, rate: int, pitch: int, pitch_range: int) -> dict[str, Any]:
+def check_settings(voice: str, rate: int, pitch: int, pitch_range: int = 50) -> None:
+    """Raises SpeechError for what ``Synthesizer.say`` cannot take, whatever the text."""
     language, plus, variant = voice.partition("+")
     _check_language(language)
     if plus and variant not in _variants():
@@ -206,7 +207,11 @@ def _checked_request(text: str, voice: str, rate: int, pitch: int, pitch_range: 
     for name, value, lowest, highest in allowed:
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
             raise SpeechError(f"{name} must be a whole number from {lowest} to {highest}, got {value!r}")
-    sayable, sound, script = _SAYABLE[language]
+
+
+def _checked_request(text: str, voice: str, rate: int, pitch: int, pitch_range: int) -> dict[str, Any]:
+    check_settings(voice, rate, pitch, pitch_range)
+    sayable, sound, script = _SAYABLE[voice.partition("+")[0]]
     for position, character in enumerate(text):
         if not sayable.match(character):
             raise SpeechError(

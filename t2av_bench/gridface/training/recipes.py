@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from t2av_bench.gridface.models import checkpoints
@@ -15,18 +14,10 @@ _SEEDS = {"talker_t2av": 2, "dual_branch": 2}
 """Models of the main table are trained this many times, others once."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRecipe:
-    """A model to make: an extractor, or a generator with a seed."""
-
-    name: str
-    run: generators.Run | None = None
-
-    @classmethod
-    def chosen(cls, names: Sequence[str]) -> "list[ModelRecipe]":
-        """Names as a user types them; ``all`` is every bundled one. ValueError for an unknown one."""
-        wanted = list(dict.fromkeys(name for given in names for name in (packaged() if given == "all" else [given])))
-        return [cls(name) if name in EXTRACTORS else _generator(name) for name in wanted]
+def chosen(names: Sequence[str]) -> list[str]:
+    """Models by the names that a user types; ``all`` is every bundled one. ValueError for an unknown one."""
+    wanted = dict.fromkeys(name for given in names for name in (packaged() if given == "all" else [given]))
+    return [name if name in EXTRACTORS else str(_generator(name)) for name in wanted]
 
 
 def packaged() -> list[str]:
@@ -36,29 +27,30 @@ def packaged() -> list[str]:
 
 
 def make(
-    recipe: ModelRecipe, out: Path, *, updates: int | None = None, workers: int | None = None, install: bool = False,
+    name: str, out: Path, *, updates: int | None = None, workers: int | None = None, install: bool = False,
     quiet: bool = False,
 ) -> Path | None:  # fmt: skip
-    """Make one model below ``out``; returns its file, or None where a signal stopped it (and it can be continued).
+    """Make the model ``name``, one of ``chosen``, below ``out``; returns its file, or None where a signal stopped it
+    (and it can be continued).
 
     install: bundle it with this installation too. Raises ValueError for settings that do not fit.
     """
-    if recipe.run is None:
-        return _make_extractor(recipe.name, out, updates, workers, install, quiet)
+    if name in EXTRACTORS:
+        return _make_extractor(name, out, updates, workers, install, quiet)
     from t2av_bench.gridface.training.latents import build_latents
 
     for split in ("train", "val"):
         build_latents(out / "latents", split, workers=workers, on_progress=None if quiet else _counter(split))
-    trained = generators.train(recipe.run, out / "latents", out / recipe.name, updates=updates, quiet=quiet)
-    return generators.install(recipe.run, out / recipe.name) if install and trained else trained
+    run = _generator(name)
+    trained = generators.train(run, out / "latents", out / name, updates=updates, quiet=quiet)
+    return generators.install(run, out / name) if install and trained else trained
 
 
-def _generator(name: str) -> ModelRecipe:
+def _generator(name: str) -> generators.Run:
     try:
-        run = generators.Run.parse(name)
+        return generators.Run.parse(name)
     except ValueError as error:
         raise ValueError(f"{error}; the extractors are {', '.join(EXTRACTORS)}") from error
-    return ModelRecipe(str(run), run)
 
 
 def _make_extractor(

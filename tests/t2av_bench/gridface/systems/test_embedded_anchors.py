@@ -210,8 +210,9 @@ def test_espeak_refuses_what_it_cannot_say(espeak, tmp_path):
             espeak.generate(say(tmp_path, text, **changes))
         assert not (tmp_path / "out").exists()
     for options, message in (
-        ({"voice": "en-us+nobody"}, "no voice 'en-us\\+nobody'"), ({"voice": "fr"}, "unknown voice language 'fr'"),
-        ({"rate": 10}, "rate is a whole number from 80 to 400"), ({"pitch": 1.5}, "pitch is a whole number"),
+        ({"voice": "en-us+nobody"}, "unknown voice variant 'en-us\\+nobody'"),
+        ({"voice": "fr"}, "unknown voice language 'fr'"),
+        ({"rate": 10}, "rate must be a whole number from 80 to 400"), ({"pitch": 1.5}, "pitch must be a whole number"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             systems.load("embedded-espeak", **options)

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 Model = TypeVar("Model")
-settings = partial(dataclass, frozen=True, config=ConfigDict(extra="forbid", strict=True))
+strict_dataclass = partial(dataclass, frozen=True, config=ConfigDict(extra="forbid", strict=True))
 """Makes a class a frozen dataclass whose values pydantic checks: unknown keys and values of other types are errors."""
 
 
@@ -68,7 +68,7 @@ def read_toml(file: Path, what: str = "configuration") -> dict[str, Any]:
 
 
 def checked(model: type[Model], values: Mapping[str, Any], call: Callable[[str], str] = repr) -> Model:
-    """Plain values as a model or as ``settings``. Raises ConfigError, which says of each what was expected."""
+    """Plain values as a model or ``strict_dataclass``. Raises ConfigError, which says of each what was expected."""
     adapter = TypeAdapter(model)
     try:
         # What is strict takes tables and lists for dataclasses and tuples from JSON alone.

@@ -1,4 +1,4 @@
-"""How far work is, on stderr: a bar with time left on a terminal, elsewhere a line at a phase's start and every tenth."""
+"""How far work is, on stderr: a bar with time left on a terminal, elsewhere a line at the start and every tenth."""
 
 import time
 

@@ -7,6 +7,7 @@ import difflib
 import json
 import tomllib
 import typing
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from functools import partial
@@ -25,16 +26,27 @@ class ConfigError(ValueError):
     """Settings that cannot be used; the message names the key and what was expected."""
 
 
-def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """``; did you mean a or b?`` of the known names that are like it, case aside; where none is, ``; there are a, b``.
+def folded(name: str) -> str:
+    """What counts of a name, its letters and digits without case and accents: ``LSE-C`` and ``lse_c`` are one name."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", name).casefold() if letter.isalnum())
 
-    cutoff: how like, from 0 to 1, as of ``difflib.get_close_matches``.
-    """
-    names = {each.casefold(): each for each in known}
-    found = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=cutoff)
-    if found:
-        return f"; did you mean {' or '.join(names[each] for each in found)}?"
-    return f"; there are {', '.join(names.values()) or 'none'}"
+
+def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The known names that look most like it: those that begin with it, then the others, best first."""
+    by_folded: dict[str, str] = {}
+    for each in known:
+        by_folded.setdefault(folded(each), each)
+    wanted = folded(name)
+    longer = [each for each in by_folded if wanted and each.startswith(wanted)]
+    alike = difflib.get_close_matches(wanted, by_folded, n=most)
+    return [by_folded[each] for each in dict.fromkeys([*longer, *alike])][:most]
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """``; did you mean a or b?`` of the known names that look like it; where none does, ``; there are a, b``."""
+    known = list(known)
+    found = nearest(name, known)
+    return f"; did you mean {' or '.join(found)}?" if found else f"; there are {', '.join(known) or 'none'}"
 
 
 def load_toml(

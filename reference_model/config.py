@@ -17,7 +17,7 @@ from .utils.config import ConfigError, checked, near, strict_dataclass
 Count = Annotated[int, Field(ge=1)]
 
 
-@strict_dataclass()
+@strict_dataclass
 class BackboneConfig:
     """The causal language model: a Qwen3 (section 3.2). Names are those of transformers' ``Qwen3Config``."""
 
@@ -41,7 +41,7 @@ class BackboneConfig:
             )
 
 
-@strict_dataclass()
+@strict_dataclass
 class TransformerConfig:
     """A bidirectional transformer as wide as the backbone: a patch encoder or a diffusion head (section 4.1)."""
 
@@ -49,7 +49,7 @@ class TransformerConfig:
     heads: Count = 8
 
 
-@strict_dataclass()
+@strict_dataclass
 class ModelConfig:
     """Everything that fixes the shape of the weights, and the token arrangement they were trained with.
 

@@ -22,7 +22,7 @@ Family = Literal["dual_branch", "audio_driven", "length_matched_tts"]
 FAMILIES = typing.get_args(Family)
 
 
-@strict_dataclass()
+@strict_dataclass
 class NetworkConfig:
     """Everything that fixes the shape of a network's weights.
 
@@ -55,7 +55,7 @@ class NetworkConfig:
         return dataclasses.asdict(self)
 
 
-@strict_dataclass()
+@strict_dataclass
 class FlowConfig:
     """The loss. ``condition_dropout``: share of clips that lose the condition that guidance strengthens (the text,
     or the speech that drives). ``time_mean``, ``time_scale``: of the time's logit, as in the reference's loss.
@@ -69,7 +69,7 @@ class FlowConfig:
     length_weight: NotNegative = 0.1
 
 
-@strict_dataclass()
+@strict_dataclass
 class TrainingConfig:
     """A run of ``steps`` updates with ``batch_size`` clips each, in float32.
 

@@ -26,7 +26,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 
-@strict_dataclass()
+@strict_dataclass
 class StartConfig:
     """Weights to start from instead of random ones.
 
@@ -43,7 +43,7 @@ class StartConfig:
             raise ConfigError("start.weights already holds a backbone; give start.weights or start.backbone, not both")
 
 
-@strict_dataclass()
+@strict_dataclass
 class SyntheticConfig:
     """Size of the built-in task: samples to train on, held-out samples, and words of a text."""
 
@@ -66,7 +66,7 @@ def _folders(given: Any) -> Any:
 Folders = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_folders)]
 
 
-@strict_dataclass()
+@strict_dataclass
 class DataConfig:
     """Where samples come from: ``kind`` is ``shards``, ``synthetic``, or ``given`` (sources passed to ``train``).
 
@@ -88,7 +88,7 @@ class DataConfig:
     synthetic: SyntheticConfig = SyntheticConfig()
 
 
-@strict_dataclass()
+@strict_dataclass
 class BatchConfig:
     """``size`` samples a step, over all processes; ``tts_share`` of them are TTS (section 3.4: half).
 
@@ -108,7 +108,7 @@ class BatchConfig:
         return self.size - self.tts
 
 
-@strict_dataclass()
+@strict_dataclass
 class OptimiserConfig:
     """AdamW. The rate rises linearly over ``warmup_share`` of the steps (section 4.1: 3 %) to ``learning_rate``.
 
@@ -130,7 +130,7 @@ class OptimiserConfig:
     clip_norm: Positive = 1.0
 
 
-@strict_dataclass()
+@strict_dataclass
 class AidsConfig:
     """Helps for small models and short runs that are in neither paper nor release; 0 switches each off.
 
@@ -145,7 +145,7 @@ class AidsConfig:
     regression_weight: NotNegative = 0.0
 
 
-@strict_dataclass()
+@strict_dataclass
 class AverageConfig:
     """Exponential moving average of the weights: the model that a run delivers.
 
@@ -156,7 +156,7 @@ class AverageConfig:
     warmup: Whole = 20
 
 
-@strict_dataclass()
+@strict_dataclass
 class ValidationConfig:
     """Losses of the averaged weights on held-out samples every ``every`` steps (0: never) and at the end."""
 
@@ -164,7 +164,7 @@ class ValidationConfig:
     batch_size: Count = 16
 
 
-@strict_dataclass()
+@strict_dataclass
 class CheckpointConfig:
     """A checkpoint every ``every`` steps; the last ``keep`` of them stay."""
 
@@ -172,14 +172,14 @@ class CheckpointConfig:
     keep: Count = 3
 
 
-@strict_dataclass()
+@strict_dataclass
 class JournalConfig:
     """A line of metrics every ``every`` steps: the mean over those steps."""
 
     every: Count = 10
 
 
-@strict_dataclass()
+@strict_dataclass
 class TrainingConfig:
     """A run. ``precision`` is that of autocast (``bfloat16``, or ``float32`` for none); weights are float32 always.
 

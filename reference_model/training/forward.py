@@ -41,7 +41,7 @@ class TrainingBatch:
         return TrainingBatch(**{name: value.to(device) for name, value in vars(self).items()})
 
 
-@strict_dataclass()
+@strict_dataclass
 class LossRecipe:
     """Weights of the losses (section 4.1). ``LOSS_RECIPES`` has the paper's and the release's.
 

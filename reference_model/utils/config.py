@@ -10,7 +10,6 @@ import typing
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +17,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 Model = TypeVar("Model")
-strict_dataclass = partial(dataclass, frozen=True, config=ConfigDict(extra="forbid", strict=True))
-"""Makes a class a frozen dataclass whose values pydantic checks: unknown keys and values of other types are errors."""
+
+
+@typing.dataclass_transform(frozen_default=True)
+def strict_dataclass(cls: type[Model]) -> type[Model]:
+    """Makes a class a frozen dataclass whose values pydantic checks: other keys and types are errors."""
+    return dataclass(cls, frozen=True, config=ConfigDict(extra="forbid", strict=True))
 
 
 class ConfigError(ValueError):

@@ -47,7 +47,8 @@ def options_of(
 
 
 def _parameter(name: str, field: FieldInfo, complete: Complete | None) -> inspect.Parameter:
-    kind, default, flag = field.annotation, field.default, f"--{name.replace('_', '-')}"
+    kind: Any = field.annotation
+    default, flag = field.default, f"--{name.replace('_', '-')}"
     if isinstance(kind, types.UnionType):  # PATH | None
         kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) is tuple:
@@ -61,7 +62,7 @@ def _parameter(name: str, field: FieldInfo, complete: Complete | None) -> inspec
     option = typer.Option(flag, help=help, show_default=False, autocompletion=complete)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
-    )  # type: ignore[operator]
+    )
 
 
 def _range(field: FieldInfo) -> str:

@@ -78,7 +78,7 @@ class EvaluateConfig(MeasuringConfig):
         default=None,
         description="JSON Lines: one item a line with id, text, language, reference, … (docs/evaluate.md).",
     )
-    out: Path = Field(
+    out: Path = Field(  # type: ignore[assignment]  # _with_a_place sees to it
         default=None,
         description="Run folder; the same command continues it.  [default: one of its own in the user's cache]",
     )

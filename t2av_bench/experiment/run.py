@@ -16,7 +16,6 @@ from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.evaluation.config import EvaluateConfig, default_workers, dump, plan_of, worker_bytes
 from t2av_bench.evaluation.evaluate import RunError, evaluate
 from t2av_bench.evaluation.planning import requested
-from t2av_bench.evaluation.worker import Staff
 from t2av_bench.experiment.config import Loaded, RunConfig
 from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
 from t2av_bench.generation.records import digests
@@ -29,6 +28,7 @@ from t2av_bench.results.store import Store, StoreError
 from t2av_bench.scores import Status
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.memory import GB
+from t2av_bench.utils.worker_pool import WorkerPool
 
 
 class Display(Protocol):
@@ -98,8 +98,8 @@ def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> R
         plans = _planned(loaded, manifests(loaded, display), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
         _make(plans, config, display)
-        with Staff() as staff:
-            rows, unscored = _score(plans, kept, config, display, staff)
+        with WorkerPool() as pool:
+            rows, unscored = _score(plans, kept, config, display, pool)
         return Result(rows, unscored)
 
 
@@ -159,7 +159,7 @@ def row_plan(config: RunConfig, row: Row, items: ItemSet, digest: Digest, regene
 
 
 def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None:
-    total = sum(len(plan.orders) for plan in plans)
+    total = sum(len(plan.to_make) for plan in plans)
     for plan in plans:
         there = f"{plan.row.name}: {len(plan.made)} of {plan.total} clips are there"
         if plan.failures:
@@ -185,14 +185,14 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
 
     make_rows(
         plans, device=config.device, batch_size=config.generation_batch_size, workers=_workers(config),
-        timeout=config.timeout, memory=config.memory and config.memory * GB, on_answer=report,
+        timeout=config.timeout, memory=config.memory and config.memory * GB, on_result=report,
     )  # fmt: skip
 
 
 def _outdate(plan: RowPlan, out: Path) -> None:
     """Scores of clips that are about to go count no more, also where this is interrupted before they are scored."""
     path = out / "runs" / plan.row.name / RESULTS
-    changing = {order.request.id for order in plan.orders} | plan.failures.keys()
+    changing = {task.request.id for task in plan.to_make} | plan.failures.keys()
     if not changing or not path.is_file():
         return
     with suppress(StoreError), Store(path, create=True) as store, store.transaction():  # scoring says what is wrong
@@ -207,7 +207,7 @@ def clips(count: int) -> str:
 
 
 def _score(
-    plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, display: Display, staff: Staff
+    plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, display: Display, pool: WorkerPool
 ) -> tuple[list[RowResult], dict[str, str]]:
     """The rows' scores; and for rows whose run folder cannot be used, which costs the others nothing, why."""
     counts = [plan.total * len(resolve(plan.row.metrics)) for plan in plans]
@@ -218,7 +218,7 @@ def _score(
         before = sum(counts[:position])
         asked = _evaluation(plan, config, write_manifest(plan.items, config.out / "items", plan.row.name))
         try:
-            _score_row(plan, asked, before, display, staff)
+            _score_row(plan, asked, before, display, pool)
         except (RunError, StoreError) as error:
             unscored[plan.row.name] = str(error)
             continue
@@ -239,7 +239,7 @@ def _explained(failure: dict[str, Any], not_made: Mapping[str, str]) -> dict[str
     return failure | {"reason": not_made.get(failure["clip"], failure["reason"])}
 
 
-def _score_row(plan: RowPlan, asked: EvaluateConfig, before: int, display: Display, staff: Staff) -> None:
+def _score_row(plan: RowPlan, asked: EvaluateConfig, before: int, display: Display, pool: WorkerPool) -> None:
     # Before the evaluation: it names the folder of the features, which whoever reads a run looks up there.
     asked.out.mkdir(parents=True, exist_ok=True)
     write_text(asked.out / "evaluate.toml", dump(asked))
@@ -249,7 +249,7 @@ def _score_row(plan: RowPlan, asked: EvaluateConfig, before: int, display: Displ
             before + progress.done, f"{plan.row.name} {progress.metric}", progress.status is Status.FAILED
         ),
         lambda text: None,  # it would only say that the clips' own wav files are not scored
-        staff,
+        pool,
     )  # fmt: skip
 
 

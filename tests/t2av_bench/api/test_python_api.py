@@ -270,7 +270,7 @@ def test_a_metric_that_fails_costs_nobody_else_anything(clips, tmp_path):
 
 
 def test_a_metric_that_crashes_or_hangs_costs_its_own_quantities(tmp_path, fake_metrics):
-    clip._staff(os.getpid())[0].close()  # a process that began before the plug-in was installed does not know it
+    clip._pool(os.getpid())[0].close()  # a process that began before the plug-in was installed does not know it
     for name, said in (("crash", "SIGSEGV"), ("hang", "no result within 3 s"), ("raise", "three over nothing")):
         found = tb.score(silent_clip(tmp_path / f"{name}.mp4", 0.4), ["fake/level", "fake/length"], timeout=3.0)
         assert found["level"].status == "failed" and said in found["level"].reason

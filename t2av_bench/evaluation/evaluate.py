@@ -56,7 +56,7 @@ def evaluate(
     for text in prepared.notices:
         notice(text)
     settings = Settings(plan.device, plan.batch_size)
-    with _lock(out), Store(out / RESULTS, create=True) as store:
+    with alone_in(out), Store(out / RESULTS, create=True) as store:
         _claim(store, plan, out)
         keep_finished(store, plan, entries, out)
         store.set("step", plan.step)
@@ -170,23 +170,24 @@ def _claim(store: Store, plan: Plan, out: Path) -> None:
 
 
 @contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """One process at a time in a run folder. The lock goes with the process, however it ends."""
-    import fcntl
+def alone_in(out: Path) -> Iterator[None]:
+    """One process at a time in a folder of results. The lock goes with the process, however it ends."""
+    from filelock import FileLock, Timeout
 
     try:
         out.mkdir(parents=True, exist_ok=True)
-        handle = open(out / ".lock", "w")
+        lock = FileLock(out / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise RunError(f"another process is working on {out}; wait for it, or choose another --out folder") from None
+    except NotImplementedError as error:
+        raise RunError(f"the file system of {out} has no locks; choose another --out folder") from error
     except OSError as error:
         raise RunError(f"{out} cannot be written: {error.strerror or error}; choose another --out folder") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"another process is working on {out}; wait for it, or choose another --out folder"
-            ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _text(path: Path | None) -> str | bytes | None:

@@ -6,15 +6,15 @@ OUT/runs/NAME/            its run folder, as ``evaluate`` makes it
 OUT/features/             what several rows measure alike (the real clips), kept once
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.evaluation.config import EvaluateConfig, default_workers, dump, plan_of, worker_bytes
-from t2av_bench.evaluation.evaluate import RunError, evaluate
+from t2av_bench.evaluation.evaluate import RunError, alone_in, evaluate
 from t2av_bench.evaluation.planning import requested
 from t2av_bench.experiment.config import Loaded, RunConfig
 from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
@@ -94,7 +94,7 @@ def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> R
     config = loaded.config
     out = config.out
     out.mkdir(parents=True, exist_ok=True)
-    with _lock(out):
+    with alone_in(out):
         plans = _planned(loaded, manifests(loaded, display), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
         _make(plans, config, display)
@@ -267,21 +267,3 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
 
 def _workers(config: RunConfig) -> int:
     return config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory))
-
-
-@contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """One ``run`` at a time in a folder; the lock goes with the process, however it ends."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(out / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except NotImplementedError as error:
-        raise OSError(f"the file system of {out} has no locks; name another folder (--out FOLDER)") from error
-    except Timeout:
-        raise RunError(f"another process is working on {out}; wait for it, or choose another --out folder") from None
-    try:
-        yield
-    finally:
-        lock.release()

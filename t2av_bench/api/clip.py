@@ -2,10 +2,11 @@
 
 import atexit
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -162,8 +163,12 @@ def _known(clip: str, metric: Metric) -> MetricResult | None:
 @cache
 def _pool(program: int) -> tuple[WorkerPool, str]:
     """The process that measures for a program (by its id: a fork begins anew), and the folder of what it keeps."""
-    folder = TemporaryDirectory(prefix="t2av-bench-")
-    pool = WorkerPool()
-    atexit.register(folder.cleanup)
-    atexit.register(pool.close)  # goes first
-    return pool, folder.name
+    pool, folder = WorkerPool(), mkdtemp(prefix="t2av-bench-")
+
+    def end() -> None:
+        if os.getpid() == program:  # a fork that ends takes nothing from the program
+            pool.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    return pool, folder

@@ -1,8 +1,8 @@
 """How much memory there is, how much a process uses with all that it started, and how many workers fit.
 
-Linux tells all of it under ``/proc`` and ``/sys/fs/cgroup``; elsewhere nothing is known and nothing is limited. By hand,
-because psutil knows no control groups, counts mapped files (weights) as held, and looks for the children of a process
-among all processes of the machine, several times a second for each worker.
+Linux tells all of it under ``/proc`` and ``/sys/fs/cgroup``; elsewhere nothing is known and nothing is limited. Read by
+hand: psutil knows no control groups, counts mapped files (weights) as held, and looks for a process's children among
+all processes of the machine.
 """
 
 from collections.abc import Iterator

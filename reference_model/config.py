@@ -1,4 +1,4 @@
-"""Sizes of the model as strict dataclasses (paper sections 3.2, 3.3, 4.1) and three named configurations.
+"""Sizes of the model as strict settings (paper sections 3.2, 3.3, 4.1) and three named configurations.
 
 ModelConfig.named("release")                 # the published size: Qwen3-0.6B, 1024 wide, 1.07 B elements
 ModelConfig.from_dict({...})                 # unknown keys are errors that name the nearest match
@@ -6,37 +6,28 @@ dataclasses.replace(config, arrangement="delay(1)")
 """
 
 import dataclasses
-import difflib
-import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import field
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from .arrangement import Arrangement
+from .utils.config import ConfigError, checked, near, strict_dataclass
 
-STRICT = ConfigDict(extra="forbid", strict=True)
-Settings = TypeVar("Settings")
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot describe a model."""
+Count = Annotated[int, Field(ge=1)]
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class BackboneConfig:
     """The causal language model: a Qwen3 (section 3.2). Names are those of transformers' ``Qwen3Config``."""
 
-    vocab_size: PositiveInt = 151936
-    hidden_size: PositiveInt = 1024
-    intermediate_size: PositiveInt = 3072
-    num_hidden_layers: PositiveInt = 28
-    num_attention_heads: PositiveInt = 16
-    num_key_value_heads: PositiveInt = 8
-    head_dim: PositiveInt = 128
+    vocab_size: Count = 151936
+    hidden_size: Count = 1024
+    intermediate_size: Count = 3072
+    num_hidden_layers: Count = 28
+    num_attention_heads: Count = 16
+    num_key_value_heads: Count = 8
+    head_dim: Count = 128
     rope_theta: float = 1_000_000.0
     rms_norm_eps: float = 1e-6
     max_position_embeddings: int = 40960
@@ -50,15 +41,15 @@ class BackboneConfig:
             )
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class TransformerConfig:
     """A bidirectional transformer as wide as the backbone: a patch encoder or a diffusion head (section 4.1)."""
 
-    layers: PositiveInt = 4
-    heads: PositiveInt = 8
+    layers: Count = 4
+    heads: Count = 8
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class ModelConfig:
     """Everything that fixes the shape of the weights, and the token arrangement they were trained with.
 
@@ -68,15 +59,15 @@ class ModelConfig:
     without a projection.
     """
 
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    patch_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(layers=4, heads=8))
-    head: TransformerConfig = field(default_factory=lambda: TransformerConfig(layers=8, heads=8))
-    speech_dim: PositiveInt = 32
-    motion_dim: PositiveInt = 40
-    speaker_dim: PositiveInt = 256
-    patch_size: PositiveInt = 4
-    context_patches: PositiveInt = 1
-    fps: PositiveInt = 25
+    backbone: BackboneConfig = BackboneConfig()
+    patch_encoder: TransformerConfig = TransformerConfig(layers=4, heads=8)
+    head: TransformerConfig = TransformerConfig(layers=8, heads=8)
+    speech_dim: Count = 32
+    motion_dim: Count = 40
+    speaker_dim: Count = 256
+    patch_size: Count = 4
+    context_patches: Count = 1
+    fps: Count = 25
     arrangement: str = "add"
 
     def __post_init__(self):
@@ -91,52 +82,17 @@ class ModelConfig:
     def named(cls, name: str) -> "ModelConfig":
         """One of :data:`SIZES`: ``release``, ``small`` or ``tiny``."""
         if name not in SIZES:
-            raise ConfigError(f"no size called {name!r}{near(name, SIZES)}")
+            raise ConfigError(f"no size is called {name!r}{near(name, SIZES)}")
         return SIZES[name]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelConfig":
         """Read what :meth:`to_dict` wrote; absent keys keep the release's value, unknown keys are errors."""
-        return read_settings(cls, values)
+        return checked(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, for JSON or TOML."""
         return dataclasses.asdict(self)
-
-
-def read_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """Build a strict dataclass of settings from plain values, nested tables included.
-
-    Raises :class:`ConfigError` for a key that is unknown (with the nearest match) or missing, and for a value that
-    does not fit.
-    """
-    try:
-        # As JSON: there tables and lists are strict dataclasses' and tuples' own form.
-        return TypeAdapter(kind).validate_json(json.dumps(values))
-    except ValidationError as error:
-        raise ConfigError(_explained(error, kind)) from None
-
-
-def _explained(error: ValidationError, kind: Any) -> str:
-    first = error.errors()[0]
-    path = ".".join(map(str, first["loc"]))
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    if first["type"] == "unexpected_keyword_argument":
-        *tables, name = first["loc"]
-        for table in tables:
-            kind = kind.__dataclass_fields__[table].type
-        return f"unknown setting {path!r}{near(str(name), kind.__dataclass_fields__)}"
-    said = f"{path}: {first['msg']}".replace(": Input should", " must")
-    names = re.findall(r"'(.*?)'", first["msg"]) if first["type"] == "literal_error" else ()
-    hint = near(str(first["input"]), names).partition(";")[0]
-    return f"{said}, got {first['input']!r}{hint}"
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """The nearest of the known names, if one is near, and all of them: `` (did you mean 'steps'?); there are ...``."""
-    match = difflib.get_close_matches(name, list(known), n=1)
-    return (f" (did you mean {match[0]!r}?)" if match else "") + f"; there are {', '.join(known)}"
 
 
 SIZES: dict[str, ModelConfig] = {

@@ -1,28 +1,28 @@
 """Sizes of a baseline's network and the settings of its training; strict dataclasses, as the reference's."""
 
 import dataclasses
+import typing
 from collections.abc import Mapping
-from dataclasses import field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
-from pydantic.dataclasses import dataclass
-
-from reference_model.config import STRICT, ConfigError, read_settings
+from reference_model.config import ConfigError, Count
 from reference_model.training.config import (
     AverageConfig,
     CheckpointConfig,
     JournalConfig,
+    NotNegative,
     OptimiserConfig,
     Share,
     ValidationConfig,
+    Whole,
 )
+from reference_model.utils.config import checked, strict_dataclass
 
 Family = Literal["dual_branch", "audio_driven", "length_matched_tts"]
-FAMILIES: tuple[str, ...] = get_args(Family)
+FAMILIES = typing.get_args(Family)
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class NetworkConfig:
     """Everything that fixes the shape of a network's weights.
 
@@ -32,15 +32,15 @@ class NetworkConfig:
     """
 
     family: Family
-    width: PositiveInt = 64
-    layers: PositiveInt = 2
-    heads: PositiveInt = 4
-    condition_layers: PositiveInt = 1
-    vocab_size: PositiveInt = 80
-    speech_dim: PositiveInt = 32
-    motion_dim: PositiveInt = 16
-    speaker_dim: PositiveInt = 64
-    patch_size: PositiveInt = 4
+    width: Count = 64
+    layers: Count = 2
+    heads: Count = 4
+    condition_layers: Count = 1
+    vocab_size: Count = 80
+    speech_dim: Count = 32
+    motion_dim: Count = 16
+    speaker_dim: Count = 64
+    patch_size: Count = 4
 
     def __post_init__(self):
         if self.width % (2 * self.heads):
@@ -49,13 +49,13 @@ class NetworkConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "NetworkConfig":
         """Read what :meth:`to_dict` wrote. Unknown keys and wrong types raise :class:`.ConfigError`."""
-        return read_settings(cls, values)
+        return checked(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class FlowConfig:
     """The loss. ``condition_dropout``: share of clips that lose the condition that guidance strengthens (the text,
     or the speech that drives). ``time_mean``, ``time_scale``: of the time's logit, as in the reference's loss.
@@ -64,12 +64,12 @@ class FlowConfig:
 
     condition_dropout: Share = 0.1
     time_mean: float = -0.4
-    time_scale: NonNegativeFloat = 1.0
-    motion_weight: NonNegativeFloat = 1.0
-    length_weight: NonNegativeFloat = 0.1
+    time_scale: NotNegative = 1.0
+    motion_weight: NotNegative = 1.0
+    length_weight: NotNegative = 0.1
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class TrainingConfig:
     """A run of ``steps`` updates with ``batch_size`` clips each, in float32.
 
@@ -78,23 +78,23 @@ class TrainingConfig:
     """
 
     network: NetworkConfig
-    steps: PositiveInt = 5000
-    seed: NonNegativeInt = 0
-    batch_size: PositiveInt = 16
-    pool_steps: PositiveInt = 20
+    steps: Count = 5000
+    seed: Whole = 0
+    batch_size: Count = 16
+    pool_steps: Count = 20
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: NonNegativeInt = 1
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=2e-3, schedule="cosine"))
-    average: AverageConfig = field(default_factory=lambda: AverageConfig(decay=0.995))
-    validation: ValidationConfig = field(default_factory=lambda: ValidationConfig(every=250))
-    checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
-    journal: JournalConfig = field(default_factory=JournalConfig)
+    threads: Whole = 1
+    flow: FlowConfig = FlowConfig()
+    optimiser: OptimiserConfig = OptimiserConfig(learning_rate=2e-3, schedule="cosine")
+    average: AverageConfig = AverageConfig(decay=0.995)
+    validation: ValidationConfig = ValidationConfig(every=250)
+    checkpoints: CheckpointConfig = CheckpointConfig()
+    journal: JournalConfig = JournalConfig()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainingConfig":
         """Read plain values (TOML, JSON, :meth:`to_dict`). Raises :class:`.ConfigError`."""
-        return read_settings(cls, values)
+        return checked(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from pydantic import with_config
 from torch import Tensor
 
-from ..config import STRICT
+from ..utils.config import strict_dataclass
 from .diffusion_head import DiffusionHead
 
 
@@ -43,8 +42,7 @@ class SamplerSettings:
         return max(1, int(0.04 * (self.steps + 1))) if self.zero_star else 0
 
 
-@with_config(STRICT)
-@dataclass(frozen=True)
+@strict_dataclass
 class LossSettings:
     """The random parts of the loss: logit-normal time and the dropping of conditions (section 3.3).
 

@@ -8,30 +8,25 @@ Unknown settings are errors that name the nearest match. Paths are relative to t
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from pydantic.dataclasses import dataclass
+from pydantic import BeforeValidator, Field
 
-from ..config import STRICT, ConfigError, ModelConfig, near, read_settings
+from ..config import Count, ModelConfig
+from ..utils.config import ConfigError, assignment, checked, merged, near, read_toml, strict_dataclass
 from .forward import LOSS_RECIPES, LossRecipe
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-
+Whole = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Folders = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...],
-    BeforeValidator(lambda value: (value,) if value and isinstance(value, str) else tuple(value or ())),
-]
-"""A folder or a list of folders."""
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class StartConfig:
     """Weights to start from instead of random ones.
 
@@ -48,21 +43,30 @@ class StartConfig:
             raise ConfigError("start.weights already holds a backbone; give start.weights or start.backbone, not both")
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class SyntheticConfig:
     """Size of the built-in task: samples to train on, held-out samples, and words of a text."""
 
-    samples: PositiveInt = 2000
-    validation_samples: PositiveInt = 64
-    shortest: PositiveInt = 3
-    longest: PositiveInt = 8
+    samples: Count = 2000
+    validation_samples: Count = 64
+    shortest: Count = 3
+    longest: Count = 8
 
     def __post_init__(self):
         if self.longest < self.shortest:
-            raise ConfigError(f"data.synthetic.longest must be at least shortest, {self.shortest}; got {self.longest}")
+            raise ConfigError(f"longest = {self.longest} must be at least shortest = {self.shortest}")
 
 
-@dataclass(frozen=True, config=STRICT)
+def _folders(given: Any) -> Any:
+    if isinstance(given, str):
+        return (given,) if given else ()
+    return tuple(given) if isinstance(given, list) else given
+
+
+Folders = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_folders)]
+
+
+@strict_dataclass
 class DataConfig:
     """Where samples come from: ``kind`` is ``shards``, ``synthetic``, or ``given`` (sources passed to ``train``).
 
@@ -78,22 +82,22 @@ class DataConfig:
     tts: Folders = ()
     validation: Folders = ()
     verify: Literal["size", "digest"] = "digest"
-    workers: NonNegativeInt = 0
-    pool_steps: PositiveInt = 20
+    workers: Whole = 0
+    pool_steps: Count = 20
     max_tokens: Annotated[int, Field(ge=2)] = 1000
-    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    synthetic: SyntheticConfig = SyntheticConfig()
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class BatchConfig:
     """``size`` samples a step, over all processes; ``tts_share`` of them are TTS (section 3.4: half).
 
     ``accumulation`` splits a step into so many passes on each process, to save memory; gradients stay the same.
     """
 
-    size: PositiveInt = 256
+    size: Count = 256
     tts_share: Share = 0.5
-    accumulation: PositiveInt = 1
+    accumulation: Count = 1
 
     @property
     def tts(self) -> int:
@@ -104,7 +108,7 @@ class BatchConfig:
         return self.size - self.tts
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class OptimiserConfig:
     """AdamW. The rate rises linearly over ``warmup_share`` of the steps (section 4.1: 3 %) to ``learning_rate``.
 
@@ -114,19 +118,19 @@ class OptimiserConfig:
     warm-up; betas, decay and clipping are ours.
     """
 
-    learning_rate: PositiveFloat = 1e-4
+    learning_rate: Positive = 1e-4
     warmup_share: Share = 0.03
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     decay_from: Share = 0.0
     final_share: Share = 0.01
     beta1: Decay = 0.9
     beta2: Decay = 0.98
-    epsilon: PositiveFloat = 1e-8
-    weight_decay: NonNegativeFloat = 0.01
-    clip_norm: PositiveFloat = 1.0
+    epsilon: Positive = 1e-8
+    weight_decay: NotNegative = 0.01
+    clip_norm: Positive = 1.0
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class AidsConfig:
     """Helps for small models and short runs that are in neither paper nor release; 0 switches each off.
 
@@ -136,12 +140,12 @@ class AidsConfig:
     map from the hidden state to its patch; the map is kept in checkpoints, not in the model.
     """
 
-    input_noise: NonNegativeFloat = 0.0
-    context_noise: NonNegativeFloat = 0.0
-    regression_weight: NonNegativeFloat = 0.0
+    input_noise: NotNegative = 0.0
+    context_noise: NotNegative = 0.0
+    regression_weight: NotNegative = 0.0
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class AverageConfig:
     """Exponential moving average of the weights: the model that a run delivers.
 
@@ -149,60 +153,58 @@ class AverageConfig:
     """
 
     decay: Decay = 0.999
-    warmup: NonNegativeInt = 20
+    warmup: Whole = 20
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class ValidationConfig:
     """Losses of the averaged weights on held-out samples every ``every`` steps (0: never) and at the end."""
 
-    every: NonNegativeInt = 1000
-    batch_size: PositiveInt = 16
+    every: Whole = 1000
+    batch_size: Count = 16
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class CheckpointConfig:
     """A checkpoint every ``every`` steps; the last ``keep`` of them stay."""
 
-    every: PositiveInt = 1000
-    keep: PositiveInt = 3
+    every: Count = 1000
+    keep: Count = 3
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class JournalConfig:
     """A line of metrics every ``every`` steps: the mean over those steps."""
 
-    every: PositiveInt = 10
+    every: Count = 10
 
 
-@dataclass(frozen=True, config=STRICT)
+@strict_dataclass
 class TrainingConfig:
     """A run. ``precision`` is that of autocast (``bfloat16``, or ``float32`` for none); weights are float32 always.
 
     ``device``: ``auto``, ``cpu``, ``cuda``. ``threads``: CPU threads of each process, 0 leaves torch's choice.
     """
 
-    output: str
-    steps: PositiveInt
-    seed: NonNegativeInt = 0
+    output: Annotated[str, Field(min_length=1, description='the folder of the run, e.g. output = "runs/first"')]
+    steps: Annotated[int, Field(ge=1, description="updates to make, e.g. steps = 1000")]
+    seed: Whole = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["bfloat16", "float32"] = "bfloat16"
-    threads: NonNegativeInt = 0
-    model: ModelConfig = field(default_factory=ModelConfig)
-    start: StartConfig = field(default_factory=StartConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    batch: BatchConfig = field(default_factory=BatchConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    loss: LossRecipe = field(default_factory=lambda: LOSS_RECIPES["paper"])
-    aids: AidsConfig = field(default_factory=AidsConfig)
-    average: AverageConfig = field(default_factory=AverageConfig)
-    validation: ValidationConfig = field(default_factory=ValidationConfig)
-    checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
-    journal: JournalConfig = field(default_factory=JournalConfig)
+    threads: Whole = 0
+    model: ModelConfig = ModelConfig()
+    start: StartConfig = StartConfig()
+    data: DataConfig = DataConfig()
+    batch: BatchConfig = BatchConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    loss: LossRecipe = LOSS_RECIPES["paper"]
+    aids: AidsConfig = AidsConfig()
+    average: AverageConfig = AverageConfig()
+    validation: ValidationConfig = ValidationConfig()
+    checkpoints: CheckpointConfig = CheckpointConfig()
+    journal: JournalConfig = JournalConfig()
 
     def __post_init__(self):
-        if not self.output:
-            raise ConfigError('output must name the folder of the run, e.g. output = "runs/first"')
         if self.data.kind == "shards":
             for count, name, share in ((self.batch.t2av, "t2av", 1), (self.batch.tts, "tts", 0)):
                 if count and not getattr(self.data, name):
@@ -215,18 +217,14 @@ class TrainingConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainingConfig":
         """Read plain values (TOML, JSON, :meth:`to_dict`). Raises :class:`.ConfigError`."""
         values = dict(values)
-        if missing := [name for name in ("output", "steps") if name not in values]:
-            raise ConfigError(f'{" and ".join(missing)} must be set, e.g. output = "runs/first", steps = 1000')
-        for table, choice, named in (("model", "size", _model_defaults), ("loss", "recipe", _loss_defaults)):
-            given = values.get(table, {})
-            if not isinstance(given, Mapping):
-                raise ConfigError(f"{table} must be a table of settings, got {given!r}")
-            given = dict(given)
-            known = named(given.pop(choice)) if choice in given else {}
-            kind = ModelConfig if table == "model" else LossRecipe
-            _check_names(kind, given, table, choice)
-            values[table] = merged(known, given)
-        return read_settings(cls, values)
+        for table, choice, named in (("model", "size", ModelConfig.named), ("loss", "recipe", loss_recipe)):
+            if isinstance(given := values.get(table), Mapping):
+                known = [choice, *cls.__pydantic_fields__[table].annotation.__pydantic_fields__]
+                if unknown := [name for name in given if name not in known]:
+                    raise ConfigError(f"unknown key '{table}.{unknown[0]}'{near(unknown[0], known)}")
+                own = {name: value for name, value in given.items() if name != choice}
+                values[table] = merged(dataclasses.asdict(named(given[choice])), own) if choice in given else own
+        return checked(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -242,12 +240,9 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> TrainingConf
     if not file.is_file():
         names = sorted(found.stem for found in CONFIGS.glob("*.toml"))
         if str(path) not in names:
-            raise ConfigError(f"no file {path}{near(str(path), names)}; or give a TOML file")
+            raise ConfigError(f"no file {path}, nor a packaged configuration of this name{near(str(path), names)}")
         file = CONFIGS / f"{path}.toml"
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
+    values = read_toml(file)
     for override in overrides:
         values = merged(values, _override(override))
     try:
@@ -256,42 +251,18 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> TrainingConf
         raise ConfigError(f"{file}: {error}") from None
 
 
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` laid over ``base``, table by table."""
-    result = dict(base)
-    for key, value in over.items():
-        inner = result.get(key)
-        result[key] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
-    return result
+def loss_recipe(name: str) -> LossRecipe:
+    """One of ``LOSS_RECIPES``. Raises :class:`.ConfigError`."""
+    if name not in LOSS_RECIPES:
+        raise ConfigError(f"no loss recipe is called {name!r}{near(str(name), LOSS_RECIPES)}")
+    return LOSS_RECIPES[name]
 
 
 def _override(text: str) -> dict[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not all(key.split(".")):
-        raise ConfigError(
-            f"cannot read the override {text!r}; write it as table.setting=value, e.g. optimiser.learning_rate=3e-4"
-        )
-    try:
-        parsed: Any = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    for part in reversed(key.strip().split(".")):
-        parsed = {part: parsed}
-    return parsed
-
-
-def _model_defaults(size: str) -> dict[str, Any]:
-    return ModelConfig.named(size).to_dict()
-
-
-def _loss_defaults(recipe: str) -> dict[str, Any]:
-    if recipe not in LOSS_RECIPES:
-        raise ConfigError(f"no loss recipe {recipe!r}{near(str(recipe), LOSS_RECIPES)}")
-    return dataclasses.asdict(LOSS_RECIPES[recipe])
-
-
-def _check_names(kind: type, given: Mapping[str, Any], table: str, choice: str) -> None:
-    known = [choice, *(entry.name for entry in dataclasses.fields(kind))]
-    for key in given:
-        if key not in known:
-            raise ConfigError(f"unknown setting '{table}.{key}'{near(key, known)}")
+    expected = "table.setting=value, e.g. optimiser.learning_rate=3e-4"
+    key, value = assignment(text, "the override", expected)
+    if not all(key.split(".")):
+        raise ConfigError(f"the override {text!r}: expected {expected}")
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value

@@ -1,4 +1,4 @@
-"""Networks behind GridFace's metrics, from the bundled models: in single precision, every name fitting."""
+"""Networks behind GridFace's metrics, from the trained models in the box: in single precision, every name fitting."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,19 +13,19 @@ Network = TypeVar("Network", bound="nn.Module")
 
 
 def digest(name: str) -> str | None:
-    """sha256 of a bundled model; None where there is none of that name."""
+    """sha256 of a model in the box; None where there is none of that name."""
     return checkpoints.digest(name) if name in checkpoints.names() else None
 
 
 def load(name: str, build: "Callable[[dict[str, Tensor]], Network]", file: Path | None = None) -> Network:
     """The network that ``build`` makes from the stored tensors' shapes, filled and in evaluation mode.
 
-    file: another file than the bundled one. Raises NotApplicable, with the command that makes the model, where it is
+    file: another file than the one in the box. Raises NotApplicable, with the command that makes the model, where it is
     missing or not the file that the index names, and CheckpointError (ValueError) where it does not fit.
     """
     from reference_model.utils.strict_loading import load_strictly, read_checkpoint
 
-    path = _bundled(name) if file is None else file
+    path = _in_the_box(name) if file is None else file
     state = read_checkpoint(path)
     network = build(state)
     # Counters of normalised batches matter to training only, and are not stored.
@@ -34,7 +34,7 @@ def load(name: str, build: "Callable[[dict[str, Tensor]], Network]", file: Path 
     return network.float().eval()
 
 
-def _bundled(name: str) -> Path:
+def _in_the_box(name: str) -> Path:
     from t2av_bench.errors import NotApplicable
 
     try:

@@ -68,7 +68,7 @@ class DrawnMotionCodec:
 
     @classmethod
     def load(cls, folder: Path = checkpoints.FOLDER, device: torch.device | str = "cpu") -> "DrawnMotionCodec":
-        """The bundled codec, or the one in another folder that ``checkpoints.add`` filled.
+        """The codec in the box, or in another folder that ``checkpoints.add`` filled.
 
         Raises UnknownCheckpoint (ValueError) and CheckpointUnusable (NotApplicable), with the command that makes the
         file, where one is missing or damaged.

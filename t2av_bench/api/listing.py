@@ -44,7 +44,7 @@ def list_systems() -> "DataFrame":
 def list_benchmarks() -> "DataFrame":
     """The benchmarks, one a row: id, splits (split -> number of items), broken: as of ``list_metrics``."""
     from t2av_bench.benchmarks.registry import benchmark, benchmark_ids
-    from t2av_bench.utils.plugins import PluginError
+    from t2av_bench.utils.registry import PluginError
 
     rows: list[dict[str, Any]] = []
     for id in benchmark_ids():

@@ -7,7 +7,7 @@ module:Class).
 import inspect
 
 from t2av_bench.benchmarks.base import Benchmark
-from t2av_bench.utils.plugins import Registry
+from t2av_bench.utils.registry import Registry
 
 GRIDFACE = "gridface"
 _BUILT_IN = {GRIDFACE: "t2av_bench.gridface.benchmark:GridFace"}

@@ -100,7 +100,7 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     from t2av_bench.evaluation.config import load
     from t2av_bench.evaluation.planning import requested
     from t2av_bench.scores import Status
-    from t2av_bench.utils.plugins import stdout_to_stderr
+    from t2av_bench.utils.registry import stdout_to_stderr
 
     config = load(file, given)
     console = Console(stderr=True, highlight=False, soft_wrap=True)

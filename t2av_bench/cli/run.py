@@ -58,8 +58,8 @@ def run(
     from t2av_bench.experiment import run as benchmark_run
     from t2av_bench.experiment.config import load
     from t2av_bench.experiment.preview import preview
-    from t2av_bench.utils.plugins import stdout_to_stderr
     from t2av_bench.utils.reasons import sentence
+    from t2av_bench.utils.registry import stdout_to_stderr
     from t2av_bench.utils.text import some
 
     display = Display()

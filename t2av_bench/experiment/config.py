@@ -211,7 +211,7 @@ def _checked_system(id: str, task: str, options: Mapping[str, Any], folder: Path
     A broken plug-in is no error here: its row has the reason in place of clips, and costs the others nothing.
     """
     from t2av_bench import systems
-    from t2av_bench.utils.plugins import PluginError, calling
+    from t2av_bench.utils.registry import PluginError, calling
 
     try:
         kind = systems.system_class(id)

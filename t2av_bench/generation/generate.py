@@ -24,7 +24,7 @@ from t2av_bench.generation.sources import Digest
 from t2av_bench.generation.worker import Job, Order, make
 from t2av_bench.systems.base import Request, System
 from t2av_bench.utils.files import json_text, write_text
-from t2av_bench.utils.plugins import PluginError, calling
+from t2av_bench.utils.registry import PluginError, calling
 
 FAILURES = "failures.jsonl"
 

@@ -24,7 +24,7 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
 from t2av_bench.systems.output import names_of
 from t2av_bench.utils.files import json_text, write_text
-from t2av_bench.utils.plugins import PluginError, calling
+from t2av_bench.utils.registry import PluginError, calling
 from t2av_bench.weights.table import UnknownWeights
 
 _VERSION = 1

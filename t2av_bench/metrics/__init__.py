@@ -1,7 +1,7 @@
 """The metrics, by ``family/variant`` id. Nothing is imported before it is asked for.
 
 Other packages add metrics through the entry-point group ``t2av_bench.metrics`` (name: the id, value: module:Class).
-One of theirs that cannot be used is broken alone (see ``plugins``).
+One of theirs that cannot be used is broken alone (see ``utils.registry``).
 """
 
 import difflib
@@ -13,8 +13,8 @@ from typing import Any, get_args
 
 from t2av_bench.metrics.base import Licence, Metric, SetMetric, Settings
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.plugins import PluginError, Registry, stdout_to_stderr
 from t2av_bench.utils.reasons import unexpected
+from t2av_bench.utils.registry import PluginError, Registry, stdout_to_stderr
 
 _METRICS = "t2av_bench.metrics."
 _GRIDFACE = "t2av_bench.gridface.metrics."

@@ -5,7 +5,7 @@ import inspect
 from t2av_bench.metrics import metric_class, metric_ids
 from t2av_bench.metrics.base import Metric
 from t2av_bench.scores import Quantity
-from t2av_bench.utils.plugins import PluginError
+from t2av_bench.utils.registry import PluginError
 
 _HEAD = """\
 # Metrics

@@ -1,7 +1,7 @@
 """The systems, by id. Nothing is imported before it is asked for.
 
 Other packages add systems through the entry-point group ``t2av_bench.systems`` (name: the id, value: module:Class).
-One of theirs that cannot be used is broken alone (see ``plugins``).
+One of theirs that cannot be used is broken alone (see ``utils.registry``).
 """
 
 import difflib
@@ -9,7 +9,7 @@ import inspect
 from typing import Any
 
 from t2av_bench.systems.base import TASKS, System
-from t2av_bench.utils.plugins import Registry
+from t2av_bench.utils.registry import Registry
 
 _SYSTEMS = "t2av_bench.systems."
 _GRIDFACE = "t2av_bench.gridface.systems."

@@ -20,7 +20,7 @@ from t2av_bench.metrics.check import json_ready
 from t2av_bench.results.columns import columns
 from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
-from t2av_bench.utils.plugins import PluginError
+from t2av_bench.utils.registry import PluginError
 
 ODD = {"odd/answers": "odd_metrics:Answers", "odd/steady": "odd_metrics:Steady", "odd/set": "odd_metrics:Set"}
 

@@ -10,7 +10,7 @@ import pytest
 from t2av_bench import systems
 from t2av_bench.errors import NotApplicable
 from t2av_bench.systems.base import TASKS, GeneratedClip, GenerationFailed, NativeFormat, Request, System
-from t2av_bench.utils.plugins import PluginError
+from t2av_bench.utils.registry import PluginError
 from t2av_bench.weights import row
 
 

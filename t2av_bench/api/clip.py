@@ -16,13 +16,13 @@ from t2av_bench.api.frames import frame
 from t2av_bench.api.runs import SCORES, score_row
 from t2av_bench.benchmarks.manifest import Entry, Item
 from t2av_bench.benchmarks.names import printable
-from t2av_bench.evaluation.config import Plan, check_device
+from t2av_bench.evaluation.config import check_device
 from t2av_bench.evaluation.evaluate import missing_weights
-from t2av_bench.evaluation.planning import create_metric, file_digests, inputs_of, refuse_option
+from t2av_bench.evaluation.planning import file_digests, inputs_of
 from t2av_bench.evaluation.scoring import scores_of
 from t2av_bench.evaluation.worker import Job, Outcome, Staff, Workshop, run_jobs
 from t2av_bench.media.limits import DEFAULT, Limits
-from t2av_bench.metrics import resolve
+from t2av_bench.metrics import create, registry, resolve
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.store import ScoreRow
 from t2av_bench.scores import Score, Status
@@ -109,17 +109,13 @@ def score(
             wrong = "is a folder; evaluate scores folders" if path.is_dir() else "does not exist"
             raise ValueError(f"{name} {path} {wrong}")
     limits = Limits(max_seconds, max_gigapixels)
-    plan = Plan("", paths["clip"], None, None, chosen, device, batch_size, options=options or {})
     with refusals():
         check_device(device)
         ids = resolve(chosen)
-        for name in plan.options:
-            if name not in ids:
-                refuse_option(name, ids)
-        asked = {id: create_metric(id, plan) for id in ids}
+        given = registry.options_of(options or {}, ids)
+        asked = {id: create(id, Settings(device, batch_size), given.get(id)) for id in ids}
         entry = Entry(_item(paths, text, language), paths["clip"], paths.get("reference"))
         inputs = inputs_of(entry, file_digests(entry))
-        given = {id: dict(chosen) for id, chosen in plan.options.items()}
         found = {id: known for id, metric in asked.items() if (known := _known(entry.item.id, metric))}
         wanted = tuple(id for id in asked if id not in found)
         if wanted:

@@ -71,8 +71,8 @@ def evaluate(
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
         store.set("features", str(plan.cache.resolve()) if plan.cache else None)
-        options = {id: dict(given) for id, given in plan.options.items()}
-        workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None, plan.limits)
+        memory = plan.memory * GB if plan.memory else None
+        workshop = Workshop(settings, features, prepared.options, memory, plan.limits)
 
         def keep(found: Outcome) -> None:
             nonlocal done

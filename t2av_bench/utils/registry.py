@@ -5,13 +5,17 @@ the others work.
 """
 
 import importlib
+import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
+from t2av_bench.utils.names import nearest, same, unknown
 from t2av_bench.utils.reasons import unexpected
 
 T = TypeVar("T")
@@ -24,20 +28,29 @@ class PluginError(ValueError):
 class Registry(Generic[T]):
     """Classes by id: this project's, and those that other packages add. Nothing is imported before it is asked for.
 
-    group: entry-point group (name: the id, value: ``module:Class``). built_in: id -> ``module:Class``. kind: what every
-    class is. check: raises ValueError for what a plug-in's class lacks.
+    noun: what a class is called, ``metric``; ``t2av_bench.metrics`` is then the entry-point group (name: the id, value:
+    ``module:Class``). built_in: id -> ``module:Class``. kind: what every class is. check: raises ValueError for what a
+    plug-in's class lacks. maker: what makes an instance of a class; ``given``: its parameter that is no option.
     """
 
     def __init__(
-        self, group: str, built_in: Mapping[str, str], kind: type[T], check: Callable[[str, type[T]], None]
-    ) -> None:
-        self._group, self._built_in, self._kind, self._check = group, built_in, kind, check
+        self, noun: str, built_in: Mapping[str, str], kind: type[T],
+        check: Callable[[str, type[T]], None] = lambda id, kind: None,
+        maker: Callable[[type[T]], Callable[..., T]] = lambda kind: kind, given: str = "",
+    ) -> None:  # fmt: skip
+        self.noun = noun
+        self._built_in, self._kind, self._check = built_in, kind, check
+        self._maker, self._given = maker, given
         self._found: tuple[dict[str, str], dict[str, str]] | None = None
         self._loaded: dict[str, type[T] | PluginError] = {}
 
+    def ids(self) -> list[str]:
+        """All ids, those of this project first; a plug-in among them may be broken."""
+        return list(self.targets)
+
     @property
     def targets(self) -> dict[str, str]:
-        """Ids -> ``module:Class``, the built-in ones first; a plug-in among them may be broken."""
+        """Ids -> ``module:Class``."""
         return self._entries()[0]
 
     @property
@@ -45,12 +58,26 @@ class Registry(Generic[T]):
         """Names of plug-ins whose id is taken, and why they are left out."""
         return self._entries()[1]
 
-    def class_of(self, id: str) -> type[T]:
-        """The class behind an exact id. Raises PluginError for a plug-in that cannot be used."""
+    def __contains__(self, name: object) -> bool:
+        """Whether a name is an id, case and punctuation aside."""
+        return isinstance(name, str) and bool(same(name, self.targets))
+
+    def find(self, name: str) -> str:
+        """The id that a name is, case and punctuation aside. ValueError: it is none (the nearest are named), or two."""
+        found = same(name, self.targets)
+        if not found:
+            raise ValueError(unknown(self.noun, name, self.targets))
+        if len(found) > 1:
+            raise ValueError(f"the {self.noun} {name!r} may be {' or '.join(found)}: name one of them")
+        return found[0]
+
+    def class_of(self, name: str) -> type[T]:
+        """The class behind an id. ValueError as of ``find``; PluginError for a plug-in that cannot be used."""
+        id = self.find(name)
         target = self.targets[id]
         if id in self._built_in:
-            module, _, name = target.partition(":")
-            return getattr(importlib.import_module(module), name)
+            module, _, attribute = target.partition(":")
+            return getattr(importlib.import_module(module), attribute)
         if id not in self._loaded:
             try:
                 self._loaded[id] = load(id, target, self._kind, self._check)
@@ -60,6 +87,37 @@ class Registry(Generic[T]):
         if isinstance(found, PluginError):
             raise found
         return found
+
+    def create(self, name: str, /, *given: Any, **options: Any) -> T:
+        """An instance of the class with an id. options: of its maker; ValueError as of ``check_options``."""
+        self.check_options(name, options)
+        return self._maker(self.class_of(name))(*given, **options)
+
+    def check_options(self, name: str, options: Mapping[str, Any]) -> None:
+        """ValueError for options that a class does not have, lacks although it needs them, or that have a wrong type.
+
+        A text is good where a path is wanted.
+        """
+        id = self.find(name)
+        where, maker = f"{self.noun} {id}", self._maker(self.class_of(id))
+        with calling(f"the {where} is broken"):
+            parameters = inspect.signature(maker).parameters
+        known = {key: each for key, each in parameters.items() if key != self._given and each.kind not in _OPEN_ENDED}
+        free = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+        for key in options:
+            if key not in known and key != self._given and not free:
+                near = nearest(key, known)
+                hint = f"did you mean {' or '.join(near)}? Its options: " if near else "its options: "
+                raise ValueError(f"{where} has no option {key!r}; {hint}{', '.join(known) or 'none'}")
+        for key, each in known.items():
+            if each.default is inspect.Parameter.empty and key not in options:
+                raise ValueError(f"{where} needs the option {key!r}")
+        if wrong := list(_wrong_types(maker, options)):
+            raise ValueError(f"options of {where}: {'; '.join(wrong)}")
+
+    def resolve(self, names: Iterable[str]) -> list[str]:
+        """Names as a user types them -> ids, in order, without repetition. ValueError as of ``find``."""
+        return list(dict.fromkeys(map(self.find, names)))
 
     def broken(self) -> dict[str, str]:
         """Plug-ins that cannot be used, by id, and why: each is imported for it."""
@@ -79,8 +137,38 @@ class Registry(Generic[T]):
 
     def _entries(self) -> tuple[dict[str, str], dict[str, str]]:
         if self._found is None:
-            self._found = targets(self._group, self._built_in)
+            self._found = targets(f"t2av_bench.{self.noun}s", self._built_in)
         return self._found
+
+
+_OPEN_ENDED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def hints_of(maker: Callable[..., Any]) -> dict[str, Any]:
+    """Types of the parameters, as far as they can be known."""
+    try:
+        return typing.get_type_hints(maker.__init__ if isinstance(maker, type) else maker)
+    except Exception:  # names that are there for type checkers alone, and whatever else a plug-in writes
+        return {}
+
+
+def _wrong_types(maker: Callable[..., Any], options: Mapping[str, Any]) -> Iterator[str]:
+    """Which options have values of another type than the parameters, and what was expected."""
+    from pydantic import TypeAdapter, ValidationError
+    from pydantic.errors import PydanticUserError
+
+    hints = hints_of(maker) if options else {}
+    for name, value in options.items():
+        hint = hints.get(name, Any)
+        if isinstance(value, str) and Path in (hint, *typing.get_args(hint)):
+            continue
+        try:
+            # A configuration file's lists are good for tuples; but "10" is no number, and 1 no truth value.
+            TypeAdapter(hint).validate_python(value, strict=isinstance(value, str | int | float))
+        except ValidationError as error:
+            yield f"{name}: {error.errors()[0]['msg']}, got {value!r:.60}"
+        except PydanticUserError:
+            continue  # a type of the plug-in's own: its maker judges
 
 
 def targets(group: str, built_in: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -110,6 +198,10 @@ def load(id: str, target: str, kind: type[T], check: Callable[[str, type[T]], No
             found = getattr(found, part)
         if not isinstance(found, type) or not issubclass(found, kind):
             raise PluginError(f"{where}: it is no {kind.__name__}")
+        if found.id != id:  # type: ignore[attr-defined]
+            raise ValueError(f"its class says that its id is {found.id!r}")  # type: ignore[attr-defined]
+        if inspect.isabstract(found):
+            raise ValueError(f"it lacks {', '.join(sorted(found.__abstractmethods__))}")
         check(id, found)
     return found
 

@@ -28,7 +28,7 @@ ODD = {"odd/answers": "odd_metrics:Answers", "odd/steady": "odd_metrics:Steady",
 @pytest.fixture(autouse=True)
 def _clean():
     yield
-    metrics._registry.forget()
+    metrics.registry.forget()
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def answers(tmp_path_factory):
         evaluate(
             Plan("odd", made, None, None, ("odd/answers", "odd/steady"), workers=2), folder / "run", _quiet, _quiet
         )
-    metrics._registry.forget()
+    metrics.registry.forget()
     with Store(folder / "run" / "results.db") as store:
         scores = {(row.clip, row.quantity): row.score for row in store.scores()}
         details = {row["clip"]: row["detail"] for row in store.measurements("odd/answers")}
@@ -196,8 +196,8 @@ def test_a_broken_plug_in_is_broken_alone(tmp_path, monkeypatch, name, capfd):
 
 
 def test_ids_that_are_taken_or_are_none(tmp_path, monkeypatch):
-    install(tmp_path / "good", monkeypatch, {"psnr/rgb": "loud:Loud", "loud": "loud:Loud", "odd/loud": "loud:Loud"},
-            {"loud": GOOD})  # fmt: skip
+    install(tmp_path / "good", monkeypatch, {"psnr/rgb": "loud:Loud", "loud": "short:Loud", "odd/loud": "loud:Loud"},
+            {"loud": GOOD, "short": GOOD.replace('"odd/loud"', '"loud"')})  # fmt: skip
     found = broken()
     assert "its id 'psnr/rgb' is taken by t2av_bench.metrics" in found["psnr/rgb (loud:Loud)"]
     assert "expected family/variant" in found["loud"]

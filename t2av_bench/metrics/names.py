@@ -58,6 +58,12 @@ class MetricRegistry(Registry[Metric]):
             notice(text)
         return list(dict.fromkeys(chosen))
 
+    def __contains__(self, name: object) -> bool:
+        """Whether a name means a metric or a quantity, or several."""
+        if not isinstance(name, str):
+            return False
+        return bool(_named(name, [(id, "") for id in self.ids()]) or _named(name, self.keys()) or self._aliased(name))
+
     def find(self, name: str) -> str:
         """The id that a name of one metric means. ValueError and PluginError as of ``resolve``."""
         if name in self.targets:
@@ -144,13 +150,15 @@ class MetricRegistry(Registry[Metric]):
 
     def _called(self, name: str, keys: Iterable[Key]) -> list[Key]:
         """Those of the quantities that go by another name. ValueError where it means different ones."""
-        aliases = self._aliases()
-        wanted = {key for alias, mine in aliases.items() if folded(alias) == folded(name) for key in mine}
+        wanted = self._aliased(name)
         found = [key for key in keys if key in wanted]
         quantities = dict.fromkeys(quantity for _, quantity in found)
         if len(quantities) > 1:
             raise ValueError(f"{name!r} may be {' or '.join(quantities)}: name one of them")
         return found
+
+    def _aliased(self, name: str) -> set[Key]:
+        return {key for alias, mine in self._aliases().items() if folded(alias) == folded(name) for key in mine}
 
     def _aliases(self) -> dict[str, list[Key]]:
         """Labels, and what the field calls quantities -> the quantities."""

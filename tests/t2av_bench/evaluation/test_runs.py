@@ -243,7 +243,7 @@ def test_options_reach_the_metric_and_its_protocol(tmp_path, fake_metrics):
         assert one.protocols()["fake/level"]["fingerprint"] != other.protocols()["fake/level"]["fingerprint"]
     with pytest.raises(ValueError, match="fake/level has no option 'gian'; did you mean gain"):
         run(replace(asked, options={"fake/level": {"gian": 1}}), tmp_path / "wrong")
-    with pytest.raises(RunError, match="options for fake/length, which is not measured"):
+    with pytest.raises(ValueError, match="options for fake/length, which is not measured"):
         run(replace(asked, options={"fake/length": {"gain": 1}}), tmp_path / "wrong")
 
 

@@ -52,7 +52,8 @@ def test_a_quantity_is_measured_by_the_familys_first_variant_that_gives_it_and_c
     monkeypatch.setattr("t2av_bench.weights.is_present", lambda id: id == "resemblyzer")
     assert resolve(["sim"]) == ["sim/resemblyzer"]
     assert resolve(["sim-o", "speaker similarity"]) == ["sim/wavlm-ecapa"], "the stand-in has another quantity"
-    assert registry.find("lse-d") == "sync/joonson" and "sync c" not in registry and "Sync/Exact" in registry
+    assert registry.find("lse-d") == "sync/joonson" and registry.class_of("PSNR").id == "psnr/rgb"
+    assert all(name in registry for name in ("sync c", "Sync/Exact", "LSE-C", "fid")) and "nisqa" not in registry
     with pytest.raises(ValueError, match="'All' means many metrics"):
         registry.find("All")
 

@@ -26,22 +26,7 @@ measure the embedded benchmark's clips alone: they are chosen by their full name
 Every score is stored with its protocol: parameters, sha256 of the weights, and the library versions that can move it.
 The protocol's fingerprint decides which numbers may share a table column.
 
-## Adding a metric
-
-One file and one test. Subclass `t2av_bench.metrics.base.Metric` (or `SetMetric`), fill in the class attributes, and
-return a `Measurement` from `measure`. Raise `Unscorable` where the clip is at fault (it stays in the denominator) and
-`NotApplicable` where nobody is (no reference, no weights). Name it in `pyproject.toml` of your own package:
-
-```toml
-[project.entry-points."t2av_bench.metrics"]
-"blink/ours" = "our_package.blink:Blink"
-```
-
-What a metric returns is checked before it is kept. A value that is no number, a negative weight, or a detail that JSON
-cannot hold becomes the clip's reason, which names the metric; NumPy numbers and arrays are converted. `aggregate` runs
-in a worker too, with the time limit of one clip (`--timeout`). What a metric prints goes to stderr. A plug-in that
-cannot be imported, lacks an attribute or takes a built-in id is listed as broken by `list metrics`, with the reason;
-`--metrics all` goes on without it and says so.
+A metric of your own plugs in from a package of your own: see [plug-ins](plugins.md).
 """
 
 

@@ -8,7 +8,6 @@ A margins file is TOML, one quantity a line: a number in the quantity's own unit
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.metrics import registry
+from t2av_bench.utils.config import ConfigError, read_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,39 +64,32 @@ DEFAULT_MARGINS: dict[str, Margin] = {
 }
 
 
-class MarginError(ValueError):
-    """A margins file that cannot be used; the message names the key and what was expected."""
-
-
 def read_margins(file: Path, quantities: Iterable[str] = ()) -> dict[str, Margin]:
     """A margins file's entries over the defaults. quantities: names that may stand in it besides the defaults'."""
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MarginError(f"cannot read the margins {file}: {error}") from error
+    document = read_toml(file, "margins")
     try:
         return merge_margins(document, quantities)
-    except MarginError as error:
-        raise MarginError(f"{file}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
 
 
 def merge_margins(entries: Mapping[str, Any], quantities: Iterable[str] = ()) -> dict[str, Margin]:
-    """Quantity -> number, percentage or Margin, over the defaults. Raises MarginError."""
+    """Quantity -> number, percentage or Margin, over the defaults. Raises ConfigError."""
     known = sorted({*DEFAULT_MARGINS, *quantities})
     given: dict[str, Margin] = {}
     for name, value in entries.items():
         try:
             quantity = registry.quantity(name, known)
         except ValueError as error:
-            raise MarginError(str(error)) from error
+            raise ConfigError(str(error)) from error
         if quantity in given:
-            raise MarginError(f"{name}: the margin of {quantity} is given twice")
+            raise ConfigError(f"{name}: the margin of {quantity} is given twice")
         given[quantity] = value if isinstance(value, Margin) else _parse(name, value)
     return DEFAULT_MARGINS | given
 
 
 def margins_of(given: str | PathLike[str] | Mapping[str, Any] | None, quantities: Iterable[str]) -> dict[str, Margin]:
-    """A margins file, or a mapping like it, over the defaults. Raises MarginError."""
+    """A margins file, or a mapping like it, over the defaults. Raises ConfigError."""
     if given is None or isinstance(given, Mapping):
         return merge_margins(given or {}, quantities)
     return read_margins(Path(given), quantities)
@@ -109,7 +102,7 @@ def _parse(name: str, value: Any) -> Margin:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         margin = Margin(float(value))
     else:
-        raise MarginError(text)
+        raise ConfigError(text)
     if not 0 < margin.amount < float("inf"):
-        raise MarginError(text)
+        raise ConfigError(text)
     return margin

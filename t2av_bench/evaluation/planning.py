@@ -11,7 +11,7 @@ from typing import Any
 from t2av_bench.benchmarks.manifest import Entry, read_manifest
 from t2av_bench.benchmarks.pairing import pair, scan
 from t2av_bench.errors import MediaError
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.reasons import count
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create, registry, resolve
@@ -36,7 +36,7 @@ class Prepared:
     notices: list[str]
 
 
-def prepare(plan: Plan, out: Path) -> Prepared:
+def prepare(plan: EvaluateConfig) -> Prepared:
     """Look at paths, manifest, metrics and their options; measures nothing and writes nothing.
 
     Raises the error itself where there is one, RunError with all of them where there are several.
@@ -58,12 +58,13 @@ def prepare(plan: Plan, out: Path) -> Prepared:
     options = dict(plan.options) if problems else attempt(registry.options_of, plan.options, ids) or {}
     settings = Settings(plan.device, plan.batch_size)
     metrics = {id: attempt(create, id, settings, options.get(id)) for id in ids}
-    places = {"--out": out, "--cache": plan.cache}
+    places = {"--out": plan.out, "--cache": plan.cache}
     named = {"--generated": plan.generated, "--reference": plan.reference, "--manifest": plan.manifest, **places}
     for option, path in named.items():
         attempt(_check_name, option, path)
     for option, path in places.items():
         attempt(_check_place, option, path)
+    attempt(_check_apart, plan)
     planned = attempt(pair, plan.generated, plan.reference, plan.manifest, plan.limit)
     if planned is None:  # it gives up at the first of these
         attempt(scan, plan.generated)
@@ -94,6 +95,16 @@ def _check_place(option: str, path: Path | None) -> None:
         raise RunError(f"{option} {path}: {existing} is not a folder; choose another place")
 
 
+def _check_apart(plan: EvaluateConfig) -> None:
+    """The database is no neighbour of clips, which other programs list, copy and delete."""
+    for option, folder in (("--generated", plan.generated), ("--reference", plan.reference)):
+        if folder is not None and plan.out.resolve() == folder.resolve():
+            raise RunError(
+                f"--out {plan.out} is the folder of clips of {option}, and results would lie among them; give a folder "
+                f"of their own, such as --out {plan.out / 'run'}, or leave --out out"
+            )
+
+
 def _check_name(option: str, path: Path | None) -> None:
     try:
         str(path).encode()
@@ -112,7 +123,7 @@ def _unscorable(entries: list[Entry]) -> list[str]:
     return told
 
 
-def keep_finished(store: Store, plan: Plan, entries: list[Entry], out: Path) -> None:
+def keep_finished(store: Store, plan: EvaluateConfig, entries: list[Entry], out: Path) -> None:
     """Items that left the plan leave the run; but a limit is for trying things, and must not cost what is finished."""
     if plan.limit is None:
         return

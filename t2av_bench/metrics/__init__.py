@@ -11,7 +11,7 @@ from typing import get_args
 from t2av_bench.metrics.base import Licence, Metric, SetMetric
 from t2av_bench.metrics.names import MetricRegistry
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.names import folded
+from t2av_bench.utils.config import folded
 
 _METRICS = "t2av_bench.metrics."
 _GRIDFACE = "t2av_bench.gridface.metrics."

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from t2av_bench.metrics.base import Metric, Settings
-from t2av_bench.utils.names import folded, same, unknown
+from t2av_bench.utils.config import folded, near, nearest
 from t2av_bench.utils.reasons import unexpected
-from t2av_bench.utils.registry import PluginError, Registry, stdout_to_stderr
+from t2av_bench.utils.registry import PluginError, Registry, same, stdout_to_stderr
 
 Key = tuple[str, str]
 """A quantity of a metric: (metric id, quantity name)."""
@@ -85,7 +85,7 @@ class MetricRegistry(Registry[Metric]):
             if not found:  # it may be known, but not there: then what is like that is near
                 known = dict.fromkeys(part for id, quantity in keys for part in (quantity, id, _family(id)))
                 like = next((quantity for _, quantity in self._called(name, self.keys())), "")
-                raise ValueError(unknown("quantity or metric", name, filter(None, known), like=like))
+                raise ValueError(f"unknown quantity or metric {name!r}{near(like or name, filter(None, known))}")
             chosen += found
         return list(dict.fromkeys(chosen))
 
@@ -135,7 +135,8 @@ class MetricRegistry(Registry[Metric]):
         if not ids:
             quantities = [quantity for _, quantity in self.keys()]
             known = [*self._families(), *quantities, *self.ids(), *self._aliases(), "all"]
-            raise ValueError(unknown("metric", name, known, _SHOW))
+            hint = f"did you mean {' or '.join(found)}? " if (found := nearest(name, known)) else ""
+            raise ValueError(f"unknown metric {name!r}; {hint}{_SHOW}")
         if len(set(map(_family, ids))) > 1:
             raise ValueError(f"{name!r} may be {' or '.join(ids)}: name one of them")
         return ids

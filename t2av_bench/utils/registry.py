@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from t2av_bench.utils.names import nearest, same, unknown
+from t2av_bench.utils.config import folded, near
 from t2av_bench.utils.reasons import unexpected
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class Registry(Generic[T]):
         """The id that a name is, case and punctuation aside. ValueError: it is none (the nearest are named), or two."""
         found = same(name, self.targets)
         if not found:
-            raise ValueError(unknown(self.noun, name, self.targets))
+            raise ValueError(f"unknown {self.noun} {name!r}{near(name, self.targets)}")
         if len(found) > 1:
             raise ValueError(f"the {self.noun} {name!r} may be {' or '.join(found)}: name one of them")
         return found[0]
@@ -106,9 +106,7 @@ class Registry(Generic[T]):
         free = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
         for key in options:
             if key not in known and key != self._given and not free:
-                near = nearest(key, known)
-                hint = f"did you mean {' or '.join(near)}? Its options: " if near else "its options: "
-                raise ValueError(f"{where} has no option {key!r}; {hint}{', '.join(known) or 'none'}")
+                raise ValueError(f"{where} has no option {key!r}{near(key, known)}")
         for key, each in known.items():
             if each.default is inspect.Parameter.empty and key not in options:
                 raise ValueError(f"{where} needs the option {key!r}")
@@ -139,6 +137,13 @@ class Registry(Generic[T]):
         if self._found is None:
             self._found = targets(f"t2av_bench.{self.noun}s", self._built_in)
         return self._found
+
+
+def same(name: str, known: Iterable[str]) -> list[str]:
+    """Which of the known names it is: the exact one, else all that differ in case and punctuation alone."""
+    known = list(dict.fromkeys(known))
+    wanted = folded(name)
+    return [name] if name and name in known else [each for each in known if wanted and folded(each) == wanted]
 
 
 _OPEN_ENDED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

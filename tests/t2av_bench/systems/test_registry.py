@@ -73,7 +73,7 @@ def test_unknown_systems_and_options_are_refused_with_what_there_is(plugged):
     plugged()
     with pytest.raises(ValueError, match="unknown system 'talker'; did you mean talker-t2av"):
         systems.system_class("talker")
-    with pytest.raises(ValueError, match="system echo has no option 'volume'; its options: loudness"):
+    with pytest.raises(ValueError, match="system echo has no option 'volume'; there are loudness"):
         systems.load("echo", volume=2)
     with pytest.raises(ValueError, match="system echo has no option 'loundess'; did you mean loudness"):
         systems.load("echo", loundess=2)

@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 from t2av_bench import metrics
 from t2av_bench.cli.main import app
 from t2av_bench.comparison.comparable import choose
-from t2av_bench.comparison.margins import MarginError, merge_margins
+from t2av_bench.comparison.margins import merge_margins
 from t2av_bench.metrics import metric_class, metric_ids, registry, resolve
+from t2av_bench.utils.config import ConfigError
 
 # What papers write -> the quantity: Wav2Lip (LSE), DNSMOS P.835, Seed-TTS (SIM-o), YourTTS (SECS).
 FIELD = {
@@ -97,7 +98,7 @@ def test_margins_have_the_same_names():
         ({"sync": 0.5}, "'sync' may be sync_c_exact or sync_d_exact .*: name one of them"),
         ({"LSE-X": 0.5}, "unknown quantity or metric 'LSE-X'"),
     ):
-        with pytest.raises(MarginError, match=expected):
+        with pytest.raises(ConfigError, match=expected):
             merge_margins(entries)
 
 

@@ -4,6 +4,7 @@ import keyword
 import os
 import re
 import tempfile
+from collections.abc import Container
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,7 +74,10 @@ def _check(kind: Kind, name: str) -> None:
             f"{name!r} is no name for a {kind}: expected small letters a-z, digits, and '-' or '_' between them, "
             f"beginning with two letters, {_MOST} characters at most, such as loudness_range"
         )
-    if name in {"metric": metrics.registry, "system": systems.registry, "benchmark": benchmarks.registry}[kind]:
+    known: dict[str, Container[object]] = {
+        "metric": metrics.registry, "system": systems.registry, "benchmark": benchmarks.registry,
+    }  # fmt: skip
+    if name in known[kind]:
         raise ValueError(f"{name!r} is the name of a {kind} already: choose another")
     module = _module(name)
     found = None if keyword.iskeyword(module) else find_spec(module)

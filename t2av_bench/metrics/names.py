@@ -54,8 +54,9 @@ class MetricRegistry(Registry[Metric]):
             if variant is None:
                 raise PluginError("; ".join(troubles[id] for id in ids))
             chosen.append(variant)
-        for text in troubles.values() if notice else ():
-            notice(text)
+        if notice:
+            for text in troubles.values():
+                notice(text)
         return list(dict.fromkeys(chosen))
 
     def __contains__(self, name: object) -> bool:

@@ -37,14 +37,7 @@ def _check(id: str, system: type[System]) -> None:
         row(weight)
 
 
-registry = Registry(
-    "system",
-    _BUILT_IN,
-    System,
-    _check,
-    maker=lambda kind: kind.load,
-    given="device",  # type: ignore[type-abstract]
-)
+registry = Registry("system", _BUILT_IN, System, _check, lambda kind: kind.load, "device")  # type: ignore[type-abstract]
 system_ids, system_class, broken = registry.ids, registry.class_of, registry.broken
 
 

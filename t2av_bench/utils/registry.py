@@ -55,7 +55,7 @@ class Registry(Generic[T]):
 
     @property
     def refused(self) -> dict[str, str]:
-        """Names of plug-ins whose id is taken, and why they are left out."""
+        """Plug-ins whose id is taken, and why they are left out. The order of installation does not matter."""
         return self._entries()[1]
 
     def __contains__(self, name: object) -> bool:
@@ -80,7 +80,7 @@ class Registry(Generic[T]):
             return getattr(importlib.import_module(module), attribute)
         if id not in self._loaded:
             try:
-                self._loaded[id] = load(id, target, self._kind, self._check)
+                self._loaded[id] = self._load(id, target)
             except PluginError as error:
                 self._loaded[id] = error
         found = self._loaded[id]
@@ -113,10 +113,6 @@ class Registry(Generic[T]):
         if wrong := list(_wrong_types(maker, options)):
             raise ValueError(f"options of {where}: {'; '.join(wrong)}")
 
-    def resolve(self, names: Iterable[str]) -> list[str]:
-        """Names as a user types them -> ids, in order, without repetition. ValueError as of ``find``."""
-        return list(dict.fromkeys(map(self.find, names)))
-
     def broken(self) -> dict[str, str]:
         """Plug-ins that cannot be used, by id, and why: each is imported for it."""
         found = dict(self.refused)
@@ -135,8 +131,35 @@ class Registry(Generic[T]):
 
     def _entries(self) -> tuple[dict[str, str], dict[str, str]]:
         if self._found is None:
-            self._found = targets(f"t2av_bench.{self.noun}s", self._built_in)
+            found, refused = dict(self._built_in), {}
+            entries = entry_points(group=f"t2av_bench.{self.noun}s")
+            for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
+                taken = found.setdefault(entry.name, entry.value)
+                if taken != entry.value:
+                    refused[f"{entry.name} ({entry.value})"] = (
+                        f"the plug-in {entry.value} is left out: its id {entry.name!r} is taken by {taken}; rename one "
+                        "of both"
+                    )
+            self._found = found, refused
         return self._found
+
+    def _load(self, id: str, target: str) -> type[T]:
+        """Import a plug-in's class. Raises PluginError for any trouble."""
+        where = f"the plug-in {id} ({target}) is broken"
+        module, _, name = target.partition(":")
+        with calling(where):
+            found: Any = importlib.import_module(module.strip())
+            for part in name.strip().split("."):
+                found = getattr(found, part)
+            fits = isinstance(found, type) and issubclass(found, self._kind)
+            if not fits:
+                raise PluginError(f"{where}: it is no {self._kind.__name__}")
+            if found.id != id:
+                raise ValueError(f"its class says that its id is {found.id!r}")
+            if inspect.isabstract(found):
+                raise ValueError(f"it lacks {', '.join(sorted(found.__abstractmethods__))}")
+            self._check(id, found)
+            return found
 
 
 def same(name: str, known: Iterable[str]) -> list[str]:
@@ -152,7 +175,7 @@ _OPEN_ENDED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 def hints_of(maker: Callable[..., Any]) -> dict[str, Any]:
     """Types of the parameters, as far as they can be known."""
     try:
-        return typing.get_type_hints(maker.__init__ if isinstance(maker, type) else maker)
+        return typing.get_type_hints(maker.__init__ if isinstance(maker, type) else maker)  # type: ignore[misc]
     except Exception:  # names that are there for type checkers alone, and whatever else a plug-in writes
         return {}
 
@@ -174,41 +197,6 @@ def _wrong_types(maker: Callable[..., Any], options: Mapping[str, Any]) -> Itera
             yield f"{name}: {error.errors()[0]['msg']}, got {value!r:.60}"
         except PydanticUserError:
             continue  # a type of the plug-in's own: its maker judges
-
-
-def targets(group: str, built_in: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Ids -> ``module:Class``, the built-in ones first; and names of those whose id is taken -> why they are left out.
-
-    The order of installation does not matter.
-    """
-    found, refused = dict(built_in), {}
-    for entry in sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)):
-        taken = found.get(entry.name)
-        if taken is None:
-            found[entry.name] = entry.value
-        elif taken != entry.value:
-            refused[f"{entry.name} ({entry.value})"] = (
-                f"the plug-in {entry.value} is left out: its id {entry.name!r} is taken by {taken}; rename one of both"
-            )
-    return found, refused
-
-
-def load(id: str, target: str, kind: type[T], check: Callable[[str, type[T]], None]) -> type[T]:
-    """Import a plug-in's class. ``check`` raises ValueError for what it lacks. Raises PluginError for any trouble."""
-    where = f"the plug-in {id} ({target}) is broken"
-    module, _, name = target.partition(":")
-    with calling(where):
-        found = importlib.import_module(module.strip())
-        for part in name.strip().split("."):
-            found = getattr(found, part)
-        if not isinstance(found, type) or not issubclass(found, kind):
-            raise PluginError(f"{where}: it is no {kind.__name__}")
-        if found.id != id:  # type: ignore[attr-defined]
-            raise ValueError(f"its class says that its id is {found.id!r}")  # type: ignore[attr-defined]
-        if inspect.isabstract(found):
-            raise ValueError(f"it lacks {', '.join(sorted(found.__abstractmethods__))}")
-        check(id, found)
-    return found
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def test_values_that_fit_reach_the_class_as_they_are(shapes, options):
     ({"xyz": 1}, "shape typed has no option 'xyz'; there are side, scale, filled, at, kind, place, more"),
     ({"side": "3"}, "options of shape typed: side: Input should be a valid integer, got '3'"),
     ({"side": 1.5}, "side: Input should be a valid integer"), ({"side": True}, "side: Input should be a valid integer"),
-    ({"filled": 1}, "filled: Input should be a valid boolean"), ({"scale": "1"}, "scale: Input should be a valid number"),
+    ({"filled": 1}, "filled: Input should be a valid boolean"), ({"scale": "1"}, "scale: Input should be a valid num"),
     ({"kind": "c"}, "kind: Input should be 'a' or 'b'"), ({"at": ["x"]}, "at: Input should be a valid integer"),
     ({"side": "3", "kind": "c"}, "side: Input should be a valid integer, got '3'; kind: Input should be 'a' or 'b'"),
 ])  # fmt: skip

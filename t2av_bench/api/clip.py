@@ -93,7 +93,7 @@ def score(
 ) -> ClipScores:
     """Score one clip, as ``evaluate`` would: a value or a reason for each quantity; nothing is written.
 
-    metrics: families or ids. reference: the real clip. text, language: what should be said, and its ISO 639-1 code.
+    metrics: as of ``evaluate``. reference: the real clip. text, language: what should be said, and its ISO 639-1 code.
     reference_voice, identity_image: the speaker's voice and portrait, where the reference does not show them. The
     others as of ``evaluate``.
 

@@ -33,7 +33,7 @@ class MeasuringConfig(BaseModel):
 
     metrics: Annotated[tuple[str, ...], BeforeValidator(_some_names)] = Field(
         default=("all",),
-        description="Comma-separated families, ids, columns or their other names ('list metrics' shows all).",
+        description="Comma-separated families, ids, columns or other names ('list metrics' shows all).",
     )
     workers: int | None = Field(
         default=None, ge=1, le=512,

@@ -8,10 +8,8 @@ by asinh, so neither number has anything to do with FID's or FVD's scale. Both a
 numbers of clips. Tables of 40 clips say what real clips score (``gridface/metrics/floors.toml``).
 """
 
-import tomllib
 from abc import abstractmethod
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -28,7 +26,6 @@ from t2av_bench.metrics.set_distance import FeatureDistance
 from t2av_bench.scores import Protocol, Quantity, library_versions
 from t2av_bench.utils.optional import require
 
-FLOORS = Path(__file__).with_name("floors.toml")
 FRAMES_PER_CLIP = 16
 WINDOWS_PER_CLIP, WINDOW = 4, 16
 
@@ -48,10 +45,10 @@ class _GridFaceDistance(FeatureDistance):
 
     @property
     def floors(self) -> tuple[Floor, ...]:  # type: ignore[override]
-        """Real clips against real clips, one floor a language, as ``gridface.validation.floors`` measured them."""
-        rows = tomllib.loads(FLOORS.read_text(encoding="utf-8")).get(self.id, {})
-        what = "real GridFace clips against real clips of the same persons saying other sentences"
-        return tuple(Floor(language=language, what=what, **numbers) for language, numbers in rows.items())
+        """Real clips against real clips, measured by ``gridface.validation.floors``."""
+        from t2av_bench.gridface.metrics.floors import floors
+
+        return floors(self.id)
 
     @property
     def features_protocol(self) -> Protocol:

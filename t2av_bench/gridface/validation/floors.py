@@ -10,7 +10,7 @@ Fréchet distances are biased by about 1/n, so a floor belongs to its number of 
 
 import numpy as np
 
-from t2av_bench.gridface.metrics.features import FLOORS
+from t2av_bench.gridface.metrics.floors import FILE
 from t2av_bench.utils.files import write_text
 
 DRAWS = 200
@@ -59,7 +59,7 @@ def main() -> None:
     for metric, languages in measure().items():
         for language, numbers in languages.items():
             lines += ["", f'["{metric}".{language}]', *(f"{name} = {value}" for name, value in numbers.items())]
-    write_text(FLOORS, "\n".join(lines) + "\n")
+    write_text(FILE, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 from t2av_bench.gridface.speech import visemes
 from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE, Synthesizer
 from t2av_bench.gridface.speech.synthesizer import Utterance as Speech
+from t2av_bench.utils.config import near
 
 NAME, VERSION = "gridface", "1"
 """Code that makes other bytes is another version, and is built anew; ``digests.toml`` holds the code to that."""
@@ -167,11 +168,7 @@ def recordings(utterances: Iterable[Utterance]) -> Iterator[tuple[Utterance, Rec
 
 def _split(name: str) -> _Split:
     if name not in _SPLITS:
-        import difflib
-
-        near = difflib.get_close_matches(name, _SPLITS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        raise ValueError(f"{NAME} has no split {name!r}{hint} There are {', '.join(_SPLITS)}")
+        raise ValueError(f"{NAME} has no split {name!r}{near(name, _SPLITS)}")
     return _SPLITS[name]
 
 

@@ -7,7 +7,6 @@ whatever order, from however many processes.
 """
 
 import contextlib
-import difflib
 import json
 import os
 import re
@@ -22,6 +21,8 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+
+from t2av_bench.utils.config import nearest
 
 SAMPLE_RATE = 22050
 PAUSE = ""
@@ -198,7 +199,7 @@ def check_settings(voice: str, rate: int, pitch: int, pitch_range: int = 50) -> 
     language, plus, variant = voice.partition("+")
     _check_language(language)
     if plus and variant not in _variants():
-        near = difflib.get_close_matches(variant, _variants(), n=3) or _variants()[:3]
+        near = nearest(variant, _variants()) or _variants()[:3]
         shown = ", ".join(f"{language}+{name}" for name in near)
         raise SpeechError(
             f"unknown voice variant {voice!r}: there are for example {shown} (voices({language!r}) lists all)"

@@ -11,6 +11,7 @@ Fréchet distances are biased by about 1/n, so a floor belongs to its number of 
 import numpy as np
 
 from t2av_bench.gridface.metrics.floors import FILE
+from t2av_bench.utils.config import dump_toml
 from t2av_bench.utils.files import write_text
 
 DRAWS = 200
@@ -54,13 +55,5 @@ def measure() -> dict[str, dict[str, dict[str, float | int]]]:
     return found
 
 
-def main() -> None:
-    lines = ["# Written by `python -m t2av_bench.gridface.validation.floors`."]
-    for metric, languages in measure().items():
-        for language, numbers in languages.items():
-            lines += ["", f'["{metric}".{language}]', *(f"{name} = {value}" for name, value in numbers.items())]
-    write_text(FILE, "\n".join(lines) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    write_text(FILE, "# Written by `python -m t2av_bench.gridface.validation.floors`.\n\n" + dump_toml(measure()))

@@ -14,7 +14,7 @@ from pathlib import Path
 from t2av_bench import weights
 from t2av_bench.benchmarks.manifest import Entry
 from t2av_bench.errors import NotApplicable
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
 from t2av_bench.evaluation.provenance import _provenance
 from t2av_bench.evaluation.scoring import aggregation, record, record_set
@@ -40,18 +40,18 @@ class Progress:
 
 
 def evaluate(
-    plan: Plan,
-    out: Path,
+    plan: EvaluateConfig,
     report: Callable[[Progress], None],
     notice: Callable[[str], None],
     pool: WorkerPool | None = None,
 ) -> None:
-    """Score a folder of clips into ``out``; finished measurements are kept, failed and missing ones are tried (again).
+    """Score a folder of clips into ``plan.out``; finished measurements are kept, others are tried (again).
 
     pool: workers to use and to leave for the next call; otherwise they are this call's.
     Raises RunError or ItemError where nothing can be scored; whatever befalls a single clip is recorded as its reason.
     """
-    prepared = prepare(plan, out)
+    out = plan.out
+    prepared = prepare(plan)
     metrics, entries = prepared.metrics, prepared.entries
     for text in prepared.notices:
         notice(text)
@@ -91,7 +91,7 @@ def evaluate(
                 keep(known)
         with nullcontext(pool) if pool else WorkerPool() as workers:
             measured = partial(
-                workers.run, work=work, workers=plan.workers, timeout=plan.timeout,
+                workers.run, work=work, workers=plan.processes, timeout=plan.timeout,
                 most=plan.memory * GB if plan.memory else None,
             )  # fmt: skip
             for found in measured(jobs):
@@ -150,10 +150,10 @@ def missing_weights(metric: Metric) -> str | None:
     return None
 
 
-def _claim(store: Store, plan: Plan, out: Path) -> None:
+def _claim(store: Store, plan: EvaluateConfig, out: Path) -> None:
     """A run folder belongs to one system's clips: another folder's scores must not mix with them."""
     claim = {
-        "name": plan.name,
+        "name": plan.system,
         "generated": str(plan.generated.resolve()),
         "reference": str(plan.reference.resolve()) if plan.reference else None,
         "manifest": str(plan.manifest.resolve()) if plan.manifest else None,

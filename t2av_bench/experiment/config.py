@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from t2av_bench.benchmarks.registry import GRIDFACE, benchmark_ids
 from t2av_bench.benchmarks.registry import benchmark as benchmark_of
 from t2av_bench.evaluation.config import MeasuringConfig
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.systems.base import Task
 from t2av_bench.utils.config import ConfigError, load_toml, near
 
@@ -86,7 +86,7 @@ class Loaded:
     """A checked configuration with its rows."""
 
     config: RunConfig
-    rows: tuple[Row, ...]
+    rows: tuple[ExperimentRow, ...]
 
 
 def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ...] = ()) -> Loaded:
@@ -119,7 +119,7 @@ def matching(wanted: Iterable[str], names: Sequence[str], option: str) -> set[st
     return found
 
 
-def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None) -> list[Row]:
+def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None) -> list[ExperimentRow]:
     where = f"{file}: row {given.name!r}"
     benchmark = given.benchmark or config.benchmark
     manifest = None if benchmark in benchmark_ids() else file.parent / benchmark
@@ -140,7 +140,7 @@ def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None)
         for name in (config.tables if given.tables is None else given.tables)
     )
     return [
-        Row(
+        ExperimentRow(
             given.name + suffix, label + said, given.system, given.task, manifest, given.split, items, seed,
             given.max_seconds, given.metrics or config.metrics, tables, given.step, options[seed],
             None if manifest is not None else benchmark,
@@ -226,7 +226,7 @@ def _as_path(value: Any, hint: Any, folder: Path) -> Any:
     return value if is_name else folder / value
 
 
-def _check_metrics(config: RunConfig, rows: list[Row]) -> None:
+def _check_metrics(config: RunConfig, rows: list[ExperimentRow]) -> None:
     from t2av_bench.metrics import create, resolve
 
     measured = {id for row in rows for id in resolve(row.metrics)}

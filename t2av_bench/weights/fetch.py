@@ -19,10 +19,12 @@ from t2av_bench.weights.download import (  # fmt: skip
     Progress,
     download,
     limit,
-    origin_file,
     printable,
 )
 from t2av_bench.weights.table import Row, Weights, WeightsRefused
+
+
+_HUB = "https://huggingface.co/"
 
 
 class FetchError(Exception):
@@ -108,20 +110,22 @@ def _from_urls(
     reasons = []
     for url in row.urls:
         try:
+            address, stated = _on_the_hub(row, url) if url.startswith(_HUB) else (url, None)
+            proved = bool(row.states_digest or stated or store.lock.get(row.id))
             for _ in range(2):
-                kept = download(url, part, same_bytes_everywhere=row.sha256 is not None, size=row.size,
-                                largest=largest, progress=progress, pause=pause)  # fmt: skip
+                kept = download(address, part, proved=proved, size=row.size, largest=largest, progress=progress,
+                                pause=pause)  # fmt: skip
                 sha256, difference = store.compare(row, part)
+                if difference is None and stated not in (None, sha256):
+                    difference = f"sha256 is {sha256}, the hub states {stated}"
                 if difference is None:
                     _name(store, row, part, target, sha256)
-                    origin_file(part).unlink(missing_ok=True)
-                    return url
+                    return address
                 part.unlink()
-                origin_file(part).unlink(missing_ok=True)
                 if not kept:
                     break
                 # The kept beginning may be what is wrong, so the URL gets one try from the start.
-            reasons.append(f"{url}: {difference}")
+            reasons.append(f"{address}: {difference}")
         except DownloadError as error:
             reasons.append(f"{url}: {error}")
     how = f"{row.manual}; put" if row.manual else "put"
@@ -129,15 +133,25 @@ def _from_urls(
     raise FetchError(f"weights {row.id!r} could not be fetched:\n  " + "\n  ".join(reasons) + by_hand)
 
 
+def _on_the_hub(row: Row, url: str) -> tuple[str, str | None]:
+    """Where the hub (or its mirror in ``HF_ENDPOINT``) has a file; where the table states no sha256, also the hub's."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    address = url.replace(_HUB, f"{constants.ENDPOINT}/", 1)
+    if row.sha256:
+        return address, None
+    try:
+        etag = huggingface_hub.get_hf_file_metadata(address).etag or ""
+    except Exception as error:  # its own, the HTTP client's and the system's
+        raise DownloadError(printable(str(error))) from error
+    return address, etag if len(etag) == 64 else None  # small files have git's digest, of their blob
+
+
 def _from_hub(store: Weights, row: Row, target: Path, largest: int) -> str:
     """A snapshot of a hub repository at the table's revision, else at the recorded one, else at today's."""
-    try:
-        import huggingface_hub
-    except ImportError:
-        raise FetchError(
-            f"weights {row.id!r} are a repository: pip install huggingface_hub, "
-            f"or download {row.hub} by hand to {target}"
-        ) from None
+    import huggingface_hub
+
     assert row.hub
     entry = store.lock.get(row.id) or {}
     part = target.with_name(target.name + ".part")

@@ -94,6 +94,11 @@ class Row(BaseModel):
         return self.format in ("torchscript", "pickle")
 
     @property
+    def states_digest(self) -> bool:
+        """Whether the table states a digest, or a part of one."""
+        return bool(self.sha256 or self.sha256_prefix or self.md5_prefix or self.git_blob)
+
+    @property
     def digest_kinds(self) -> tuple[str, ...]:
         partial = {"md5": self.md5_prefix, "git_blob": self.git_blob}
         return ("sha256", *(kind for kind, value in partial.items() if value))

@@ -17,7 +17,6 @@ from t2av_bench.api.runs import SCORES, score_row
 from t2av_bench.benchmarks.manifest import Entry, Item
 from t2av_bench.benchmarks.names import printable
 from t2av_bench.evaluation.config import Plan, check_device
-from t2av_bench.evaluation.evaluate import missing_weights
 from t2av_bench.evaluation.planning import create_metric, file_digests, inputs_of, refuse_option
 from t2av_bench.evaluation.scoring import scores_of
 from t2av_bench.evaluation.worker import Job, Outcome, Staff, Workshop, run_jobs
@@ -28,6 +27,7 @@ from t2av_bench.results.store import ScoreRow
 from t2av_bench.scores import Score, Status
 from t2av_bench.utils.memory import GB
 from t2av_bench.utils.reasons import refusals
+from t2av_bench.weights.needs import unusable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -153,7 +153,7 @@ def _item(paths: Mapping[str, Path], text: str | None, language: str | None) -> 
 
 def _known(clip: str, metric: Metric) -> Outcome | None:
     """What is known without a look at the clip."""
-    reason = missing_weights(metric)
+    reason = unusable(metric)
     if isinstance(metric, SetMetric):
         reason = "a distance between sets of clips: evaluate measures it over a folder"
     return Outcome(clip, metric.id, Status.NOT_APPLICABLE, reason) if reason else None

@@ -99,8 +99,10 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     from t2av_bench.cli.progress import EvaluationDisplay
     from t2av_bench.evaluation.config import load
     from t2av_bench.evaluation.planning import requested
+    from t2av_bench.metrics import metric_class, resolve
     from t2av_bench.scores import Status
     from t2av_bench.utils.plugins import stdout_to_stderr
+    from t2av_bench.weights.needs import lacks
 
     config = load(file, given)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -115,6 +117,8 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     tell(console, "not applicable", [
         reason for reason in done.counted(Status.NOT_APPLICABLE) if any(metric in named for metric in reason.metrics)
     ])  # fmt: skip
+    if lacking := lacks(*map(metric_class, resolve(config.metrics))):
+        console.print(lacking, markup=False)
     clips, missing = done.failed_clips, done.missing
     if clips > config.max_failures:
         console.print(

@@ -30,25 +30,26 @@ def list_(
 
 
 def metrics(as_json: bool) -> None:
-    """Print the metrics: ids, columns with their direction, licence, and which weights are missing here."""
+    """Print the metrics: ids, columns with their direction, licence, and what is missing here."""
     rows, unusable = listing.metrics()
     arrows = {"higher": "↑", "lower": "↓", "none": ""}
-    _show(as_json, rows, unusable, ("metric", "columns", "weights", "licence"), [
+    _show(as_json, rows, unusable, ("metric", "columns", "weights and packages", "licence"), [
         (row["id"], " ".join(column["name"] + arrows[column["direction"]] for column in row["columns"]), _state(row),
          row["licence"]) for row in rows
     ])  # fmt: skip
 
 
 def systems(as_json: bool) -> None:
-    """Print the systems: ids, what each needs for each task, licence, and which weights are missing here."""
+    """Print the systems: ids, what each needs for each task, licence, and what is missing here."""
     rows, unusable = listing.systems()
-    _show(as_json, rows, unusable, ("system", "tasks", "weights", "licence"), [
+    _show(as_json, rows, unusable, ("system", "tasks", "weights and packages", "licence"), [
         (row["id"], " ".join(row["tasks"]), _state(row), row["licence"]) for row in rows
     ])  # fmt: skip
 
 
 def _state(row: dict[str, Any]) -> str:
-    return "missing: " + " ".join(row["missing_weights"]) if row["missing_weights"] else "ready"
+    missing = [*row["missing_weights"], *row["missing_packages"]]
+    return f"missing: {' '.join(missing)}" if missing else "ready"
 
 
 def _show(

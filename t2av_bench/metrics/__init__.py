@@ -78,7 +78,7 @@ def metric_class(id: str) -> type[Metric]:
 
 def _check(id: str, metric: type[Metric]) -> None:
     """Everything that is read of a metric without measuring. Raises ValueError for what cannot be kept or shown."""
-    from t2av_bench.weights import row
+    from t2av_bench.weights import entry
 
     family, slash, variant = id.partition("/")
     if not (family and slash and variant) or family == "all":
@@ -100,7 +100,7 @@ def _check(id: str, metric: type[Metric]) -> None:
         if (quantity.aggregate == "set") != issubclass(metric, SetMetric):
             raise ValueError("a SetMetric's quantities have aggregate='set', and no other's have")
     for weight in metric.weights:
-        row(weight)
+        entry(weight)
     if inspect.isabstract(metric):
         raise ValueError(f"it lacks {', '.join(sorted(metric.__abstractmethods__))}")
     protocol = metric().protocol

@@ -116,7 +116,8 @@ class Metric(ABC):
     paper: citation of the definition or of the protocol followed.
     weights: ids in the weights table that must be present.
     licence: the most restrictive licence group among its weights.
-    extra: the optional dependency group of pyproject.toml that provides its packages.
+    packages: Python packages outside the core that it imports, by the names under which they are imported.
+    extra: the optional dependency group of pyproject.toml that provides them.
     embedded: True where the extractor is a bundled stand-in whose numbers must not be compared with published ones.
     curves: kept arrays that the page draws over offsets. floors: what real clips score, where it was measured.
     """
@@ -127,6 +128,7 @@ class Metric(ABC):
     paper: ClassVar[str]
     weights: ClassVar[tuple[str, ...]] = ()
     licence: ClassVar[Licence] = "free"
+    packages: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
     embedded: ClassVar[bool] = False
     curves: ClassVar[tuple[Curve, ...]] = ()

@@ -8,6 +8,7 @@ import difflib
 import inspect
 from typing import Any
 
+from t2av_bench.errors import NotApplicable
 from t2av_bench.systems.base import TASKS, System
 from t2av_bench.utils.plugins import Registry
 
@@ -48,7 +49,7 @@ def system_class(id: str) -> type[System]:
 
 def _check(id: str, system: type[System]) -> None:
     """Everything that is read of a system without loading it. Raises ValueError for what it lacks."""
-    from t2av_bench.weights import row
+    from t2av_bench.weights import entry
 
     if system.id != id:
         raise ValueError(f"its class says that its id is {system.id!r}")
@@ -59,15 +60,22 @@ def _check(id: str, system: type[System]) -> None:
     if inspect.isabstract(system):
         raise ValueError(f"it lacks {', '.join(sorted(system.__abstractmethods__))}")
     for weight in system.weights:
-        row(weight)
+        entry(weight)
 
 
 _registry = Registry("t2av_bench.systems", _BUILT_IN, System, _check)  # type: ignore[type-abstract]
 
 
 def load(id: str, *, device: str = "cpu", **options: Any) -> System:
-    """The system with its weights on ``device``. ``options`` are the system's own; ValueError for one it lacks."""
+    """The system with its weights on ``device``. ``options`` are the system's own; ValueError for one it lacks.
+
+    NotApplicable, with the command that brings them, where Python packages are missing.
+    """
+    from t2av_bench.weights.needs import lacks
+
     kind = system_class(id)
+    if lacking := lacks(kind, weights=False):  # which weights are needed may depend on the options
+        raise NotApplicable(f"{id}: {lacking}")
     accepted = inspect.signature(kind.load).parameters
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values()):
         return kind.load(device=device, **options)

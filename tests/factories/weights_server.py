@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from t2av_bench.weights import table as weights
 from t2av_bench.weights.fetch import Fetched, fetch
 from t2av_bench.weights.table import Weights
 
@@ -145,11 +144,10 @@ class Bench:
             # TOML strings, numbers, booleans and lists of strings are written as in JSON.
             lines += [f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
         self.table.write_text("\n".join(lines), encoding="utf-8")
-        weights.load_table.cache_clear()
         return id
 
     def store(self, *folders: Path) -> Weights:
-        return Weights(folders or [self.home], self.table, self.folder / "cache.json")
+        return Weights(folders or [self.home], self.table, cache=self.folder / "cache.json")
 
     def fetch(self, id: str, **options: object) -> Fetched:
         return fetch(self.store(), id, pause=lambda seconds: None, **options)  # type: ignore[arg-type]

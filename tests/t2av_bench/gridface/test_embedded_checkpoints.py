@@ -1,4 +1,4 @@
-"""The box of trained models: what goes in comes out, and nothing else does."""
+"""The bundled checkpoints: what goes in comes out, and nothing else does."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -61,16 +61,15 @@ def test_scores_are_added_without_touching_the_file(trained, box):
 
 def test_a_damaged_missing_or_unknown_model_names_the_command(trained, box):
     file = checkpoints.add("tiny-seed0", trained, DETAILS, box)
-    checkpoints.path("tiny-seed0", box)
     file.write_bytes(b"weighty")
-    with pytest.raises(NotApplicable, match="tiny-seed0 is damaged.*the index states.*train embedded tiny-seed0$"):
+    with pytest.raises(NotApplicable, match="'tiny-seed0' refused.*the table states.*train embedded tiny-seed0$"):
         checkpoints.path("tiny-seed0", box)
     file.unlink()
-    with pytest.raises(NotApplicable, match="tiny-seed0 is missing.*train embedded tiny-seed0$"):
+    with pytest.raises(NotApplicable, match="'tiny-seed0'.*are missing: reinstall.*train embedded tiny-seed0$"):
         checkpoints.path("tiny-seed0", box)
-    with pytest.raises(ValueError, match="called 'tiny-sed0'; did you mean tiny-seed0.*train embedded tiny-sed0$"):
+    with pytest.raises(ValueError, match="unknown weights id 'tiny-sed0'; did you mean tiny-seed0"):
         checkpoints.path("tiny-sed0", box)
-    with pytest.raises(ValueError, match="called 'x'; there are none yet"):
+    with pytest.raises(ValueError, match="unknown weights id 'x'"):
         checkpoints.path("x", box / "empty")
 
 
@@ -80,7 +79,7 @@ def test_a_damaged_missing_or_unknown_model_names_the_command(trained, box):
 def test_a_damaged_index_is_said(box, text):
     box.mkdir()
     (box / "index.toml").write_text(text)
-    with pytest.raises(NotApplicable, match="index.toml is damaged"):
+    with pytest.raises(ValueError, match=r"cannot read .*index.toml|index.toml: entry \[x\]"):
         checkpoints.names(box)
 
 
@@ -88,8 +87,8 @@ def test_a_damaged_index_is_said(box, text):
     ("name", "changes", "message"),
     [
         ("../tiny", {}, "a checkpoint's name has letters"),
-        ("tiny", {"loss": float("nan")}, "tiny.loss is nan: a fact is a finite number"),
-        ("tiny", {"scores": {"wer": None}}, "tiny.scores.wer is None"),
+        ("tiny", {"loss": float("nan")}, "of tiny: facts are .*finite numbers"),
+        ("tiny", {"scores": {"wer": None}}, "of tiny: facts are .*NoneType"),
     ],
 )
 def test_what_the_index_cannot_hold_is_refused_before_anything_is_written(trained, box, name, changes, message):
@@ -106,7 +105,7 @@ def test_trainings_that_end_together_lose_nothing(trained, box):
     assert len(checkpoints.names(box)) == 16
 
 
-def test_the_box_of_this_project_is_whole():
+def test_the_checkpoints_of_this_project_are_whole():
     for name in checkpoints.names():
         assert checkpoints.path(name).is_file()
         assert set(checkpoints.REQUIRED) <= checkpoints.facts(name).keys()

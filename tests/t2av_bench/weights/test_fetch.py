@@ -164,7 +164,7 @@ def test_file_address(bench: Bench, tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["ftp://host/net", "net.bin", "s3://bucket/net", "javascript:x"])
 def test_other_schemes_are_refused(bench: Bench, url: str) -> None:
     bench.row("net", urls=[url])
-    with pytest.raises(ValueError, match=r"(?s)row \[net\].*http\(s\) or file"):
+    with pytest.raises(ValueError, match=r"(?s)entry \[net\].*http\(s\) or file"):
         bench.store()
 
 

@@ -1,10 +1,10 @@
 """What there is to measure with, to generate with, and to generate for."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from t2av_bench.api.frames import frame
+from t2av_bench.utils.config import near
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -114,9 +114,9 @@ def users_of_weights(names: Iterable[str]) -> "list[type[Metric] | type[System]]
             for id in preferred.values() if name == "all" else [preferred.get(name, name)]:
                 found[metric_class(id)] = None
         else:
-            near = difflib.get_close_matches(name, [*preferred, *metric_ids(), *system_ids()], n=3, cutoff=0.4)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise ValueError(f"unknown metric or system {name!r}{hint} 't2av-bench list' shows all")
+            raise ValueError(
+                f"unknown metric or system {name!r}{near(name, [*preferred, *metric_ids(), *system_ids()])}"
+            )
     return list(found)
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,9 +100,8 @@ def fetch(
 
     Number, size and licences are said first; on a terminal, licences that are not free can be accepted then.
     """
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-    from t2av_bench.cli.console import Console, TextColumn
+    from t2av_bench.cli.progress import Display
+    from t2av_bench.utils.progress import Step
     from t2av_bench.weights.fetch import FetchError
     from t2av_bench.weights.fetch import fetch as fetch_one
 
@@ -112,10 +112,10 @@ def fetch(
         raise _usage(ValueError(f"--max-size is a number of GB, got {max_size}"))
     store = _open(folder)
     chosen, packages = _chosen(store, ids, users)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    absent = _tell(console, store, chosen)
+    display = Display()
+    absent = _tell(display.note, store, chosen)
     if packages:
-        console.print(packages, markup=False)
+        display.note(packages)
     accepted = {*(accept or ())}
     asked = sorted({entry.group for entry in absent} - accepted - {"free"})
     if asked and not dry_run and sys.stdin.isatty() and sys.stderr.isatty():
@@ -125,16 +125,14 @@ def fetch(
             _print_json([_described(store, id) for id in chosen])
         return
     results: list[dict[str, Any]] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bars:
+    with display:
         for id in chosen:
-            bar = bars.add_task(id, total=store.entry(id).size)
 
-            def advance(done: int, total: int | None, bar: Any = bar) -> None:
-                bars.update(bar, completed=done, total=total)
+            def advance(done: int, total: int | None, id: str = id) -> None:
+                display.step(Step(id, done // 10**6, (total or done) // 10**6, "MB"))
 
             def wait(id: str = id) -> None:
-                console.print(f"{id}: another process is fetching it; waiting for that one", markup=False)
+                display.note(f"{id}: another process is fetching it; waiting for that one")
 
             try:
                 done = fetch_one(store, id, accepted, advance, largest=round(max_size * 1e9), on_wait=wait)
@@ -143,7 +141,6 @@ def fetch(
             else:
                 results.append({"id": id, "state": done.state, "path": str(done.path), "sha256": done.sha256,
                                 "source": done.source})  # fmt: skip
-            bars.remove_task(bar)
     failed = [result for result in results if result["state"] == "failed"]
     if as_json:
         _print_json(results)
@@ -171,24 +168,24 @@ def _chosen(store: Weights, ids: list[str] | None, users: str | None) -> tuple[l
     return list(dict.fromkeys([*(_known(store, ids) if ids else []), *needed])), lacks(*needing, weights=False)
 
 
-def _tell(console: Any, store: Weights, ids: list[str]) -> list[WeightsEntry]:
+def _tell(note: Callable[[str], None], store: Weights, ids: list[str]) -> list[WeightsEntry]:
     """Say what there is to fetch, how much it is and under which licences; returns it."""
     absent = [store.entry(id) for id in ids if not store.is_present(id)]
     if here := [id for id in ids if store.entry(id) not in absent]:
-        console.print(f"already here: {', '.join(here)}", markup=False)
+        note(f"already here: {', '.join(here)}")
     if not absent:
-        console.print("nothing to fetch")
+        note("nothing to fetch")
         return []
     files = list({file.id: file for file in (store.entry(entry.archive or entry.id) for entry in absent)}.values())
     size = f"{sum(file.size or 0 for file in files) / 1e6:,.1f} MB"
     unstated = [file.id for file in files if file.size is None]
     more = f", and what the table does not state: {', '.join(unstated)}" if unstated else ""
-    console.print(f"to fetch: {len(files)} file{'s' if len(files) > 1 else ''}, {size}{more}", markup=False)
+    note(f"to fetch: {len(files)} file{'s' if len(files) > 1 else ''}, {size}{more}")
     licences: dict[str, list[str]] = {}
     for entry in absent:
         licences.setdefault(f"{entry.licence} ({entry.group})", []).append(entry.id)
     for licence, covered in licences.items():
-        console.print(f"  {licence}: {', '.join(covered)}", markup=False)
+        note(f"  {licence}: {', '.join(covered)}")
     return absent
 
 

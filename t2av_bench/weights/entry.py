@@ -1,11 +1,12 @@
 """What is known of one weight file: published ones from ``weights.toml``, bundled checkpoints from their index."""
 
-import tomllib
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from t2av_bench.utils.config import ConfigError, checked, read_toml
 
 Group = Literal["free", "research", "non-commercial", "gated"]
 
@@ -98,33 +99,29 @@ def fetch_command(*entries: WeightsEntry, names: str = "") -> str:
 
 
 def load_table(path: Path) -> dict[str, WeightsEntry]:
-    """Published weights by id. Raises ValueError naming the entry and the field that is wrong."""
-    return _load(path, lambda id, fields: WeightsEntry(id=id, **fields))
+    """Published weights by id. Raises ConfigError (ValueError) naming the entry and the field that is wrong."""
+    return _checked(path, read_toml(path, "weights table"))
 
 
 def load_index(path: Path) -> dict[str, WeightsEntry]:
     """Bundled checkpoints by id, their files beside the index; likewise. Whatever the index says of one is a fact."""
-
-    def entry(id: str, fields: dict[str, Any]) -> WeightsEntry:
-        return WeightsEntry(
-            id=id, purpose=f"trained on {fields['data_version']}: {fields['parameters']:,} parameters",
-            file=fields["file"], sha256=fields["sha256"], bundled=path.parent, facts=fields, licence="Apache-2.0",
-            group="free", format="safetensors", loader="gridface",
-        )  # fmt: skip
-
-    return _load(path, entry) if path.is_file() else {}
-
-
-def _load(path: Path, entry: Callable[[str, dict[str, Any]], WeightsEntry]) -> dict[str, WeightsEntry]:
+    index = read_toml(path, "weights table") if path.is_file() else {}
     try:
-        with open(path, "rb") as file:
-            content = tomllib.load(file)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"cannot read the weights table {path}: {error}") from error
-    entries = {}
-    for id, fields in content.items():
+        return _checked(path, {
+            id: {"purpose": f"trained on {facts['data_version']}: {facts['parameters']:,} parameters",
+                 "file": facts["file"], "sha256": facts["sha256"], "bundled": path.parent, "facts": facts,
+                 "licence": "Apache-2.0", "group": "free", "format": "safetensors", "loader": "gridface"}
+            for id, facts in index.items()
+        })  # fmt: skip
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f"{path} has an entry without its facts: {error}") from error
+
+
+def _checked(path: Path, entries: Mapping[str, Any]) -> dict[str, WeightsEntry]:
+    found = {}
+    for id, fields in entries.items():
         try:
-            entries[id] = entry(id, fields)
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path.name}: entry [{id}]: {error}") from error
-    return entries
+            found[id] = checked(WeightsEntry, {"id": id, **fields})
+        except (ConfigError, TypeError) as error:
+            raise ConfigError(f"{path.name}: entry [{id}]: {error}") from error
+    return found

@@ -6,7 +6,6 @@ nobody states one, with the digest recorded on first use. Files are looked up by
 folder. Nothing is downloaded here: see ``fetch``.
 """
 
-import difflib
 import importlib.util
 import os
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from t2av_bench.errors import NotApplicable
+from t2av_bench.utils.config import near
 from t2av_bench.utils.files import replacing
 from t2av_bench.utils.machine import user_cache, user_data
 from t2av_bench.weights.digests import DigestCache, Lock, stamp
@@ -79,11 +79,9 @@ class Weights:
 
     def entry(self, id: str) -> WeightsEntry:
         """What the table says. Raises UnknownWeights."""
-        if id in self.table:
-            return self.table[id]
-        near = difflib.get_close_matches(id, self.table, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UnknownWeights(f"unknown weights id {id!r}; {hint}'t2av-bench weights list' shows all")
+        if id not in self.table:
+            raise UnknownWeights(f"unknown weights id {id!r}{near(id, self.table)} ('t2av-bench weights list')")
+        return self.table[id]
 
     def find(self, id: str) -> Path | None:
         """The file (or folder) as it lies on disk, unverified; None where there is none."""

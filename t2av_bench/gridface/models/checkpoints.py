@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from t2av_bench.utils.config import dump_toml
 from t2av_bench.utils.files import replacing, write_text
 from t2av_bench.weights.digests import exclusively
 from t2av_bench.weights.table import Weights, opened
@@ -100,11 +101,9 @@ def _changing(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
 
 
 def _toml(index: Mapping[str, Mapping[str, Any]]) -> str:
-    import tomli_w
-
     try:
         json.dumps(index, allow_nan=False)  # no dates, and no numbers that are none
-        return f"{_HEAD}\n{tomli_w.dumps(dict(sorted(index.items())))}"
+        return f"{_HEAD}\n{dump_toml(dict(sorted(index.items())))}"
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"of {', '.join(index)}: facts are strings, finite numbers, truth values, lists and tables of them: {error}"

@@ -74,12 +74,19 @@ def test_a_damaged_missing_or_unknown_model_names_the_command(trained, box):
 
 
 @pytest.mark.parametrize(
-    "text", ["[broken", "x = 1", "[x]\nfile = '../../passwd'\nsha256 = '" + "0" * 64 + "'", "[x]\nfile = 'a'"]
+    ("text", "reason"),
+    [
+        ("[broken", "cannot read the weights table .*index.toml"),
+        ("x = 1", "index.toml has an entry without its facts"),
+        ("[x]\nfile = 'a'", "index.toml has an entry without its facts: 'data_version'"),
+        ("[x]\nfile = '../../a'\nsha256 = '{digest}'\ndata_version = '1'\nparameters = 1", "stays in its folder"),
+        ("[x]\nfile = 'a'\nsha256 = 'abc'\ndata_version = '1'\nparameters = 1", r"entry \[x\]: 'sha256'"),
+    ],
 )
-def test_a_damaged_index_is_said(box, text):
+def test_a_damaged_index_is_said(box, text, reason):
     box.mkdir()
-    (box / "index.toml").write_text(text)
-    with pytest.raises(ValueError, match=r"cannot read .*index.toml|index.toml: entry \[x\]"):
+    (box / "index.toml").write_text(text.replace("{digest}", "0" * 64))
+    with pytest.raises(ValueError, match=reason):
         checkpoints.names(box)
 
 

@@ -66,7 +66,8 @@ def test_the_licence_is_the_most_restrictive_of_the_weights():
     order = ["free", "research", "non-commercial", "gated"]
     for id in systems.system_ids():
         system = systems.system_class(id)
-        assert order.index(system.licence) >= max((order.index(entry(name).group) for name in system.weights), default=0)
+        groups = [order.index(entry(name).group) for name in system.weights]
+        assert order.index(system.licence) >= max(groups, default=0)
 
 
 def test_unknown_systems_and_options_are_refused_with_what_there_is(plugged):

@@ -1,6 +1,6 @@
 """What there is to measure with, to generate with, and to generate for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from t2av_bench.api.frames import frame
@@ -27,21 +27,21 @@ def list_metrics() -> "DataFrame":
     """The metrics, one a row: id, title, quantities (a tuple of names), licence of its weights, stand_in (bundled, not
     comparable with published numbers), extra (of pip), missing_weights and missing_packages (tuples; both
     empty: ready), paper. broken: why a plug-in cannot be used, None for the others."""
-    rows, broken = metrics()
     return frame([
-        *({**row, "quantities": tuple(column["name"] for column in row["columns"]), "stand_in": row["embedded"],
-           **_tuples(row)} for row in rows),
-        *_broken(broken, METRICS, quantities=(), stand_in=False),
+        {**_row(row, METRICS), "quantities": tuple(column["name"] for column in row.get("columns", ())),
+         "stand_in": row.get("embedded", False)} for row in metrics()
     ], METRICS)  # fmt: skip
 
 
 def list_systems() -> "DataFrame":
     """The systems, one a row: id, title, tasks (task -> what it needs of an item), licence, extra, missing_weights,
     missing_packages, paper, broken: as of ``list_metrics``."""
-    rows, broken = systems()
-    return frame([
-        *({**row, **_tuples(row)} for row in rows), *_broken(broken, SYSTEMS, tasks={}),
-    ], SYSTEMS)  # fmt: skip
+    return frame([{"tasks": {}, **_row(row, SYSTEMS)} for row in systems()], SYSTEMS)
+
+
+def _row(row: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
+    missing = {name: tuple(row.get(name, ())) for name in ("missing_weights", "missing_packages")}
+    return {**dict.fromkeys(columns), **row, **missing}
 
 
 def list_benchmarks() -> "DataFrame":
@@ -58,43 +58,43 @@ def list_benchmarks() -> "DataFrame":
     return frame(rows, BENCHMARKS)
 
 
-def metrics() -> tuple[list[dict[str, Any]], Mapping[str, str]]:
-    """The metrics as ``list metrics --json`` prints them, and why broken plug-ins cannot be used, by id."""
+def metrics() -> list[dict[str, Any]]:
+    """The metrics as ``list metrics --json`` prints them. A broken plug-in comes last, with its id and ``broken``, the
+    reason, alone; the others' is None."""
     from t2av_bench.metrics import broken, metric_class, metric_ids
 
-    unusable = broken()
-    rows: list[dict[str, Any]] = []
-    for id in metric_ids():
-        if id in unusable:
-            continue
-        metric = metric_class(id)
-        rows.append({
-            "id": id, "title": metric.title,
-            "columns": [
-                {"name": quantity.name, "direction": quantity.direction, "unit": quantity.unit,
-                 "interval": quantity.interval} for quantity in metric.quantities
-            ],
-            "licence": metric.licence, "embedded": metric.embedded, "extra": metric.extra, **_missing(metric),
-            "paper": metric.paper,
-        })  # fmt: skip
-    return rows, unusable
+    return _listed(metric_ids(), metric_class, broken(), lambda metric: {
+        "columns": [
+            {"name": quantity.name, "direction": quantity.direction, "unit": quantity.unit,
+             "interval": quantity.interval} for quantity in metric.quantities
+        ],
+        "embedded": metric.embedded,
+    })  # fmt: skip
 
 
-def systems() -> tuple[list[dict[str, Any]], Mapping[str, str]]:
+def systems() -> list[dict[str, Any]]:
     """The systems, likewise."""
     from t2av_bench.systems import broken, system_class, system_ids
 
-    unusable = broken()
-    rows: list[dict[str, Any]] = []
-    for id in system_ids():
-        if id in unusable:
-            continue
-        system = system_class(id)
+    return _listed(system_ids(), system_class, broken(), lambda system: {
+        "tasks": {task: list(needs) for task, needs in system.needs.items()},
+    })  # fmt: skip
+
+
+def _listed(
+    ids: Iterable[str], class_of: Callable[[str], Any], broken: Mapping[str, str], own: Callable[[Any], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    from t2av_bench.weights.needs import missing
+
+    rows = []
+    for kind in (class_of(id) for id in ids if id not in broken):
+        weights, packages = missing(kind)
         rows.append({
-            "id": id, "title": system.title, "tasks": {task: list(needs) for task, needs in system.needs.items()},
-            "licence": system.licence, "extra": system.extra, **_missing(system), "paper": system.paper,
+            "id": kind.id, "title": kind.title, **own(kind), "licence": kind.licence, "extra": kind.extra,
+            "missing_weights": [entry.id for entry in weights], "missing_packages": packages, "paper": kind.paper,
+            "broken": None,
         })  # fmt: skip
-    return rows, unusable
+    return rows + [{"id": id, "broken": why} for id, why in broken.items()]
 
 
 def users_of_weights(names: Iterable[str]) -> "list[type[Metric] | type[System]]":
@@ -118,20 +118,3 @@ def users_of_weights(names: Iterable[str]) -> "list[type[Metric] | type[System]]
                 f"unknown metric or system {name!r}{near(name, [*preferred, *metric_ids(), *system_ids()])}"
             )
     return list(found)
-
-
-def _missing(user: "type[Metric] | type[System]") -> dict[str, list[str]]:
-    from t2av_bench.weights.needs import missing
-
-    weights, packages = missing(user)
-    return {"missing_weights": [entry.id for entry in weights], "missing_packages": packages}
-
-
-def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"missing_weights": tuple(row["missing_weights"]), "missing_packages": tuple(row["missing_packages"]),
-            "broken": None}  # fmt: skip
-
-
-def _broken(found: Mapping[str, str], columns: Mapping[str, str], **otherwise: Any) -> list[dict[str, Any]]:
-    otherwise |= {"missing_weights": (), "missing_packages": ()}
-    return [{**dict.fromkeys(columns), **otherwise, "id": id, "broken": why} for id, why in found.items()]

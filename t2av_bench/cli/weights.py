@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from t2av_bench.cli.errors import usage_errors
 from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.terminal_text import echo
 from t2av_bench.weights import configured
 from t2av_bench.weights.entry import WeightsEntry
-from t2av_bench.weights.table import FOLDERS_VARIABLE, UnknownWeights, Weights, configured_folders
+from t2av_bench.weights.table import FOLDERS_VARIABLE, Weights, configured_folders
 
 app = typer.Typer(name="weights", help="List, fetch and verify pretrained weights.", no_args_is_help=True)
 
@@ -28,22 +29,11 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON list on stdout.")]
 def _open(folders: list[Path] | None) -> Weights:
     if folders:
         os.environ[FOLDERS_VARIABLE] = os.pathsep.join(str(path) for path in [*folders, *configured_folders()])
-    try:
-        return configured()
-    except (OSError, ValueError) as error:
-        raise _usage(error) from error
-
-
-def _usage(error: Exception) -> typer.Exit:
-    echo(f"error: {error}", err=True)
-    return typer.Exit(2)
+    return configured()
 
 
 def _known(store: Weights, ids: list[str] | None) -> list[str]:
-    try:
-        return [store.entry(id).id for id in ids or store.table]
-    except UnknownWeights as error:
-        raise _usage(error) from error
+    return [store.entry(id).id for id in ids or store.table]
 
 
 def _described(store: Weights, id: str) -> dict[str, Any]:
@@ -60,8 +50,9 @@ def _print_json(rows: list[dict[str, Any]]) -> None:
 @app.command("list")
 def list_weights(ids: _Ids = None, folder: _Folders = None, as_json: _Json = False) -> None:
     """Show the table: what each file is for, its licence group, its size and whether it is here."""
-    store = _open(folder)
-    chosen = _known(store, ids)
+    with usage_errors():
+        store = _open(folder)
+        chosen = _known(store, ids)
     if as_json:
         _print_json([_described(store, id) for id in chosen])
         return
@@ -100,21 +91,28 @@ def fetch(
 
     Number, size and licences are said first; on a terminal, licences that are not free can be accepted then.
     """
+    from t2av_bench.api.listing import users_of_weights
     from t2av_bench.cli.progress import Display
     from t2av_bench.utils.progress import Step
     from t2av_bench.weights.fetch import FetchError
     from t2av_bench.weights.fetch import fetch as fetch_one
+    from t2av_bench.weights.needs import lacks
 
     groups = ("free", "research", "non-commercial", "gated")
-    if wrong := [group for group in accept or [] if group not in groups]:
-        raise _usage(ValueError(f"unknown licence group {wrong[0]!r}, expected one of {', '.join(groups[1:])}"))
-    if not math.isfinite(max_size):
-        raise _usage(ValueError(f"--max-size is a number of GB, got {max_size}"))
-    store = _open(folder)
-    chosen, packages = _chosen(store, ids, users)
+    with usage_errors():
+        if wrong := [group for group in accept or [] if group not in groups]:
+            raise ValueError(f"unknown licence group {wrong[0]!r}, expected one of {', '.join(groups[1:])}")
+        if not math.isfinite(max_size):
+            raise ValueError(f"--max-size is a number of GB, got {max_size}")
+        if not ids and users is None:
+            raise ValueError("which weights? Give ids ('t2av-bench weights list' shows them), or --for METRICS")
+        store = _open(folder)
+        needing = users_of_weights(filter(None, map(str.strip, (users or "").split(","))))
+        needed = [id for user in needing for id in user.weights if not store.entry(id).package]
+        chosen = list(dict.fromkeys([*(_known(store, ids) if ids else []), *needed]))
     display = Display()
     absent = _tell(display.note, store, chosen)
-    if packages:
+    if packages := lacks(*needing, weights=False):
         display.note(packages)
     accepted = {*(accept or ())}
     asked = sorted({entry.group for entry in absent} - accepted - {"free"})
@@ -153,21 +151,6 @@ def fetch(
     raise typer.Exit(1 if failed else 0)
 
 
-def _chosen(store: Weights, ids: list[str] | None, users: str | None) -> tuple[list[str], str | None]:
-    """Ids of the table, each once, and what Python packages the users lack besides."""
-    from t2av_bench.api.listing import users_of_weights
-    from t2av_bench.weights.needs import lacks
-
-    if not ids and users is None:
-        raise _usage(ValueError("which weights? Give ids ('t2av-bench weights list' shows them), or --for METRICS"))
-    try:
-        needing = users_of_weights(filter(None, map(str.strip, (users or "").split(","))))
-    except ValueError as error:
-        raise _usage(error) from error
-    needed = [id for user in needing for id in user.weights if not store.entry(id).package]
-    return list(dict.fromkeys([*(_known(store, ids) if ids else []), *needed])), lacks(*needing, weights=False)
-
-
 def _tell(note: Callable[[str], None], store: Weights, ids: list[str]) -> list[WeightsEntry]:
     """Say what there is to fetch, how much it is and under which licences; returns it."""
     absent = [store.entry(id) for id in ids if not store.is_present(id)]
@@ -197,10 +180,11 @@ def verify(
     as_json: _Json = False,
 ) -> None:  # fmt: skip
     """Hash files again and compare them with the table or the recorded digests; without an id, all that are here."""
-    if relock and not ids:
-        raise _usage(ValueError("--relock needs the ids of the files that you trust"))
-    store = _open(folder)
-    chosen = [id for id in _known(store, ids) if ids or store.find(id)]
+    with usage_errors():
+        if relock and not ids:
+            raise ValueError("--relock needs the ids of the files that you trust")
+        store = _open(folder)
+        chosen = [id for id in _known(store, ids) if ids or store.find(id)]
     verdicts = []
     for id in chosen:
         if found := store.find(id):
@@ -231,10 +215,9 @@ def show_path(
     id: Annotated[str, typer.Argument(metavar="ID", help="Id of the table.")], folder: _Folders = None
 ) -> None:
     """Print where the verified file is."""
-    store = _open(folder)
-    _known(store, [id])
     try:
-        echo(store.path(id))
+        with usage_errors():
+            echo(_open(folder).path(id))
     except NotApplicable as error:
         echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

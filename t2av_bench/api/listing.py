@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from t2av_bench.api.frames import frame
-from t2av_bench.utils.config import near
+from t2av_bench.utils.config import folded, near
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -47,7 +47,7 @@ def _row(row: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
 def list_benchmarks() -> "DataFrame":
     """The benchmarks, one a row: id, splits (split -> number of items), broken: as of ``list_metrics``."""
     from t2av_bench.benchmarks.registry import benchmark, benchmark_ids
-    from t2av_bench.utils.plugins import PluginError
+    from t2av_bench.utils.registry import PluginError
 
     rows: list[dict[str, Any]] = []
     for id in benchmark_ids():
@@ -66,9 +66,10 @@ def metrics() -> list[dict[str, Any]]:
     return _listed(metric_ids(), metric_class, broken(), lambda metric: {
         "columns": [
             {"name": quantity.name, "direction": quantity.direction, "unit": quantity.unit,
-             "interval": quantity.interval} for quantity in metric.quantities
+             "interval": quantity.interval, "aliases": metric.also_called(quantity.name)}
+            for quantity in metric.quantities
         ],
-        "embedded": metric.embedded,
+        "embedded": metric.stand_in,
     })  # fmt: skip
 
 
@@ -98,23 +99,18 @@ def _listed(
 
 
 def users_of_weights(names: Iterable[str]) -> "list[type[Metric] | type[System]]":
-    """Families and ids of metrics, ids of systems, ``all`` (every family) -> classes, each once. A family is its
-    preferred variant here, whether or not another one could be used already. Raises ValueError for an unknown name."""
-    from t2av_bench.metrics import metric_class, metric_ids
-    from t2av_bench.systems import system_class, system_ids
+    """Names of metrics, ``all`` of them, and ids of systems -> classes, each once. A family is its preferred variant
+    here, whether or not another one could be used already. Raises ValueError for an unknown name."""
+    from t2av_bench import metrics, systems
 
-    preferred: dict[str, str] = {}
-    for id in metric_ids():
-        preferred.setdefault(id.partition("/")[0], id)
     found: dict[type[Metric] | type[System], None] = {}
     for name in names:
-        if name in system_ids():
-            found[system_class(name)] = None
-        elif name == "all" or name in preferred or name in metric_ids():
-            for id in preferred.values() if name == "all" else [preferred.get(name, name)]:
-                found[metric_class(id)] = None
+        if name in systems.registry:
+            found[systems.system_class(name)] = None
+        elif folded(name) == "all" or name in metrics.registry:
+            found |= dict.fromkeys(map(metrics.metric_class, metrics.registry.preferred(name)))
         else:
-            raise ValueError(
-                f"unknown metric or system {name!r}{near(name, [*preferred, *metric_ids(), *system_ids()])}"
-            )
+            ids = [*metrics.metric_ids(), *systems.system_ids()]
+            known = dict.fromkeys(part for id in ids for part in (id.partition("/")[0], id))
+            raise ValueError(f"unknown metric or system {name!r}{near(name, known)}")
     return list(found)

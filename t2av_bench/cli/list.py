@@ -30,11 +30,13 @@ def list_(
 
 
 def metrics(as_json: bool) -> None:
-    """Print the metrics: ids, columns with their direction, licence, and what is missing here."""
-    arrows = {"higher": "↑", "lower": "↓", "none": ""}
-    _show(as_json, listing.metrics(), ("metric", "columns"), lambda row: " ".join(
-        column["name"] + arrows[column["direction"]] for column in row["columns"]
-    ))  # fmt: skip
+    """Print the metrics: ids, columns with direction and other names, licence, and what is missing here."""
+    _show(as_json, listing.metrics(), ("metric", "columns"), lambda row: " ".join(map(_column, row["columns"])))
+
+
+def _column(column: dict[str, Any]) -> str:
+    arrow = {"higher": "↑", "lower": "↓", "none": ""}[column["direction"]]
+    return column["name"] + arrow + (f" ({', '.join(column['aliases'])})" if column["aliases"] else "")
 
 
 def systems(as_json: bool) -> None:

@@ -140,7 +140,7 @@ class MouthEnvelope(Metric):
     paper = "this project; the idea of correlating mouth and audio energy goes back to Hershey & Movellan 1999 (NIPS)"
     packages = ("cv2",)
     extra = "sync"
-    embedded = True
+    stand_in = True
     curves = (Curve(CURVE, "Mouth–loudness correlation", tuple(range(-15, 16)), lowest=False),)
     quantities = (
         Quantity(

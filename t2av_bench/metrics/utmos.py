@@ -31,6 +31,7 @@ class UTMOS(Metric):
     packages = ("torch", "transformers")
     extra = "speech"
     quantities = (Quantity("utmos", "UTMOS", "higher", "MOS", (None, None), penalty=1.0),)
+    aliases = {"UTMOS22": "utmos"}
 
     @property
     def protocol(self) -> Protocol:

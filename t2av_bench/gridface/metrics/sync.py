@@ -32,7 +32,7 @@ class SyncGridFace(Metric):
     paper = "this project; definitions of Chung & Zisserman 2016, Out of time (ACCV workshop)"
     packages = ("cv2", "python_speech_features", "torch")
     extra = "sync"
-    embedded = True
+    stand_in = True
     curves = (Curve(CURVE, "Sync distance (GridFace)", tuple(range(15, -16, -1)), lowest=True),)
     quantities = quantities("_gridface", " (GridFace)", 2.0)
 

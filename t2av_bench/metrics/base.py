@@ -117,7 +117,8 @@ class Metric(ABC):
     paper: citation of the definition or of the protocol followed.
     weights: ids in the weights table that must be present.
     licence: the most restrictive licence group among its weights.
-    extra: the optional dependency group of pyproject.toml that provides its packages.
+    packages: Python packages outside the core that it imports, by the names under which they are imported.
+    extra: the optional dependency group of pyproject.toml that provides them.
     aliases: what the field calls quantities otherwise -> the quantity's name (``{"LSE-C": "sync_c"}``); people may type
         these, case and punctuation aside, besides the names and labels.
     stand_in: True where the extractor is a bundled one whose numbers must not be compared with published ones.
@@ -131,6 +132,7 @@ class Metric(ABC):
     paper: ClassVar[str]
     weights: ClassVar[tuple[str, ...]] = ()
     licence: ClassVar[Licence] = "free"
+    packages: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
     stand_in: ClassVar[bool] = False
     curves: ClassVar[tuple[Curve, ...]] = ()

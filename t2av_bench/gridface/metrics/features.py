@@ -37,6 +37,7 @@ def window_starts(count: int) -> np.ndarray:
 
 class _GridFaceDistance(FeatureDistance):
     paper = "this project; Fréchet distance of Heusel et al. 2017 (arXiv 1706.08500)"
+    packages = ("cv2", "torch")
     extra = "video"
     stand_in = True
     set_distance = MappingProxyType({"kind": "frechet", "ddof": 1})

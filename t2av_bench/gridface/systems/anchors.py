@@ -124,6 +124,7 @@ class EmbeddedCodec(_Anchor):
 
     id = "embedded-codec"
     title = "Codec reconstruction"
+    packages = ("PIL", "cv2", "pyworld", "torch")
     extra = "demo"
 
     def __init__(

@@ -22,7 +22,7 @@ class TableColumn:
     """One quantity over the rows.
 
     key: unique within the table; the column's name in CSV (``sync_c``, ``zh_cer``).
-    label: what a reader sees, with ‡ where an embedded extractor made the numbers; ``heading`` adds the arrow.
+    label: what a reader sees, with ‡ where a bundled stand-in made the numbers; ``heading`` adds the arrow.
     decimals, unit, scale: cells print value × scale with so many decimals; ``unit`` is that of the printed number.
     group, kind: headings above the label (a language; speech, video or lip sync); equal neighbours share one.
     joined: printed in one cell with the column before it, after a slash.
@@ -38,7 +38,7 @@ class TableColumn:
     group: str = ""
     kind: str = ""
     joined: bool = False
-    embedded: bool = False
+    stand_in: bool = False
     quantity: Quantity | None = None
     metric: str | None = None
 
@@ -114,7 +114,7 @@ class Cell:
 
 
 @dataclass(slots=True)
-class Row:
+class TableRow:
     """One system.
 
     clips: how many it has; None for published rows. texts: one a text heading of the table.
@@ -149,7 +149,7 @@ class Table:
     """
 
     columns: list[TableColumn]
-    rows: list[Row]
+    rows: list[TableRow]
     notes: list[str] = field(default_factory=list)
     title: str = ""
     caption: str = ""

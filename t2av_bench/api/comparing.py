@@ -60,7 +60,7 @@ class Comparison(contrasts.Comparison):
             {"system": each.system, "metric": each.metric, "quantity": each.quantity.name,
              "label": each.quantity.label, "direction": each.quantity.direction, **_difference(each.difference),
              "p": each.p, "detectable": each.detectable, "lost": len(each.lost), "gained": len(each.gained),
-             "stand_in": each.embedded, "fingerprint": each.fingerprint}
+             "stand_in": each.stand_in, "fingerprint": each.fingerprint}
             for each in self.contrasts
         ), COMPARISON)  # fmt: skip
 

@@ -71,7 +71,7 @@ def metrics() -> tuple[list[dict[str, Any]], Mapping[str, str]]:
                 {"name": quantity.name, "direction": quantity.direction, "unit": quantity.unit,
                  "interval": quantity.interval} for quantity in metric.quantities
             ],
-            "licence": metric.licence, "embedded": metric.embedded, "extra": metric.extra,
+            "licence": metric.licence, "embedded": metric.stand_in, "extra": metric.extra,
             "missing_weights": _missing(metric.weights), "paper": metric.paper,
         })  # fmt: skip
     return rows, unusable

@@ -72,11 +72,12 @@ def run_damage(out: Path) -> None:
 
     from reports.page.site import build_report
     from reports.render.formats import FORMATS, markdown
-    from reports.tables.build import build, read_run
+    from reports.tables.build import build
     from t2av_bench.cli.console import Console, TextColumn
     from t2av_bench.evaluation.config import Plan, default_workers
     from t2av_bench.evaluation.evaluate import evaluate
     from t2av_bench.gridface.demo import SYSTEMS, make_material
+    from t2av_bench.results.run import open_run
     from t2av_bench.utils.files import write_text
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -114,7 +115,7 @@ def run_damage(out: Path) -> None:
                 lambda text: console.print(f"note: {text}", markup=False),
             )
             runs.append(out / "runs" / system)
-    table = build([read_run(path) for path in runs], columns=COLUMNS)
+    table = build([open_run(path) for path in runs], columns=COLUMNS)
     for format, render in FORMATS.items():
         suffix = {"latex": "tex"}.get(format, format)
         write_text(out / f"table.{suffix}", render(table))

@@ -40,10 +40,10 @@ def save_baseline(
 ) -> None:
     """Write a run's per-clip scores, protocols and item digests as one JSON file for 'regress'."""
     from t2av_bench.results.baseline import save
-    from t2av_bench.results.run import read_run
+    from t2av_bench.results.run import open_run
 
     try:
-        recorded = read_run(run)
+        recorded = open_run(run).recorded
         notes = save(recorded, file)
     except (ValueError, OSError) as error:
         raise _refused(error) from error

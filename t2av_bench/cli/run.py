@@ -129,13 +129,11 @@ def print_tables(tables: "list[TableResult]") -> None:
 
 def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[str, Any]:
     from t2av_bench.api.runs import column_documents
-    from t2av_bench.results.columns import RESULTS, columns
-    from t2av_bench.results.store import Store
+    from t2av_bench.results.run import open_run
 
     rows = []
     for row in result.rows:
-        with Store(row.run / RESULTS) as store:
-            found = column_documents(columns(store))
+        found = column_documents(open_run(row.run).columns)
         rows.append({
             "name": row.row.name, "label": row.row.label, "system": row.row.system, "task": row.row.task,
             "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,

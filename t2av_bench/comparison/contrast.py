@@ -11,6 +11,7 @@ from t2av_bench.comparison.comparable import NotComparable, changed_parts, choos
 from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.distances import AT_THIS_NUMBER
 from t2av_bench.results.recorded import QuantityRecord, Recorded
+from t2av_bench.results.run import system_names
 from t2av_bench.scores import Quantity
 from t2av_bench.statistics.intervals import LEAST_CLIPS, Interval
 from t2av_bench.statistics.paired import POWER, Difference, paired_difference
@@ -50,7 +51,7 @@ class Contrast:
     metric: str
     quantity: Quantity
     fingerprint: str
-    embedded: bool
+    stand_in: bool
     difference: Difference
     p: float
     items: tuple[ItemDifference, ...]
@@ -67,7 +68,7 @@ class Contrast:
         return {
             "system": self.system, "metric": self.metric, "quantity": self.quantity.name,
             "label": self.quantity.label, "direction": self.quantity.direction, "unit": self.quantity.unit,
-            "fingerprint": self.fingerprint, "embedded": self.embedded, **self.difference.as_dict(), "p_holm": self.p,
+            "fingerprint": self.fingerprint, "embedded": self.stand_in, **self.difference.as_dict(), "p_holm": self.p,
             "detectable": self.detectable,
             "items": [item.as_dict() for item in self.items], "lost": self.lost, "gained": list(self.gained),
         }  # fmt: skip
@@ -120,7 +121,7 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
     if len(runs) < 2:
         raise ValueError("a comparison needs at least two runs: t2av-bench compare RUN RUN")
     first, *others = runs
-    names = _names(runs)
+    names = system_names(runs)
     notes: list[str] = []
     found: list[tuple[str, QuantityRecord, QuantityRecord, str, Difference, set[str]]] = []
     keys = choose(dict.fromkeys(key for run in runs for key in run.quantities), quantities)
@@ -154,7 +155,7 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
     corrected = holm([entry[4].p for entry in found]).tolist()
     contrasts = tuple(
         Contrast(
-            name, before.metric, before.quantity, fingerprint, before.embedded, difference, p,
+            name, before.metric, before.quantity, fingerprint, before.stand_in, difference, p,
             _items(before, after, items), _lost(before, after, items),
             tuple(sorted((set(after.scored) - set(before.scored)) & items)),
             difference.detectable(tests=len(found)),
@@ -162,12 +163,6 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
         for (name, before, after, fingerprint, difference, items), p in zip(found, corrected, strict=True)
     )  # fmt: skip
     return Comparison(names[0], tuple(names[1:]), contrasts, tuple(dict.fromkeys(notes)))
-
-
-def _names(runs: Sequence[Recorded]) -> list[str]:
-    """The systems' names, with their folders where two are alike."""
-    names = [run.name for run in runs]
-    return [f"{name} ({run.path})" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)]
 
 
 def _paired_items(first: Recorded, other: Recorded, name: str, notes: list[str]) -> set[str]:
@@ -249,7 +244,7 @@ def markdown(comparison: Comparison, *, worst: int = 5) -> str:
             shown = f"{signed(difference.interval.low, decimals)} … {signed(difference.interval.high, decimals)}"
         marked = "" if each.p > 0.05 or not each.gain else (" better" if each.gain > 0 else " worse")
         lines.append(
-            f"| {escape(each.system)} | {escape(quantity.label)}{'‡' if each.embedded else ''} {arrow} "
+            f"| {escape(each.system)} | {escape(quantity.label)}{'‡' if each.stand_in else ''} {arrow} "
             f"| {difference.first:.{decimals}f} | {difference.second:.{decimals}f} "
             f"| {signed(difference.value, decimals)}{marked} | {shown} | {detectable_text(each.detectable, decimals)} "
             f"| {p_text(each.p)} | {difference.clips} |"
@@ -272,7 +267,7 @@ def markdown(comparison: Comparison, *, worst: int = 5) -> str:
         ]
     if any(each.quantity.aggregate == "set" for each in comparison.contrasts):
         lines += ["", AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + "."]
-    if any(each.embedded for each in comparison.contrasts):
+    if any(each.stand_in for each in comparison.contrasts):
         lines += ["", "‡ computed by a bundled stand-in, not comparable with published numbers."]
     if comparison.notes:
         lines += ["", *(f"{escape(note)}  " for note in comparison.notes)]

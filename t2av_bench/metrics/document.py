@@ -61,7 +61,7 @@ def document() -> str:
 def _section(metric: type[Metric]) -> str:
     lines = [f"### `{metric.id}`", "", f"{metric.title}. {metric.paper}.", ""]
     lines += ["| column | better | range | unit | over a set |", "|---|---|---|---|---|"]
-    lines += [_row(quantity, metric.embedded) for quantity in metric.quantities]
+    lines += [_row(quantity, metric.stand_in) for quantity in metric.quantities]
     needs = []
     if metric.weights:
         needs.append("weights " + ", ".join(f"`{id}`" for id in metric.weights) + f" ({metric.licence})")

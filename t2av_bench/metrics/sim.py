@@ -66,7 +66,7 @@ class SIMResemblyzer(_SpeakerSimilarity):
     title = "Speaker similarity (Resemblyzer, bundled model)"
     paper = "Wan et al. 2018, Generalized end-to-end loss for speaker verification (ICASSP; arXiv 1710.10467)"
     weights = ("resemblyzer",)
-    embedded = True
+    stand_in = True
     quantities = (Quantity("sim_resemblyzer", "SIM (Resemblyzer)", "higher", "", (0.0, 1.0), penalty=0.0),)
 
     @property

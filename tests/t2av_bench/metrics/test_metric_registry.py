@@ -36,7 +36,7 @@ def test_a_protocol_is_stable_complete_and_cheap(id):
 def test_embedded_columns_never_share_a_name_with_published_ones():
     names = {embedded: set() for embedded in (True, False)}
     for id in metric_ids():
-        names[metric_class(id).embedded] |= {quantity.name for quantity in metric_class(id).quantities}
+        names[metric_class(id).stand_in] |= {quantity.name for quantity in metric_class(id).quantities}
     assert not names[True] & names[False]
 
 

@@ -28,23 +28,31 @@ class _Grid:
     """What is printed: headings and lines, cell by cell. A line may be a text over all columns, or a dashed rule.
 
     lead: so many columns begin every block. keys: what each of the others belongs to, from the whole to the part;
-    blocks rather end between two wholes.
+    blocks rather end between two wholes. groups: headings above the others; each stands over its first column.
     """
 
-    heads: Sequence[Text]
+    heads: Sequence[str | Text]
     lines: Sequence[Sequence[Text] | Text | Literal["dashed"]]
     justify: Sequence[str]
     lead: int
     keys: Sequence[tuple[object, ...]]
     styled: bool
+    groups: Sequence[str] = ()
 
     def shown(self, columns: Sequence[int]) -> RichTable:
         chosen = [*range(self.lead), *columns]
+        vertical: Any = "bottom" if self.groups else "top"
+        above = ""
         shown = RichTable(box=HORIZONTALS, pad_edge=False, show_edge=True, header_style="bold" if self.styled else "")
         for index in chosen:
             wraps = index >= self.lead and self.justify[index] == "left"
+            head = self.heads[index]
+            if self.groups:
+                group = self.groups[index - self.lead] if index >= self.lead else ""
+                head = Text(f"{group if group != above else ''}\n{head}")
+                above = group
             shown.add_column(
-                self.heads[index], justify=self.justify[index], no_wrap=not wraps, vertical="bottom",  # type: ignore[arg-type]
+                head, justify=self.justify[index], no_wrap=not wraps, vertical=vertical,  # type: ignore[arg-type]
                 max_width=_WIDEST_TEXT if wraps else None,
             )  # fmt: skip
         for line in self.lines:
@@ -64,14 +72,13 @@ class _Grid:
         def place(columns: list[int], level: int) -> None:
             if fits(found[-1] + columns):
                 found[-1] += columns
-            elif level == len(self.keys[0]):
-                found.append(columns)
-            elif found[-1] and fits(columns):
+            elif len(columns) == 1 or (found[-1] and fits(columns)):
                 found.append(list(columns))
             else:
                 parts: dict[object, list[int]] = {}
                 for column in columns:
-                    parts.setdefault(self.keys[column - self.lead][: level + 1], []).append(column)
+                    key = (*self.keys[column - self.lead], column)
+                    parts.setdefault(key[: level + 1], []).append(column)
                 for part in parts.values():
                     place(part, level + 1)
 
@@ -97,7 +104,9 @@ def terminal(table: Table, *, styled: bool = False, width: int | None = None, fi
     else:
         blocks = grid.blocks(lambda columns: _fits(console, grid, columns)) if fit else [everything]
         parts = [grid.shown(block) for block in blocks]
-    for part in parts:
+    for position, part in enumerate(parts):
+        if position:
+            console.print()
         console.width = max(asked, _width(console, part))  # one column may be wider than the window: it is never cut
         console.print(part)
     console.width = asked
@@ -125,9 +134,11 @@ class _Blocks(TableElement):
         justify = ["left" if cell.justify == "default" else cell.justify for cell in cells]
         lead = max(1, next((index for index, each in enumerate(justify) if each != "left"), 1))
         lines = [[cell.content for cell in row.cells] for row in self.body.rows]
-        keys = [(index,) for index in range(lead, len(cells))]
+        keys: list[tuple[object, ...]] = [()] * (len(cells) - lead)
         grid = _Grid([cell.content for cell in cells], lines, justify, lead, keys, styled=True)
-        for block in grid.blocks(lambda columns: _fits(console, grid, columns)):
+        for position, block in enumerate(grid.blocks(lambda columns: _fits(console, grid, columns))):
+            if position:
+                yield Text("")
             yield grid.shown(block)
 
 
@@ -137,13 +148,9 @@ class _Markdown(Markdown):
 
 def _grid(table: Table, styled: bool) -> _Grid:
     words, before = 1 + len(table.text_headings), leading(table)
-    # rich has no headings over several columns: a group's name stands over its first one.
-    heads = [table.columns[field[0]] for field in table.fields()]
-    groups = [""] * before + [name for text, cells in table.spans("group") for name in (text, *[""] * (cells - 1))]
-    texts = [
-        Text("\n".join(_line(level) for level in ([groups[index], heading] if any(groups) else [heading])))
-        for index, heading in enumerate(headings(table))
-    ]
+    columns = [table.columns[field[0]] for field in table.fields()]
+    groups = [_line(column.group) for column in columns]
+    heads = [_line(heading) for heading in headings(table)]
 
     def emphasise(text: str, rank: str | None) -> str:
         if styled:
@@ -159,19 +166,21 @@ def _grid(table: Table, styled: bool) -> _Grid:
             heading = _line(table.measured_heading).replace(" (", "\n(")  # a long line would widen the first column
             lines.append(Text(heading, style="italic" if styled else ""))
         lines.append([Text.from_ansi(value) for value in line])
-    justify = ["left" if index < words else "right" for index in range(len(texts))]
-    keys = [(head.group, head.kind or (head.metric or head.key).split("/")[0]) for head in heads]
-    return _Grid(texts, lines, justify, before, keys, styled)
+    justify = ["left" if index < words else "right" for index in range(len(heads))]
+    keys = [(column.group, column.kind or (column.metric or column.key).split("/")[0]) for column in columns]
+    # rich has no headings over several columns: a group's name stands over its first one.
+    return _Grid(heads, lines, justify, before, keys, styled, groups if any(groups) else ())
 
 
 def _listed(grid: _Grid) -> _Grid:
     """A table of one row as a list of its columns: heading, number, and what follows the number."""
     (row,) = (line for line in grid.lines if not isinstance(line, Text | str))
     lines = []
-    for head, cell in zip(grid.heads[1:], row[1:], strict=True):
+    groups = [""] * (grid.lead - 1) + list(grid.groups or [""] * (len(grid.heads) - grid.lead))
+    for group, head, cell in zip(groups, grid.heads[1:], row[1:], strict=True):
         end = (cell.plain + " ").index(" ")
-        lines.append([Text(head.plain.replace("\n", " ").strip()), cell[:end], cell[end + 1 :]])
-    return _Grid([row[0], Text(""), Text("")], lines, ["left", "right", "right"], 1, [], grid.styled)
+        lines.append([Text(f"{group} {head}".strip()), cell[:end], cell[end + 1 :]])
+    return _Grid([row[0], "", ""], lines, ["left", "right", "left"], 1, [], grid.styled)
 
 
 def _console(styled: bool, width: int) -> Console:

@@ -95,7 +95,7 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     from t2av_bench.api.evaluating import carry_out
     from t2av_bench.api.tables import table
     from t2av_bench.cli.console import Console
-    from t2av_bench.cli.output import tell
+    from t2av_bench.cli.output import show_table, tell
     from t2av_bench.cli.progress import EvaluationDisplay
     from t2av_bench.evaluation.config import load
     from t2av_bench.evaluation.planning import requested
@@ -109,7 +109,7 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     if as_json:
         echo(json.dumps(done.as_dict(), indent=1, ensure_ascii=False))
     else:
-        echo(table(done).to_markdown(), nl=False)
+        show_table(table(done))
     tell(console, "failed", done.counted(Status.FAILED))
     named = requested(config.metrics)
     tell(console, "not applicable", [

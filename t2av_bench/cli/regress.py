@@ -92,6 +92,7 @@ def regress(
     Exit status: 0 no, 1 yes, 2 not comparable or nothing judged (fewer than 20 clips), 3 undecided.
     """
     from t2av_bench.api import comparing
+    from t2av_bench.cli.output import show_markdown
     from t2av_bench.comparison import gate_report as report
     from t2av_bench.comparison.comparable import NotComparable
     from t2av_bench.comparison.gate import Gate
@@ -118,8 +119,10 @@ def regress(
             write_text(as_json, report.as_json(outcome))
     except OSError as error:
         raise _refused(error) from error
-    to_json = as_json is not None and str(as_json) == "-"
-    echo(report.as_json(outcome) if to_json else summary, nl=False)
+    if as_json is not None and str(as_json) == "-":
+        echo(report.as_json(outcome), nl=False)
+    else:
+        show_markdown(summary)
     if isinstance(outcome, NotComparable):
         echo(f"t2av-bench: not comparable: {outcome}", err=True)
         raise typer.Exit(NOT_COMPARABLE)

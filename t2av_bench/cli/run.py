@@ -117,14 +117,15 @@ def explain_failures(result: "Result", display: "Display") -> None:
 
 
 def print_tables(tables: "list[TableResult]") -> None:
-    from reports.render.formats import markdown
+    from t2av_bench.cli.output import show_table
 
     shown = [table for table in tables if table.table is not None]
     for table in shown:
         assert table.table is not None
         if len(shown) > 1:
             echo(f"## {table.table.title or table.name}\n")
-        echo(markdown(table.table))
+        show_table(table.table)
+        echo()
 
 
 def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[str, Any]:

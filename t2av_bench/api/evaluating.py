@@ -12,6 +12,7 @@ from t2av_bench.evaluation import evaluate as evaluation
 from t2av_bench.evaluation.config import EvaluateConfig, check_device, dump, load, plan_of
 from t2av_bench.evaluation.evaluate import Progress
 from t2av_bench.utils.files import write_text
+from t2av_bench.utils.machine import user_cache
 from t2av_bench.utils.reasons import refusals
 
 AnyPath = str | os.PathLike[str]
@@ -99,13 +100,11 @@ def default_folder(config: EvaluateConfig) -> Path:
 
     The digest is of the folders, the metrics and their options, so that another question is another run.
     """
-    import platformdirs
-
     document = config.model_dump(include=set(_ABOUT))
     paths = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in document.items()}
     digest = hashlib.sha256(json.dumps(paths, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:12]
     name = "".join(letter if letter.isalnum() else "_" for letter in config.name or config.generated.resolve().name)
-    return platformdirs.user_cache_path("t2av-bench", appauthor=False) / "runs" / f"{name[:40]}-{digest}"
+    return user_cache() / "runs" / f"{name[:40]}-{digest}"
 
 
 def names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from t2av_bench.media.limits import DEFAULT, Limits
+from t2av_bench.utils.machine import cores
 from t2av_bench.utils.memory import GB, WORKER_BYTES, fitting
 
 
@@ -169,7 +169,7 @@ def worker_bytes(metrics: Iterable[str], limit: float | None = None) -> float:
 
 def default_workers(device: str, each: float = WORKER_BYTES) -> int:
     """One process a core and for each so many bytes of memory available; one alone where they would share a GPU."""
-    return fitting(each, len(os.sched_getaffinity(0))) if device == "cpu" else 1
+    return fitting(each, cores()) if device == "cpu" else 1
 
 
 def plan_of(config: EvaluateConfig) -> Plan:

@@ -18,6 +18,7 @@ from t2av_bench.metrics.distances import AT_THIS_NUMBER
 from t2av_bench.results.columns import Column
 from t2av_bench.results.run import RunResult, system_names
 from t2av_bench.scores import Quantity, Status
+from t2av_bench.utils.text import counted
 
 MOST_REASONS = 4
 Found = dict[tuple[str, str], list[Column | None]]
@@ -97,6 +98,7 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
     summary = found.summary
     cell = Cell(
         scored=summary.scored, total=summary.total, failures=dict(summary.reasons.most_common()),
+        inapplicable=summary.inapplicable,
         metric=found.column.metric, quantity=found.column.quantity.name, fingerprint=found.column.fingerprint,
     )  # fmt: skip
     if summary.score.value is None:
@@ -133,9 +135,7 @@ def measured_notes(
         notes.append("Not ranked: rows that lack more than 2 % of their clips.")
     cells = [cell for row in table.rows for cell in row.cells]
     if partial := [cell for cell in cells if cell.partial and cell.text]:
-        reasons = dict.fromkeys(reason for cell in partial for reason in cell.failures)
-        shown = "; ".join(list(reasons)[:MOST_REASONS]) + ("; …" if len(reasons) > MOST_REASONS else "")
-        notes.append(f"(n/N): the value covers n of N clips; the others failed: {shown.rstrip('.')}.")
+        notes.append(_coverage_note(partial))
     if any(cell.interval for cell in cells):
         over = dict.fromkeys(text for each in contenders for one in each if one and (text := _drawn(one.measured)))
         notes.append(f"[low, high]: 95 % bootstrap interval over {next(iter(over), 'the clips')}.")
@@ -149,6 +149,21 @@ def measured_notes(
         listed = ", ".join(dict.fromkeys(stand_ins))
         notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {listed}.")
     return notes
+
+
+def _coverage_note(partial: Sequence[Cell]) -> str:
+    """What is said of cells that do not cover all clips: why they failed, and how many a quantity does not apply to."""
+    counts: dict[str, int] = {}
+    for reason, count in ((reason, count) for cell in partial for reason, count in cell.failures.items()):
+        counts[reason] = max(count, counts.get(reason, 0))
+    inapplicable = frozenset[str]().union(*(cell.inapplicable for cell in partial))
+    failed = [reason.rstrip(".") for reason in counts if reason not in inapplicable]
+    others = [f"{counted(count)}: {reason.rstrip('.')}" for reason, count in counts.items() if reason in inapplicable]
+    parts = ["(n/N): the value covers n of N clips"]
+    for what, reasons in (("the others failed: ", failed), ("not applicable to ", others)):
+        if reasons:
+            parts.append(what + "; ".join(reasons[:MOST_REASONS]) + ("; …" if len(reasons) > MOST_REASONS else ""))
+    return "; ".join(parts) + "."
 
 
 def _set_differences(table: Table, contenders: Sequence[Sequence[Contender | None]]) -> bool:

@@ -60,7 +60,7 @@ class Cell:
     value: the same in full precision and in the printed unit (× the column's scale).
     reason: why there is no value; ``note`` is the number of the footnote that says so.
     scored, total: clips that the value covers, and clips that there are; None for published rows.
-    failures: why the other clips have none -> how many.
+    failures: why the other clips have none -> how many; inapplicable: the reasons that are nobody's failure.
     spread: standard deviation over the row's runs in the printed unit, where it has several; ``scored`` and ``total``
         then count the clips of all runs.
     interval: ends of the 95 % confidence interval in the printed unit, where intervals were asked for; always of an
@@ -77,6 +77,7 @@ class Cell:
     scored: int | None = None
     total: int | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
+    inapplicable: frozenset[str] = frozenset()
     spread: float | None = None
     interval: tuple[float, float] | None = None
     no_interval: str = ""

@@ -80,4 +80,5 @@ def _summary(parts: Sequence[Measured]) -> Summary:
         score = Score.ok(math.fsum(float(summary.score.value or 0.0) for summary in summaries) / len(parts))
     reasons = sum((summary.reasons for summary in summaries), Counter[str]())
     scored, total = (sum(each) for each in zip(*((s.scored, s.total) for s in summaries), strict=True))
-    return Summary(score, scored, total, reasons=reasons)
+    inapplicable = frozenset[str]().union(*(summary.inapplicable for summary in summaries))
+    return Summary(score, scored, total, None, reasons, None, inapplicable)

@@ -111,9 +111,10 @@ def run(file: Path | None, given: dict[str, Any], as_json: bool) -> int:
     else:
         show_table(table(done))
     tell(console, "failed", done.counted(Status.FAILED))
-    named = requested(config.metrics)
+    # Of metrics that nobody named and that no clip has, the table's notes say enough.
+    told = {*requested(config.metrics), *(each.metric for each in done.result.columns if each.summary.scored)}
     tell(console, "not applicable", [
-        reason for reason in done.counted(Status.NOT_APPLICABLE) if any(metric in named for metric in reason.metrics)
+        reason for reason in done.counted(Status.NOT_APPLICABLE) if told.intersection(reason.metrics)
     ])  # fmt: skip
     clips, missing = done.failed_clips, done.missing
     if clips > config.max_failures:

@@ -11,7 +11,7 @@ from reports.tables.make import of_runs
 from reports.tables.model import Table
 from t2av_bench.experiment.config import Loaded
 from t2av_bench.experiment.run import Display
-from t2av_bench.results.run import experiment_runs, open_run
+from t2av_bench.results.run import open_run, run_folders
 from t2av_bench.utils.files import json_text, write_text
 
 PLAIN_TABLE = "all"
@@ -79,7 +79,7 @@ def tables_of(
 
 def wanted_of(out: Path) -> dict[str, list[str]]:
     """Table -> its rows, as the last ``run`` noted them; one table of all runs where it noted nothing."""
-    runs = [run.name for run in experiment_runs(out)]
+    runs = [run.name for run in run_folders(out)]
     try:
         noted = json.loads((out / "tables" / INDEX).read_text(encoding="utf-8"))
         wanted = {str(name): [str(row) for row in rows if row in runs] for name, rows in noted.items()}

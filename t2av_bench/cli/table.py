@@ -56,6 +56,7 @@ def table(
     from t2av_bench.api.tables import table as table_of
     from t2av_bench.cli.output import show_table
     from t2av_bench.cli.run_tables import tables_of, wanted_of
+    from t2av_bench.results.run import run_folders
 
     def notice(text: str) -> None:
         echo(text, err=True)
@@ -69,7 +70,7 @@ def table(
     with usage_errors():
         named, folders = parse(targets)
         chosen = names(columns)
-        if named is None and not published and len(folders) == 1 and _is_experiment(folders[0]):
+        if named is None and not published and len(folders) == 1 and run_folders(folders[0]) != folders:
             made = tables_of(
                 folders[0], wanted_of(folders[0]), notice, columns=chosen, intervals=intervals, allow_mixed=allow_mixed
             )
@@ -94,7 +95,7 @@ def parse(targets: Sequence[str]) -> tuple[str | None, list[Path]]:
 
     An experiment's folder after a name stands for all of its runs.
     """
-    from t2av_bench.results.run import experiment_runs
+    from t2av_bench.results.run import run_folders
 
     named = targets[0] if _is_specification(targets[0]) else None
     folders = [Path(target) for target in targets[named is not None :]]
@@ -103,14 +104,7 @@ def parse(targets: Sequence[str]) -> tuple[str | None, list[Path]]:
             raise ValueError(f"{folder} names a second table; one at a time, before its runs: table paper:1 RUN RUN")
     if named is None and len(folders) == 1:
         return named, folders
-    return named, [run for each in folders for run in (experiment_runs(each) if _is_experiment(each) else [each])]
-
-
-def _is_experiment(folder: Path) -> bool:
-    from t2av_bench.results.columns import RESULTS
-    from t2av_bench.results.run import experiment_runs
-
-    return not (folder / RESULTS).exists() and bool(experiment_runs(folder))
+    return named, [run for each in folders for run in run_folders(each)]
 
 
 def _is_specification(target: str) -> bool:

@@ -1,12 +1,11 @@
 """A run's columns: every quantity with its value over all clips."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from t2av_bench.metrics.base import Metric
-from t2av_bench.results.aggregate import Summary, summarise
+from t2av_bench.results.aggregate import Summary, reasons_of, summarise
 from t2av_bench.results.store import SetScoreRow
 from t2av_bench.scores import Quantity, Score
 
@@ -40,9 +39,9 @@ def columns(
             mine = list(scores.get((metric, quantity.name), {}).values())
             if quantity.aggregate == "set":
                 kept = whole.get((metric, quantity.name))
-                reasons = Counter(str(score.reason) for score in mine if score.value is None)
+                reasons, inapplicable = reasons_of(mine)
                 score = kept.score if kept else Score.failed("the run is not finished: repeat the command")
-                summary = Summary(score, kept.scored if kept else 0, len(mine), reasons=reasons)
+                summary = Summary(score, kept.scored if kept else 0, len(mine), None, reasons, None, inapplicable)
             else:
                 summary = summarise(quantity, mine)
             stand_in = recorded["description"]["embedded"]

@@ -203,10 +203,9 @@ class RunResult:
 
 def open_run(folder: Path, notice: Callable[[str], None] | None = None) -> RunResult:
     """Read a run folder. Raises StoreError where it is none; of an experiment's folder it names the runs."""
-    if not (folder / RESULTS).exists() and (runs := experiment_runs(folder)):
+    if (runs := run_folders(folder)) != [folder]:
         raise StoreError(
-            f"{folder} is the folder of an experiment, not of one run: name one of its runs, "
-            f"{some([str(run) for run in runs])}"
+            f"{folder} is the folder of an experiment, not of one run: name one of its runs, {some(map(str, runs))}"
         )
     with Store(folder / RESULTS) as store:
         settings = {key: store.setting(key) for key in ("claim", "step", "features")}
@@ -225,9 +224,10 @@ def open_run(folder: Path, notice: Callable[[str], None] | None = None) -> RunRe
         )  # fmt: skip
 
 
-def experiment_runs(folder: Path) -> list[Path]:
-    """The run folders below a folder that ``t2av-bench run`` made, by name; none below any other."""
-    return sorted(path.parent for path in (folder / "runs").glob(f"*/{RESULTS}"))
+def run_folders(folder: Path) -> list[Path]:
+    """The runs below the folder of an experiment (``t2av-bench run``), by name; of any other folder that itself."""
+    below = [] if (folder / RESULTS).exists() else sorted((folder / "runs").glob(f"*/{RESULTS}"))
+    return [path.parent for path in below] or [folder]
 
 
 def system_names(runs: Sequence[RunResult | Recorded]) -> list[str]:

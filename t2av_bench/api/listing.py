@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from t2av_bench.api.frames import frame
+from t2av_bench.utils.frames import frame
 
 if TYPE_CHECKING:
     from pandas import DataFrame

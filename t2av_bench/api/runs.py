@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.render.html import html
+from reports.render.terminal import terminal
 from reports.tables.build import build, measured_cell
 from reports.tables.measured import over_all_clips
-from reports.tables.model import ARROWS, TableColumn
-from t2av_bench.api.frames import frame
+from reports.tables.model import TableColumn
 from t2av_bench.evaluation.config import ConfigError, EvaluateConfig, load
 from t2av_bench.evaluation.planning import requested
 from t2av_bench.evaluation.reasons import Reason, count
@@ -21,6 +21,7 @@ from t2av_bench.results.run import RunResult
 from t2av_bench.results.run import open_run as read
 from t2av_bench.results.store import ScoreRow
 from t2av_bench.scores import Status
+from t2av_bench.utils.frames import frame
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.text import counted
 
@@ -125,7 +126,8 @@ class Run:
         kinds = (Status.FAILED, Status.NOT_APPLICABLE)
         return {
             "run": str(self.path), "system": self.name, "clips": len(self.result.clips),
-            "columns": column_documents(self.result.columns), "failures": self.result.failures,
+            "columns": [column_document(column) for column in self.result.columns],
+            "failures": self.result.failures,
             "notices": list(self.notices), "missing": self.missing, "exit_status": self.exit_status,
             "reasons": {str(kind): [reason.as_dict() for reason in self.counted(kind)] for kind in kinds},
         }  # fmt: skip
@@ -148,17 +150,8 @@ class Run:
         return self.result.recorded
 
     def __repr__(self) -> str:
-        lines = [f"Run {self.name}: {counted(len(self.result.clips))} ({self.path})"]
-        width = max((len(column.quantity.label) for column in self.result.columns), default=0)
-        for column in self.result.columns:
-            score, quantity = column.summary.score, column.quantity
-            value = "–" if score.value is None else f"{score.value:.{quantity.decimals}f}"
-            covers = f"{column.summary.scored}/{column.summary.total}"
-            lines.append(
-                f"  {quantity.label:<{width}} {ARROWS[quantity.direction]:1} {value:>9}  {covers}"
-                + (f"  {score.reason}" if score.reason else "")
-            )
-        return "\n".join(lines)
+        shown = terminal(build([self.result]), width=100, fit=True)
+        return f"Run {self.name}: {counted(len(self.clips))} ({self.path})\n{shown.rstrip()}"
 
     def _repr_html_(self) -> str:
         return html(build([self.result]))
@@ -178,12 +171,9 @@ class Run:
         shown = TableColumn(quantity.name, quantity.label, quantity.direction, quantity=quantity, metric=column.metric)
         cell = measured_cell(over_all_clips(self.result, column), shown, intervals=True)
         low, high = cell.interval or (None, None)
-        return {
-            "metric": column.metric, "quantity": quantity.name, "label": quantity.label, "value": summary.score.value,
-            "low": low, "high": high, "scored": summary.scored, "total": summary.total,
-            "status": str(summary.score.status), "reason": summary.score.reason, "penalised": summary.penalised,
-            "within_one": summary.within_one, "direction": quantity.direction, "unit": quantity.unit,
-            "stand_in": column.stand_in, "fingerprint": column.fingerprint, "no_interval": cell.no_interval or None,
+        return column_document(column) | {
+            "label": quantity.label, "low": low, "high": high, "within_one": summary.within_one, "unit": quantity.unit,
+            "stand_in": column.stand_in, "no_interval": cell.no_interval or None,
         }  # fmt: skip
 
 
@@ -201,15 +191,12 @@ def score_row(row: ScoreRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def column_documents(found: Sequence[Column]) -> list[dict[str, Any]]:
-    """A run's quantities as ``--json`` prints them."""
-    return [
-        {
-            "quantity": column.quantity.name, "metric": column.metric, "fingerprint": column.fingerprint,
-            "direction": column.quantity.direction, "embedded": column.stand_in, **column.summary.as_dict(),
-        }
-        for column in found
-    ]  # fmt: skip
+def column_document(column: Column) -> dict[str, Any]:
+    """A run's quantity as ``--json`` prints it."""
+    return {
+        "quantity": column.quantity.name, "metric": column.metric, "fingerprint": column.fingerprint,
+        "direction": column.quantity.direction, "embedded": column.stand_in, **column.summary.as_dict(),
+    }  # fmt: skip
 
 
 def missing_metrics(config: EvaluateConfig | None, found: Sequence[Column]) -> list[str]:

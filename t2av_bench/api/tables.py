@@ -11,10 +11,10 @@ from reports.render.terminal import terminal
 from reports.tables import model
 from reports.tables.make import of_runs
 from t2av_bench.api.evaluating import names
-from t2av_bench.api.frames import frame
 from t2av_bench.api.runs import Run
 from t2av_bench.results.run import open_run
 from t2av_bench.utils.files import write_text
+from t2av_bench.utils.frames import frame
 from t2av_bench.utils.reasons import refusals
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from t2av_bench.cli.errors import usage_errors
 from t2av_bench.utils.terminal_text import echo
 
 
@@ -28,11 +29,8 @@ def compare(
     from t2av_bench.cli.output import show_markdown
     from t2av_bench.comparison.contrast import forest
 
-    try:
+    with usage_errors():
         comparison = comparing.compare(runs, quantities=quantities)
-    except ValueError as error:
-        echo(f"t2av-bench: {error}", err=True)
-        raise typer.Exit(2) from error
     if as_json:
         from dataclasses import asdict
 

@@ -129,12 +129,12 @@ def print_tables(tables: "list[TableResult]") -> None:
 
 
 def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[str, Any]:
-    from t2av_bench.api.runs import column_documents
+    from t2av_bench.api.runs import column_document
     from t2av_bench.results.run import open_run
 
     rows = []
     for row in result.rows:
-        found = column_documents(open_run(row.run).columns)
+        found = [column_document(column) for column in open_run(row.run).columns]
         rows.append({
             "name": row.row.name, "label": row.row.label, "system": row.row.system, "task": row.row.task,
             "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,

@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from t2av_bench.comparison.comparable import NotComparable, changed_parts, choose, revision_problem, shared_grouping
 from t2av_bench.errors import Unscorable
@@ -14,9 +14,23 @@ from t2av_bench.results.recorded import QuantityRecord, Recorded
 from t2av_bench.results.run import system_names
 from t2av_bench.scores import Quantity
 from t2av_bench.statistics.intervals import LEAST_CLIPS, Interval
-from t2av_bench.statistics.paired import POWER, Difference, paired_difference
+from t2av_bench.statistics.paired import POWER, ROW, Difference, as_row, paired_difference
 from t2av_bench.statistics.permutation import holm
-from t2av_bench.utils.text import some
+from t2av_bench.utils.frames import frame
+from t2av_bench.utils.text import detectable_text, escape, p_text, signed, some
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+COMPARISON = {
+    "system": "text", "metric": "text", "quantity": "text", "label": "text", "direction": "text", **ROW,
+    "p": "float64", "detectable": "float64", "clips": "int64", "lost": "int64", "gained": "int64", "stand_in": "bool",
+    "fingerprint": "text",
+}  # fmt: skip
+ITEMS = {
+    "system": "text", "quantity": "text", "clip": "text", "first": "float64", "second": "float64", "loss": "float64",
+    "weight": "float64",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,7 @@ class Contrast:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """All contrasts with the first system, and why others are absent."""
 
@@ -88,6 +102,35 @@ class Comparison:
             "first": self.first, "systems": list(self.systems),
             "contrasts": [contrast.as_dict() for contrast in self.contrasts], "notes": list(self.notes),
         }  # fmt: skip
+
+    def to_frame(self, *, items: bool = False) -> "DataFrame":
+        """One row for every system and quantity.
+
+        first, second: the quantity of the first run and of this one, over the clips that both scored; difference:
+        second − first, low and high the ends of its 95 % interval. p: corrected by Holm. detectable: the true
+        difference that these clips would show. lost, gained: clips that only one of the two scored.
+        items: instead one row for every system, quantity and clip; loss: how much worse the clip has become.
+        """
+        if items:
+            return frame((
+                item.as_dict() | {"system": each.system, "quantity": each.quantity.name, "clip": item.item}
+                for each in self.contrasts for item in each.items
+            ), ITEMS)  # fmt: skip
+        return frame((
+            each.as_dict() | as_row(each.difference)
+            | {"p": each.p, "stand_in": each.stand_in, "lost": len(each.lost), "gained": len(each.gained)}
+            for each in self.contrasts
+        ), COMPARISON)  # fmt: skip
+
+    def to_markdown(self, *, worst: int = 5) -> str:
+        """What ``t2av-bench compare`` prints. worst: items to list for each quantity."""
+        return markdown(self, worst=worst)
+
+    def __repr__(self) -> str:
+        return self.to_markdown()
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +270,6 @@ def forest(comparison: Comparison) -> list[ForestRow]:
 
 def markdown(comparison: Comparison, *, worst: int = 5) -> str:
     """Contrasts as a table, then each quantity's worst items; ``worst`` of them a quantity."""
-    from t2av_bench.utils.text import detectable_text, escape, p_text, signed
-
     lines = [
         f"Against {escape(comparison.first)}, paired by item; 95 % bootstrap intervals, sign-flip p corrected by Holm "
         f"for {len(comparison.contrasts)} tests. *Detectable*: the true difference that these clips would show with "

@@ -15,8 +15,8 @@ from t2av_bench.cli.regress import baseline_app, regress
 from t2av_bench.comparison.comparable import NotComparable
 from t2av_bench.comparison.gate import Gate, decide
 from t2av_bench.comparison.gate import regress as judge
-from t2av_bench.comparison.gate_report import as_json, junit, markdown
 from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin, MarginError, merge_margins, read_margins
+from t2av_bench.comparison.verdicts import as_json, junit, markdown
 from t2av_bench.results import read
 from t2av_bench.results.baseline import BaselineError, load, save
 from t2av_bench.results.run import open_run

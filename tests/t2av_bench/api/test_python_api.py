@@ -18,7 +18,6 @@ import t2av_bench as tb
 from t2av_bench.api import clip, listing, runs, tables
 from t2av_bench.cli.main import app
 from t2av_bench.comparison import contrast, verdicts
-from t2av_bench.comparison import contrast
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.api.evaluating import names
 from t2av_bench.api.runs import Run
 from t2av_bench.comparison import contrast, gate
 from t2av_bench.comparison.contrast import Comparison
@@ -14,6 +13,7 @@ from t2av_bench.comparison.verdicts import ALPHA, Gate, Undecided
 from t2av_bench.results import read
 from t2av_bench.results.recorded import Recorded
 from t2av_bench.utils.reasons import refusals
+from t2av_bench.utils.text import names
 
 AnyPath = str | os.PathLike[str]
 

@@ -1,7 +1,7 @@
 """The tables of an experiment: their names checked before anything is made, and their files below ``OUT/tables``."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from reports.tables import specification
 from reports.tables.make import of_runs
 from reports.tables.model import Table
 from t2av_bench.experiment.config import Loaded
-from t2av_bench.experiment.run import Display
 from t2av_bench.results.run import open_run, run_folders
 from t2av_bench.utils.files import json_text, write_text
+from t2av_bench.utils.progress import Notice
 
 PLAIN_TABLE = "all"
 INDEX = "tables.json"
@@ -30,12 +30,12 @@ class TableResult:
 
 
 def check_tables(loaded: Loaded) -> None:
-    """Read every specification that a row names. Raises SpecificationError for one that cannot be used."""
+    """Read every specification that a row names. Raises ConfigError for one that cannot be used."""
     for name in dict.fromkeys(name for row in loaded.rows for name in row.tables):
         specification.load(name)
 
 
-def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult]:
+def make_tables(loaded: Loaded, out: Path, notice: Notice) -> list[TableResult]:
     """Make and write the tables of the rows that have been scored, each over its own rows."""
     wanted: dict[str, list[str]] = {}
     for row in loaded.rows:
@@ -43,7 +43,7 @@ def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult
             wanted.setdefault(name, []).append(row.name)
     write_text(out / "tables" / INDEX, json_text(wanted, indent=1) + "\n")
     found = []
-    for made in tables_of(out, wanted, display.note):
+    for made in tables_of(out, wanted, notice):
         if made.table is not None:
             stem = Path(made.name).stem if made.name.endswith(".toml") else made.name.replace(":", "-")
             for format, render in FORMATS.items():
@@ -56,7 +56,7 @@ def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult
 def tables_of(
     out: Path,
     wanted: Mapping[str, Sequence[str]],
-    notice: Callable[[str], None],
+    notice: Notice,
     *,
     columns: Sequence[str] | None = None,
     intervals: bool = False,

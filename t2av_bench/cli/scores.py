@@ -60,10 +60,10 @@ def scores_of(runs: list[Path], quantities: str | None = None) -> "DataFrame":
     """``Run.scores`` of some runs under each other. Raises ValueError where a quantity is in none of them."""
     import pandas as pd
 
-    from t2av_bench.api.evaluating import names
     from t2av_bench.api.runs import open_run
     from t2av_bench.comparison.comparable import choose
     from t2av_bench.results.run import run_folders, system_names
+    from t2av_bench.utils.text import names
 
     opened = [open_run(folder) for run in runs for folder in run_folders(run)]
     keys = choose(dict.fromkeys(key for run in opened for key in run.result.scores), names(quantities))

@@ -52,11 +52,11 @@ def table(
     from reports.render.formats import FORMATS
     from reports.render.terminal import terminal
     from reports.tables.model import Table
-    from t2av_bench.api.evaluating import names
     from t2av_bench.api.tables import table as table_of
     from t2av_bench.cli.output import show_table
     from t2av_bench.cli.run_tables import tables_of, wanted_of
     from t2av_bench.results.run import run_folders
+    from t2av_bench.utils.text import names
 
     def notice(text: str) -> None:
         echo(text, err=True)
@@ -110,9 +110,10 @@ def parse(targets: Sequence[str]) -> tuple[str | None, list[Path]]:
 def _is_specification(target: str) -> bool:
     """Whether a target names a table instead of a run folder.
 
-    Raises SpecificationError for a name that is neither, but is close to a table's.
+    Raises ConfigError for a name that is neither, but is close to a table's.
     """
     from reports.tables import specification
+    from t2av_bench.utils.config import ConfigError
 
     path = Path(target)
     if path.is_dir():
@@ -120,5 +121,5 @@ def _is_specification(target: str) -> bool:
     if target.endswith(".toml") or re.fullmatch(r"[a-z_]+:\w+", target):
         return True
     if not path.exists() and re.fullmatch(r"\w+[ :._-]?\d", target):
-        raise specification.SpecificationError(f"{target} is no run folder, and {specification.unknown(target)}")
+        raise ConfigError(f"{target} is no run folder, and {specification.unknown(target)}")
     return False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.benchmarks.names import encodable
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.scores import library_versions
 from t2av_bench.version import __version__
 
@@ -28,13 +28,13 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _provenance(plan: Plan) -> dict[str, Any]:
+def _provenance(plan: EvaluateConfig) -> dict[str, Any]:
     """Who measures: the environment, device and command."""
     return {
         **environment(),
         "device": _device_name(plan.device),
         "batch_size": plan.batch_size,
-        "workers": plan.workers,
+        "workers": plan.processes,
         "command": [encodable(word) for word in sys.argv],
     }
 

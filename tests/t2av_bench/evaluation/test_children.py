@@ -13,7 +13,7 @@ from evaluate_factory import make_clips
 from plugin_factory import install
 
 from t2av_bench import metrics
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.store import Store
 from t2av_bench.utils import memory
@@ -43,7 +43,10 @@ def act(name):
     note("worker")
     if name == "sleep":
         time.sleep(60)
-    if name == "compute":  # C code that never lets another Python thread run
+    if name == "program_and_compute":
+        program = subprocess.Popen(["sleep", "60"])
+        Path(os.environ["NOTES"], "program").write_text(str(program.pid))
+    if name.endswith("compute"):  # C code that never lets another Python thread run
         3 ** (10 ** 10)
     if name == "forked_and_sleep":
         fork()
@@ -159,16 +162,17 @@ def until_in_the_middle(folder: Path, clip: str) -> int:
 @pytest.mark.parametrize(
     ("clip", "number"),
     [("sleep", signal.SIGKILL), ("compute", signal.SIGKILL), ("compute", signal.SIGTERM),
-     ("forked_and_sleep", signal.SIGKILL), ("forked_and_sleep", signal.SIGTERM)],
+     ("forked_and_sleep", signal.SIGKILL), ("forked_and_sleep", signal.SIGTERM),
+     ("program_and_compute", signal.SIGKILL)],
 )  # fmt: skip
-def test_a_worker_ends_with_its_parent_whatever_it_is_doing(tmp_path, acts, clip, number):
+def test_a_worker_and_what_it_started_end_with_its_parent_whatever_it_is_doing(tmp_path, acts, clip, number):
     process = start(tmp_path, acts, clip)
     worker = until_in_the_middle(tmp_path, clip)
     process.send_signal(number)
     process.communicate(timeout=30)
     assert gone_within(worker, 5.0)
-    if clip == "forked_and_sleep":
-        assert gone_within(noted(tmp_path, "forked"), 5.0)
+    if "_and_" in clip:
+        assert gone_within(noted(tmp_path, clip.partition("_")[0]), 5.0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -178,12 +182,17 @@ def test_a_signal_ends_with_one_line_and_keeps_what_is_finished(tmp_path, acts, 
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    said = [line for line in err.splitlines() if "measurements, " not in line]
+    said = [line for line in err.splitlines() if " measurements" not in line]
     what = "interrupted" if number == signal.SIGINT else "terminated"
     assert said == [f"t2av-bench: {what}; what is finished is kept, and the same command continues"]
     assert out == ""
     assert scores(tmp_path / "run")["a_good_one"].value == 1.0
     assert not list((tmp_path / "run").glob("results.db-*")), "one plain file"
+
+
+def _asked(tmp_path, made, **settings):
+    settings = {"metrics": ("acts/one",), "workers": 1} | settings
+    return EvaluateConfig(generated=made, out=tmp_path / "run", **settings)
 
 
 DEATHS = {
@@ -197,7 +206,7 @@ DEATHS = {
 def test_what_a_worker_started_does_not_hide_its_death(tmp_path, acts, clip):
     made = make_clips(tmp_path / "made", [clip, "good"])
     begun = time.monotonic()
-    evaluate(Plan("acts", made, None, None, ("acts/one",), timeout=50.0), tmp_path / "run", _quiet, _quiet)
+    evaluate(_asked(tmp_path, made, timeout=50.0), _quiet, _quiet)
     assert time.monotonic() - begun < 40, "noticed, not waited for"
     found = scores(tmp_path / "run")
     assert DEATHS[clip] in found[clip].reason and found["good"].value == 1.0
@@ -207,23 +216,23 @@ def test_what_a_worker_started_does_not_hide_its_death(tmp_path, acts, clip):
 def test_a_measurement_that_returns_in_two_processes_counts_once(tmp_path, acts):
     made = make_clips(tmp_path / "made", ["forked_twice_returning", "good"])
     seen = []
-    evaluate(Plan("acts", made, None, None, ("acts/one",)), tmp_path / "run", seen.append, _quiet)
+    evaluate(_asked(tmp_path, made), seen.append, _quiet)
     assert len(seen) == 2 and all(score.value == 1.0 for score in scores(tmp_path / "run").values())
 
 
 @pytest.mark.parametrize("clip", ["greedy", "greedy_child"])
 def test_a_worker_that_takes_too_much_memory_is_ended_with_a_reason(tmp_path, acts, clip):
     made = make_clips(tmp_path / "made", [clip, "other"])
-    plan = Plan("acts", made, None, None, ("acts/one",), memory=1.0, timeout=50.0)
-    evaluate(plan, tmp_path / "run", _quiet, _quiet)
+    plan = _asked(tmp_path, made, memory=1.0, timeout=50.0)
+    evaluate(plan, _quiet, _quiet)
     found = scores(tmp_path / "run")
     assert "used more than 1 GB of memory (--memory" in found[clip].reason and found["other"].value == 1.0
 
 
 def test_memory_that_earlier_clips_left_is_not_blamed_on_a_later_one(tmp_path, acts):
     made = make_clips(tmp_path / "made", ["keeps", "later"])
-    plan = Plan("acts", made, None, None, ("acts/one", "acts/two"), memory=0.85, timeout=50.0)
-    evaluate(plan, tmp_path / "run", _quiet, _quiet)
+    plan = _asked(tmp_path, made, metrics=("acts/one", "acts/two"), memory=0.85, timeout=50.0)
+    evaluate(plan, _quiet, _quiet)
     assert scores(tmp_path / "run", "two")["later"].value == 1.0
 
 

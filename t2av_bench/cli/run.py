@@ -101,22 +101,23 @@ def explain_failures(result: "Result", display: "Display") -> None:
 
 
 def print_tables(tables: "list[TableResult]") -> None:
-    from reports.render.formats import markdown
+    from t2av_bench.cli.output import show_table
 
     shown = [table for table in tables if table.table is not None]
     for table in shown:
         assert table.table is not None
         if len(shown) > 1:
             echo(f"## {table.table.title or table.name}\n")
-        echo(markdown(table.table))
+        show_table(table.table)
+        echo()
 
 
 def _document(out: Path, runs: "Runs", tables: "list[TableResult]") -> dict[str, Any]:
-    from t2av_bench.api.runs import column_documents
+    from t2av_bench.api.runs import column_document
 
     rows = []
     for row in runs.result.rows:
-        found = column_documents(runs[row.row.name].result.columns)
+        found = [column_document(column) for column in runs[row.row.name].result.columns]
         rows.append({
             "name": row.row.name, "label": row.row.label, "system": row.row.system, "task": row.row.task,
             "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,

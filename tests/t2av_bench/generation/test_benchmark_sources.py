@@ -260,8 +260,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
 
 
 def test_interrupted_before_scoring_no_old_score_stands_for_a_new_clip(tmp_path, monkeypatch):
-    from t2av_bench.results.columns import columns
-    from t2av_bench.results.store import Store
+    from t2av_bench.results.run import open_run
 
     file = write(tmp_path)
     benchmark_run.run(load(file), unheard, unheard)
@@ -274,9 +273,9 @@ def test_interrupted_before_scoring_no_old_score_stands_for_a_new_clip(tmp_path,
         patch.setattr(benchmark_run, "_score", interrupted)
         with pytest.raises(KeyboardInterrupt):
             benchmark_run.run(load(file), unheard, unheard)
-    with Store(tmp_path / "out" / "runs" / "noise" / "results.db") as store:
-        found = {row.clip: row.score for row in store.scores() if row.quantity == "level"}
-        (level,) = (column for column in columns(store) if column.quantity.name == "level")
+    run = open_run(tmp_path / "out" / "runs" / "noise")
+    found = run.scores["fake/level", "level"]
+    (level,) = (column for column in run.columns if column.quantity.name == "level")
     assert {clip: score.value is not None for clip, score in found.items()} == {"a": True, "b": False, "c": True}
     assert "changed since" in found["b"].reason and level.summary.scored == 2
     benchmark_run.run(load(file), unheard, unheard)

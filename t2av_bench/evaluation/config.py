@@ -34,7 +34,10 @@ class MeasuringConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metrics: Names = Field(default=("all",), description="Comma-separated families or ids ('list metrics' shows them).")
+    metrics: Names = Field(
+        default=("all",),
+        description="Comma-separated families, ids, columns or other names ('list metrics' shows all).",
+    )
     workers: int | None = Field(
         default=None, ge=1, le=512,
         description="Processes; changes no number.  [default: cores, fewer where memory is short, 1 on a GPU]",

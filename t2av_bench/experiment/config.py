@@ -15,7 +15,7 @@ from t2av_bench import systems
 from t2av_bench.benchmarks.registry import GRIDFACE
 from t2av_bench.benchmarks.registry import registry as benchmarks
 from t2av_bench.evaluation.config import MeasuringConfig, Names
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.systems.base import Task
 from t2av_bench.utils.config import ConfigError, load_toml, near
 from t2av_bench.utils.registry import PluginError, hints_of
@@ -89,7 +89,7 @@ class Loaded:
     """A checked configuration with its rows."""
 
     config: RunConfig
-    rows: tuple[Row, ...]
+    rows: tuple[ExperimentRow, ...]
 
 
 def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ...] = ()) -> Loaded:
@@ -121,7 +121,7 @@ def matching(wanted: Iterable[str], names: Sequence[str], option: str) -> set[st
     return found
 
 
-def _resolved(given: RowConfig, config: RunConfig, file: Path) -> list[Row]:
+def _resolved(given: RowConfig, config: RunConfig, file: Path) -> list[ExperimentRow]:
     where = f"{file}: row {given.name!r}"
     benchmark = given.benchmark or config.benchmark
     manifest = None if benchmark in benchmarks else file.parent / benchmark
@@ -143,7 +143,7 @@ def _resolved(given: RowConfig, config: RunConfig, file: Path) -> list[Row]:
         for name in (config.tables if given.tables is None else given.tables)
     )
     return [
-        Row(
+        ExperimentRow(
             given.name + suffix, label + said, system, given.task, manifest, given.split, items, seed,
             given.max_seconds, given.metrics or config.metrics, tables, given.step, options[seed],
             None if manifest is not None else benchmark,
@@ -210,7 +210,7 @@ def _as_path(value: Any, hint: Any, folder: Path) -> Any:
     return value if is_name else folder / value
 
 
-def _metric_options(config: RunConfig, rows: list[Row]) -> dict[str, dict[str, Any]]:
+def _metric_options(config: RunConfig, rows: list[ExperimentRow]) -> dict[str, dict[str, Any]]:
     """The options by id. ValueError for those of a metric that no row measures, or that it does not take."""
     from t2av_bench.metrics import create, registry, resolve
 

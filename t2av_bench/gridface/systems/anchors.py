@@ -93,7 +93,7 @@ class EmbeddedReal(_Anchor):
             audio, rate, FRAME_RATE, encoder=EMBEDDED_ENCODER, sound_from="reference", pictures_from="reference",
         )  # fmt: skip
         if reference.path.suffix.lower() == ".mp4" and reference.info.frame_rate == FRAME_RATE:
-            product.film = reference.path
+            product.video = reference.path
         else:
             product.pictures = reference.frames(_FRAMES_AT_ONCE)
         return product

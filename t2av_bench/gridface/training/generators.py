@@ -125,7 +125,7 @@ def _toml(value: Any) -> str:
 
 
 def install(run: Run, output: Path, folder: Path = checkpoints.FOLDER) -> Path:
-    """Put a finished run into the box, in half precision, with everything that made it; returns its place.
+    """Bundle a finished run, in half precision, with everything that made it; returns its place.
 
     Raises ValueError where the run has not finished.
     """

@@ -197,7 +197,7 @@ def test_impossible_sizes_are_refused():
         matched_width(NetworkConfig("dual_branch", layers=40), 20_000)
     with pytest.raises(ValueError, match="multiple of 8"):
         NetworkConfig("dual_branch", width=60, heads=4)
-    with pytest.raises(ValueError, match=r"layers\n  Input should be greater than or equal to 1"):
+    with pytest.raises(ValueError, match=r"layers\n  Input should be greater than 0"):
         NetworkConfig("dual_branch", layers=0)
     with pytest.raises(ConfigError, match="did you mean width"):
         NetworkConfig.from_dict({"family": "dual_branch", "widht": 64})

@@ -197,7 +197,7 @@ def test_wrong_files_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="not a checkpoint of a diffusion baseline"):
         load_network(path)
     save_file({"x": torch.zeros(1)}, path, {"diffusion_baseline_config": '{"family": "dual_branch", "depth": 3}'})
-    with pytest.raises(CheckpointError, match="unknown setting 'depth'"):
+    with pytest.raises(CheckpointError, match="unknown key 'depth'"):
         load_network(path)
     network.speech.output_projection.weight.data[0, 0] = torch.nan
     save_network(network, path)

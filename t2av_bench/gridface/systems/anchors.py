@@ -126,6 +126,7 @@ class EmbeddedCodec(_Anchor):
 
     id = "embedded-codec"
     title = "Codec reconstruction"
+    packages = ("PIL", "cv2", "pyworld", "torch")
     extra = "demo"
 
     def __init__(self, parts: "Parts") -> None:

@@ -35,6 +35,7 @@ class _EmbeddedDiffusion(LatentSystem):
 
     paper = "this benchmark's baseline, after the non-autoregressive systems that arXiv 2604.23586 compares with"
     seed_support = "full"
+    packages = ("PIL", "cv2", "pyworld", "torch")
     extra = "demo"
     encoder = EMBEDDED_ENCODER
     family: ClassVar[str]

@@ -34,6 +34,7 @@ class EmbeddedEspeak(System):
     needs = {"tts": ("text",)}
     native = NativeFormat(25, None, None, 16_000, "that of the words, and 0.12 s before and after them")
     seed_support = "full"
+    packages = ("espeakng_loader",)
     extra = "demo"
 
     def __init__(

@@ -29,6 +29,7 @@ class EmbeddedTalkerT2AV(TalkerSystem):
     id = "embedded-talker-t2av"
     title = "Talker-T2AV (embedded)"
     native = NativeFormat(25, 128, 128, 16_000, "the stop predictor's, at most 12 s; that of what is given")
+    packages = ("PIL", "cv2", "pyworld", "torch", "transformers")
     extra = "demo"
     encoder = EMBEDDED_ENCODER
 

@@ -136,7 +136,7 @@ def test_damage_does_what_it_says():
     assert (weak[:, 6:] == motion[:, 6:]).all() and (damage.smooth_mouth(motion, 1)[:, 6:] == motion[:, 6:]).all()
 
 
-# The networks in the box
+# The bundled networks
 
 
 ASKED = {
@@ -329,7 +329,7 @@ def test_a_checkpoint_that_does_not_fit_says_so(tmp_path):
     (tmp_path / "half.safetensors").write_bytes(checkpoints.path("clip_features").read_bytes()[:5000])
     with pytest.raises(ValueError, match="half"):
         extractor_checkpoints.load("clip_features", lambda state: ClipNetwork(), tmp_path / "half.safetensors")
-    with pytest.raises(NotApplicable, match="t2av-bench train embedded sink"):
+    with pytest.raises(ValueError, match="unknown weights id 'sink'; did you mean sync"):
         extractor_checkpoints.load("sink", lambda state: ClipNetwork())
 
 

@@ -164,4 +164,4 @@ def test_closed_and_open_vocabularies_never_share_a_column():
     assert len(fingerprints) == 3
     quantities = {quantity.name for metric in METRICS.values() for quantity in metric.quantities}
     assert quantities == {"wer_gridface", "wer_utterance_gridface", "cer_gridface", "cer_utterance_gridface"}
-    assert WERGridFace.embedded and CERGridFace.embedded
+    assert WERGridFace.stand_in and CERGridFace.stand_in

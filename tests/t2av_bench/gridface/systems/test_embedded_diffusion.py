@@ -246,7 +246,7 @@ def test_checkpoints_that_do_not_fit_are_refused(boxed, parts, tmp_path):
         (files["wide"], "audio latents are 48 for the generator and 32 for its codec"),
         (files["cut"], "cannot be read as safetensors"),
         (tmp_path / "absent.safetensors", "no checkpoint at .*absent.safetensors"),
-        ("dual_brunch-seed0", "no embedded checkpoint is called 'dual_brunch-seed0'"),
+        ("dual_brunch-seed0", "unknown weights id 'dual_brunch-seed0'; did you mean dual_branch-seed0"),
     ):
         with pytest.raises(ValueError, match=message):
             systems.load("embedded-dual-branch", checkpoint=checkpoint)

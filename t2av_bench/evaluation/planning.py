@@ -161,12 +161,17 @@ def keep_finished(store: Store, plan: Plan, entries: list[Entry], out: Path) -> 
 
 
 def file_digests(entry: Entry) -> list[str | None]:
-    """sha256 of a clip's files: generated, reference, voice, portrait. None: not named, or cannot be read."""
-    files = (entry.generated, entry.reference, entry.item.reference_voice, entry.item.identity_image)
+    """sha256 of a clip's files: generated, reference (both with their sound where that is a file of its own), voice,
+    portrait. None: not named, or cannot be read."""
+    item = entry.item
+    files = (
+        (entry.generated, item.audio), (entry.reference, item.reference_audio), (item.reference_voice, None),
+        (item.identity_image, None),
+    )  # fmt: skip
     found: list[str | None] = []
-    for file in files:
+    for file, sound in files:
         try:
-            found.append(Clip(file).digest if file else None)
+            found.append(Clip(file, sound_path=sound).digest if file else None)
         except MediaError:
             found.append(None)  # measuring it will say why
     return found

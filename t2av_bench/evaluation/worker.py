@@ -272,12 +272,15 @@ class _Bench:
         from t2av_bench.media.clip import Clip
 
         limits = self._workshop.limits
-        pair = Pair(job.item, Clip(job.generated, features=self._store, limits=limits), unpaired=job.unpaired)
+        generated = Clip(job.generated, sound_path=job.item.audio, features=self._store, limits=limits)
+        pair = Pair(job.item, generated, unpaired=job.unpaired)
         media = {}
         try:
             media["generated"], problem = _probe(pair.generated)
             if job.reference is not None:
-                pair.reference = Clip(job.reference, features=self._store, limits=limits)
+                pair.reference = Clip(
+                    job.reference, sound_path=job.item.reference_audio, features=self._store, limits=limits
+                )
                 media["reference"], pair.reference_problem = _probe(pair.reference)
             yield Facts(job.clip, {side: facts for side, facts in media.items() if facts})
             for name in job.metrics:

@@ -6,7 +6,7 @@ reference is an item; one without a clip has a reason and stays in every denomin
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -210,6 +210,25 @@ def pair(
     return planned, notices
 
 
+def located(folder: Path, entries: Iterable[Entry]) -> list[Entry]:
+    """Items of a manifest with their clips of a folder, as ``pair`` finds them. Raises ItemError as it does."""
+    return _locate(entries, _survey(folder), None, read_failures(folder)[0], Sounds())
+
+
+def with_reference_sounds(entries: Iterable[Entry]) -> list[Entry]:
+    """Items of a manifest, with the sound that lies beside a silent reference named."""
+    sounds, found = Sounds(), []
+    for entry in entries:
+        try:
+            if entry.item.reference is not None:
+                heard = sounds.of(Path(entry.item.reference), entry.item.reference_audio)
+                entry = replace(entry, item=entry.item.model_copy(update={"reference_audio": heard}))
+        except ItemError:
+            pass  # pairing says why
+        found.append(entry)
+    return found
+
+
 def _check_references(made: _Folder, real: _Folder, entries: list[Entry] | None, reasons: dict[str, str]) -> None:
     """ItemError where ``--reference`` was given and pairs with nothing: another folder was meant."""
     if not real.files:
@@ -251,7 +270,7 @@ def read_failures(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _locate(
-    entries: list[Entry], made: _Folder, real: _Folder | None, reasons: dict[str, str], sounds: Sounds
+    entries: Iterable[Entry], made: _Folder, real: _Folder | None, reasons: dict[str, str], sounds: Sounds
 ) -> list[Entry]:
     """Entries with their files, or with the reason why one is missing."""
     folder, listed = made.root.resolve(), Listed()
@@ -268,7 +287,8 @@ def _locate(
                 generated = choose(item.id, made.files[item.id])
             else:
                 raise ItemError(
-                    reasons.get(item.id) or f"no generated file is named {item.id!r}{made.nearest.hint(item.id)}"
+                    reasons.get(item.id)
+                    or f"no clip in {made.root.name}/ is named {item.id!r}{made.nearest.hint(item.id)}"
                 )
             item = item.model_copy(update={"audio": sounds.of(generated, item.audio)})
         except ItemError as error:

@@ -1,7 +1,7 @@
 """``run``: make clips with the named systems, and score them. The same command continues it.
 
 OUT/items/NAME.jsonl      the row's items, as ``evaluate`` reads them
-OUT/clips/NAME/           its clips with their records, and failures.jsonl
+OUT/clips/NAME/           its clips with their records, and failures.jsonl (finished clips stay in their own folder)
 OUT/runs/NAME/            its run folder, as ``evaluate`` makes it
 OUT/features/             what several rows measure alike (the real clips), kept once
 """
@@ -18,6 +18,7 @@ from t2av_bench.evaluation.evaluate import RunError, evaluate
 from t2av_bench.evaluation.planning import requested
 from t2av_bench.evaluation.worker import Staff
 from t2av_bench.experiment.config import Loaded, RunConfig
+from t2av_bench.generation.finished import plan_finished
 from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
 from t2av_bench.generation.records import digests
 from t2av_bench.generation.requests import ItemSet, read_items, write_manifest
@@ -155,6 +156,8 @@ def _planned(loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collecti
 
 
 def row_plan(config: RunConfig, row: Row, items: ItemSet, digest: Digest, regenerate: Collection[str]) -> RowPlan:
+    if row.clips is not None:
+        return plan_finished(row, items)
     return plan_row(row, items, config.out / "clips" / row.name, config.seed, digest, row.name in regenerate)
 
 
@@ -163,7 +166,7 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None
     for plan in plans:
         there = f"{plan.row.name}: {len(plan.made)} of {plan.total} clips are there"
         if plan.failures:
-            there += f", {len(plan.failures)} cannot be made"
+            there += f", {len(plan.failures)} " + ("cannot be made" if plan.row.clips is None else "have failed")
         display.note(there)
         for reason, count in plan.again.most_common():
             display.note(f"{plan.row.name}: {clips(count)} made again: {reason}")
@@ -216,7 +219,7 @@ def _score(
     unscored: dict[str, str] = {}
     for position, plan in enumerate(plans):
         before = sum(counts[:position])
-        asked = _evaluation(plan, config, write_manifest(plan.items, config.out / "items", plan.row.name))
+        asked = _evaluation(plan, config, write_manifest(plan.items, config.out / "items", plan.row))
         try:
             _score_row(plan, asked, before, display, staff)
         except (RunError, StoreError) as error:
@@ -248,7 +251,8 @@ def _score_row(plan: RowPlan, asked: EvaluateConfig, before: int, display: Displ
         lambda progress: display.advance(
             before + progress.done, f"{plan.row.name} {progress.metric}", progress.status is Status.FAILED
         ),
-        lambda text: None,  # it would only say that the clips' own wav files are not scored
+        # Of what a system made it would only say that the wav files beside are not scored.
+        lambda text: display.note(f"{plan.row.name}: {text}") if plan.row.clips is not None else None,
         staff,
     )  # fmt: skip
 

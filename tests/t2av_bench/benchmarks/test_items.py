@@ -44,8 +44,8 @@ def test_a_reference_without_a_clip_is_a_failed_item_and_a_clip_without_a_refere
     assert {entry.item.id: entry.reason for entry in entries} == {
         "a": None,
         "clip_2": None,
-        "clip_02": "no generated file is named 'clip_02'; the nearest name is 'clip_2'",
-        "zebra": "no generated file is named 'zebra'",
+        "clip_02": "no clip in made/ is named 'clip_02'; the nearest name is 'clip_2'",
+        "zebra": "no clip in made/ is named 'zebra'",
     }
     assert {entry.item.id: entry.unpaired for entry in entries if entry.generated} == {
         "a": None,
@@ -212,7 +212,7 @@ def test_two_videos_of_one_name_are_a_failed_clip_that_names_both(tmp_path):
 def test_a_manifest_item_without_a_file_stays_and_names_the_nearest(tmp_path):
     touch(tmp_path / "made", "clip_01.mp4")
     entries, notices = pair(tmp_path / "made", manifest=manifest(tmp_path, {"id": "clip_1"}, {"id": "clip_01"}))
-    assert entries[0].reason == "no generated file is named 'clip_1'; the nearest name is 'clip_01'"
+    assert entries[0].reason == "no clip in made/ is named 'clip_1'; the nearest name is 'clip_01'"
     assert entries[1].generated == tmp_path / "made" / "clip_01.mp4"
     assert notices == []
 

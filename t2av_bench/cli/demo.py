@@ -53,8 +53,8 @@ def run(out: Path, items: int) -> None:
     loaded = replace(loaded, rows=tuple(row for row in loaded.rows if row.seed == 0))
     display = Display()
     with display:
-        result = benchmark_run.run(loaded, display)
-        tables = make_tables(loaded, out, display)
+        result = benchmark_run.run(loaded, display.step, display.note)
+        tables = make_tables(loaded, out, display.note)
     # The page shows joint generation in English: every system, side by side.
     shown = [row.run for row in result.rows if row.row.split == "test-en" and "embedded:1" in row.row.tables]
     page = build_report(shown, out / "page", real="real", title="GridFace: joint generation, English")
@@ -74,7 +74,7 @@ def run_damage(out: Path) -> None:
     from reports.render.formats import FORMATS, markdown
     from reports.tables.build import build, read_run
     from t2av_bench.cli.console import Console, TextColumn
-    from t2av_bench.evaluation.config import Plan, default_workers
+    from t2av_bench.evaluation.config import EvaluateConfig
     from t2av_bench.evaluation.evaluate import evaluate
     from t2av_bench.gridface.demo import SYSTEMS, make_material
     from t2av_bench.utils.files import write_text
@@ -94,17 +94,14 @@ def run_damage(out: Path) -> None:
         runs = []
         for system in SYSTEMS:
             console.print(f"scoring {system}")
-            plan = Plan(
-                name=system,
-                generated=manifest.parent / "systems" / system,
-                reference=None,
-                manifest=manifest,
-                metrics=METRICS,
-                workers=default_workers("cpu"),
-            )
             evaluate(
-                plan,
-                out / "runs" / system,
+                EvaluateConfig(
+                    name=system,
+                    generated=manifest.parent / "systems" / system,
+                    manifest=manifest,
+                    metrics=METRICS,
+                    out=out / "runs" / system,
+                ),
                 lambda progress: bar.update(
                     task,
                     completed=progress.done,

@@ -30,7 +30,7 @@ app = typer.Typer(
     name="t2av-bench",
     help="Generate, score and compare talking-portrait audio-video models.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

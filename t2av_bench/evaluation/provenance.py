@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.benchmarks.names import encodable
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.scores import library_versions
 from t2av_bench.version import __version__
 
 
-def _provenance(plan: Plan) -> dict[str, Any]:
+def _provenance(plan: EvaluateConfig) -> dict[str, Any]:
     """Who measures: versions, device, code revision and command."""
     libraries = library_versions(
         "av", "numpy", "scipy", "torch", "torchvision", "opencv-contrib-python", "soxr", "onnxruntime", "transformers"
@@ -27,7 +27,7 @@ def _provenance(plan: Plan) -> dict[str, Any]:
         "decoder": _decoder(),
         "device": _device_name(plan.device),
         "batch_size": plan.batch_size,
-        "workers": plan.workers,
+        "workers": plan.processes,
         "command": [encodable(word) for word in sys.argv],
     }
 

@@ -10,12 +10,12 @@ ROWS = ROW + '[[rows]]\nname = "quiet"\nsystem = "fake-noise"\noptions = { level
 
 def test_an_experiment_becomes_runs_and_is_continued(tmp_path):
     steps = []
-    runs = tb.run(write(tmp_path, ROWS), progress=lambda *step: steps.append(step))
+    runs = tb.run(write(tmp_path, ROWS), progress=steps.append)
     assert list(runs) == ["noise", "quiet"] and len(log(tmp_path)) == 6
-    assert {phase for phase, _, _ in steps} == {"making", "scoring"}
+    assert {step.phase for step in steps} == {"making", "scoring"}
     for phase in ("making", "scoring"):
-        done = [done for name, done, _ in steps if name == phase]
-        assert done == sorted(done) and done[-1] == {total for name, _, total in steps if name == phase}.pop()
+        done = [step.done for step in steps if step.phase == phase]
+        assert done == sorted(done) and done[-1] == {step.total for step in steps if step.phase == phase}.pop()
     loud, quiet = (runs[name].summary.set_index("quantity").value["level"] for name in runs)
     assert loud > 10 * quiet
     assert list(tb.table(list(runs.values())).to_frame().level) == [loud, quiet]

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +55,7 @@ def test_clips_split_into_pictures_and_sound_score_like_whole_ones(tmp_path):
 
 def test_a_changed_sound_makes_scores_outdated_and_a_lost_one_is_missed(tmp_path, fake_metrics):
     made, names = tmp_path / "made", ["a", "b"]
-    asked = replace(plan(tmp_path / "unused", []), generated=made, reference=None, metrics=FAKES[:2])
+    asked = plan(tmp_path / "unused", [], metrics=FAKES[:2]).model_copy(update={"generated": made, "reference": None})
     made.mkdir()
     for index, name in enumerate(names):
         write_clip(made / f"{name}.mp4", moving_pattern(5))

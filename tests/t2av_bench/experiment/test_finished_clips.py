@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experiment_factory import ROW, Silent, cli, scores, world, write  # noqa: F401
+from experiment_factory import ROW, cli, scores, unheard, world, write  # noqa: F401
 from media_factory import moving_pattern, write_clip
 from scipy.io import wavfile
 
@@ -43,14 +43,14 @@ def theirs(tmp_path: Path) -> Path:
 
 def test_finished_clips_are_scored_where_they_lie_beside_the_others(tmp_path, theirs):
     before, file = snapshot(theirs), write(tmp_path, ROW + MINE)
-    display = Silent()
-    result = run(load(file), display)
+    notes: list[str] = []
+    result = run(load(file), unheard, notes.append)
     assert snapshot(theirs) == before and not (tmp_path / "out" / "clips" / "mine").exists()
     noise, mine = result.rows
     assert (mine.clips, mine.items, mine.kept, mine.made) == (theirs, 3, 2, 0)
     assert list(mine.not_made) == ["b"] and mine.not_made["b"].startswith(NO_B)
-    assert "mine: 2 of 3 clips are there, 1 have failed" in display.notes
-    assert any("mine: 1 file of" in note and "bb.wav" in note for note in display.notes)
+    assert "mine: 2 of 3 clips are there, 1 have failed" in notes
+    assert any("1 file of" in note and "bb.wav" in note for note in mine.notices)
     found = scores(tmp_path / "out", "mine")
     assert found["b", "level"].reason == mine.not_made["b"] and len(scores(tmp_path / "out", "noise")) == len(found)
     samples = wavfile.read(theirs / "a.wav")[1] / 32768
@@ -62,7 +62,7 @@ def test_finished_clips_are_scored_where_they_lie_beside_the_others(tmp_path, th
 
 def test_a_replaced_clip_is_noticed_and_scored_anew_alone(tmp_path, theirs):
     file = write(tmp_path, MINE)
-    run(load(file), Silent())
+    run(load(file), unheard, unheard)
     before = scores(tmp_path / "out", "mine")
     finish(theirs, 2, "a", "b")
     (theirs / "bb.wav").unlink()
@@ -70,7 +70,7 @@ def test_a_replaced_clip_is_noticed_and_scored_anew_alone(tmp_path, theirs):
     (row,) = json.loads(preview.stdout)
     assert (row["system"], row["made"], row["to_make"], row["cannot_be_made"]) == (None, 3, 0, {})
     assert (row["measurements"], row["measured"]) == (6, 2)  # c alone is as it was
-    result = run(load(file), Silent())
+    result = run(load(file), unheard, unheard)
     after = scores(tmp_path / "out", "mine")
     assert not result.rows[0].not_made and after["c", "level"] == before["c", "level"]
     assert after["a", "level"].value not in (None, before["a", "level"].value) and after["b", "level"].value
@@ -86,7 +86,7 @@ def test_what_a_manifest_says_of_finished_clips_holds_for_them_alone(tmp_path):
         json.dumps({"id": "a", "text": "one", "language": "en", "reference": "real/a.wav", "generated": "take-1.mp4",
                     "audio": "a voice.wav"})
     )  # fmt: skip
-    run(load(write(tmp_path, ROW + MINE)), Silent())
+    run(load(write(tmp_path, ROW + MINE)), unheard, unheard)
     assert scores(tmp_path / "out", "mine")["a", "length"].value == pytest.approx(0.3)
     assert scores(tmp_path / "out", "noise")["a", "length"].value not in (None, pytest.approx(0.3))
 

@@ -1,0 +1,138 @@
+"""Settings from TOML files and from ``NAME=VALUE`` texts, checked strictly by pydantic models.
+
+What is wrong is a :class:`ConfigError`, which names the key and says what would have been right.
+"""
+
+import difflib
+import json
+import tomllib
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+Model = TypeVar("Model")
+settings = partial(dataclass, frozen=True, config=ConfigDict(extra="forbid", strict=True))
+"""Makes a class a frozen dataclass whose values pydantic checks: unknown keys and values of other types are errors."""
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used; the message names the key and what was expected."""
+
+
+def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """``; did you mean a or b?`` of the known names that are like it, case aside; where none is, ``; there are a, b``.
+
+    cutoff: how like, from 0 to 1, as of ``difflib.get_close_matches``.
+    """
+    names = {each.casefold(): each for each in known}
+    found = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=cutoff)
+    if found:
+        return f"; did you mean {' or '.join(names[each] for each in found)}?"
+    return f"; there are {', '.join(names.values()) or 'none'}"
+
+
+def load_toml(
+    file: Path | None, model: type[Model], over: Mapping[str, Any] | None = None, *, what: str = "configuration",
+    call: Callable[[str], str] = repr,
+) -> Model:  # fmt: skip
+    """A file's keys, with ``over`` laid over them, as a model. Raises ConfigError.
+
+    over: entries that are None are left out. Strings in the file for fields that are paths are relative to it.
+    what: the file, in messages. call: key -> what messages call it.
+    """
+    values = {}
+    if file is not None:
+        values = read_toml(file, what)
+        for key, field in _fields(model).items():
+            if isinstance(values.get(key), str) and Path in (field.annotation, *typing.get_args(field.annotation)):
+                values[key] = file.parent / values[key]
+    given = {key: value for key, value in (over or {}).items() if value is not None}
+    try:
+        return checked(model, merged(values, given), call)
+    except ConfigError as error:
+        raise ConfigError(str(error) if file is None else f"{file}: {error}") from error
+
+
+def read_toml(file: Path, what: str = "configuration") -> dict[str, Any]:
+    """A file's keys. Raises ConfigError where it cannot be read or is no TOML."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"cannot read the {what} {file}: {error}") from error
+
+
+def checked(model: type[Model], values: Mapping[str, Any], call: Callable[[str], str] = repr) -> Model:
+    """Plain values as a model or as ``settings``. Raises ConfigError, which says of each what was expected."""
+    adapter = TypeAdapter(model)
+    try:
+        # What is strict takes tables and lists for dataclasses and tuples from JSON alone.
+        return adapter.validate_json(json.dumps(values)) if is_dataclass(model) else adapter.validate_python(values)
+    except ValidationError as error:
+        problems = (_explain(problem, model, values, call) for problem in error.errors())
+        raise ConfigError("; ".join(problems)) from error
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` laid over ``base``, table by table."""
+    result = dict(base)
+    for key, value in over.items():
+        inner = result.get(key)
+        result[key] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def assignment(text: str, what: str, expected: str) -> tuple[str, Any]:
+    """``NAME=VALUE`` -> name and value: as in TOML (``8``, ``true``, ``["a", "b"]``), and text where it is none.
+
+    what, expected: what the text is, and how it is written, for messages.
+    """
+    name, equals, value = text.partition("=")
+    if not (equals and name.strip()):
+        raise ConfigError(f"{what} {text!r}: expected {expected}")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, RecursionError):  # no TOML, or a number of thousands of digits
+        return name.strip(), value.strip()
+
+
+def _explain(problem: Any, model: type, values: Any, call: Callable[[str], str]) -> str:
+    """A sentence on one of pydantic's problems: ``row 'a': unknown key 'sytem'; did you mean system?``."""
+    where, path = "", []
+    place = problem["loc"]
+    *above, last = place if place and isinstance(place[-1], str) else (*place, "")  # an entry as a whole has no key
+    for part in above:
+        values = values[part] if isinstance(values, Mapping | list | tuple) else None
+        if isinstance(part, int) and isinstance(values, Mapping):  # a table of many: it goes by its name
+            name = values.get("name")
+            entry = path.pop().replace("ies", "y").removesuffix("s")
+            where += f"{entry} {name!r}: " if isinstance(name, str) else f"{entry} {part + 1}: "
+        else:
+            path.append(str(part))
+        if part in _fields(model):
+            model = _model_in(_fields(model)[part].annotation) or model
+    key = ".".join(filter(None, [*path, last]))
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{where}unknown key {key!r}{near(last, _fields(model))}"
+    if problem["type"] == "missing":
+        wanted = _fields(model)[last].description
+        return f"{where}{call(key)} is missing" + (f": {wanted}" if wanted else "")
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    got = "" if isinstance(problem["input"], Mapping) else f", got {problem['input']!r:.60}"
+    return f"{where}{call(key)}: {message}{got}" if key else where + message
+
+
+def _fields(model: type) -> dict[str, Any]:
+    return getattr(model, "__pydantic_fields__", {})
+
+
+def _model_in(annotation: Any) -> type | None:
+    """``Row`` of ``Row``, ``tuple[Row, ...]`` and ``Row | None``."""
+    if isinstance(annotation, type) and _fields(annotation):
+        return annotation
+    return next(filter(None, map(_model_in, typing.get_args(annotation))), None)

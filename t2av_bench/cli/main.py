@@ -16,6 +16,7 @@ from t2av_bench.cli.evaluate import evaluate
 from t2av_bench.cli.generate import generate
 from t2av_bench.cli.inspect import inspect
 from t2av_bench.cli.list import list_
+from t2av_bench.cli.merge import merge
 from t2av_bench.cli.regress import baseline_app, regress
 from t2av_bench.cli.report import report, serve
 from t2av_bench.cli.run import run
@@ -54,6 +55,7 @@ def _root(
 
 # In the order in which --help shows them.
 app.command()(evaluate)
+app.command()(merge)
 app.command()(table)
 app.command()(demo)
 app.command("list")(list_)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from t2av_bench import weights
 from t2av_bench.benchmarks.manifest import Entry
@@ -51,8 +52,10 @@ def evaluate(
     for text in prepared.notices:
         notice(text)
     settings = Settings(plan.device, plan.batch_size)
-    with _lock(out), Store(out / RESULTS, create=True) as store:
-        _claim(store, plan, out)
+    with locked(out), Store(out / RESULTS, create=True) as store:
+        claim(store, plan, out)
+        if prepared.shard:
+            store.set("shard", prepared.shard)
         keep_finished(store, plan, entries, out)
         store.set("step", plan.step)
         session = store.begin_session(_provenance(plan))
@@ -90,17 +93,24 @@ def evaluate(
                     store.put_media(found.clip, found.media)
                 else:
                     keep(found)
-            _aggregate(store, metrics, workshop, plan, hired)
+            aggregate(store, metrics, workshop, plan, hired)
         store.end_session(session)
 
 
-def _aggregate(
+def aggregate(
     store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: EvaluateConfig, staff: Staff
 ) -> None:
-    """Set scores, made by workers from the kept features: a plug-in's ``aggregate`` may hang or die as well."""
+    """Set scores, made by workers from the kept features: a plug-in's ``aggregate`` may hang or die as well.
+
+    Those of a shard would be of other clips than the run's.
+    """
     wanted = {}
+    later = "a distance between whole sets of clips: 't2av-bench merge' makes it of all shards"
     for id, metric in metrics.items():
         if isinstance(metric, SetMetric):
+            if plan.shard:
+                record_set(store, metric, Outcome("", id, Status.NOT_APPLICABLE, later))
+                continue
             wanted[id] = aggregation(store, metric)
             if wanted[id] is None:
                 record_set(store, metric, None)
@@ -145,27 +155,28 @@ def missing_weights(metric: Metric) -> str | None:
     return None
 
 
-def _claim(store: Store, plan: EvaluateConfig, out: Path) -> None:
-    """A run folder belongs to one system's clips: another folder's scores must not mix with them."""
-    claim = {
+def claim(store: Store, plan: EvaluateConfig, out: Path) -> None:
+    """A run folder belongs to one system's clips: another folder's scores must not mix with them. Raises RunError."""
+    mine: dict[str, Any] = {
         "name": plan.system,
         "generated": str(plan.generated.resolve()),
         "reference": str(plan.reference.resolve()) if plan.reference else None,
         "manifest": str(plan.manifest.resolve()) if plan.manifest else None,
+        **({"shard": plan.shard} if plan.shard else {}),
     }
     held = store.setting("claim")
     if held is None:
-        store.set("claim", claim)
-    elif held != claim:
-        differing = next(key for key in claim if held.get(key) != claim[key])
+        store.set("claim", mine)
+    elif held != mine:
+        differing = next(key for key in mine | held if held.get(key) != mine.get(key))
         raise RunError(
-            f"{out} already holds a run with {differing} {held.get(differing)!r}, not {claim[differing]!r}; "
+            f"{out} already holds a run with {differing} {held.get(differing)!r}, not {mine.get(differing)!r}; "
             "choose another --out folder, or repeat the command that made it"
         )
 
 
 @contextmanager
-def _lock(out: Path) -> Iterator[None]:
+def locked(out: Path) -> Iterator[None]:
     """One process at a time in a run folder. The lock goes with the process, however it ends."""
     import fcntl
 

@@ -150,7 +150,9 @@ def score(
 
 
 def _item(paths: Mapping[str, Path], text: str | None, language: str | None) -> Item:
-    named = {name: str(paths[name]) for name in ("reference_voice", "identity_image") if name in paths}
+    named: dict[str, str | None] = {
+        name: str(paths[name]) for name in ("reference_voice", "identity_image") if name in paths
+    }
     for side, name in (("clip", "audio"), ("reference", "reference_audio")):
         if side in paths:
             named[name] = Sounds().of(paths[side], str(paths[name]) if name in paths else None)

@@ -148,7 +148,7 @@ class Sounds:
     def _beside(self, video: Path) -> list[Path]:
         folder = video.parent
         if folder not in self._folders:
-            self._folders[folder] = found = defaultdict(list)
+            found = self._folders[folder] = defaultdict[str, list[Path]](list)
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                 if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
                     found[normal(path.stem)].append(path)

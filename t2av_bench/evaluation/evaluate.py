@@ -52,7 +52,7 @@ def evaluate(
     for text in prepared.notices:
         notice(text)
     settings = Settings(plan.device, plan.batch_size)
-    with locked(out), Store(out / RESULTS, create=True) as store:
+    with alone_in(out), Store(out / RESULTS, create=True) as store:
         claim(store, plan, out)
         if prepared.shard:
             store.set("shard", prepared.shard)
@@ -176,7 +176,7 @@ def claim(store: Store, plan: EvaluateConfig, out: Path) -> None:
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
+def alone_in(out: Path) -> Iterator[None]:
     """One process at a time in a run folder. The lock goes with the process, however it ends."""
     import fcntl
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from t2av_bench.evaluation.config import EvaluateConfig, load
-from t2av_bench.evaluation.evaluate import aggregate, claim, locked
+from t2av_bench.evaluation.evaluate import aggregate, alone_in, claim
 from t2av_bench.evaluation.planning import RunError, create_metric
 from t2av_bench.evaluation.worker import Staff, Workshop
 from t2av_bench.metrics import metric_ids
@@ -41,7 +41,7 @@ def merge(folders: Sequence[Path], out: Path, notice: Callable[[str], None]) -> 
         _check(shards)
         whole = shards[0].asked.model_copy(update={"shard": None, "out": out})
         metrics = _set_metrics(shards[0].store, whole)
-        stack.enter_context(locked(out))
+        stack.enter_context(alone_in(out))
         store = stack.enter_context(Store(out / RESULTS, create=True))
         claim(store, whole, out)
         with store.transaction():
@@ -114,7 +114,7 @@ def _command(shard: _Shard, index: int) -> str:
 
 def _set_metrics(store: Store, plan: EvaluateConfig) -> dict[str, Metric]:
     """The set metrics that the shards measured. RunError where this installation measures one by another protocol."""
-    found = {}
+    found: dict[str, Metric] = {}
     for id, entry in store.protocols().items():
         if id in metric_ids() and isinstance(metric := create_metric(id, plan), SetMetric):
             if metric.protocol.fingerprint != entry["fingerprint"]:

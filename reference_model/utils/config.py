@@ -7,9 +7,9 @@ import difflib
 import json
 import tomllib
 import typing
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,24 +17,39 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 Model = TypeVar("Model")
-settings = partial(dataclass, frozen=True, config=ConfigDict(extra="forbid", strict=True))
-"""Makes a class a frozen dataclass whose values pydantic checks: unknown keys and values of other types are errors."""
+
+
+@typing.dataclass_transform(frozen_default=True)
+def strict_dataclass(cls: type[Model]) -> type[Model]:
+    """Makes a class a frozen dataclass whose values pydantic checks: other keys and types are errors."""
+    return dataclass(cls, frozen=True, config=ConfigDict(extra="forbid", strict=True))
 
 
 class ConfigError(ValueError):
     """Settings that cannot be used; the message names the key and what was expected."""
 
 
-def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """``; did you mean a or b?`` of the known names that are like it, case aside; where none is, ``; there are a, b``.
+def folded(name: str) -> str:
+    """What counts of a name, its letters and digits without case and accents: ``LSE-C`` and ``lse_c`` are one name."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", name).casefold() if letter.isalnum())
 
-    cutoff: how like, from 0 to 1, as of ``difflib.get_close_matches``.
-    """
-    names = {each.casefold(): each for each in known}
-    found = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=cutoff)
-    if found:
-        return f"; did you mean {' or '.join(names[each] for each in found)}?"
-    return f"; there are {', '.join(names.values()) or 'none'}"
+
+def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The known names that look most like it: those that begin with it, then the others, best first."""
+    by_folded: dict[str, str] = {}
+    for each in known:
+        by_folded.setdefault(folded(each), each)
+    wanted = folded(name)
+    longer = [each for each in by_folded if wanted and each.startswith(wanted)]
+    alike = difflib.get_close_matches(wanted, by_folded, n=most)
+    return [by_folded[each] for each in dict.fromkeys([*longer, *alike])][:most]
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """``; did you mean a or b?`` of the known names that look like it; where none does, ``; there are a, b``."""
+    known = list(known)
+    found = nearest(name, known)
+    return f"; did you mean {' or '.join(found)}?" if found else f"; there are {', '.join(known) or 'none'}"
 
 
 def load_toml(
@@ -68,7 +83,7 @@ def read_toml(file: Path, what: str = "configuration") -> dict[str, Any]:
 
 
 def checked(model: type[Model], values: Mapping[str, Any], call: Callable[[str], str] = repr) -> Model:
-    """Plain values as a model or as ``settings``. Raises ConfigError, which says of each what was expected."""
+    """Plain values as a model or ``strict_dataclass``. Raises ConfigError, which says of each what was expected."""
     adapter = TypeAdapter(model)
     try:
         # What is strict takes tables and lists for dataclasses and tuples from JSON alone.

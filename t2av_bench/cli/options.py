@@ -47,20 +47,27 @@ def options_of(
 
 
 def _parameter(name: str, field: FieldInfo, complete: Complete | None) -> inspect.Parameter:
-    kind, default, flag = field.annotation, field.default, f"--{name.replace('_', '-')}"
+    kind: Any = field.annotation
+    default, flag = field.default, f"--{name.replace('_', '-')}"
     if isinstance(kind, types.UnionType):  # PATH | None
         kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) is tuple:
         kind, default = str, ",".join(default)
     elif typing.get_origin(kind) is dict:
         kind, default, flag = list[str], None, flag.removesuffix("s")
-    help = field.description or ""
+    help = (field.description or "") + _range(field)
     if not (default is None or default is False or field.is_required()):
         help += f"  [default: {default:g}]" if isinstance(default, float) else f"  [default: {default}]"
-    bounds = {key: getattr(each, key) for each in field.metadata for key in ("ge", "le") if hasattr(each, key)}
-    option = typer.Option(
-        flag, help=help, show_default=False, min=bounds.get("ge"), max=bounds.get("le"), autocompletion=complete
-    )
+    # The range is checked by the model, so that a file, Python and the command are answered with one sentence.
+    option = typer.Option(flag, help=help, show_default=False, autocompletion=complete)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
-    )  # type: ignore[operator]
+    )
+
+
+def _range(field: FieldInfo) -> str:
+    """Which numbers are taken, for the help."""
+    bounds = {key: getattr(each, key) for each in field.metadata for key in ("ge", "gt", "le") if hasattr(each, key)}
+    if "le" in bounds:
+        return f"  [{bounds['ge']} to {bounds['le']}]"
+    return f"  [above {bounds['gt']}]" if "gt" in bounds else f"  [from {bounds['ge']}]" if bounds.get("ge") else ""

@@ -1,4 +1,4 @@
-"""How far work is, on stderr: a bar with time left on a terminal, elsewhere a line at a phase's start and every tenth."""
+"""How far work is, on stderr: a bar with time left on a terminal, elsewhere a line at the start and every tenth."""
 
 import time
 
@@ -45,8 +45,8 @@ class Display:
     def step(self, step: Step) -> None:
         """Show a step; one of another phase, or one that goes back, begins anew."""
         last = self._last
-        begins = last is None or last.phase != step.phase or step.done < last.done
-        if begins:
+        if last is None or last.phase != step.phase or step.done < last.done:
+            last = None
             self._failed, self._first, self._started = 0, step.done, time.monotonic()
             self._bar.reset(self._task, total=step.total, completed=step.done, description=step.phase, rate="")
         self._last = step
@@ -55,7 +55,7 @@ class Display:
         rate = f"{60 * moved / elapsed:.3g} {step.unit}/min" if elapsed > 1 else ""
         said = f"{step.phase} {step.text}"[:48].ljust(48)
         self._bar.update(self._task, completed=step.done, total=step.total, description=said, rate=rate)
-        if self._bar.disable and (begins or _tenth(step) > _tenth(last)):
+        if self._bar.disable and (last is None or _tenth(step) > _tenth(last)):
             failed = f", {self._failed} failed" if self._failed else ""
             left = _duration(elapsed * (step.total - step.done) / max(moved, 1))
             tail = f", {rate}, about {left} left" if rate and step.done < step.total else ""

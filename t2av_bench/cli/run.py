@@ -13,6 +13,7 @@ from t2av_bench.utils.terminal_text import echo
 from t2av_bench.utils.text import some
 
 if TYPE_CHECKING:
+    from t2av_bench.api.experiment import Runs
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run_tables import TableResult
     from t2av_bench.experiment.preview import Preview
@@ -58,13 +59,14 @@ def run(
             _print_preview(preview(loaded, made_again(loaded, regenerate or ())), as_json)
             return
         with display, stdout_to_stderr():
-            result = run(
+            runs = run(
                 config, only=only or (), regenerate=regenerate or (), items=items, progress=display.step,
                 notice=display.note, **given,
-            ).result  # fmt: skip
+            )  # fmt: skip
             tables = make_tables(loaded, loaded.config.out, display.note)
+    result = runs.result
     if as_json:
-        echo(json_text(_document(loaded.config.out, result, tables), indent=1))
+        echo(json_text(_document(loaded.config.out, runs, tables), indent=1))
     else:
         print_tables(tables)
     explain_failures(result, display)
@@ -110,15 +112,12 @@ def print_tables(tables: "list[TableResult]") -> None:
         echo(markdown(table.table))
 
 
-def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[str, Any]:
+def _document(out: Path, runs: "Runs", tables: "list[TableResult]") -> dict[str, Any]:
     from t2av_bench.api.runs import column_documents
-    from t2av_bench.results.columns import RESULTS, columns
-    from t2av_bench.results.store import Store
 
     rows = []
-    for row in result.rows:
-        with Store(row.run / RESULTS) as store:
-            found = column_documents(columns(store))
+    for row in runs.result.rows:
+        found = column_documents(runs[row.row.name].result.columns)
         rows.append({
             "name": row.row.name, "label": row.row.label, "system": row.row.system or None, "task": row.row.task,
             "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,
@@ -128,8 +127,8 @@ def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[
         {"name": table.name, "reason": table.reason,
          "files": {format: str(path) for format, path in table.files.items()}} for table in tables
     ]  # fmt: skip
-    return {"out": str(out), "rows": rows, "tables": made, "missing": result.missing,
-            "unscored": dict(result.unscored)}  # fmt: skip
+    return {"out": str(out), "rows": rows, "tables": made, "missing": runs.result.missing,
+            "unscored": dict(runs.result.unscored)}  # fmt: skip
 
 
 def _print_preview(rows: "list[Preview]", as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from t2av_bench.media.limits import DEFAULT, Limits
 from t2av_bench.utils.config import ConfigError, assignment, dump_toml, load_toml
+from t2av_bench.utils.machine import cores, user_cache
 from t2av_bench.utils.memory import GB, WORKER_BYTES, fitting
 from t2av_bench.utils.text import names
 
@@ -60,7 +60,7 @@ class MeasuringConfig(BaseModel):
         if self.workers or self.device != "cpu":
             return self.workers or 1
         each = self.memory * GB if self.memory else WORKER_BYTES + _weight_bytes(self.metrics)
-        return fitting(each, len(os.sched_getaffinity(0)))
+        return fitting(each, cores())
 
 
 class EvaluateConfig(MeasuringConfig):
@@ -78,7 +78,7 @@ class EvaluateConfig(MeasuringConfig):
         default=None,
         description="JSON Lines: one item a line with id, text, language, reference, … (docs/evaluate.md).",
     )
-    out: Path = Field(
+    out: Path = Field(  # type: ignore[assignment]  # _with_a_place sees to it
         default=None,
         description="Run folder; the same command continues it.  [default: one of its own in the user's cache]",
     )
@@ -143,15 +143,13 @@ def _default_folder(config: EvaluateConfig) -> Path:
 
     The digest is of the folders, the metrics and their options, so that another question is another run.
     """
-    import platformdirs
-
     document = config.model_dump(include=_ABOUT)
     paths = {
         key: str(document[key].resolve()) if isinstance(document[key], Path) else document[key] for key in document
     }
     digest = hashlib.sha256(json.dumps(paths, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:12]
     name = "".join(letter if letter.isalnum() else "_" for letter in config.system)
-    return platformdirs.user_cache_path("t2av-bench", appauthor=False) / "runs" / f"{name[:40]}-{digest}"
+    return user_cache() / "runs" / f"{name[:40]}-{digest}"
 
 
 def load(file: Path | None, given: Mapping[str, Any]) -> EvaluateConfig:

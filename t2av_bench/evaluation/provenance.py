@@ -13,8 +13,8 @@ from t2av_bench.scores import library_versions
 from t2av_bench.version import __version__
 
 
-def _provenance(plan: EvaluateConfig) -> dict[str, Any]:
-    """Who measures: versions, device, code revision and command."""
+def environment() -> dict[str, Any]:
+    """What numbers can depend on: versions of this program, Python, the system, libraries and the decoder."""
     libraries = library_versions(
         "av", "numpy", "scipy", "torch", "torchvision", "opencv-contrib-python", "soxr", "onnxruntime", "transformers"
     )
@@ -25,6 +25,13 @@ def _provenance(plan: EvaluateConfig) -> dict[str, Any]:
         "platform": platform.platform(),
         "libraries": libraries,
         "decoder": _decoder(),
+    }
+
+
+def _provenance(plan: EvaluateConfig) -> dict[str, Any]:
+    """Who measures: the environment, device and command."""
+    return {
+        **environment(),
         "device": _device_name(plan.device),
         "batch_size": plan.batch_size,
         "workers": plan.processes,

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from evaluate_factory import make_clips
@@ -16,6 +17,7 @@ from t2av_bench.cli.main import app
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.experiment.config import RunConfig
 
+ROOT = Path(__file__).resolve().parents[3]
 # What a run is about stands in its file alone; an option says where and how.
 ABOUT = {"benchmark", "metrics", "tables", "seed", "options", "rows"}
 FACES = [("evaluate", EvaluateConfig, set()), ("run", RunConfig, ABOUT)]
@@ -67,8 +69,8 @@ def test_the_folder_needs_no_option_and_the_run_no_folder(clips, tmp_path):
         (["{made}", "--generated", "{real}"], "two folders of clips: .*made, and --generated .*real; give one"),
         (["{made}", "--out", "{made}"], "--out .*made is the folder of clips of --generated.*such as --out .*made.run"),
         (["{made}", "--reference", "{real}", "--out", "{real}/../real"], "--out .* is the folder of clips of --refer"),
-        (["{made}", "--limit", "0"], "--limit.*Input should be greater than or equal to 1"),
-        (["{made}", "--batch-size", "5000"], "--batch-size.*Input should be less than or equal to 4096"),
+        (["{made}", "--limit", "0"], "--limit: Input should be greater than or equal to 1, got 0"),
+        (["{made}", "--batch-size", "5000"], "--batch-size: Input should be less than or equal to 4096"),
         ([], "--generated is missing: Folder of generated clips"),
         (["{made}", "--device", "tpu"], "--device: String should match pattern .*, got 'tpu'"),
         (["{made}", "--timeout", "0"], "--timeout: Input should be greater than 0, got 0.0"),
@@ -88,7 +90,8 @@ def completed(words: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True,
         env=os.environ | {
-            "_T2AV_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))
+            "PYTHONPATH": str(ROOT), "_T2AV_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
         },
     )  # fmt: skip
     assert "AssertionError" not in done.stderr
@@ -100,5 +103,8 @@ def test_the_shell_completes_commands_options_metrics_and_systems():
     assert completed("t2av-bench evaluate --metrics dns") == ["dnsmos", "dnsmos/p835"]
     assert completed("t2av-bench evaluate --metrics psnr,dns") == ["psnr,dnsmos", "psnr,dnsmos/p835"]
     assert completed("t2av-bench generate --system casc") == ["cascaded"]
-    shown = CliRunner().invoke(app, ["--show-completion", "bash"])
-    assert shown.exit_code == 0 and "COMP_WORDS" in shown.stdout
+    shown = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m t2av_bench.cli.main --show-completion; exit $?"],
+        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert shown.returncode == 0 and "COMP_WORDS" in shown.stdout, shown.stderr

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from t2av_bench.evaluation.config import EvaluateConfig, load
-from t2av_bench.evaluation.evaluate import aggregate, alone_in, claim
+from t2av_bench.evaluation.evaluate import aggregations, alone_in, claim
 from t2av_bench.evaluation.planning import RunError, create_metric
-from t2av_bench.evaluation.worker import Staff, Workshop
+from t2av_bench.evaluation.scoring import record_set
+from t2av_bench.evaluation.worker import Measuring, WorkerContext
 from t2av_bench.metrics import metric_ids
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.columns import RESULTS
 from t2av_bench.results.store import Store
 from t2av_bench.utils.files import replacing
+from t2av_bench.utils.worker_pool import WorkerPool
 
 
 class _Shard(NamedTuple):
@@ -48,11 +50,12 @@ def merge(folders: Sequence[Path], out: Path, notice: Callable[[str], None]) -> 
             store.unite([shard.store for shard in shards])
             store.set("step", whole.step)
         features = _features(store, shards, out)
-        workshop = Workshop(
-            Settings(whole.device, whole.batch_size), features, {id: dict(each) for id, each in whole.options.items()}
-        )
-        with Staff() as staff:
-            aggregate(store, metrics, workshop, whole, staff)
+        options = {id: dict(given) for id, given in whole.options.items()}
+        work = Measuring(WorkerContext(Settings(whole.device, whole.batch_size), features, options))
+        wanted = list(aggregations(store, metrics))
+        with WorkerPool() as pool:
+            for found in pool.run(wanted, work=work, workers=whole.processes, timeout=whole.timeout):
+                record_set(store, metrics[found.metric], found)
         notice(f"{len(shards)} shards of {shards[0].what['items']} items: {out}")
     return whole
 

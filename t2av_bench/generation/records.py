@@ -185,7 +185,7 @@ def mark(request: Request, wanted: str, source: MadeFrom) -> None:
     write_text(record, json_text(document, indent=1) + "\n")
 
 
-def seal(request: Request, clip: GeneratedClip, wanted: str, source: MadeFrom) -> None:
+def finalize_record(request: Request, clip: GeneratedClip, wanted: str, source: MadeFrom) -> None:
     """Add ``fingerprint``, ``made_from`` and ``sha256`` to the record of a clip that was just made.
 
     Raises GenerationFailed where the system did not write what it was asked for.
@@ -204,7 +204,7 @@ def seal(request: Request, clip: GeneratedClip, wanted: str, source: MadeFrom) -
     write_text(names.record, json_text(record, indent=1) + "\n")
 
 
-def discard(out: Path) -> None:
+def remove_clip(out: Path) -> None:
     """Remove what an earlier attempt left under a clip's name: no score may come from another clip."""
     for path in (out.with_suffix(".json"), out.with_suffix(".mp4"), out.with_suffix(".wav")):
         path.unlink(missing_ok=True)

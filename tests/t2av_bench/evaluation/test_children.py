@@ -43,7 +43,10 @@ def act(name):
     note("worker")
     if name == "sleep":
         time.sleep(60)
-    if name == "compute":  # C code that never lets another Python thread run
+    if name == "program_and_compute":
+        program = subprocess.Popen(["sleep", "60"])
+        Path(os.environ["NOTES"], "program").write_text(str(program.pid))
+    if name.endswith("compute"):  # C code that never lets another Python thread run
         3 ** (10 ** 10)
     if name == "forked_and_sleep":
         fork()
@@ -159,16 +162,17 @@ def until_in_the_middle(folder: Path, clip: str) -> int:
 @pytest.mark.parametrize(
     ("clip", "number"),
     [("sleep", signal.SIGKILL), ("compute", signal.SIGKILL), ("compute", signal.SIGTERM),
-     ("forked_and_sleep", signal.SIGKILL), ("forked_and_sleep", signal.SIGTERM)],
+     ("forked_and_sleep", signal.SIGKILL), ("forked_and_sleep", signal.SIGTERM),
+     ("program_and_compute", signal.SIGKILL)],
 )  # fmt: skip
-def test_a_worker_ends_with_its_parent_whatever_it_is_doing(tmp_path, acts, clip, number):
+def test_a_worker_and_what_it_started_end_with_its_parent_whatever_it_is_doing(tmp_path, acts, clip, number):
     process = start(tmp_path, acts, clip)
     worker = until_in_the_middle(tmp_path, clip)
     process.send_signal(number)
     process.communicate(timeout=30)
     assert gone_within(worker, 5.0)
-    if clip == "forked_and_sleep":
-        assert gone_within(noted(tmp_path, "forked"), 5.0)
+    if "_and_" in clip:
+        assert gone_within(noted(tmp_path, clip.partition("_")[0]), 5.0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

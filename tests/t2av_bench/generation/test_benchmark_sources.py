@@ -172,7 +172,7 @@ def test_a_row_is_made_again_on_request_and_continues_where_it_was_interrupted(t
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("t2av_bench.generation.generate.make", interrupted)
+        patch.setattr("t2av_bench.utils.worker_pool.WorkerPool.run", interrupted)
         assert cli(file, "--regenerate", "noise").exit_code == 130
     assert made_again(tmp_path, rows) == ["a", "b", "c"], "the plain command continues"
     assert sounds(first.folder) == before

@@ -80,8 +80,7 @@ def evaluate(
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
         store.set("features", str(plan.cache.resolve()) if plan.cache else None)
-        options = {id: dict(given) for id, given in plan.options.items()}
-        work = Measuring(WorkerContext(settings, features, options, plan.limits))
+        work = Measuring(WorkerContext(settings, features, prepared.options, plan.limits))
 
         def keep(found: MetricResult) -> None:
             nonlocal done

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from t2av_bench.evaluation.config import EvaluateConfig, load
 from t2av_bench.evaluation.evaluate import aggregations, alone_in, claim
-from t2av_bench.evaluation.planning import RunError, create_metric
+from t2av_bench.evaluation.planning import RunError
 from t2av_bench.evaluation.scoring import record_set
 from t2av_bench.evaluation.worker import Measuring, WorkerContext
-from t2av_bench.metrics import metric_ids
+from t2av_bench.metrics import create, metric_ids, registry
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.columns import RESULTS
 from t2av_bench.results.store import Store
@@ -42,7 +42,8 @@ def merge(folders: Sequence[Path], out: Path, notice: Callable[[str], None]) -> 
         shards = sorted((_opened(folder, stack) for folder in folders), key=lambda shard: shard.what["index"])
         _check(shards)
         whole = shards[0].asked.model_copy(update={"shard": None, "out": out})
-        metrics = _set_metrics(shards[0].store, whole)
+        options = registry.options_of(whole.options, list(shards[0].store.protocols()))
+        metrics = _set_metrics(shards[0].store, Settings(whole.device, whole.batch_size), options)
         stack.enter_context(alone_in(out))
         store = stack.enter_context(Store(out / RESULTS, create=True))
         claim(store, whole, out)
@@ -50,7 +51,6 @@ def merge(folders: Sequence[Path], out: Path, notice: Callable[[str], None]) -> 
             store.unite([shard.store for shard in shards])
             store.set("step", whole.step)
         features = _features(store, shards, out)
-        options = {id: dict(given) for id, given in whole.options.items()}
         work = Measuring(WorkerContext(Settings(whole.device, whole.batch_size), features, options))
         wanted = list(aggregations(store, metrics))
         with WorkerPool() as pool:
@@ -115,11 +115,11 @@ def _command(shard: _Shard, index: int) -> str:
     return shlex.join(["t2av-bench", "evaluate", *given, "--shard", f"{index}/{shard.what['parts']}"])
 
 
-def _set_metrics(store: Store, plan: EvaluateConfig) -> dict[str, Metric]:
+def _set_metrics(store: Store, settings: Settings, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
     """The set metrics that the shards measured. RunError where this installation measures one by another protocol."""
     found: dict[str, Metric] = {}
     for id, entry in store.protocols().items():
-        if id in metric_ids() and isinstance(metric := create_metric(id, plan), SetMetric):
+        if id in metric_ids() and isinstance(metric := create(id, settings, options.get(id)), SetMetric):
             if metric.protocol.fingerprint != entry["fingerprint"]:
                 raise RunError(
                     f"the shards measured {id} by another protocol than this installation does with the options of "

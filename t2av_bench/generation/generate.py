@@ -25,7 +25,7 @@ from t2av_bench.generation.sources import Digest
 from t2av_bench.generation.worker import Generating, GenerationTask, Job
 from t2av_bench.systems.base import Request, System
 from t2av_bench.utils.files import json_text, write_text
-from t2av_bench.utils.plugins import PluginError, calling
+from t2av_bench.utils.registry import PluginError, calling
 from t2av_bench.utils.worker_pool import WorkerPool
 
 FAILURES = "failures.jsonl"

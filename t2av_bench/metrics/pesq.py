@@ -64,6 +64,7 @@ class PESQ(Metric):
         Quantity("pesq_wb", "PESQ-WB", "higher", "MOS-LQO", (1.0, 4.644), penalty="worst"),
         Quantity("pesq_nb", "PESQ-NB", "higher", "MOS-LQO", (1.0, 4.549), penalty="worst"),
     )
+    aliases = {"WB-PESQ": "pesq_wb", "NB-PESQ": "pesq_nb"}
 
     def __init__(self, settings: Settings | None = None, least_overlap: float = LEAST_OVERLAP) -> None:
         super().__init__(settings)

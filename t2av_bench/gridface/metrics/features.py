@@ -38,7 +38,7 @@ def window_starts(count: int) -> np.ndarray:
 class _GridFaceDistance(FeatureDistance):
     paper = "this project; Fréchet distance of Heusel et al. 2017 (arXiv 1706.08500)"
     extra = "video"
-    embedded = True
+    stand_in = True
     set_distance = MappingProxyType({"kind": "frechet", "ddof": 1})
     checkpoint: ClassVar[str]
     choice: ClassVar[dict[str, Any]]

@@ -76,7 +76,7 @@ def plug(tmp_path, monkeypatch):
     def forget() -> None:
         for name in [name for name in sys.modules if name.partition(".")[0].partition("_")[0] == "own"]:
             del sys.modules[name]
-        systems._registry.forget()
+        systems.registry.forget()
 
     yield plug
     forget()

@@ -23,7 +23,7 @@ def merge(
     from t2av_bench.api.merging import merge
     from t2av_bench.cli.evaluate import show
     from t2av_bench.cli.progress import Display
-    from t2av_bench.utils.plugins import stdout_to_stderr
+    from t2av_bench.utils.registry import stdout_to_stderr
 
     display = Display()
     with usage_errors():

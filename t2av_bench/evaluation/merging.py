@@ -42,8 +42,9 @@ def merge(folders: Sequence[Path], out: Path, notice: Callable[[str], None]) -> 
         shards = sorted((_opened(folder, stack) for folder in folders), key=lambda shard: shard.what["index"])
         _check(shards)
         whole = shards[0].asked.model_copy(update={"shard": None, "out": out})
-        options = registry.options_of(whole.options, list(shards[0].store.protocols()))
-        metrics = _set_metrics(shards[0].store, Settings(whole.device, whole.batch_size), options)
+        settings, measured = Settings(whole.device, whole.batch_size), shards[0].store.protocols()
+        options = registry.options_of(whole.options, [id for id in measured if id in metric_ids()])
+        metrics = _set_metrics(measured, settings, options)
         stack.enter_context(alone_in(out))
         store = stack.enter_context(Store(out / RESULTS, create=True))
         claim(store, whole, out)
@@ -51,7 +52,7 @@ def merge(folders: Sequence[Path], out: Path, notice: Callable[[str], None]) -> 
             store.unite([shard.store for shard in shards])
             store.set("step", whole.step)
         features = _features(store, shards, out)
-        work = Measuring(WorkerContext(Settings(whole.device, whole.batch_size), features, options))
+        work = Measuring(WorkerContext(settings, features, options))
         wanted = list(aggregations(store, metrics))
         with WorkerPool() as pool:
             for found in pool.run(wanted, work=work, workers=whole.processes, timeout=whole.timeout):
@@ -115,10 +116,12 @@ def _command(shard: _Shard, index: int) -> str:
     return shlex.join(["t2av-bench", "evaluate", *given, "--shard", f"{index}/{shard.what['parts']}"])
 
 
-def _set_metrics(store: Store, settings: Settings, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
+def _set_metrics(
+    measured: Mapping[str, Mapping[str, Any]], settings: Settings, options: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Metric]:
     """The set metrics that the shards measured. RunError where this installation measures one by another protocol."""
     found: dict[str, Metric] = {}
-    for id, entry in store.protocols().items():
+    for id, entry in measured.items():
         if id in metric_ids() and isinstance(metric := create(id, settings, options.get(id)), SetMetric):
             if metric.protocol.fingerprint != entry["fingerprint"]:
                 raise RunError(

@@ -23,6 +23,7 @@ from t2av_bench.cli.new import new
 from t2av_bench.cli.regress import baseline_app, regress
 from t2av_bench.cli.report import report, serve
 from t2av_bench.cli.run import run
+from t2av_bench.cli.scores import scores
 from t2av_bench.cli.study import study_app
 from t2av_bench.cli.table import table
 from t2av_bench.cli.train import train_app
@@ -61,6 +62,7 @@ def _root(
 app.command()(evaluate)
 app.command()(merge)
 app.command()(table)
+app.command()(scores)
 app.command()(demo)
 app.command("list")(list_)
 app.command()(run)

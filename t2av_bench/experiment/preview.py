@@ -9,7 +9,7 @@ from t2av_bench.experiment.run import item_count, manifests, row_plan
 from t2av_bench.generation.generate import RowPlan
 from t2av_bench.generation.records import digests
 from t2av_bench.generation.requests import read_items
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.metrics import create, resolve
 from t2av_bench.results.columns import RESULTS
 from t2av_bench.results.store import Store, StoreError
@@ -23,7 +23,7 @@ class Preview:
     made again -> how many.
     """
 
-    row: Row
+    row: ExperimentRow
     items: int
     built: bool
     made: int

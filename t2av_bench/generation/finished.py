@@ -3,10 +3,10 @@
 from t2av_bench.benchmarks.pairing import located
 from t2av_bench.generation.generate import RowPlan
 from t2av_bench.generation.requests import ItemSet
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 
 
-def plan_finished(row: Row, items: ItemSet) -> RowPlan:
+def plan_finished(row: ExperimentRow, items: ItemSet) -> RowPlan:
     """Which items have a clip in the row's folder, and why others have none. Raises ItemError if it is unreadable."""
     assert row.clips is not None
     plan = RowPlan(row, row.clips, items)

@@ -20,7 +20,7 @@ from t2av_bench import systems
 from t2av_bench.benchmarks.manifest import Entry
 from t2av_bench.generation.records import Standing, fingerprint, made_from, mark, option_digests, remove_clip, standing
 from t2av_bench.generation.requests import ItemSet, Requests, unusable_name
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.generation.sources import Digest
 from t2av_bench.generation.worker import Generating, GenerationTask, Job
 from t2av_bench.systems.base import Request, System
@@ -40,7 +40,7 @@ class RowPlan:
     their files, of a row that makes none.
     """
 
-    row: Row
+    row: ExperimentRow
     folder: Path
     items: ItemSet
     made: list[str] = field(default_factory=list)
@@ -57,7 +57,7 @@ class RowPlan:
 
 
 def plan_row(
-    row: Row, items: ItemSet, folder: Path, run_seed: int, digest: Digest, regenerate: bool = False
+    row: ExperimentRow, items: ItemSet, folder: Path, run_seed: int, digest: Digest, regenerate: bool = False
 ) -> RowPlan:
     """Look at what is there; changes nothing. A system that is broken costs its own row alone.
 

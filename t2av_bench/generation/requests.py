@@ -13,7 +13,7 @@ from t2av_bench.benchmarks.manifest import PATHS, Entry, Item, read_manifest
 from t2av_bench.benchmarks.pairing import with_reference_sounds
 from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.errors import ItemError, NotApplicable, Unscorable
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import GenerationFailed, Request, System
 from t2av_bench.utils.files import json_text, replacing, write_text
@@ -35,7 +35,7 @@ class ItemSet:
     speakers: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_items(row: Row, manifest: Path) -> ItemSet:
+def read_items(row: ExperimentRow, manifest: Path) -> ItemSet:
     """The row's items from its manifest (of a benchmark: of its split). Raises ItemError."""
     entries = with_reference_sounds(entry for entry in read_manifest(manifest) if not entry.item.withdrawn)
     if row.items is not None and row.items > len(entries) and row.manifest is not None:
@@ -54,7 +54,7 @@ def read_items(row: Row, manifest: Path) -> ItemSet:
     return ItemSet(name, folder, tuple(entries[:count]), speakers)
 
 
-def write_manifest(items: ItemSet, folder: Path, row: Row) -> Path:
+def write_manifest(items: ItemSet, folder: Path, row: ExperimentRow) -> Path:
     """``folder/ROW.jsonl`` with the items' files beside it: a manifest's paths may not leave its folder.
 
     The files are hard links, or copies where the file system has none. So ``evaluate`` can be repeated by hand. Of an
@@ -132,7 +132,7 @@ class Requests:
     exist.
     """
 
-    def __init__(self, row: Row, run_seed: int, items: ItemSet, kind: type[System], folder: Path,
+    def __init__(self, row: ExperimentRow, run_seed: int, items: ItemSet, kind: type[System], folder: Path,
                  digest: Callable[[Path], str | None]) -> None:  # fmt: skip
         self._row, self._run_seed, self._kind, self._folder = row, run_seed, kind, folder
         self._strangers = strangers(items)

@@ -16,12 +16,11 @@ from t2av_bench.api.runs import SCORES, score_row
 from t2av_bench.benchmarks.manifest import Entry, Item
 from t2av_bench.benchmarks.names import printable
 from t2av_bench.evaluation.config import check_device, load
-from t2av_bench.evaluation.evaluate import missing_weights
-from t2av_bench.evaluation.planning import create_metric, file_digests, inputs_of, refuse_option
+from t2av_bench.evaluation.planning import file_digests, inputs_of
 from t2av_bench.evaluation.scoring import scores_of
 from t2av_bench.evaluation.worker import Job, Measuring, MetricResult, WorkerContext
 from t2av_bench.media.limits import DEFAULT
-from t2av_bench.metrics import resolve
+from t2av_bench.metrics import create, registry, resolve
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.store import ScoreRow
 from t2av_bench.scores import Score, Status
@@ -29,6 +28,7 @@ from t2av_bench.utils.frames import frame
 from t2av_bench.utils.memory import GB
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.worker_pool import WorkerPool
+from t2av_bench.weights.needs import unusable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -93,7 +93,7 @@ def score(
 ) -> ClipScores:
     """Score one clip, as ``evaluate`` would: a value or a reason for each quantity; nothing is written.
 
-    metrics: families or ids. reference: the real clip. text, language: what should be said, and its ISO 639-1 code.
+    metrics: as of ``evaluate``. reference: the real clip. text, language: what should be said, and its ISO 639-1 code.
     reference_voice, identity_image: the speaker's voice and portrait, where the reference does not show them. The
     others as of ``evaluate``.
 
@@ -116,13 +116,10 @@ def score(
         })  # fmt: skip
         check_device(device)
         ids = resolve(plan.metrics)
-        for name in plan.options:
-            if name not in ids:
-                refuse_option(name, ids)
-        asked = {id: create_metric(id, plan) for id in ids}
+        given = registry.options_of(plan.options, ids)
+        asked = {id: create(id, Settings(device, batch_size), given.get(id)) for id in ids}
         entry = Entry(_item(paths, text, language), paths["clip"], paths.get("reference"))
         inputs = inputs_of(entry, file_digests(entry))
-        given = {id: dict(chosen) for id, chosen in plan.options.items()}
         found = {id: known for id, metric in asked.items() if (known := _known(entry.item.id, metric))}
         wanted = tuple(id for id in asked if id not in found)
         if wanted:
@@ -155,7 +152,7 @@ def _item(paths: Mapping[str, Path], text: str | None, language: str | None) -> 
 
 def _known(clip: str, metric: Metric) -> MetricResult | None:
     """What is known without a look at the clip."""
-    reason = missing_weights(metric)
+    reason = unusable(metric)
     if isinstance(metric, SetMetric):
         reason = "a distance between sets of clips: evaluate measures it over a folder"
     return MetricResult(clip, metric.id, Status.NOT_APPLICABLE, reason) if reason else None

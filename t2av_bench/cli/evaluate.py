@@ -41,10 +41,12 @@ def evaluate(
     from t2av_bench.evaluation.config import parse_options
     from t2av_bench.evaluation.evaluate import Progress
     from t2av_bench.evaluation.planning import requested
+    from t2av_bench.metrics import metric_class, resolve
     from t2av_bench.scores import Status
     from t2av_bench.utils.config import ConfigError
-    from t2av_bench.utils.plugins import stdout_to_stderr
     from t2av_bench.utils.progress import Step
+    from t2av_bench.utils.registry import stdout_to_stderr
+    from t2av_bench.weights.needs import lacks
 
     display = Display()
 
@@ -74,6 +76,8 @@ def evaluate(
         tell(display.console, "not applicable", [
             reason for reason in done.counted(Status.NOT_APPLICABLE) if told.intersection(reason.metrics)
         ])  # fmt: skip
+        if lacking := lacks(*map(metric_class, resolve(asked.metrics))):
+            display.note(lacking)
         clips, missing = done.failed_clips, done.missing
         if clips > asked.max_failures:
             display.note(

@@ -32,7 +32,6 @@ def run(
         metavar="NAME", help="Make all clips of this row again, or of all rows: all. Repeatable. To go on after an "
         "interruption leave it out.",
     )] = None,
-    items: Annotated[int | None, typer.Option(min=1, help="At most the first so many items of each row.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be made and scored, and what is there; do nothing.")
     ] = False,
@@ -49,19 +48,19 @@ def run(
     from t2av_bench.cli.run_tables import check_tables, make_tables
     from t2av_bench.experiment.config import load
     from t2av_bench.experiment.preview import preview
-    from t2av_bench.utils.plugins import stdout_to_stderr
+    from t2av_bench.utils.registry import stdout_to_stderr
 
     display = Display()
     with usage_errors():
-        loaded = load(config, {**given, "items": items}, tuple(only or ()))
+        loaded = load(config, given, tuple(only or ()))
         check_tables(loaded)
         if dry_run:
             _print_preview(preview(loaded, made_again(loaded, regenerate or ())), as_json)
             return
         with display, stdout_to_stderr():
             runs = run(
-                config, only=only or (), regenerate=regenerate or (), items=items, progress=display.step,
-                notice=display.note, **given,
+                config, only=only or (), regenerate=regenerate or (), progress=display.step, notice=display.note,
+                **given,
             )  # fmt: skip
             tables = make_tables(loaded, loaded.config.out, display.note)
     result = runs.result

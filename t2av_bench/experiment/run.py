@@ -20,7 +20,7 @@ from t2av_bench.experiment.config import Loaded, RunConfig
 from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
 from t2av_bench.generation.records import digests
 from t2av_bench.generation.requests import ItemSet, read_items, write_manifest
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.generation.sources import Digest
 from t2av_bench.metrics import resolve
 from t2av_bench.results.columns import RESULTS
@@ -42,7 +42,7 @@ class RowResult:
     own wav files beside them are not scored.
     """
 
-    row: Row
+    row: ExperimentRow
     clips: Path
     run: Path
     items: int
@@ -125,7 +125,7 @@ def manifests(loaded: Loaded, on_step: OnStep | None) -> dict[str, Path]:
     return found
 
 
-def item_count(row: Row) -> int:
+def item_count(row: ExperimentRow) -> int:
     """Items of a row of a benchmark."""
     assert row.benchmark is not None and row.split is not None
     most = benchmark(row.benchmark).splits[row.split]
@@ -139,7 +139,9 @@ def _planned(loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collecti
     ]
 
 
-def row_plan(config: RunConfig, row: Row, items: ItemSet, digest: Digest, regenerate: Collection[str]) -> RowPlan:
+def row_plan(
+    config: RunConfig, row: ExperimentRow, items: ItemSet, digest: Digest, regenerate: Collection[str]
+) -> RowPlan:
     return plan_row(row, items, config.out / "clips" / row.name, config.seed, digest, row.name in regenerate)
 
 

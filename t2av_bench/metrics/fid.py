@@ -27,6 +27,7 @@ class InceptionDistance(FeatureDistance):
     """A distance between sets of Inception features. FID and KID of one mode share the features of a clip."""
 
     mode: ClassVar[inception.Mode]
+    packages = ("cleanfid", "torch")
     extra = "video"
 
     @property

@@ -36,6 +36,7 @@ class VideoDistance(FeatureDistance):
 
     weights = (i3d.WEIGHTS,)
     licence = "research"
+    packages = ("torch",)
     extra = "video"
     distance_parameters: ClassVar[dict[str, Any]]
 

@@ -59,11 +59,13 @@ class PESQ(Metric):
     id = "pesq/itu"
     title = "PESQ, wide band and narrow band"
     paper = "Rix et al. 2001, PESQ (ICASSP); ITU-T P.862.1 (narrow band), P.862.2 (wide band)"
+    packages = ("pesq",)
     extra = "speech"
     quantities = (
         Quantity("pesq_wb", "PESQ-WB", "higher", "MOS-LQO", (1.0, 4.644), penalty="worst"),
         Quantity("pesq_nb", "PESQ-NB", "higher", "MOS-LQO", (1.0, 4.549), penalty="worst"),
     )
+    aliases = {"WB-PESQ": "pesq_wb", "NB-PESQ": "pesq_nb"}
 
     def __init__(self, settings: Settings | None = None, least_overlap: float = LEAST_OVERLAP) -> None:
         super().__init__(settings)

@@ -35,9 +35,14 @@ class SyncJoonson(Metric):
     id = "sync/joonson"
     title = "SyncNet lip sync, files of joonson/syncnet_python"
     quantities = quantities()
+    aliases = {
+        "LSE-C": "sync_c", "SyncNet confidence": "sync_c", "LSE-D": "sync_d", "SyncNet distance": "sync_d",
+        "AV offset": "sync_offset",
+    }  # fmt: skip
     paper = PAPER
     weights = ("syncnet_v2", "sfd_face")
     licence = "research"
+    packages = ("cv2", "python_speech_features", "scenedetect", "syncnet_python", "torch")
     extra = "sync"
     curves = CURVES
     rules: ClassVar[TrackRules] = JOONSON

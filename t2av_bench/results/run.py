@@ -19,8 +19,8 @@ from t2av_bench.results.recorded import ItemRecord, QuantityRecord, Recorded, di
 from t2av_bench.results.store import ScoreRow, Store, StoreError
 from t2av_bench.scores import Protocol, Score, Status
 from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
-from t2av_bench.utils.plugins import PluginError
 from t2av_bench.utils.reasons import said, unexpected
+from t2av_bench.utils.registry import PluginError
 from t2av_bench.utils.text import some
 
 

@@ -101,7 +101,7 @@ def acts(tmp_path, monkeypatch):
     monkeypatch.setenv("NOTES", str(notes))
     entries = {"acts/one": "acting:Acts", "acts/two": "acting:Kept"}
     yield install(tmp_path / "acts", monkeypatch, entries, {"acting": SOURCE})
-    metrics._registry.forget()
+    metrics.registry.forget()
 
 
 def noted(folder: Path, name: str, seconds: float = 60.0) -> int:

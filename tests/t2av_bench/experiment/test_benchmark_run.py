@@ -94,8 +94,9 @@ def test_changed_options_text_or_checkpoint_make_clips_again_and_their_old_score
     assert log(tmp_path) == ["fake-noise b 1"]
 
 
-def test_a_clip_of_a_model_that_was_replaced_in_the_box_is_made_again(tmp_path, monkeypatch):
+def test_a_clip_of_a_model_that_was_replaced_among_the_bundled_is_made_again(tmp_path, monkeypatch):
     from t2av_bench.gridface.models import checkpoints
+    from t2av_bench.weights.table import UnknownWeights
 
     only_made(tmp_path)
     record = tmp_path / "out" / "clips" / "noise" / "b.json"
@@ -106,7 +107,7 @@ def test_a_clip_of_a_model_that_was_replaced_in_the_box_is_made_again(tmp_path, 
 
     def digest(name):
         if name not in today:
-            raise checkpoints.UnknownCheckpoint(name)
+            raise UnknownWeights(name)
         return today[name]
 
     monkeypatch.setattr(checkpoints, "digest", digest)

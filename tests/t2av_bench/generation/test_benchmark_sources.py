@@ -14,6 +14,7 @@ from experiment_factory import ROW, cli, items, log, only_made, scores, sounds, 
 from t2av_bench import systems
 from t2av_bench.experiment import run as benchmark_run
 from t2av_bench.experiment.config import load
+from t2av_bench.generation.records import made_from
 from t2av_bench.generation.sources import code_digest, code_files
 from t2av_bench.systems.base import System
 
@@ -76,7 +77,7 @@ def plug(tmp_path, monkeypatch):
     def forget() -> None:
         for name in [name for name in sys.modules if name.partition(".")[0].partition("_")[0] == "own"]:
             del sys.modules[name]
-        systems._registry.forget()
+        systems.registry.forget()
 
     yield plug
     forget()
@@ -458,3 +459,9 @@ class Whole(Edited):
     only_made(tmp_path, rows)
     plug({"own_level.py": "LEVEL = 0.2\n"})
     assert made_again(tmp_path, rows) == ["a", "b", "c"]
+
+
+def test_the_parts_of_a_system_count_however_they_are_typed():
+    names = ("Embedded_Espeak", "embedded-espeak")
+    typed, exact = (made_from("cascaded", {"tts": name}, str)["code"] for name in names)
+    assert list(typed.values()) == list(exact.values()) and len(exact) == 2

@@ -8,7 +8,7 @@ import pytest
 
 from t2av_bench.metrics import create, metric_class, metric_ids, resolve
 from t2av_bench.metrics.base import SetMetric
-from t2av_bench.weights import row
+from t2av_bench.weights import entry
 
 
 @pytest.mark.parametrize("id", metric_ids())
@@ -22,7 +22,7 @@ def test_a_metric_describes_itself(id):
         assert low is None or high is None or low < high
         assert (quantity.aggregate == "set") == issubclass(metric, SetMetric)
     order = ["free", "research", "non-commercial", "gated"]
-    groups = [order.index(row(weight).group) for weight in metric.weights]
+    groups = [order.index(entry(weight).group) for weight in metric.weights]
     assert order.index(metric.licence) >= max(groups, default=0), "licence is the most restrictive of its weights'"
 
 
@@ -52,8 +52,8 @@ def test_resolving_names():
     assert {id.split("/")[0] for id in resolve(["all"])} == general, "one benchmark's variants are chosen by name"
     assert not any(id.endswith("/gridface") for id in resolve(["all", "sync", "wer", "cer"]))
     assert resolve(["fd_frame", "sync/gridface"]) == ["fd_frame/gridface", "sync/gridface"]
-    with pytest.raises(ValueError, match=r"unknown metric 'syncc'; did you mean sync"):
-        resolve(["syncc"])
+    with pytest.raises(ValueError, match=r"unknown metric 'synk'; did you mean sync"):
+        resolve(["synk"])
 
 
 def test_importing_every_metric_loads_no_network_library():

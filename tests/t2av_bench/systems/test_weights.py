@@ -88,8 +88,8 @@ def test_a_clip_from_files_in_the_published_layout(published, inputs, tmp_path):
     )
     clip = system.generate(request)
     assert (clip.frame_count, clip.audio_samples) == (1, 960)
-    film = Clip(clip.video)
-    assert film.frame_count == 1 and (film.info.width, film.info.height) == (512, 512)
+    video = Clip(clip.video)
+    assert video.frame_count == 1 and (video.info.width, video.info.height) == (512, 512)
     expected = hashlib.sha256((published / "lia-x.pt").read_bytes()).hexdigest()
     assert clip.details["weights"]["lia_x"] == expected and None not in clip.details["weights"].values()
 
@@ -149,7 +149,7 @@ def test_files_that_do_not_fit_are_named(published):
         ({"dtype": "float16"}, "unknown dtype 'float16'; there are float32 and bfloat16"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"checkpoint": Path("absent.safetensors")}, "no checkpoint at absent.safetensors"),
-        ({"guidance": 3.0}, "has no option 'guidance'; its options: recipe, prefix_seconds, dtype, checkpoint"),
+        ({"guidance": 3.0}, "has no option 'guidance'; there are recipe, prefix_seconds, dtype, checkpoint"),
     ],
 )
 def test_options_are_checked_before_anything_is_loaded(options, message):

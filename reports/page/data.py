@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from reports.page.content import ClipContent, Content, System
+from reports.page.content import ClipContent, Content, PageSystem
 from reports.page.media import Shelf, Shelved
 from reports.page.transcript import Transcript
 from reports.tables.model import TableColumn
@@ -64,7 +64,7 @@ def _quantity(content: Content, position: int, column: TableColumn, reasons: dic
         "decimals": column.decimals,
         "metric": column.metric,
         "aggregate": column.quantity.aggregate,
-        "embedded": column.embedded,
+        "embedded": column.stand_in,
         "weights": column.quantity.aggregate == "weighted",
         "set": [
             {
@@ -99,7 +99,7 @@ def item(content: Content, id: str, shelf: Shelf) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _clip(system: System, clip: ClipContent | None, media: Shelved | None) -> dict[str, Any] | None:
+def _clip(system: PageSystem, clip: ClipContent | None, media: Shelved | None) -> dict[str, Any] | None:
     if clip is None or media is None:
         return None
     return {
@@ -118,7 +118,7 @@ def _media(media: Shelved) -> dict[str, Any]:
     return {key: _rounded(value) for key, value in asdict(media).items() if value is not None}
 
 
-def _transcript(system: System, transcript: Transcript) -> dict[str, Any]:
+def _transcript(system: PageSystem, transcript: Transcript) -> dict[str, Any]:
     kinds = {"hit": 0, "substitution": 1, "deletion": 2, "insertion": 3}
     steps = [
         step.asked if step.kind == "hit" else [kinds[step.kind], step.asked, step.heard] for step in transcript.steps

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.page.content import Content, System, curves_of
+from reports.page.content import Content, PageSystem, curves_of
 from reports.plots import (
     DARK,
     LIGHT,
@@ -32,7 +32,6 @@ from t2av_bench.comparison.contrast import Comparison, contrast
 from t2av_bench.comparison.contrast import forest as forest_rows
 from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.distances import frechet_distance
-from t2av_bench.results.run import feature_store
 from t2av_bench.statistics.resampling import extrapolate as extrapolated
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def _columns(content: Content) -> Iterator[tuple[TableColumn, list[Cell]]]:
         yield column, [row.cells[position] for row in content.table.rows]
 
 
-def _spread(system: System, column: TableColumn, cell: Cell) -> Spread:
+def _spread(system: PageSystem, column: TableColumn, cell: Cell) -> Spread:
     assert column.quantity is not None and column.metric is not None
     scores = system.run.scores.get((column.metric, column.quantity.name), {})
     values = [score.value * column.scale for score in scores.values() if score.value is not None]
@@ -133,7 +132,7 @@ def _contrast(content: Content) -> Comparison:
     try:
         # Against the first system that somebody made: real data is a bound, not a baseline.
         ordered = sorted(content.systems, key=lambda system: system.real)
-        return contrast([system.run.recorded() for system in ordered], draws=_DRAWS)
+        return contrast([system.run.recorded for system in ordered], draws=_DRAWS)
     except ValueError as error:
         raise NothingToPlot(str(error)) from error
 
@@ -212,7 +211,7 @@ def _absent(reason: str, theme: Theme) -> "Figure":
 
 
 def _extrapolations(content: Content, column: TableColumn) -> tuple[dict[str, Any], list[str]]:
-    """System -> its Fréchet distance at infinitely many clips; and why others have none."""
+    """PageSystem -> its Fréchet distance at infinitely many clips; and why others have none."""
     found, reasons = {}, []
     for system in content.systems:
         entry = system.descriptions.get(str(column.metric))
@@ -222,10 +221,9 @@ def _extrapolations(content: Content, column: TableColumn) -> tuple[dict[str, An
         if "covariance_ddof" not in parameters:
             reasons.append(f"{column.label} is no Fréchet distance; it does not depend on the number of clips")
             continue
-        features = feature_store(system.run.path, system.sessions)
         clips: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        for clip, inputs in system.inputs.get(str(column.metric), {}).items():
-            arrays = features.get(inputs, entry["fingerprint"], "measurement")
+        for clip, inputs in system.run.inputs.get(str(column.metric), {}).items():
+            arrays = system.run.features.get(inputs, entry["fingerprint"], "measurement")
             if arrays is not None and set(arrays) == {"generated", "reference"}:
                 clips[clip] = arrays["generated"], arrays["reference"]
 

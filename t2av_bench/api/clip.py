@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from t2av_bench.api.frames import frame
 from t2av_bench.api.runs import SCORES, score_row
 from t2av_bench.benchmarks.manifest import Entry, Item
 from t2av_bench.benchmarks.names import printable
@@ -25,6 +24,7 @@ from t2av_bench.metrics import create, registry, resolve
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.store import ScoreRow
 from t2av_bench.scores import Score, Status
+from t2av_bench.utils.frames import frame
 from t2av_bench.utils.memory import GB
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.worker_pool import WorkerPool

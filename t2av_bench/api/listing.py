@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from t2av_bench.api.frames import frame
 from t2av_bench.utils.config import folded, near
+from t2av_bench.utils.frames import frame
 
 if TYPE_CHECKING:
     from pandas import DataFrame

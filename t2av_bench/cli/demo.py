@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from t2av_bench.cli.errors import usage_errors
-from t2av_bench.utils.terminal_text import echo
 
 # What a base machine can measure without a download, one column for each kind of damage that is done.
 METRICS = ("envelope", "psnr", "ssim", "stoi", "pesq", "dnsmos")
@@ -71,12 +70,14 @@ def run_damage(out: Path) -> None:
     from rich.progress import BarColumn, Progress, TimeElapsedColumn
 
     from reports.page.site import build_report
-    from reports.render.formats import FORMATS, markdown
-    from reports.tables.build import build, read_run
+    from reports.render.formats import FORMATS
+    from reports.tables.build import build
     from t2av_bench.cli.console import Console, TextColumn
+    from t2av_bench.cli.output import show_table
     from t2av_bench.evaluation.config import EvaluateConfig
     from t2av_bench.evaluation.evaluate import evaluate
     from t2av_bench.gridface.demo import SYSTEMS, make_material
+    from t2av_bench.results.run import open_run
     from t2av_bench.utils.files import write_text
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -111,13 +112,13 @@ def run_damage(out: Path) -> None:
                 lambda text: console.print(f"note: {text}", markup=False),
             )
             runs.append(out / "runs" / system)
-    table = build([read_run(path) for path in runs], columns=COLUMNS)
+    table = build([open_run(path) for path in runs], columns=COLUMNS)
     for format, render in FORMATS.items():
         suffix = {"latex": "tex"}.get(format, format)
         write_text(out / f"table.{suffix}", render(table))
     console.print("writing the page")
     page = build_report(runs, out / "page", title="Talking clips with known damage")
-    echo(markdown(table), nl=False)
+    show_table(table)
     console.print(
         f"{time.monotonic() - started:.0f} s; the table (md, tex, csv, html), the clips and the runs are in {out}/\n"
         f"the page: {page.index} (open it, or: t2av-bench serve {page.index.parent})"

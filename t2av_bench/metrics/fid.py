@@ -8,7 +8,6 @@ sample covariance. FID is biased by about 1/n and frames of a clip are correlate
 """
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -17,9 +16,8 @@ from t2av_bench import weights
 from t2av_bench.extractors import inception
 from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Pair
-from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
-from t2av_bench.metrics.set_distance import FeatureDistance
+from t2av_bench.metrics.set_distance import FeatureDistance, FrechetDistance
 from t2av_bench.scores import Protocol, Quantity, library_versions
 
 FRAMES_PER_CLIP = 16
@@ -73,17 +71,13 @@ class InceptionDistance(FeatureDistance):
         return clip.stored(self.features_protocol.fingerprint, suffix, compute)["features"]
 
 
-class _FID(InceptionDistance):
+class _FID(InceptionDistance, FrechetDistance):
     quantities = (Quantity("fid", "FID", "lower", interval=(0.0, None), decimals=2, aggregate="set"),)
-    set_distance = MappingProxyType({"kind": "frechet", "ddof": 1})
 
     @property
     def protocol(self) -> Protocol:
         shared = self.features_protocol
-        return replace(shared, id=self.id, parameters={**shared.parameters, "covariance_ddof": 1})
-
-    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
-        return frechet_distance(generated, reference, ddof=1)
+        return replace(shared, id=self.id, parameters={**shared.parameters, "covariance_ddof": self.ddof})
 
 
 class FIDClean(_FID):

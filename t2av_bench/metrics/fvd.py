@@ -8,7 +8,6 @@ prefer KVD (unbiased polynomial MMD² of the same features) below some hundred c
 """
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,9 +16,8 @@ from t2av_bench import weights
 from t2av_bench.extractors import i3d
 from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Pair
-from t2av_bench.metrics.distances import frechet_distance, polynomial_mmd2
 from t2av_bench.metrics.paired_frames import common_frames
-from t2av_bench.metrics.set_distance import FeatureDistance
+from t2av_bench.metrics.set_distance import FeatureDistance, FrechetDistance, KernelDistance
 from t2av_bench.scores import Protocol, Quantity, library_versions
 
 WINDOW = 16
@@ -81,25 +79,18 @@ class VideoDistance(FeatureDistance):
         return clip.stored(self.features_protocol.fingerprint, f"i3d-{start}", compute)["features"]
 
 
-class FVDStyleGANV(VideoDistance):
+class FVDStyleGANV(VideoDistance, FrechetDistance):
     id = "fvd/styleganv"
     title = "Fréchet video distance"
     quantities = (Quantity("fvd", "FVD", "lower", interval=(0.0, None), decimals=1, aggregate="set"),)
     paper = "Unterthiner et al. 2018 (arXiv 1812.01717); protocol of Skorokhodov et al. 2022 (arXiv 2112.14683)"
     distance_parameters = {"covariance_ddof": 0}
-    set_distance = MappingProxyType({"kind": "frechet", "ddof": 0})
-
-    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
-        return frechet_distance(generated, reference, ddof=0)
+    ddof = 0
 
 
-class KVDStyleGANV(VideoDistance):
+class KVDStyleGANV(VideoDistance, KernelDistance):
     id = "kvd/styleganv"
     title = "Kernel video distance"
     quantities = (Quantity("kvd", "KVD", "lower", decimals=3, aggregate="set"),)
     paper = "Unterthiner et al. 2018 (arXiv 1812.01717); clips of Skorokhodov et al. 2022 (arXiv 2112.14683)"
-    set_distance = MappingProxyType({"kind": "kernel"})
     distance_parameters = {"kernel": "(x·y/d + 1)^3, unbiased, full sets"}
-
-    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
-        return polynomial_mmd2(generated, reference)

@@ -6,21 +6,20 @@ preferred below about 2,000 frames; small values may be negative.
 """
 
 from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 
 from t2av_bench.metrics.distances import polynomial_mmd2_subsets
 from t2av_bench.metrics.fid import InceptionDistance
+from t2av_bench.metrics.set_distance import KernelDistance
 from t2av_bench.scores import Protocol, Quantity
 
 SUBSETS = 100
 SUBSET_SIZE = 1000
 
 
-class _KID(InceptionDistance):
+class _KID(InceptionDistance, KernelDistance):
     quantities = (Quantity("kid", "KID", "lower", decimals=5, aggregate="set"),)
-    set_distance = MappingProxyType({"kind": "kernel"})
 
     @property
     def protocol(self) -> Protocol:

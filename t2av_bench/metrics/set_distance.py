@@ -2,11 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.base import Measurement, SetMetric
+from t2av_bench.metrics.distances import frechet_distance, polynomial_mmd2
 
 
 class FeatureDistance(SetMetric):
@@ -29,3 +31,29 @@ class FeatureDistance(SetMetric):
             "clips": len(features), "generated_samples": len(generated), "reference_samples": len(reference),
         }  # fmt: skip
         return Measurement(values={self.quantities[0].name: self.distance(generated, reference)}, detail=detail)
+
+
+class FrechetDistance(FeatureDistance):
+    """The squared Fréchet distance. ddof: of the covariance, 1 for a sample's, 0 for a population's."""
+
+    ddof: ClassVar[int] = 1
+
+    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
+        return frechet_distance(generated, reference, ddof=self.ddof)
+
+    def pseudo_values(self, features: Sequence[Mapping[str, np.ndarray]], quantity: str) -> np.ndarray:
+        from t2av_bench.statistics.influence import frechet_pseudo_values
+
+        return frechet_pseudo_values([(clip["generated"], clip["reference"]) for clip in features], ddof=self.ddof)
+
+
+class KernelDistance(FeatureDistance):
+    """The unbiased MMD² with the kernel (x·y/d + 1)³; what each clip adds is that of the full sets."""
+
+    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
+        return polynomial_mmd2(generated, reference)
+
+    def pseudo_values(self, features: Sequence[Mapping[str, np.ndarray]], quantity: str) -> np.ndarray:
+        from t2av_bench.statistics.influence import KernelSums
+
+        return KernelSums.of([(clip["generated"], clip["reference"]) for clip in features]).pseudo_values()

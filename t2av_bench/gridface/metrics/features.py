@@ -10,7 +10,6 @@ numbers of clips. Tables of 40 clips say what real clips score (``gridface/metri
 
 from abc import abstractmethod
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,9 +19,8 @@ from t2av_bench.gridface.extractors import features as gridface_features
 from t2av_bench.gridface.extractors import pictures as gridface_pictures
 from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Floor, Measurement, Pair
-from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
-from t2av_bench.metrics.set_distance import FeatureDistance
+from t2av_bench.metrics.set_distance import FrechetDistance
 from t2av_bench.scores import Protocol, Quantity, library_versions
 from t2av_bench.utils.optional import require
 
@@ -35,12 +33,11 @@ def window_starts(count: int) -> np.ndarray:
     return np.arange(WINDOWS_PER_CLIP) * (count - WINDOW) // (WINDOWS_PER_CLIP - 1)
 
 
-class _GridFaceDistance(FeatureDistance):
+class _GridFaceDistance(FrechetDistance):
     paper = "this project; Fréchet distance of Heusel et al. 2017 (arXiv 1706.08500)"
     packages = ("cv2", "torch")
     extra = "video"
     stand_in = True
-    set_distance = MappingProxyType({"kind": "frechet", "ddof": 1})
     checkpoint: ClassVar[str]
     choice: ClassVar[dict[str, Any]]
 
@@ -71,7 +68,7 @@ class _GridFaceDistance(FeatureDistance):
     @property
     def protocol(self) -> Protocol:
         shared = self.features_protocol
-        return replace(shared, id=self.id, parameters={**shared.parameters, "covariance_ddof": 1})
+        return replace(shared, id=self.id, parameters={**shared.parameters, "covariance_ddof": self.ddof})
 
     def measure(self, pair: Pair) -> Measurement:
         require("cv2", self.extra)
@@ -83,9 +80,6 @@ class _GridFaceDistance(FeatureDistance):
         except Unscorable as error:
             raise NotApplicable(f"the reference ({reference.path.name}) cannot be used: {error}") from error
         return Measurement(features={"generated": generated, "reference": expected}, detail=detail)
-
-    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
-        return frechet_distance(generated, reference, ddof=1)
 
     def _features(self, clip: Clip, common: int) -> np.ndarray:
         compute = lambda: {"features": self.compute(clip, common)}  # noqa: E731
@@ -127,5 +121,5 @@ class FDClipGridFace(_GridFaceDistance):
         grey = clip.memo(
             ("gridface", "small grey"), lambda: np.concatenate([gridface_features.small_grey(b) for b in clip.frames()])
         )
-        films = np.stack([grey[start : start + WINDOW] for start in window_starts(common)])
-        return gridface_features.film_features(films, self.settings.device)
+        windows = np.stack([grey[start : start + WINDOW] for start in window_starts(common)])
+        return gridface_features.window_features(windows, self.settings.device)

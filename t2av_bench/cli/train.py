@@ -19,7 +19,7 @@ def _root() -> None:
 @train_app.command()
 def embedded(
     names: Annotated[list[str], typer.Argument(
-        help="Models, such as talker_t2av-seed0, dual_branch-seed1, motion_encoder; 'all' is every one in the box.",
+        help="Models, such as talker_t2av-seed0, dual_branch-seed1, motion_encoder; 'all' is every bundled one.",
         show_default=False,
     )],
     out: Annotated[Path, typer.Option(help="Folder of the runs, one below it for each model; the same command "
@@ -37,12 +37,11 @@ def embedded(
     The clips' latents are made first, once for all models (about 5 minutes on 2 cores). Exit status: 0 done, 1 stopped
     by a signal with a checkpoint, 2 the command cannot be carried out.
     """
-    from t2av_bench.gridface.training.recipes import Recipe, make
+    from t2av_bench.gridface.training.recipes import chosen, make
 
     try:
-        recipes = Recipe.chosen(names)
-        for recipe in recipes:
-            made = make(recipe, out, updates=updates, workers=workers, install=install, quiet=quiet)
+        for name in chosen(names):
+            made = make(name, out, updates=updates, workers=workers, install=install, quiet=quiet)
             if made is None:
                 echo(f"stopped; the same command continues in {out}", err=True)
                 raise typer.Exit(STOPPED)

@@ -121,5 +121,5 @@ class FDClipGridFace(_GridFaceDistance):
         grey = clip.memo(
             ("gridface", "small grey"), lambda: np.concatenate([gridface_features.small_grey(b) for b in clip.frames()])
         )
-        films = np.stack([grey[start : start + WINDOW] for start in window_starts(common)])
-        return gridface_features.film_features(films, self.settings.device)
+        windows = np.stack([grey[start : start + WINDOW] for start in window_starts(common)])
+        return gridface_features.window_features(windows, self.settings.device)

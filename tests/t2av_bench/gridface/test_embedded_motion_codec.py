@@ -30,7 +30,7 @@ def codec():
 @pytest.fixture(scope="module")
 def clips():
     """Eight frames of each of 24 persons of the test splits: fewer would hold hardly any f or v."""
-    return samples(unseen(6), 8)
+    return samples(unseen(6))
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +240,7 @@ def test_training_poses_cover_every_dimension():
 
 def test_gallery_of_a_few_is_built_saved_and_read(codec, tmp_path):
     built = training_gallery.build(codec.encoder, [3, 5, 230, 300])
-    read_back = IdentityGallery.load(built.save(tmp_path))
+    read_back = IdentityGallery.load(training_gallery.save(built, tmp_path))
     pictures = np.concatenate([Portrait(who, 128).render(np.full((1, MOTION_SIZE), 0.2)) for who in (300, 5, 3, 230)])
     people, distances = read_back.nearest(pictures)
     assert people.tolist() == [300, 5, 3, 230] and distances.max() < 8

@@ -1,10 +1,32 @@
-"""What is said of clips that have no score."""
+"""What commands say while they work, of what they made, and of clips that have no score."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from t2av_bench.cli.console import Console
+from t2av_bench.cli.progress import Display
 from t2av_bench.evaluation.reasons import Reason, count
 from t2av_bench.utils.text import some
+
+
+def phase(display: Display, what: str, unit: str) -> Callable[..., None]:
+    """A callback (units done, units in all, the last one, whether that failed) that shows one phase of the work."""
+    begun = False
+
+    def advance(done: int, total: int, last: str, failed: bool = False) -> None:
+        nonlocal begun
+        if not begun:
+            display.begin(what, total, unit, done)
+        begun = True
+        display.advance(done, last, failed)
+
+    return advance
+
+
+def note(display: Display, notes: Iterable[str]) -> None:
+    """What a user should know about something that was made."""
+    for text in notes:
+        display.note(f"note: {text}")
 
 
 def explain(console: Console, failed: list[dict[str, Any]]) -> None:

@@ -61,8 +61,9 @@ class Display:
         tenth = 10 * done // max(self._total, 1)
         if self._bar.disable and tenth > self._tenth:
             left = _duration(elapsed * (self._total - done) / max(done - self._first, 1))
+            failures = f", {self._failed} failed" if self._failed else ""
             tail = f", {rate}, about {left} left" if rate and done < self._total else ""
-            self.note(f"{self._what}: {done}/{self._total} {self._unit}, {self._failed} failed{tail}")
+            self.note(f"{self._what}: {done}/{self._total} {self._unit}{failures}{tail}")
         self._tenth = tenth
 
 

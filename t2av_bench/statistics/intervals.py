@@ -10,7 +10,7 @@ without errors (on words) and for shares of clips, order statistics for medians.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -160,33 +160,3 @@ def median_interval(
     wide = expanded_level(level, sample.units)
     low, high = np.quantile(medians, [(1 - wide) / 2, (1 + wide) / 2])
     return Interval(float(low), float(high), level, "percentile")
-
-
-def two_level_interval(
-    seeds: Sequence[Sample], *context: str, level: float = LEVEL, draws: int = DRAWS
-) -> tuple[Interval, float]:
-    """The percentile interval of the mean over generation seeds and clips, and the SD between the seeds' values.
-
-    seeds: one sample a generation seed, all of the same clips. Seeds and clips are both resampled, S−1 of S seeds and
-    n−1 of n clips, which makes the bootstrap's variance unbiased (Rao & Wu 1988). Three seeds say little about the
-    scatter between seeds: such an interval is honest about its centre, short in its ends.
-    """
-    if len(seeds) < 2:
-        raise Unscorable(f"{len(seeds)} generation seed; an interval over seeds needs at least 2")
-    clips = seeds[0].clips
-    if any(seed.clips != clips for seed in seeds):
-        raise ValueError("the generation seeds cover different clips; keep those that all of them scored")
-    check_enough(seeds[0])
-    drawn = [seed.by_group() for seed in seeds]
-    numerators = np.stack([seed.numerators for seed in drawn])
-    denominators = np.stack([seed.denominators for seed in drawn])
-    random = generator("two levels", clips, *context)
-    values = np.empty(draws)
-    count, size = numerators.shape
-    for draw in range(draws):
-        rows = np.bincount(random.randint(0, count, count - 1), minlength=count)
-        columns = np.bincount(random.randint(0, size, size - 1), minlength=size)
-        values[draw] = (rows @ numerators @ columns) / (rows @ denominators @ columns)
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    between = float(np.std([seed.value for seed in seeds], ddof=1))
-    return Interval(float(low), float(high), level, "percentile, two levels"), between

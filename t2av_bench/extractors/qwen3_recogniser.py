@@ -1,7 +1,6 @@
 """Qwen3-ASR through transformers' own classes, from a local folder (the ``-hf`` checkpoints)."""
 
 import json
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -100,9 +99,3 @@ class Qwen3Recogniser(Recogniser):
         if parsed["transcription"] != raw.rpartition(_TAG)[2].strip():
             flags.append("upstream post-processing collapsed a repeated phrase")
         return Transcript(parsed["transcription"], language_code(parsed["language"]), tuple(flags))
-
-
-@lru_cache(maxsize=1)
-def load_qwen3(folder: str, digest: str | None, device: str) -> Qwen3Recogniser:
-    """The recogniser of a checkpoint folder, kept for the next clip. ``digest`` only tells changed files apart."""
-    return Qwen3Recogniser(Path(folder), device)

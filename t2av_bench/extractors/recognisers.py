@@ -8,6 +8,8 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,6 +59,12 @@ class Recogniser(ABC):
 
         ``language`` (ISO 639-1) is what should have been spoken; recognisers that take no hint ignore it.
         """
+
+
+@lru_cache(maxsize=2)
+def load_recogniser(kind: Any, folder: Path, digest: str | None, device: str) -> Recogniser:
+    """``kind(folder, device)``, kept for the next clip. ``digest`` only tells changed files apart."""
+    return kind(folder, device)
 
 
 def compression_ratio(text: str) -> float:

@@ -1,6 +1,5 @@
 """Whisper through transformers, from a local folder."""
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +79,3 @@ class WhisperRecogniser(Recogniser):
     def _detect(self, features: Any) -> str:
         token = self.model.detect_language(input_features=features)[0]
         return self.processor.tokenizer.convert_ids_to_tokens(int(token)).strip("<|>")
-
-
-@lru_cache(maxsize=1)
-def load_whisper(folder: str, digest: str | None, device: str) -> WhisperRecogniser:
-    """The recogniser of a checkpoint folder, kept for the next clip. ``digest`` only tells changed files apart."""
-    return WhisperRecogniser(Path(folder), device)

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench import weights
 from t2av_bench.errors import MediaError, NotApplicable, Unscorable
 from t2av_bench.extractors import arcface, scrfd
 from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Metric, Pair
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 
 FRAME_STEP = 5
 
@@ -35,21 +34,12 @@ class CSIMBuffaloL(Metric):
 
     @property
     def protocol(self) -> Protocol:
-        return Protocol(
-            id=self.id,
-            parameters={
-                **PICTURES,
-                "frame_step": FRAME_STEP,
-                "detection_side": "640; 512 for 512x512",
-                "score_threshold": scrfd.SCORE_THRESHOLD,
-                "overlap_threshold": scrfd.OVERLAP_THRESHOLD,
-                "face": "largest",
-                "alignment": "5 points to 112x112",
-                "colour": "RGB",
-            },
-            weights={id: weights.digest(id) for id in self.weights},
-            libraries=library_versions("av", "onnxruntime", "opencv-contrib-python"),
-        )
+        parameters = {
+            **PICTURES, "frame_step": FRAME_STEP, "detection_side": "640; 512 for 512x512",
+            "score_threshold": scrfd.SCORE_THRESHOLD, "overlap_threshold": scrfd.OVERLAP_THRESHOLD, "face": "largest",
+            "alignment": "5 points to 112x112", "colour": "RGB",
+        }  # fmt: skip
+        return self.stated(parameters, "av", "onnxruntime", "opencv-contrib-python")
 
     def measure(self, pair: Pair) -> Measurement:
         reference, source = self._reference(pair)

@@ -9,8 +9,6 @@ numbers of clips. Tables of 40 clips say what real clips score (``gridface/metri
 """
 
 from abc import abstractmethod
-from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,9 +18,8 @@ from t2av_bench.gridface.extractors import features as gridface_features
 from t2av_bench.gridface.extractors import pictures as gridface_pictures
 from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Floor, Measurement, Pair
-from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
-from t2av_bench.metrics.set_distance import FeatureDistance
+from t2av_bench.metrics.set_distance import FrechetDistance
 from t2av_bench.scores import Protocol, Quantity, library_versions
 from t2av_bench.utils.optional import require
 
@@ -35,11 +32,10 @@ def window_starts(count: int) -> np.ndarray:
     return np.arange(WINDOWS_PER_CLIP) * (count - WINDOW) // (WINDOWS_PER_CLIP - 1)
 
 
-class _GridFaceDistance(FeatureDistance):
+class _GridFaceDistance(FrechetDistance):
     paper = "this project; Fréchet distance of Heusel et al. 2017 (arXiv 1706.08500)"
     extra = "video"
     embedded = True
-    set_distance = MappingProxyType({"kind": "frechet", "ddof": 1})
     checkpoint: ClassVar[str]
     choice: ClassVar[dict[str, Any]]
 
@@ -52,7 +48,6 @@ class _GridFaceDistance(FeatureDistance):
 
     @property
     def features_protocol(self) -> Protocol:
-        """What the features depend on; key of the features that are kept for a clip."""
         from t2av_bench.gridface.models.loading import digest
 
         return Protocol(
@@ -67,11 +62,6 @@ class _GridFaceDistance(FeatureDistance):
             libraries=library_versions("av", "opencv-contrib-python", "torch"),
         )
 
-    @property
-    def protocol(self) -> Protocol:
-        shared = self.features_protocol
-        return replace(shared, id=self.id, parameters={**shared.parameters, "covariance_ddof": 1})
-
     def measure(self, pair: Pair) -> Measurement:
         require("cv2", self.extra)
         reference = pair.require_reference()
@@ -83,12 +73,8 @@ class _GridFaceDistance(FeatureDistance):
             raise NotApplicable(f"the reference ({reference.path.name}) cannot be used: {error}") from error
         return Measurement(features={"generated": generated, "reference": expected}, detail=detail)
 
-    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
-        return frechet_distance(generated, reference, ddof=1)
-
     def _features(self, clip: Clip, common: int) -> np.ndarray:
-        compute = lambda: {"features": self.compute(clip, common)}  # noqa: E731
-        return clip.stored(self.features_protocol.fingerprint, f"{self.checkpoint}-{common}", compute)["features"]
+        return self.features_of(clip, f"{self.checkpoint}-{common}", lambda: self.compute(clip, common))
 
     @abstractmethod
     def compute(self, clip: Clip, common: int) -> np.ndarray:

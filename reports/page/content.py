@@ -53,7 +53,7 @@ class ClipContent:
 
 
 @dataclass(slots=True)
-class System:
+class PageSystem:
     """One run. real: it holds real clips, the row that the others are measured against.
 
     descriptions: metric id -> what the run says of it (title, fingerprint, protocol, …). inputs: metric id -> clip ->
@@ -80,7 +80,7 @@ class System:
 class Content:
     """What the page shows. items: id -> what the first run that has it asked for (``text``, ``language``, …)."""
 
-    systems: list[System]
+    systems: list[PageSystem]
     items: dict[str, Mapping[str, Any]]
     table: Table
 
@@ -109,7 +109,7 @@ def gather(folders: Sequence[Path], real: str | None = None) -> Content:
     return Content(systems, items, table)
 
 
-def _system(name: str, run: RunResult, real: bool) -> System:
+def _system(name: str, run: RunResult, real: bool) -> PageSystem:
     with Store(run.path / RESULTS) as store:
         claim = store.setting("claim") or {}
         clips = {row["clip"]: _clip(row, claim) for row in store.clips()}
@@ -131,7 +131,7 @@ def _system(name: str, run: RunResult, real: bool) -> System:
                     arrays = features.get(row["inputs"], entry["fingerprint"], "measurement") or {}
                     clip.curves += [drawn for curve in stated if (drawn := _drawn(metric, curve, arrays)) is not None]
     descriptions = {metric: {**entry["description"], **entry} for metric, entry in described.items()}
-    return System(name, run, clips, sessions, descriptions, inputs, real, step)
+    return PageSystem(name, run, clips, sessions, descriptions, inputs, real, step)
 
 
 def _clip(row: Mapping[str, Any], claim: Mapping[str, Any]) -> ClipContent:

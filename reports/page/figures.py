@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.page.content import Content, System, curves_of
+from reports.page.content import Content, PageSystem, curves_of
 from reports.plots import (
     DARK,
     LIGHT,
@@ -111,7 +111,7 @@ def _columns(content: Content) -> Iterator[tuple[TableColumn, list[Cell]]]:
         yield column, [row.cells[position] for row in content.table.rows]
 
 
-def _spread(system: System, column: TableColumn, cell: Cell) -> Spread:
+def _spread(system: PageSystem, column: TableColumn, cell: Cell) -> Spread:
     assert column.quantity is not None and column.metric is not None
     scores = system.run.scores.get((column.metric, column.quantity.name), {})
     values = [score.value * column.scale for score in scores.values() if score.value is not None]
@@ -212,7 +212,7 @@ def _absent(reason: str, theme: Theme) -> "Figure":
 
 
 def _extrapolations(content: Content, column: TableColumn) -> tuple[dict[str, Any], list[str]]:
-    """System -> its Fréchet distance at infinitely many clips; and why others have none."""
+    """PageSystem -> its Fréchet distance at infinitely many clips; and why others have none."""
     found, reasons = {}, []
     for system in content.systems:
         entry = system.descriptions.get(str(column.metric))

@@ -16,13 +16,12 @@ from reports.plots import (
     Paced,
     ProfileRow,
     Spread,
-    Theme,
+    darkened,
     distribution,
     forest,
     learning_curve,
     profile,
     quality_speed,
-    recoloured,
     sample_size,
     svg,
     sync_curves,
@@ -38,7 +37,7 @@ from t2av_bench.statistics.resampling import extrapolate as extrapolated
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Draw = Callable[..., "Figure"]  # of a theme
+Draw = Callable[[], "Figure"]
 _DISTRIBUTIONS = "Distributions"
 _LEFT_OUT = "left out, for it takes a while: build the report with --extrapolate"
 # Enough for a drawn interval; tables and the gate draw more.
@@ -66,11 +65,11 @@ def figures(content: Content, *, extrapolate: bool = False) -> Iterator[Shown]:
         return
     for group, title, caption, name, draw in _planned(content, extrapolate):
         try:
-            drawn = svg(draw(theme=LIGHT))
+            drawn = svg(draw())
         except NothingToPlot as reason:
             yield Shown(group, title, caption, reason=str(reason))
         else:
-            files = {f"{name}-{LIGHT.name}.svg": drawn, f"{name}-{DARK.name}.svg": recoloured(drawn)}
+            files = {f"{name}-{LIGHT.name}.svg": drawn, f"{name}-{DARK.name}.svg": darkened(drawn)}
             yield Shown(group, title, caption, files)
 
 
@@ -119,9 +118,9 @@ def _spread(system: PageSystem, column: TableColumn, cell: Cell) -> Spread:
 
 
 def _forest(content: Content) -> Iterator[Planned]:
-    def draw(theme: Theme) -> "Figure":
+    def draw() -> "Figure":
         comparison = _contrast(content)
-        return forest(comparison.first, forest_rows(comparison), order=_names(content), theme=theme)
+        return forest(comparison.first, forest_rows(comparison), order=_names(content))
 
     caption = "Filled marks: p ≤ 0.05 after Holm's correction."
     yield ("Comparison", "Paired differences", caption, "forest", draw)
@@ -207,7 +206,7 @@ def _sample_sizes(content: Content, extrapolate: bool) -> Iterator[Planned]:
         yield ("Number of clips", column.label, caption, f"sample-size-{index}", draw)
 
 
-def _absent(reason: str, theme: Theme) -> "Figure":
+def _absent(reason: str) -> "Figure":
     raise NothingToPlot(reason)
 
 

@@ -2,9 +2,8 @@
 
 import json
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,23 +18,13 @@ DIFFERENT = 1
 data_app = typer.Typer(name="data", help="Build benchmark data, and list what there is.", no_args_is_help=True)
 
 
-class Benchmark(StrEnum):
-    """Benchmarks that can be built."""
-
-    EMBEDDED = "embedded"
-
-
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-@data_app.callback()
-def _data() -> None:
-    """Build benchmark data, and list what there is."""
 
 
 @data_app.command("build")
 def build(
-    benchmark: Annotated[Benchmark, typer.Argument(help="The benchmark; 'embedded' is GridFace.", show_default=False)],
+    benchmark: Annotated[Literal["embedded"], typer.Argument(help="The benchmark; 'embedded' is GridFace.",
+                                                             show_default=False)],
     split: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A split ('data list' shows them). Repeatable."
                                                     "  [default: the test sets]", show_default=False)] = None,
     items: Annotated[int | None, typer.Option(metavar="N", help="Only the first N items of every split.")] = None,

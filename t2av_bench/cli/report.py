@@ -1,8 +1,7 @@
 """``t2av-bench report`` and ``t2av-bench serve``: the page that shows runs, and a way to look at it."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,20 +11,14 @@ from t2av_bench.utils.optional import require
 from t2av_bench.utils.terminal_text import echo
 
 
-class Media(StrEnum):
-    """How the clips get into a report."""
-
-    LINK = "link"
-    COPY = "copy"
-    NONE = "none"
-
-
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, one column of clips each.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder of the report; an older report in it is replaced.",
                                       show_default=False)],
-    media: Annotated[Media, typer.Option(help="Link to the clips where they lie, copy them into the report, or "
-                                              "leave them out. What browsers cannot play is transcoded.")] = Media.LINK,
+    media: Annotated[Literal["link", "copy", "none"], typer.Option(
+        help="Link to the clips where they lie, copy them into the report, or leave them out. What browsers cannot "
+             "play is transcoded."
+    )] = "link",
     real: Annotated[str | None, typer.Option(help="Run of real clips, by folder or name: it comes first and is marked "
                                                   "in tables and plots.")] = None,
     title: Annotated[str, typer.Option(help="Heading of the first page.  [default: the systems' names]")] = "",
@@ -45,7 +38,7 @@ def report(
 
     with usage_errors(), Display() as display:
         built = build_report(
-            runs, out, media=media.value, real=real, title=title, tables=table or (), plots=plots,
+            runs, out, media=media, real=real, title=title, tables=table or (), plots=plots,
             extrapolate=extrapolate, progress=phase(display, "reading", "items"),
         )  # fmt: skip
         note(display, built.notes)

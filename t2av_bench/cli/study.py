@@ -1,9 +1,8 @@
 """``t2av-bench study``: a blind comparison by people, and the scores that it gives."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,25 +15,12 @@ study_app = typer.Typer(name="study", help="Ask people: a blind A/B page, and sc
                         no_args_is_help=True)  # fmt: skip
 
 
-class Question(StrEnum):
-    """What participants are asked; one a study."""
-
-    OVERALL = "overall"
-    LIP_SYNC = "lip-sync"
-    SPEECH = "speech"
-
-
-@study_app.callback()
-def _study() -> None:
-    """Ask people: a blind A/B page, and scores from their answers."""
-
-
 @study_app.command("make")
 def make(
     runs: Annotated[list[Path], typer.Argument(help="Run folders of the systems to compare.", show_default=False)],
     out: Annotated[Path, typer.Option(help="New folder: OUT/page is to be published, OUT/key.json to be kept.",
                                       show_default=False)],
-    question: Annotated[Question, typer.Option(help="What to ask.")] = Question.OVERALL,
+    question: Annotated[Literal["overall", "lip-sync", "speech"], typer.Option(help="What to ask.")] = "overall",
     text: Annotated[str, typer.Option(help="Other words for the question.")] = "",
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Which clip is better?",
     trials: Annotated[int, typer.Option(min=1, help="Comparisons for each participant.")] = 20,
@@ -49,7 +35,7 @@ def make(
 
     with usage_errors(), Display() as display:
         made = make_study(
-            runs, out, question=question.value, text=text, title=title, trials=trials, checks=checks, ties=ties,
+            runs, out, question=question, text=text, title=title, trials=trials, checks=checks, ties=ties,
             items=items, progress=phase(display, "preparing", "clips"),
         )  # fmt: skip
         published = f"publish {made.index.parent} alone, and keep {made.key}: it says what is what"

@@ -14,12 +14,12 @@ import wave
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from t2av_bench.errors import MediaError, NotApplicable
 from t2av_bench.media.clip import Clip
-from t2av_bench.utils.optional import require
 
 FRAME_RATE = 25
 AUDIO_RATE = 16000
@@ -54,7 +54,7 @@ class LegacyMedia:
 
     def frames_at(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """(k, H, W, 3) uint8 RGB images at ``indices``."""
-        cv2 = require("cv2", "sync")
+        cv2 = _opencv()
         return np.stack([cv2.imread(str(self._images[index]))[:, :, ::-1] for index in indices])
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ def crop_round_trip(crops: np.ndarray, audio: np.ndarray, first_frame: int) -> L
     Crops become an XVID AVI at 25 frames/s written by OpenCV, the cut sound joins it as PCM, and the file is read again
     as JPEG images of ffmpeg's default quality and as 16 kHz sound.
     """
-    program, cv2 = ffmpeg_program(), require("cv2", "sync")
+    program, cv2 = ffmpeg_program(), _opencv()
     folder = tempfile.TemporaryDirectory(prefix="t2av-crop-")
     work = Path(folder.name)
     height, width = crops.shape[1:3]
@@ -186,3 +186,11 @@ def _run(program: str, arguments: list[str | Path]) -> None:
             f"({lines[0].strip()}): use ffmpeg 5.1 to 7.0 with libmp3lame, or the 'exact' protocol"
         )
     raise MediaError(f"the ffmpeg program cannot transcode the clip: {lines[-1].strip()}")
+
+
+def _opencv() -> ModuleType:
+    try:
+        import cv2
+    except ImportError as error:
+        raise NotApplicable(f"the Python package 'cv2' is missing ({error}): pip install 't2av-bench[sync]'") from error
+    return cv2

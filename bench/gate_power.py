@@ -139,15 +139,18 @@ def write_variants(sources: Iterator[Source], folder: Path) -> dict[str, str]:
 
 def scored(folder: Path, speakers: dict[str, str], metrics: tuple[str, ...]) -> dict[str, Any]:
     """Scores by variant and quantity, in the order of the ids; None where a clip has none."""
-    from t2av_bench.evaluation.config import Plan
+    from t2av_bench.evaluation.config import EvaluateConfig
     from t2av_bench.evaluation.evaluate import evaluate
     from t2av_bench.results.run import read_run
 
     ids = sorted(speakers)
     found: dict[str, Any] = {"clips": len(ids), "speakers": [speakers[id] for id in ids], "variants": {}}
     for name in ("base", *ENCODINGS, "late", "frozen"):
-        plan = Plan(name, folder / name, None, folder / "items.jsonl", metrics, cache=folder / "cache")
-        evaluate(plan, folder / f"run-{name}", lambda progress: None, print)
+        plan = EvaluateConfig(
+            name=name, generated=folder / name, manifest=folder / "items.jsonl", metrics=metrics,
+            out=folder / f"run-{name}", cache=folder / "cache",
+        )  # fmt: skip
+        evaluate(plan, lambda progress: None, print)
         values: dict[str, Any] = {}
         for (_, quantity), record in read_run(folder / f"run-{name}").quantities.items():
             if not record.scored:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..utils.config import strict_dataclass
 from .diffusion_head import DiffusionHead
 
 
@@ -41,7 +42,7 @@ class SamplerSettings:
         return max(1, int(0.04 * (self.steps + 1))) if self.zero_star else 0
 
 
-@dataclass(frozen=True)
+@strict_dataclass
 class LossSettings:
     """The random parts of the loss: logit-normal time and the dropping of conditions (section 3.3).
 

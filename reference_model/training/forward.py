@@ -15,6 +15,7 @@ from ..model import TalkerT2AV, combine, to_patches
 from ..modules.backbone import hidden_states
 from ..modules.flow_matching import LossDraws, LossSettings, flow_matching_loss
 from ..modules.stop_predictor import positive_weight, stop_labels, stop_loss
+from ..utils.config import strict_dataclass
 
 
 @dataclass
@@ -40,7 +41,7 @@ class TrainingBatch:
         return TrainingBatch(**{name: value.to(device) for name, value in vars(self).items()})
 
 
-@dataclass(frozen=True)
+@strict_dataclass
 class LossRecipe:
     """Weights of the losses (section 4.1). ``LOSS_RECIPES`` has the paper's and the release's.
 

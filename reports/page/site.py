@@ -57,7 +57,7 @@ def build_report(
     plots: draw the plots. extrapolate: also plot Fréchet distances against the number of clips,
     which takes a while.
     progress: called with items done, items in all, and the item's id.
-    Raises SpecificationError for an unknown table, ItemError where ``out`` holds other files, StoreError where a run
+    Raises ConfigError for an unknown table, ItemError where ``out`` holds other files, StoreError where a run
     is none.
     """
     if not runs:

@@ -5,7 +5,6 @@ Two numbers share a column only where their protocols have one fingerprint; othe
 without a value says why.
 """
 
-import difflib
 from collections.abc import Sequence
 
 from reports.tables.measured import Measured, RunResult, over_all_clips, read_run
@@ -17,6 +16,7 @@ from t2av_bench.metrics.base import Floor
 from t2av_bench.metrics.distances import AT_THIS_NUMBER
 from t2av_bench.results.columns import Column
 from t2av_bench.scores import Quantity, Status
+from t2av_bench.utils.config import near
 
 MOST_REASONS = 4
 Found = dict[tuple[str, str], list[Column | None]]
@@ -233,9 +233,7 @@ def _chosen(found: Found, asked: Sequence[str] | None) -> Found:
         # A quantity's own name goes before a family of that name, which may have more columns (wer).
         keys = [key for key in found if key[1] == name] or [key for key, mine in names.items() if name in mine]
         if not keys:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"these runs have: {', '.join(known) or 'none'}"
-            raise ValueError(f"unknown column {name!r}; {hint}")
+            raise ValueError(f"unknown column {name!r}{near(name, known)}")
         for key in keys:
             chosen.setdefault(key, found[key])
     return chosen

@@ -8,6 +8,7 @@ from reports.tables import build as table
 from reports.tables import from_specification, specification
 from reports.tables.measured import RunResult, read_run
 from reports.tables.model import Table
+from t2av_bench.utils.config import ConfigError
 
 
 def make(
@@ -81,7 +82,7 @@ def _folder(run: Path | RunResult) -> Path:
 def is_specification(target: str) -> bool:
     """Whether a target names a table instead of a run folder.
 
-    Raises SpecificationError for a name that is neither, but is close to a table's.
+    Raises ConfigError for a name that is neither, but is close to a table's.
     """
     path = Path(target)
     if path.is_dir():
@@ -89,5 +90,5 @@ def is_specification(target: str) -> bool:
     if target.endswith(".toml") or re.fullmatch(r"[a-z_]+:\w+", target):
         return True
     if not path.exists() and re.fullmatch(r"\w+[ :._-]?\d", target):
-        raise specification.SpecificationError(f"{target} is no run folder, and {specification.unknown(target)}")
+        raise ConfigError(f"{target} is no run folder, and {specification.unknown(target)}")
     return False

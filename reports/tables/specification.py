@@ -5,24 +5,20 @@ rows come from a CSV file: beside a user's specification, or in ``published/`` f
 """
 
 import csv
-import difflib
 import re
-import tomllib
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from t2av_bench.utils.config import ConfigError, load_toml, near
 
 _HERE = Path(__file__).resolve().parents[1]
 BUILT_IN = _HERE / "specifications"
 PUBLISHED = _HERE / "published"
 _LANGUAGE = r"^[a-z]{2,3}$"
-
-
-class SpecificationError(ValueError):
-    """A table specification that cannot be used; the message names the key and what was expected."""
 
 
 class _Strict(BaseModel):
@@ -223,54 +219,23 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Loaded:
-    """A table by name (``paper:1``) or by the path of a TOML file. Raises SpecificationError."""
+    """A table by name (``paper:1``) or by the path of a TOML file. Raises ConfigError."""
     if name.endswith(".toml"):
         return _read(Path(name), Path(name).parent, name)
     if name not in names():
-        raise SpecificationError(unknown(name))
+        raise ConfigError(unknown(name))
     return _read(BUILT_IN / f"{name.replace(':', '-')}.toml", PUBLISHED, name)
 
 
 def unknown(name: str) -> str:
     """What to say to a name that is no table."""
-    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names())}"
-    return f"no table is called {name!r}; {hint} A file of your own ends in .toml"
+    return f"no table is called {name!r}{near(name, names())} A file of your own ends in .toml"
 
 
 def _read(file: Path, folder: Path, name: str) -> Loaded:
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecificationError(f"cannot read the table specification {file}: {error}") from error
-    try:
-        specification = Specification.model_validate(document)
-    except ValidationError as error:
-        raise SpecificationError(f"{file}: " + "; ".join(_explain(problem) for problem in error.errors())) from error
+    specification = load_toml(file, Specification, what="table specification")
     rows = _published(specification, folder / specification.published) if specification.published else ()
     return Loaded(name, specification, tuple(rows))
-
-
-_PARTS: dict[str, type[BaseModel]] = {
-    "families": Family, "rows": RowSpecification, "text_columns": TextColumn, "absent": Absent, "groups": Group,
-    "columns": ColumnSpecification,
-}  # fmt: skip
-
-
-def _explain(problem: Any) -> str:
-    path = problem["loc"]
-    key = ".".join(str(part) for part in path)
-    if problem["type"] == "extra_forbidden":
-        model = _PARTS.get(str(path[0]), Specification) if len(path) > 1 else Specification
-        model = OtherProtocol if "others" in path else model
-        near = difflib.get_close_matches(str(path[-1]), model.model_fields, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(model.model_fields)}"
-        return f"unknown key {key!r}; {hint}"
-    if problem["type"] == "missing":
-        return f"{key!r} is missing"
-    if not path:
-        return str(problem["msg"]).removeprefix("Value error, ")
-    return f"{key!r}: {problem['msg']}, got {problem['input']!r:.60}"
 
 
 def _published(specification: Specification, file: Path) -> list[PublishedRow]:
@@ -280,7 +245,7 @@ def _published(specification: Specification, file: Path) -> list[PublishedRow]:
             lines = list(reader)
             header = list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SpecificationError(f"cannot read the published rows {file}: {error}") from error
+        raise ConfigError(f"cannot read the published rows {file}: {error}") from error
     sources = {
         key: column.published.replace("{language}", language or "")
         for column, key, _, language in specification.expanded() if column.published
@@ -289,19 +254,17 @@ def _published(specification: Specification, file: Path) -> list[PublishedRow]:
     wanted += [specification.family_column] if specification.family_column else []
     wanted += sources.values()
     if absent := [name for name in wanted if name not in header]:
-        near = difflib.get_close_matches(absent[0], header, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise SpecificationError(f"{file} has no column {absent[0]!r}{hint} (its columns: {', '.join(header)})")
+        raise ConfigError(f"{file} has no column {absent[0]!r}{near(absent[0], header)}")
     if unused := [name for name in header if name not in wanted]:
-        raise SpecificationError(f"{file}: the specification does not say where to show {', '.join(unused)}")
+        raise ConfigError(f"{file}: the specification does not say where to show {', '.join(unused)}")
     families = {family.name for family in specification.families}
     rows = []
     for number, line in enumerate(lines, start=2):
         if None in line or None in line.values():
-            raise SpecificationError(f"{file} line {number}: expected {len(header)} fields")
+            raise ConfigError(f"{file} line {number}: expected {len(header)} fields")
         family = line[specification.family_column] if specification.family_column else ""
         if families and family not in families:
-            raise SpecificationError(f"{file} line {number}: {family!r} is no family of the specification")
+            raise ConfigError(f"{file} line {number}: {family!r} is no family of the specification")
         numbers = {key: line[source].strip() for key, source in sources.items() if line[source].strip()}
         for key, text in numbers.items():
             _check_number(text, f"{file} line {number}, {key}")
@@ -309,7 +272,7 @@ def _published(specification: Specification, file: Path) -> list[PublishedRow]:
         rows.append(PublishedRow(line[specification.name_column], family, texts, numbers))
     missing = set(specification.reference_rows) - {row.name for row in rows}
     if missing:
-        raise SpecificationError(f"reference_rows: {file} has no row {sorted(missing)[0]!r}")
+        raise ConfigError(f"reference_rows: {file} has no row {sorted(missing)[0]!r}")
     order = [family.name for family in specification.families]
     return sorted(rows, key=lambda row: order.index(row.family)) if order else rows
 
@@ -320,4 +283,4 @@ def _check_number(text: str, where: str) -> None:
     except InvalidOperation:
         finite = False
     if not finite:
-        raise SpecificationError(f"{where}: {text!r} is no number; leave the field empty where none is printed")
+        raise ConfigError(f"{where}: {text!r} is no number; leave the field empty where none is printed")

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from t2av_bench.api.evaluating import names
 from t2av_bench.api.frames import frame
 from t2av_bench.api.runs import SCORES, score_row
 from t2av_bench.benchmarks.manifest import Entry, Item
 from t2av_bench.benchmarks.names import printable
-from t2av_bench.evaluation.config import Plan, check_device
+from t2av_bench.evaluation.config import check_device, load
 from t2av_bench.evaluation.evaluate import missing_weights
 from t2av_bench.evaluation.planning import create_metric, file_digests, inputs_of, refuse_option
 from t2av_bench.evaluation.scoring import scores_of
 from t2av_bench.evaluation.worker import Job, Outcome, Staff, Workshop, run_jobs
-from t2av_bench.media.limits import DEFAULT, Limits
+from t2av_bench.media.limits import DEFAULT
 from t2av_bench.metrics import resolve
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.store import ScoreRow
@@ -101,18 +100,20 @@ def score(
     Distances between sets of clips (FID, …) do not apply to one. Raises ValueError for a file, metric or option that is
     not there.
     """
-    chosen = names(metrics) or ()
     files = {"clip": clip, "reference": reference, "reference_voice": reference_voice, "identity_image": identity_image}
     paths = {name: Path(path).absolute() for name, path in files.items() if path is not None}
     for name, path in paths.items():
         if not path.is_file():
             wrong = "is a folder; evaluate scores folders" if path.is_dir() else "does not exist"
             raise ValueError(f"{name} {path} {wrong}")
-    limits = Limits(max_seconds, max_gigapixels)
-    plan = Plan("", paths["clip"], None, None, chosen, device, batch_size, options=options or {})
     with refusals():
+        plan = load(None, {
+            "generated": paths["clip"], "metrics": metrics, "device": device, "batch_size": batch_size,
+            "timeout": timeout, "memory": memory, "max_seconds": max_seconds, "max_gigapixels": max_gigapixels,
+            "options": options,
+        })  # fmt: skip
         check_device(device)
-        ids = resolve(chosen)
+        ids = resolve(plan.metrics)
         for name in plan.options:
             if name not in ids:
                 refuse_option(name, ids)
@@ -126,7 +127,7 @@ def score(
             with _LOCK:
                 staff, folder = _staff(os.getpid())
                 workshop = Workshop(
-                    Settings(device, batch_size), Path(folder), given, memory * GB if memory else None, limits
+                    Settings(device, batch_size), Path(folder), given, memory * GB if memory else None, plan.limits
                 )
                 job = Job(
                     entry.item.id, entry.item, paths["clip"], entry.reference, inputs, wanted,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t2av_bench.api.evaluating import names
 from t2av_bench.api.frames import frame
 from t2av_bench.api.runs import Run
 from t2av_bench.comparison import contrast as contrasts
@@ -16,6 +15,7 @@ from t2av_bench.results import read
 from t2av_bench.results.recorded import Recorded
 from t2av_bench.statistics.paired import Difference
 from t2av_bench.utils.reasons import refusals
+from t2av_bench.utils.text import names
 
 if TYPE_CHECKING:
     from pandas import DataFrame

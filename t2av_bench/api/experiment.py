@@ -1,18 +1,28 @@
 """``run``: an experiment's TOML file -> its runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from warnings import warn
 
-from t2av_bench.api.evaluating import AnyPath, names
+from t2av_bench.api.evaluating import AnyPath
 from t2av_bench.api.runs import Run
 from t2av_bench.evaluation.config import check_device
 from t2av_bench.experiment import run as experiment
-from t2av_bench.experiment.config import Loaded, load, matching
+from t2av_bench.experiment.config import Loaded, RunConfig, load, matching
+from t2av_bench.utils.progress import Notice, OnStep
 from t2av_bench.utils.reasons import refusals
+from t2av_bench.utils.text import names
 
-OnStep = Callable[[str, int, int], None]
-"""Called with the phase (``making``, ``scoring``, …), how much of it is done, and how much there is."""
+
+class Runs(dict[str, Run]):
+    """Row name -> Run, without the rows whose run folder cannot be used.
+
+    result: what became of every row: clips that were there, made and not made, failed scores, rows without a run.
+    """
+
+    def __init__(self, result: experiment.Result) -> None:
+        super().__init__({row.row.name: Run(row.run, notices=row.notices, config=row.config) for row in result.rows})
+        self.result = result
 
 
 def run(
@@ -22,56 +32,44 @@ def run(
     only: str | Sequence[str] = (),
     regenerate: str | Sequence[str] = (),
     items: int | None = None,
+    data: AnyPath | None = None,
     workers: int | None = None,
     device: str | None = None,
+    batch_size: int | None = None,
+    generation_batch_size: int | None = None,
+    timeout: float | None = None,
     memory: float | None = None,
     max_failures: int | None = None,
     allow_missing: bool | None = None,
     progress: OnStep | None = None,
-    notice: Callable[[str], None] | None = None,
-) -> dict[str, Run]:
+    notice: Notice | None = None,
+) -> Runs:
     """Make clips with the systems that a TOML file names, and score them: ``t2av-bench run``, see docs/run.md.
 
     The keywords go before the file's keys. only: names of rows; regenerate: rows whose clips are made again (``all``).
-    progress: see ``OnStep``. notice: told of what is made again, and why.
+    progress: called after every clip and measurement. notice: told of what is made again, and why, and of rows whose
+    run folder cannot be used, of which a warning tells otherwise.
 
-    Returns row name -> Run, without the rows whose run folder cannot be used, of which a warning tells. No tables are
-    written: ``table(list(runs.values()))``. Raises ValueError, with the sentence that the command would print.
+    No tables are written: ``table(list(runs.values()))``.
+    Raises ValueError, with the sentence that the command would print.
     """
-    given = {
-        "out": None if out is None else Path(out), "items": items, "workers": workers, "device": device,
-        "memory": memory, "max_failures": max_failures, "allow_missing": allow_missing,
-    }  # fmt: skip
+    given = {name: value for name, value in locals().items() if name in RunConfig.model_fields} | {"items": items}
     with refusals():
         loaded = load(Path(config), given, names(only) or ())
         check_device(loaded.config.device)
-        done = experiment.run(loaded, _Steps(progress, notice), made_again(loaded, names(regenerate) or ()))
+        done = experiment.run(
+            loaded,
+            progress or (lambda _: None),
+            notice or (lambda _: None),
+            made_again(loaded, names(regenerate) or ()),
+        )
     for name, reason in done.unscored.items():
-        warn(f"{name}: not scored: {reason}", stacklevel=2)
-    return {row.row.name: Run(row.run, config=row.config) for row in done.rows}
+        told = f"{name}: not scored: {reason}"
+        notice(told) if notice else warn(told, stacklevel=2)
+    return Runs(done)
 
 
 def made_again(loaded: Loaded, regenerate: Sequence[str]) -> set[str]:
     """Names of the rows whose clips are all made again. Raises ConfigError for a name that no row has."""
     rows = [row.name for row in loaded.rows]
     return set(rows) if "all" in regenerate else set(matching(regenerate, rows, "--regenerate"))
-
-
-class _Steps:
-    """An experiment's display that hands everything on."""
-
-    def __init__(self, progress: OnStep | None, notice: Callable[[str], None] | None) -> None:
-        self._progress, self._notice = progress, notice
-        self._phase, self._total = "", 0
-
-    def note(self, text: str) -> None:
-        if self._notice:
-            self._notice(text)
-
-    def begin(self, what: str, total: int, unit: str, done: int = 0) -> None:
-        self._phase, self._total = what, total
-        self.advance(done, "")
-
-    def advance(self, done: int, text: str, failed: bool = False) -> None:
-        if self._progress:
-            self._progress(self._phase, done, self._total)

@@ -11,7 +11,7 @@ from reports.tables.build import build, measured_cell
 from reports.tables.measured import RunResult, over_all_clips, read_run
 from reports.tables.model import ARROWS, TableColumn
 from t2av_bench.api.frames import frame
-from t2av_bench.evaluation.config import ConfigError, EvaluateConfig, load
+from t2av_bench.evaluation.config import EvaluateConfig, load
 from t2av_bench.evaluation.planning import requested
 from t2av_bench.evaluation.reasons import Reason, count
 from t2av_bench.results import baseline
@@ -19,6 +19,7 @@ from t2av_bench.results.columns import RESULTS, Column, failures
 from t2av_bench.results.recorded import Recorded
 from t2av_bench.results.store import ScoreRow, Store
 from t2av_bench.scores import Status
+from t2av_bench.utils.config import ConfigError
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.text import counted
 
@@ -109,12 +110,12 @@ class Run:
     @property
     def missing(self) -> list[str]:
         """Metrics asked for by name that have no value; all that were measured where none of them has any."""
-        return missing_metrics(self._asked, self.result.columns)
+        return missing_metrics(self.config, self.result.columns)
 
     @property
     def exit_status(self) -> int:
         """That of ``t2av-bench evaluate``: 1 where more clips failed, or metrics are missing, than was allowed."""
-        config = self._asked
+        config = self.config
         many = self.failed_clips > (config.max_failures if config else 0)
         return int(many or bool(self.missing and not (config and config.allow_missing)))
 
@@ -172,7 +173,7 @@ class Run:
             return failures(store)
 
     @property
-    def _asked(self) -> EvaluateConfig | None:
+    def config(self) -> EvaluateConfig | None:
         """What the last evaluation was asked for; None where the run folder does not say it any more."""
         if self._config is None:
             try:

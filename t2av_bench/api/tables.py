@@ -10,11 +10,11 @@ from reports.render.formats import comma_separated, html, latex, markdown
 from reports.render.terminal import terminal
 from reports.tables import model
 from reports.tables.make import of_runs
-from t2av_bench.api.evaluating import names
 from t2av_bench.api.frames import frame
 from t2av_bench.api.runs import Run
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.reasons import refusals
+from t2av_bench.utils.text import names
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -57,8 +57,8 @@ def run(out: Path, items: int) -> None:
     loaded = replace(loaded, rows=tuple(row for row in loaded.rows if row.seed == 0))
     display = Display()
     with display:
-        result = benchmark_run.run(loaded, display)
-        tables = make_tables(loaded, out, display)
+        result = benchmark_run.run(loaded, display.step, display.note)
+        tables = make_tables(loaded, out, display.note)
     # The page shows joint generation in English: every system, side by side.
     shown = [row.run for row in result.rows if row.row.split == "test-en" and "embedded:1" in row.row.tables]
     page = build_report(shown, out / "page", real="real", title="GridFace: joint generation, English")
@@ -74,7 +74,7 @@ def run_damage(out: Path) -> None:
     from reports.tables.build import build, read_run
     from t2av_bench.cli.output import note, phase
     from t2av_bench.cli.progress import Display
-    from t2av_bench.evaluation.config import Plan, default_workers
+    from t2av_bench.evaluation.config import EvaluateConfig
     from t2av_bench.evaluation.evaluate import Progress, evaluate
     from t2av_bench.gridface.demo import SYSTEMS, make_material
     from t2av_bench.scores import Status
@@ -92,15 +92,11 @@ def run_damage(out: Path) -> None:
             def progress(at: Progress, show: Callable[..., None] = show) -> None:
                 show(at.done, at.total, f"{at.metric} {at.clip}", at.status is Status.FAILED)
 
-            plan = Plan(
-                name=system,
-                generated=manifest.parent / "systems" / system,
-                reference=None,
-                manifest=manifest,
-                metrics=METRICS,
-                workers=default_workers("cpu"),
-            )
-            evaluate(plan, runs[-1], progress, lambda text: note(display, [text]))
+            config = EvaluateConfig(
+                name=system, generated=manifest.parent / "systems" / system, manifest=manifest, metrics=METRICS,
+                out=runs[-1],
+            )  # fmt: skip
+            evaluate(config, progress, lambda text: note(display, [text]))
         table = build([read_run(path) for path in runs], columns=COLUMNS)
         for format, render in FORMATS.items():
             suffix = {"latex": "tex"}.get(format, format)

@@ -1,14 +1,15 @@
 """``t2av-bench generate``: one clip from a text, a face and a voice."""
 
 import os
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from t2av_bench.cli.complete import system_ids
 from t2av_bench.utils.files import disk_trouble, json_text, said_of_files
+from t2av_bench.utils.progress import Step
 from t2av_bench.utils.reasons import unexpected
 from t2av_bench.utils.terminal_text import echo
 
@@ -30,7 +31,7 @@ class TaskName(StrEnum):
 def generate(
     text: Annotated[str, typer.Option(help="What is spoken; for a2v, what the driving audio says.")],
     out: Annotated[Path, typer.Option(help="FILE.mp4 (tts: FILE.wav); FILE.wav and FILE.json are written beside it.")],
-    system: Annotated[str, typer.Option(help="The generator.")] = "talker-t2av",
+    system: Annotated[str, typer.Option(help="The generator.", autocompletion=system_ids)] = "talker-t2av",
     task: Annotated[TaskName, typer.Option(help="t2av: picture and sound. a2v: picture to --driving-audio. v2a: sound "
                                                 "to --driving-video. tts: sound alone.")] = TaskName.T2AV,
     identity: Annotated[Path | None, typer.Option(metavar="FILE", help="Image or video of the person: a face of 100 "
@@ -62,8 +63,10 @@ def generate(
     out (unknown system or option, missing weights).
     """
     from t2av_bench import systems
+    from t2av_bench.cli.progress import Display
     from t2av_bench.errors import NotApplicable
     from t2av_bench.systems.base import GenerationFailed, Request
+    from t2av_bench.utils.config import assignment
     from t2av_bench.utils.plugins import stdout_to_stderr
 
     options: dict[str, Any] = {
@@ -75,7 +78,8 @@ def generate(
         max_seconds=max_seconds,
     )  # fmt: skip
     try:
-        given = {key: value for key, value in options.items() if value is not None} | _more_options(option or [])
+        given = {key: value for key, value in options.items() if value is not None}
+        given |= [assignment(text, "--option", "NAME=VALUE, such as temperature=0.5") for text in option or ()]
         with stdout_to_stderr():
             # Whatever can be refused without loading gigabytes of weights is refused first.
             _refuse_early(systems.system_class(system), request)
@@ -89,8 +93,8 @@ def generate(
     except (Exception, SystemExit) as error:  # a plug-in's defect
         raise _stop(f"{system} cannot be loaded: {unexpected(error)}", USAGE_ERROR) from error
     try:
-        with _Bar() as bar, stdout_to_stderr():
-            clip = loaded.generate(request, bar.show)
+        with Display() as display, stdout_to_stderr():
+            clip = loaded.generate(request, lambda progress: display.step(_step(progress)))
         if not request.out.is_file():
             raise GenerationFailed(f"the system reports a clip, but wrote no {request.out.name}")
     except (Exception, SystemExit) as error:
@@ -106,22 +110,6 @@ def _checkpoint(given: str | None) -> Path | str | None:
     return given if given is None or is_name else Path(given)
 
 
-def _more_options(texts: list[str]) -> dict[str, Any]:
-    """``temperature=0.5`` -> {"temperature": 0.5}; values as in TOML, bare words are strings. ValueError otherwise."""
-    import tomllib
-
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise ValueError(f"--option {text!r}: expected NAME=VALUE, such as temperature=0.5")
-        try:
-            found[name.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except (ValueError, RecursionError):  # no TOML, or a number of thousands of digits
-            found[name.strip()] = value.strip()
-    return found
-
-
 def _refuse_early(kind: "type[System]", request: "Request") -> None:
     from t2av_bench.errors import Unscorable
     from t2av_bench.media.probe import check_file
@@ -135,6 +123,12 @@ def _refuse_early(kind: "type[System]", request: "Request") -> None:
             check_file(path)
         except Unscorable as reason:
             raise GenerationFailed(str(reason)) from reason
+
+
+def _step(progress: "Progress") -> Step:
+    factor = f", real-time factor {progress.elapsed / progress.seconds:.2f}" if progress.seconds else ""
+    text = f"{progress.seconds:.2f} s{factor}" if progress.seconds else ""
+    return Step(progress.stage, progress.done, progress.total, progress.unit, text)
 
 
 def _print(clip: "GeneratedClip", as_json: bool) -> None:
@@ -154,45 +148,3 @@ def _print(clip: "GeneratedClip", as_json: bool) -> None:
 def _stop(error: Exception | str, status: int) -> typer.Exit:
     echo(f"t2av-bench: {error}", err=True)
     return typer.Exit(status)
-
-
-class _Bar:
-    """Progress on stderr: a bar on a terminal, a line per stage and every ten seconds elsewhere."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn
-        from rich.progress import Progress as RichProgress
-
-        from t2av_bench.cli.console import Console, TextColumn
-
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bar = RichProgress(
-            TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
-            TextColumn("{task.fields[facts]}"), console=self._console, transient=True,
-            disable=not self._console.is_terminal,
-        )  # fmt: skip
-        self._tasks: dict[str, Any] = {}
-        self._printed = ("", 0.0)
-
-    def __enter__(self) -> "_Bar":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, progress: "Progress") -> None:
-        factor = f", real-time factor {progress.elapsed / progress.seconds:.2f}" if progress.seconds else ""
-        facts = f"{progress.seconds:.2f} s{factor}" if progress.seconds else ""
-        if not self._console.is_terminal:
-            stage, at = self._printed
-            if progress.stage != stage or time.monotonic() - at > 10:
-                self._printed = (progress.stage, time.monotonic())
-                counted = f"{progress.stage}: {progress.done} of {progress.total} {progress.unit}"
-                self._console.print(f"{counted}, {facts}" if facts else counted, markup=False)
-            return
-        if progress.stage not in self._tasks:
-            self._tasks[progress.stage] = self._bar.add_task(progress.stage, unit="", facts="")
-        self._bar.update(
-            self._tasks[progress.stage], completed=progress.done, total=progress.total, unit=progress.unit, facts=facts
-        )

@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from t2av_bench.cli.cache import cache_app
 from t2av_bench.cli.compare import compare
 from t2av_bench.cli.data import data_app
 from t2av_bench.cli.demo import demo
+from t2av_bench.cli.env import env
 from t2av_bench.cli.evaluate import evaluate
 from t2av_bench.cli.generate import generate
 from t2av_bench.cli.inspect import inspect
@@ -23,6 +25,7 @@ from t2av_bench.cli.study import study_app
 from t2av_bench.cli.table import table
 from t2av_bench.cli.train import train_app
 from t2av_bench.cli.weights import app as weights_app
+from t2av_bench.utils.machine import unsupported
 from t2av_bench.utils.terminal_text import echo
 from t2av_bench.version import __version__
 
@@ -30,7 +33,7 @@ app = typer.Typer(
     name="t2av-bench",
     help="Generate, score and compare talking-portrait audio-video models.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -64,10 +67,12 @@ app.command()(regress)
 app.command()(report)
 app.command()(serve)
 app.command()(inspect)
+app.command()(env)
 app.add_typer(study_app, name="study")
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(weights_app, name="weights")
 app.add_typer(data_app, name="data")
+app.add_typer(cache_app, name="cache")
 app.add_typer(train_app, name="train")
 
 # Commands that keep what is finished and go on from there.
@@ -80,6 +85,8 @@ def main() -> None:
     Ctrl-C and SIGTERM end a command the same way: what is open is closed, workers go, one line says how to go on, and
     the exit status is 128 plus the signal's number.
     """
+    if why := unsupported():
+        sys.exit(why)
     stopped_by: list[int] = []
 
     def stop(number: int, _frame: object) -> None:

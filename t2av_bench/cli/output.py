@@ -6,21 +6,13 @@ from typing import Any
 from t2av_bench.cli.console import Console
 from t2av_bench.cli.progress import Display
 from t2av_bench.evaluation.reasons import Reason, count
+from t2av_bench.utils.progress import Step
 from t2av_bench.utils.text import some
 
 
-def phase(display: Display, what: str, unit: str) -> Callable[..., None]:
+def phase(display: Display, name: str, unit: str) -> Callable[..., None]:
     """A callback (units done, units in all, the last one, whether that failed) that shows one phase of the work."""
-    begun = False
-
-    def advance(done: int, total: int, last: str, failed: bool = False) -> None:
-        nonlocal begun
-        if not begun:
-            display.begin(what, total, unit, done)
-        begun = True
-        display.advance(done, last, failed)
-
-    return advance
+    return lambda done, total, text, failed=False: display.step(Step(name, done, total, unit, text, failed))
 
 
 def note(display: Display, notes: Iterable[str]) -> None:

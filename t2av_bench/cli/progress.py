@@ -1,8 +1,6 @@
-"""How far work is: a bar with time left on a terminal, elsewhere a line every tenth."""
+"""How far work is, on stderr: a bar with time left on a terminal, elsewhere a line at the start and every tenth."""
 
-import sys
 import time
-from collections import Counter
 
 from rich.progress import (
     BarColumn,
@@ -14,12 +12,11 @@ from rich.progress import (
 )
 
 from t2av_bench.cli.console import Console, TextColumn
-from t2av_bench.evaluation.evaluate import Progress as Measured
-from t2av_bench.scores import Status
+from t2av_bench.utils.progress import Step
 
 
 class Display:
-    """Of a run of many rows: progress on stderr, phase by phase. Use as a context manager."""
+    """The one display of all commands. Use as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
@@ -30,9 +27,9 @@ class Display:
             speed_estimate_period=120.0,  # clips come in batches: a short window would see none, or eight at once
         )  # fmt: skip
         self._task = self._bar.add_task("starting", total=None, rate="")
-        self._what = self._unit = ""
-        self._total = self._tenth = self._failed = 0
-        self._first, self._started = 0, time.monotonic()
+        self._last: Step | None = None
+        self._failed = self._first = 0
+        self._started = time.monotonic()
 
     def __enter__(self) -> "Display":
         self._bar.start()
@@ -45,61 +42,31 @@ class Display:
         """A line that stays."""
         self.console.print(text, markup=False)
 
-    def begin(self, what: str, total: int, unit: str, done: int = 0) -> None:
-        """Start a phase (``making``, 240, ``clips``) of which ``done`` was there before."""
-        self._what, self._unit, self._total = what, unit, total
-        self._tenth, self._failed = 10 * done // max(total, 1), 0
-        self._first, self._started = done, time.monotonic()
-        self._bar.reset(self._task, total=total, completed=done, description=what, rate="")
+    def step(self, step: Step) -> None:
+        """Show a step; one of another phase, or one that goes back, begins anew."""
+        last = self._last
+        if last is None or last.phase != step.phase or step.done < last.done:
+            last = None
+            self._failed, self._first, self._started = 0, step.done, time.monotonic()
+            self._bar.reset(self._task, total=step.total, completed=step.done, description=step.phase, rate="")
+        self._last = step
+        self._failed += step.failed
+        elapsed, moved = time.monotonic() - self._started, step.done - self._first
+        rate = f"{60 * moved / elapsed:.3g} {step.unit}/min" if elapsed > 1 else ""
+        said = f"{step.phase} {step.text}"[:48].ljust(48)
+        self._bar.update(self._task, completed=step.done, total=step.total, description=said, rate=rate)
+        if self._bar.disable and (last is None or _tenth(step) > _tenth(last)):
+            failed = f", {self._failed} failed" if self._failed else ""
+            left = _duration(elapsed * (step.total - step.done) / max(moved, 1))
+            tail = f", {rate}, about {left} left" if rate and step.done < step.total else ""
+            self.note(f"{step.phase}: {step.done}/{step.total} {step.unit}{failed}{tail}")
 
-    def advance(self, done: int, text: str, failed: bool = False) -> None:
-        """Say how many of the phase's units are done, and which was the last."""
-        self._failed += failed
-        elapsed = time.monotonic() - self._started
-        rate = f"{60 * (done - self._first) / elapsed:.3g} {self._unit}/min" if elapsed > 1 else ""
-        self._bar.update(self._task, completed=done, description=f"{self._what} {text}"[:48].ljust(48), rate=rate)
-        tenth = 10 * done // max(self._total, 1)
-        if self._bar.disable and tenth > self._tenth:
-            left = _duration(elapsed * (self._total - done) / max(done - self._first, 1))
-            failures = f", {self._failed} failed" if self._failed else ""
-            tail = f", {rate}, about {left} left" if rate and done < self._total else ""
-            self.note(f"{self._what}: {done}/{self._total} {self._unit}{failures}{tail}")
-        self._tenth = tenth
+
+def _tenth(step: Step) -> int:
+    return 10 * step.done // max(step.total, 1)
 
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-class EvaluationDisplay:
-    """Of one evaluation: a progress bar with time left on a terminal; elsewhere a line every tenth of the work."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._counts: Counter[Status] = Counter()
-        self._tenth = 0
-        self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True,
-            disable=not sys.stderr.isatty(),
-        )  # fmt: skip
-        self._task = self._bar.add_task("starting", total=None)
-
-    def __enter__(self) -> "EvaluationDisplay":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def update(self, progress: Measured) -> None:
-        self._counts[progress.status] += 1
-        description = f"{progress.metric}  {progress.clip}"[:48]
-        self._bar.update(self._task, total=progress.total, completed=progress.done, description=f"{description:<48}")
-        tenth = 10 * progress.done // progress.total
-        if self._bar.disable and tenth > self._tenth:
-            failed = self._counts[Status.FAILED]
-            self._console.print(f"{progress.done}/{progress.total} measurements, {failed} failed", markup=False)
-        self._tenth = tenth

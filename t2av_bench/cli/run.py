@@ -5,92 +5,74 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from t2av_bench.cli.errors import USAGE_ERROR, usage_errors
+from t2av_bench.cli.options import options_of
+from t2av_bench.experiment.config import RunConfig
 from t2av_bench.utils.files import json_text
 from t2av_bench.utils.terminal_text import echo
+from t2av_bench.utils.text import some
 
 if TYPE_CHECKING:
+    from t2av_bench.api.experiment import Runs
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run_tables import TableResult
     from t2av_bench.experiment.preview import Preview
     from t2av_bench.experiment.run import Result
 
-TOO_MANY_FAILURES, USAGE_ERROR = 1, 2
+TOO_MANY_FAILURES = 1
 
 
+@options_of(RunConfig, without=("benchmark", "metrics", "tables", "seed", "options", "rows"))
 def run(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to make, score and show: see docs/run.md.",
                                            show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Folder of clips, runs and tables, instead of the file's.")] = None,
+    *,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this row. Repeatable.")] = None,
     regenerate: Annotated[list[str] | None, typer.Option(
         metavar="NAME", help="Make all clips of this row again, or of all rows: all. Repeatable. To go on after an "
         "interruption leave it out.",
     )] = None,
     items: Annotated[int | None, typer.Option(min=1, help="At most the first so many items of each row.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; changes no number.  [default: cores, 1 on a GPU]")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps.  [default: cpu]")] = None,
-    memory: Annotated[
-        float | None,
-        typer.Option(help="GB of memory that one process may hold.  [default: its share of what is available]"),
-    ] = None,
-    max_failures: Annotated[
-        int | None, typer.Option(min=0, help="Clips that may fail before the exit status is 1.  [default: 0]")
-    ] = None,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Exit status 0 also where a metric named in the file has no value.")
-    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be made and scored, and what is there; do nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Make clips with systems, score them, and print the tables; the same command continues and repeats nothing.
 
     Exit status: 0 all well, 1 more failed clips than --max-failures or a metric named in the file without a value, 2
     the command cannot be carried out.
     """
-    from t2av_bench.api.experiment import made_again
+    from t2av_bench.api.experiment import made_again, run
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run_tables import check_tables, make_tables
-    from t2av_bench.evaluation.config import check_device
-    from t2av_bench.experiment import run as benchmark_run
     from t2av_bench.experiment.config import load
     from t2av_bench.experiment.preview import preview
     from t2av_bench.utils.plugins import stdout_to_stderr
-    from t2av_bench.utils.reasons import sentence
-    from t2av_bench.utils.text import some
 
     display = Display()
-    try:
-        given = {
-            "out": out, "items": items, "workers": workers, "device": device, "memory": memory,
-            "max_failures": max_failures, "allow_missing": allow_missing or None,
-        }  # fmt: skip
-        loaded = load(config, given, tuple(only or ()))
-        again = made_again(loaded, regenerate or ())
+    with usage_errors():
+        loaded = load(config, {**given, "items": items}, tuple(only or ()))
         check_tables(loaded)
-        check_device(loaded.config.device)
         if dry_run:
-            _print_preview(preview(loaded, again), as_json)
+            _print_preview(preview(loaded, made_again(loaded, regenerate or ())), as_json)
             return
         with display, stdout_to_stderr():
-            result = benchmark_run.run(loaded, display, again)
-            tables = make_tables(loaded, loaded.config.out, display)
-    except (ValueError, OSError, SystemExit) as error:  # the last is a plug-in's
-        echo(f"t2av-bench: {sentence(error)}", err=True)
-        raise typer.Exit(USAGE_ERROR) from error
+            runs = run(
+                config, only=only or (), regenerate=regenerate or (), items=items, progress=display.step,
+                notice=display.note, **given,
+            )  # fmt: skip
+            tables = make_tables(loaded, loaded.config.out, display.note)
+    result = runs.result
     if as_json:
-        echo(json_text(_document(loaded.config.out, result, tables), indent=1))
+        echo(json_text(_document(loaded.config.out, runs, tables), indent=1))
     else:
         print_tables(tables)
     explain_failures(result, display)
     for table in tables:
         where = table.reason or ", ".join(str(path) for path in table.files.values())
         display.note(f"table {table.name}: {where}")
-    for name, reason in result.unscored.items():
-        display.note(f"{name}: not scored: {reason}")
     if result.unscored:
         raise typer.Exit(USAGE_ERROR)
     allowed = loaded.config.max_failures
@@ -107,9 +89,12 @@ def run(
 
 
 def explain_failures(result: "Result", display: "Display") -> None:
-    """Say of each row how many clips failed, and why."""
+    """Say what was to be known of the items, and of each row how many clips failed, and why; the worst first."""
     from t2av_bench.cli.output import explain
+    from t2av_bench.evaluation.reasons import count
 
+    for reason in count((row.row.name, "", text) for row in result.rows for text in row.notices):
+        display.note(f"note: {reason.text}  [{some(reason.clips)}]")
     for row in result.rows:
         if row.failed:
             display.note(f"{row.row.name}: {row.failed_clips} of {row.items} clips failed in something")
@@ -127,15 +112,12 @@ def print_tables(tables: "list[TableResult]") -> None:
         echo(markdown(table.table))
 
 
-def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[str, Any]:
+def _document(out: Path, runs: "Runs", tables: "list[TableResult]") -> dict[str, Any]:
     from t2av_bench.api.runs import column_documents
-    from t2av_bench.results.columns import RESULTS, columns
-    from t2av_bench.results.store import Store
 
     rows = []
-    for row in result.rows:
-        with Store(row.run / RESULTS) as store:
-            found = column_documents(columns(store))
+    for row in runs.result.rows:
+        found = column_documents(runs[row.row.name].result.columns)
         rows.append({
             "name": row.row.name, "label": row.row.label, "system": row.row.system, "task": row.row.task,
             "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,
@@ -145,8 +127,8 @@ def _document(out: Path, result: "Result", tables: "list[TableResult]") -> dict[
         {"name": table.name, "reason": table.reason,
          "files": {format: str(path) for format, path in table.files.items()}} for table in tables
     ]  # fmt: skip
-    return {"out": str(out), "rows": rows, "tables": made, "missing": result.missing,
-            "unscored": dict(result.unscored)}  # fmt: skip
+    return {"out": str(out), "rows": rows, "tables": made, "missing": runs.result.missing,
+            "unscored": dict(runs.result.unscored)}  # fmt: skip
 
 
 def _print_preview(rows: "list[Preview]", as_json: bool) -> None:

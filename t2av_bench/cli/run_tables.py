@@ -8,8 +8,8 @@ from reports.tables import specification
 from reports.tables.make import of_runs
 from reports.tables.model import Table
 from t2av_bench.experiment.config import Loaded
-from t2av_bench.experiment.run import Display
 from t2av_bench.utils.files import write_text
+from t2av_bench.utils.progress import Notice
 
 PLAIN_TABLE = "all"
 SUFFIXES = {"md": "md", "latex": "tex", "csv": "csv", "html": "html"}
@@ -26,12 +26,12 @@ class TableResult:
 
 
 def check_tables(loaded: Loaded) -> None:
-    """Read every specification that a row names. Raises SpecificationError for one that cannot be used."""
+    """Read every specification that a row names. Raises ConfigError for one that cannot be used."""
     for name in dict.fromkeys(name for row in loaded.rows for name in row.tables):
         specification.load(name)
 
 
-def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult]:
+def make_tables(loaded: Loaded, out: Path, notice: Notice) -> list[TableResult]:
     """Make and write the tables of the rows that have been scored, each over its own rows."""
     wanted: dict[str, list[Path]] = {}
     for row in loaded.rows:
@@ -40,7 +40,7 @@ def make_tables(loaded: Loaded, out: Path, display: Display) -> list[TableResult
     found = []
     for name, runs in wanted.items():
         try:
-            table = of_runs(runs, None if name == PLAIN_TABLE else name, notice=display.note)
+            table = of_runs(runs, None if name == PLAIN_TABLE else name, notice=notice)
         except ValueError as error:
             found.append(TableResult(name, None, reason=str(error)))
             continue

@@ -1,6 +1,5 @@
 """Whether two systems' scores may be compared at all: the same items asking for the same, by the same protocols."""
 
-import difflib
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from t2av_bench.results.recorded import Recorded
 from t2av_bench.scores import Protocol
 from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
+from t2av_bench.utils.config import near
 from t2av_bench.utils.text import some
 
 _STRICT = ("text", "language", "reference")
@@ -117,7 +117,5 @@ def choose(available: Iterable[tuple[str, str]], asked: Sequence[str] | None) ->
     known = sorted(set().union(*names.values())) if names else []
     for name in asked:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none'}"
-            raise ValueError(f"unknown quantity or metric {name!r}; {hint}")
+            raise ValueError(f"unknown quantity or metric {name!r}{near(name, known)}")
     return [key for key in keys if names[key] & set(asked)]

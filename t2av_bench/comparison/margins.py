@@ -7,14 +7,14 @@ A margins file is TOML, one quantity a line: a number in the quantity's own unit
     fid = "2%"
 """
 
-import difflib
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+from t2av_bench.utils.config import ConfigError, near, read_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,37 +63,28 @@ DEFAULT_MARGINS: dict[str, Margin] = {
 }
 
 
-class MarginError(ValueError):
-    """A margins file that cannot be used; the message names the key and what was expected."""
-
-
 def read_margins(file: Path, quantities: Iterable[str] = ()) -> dict[str, Margin]:
     """A margins file's entries over the defaults. quantities: names that may stand in it besides the defaults'."""
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MarginError(f"cannot read the margins {file}: {error}") from error
+    document = read_toml(file, "margins")
     try:
         return merge_margins(document, quantities)
-    except MarginError as error:
-        raise MarginError(f"{file}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
 
 
 def merge_margins(entries: Mapping[str, Any], quantities: Iterable[str] = ()) -> dict[str, Margin]:
-    """Quantity -> number, percentage or Margin, over the defaults. Raises MarginError."""
+    """Quantity -> number, percentage or Margin, over the defaults. Raises ConfigError."""
     known = sorted({*DEFAULT_MARGINS, *quantities})
     found = dict(DEFAULT_MARGINS)
     for name, value in entries.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise MarginError(f"unknown quantity {name!r}; {hint}")
+            raise ConfigError(f"unknown quantity {name!r}{near(name, known)}")
         found[name] = value if isinstance(value, Margin) else _parse(name, value)
     return found
 
 
 def margins_of(given: str | PathLike[str] | Mapping[str, Any] | None, quantities: Iterable[str]) -> dict[str, Margin]:
-    """A margins file, or a mapping like it, over the defaults. Raises MarginError."""
+    """A margins file, or a mapping like it, over the defaults. Raises ConfigError."""
     if given is None or isinstance(given, Mapping):
         return merge_margins(given or {}, quantities)
     return read_margins(Path(given), quantities)
@@ -106,7 +97,7 @@ def _parse(name: str, value: Any) -> Margin:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         margin = Margin(float(value))
     else:
-        raise MarginError(text)
+        raise ConfigError(text)
     if not 0 < margin.amount < float("inf"):
-        raise MarginError(text)
+        raise ConfigError(text)
     return margin

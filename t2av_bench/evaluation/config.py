@@ -1,195 +1,173 @@
-"""The configuration of ``evaluate``: everything on the command line can stand in a TOML file, checked strictly."""
+"""What ``evaluate`` is asked for: one model behind the command's options, a TOML file's keys and Python's keywords."""
 
-import difflib
+import hashlib
 import json
-import os
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from t2av_bench.media.limits import DEFAULT, Limits
+from t2av_bench.utils.config import ConfigError, assignment, dump_toml, load_toml
+from t2av_bench.utils.machine import cores, user_cache
 from t2av_bench.utils.memory import GB, WORKER_BYTES, fitting
+from t2av_bench.utils.text import names
 
 
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the key and what was expected."""
+def _some_names(given: Any) -> Any:
+    found = names(given) if isinstance(given, str | Sequence) else given
+    if found == ():
+        raise ValueError("names no metric; 't2av-bench list metrics' shows all")
+    return found
 
 
-class EvaluateConfig(BaseModel):
-    """The keys of an ``evaluate`` configuration file; each is an option of the command of the same name.
+class MeasuringConfig(BaseModel):
+    """What ``evaluate`` and ``run`` have in common: by which metrics, and how and where they are computed.
 
-    Paths in a file are relative to the file.
+    A field's description is the help of its option, which is made from the field (``cli.options``).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    generated: Path
-    reference: Path | None = None
-    manifest: Path | None = None
-    out: Path
-    name: str | None = None
-    metrics: tuple[str, ...] = ("all",)
-    device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$")
-    workers: int | None = Field(default=None, ge=1, le=512)
-    batch_size: int = Field(default=32, ge=1, le=4096)
-    timeout: float = Field(default=1800.0, gt=0)
-    memory: float | None = Field(default=None, gt=0)
-    max_seconds: float = Field(default=DEFAULT.seconds, gt=0)
-    max_gigapixels: float = Field(default=DEFAULT.gigapixels, gt=0)
-    max_failures: int = Field(default=0, ge=0)
-    allow_missing: bool = False
-    limit: int | None = Field(default=None, ge=1)
-    cache: Path | None = None
-    step: int | None = Field(default=None, ge=0)
-    options: dict[str, dict[str, str | int | float | bool]] = {}
+    metrics: Annotated[tuple[str, ...], BeforeValidator(_some_names)] = Field(
+        default=("all",), description="Comma-separated families or ids ('list metrics' shows them)."
+    )
+    workers: int | None = Field(
+        default=None, ge=1, le=512,
+        description="Processes; changes no number.  [default: cores, fewer where memory is short, 1 on a GPU]",
+    )  # fmt: skip
+    device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$", description="cpu, cuda, cuda:N or mps.")
+    batch_size: int = Field(default=32, ge=1, le=4096, description="Samples a metric's network sees at a time.")
+    timeout: float = Field(default=1800.0, gt=0, description="Seconds that one metric may take on one clip.")
+    memory: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False,
+        description="GB of memory that one process may hold.  [default: its share of what is available]",
+    )  # fmt: skip
+    max_failures: int = Field(default=0, ge=0, description="Clips that may fail before the exit status is 1.")
+    allow_missing: bool = Field(
+        default=False, description="Exit status 0 also where a metric that was asked for by name has no value."
+    )
+    options: dict[str, dict[str, str | int | float | bool]] = Field(
+        default={},
+        description="METRIC.OPTION=VALUE, such as sync/exact.min_track=50; part of the protocol. Repeatable.",
+    )
+
+    @cached_property
+    def processes(self) -> int:
+        """``workers``; without them one process a core as far as memory reaches, and one alone on a GPU."""
+        if self.workers or self.device != "cpu":
+            return self.workers or 1
+        each = self.memory * GB if self.memory else WORKER_BYTES + _weight_bytes(self.metrics)
+        return fitting(each, cores())
 
 
-_PATHS = ("generated", "reference", "manifest", "out", "cache")
+class EvaluateConfig(MeasuringConfig):
+    """A folder of clips, and how to score it. ``out`` is always there: without one it is a folder in the user's cache.
 
-
-def load(
-    file: Path | None, given: Mapping[str, Any], otherwise: Mapping[str, Any] = MappingProxyType({})
-) -> EvaluateConfig:
-    """A file's keys, overridden by what was given on the command line. Raises ConfigError.
-
-    otherwise: what holds where neither says anything.
+    options: metric id -> arguments of its constructor, which are part of its protocol.
     """
-    values: dict[str, Any] = {}
-    if file is not None:
-        try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"cannot read the configuration {file}: {error}") from error
-        for key in _PATHS:
-            if isinstance(values.get(key), str):
-                values[key] = file.parent / values[key]
-    options = values.get("options")
-    values = {**otherwise, **values} | {key: value for key, value in given.items() if value is not None}
-    if isinstance(options, dict) and given.get("options"):
-        for metric, chosen in given["options"].items():
-            options[metric] = {**options.get(metric, {}), **chosen}
-        values["options"] = options
-    try:
-        return EvaluateConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("; ".join(_explain(problem) for problem in error.errors())) from error
+
+    generated: Path = Field(description="Folder of generated clips, also without the option's name.")
+    reference: Path | None = Field(
+        default=None,
+        description="Folder of reference clips, named like the generated ones: names without a clip fail.",
+    )
+    manifest: Path | None = Field(
+        default=None,
+        description="JSON Lines: one item a line with id, text, language, reference, … (docs/evaluate.md).",
+    )
+    out: Path = Field(  # type: ignore[assignment]  # _with_a_place sees to it
+        default=None,
+        description="Run folder; the same command continues it.  [default: one of its own in the user's cache]",
+    )
+    name: str | None = Field(default=None, description="The system's name in tables.  [default: the folder's]")
+    max_seconds: float = Field(
+        default=DEFAULT.seconds, gt=0, description="Seconds of the longest clip that is decoded."
+    )
+    max_gigapixels: float = Field(
+        default=DEFAULT.gigapixels, gt=0,
+        description="Largest clip that is decoded: pictures x width x height, in 10^9.",
+    )  # fmt: skip
+    limit: int | None = Field(default=None, ge=1, description="Evaluate the first so many items alone.")
+    cache: Path | None = Field(
+        default=None, description="Feature cache to share between runs.  [default: inside the run folder]"
+    )
+    step: int | None = Field(
+        default=None, ge=0, description="Training step of the checkpoint that made the clips, for learning curves."
+    )
+
+    @model_validator(mode="after")
+    def _with_a_place(self) -> Self:
+        if self.out is None:
+            object.__setattr__(self, "out", _default_folder(self))
+        return self
+
+    @property
+    def system(self) -> str:
+        """The system's name in tables."""
+        return self.name or self.generated.resolve().name
+
+    @property
+    def limits(self) -> Limits:
+        """Of what is decoded of a clip."""
+        return Limits(self.max_seconds, self.max_gigapixels)
 
 
-def _explain(problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
-    option = f"--{key.replace('_', '-')}"
-    if problem["type"] == "missing":
-        return f"{key!r} is missing: give {option} or the key in the configuration file"
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, EvaluateConfig.model_fields, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(EvaluateConfig.model_fields)}"
-        return f"unknown key {key!r}; {hint}"
-    return f"{option}: {problem['msg']}, got {problem['input']!r}"
+# What a run is about, apart from how and where it is computed.
+_ABOUT = {"name", "generated", "reference", "manifest", "metrics", "options", "limit", "step"}
 
 
-def parse_options(texts: list[str]) -> dict[str, dict[str, Any]]:
+def _default_folder(config: EvaluateConfig) -> Path:
+    """Where a run without a folder of its own is kept: ``runs/NAME-DIGEST`` in the user's cache.
+
+    The digest is of the folders, the metrics and their options, so that another question is another run.
+    """
+    document = config.model_dump(include=_ABOUT)
+    paths = {
+        key: str(document[key].resolve()) if isinstance(document[key], Path) else document[key] for key in document
+    }
+    digest = hashlib.sha256(json.dumps(paths, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    name = "".join(letter if letter.isalnum() else "_" for letter in config.system)
+    return user_cache() / "runs" / f"{name[:40]}-{digest}"
+
+
+def load(file: Path | None, given: Mapping[str, Any]) -> EvaluateConfig:
+    """A file's keys, overridden by what was given on the command line or from Python. Raises ConfigError."""
+    return load_toml(file, EvaluateConfig, given, call=lambda key: f"--{key.replace('_', '-')}")
+
+
+def parse_options(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
     """``sync/exact.min_track=50`` -> {"sync/exact": {"min_track": 50}}. Values as in TOML; bare words are strings."""
     found: dict[str, dict[str, Any]] = {}
+    what, expected = "--option", "METRIC.OPTION=VALUE, such as sync/exact.min_track=50"
     for text in texts:
-        name, equals, value = text.partition("=")
-        metric, dot, key = name.strip().rpartition(".")
-        if not (equals and dot and metric and key):
-            raise ConfigError(f"--option {text!r}: expected METRIC.OPTION=VALUE, such as sync/exact.min_track=50")
-        try:
-            parsed = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            parsed = value.strip()
-        found.setdefault(metric, {})[key] = parsed
+        name, value = assignment(text, what, expected)
+        metric, _, key = name.rpartition(".")
+        if not (metric and key):
+            raise ConfigError(f"{what} {text!r}: expected {expected}")
+        found.setdefault(metric, {})[key] = value
     return found
 
 
 def dump(config: EvaluateConfig) -> str:
-    """The resolved configuration as TOML, with absolute paths, so that it can be run again from anywhere."""
-    lines = ["# The resolved configuration of this run: t2av-bench evaluate --config evaluate.toml"]
-    for key, value in config.model_dump().items():
-        if isinstance(value, Path):
-            value = str(value.resolve())
-        if value is not None and key != "options":
-            # JSON's strings, numbers and arrays of strings are TOML's too.
-            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
-    for metric, chosen in config.options.items():
-        lines += ["", f"[options.{json.dumps(metric)}]"]
-        lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in chosen.items()]
-    return "\n".join(lines) + "\n"
+    """The configuration as TOML, with absolute paths, so that it can be run again from anywhere."""
+    said = "# The resolved configuration of this run: t2av-bench evaluate --config evaluate.toml\n"
+    return said + dump_toml(config.model_dump())
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What ``evaluate`` was asked for. ``name`` is the system's name in tables; the rest as on the command line.
-
-    ``options`` are metric id -> arguments of its constructor; they are part of its protocol. ``step`` is the training
-    step of the checkpoint that made the clips, for learning curves. ``memory``: GB that one worker may hold (None: its
-    share of what is available). ``limits``: of what is decoded of a clip. ``limit``: the first so many items alone.
-    """
-
-    name: str
-    generated: Path
-    reference: Path | None
-    manifest: Path | None
-    metrics: tuple[str, ...]
-    device: str = "cpu"
-    batch_size: int = 32
-    workers: int = 1
-    timeout: float = 1800.0
-    memory: float | None = None
-    limits: Limits = DEFAULT
-    cache: Path | None = None
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    step: int | None = None
-    limit: int | None = None
-
-
-def worker_bytes(metrics: Iterable[str], limit: float | None = None) -> float:
-    """What a worker of these metrics (families or ids) holds: ``limit`` GB where given, else room for its networks.
-
-    Weights files count twice, because half precision becomes single on a CPU.
-    """
+def _weight_bytes(metrics: Iterable[str]) -> float:
+    """What the networks of these metrics hold: their files count twice, as half precision becomes single on a CPU."""
     from t2av_bench import weights
     from t2av_bench.metrics import metric_class, resolve
 
-    if limit is not None:
-        return limit * GB
     total = 0
     for id in {weight for metric in resolve(metrics) for weight in metric_class(metric).weights}:
         path = weights.configured().find(id)
         files = [] if path is None else path.rglob("*") if path.is_dir() else [path]
         total += sum(file.stat().st_size for file in files if file.is_file())
-    return WORKER_BYTES + 2 * total
-
-
-def default_workers(device: str, each: float = WORKER_BYTES) -> int:
-    """One process a core and for each so many bytes of memory available; one alone where they would share a GPU."""
-    return fitting(each, len(os.sched_getaffinity(0))) if device == "cpu" else 1
-
-
-def plan_of(config: EvaluateConfig) -> Plan:
-    return Plan(
-        name=config.name or config.generated.resolve().name,
-        generated=config.generated,
-        reference=config.reference,
-        manifest=config.manifest,
-        metrics=config.metrics,
-        device=config.device,
-        batch_size=config.batch_size,
-        workers=config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory)),
-        timeout=config.timeout,
-        memory=config.memory,
-        limits=Limits(config.max_seconds, config.max_gigapixels),
-        cache=config.cache,
-        options=config.options,
-        step=config.step,
-        limit=config.limit,
-    )
+    return 2 * total
 
 
 def check_device(device: str) -> None:

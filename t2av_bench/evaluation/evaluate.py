@@ -13,7 +13,7 @@ from pathlib import Path
 from t2av_bench import weights
 from t2av_bench.benchmarks.manifest import Entry
 from t2av_bench.errors import NotApplicable
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
 from t2av_bench.evaluation.provenance import _provenance
 from t2av_bench.evaluation.scoring import aggregation, record, record_set
@@ -38,14 +38,15 @@ class Progress:
 
 
 def evaluate(
-    plan: Plan, out: Path, report: Callable[[Progress], None], notice: Callable[[str], None], staff: Staff | None = None
+    plan: EvaluateConfig, report: Callable[[Progress], None], notice: Callable[[str], None], staff: Staff | None = None
 ) -> None:
-    """Score a folder of clips into ``out``; finished measurements are kept, failed and missing ones are tried (again).
+    """Score a folder of clips into ``plan.out``; finished measurements are kept, others are tried (again).
 
     staff: workers to use and to leave for the next call, see ``worker.Staff``; otherwise they are this call's.
     Raises RunError or ItemError where nothing can be scored; whatever befalls a single clip is recorded as its reason.
     """
-    prepared = prepare(plan, out)
+    out = plan.out
+    prepared = prepare(plan)
     metrics, entries = prepared.metrics, prepared.entries
     for text in prepared.notices:
         notice(text)
@@ -84,7 +85,7 @@ def evaluate(
             for known in settled:
                 keep(known)
         with nullcontext(staff) if staff else Staff() as hired:
-            for found in run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=hired):
+            for found in run_jobs(jobs, workshop, workers=plan.processes, timeout=plan.timeout, staff=hired):
                 if isinstance(found, Facts):
                     store.put_media(found.clip, found.media)
                 else:
@@ -93,7 +94,9 @@ def evaluate(
         store.end_session(session)
 
 
-def _aggregate(store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: Plan, staff: Staff) -> None:
+def _aggregate(
+    store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: EvaluateConfig, staff: Staff
+) -> None:
     """Set scores, made by workers from the kept features: a plug-in's ``aggregate`` may hang or die as well."""
     wanted = {}
     for id, metric in metrics.items():
@@ -102,7 +105,7 @@ def _aggregate(store: Store, metrics: Mapping[str, Metric], workshop: Workshop, 
             if wanted[id] is None:
                 record_set(store, metric, None)
     jobs = [job for job in wanted.values() if job]
-    for found in run_jobs(jobs, workshop, workers=plan.workers, timeout=plan.timeout, staff=staff):
+    for found in run_jobs(jobs, workshop, workers=plan.processes, timeout=plan.timeout, staff=staff):
         if isinstance(found, Outcome):
             record_set(store, metrics[found.metric], found)
 
@@ -142,10 +145,10 @@ def missing_weights(metric: Metric) -> str | None:
     return None
 
 
-def _claim(store: Store, plan: Plan, out: Path) -> None:
+def _claim(store: Store, plan: EvaluateConfig, out: Path) -> None:
     """A run folder belongs to one system's clips: another folder's scores must not mix with them."""
     claim = {
-        "name": plan.name,
+        "name": plan.system,
         "generated": str(plan.generated.resolve()),
         "reference": str(plan.reference.resolve()) if plan.reference else None,
         "manifest": str(plan.manifest.resolve()) if plan.manifest else None,

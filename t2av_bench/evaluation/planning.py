@@ -1,6 +1,5 @@
 """Everything that can be wrong with a request to evaluate, found before anything is measured, and said at once."""
 
-import difflib
 import hashlib
 import json
 import os
@@ -16,12 +15,13 @@ from pydantic.errors import PydanticUserError
 from t2av_bench.benchmarks.manifest import Entry, read_manifest
 from t2av_bench.benchmarks.pairing import pair, scan
 from t2av_bench.errors import MediaError
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.reasons import count
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create, metric_class, resolve
 from t2av_bench.metrics.base import Metric, Settings
 from t2av_bench.results.store import Store
+from t2av_bench.utils.config import near
 
 # What a clip was asked to be: a metric may look at it. Labels (speaker, licence, unknown keys, …) move no score.
 _ASKED = ("scene", "voice_description", "reference_voice_text", "seconds")
@@ -40,7 +40,7 @@ class Prepared:
     notices: list[str]
 
 
-def prepare(plan: Plan, out: Path) -> Prepared:
+def prepare(plan: EvaluateConfig) -> Prepared:
     """Look at paths, manifest, metrics and their options; measures nothing and writes nothing.
 
     Raises the error itself where there is one, RunError with all of them where there are several.
@@ -56,18 +56,17 @@ def prepare(plan: Plan, out: Path) -> Prepared:
             return None
 
     ids = list(dict.fromkeys(id for name in plan.metrics for id in attempt(resolve, [name], told.append) or ()))
-    if not problems and not ids:
-        problems.append(RunError("--metrics names no metric; 't2av-bench list metrics' shows all"))
     if not problems:
         for name in [name for name in plan.options if name not in ids]:
             attempt(refuse_option, name, ids)
     metrics = {id: attempt(create_metric, id, plan) for id in ids}
-    places = {"--out": out, "--cache": plan.cache}
+    places = {"--out": plan.out, "--cache": plan.cache}
     named = {"--generated": plan.generated, "--reference": plan.reference, "--manifest": plan.manifest, **places}
     for option, path in named.items():
         attempt(_check_name, option, path)
     for option, path in places.items():
         attempt(_check_place, option, path)
+    attempt(_check_apart, plan)
     planned = attempt(pair, plan.generated, plan.reference, plan.manifest, plan.limit)
     if planned is None:  # it gives up at the first of these
         attempt(scan, plan.generated)
@@ -90,12 +89,10 @@ def requested(names: Iterable[str]) -> list[str]:
 
 
 def refuse_option(name: str, ids: list[str]) -> None:
-    near = difflib.get_close_matches(name, ids, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise RunError(f"options for {name}, which is not measured{hint}: --metrics gives {', '.join(ids)}")
+    raise RunError(f"options for {name}, which is not measured{near(name, ids)}")
 
 
-def create_metric(id: str, plan: Plan) -> Metric:
+def create_metric(id: str, plan: EvaluateConfig) -> Metric:
     """A metric as the plan asks for it. Raises RunError or ValueError for options that it does not take."""
     given = plan.options.get(id, {})
     if wrong := _wrong_types(metric_class(id), given):
@@ -129,6 +126,16 @@ def _check_place(option: str, path: Path | None) -> None:
         raise RunError(f"{option} {path}: {existing} is not a folder; choose another place")
 
 
+def _check_apart(plan: EvaluateConfig) -> None:
+    """The database is no neighbour of clips, which other programs list, copy and delete."""
+    for option, folder in (("--generated", plan.generated), ("--reference", plan.reference)):
+        if folder is not None and plan.out.resolve() == folder.resolve():
+            raise RunError(
+                f"--out {plan.out} is the folder of clips of {option}, and results would lie among them; give a folder "
+                f"of their own, such as --out {plan.out / 'run'}, or leave --out out"
+            )
+
+
 def _check_name(option: str, path: Path | None) -> None:
     try:
         str(path).encode()
@@ -147,7 +154,7 @@ def _unscorable(entries: list[Entry]) -> list[str]:
     return told
 
 
-def keep_finished(store: Store, plan: Plan, entries: list[Entry], out: Path) -> None:
+def keep_finished(store: Store, plan: EvaluateConfig, entries: list[Entry], out: Path) -> None:
     """Items that left the plan leave the run; but a limit is for trying things, and must not cost what is finished."""
     if plan.limit is None:
         return

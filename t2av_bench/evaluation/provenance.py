@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.benchmarks.names import encodable
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.scores import library_versions
 from t2av_bench.version import __version__
 
 
-def _provenance(plan: Plan) -> dict[str, Any]:
-    """Who measures: versions, device, code revision and command."""
+def environment() -> dict[str, Any]:
+    """What numbers can depend on: versions of this program, Python, the system, libraries and the decoder."""
     libraries = library_versions(
         "av", "numpy", "scipy", "torch", "torchvision", "opencv-contrib-python", "soxr", "onnxruntime", "transformers"
     )
@@ -25,9 +25,16 @@ def _provenance(plan: Plan) -> dict[str, Any]:
         "platform": platform.platform(),
         "libraries": libraries,
         "decoder": _decoder(),
+    }
+
+
+def _provenance(plan: EvaluateConfig) -> dict[str, Any]:
+    """Who measures: the environment, device and command."""
+    return {
+        **environment(),
         "device": _device_name(plan.device),
         "batch_size": plan.batch_size,
-        "workers": plan.workers,
+        "workers": plan.processes,
         "command": [encodable(word) for word in sys.argv],
     }
 

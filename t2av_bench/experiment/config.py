@@ -3,22 +3,21 @@
 Everything that can be refused without reading media or loading weights is refused here, before anything is made.
 """
 
-import difflib
 import inspect
-import tomllib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from t2av_bench.benchmarks.registry import GRIDFACE, benchmark_ids
 from t2av_bench.benchmarks.registry import benchmark as benchmark_of
-from t2av_bench.evaluation.config import ConfigError
+from t2av_bench.evaluation.config import MeasuringConfig
 from t2av_bench.generation.row import Row
 from t2av_bench.systems.base import Task
+from t2av_bench.utils.config import ConfigError, load_toml, near
 
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
@@ -60,34 +59,25 @@ class RowConfig(BaseModel):
         return self
 
 
-class RunConfig(BaseModel):
+class RunConfig(MeasuringConfig):
     """The keys of a configuration file. Paths in a file are relative to the file.
 
     benchmark: ``gridface``, which is built on demand in ``data``, or a manifest of your own (JSON Lines).
-    batch_size: samples that a metric's network sees at a time; generation_batch_size: clips that a system makes at a
-    time, where it gains from that. workers, batch sizes and order move no number beyond float rounding.
-    memory: GB that one process may hold, else its share of what is available.
-    options: of metrics, by metric id. tables: printed at the end, and written below ``out``; without any, one table
-    of all rows is.
+    generation_batch_size: clips that a system makes at a time, where it gains from that. workers, batch sizes and order
+    move no number beyond float rounding.
+    tables: printed at the end, and written below ``out``; without any, one table of all rows is.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    out: Path
+    out: Path = Field(description="Folder of clips, runs and tables, instead of the file's.")
     benchmark: str = GRIDFACE
-    data: Path | None = None
-    metrics: tuple[str, ...] = Field(default=("all",), min_length=1)
+    data: Path | None = Field(
+        default=None, description="Folder of the benchmarks that are built, instead of the file's."
+    )
     tables: tuple[str, ...] = ()
-    device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$")
-    workers: int | None = Field(default=None, ge=1, le=512)
-    batch_size: int = Field(default=32, ge=1, le=4096)
-    generation_batch_size: int = Field(default=8, ge=1, le=4096)
+    generation_batch_size: int = Field(
+        default=8, ge=1, le=4096, description="Clips that a system makes at a time, where it gains from that."
+    )
     seed: Seed = 0
-    timeout: float = Field(default=1800.0, gt=0)
-    memory: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    max_failures: int = Field(default=0, ge=0)
-    allow_missing: bool = False
-    options: dict[str, dict[str, str | int | float | bool]] = {}
     rows: tuple[RowConfig, ...] = Field(min_length=1)
 
 
@@ -104,19 +94,8 @@ def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ..
 
     given: any of ``RunConfig``'s keys but ``rows``, and ``items``, the most that a row takes. Raises ConfigError.
     """
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot read the configuration {file}: {error}") from error
-    for key in ("out", "data"):
-        if isinstance(values.get(key), str):
-            values[key] = file.parent / values[key]
-    overriding = {key: value for key, value in (given or {}).items() if value is not None}
-    most = overriding.pop("items", None)
-    try:
-        config = RunConfig.model_validate(values | overriding)
-    except ValidationError as error:
-        raise ConfigError(f"{file}: " + "; ".join(_explain(problem, values) for problem in error.errors())) from error
+    config = load_toml(file, RunConfig, {key: value for key, value in (given or {}).items() if key != "items"})
+    most = (given or {}).get("items")
     rows = [row for given in config.rows for row in _resolved(given, config, file, most)]
     names = [row.name for row in rows]
     for name in names:
@@ -135,7 +114,7 @@ def matching(wanted: Iterable[str], names: Sequence[str], option: str) -> set[st
     for name in wanted:
         meant = {each for each in names if each == name or each.startswith(f"{name}-seed-")}
         if not meant:
-            raise ConfigError(f"{option} {name}: no such row{_near(name, names)}")
+            raise ConfigError(f"{option} {name}: no such row{near(name, names)}")
         found |= meant
     return found
 
@@ -188,18 +167,15 @@ def _checked_items(given: RowConfig, manifest: Path | None, benchmark: str) -> i
         if given.split is not None:
             raise ValueError(f"'split' is for {', '.join(known)}; a manifest of your own has its items in one file")
         if not manifest.is_file():
-            near = difflib.get_close_matches(benchmark, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"there is no benchmark {benchmark!r}{hint}; expected {', '.join(map(repr, known))} or the path of a "
-                f"manifest, and there is no file {manifest}"
+                f"there is no benchmark {benchmark!r}, nor a manifest at {manifest}{near(benchmark, known)}"
             )
         return given.items
     splits = benchmark_of(benchmark).splits
     if given.split is None:
         raise ValueError(f"'split' is missing: {benchmark} has {', '.join(splits)}")
     if given.split not in splits:
-        raise ValueError(f"{benchmark} has no split {given.split!r}{_near(given.split, splits)}")
+        raise ValueError(f"{benchmark} has no split {given.split!r}{near(given.split, splits)}")
     if given.items is not None and given.items > splits[given.split]:
         raise ValueError(f"'items': {benchmark} {given.split} has {splits[given.split]} items, got {given.items}")
     return given.items
@@ -226,7 +202,7 @@ def _checked_system(id: str, task: str, options: Mapping[str, Any], folder: Path
     known = [name for name in parameters if name != "device"]
     for name in options:
         if not free and name not in known:
-            raise ValueError(f"the system {id} has no option {name!r}{_near(name, known)}")
+            raise ValueError(f"the system {id} has no option {name!r}{near(name, known)}")
     for name, parameter in parameters.items():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty:
             if name not in options:
@@ -263,28 +239,3 @@ def _check_metrics(config: RunConfig, rows: list[Row]) -> None:
         raise ConfigError(
             f"options for {', '.join(sorted(unused))}, which no row measures: {', '.join(sorted(measured))}"
         )
-
-
-def _near(name: str, known: typing.Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known) or 'none'}"
-
-
-def _explain(problem: Any, values: Mapping[str, Any]) -> str:
-    path = list(problem["loc"])
-    model: type[BaseModel] = RunConfig
-    where = ""
-    if path[:1] == ["rows"] and len(path) > 1:
-        model = RowConfig
-        row = values["rows"][path[1]] if isinstance(values.get("rows"), list) else {}
-        name = row.get("name") if isinstance(row, dict) else None
-        where = f"row {name!r}: " if isinstance(name, str) else f"row {path[1] + 1}: "
-        path = path[2:]
-    key = ".".join(str(part) for part in path)
-    if problem["type"] == "extra_forbidden":
-        return f"{where}unknown key {key!r}{_near(key, model.model_fields)}"
-    if problem["type"] == "missing":
-        return f"{where}{key!r} is missing"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{where}{key!r}: {message}, got {problem['input']!r:.60}" if key else f"{where}{message}"

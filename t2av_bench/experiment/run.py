@@ -6,15 +6,15 @@ OUT/runs/NAME/            its run folder, as ``evaluate`` makes it
 OUT/features/             what several rows measure alike (the real clips), kept once
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from t2av_bench.benchmarks.registry import benchmark
-from t2av_bench.evaluation.config import EvaluateConfig, default_workers, dump, plan_of, worker_bytes
-from t2av_bench.evaluation.evaluate import RunError, evaluate
+from t2av_bench.evaluation.config import EvaluateConfig, dump
+from t2av_bench.evaluation.evaluate import Progress, RunError, evaluate
 from t2av_bench.evaluation.planning import requested
 from t2av_bench.evaluation.worker import Staff
 from t2av_bench.experiment.config import Loaded, RunConfig
@@ -29,16 +29,7 @@ from t2av_bench.results.store import Store, StoreError
 from t2av_bench.scores import Status
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.memory import GB
-
-
-class Display(Protocol):
-    """What a run tells of its progress; see ``cli.progress.Display``."""
-
-    def note(self, text: str) -> None: ...
-
-    def begin(self, what: str, total: int, unit: str, done: int = 0) -> None: ...
-
-    def advance(self, done: int, text: str, failed: bool = False) -> None: ...
+from t2av_bench.utils.progress import Notice, OnStep, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +37,8 @@ class RowResult:
     """A finished row. kept: clips that were there before; made: by this command; not_made: id -> reason.
 
     failed: scores that failed, as ``columns.failures`` gives them; those of clips that were not made have that reason.
-    scored: ids of metrics that have a value.
+    scored: ids of metrics that have a value. notices: what ``evaluate`` had to say of the items; not that the clips'
+    own wav files beside them are not scored.
     """
 
     row: Row
@@ -59,6 +51,7 @@ class RowResult:
     failed: list[dict[str, Any]]
     config: EvaluateConfig
     scored: frozenset[str] = frozenset()
+    notices: tuple[str, ...] = ()
 
     @property
     def failed_clips(self) -> int:
@@ -86,7 +79,7 @@ class Result:
         return [metric for metric in named if metric not in scored]
 
 
-def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> Result:
+def run(loaded: Loaded, on_step: OnStep, notice: Notice, regenerate: Collection[str] = ()) -> Result:
     """Carry everything out. Raises ValueError and OSError for what cannot be; a clip's trouble is recorded instead.
 
     regenerate: names of rows whose clips are all made again.
@@ -95,16 +88,16 @@ def run(loaded: Loaded, display: Display, regenerate: Collection[str] = ()) -> R
     out = config.out
     out.mkdir(parents=True, exist_ok=True)
     with _lock(out):
-        plans = _planned(loaded, manifests(loaded, display), regenerate)
+        plans = _planned(loaded, manifests(loaded, on_step), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
-        _make(plans, config, display)
+        _make(plans, config, on_step, notice)
         with Staff() as staff:
-            rows, unscored = _score(plans, kept, config, display, staff)
+            rows, unscored = _score(plans, kept, config, on_step, staff)
         return Result(rows, unscored)
 
 
-def manifests(loaded: Loaded, display: Display | None) -> dict[str, Path]:
-    """Row name -> manifest; benchmarks are built as far as the rows need them. Without a display nothing is built."""
+def manifests(loaded: Loaded, on_step: OnStep | None) -> dict[str, Path]:
+    """Row name -> manifest; benchmarks are built as far as the rows need them, and not at all without ``on_step``."""
     config = loaded.config
     found = {row.name: row.manifest for row in loaded.rows if row.manifest is not None}
     wanted: dict[tuple[str, int], list[str]] = {}
@@ -115,14 +108,19 @@ def manifests(loaded: Loaded, display: Display | None) -> dict[str, Path]:
             found[row.name] = benchmark(row.benchmark).manifest(row.split, count, config.data)
             if row.split not in wanted.setdefault((row.benchmark, count), []):
                 wanted[row.benchmark, count].append(row.split)
-    if display is None:
+    if on_step is None:
         return found
+
+    def built(done: int, total: int, id: str) -> None:
+        if done < total or id:
+            on_step(Step("building the benchmark", done, total, "clips", id))
+
     for (id, count), splits in sorted(wanted.items()):
         asked = benchmark(id)
         parts = [split for split in splits if count < asked.splits[split]]
         for chosen, items in ((parts, count), ([split for split in splits if split not in parts], None)):
             if chosen:
-                asked.build(chosen, items, config.data, _workers(config), _building(display))
+                asked.build(chosen, items, config.data, config.processes, built)
     return found
 
 
@@ -131,20 +129,6 @@ def item_count(row: Row) -> int:
     assert row.benchmark is not None and row.split is not None
     most = benchmark(row.benchmark).splits[row.split]
     return min(row.items or most, most)
-
-
-def _building(display: Display) -> Callable[[int, int, str], None]:
-    begun = False
-
-    def report(done: int, total: int, id: str) -> None:
-        nonlocal begun
-        if not begun and done < total:
-            display.begin("building the benchmark", total, "clips", done)
-        begun = True
-        if id:
-            display.advance(done, id)
-
-    return report
 
 
 def _planned(loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collection[str] = ()) -> list[RowPlan]:
@@ -158,33 +142,33 @@ def row_plan(config: RunConfig, row: Row, items: ItemSet, digest: Digest, regene
     return plan_row(row, items, config.out / "clips" / row.name, config.seed, digest, row.name in regenerate)
 
 
-def _make(plans: Sequence[RowPlan], config: RunConfig, display: Display) -> None:
+def _make(plans: Sequence[RowPlan], config: RunConfig, on_step: OnStep, notice: Notice) -> None:
     total = sum(len(plan.orders) for plan in plans)
     for plan in plans:
         there = f"{plan.row.name}: {len(plan.made)} of {plan.total} clips are there"
         if plan.failures:
             there += f", {len(plan.failures)} cannot be made"
-        display.note(there)
+        notice(there)
         for reason, count in plan.again.most_common():
-            display.note(f"{plan.row.name}: {clips(count)} made again: {reason}")
+            notice(f"{plan.row.name}: {clips(count)} made again: {reason}")
         if plan.unmarked:
-            display.note(
+            notice(
                 f"{plan.row.name}: {len(plan.unmarked)} clips stay that an earlier version made, without noting by "
                 f"which code; later changes of the code are noticed (--regenerate {plan.row.name} makes them again)"
             )
     for plan in plans:
         _outdate(plan, config.out)
     if total:
-        display.begin("making", total, "clips")
+        on_step(Step("making", 0, total, "clips"))
     done = 0
 
     def report(plan: RowPlan, id: str, reason: str | None) -> None:
         nonlocal done
         done += 1
-        display.advance(done, f"{plan.row.name} {id}", reason is not None)
+        on_step(Step("making", done, total, "clips", f"{plan.row.name} {id}", reason is not None))
 
     make_rows(
-        plans, device=config.device, batch_size=config.generation_batch_size, workers=_workers(config),
+        plans, device=config.device, batch_size=config.generation_batch_size, workers=config.processes,
         timeout=config.timeout, memory=config.memory and config.memory * GB, on_answer=report,
     )  # fmt: skip
 
@@ -207,29 +191,39 @@ def clips(count: int) -> str:
 
 
 def _score(
-    plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, display: Display, staff: Staff
+    plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, on_step: OnStep, staff: Staff
 ) -> tuple[list[RowResult], dict[str, str]]:
     """The rows' scores; and for rows whose run folder cannot be used, which costs the others nothing, why."""
     counts = [plan.total * len(resolve(plan.row.metrics)) for plan in plans]
-    display.begin("scoring", sum(counts), "measurements")
+    total = sum(counts)
+    on_step(Step("scoring", 0, total, "measurements"))
     rows: list[RowResult] = []
     unscored: dict[str, str] = {}
     for position, plan in enumerate(plans):
         before = sum(counts[:position])
         asked = _evaluation(plan, config, write_manifest(plan.items, config.out / "items", plan.row.name))
+        notices: list[str] = []
+
+        def measured(progress: Progress, before: int = before, row: str = plan.row.name) -> None:
+            failed = progress.status is Status.FAILED
+            on_step(Step("scoring", before + progress.done, total, "measurements", f"{row} {progress.metric}", failed))
+
         try:
-            _score_row(plan, asked, before, display, staff)
+            # Before the evaluation: it names the folder of the features, which whoever reads a run looks up there.
+            asked.out.mkdir(parents=True, exist_ok=True)
+            write_text(asked.out / "evaluate.toml", dump(asked))
+            evaluate(asked, measured, notices.append, staff)
         except (RunError, StoreError) as error:
             unscored[plan.row.name] = str(error)
             continue
-        display.advance(before + counts[position], plan.row.name)
+        on_step(Step("scoring", before + counts[position], total, "measurements", plan.row.name))
         with Store(asked.out / RESULTS) as store:
             failed = [_explained(failure, plan.failures) for failure in failures(store)]
             scored = {column.metric for column in columns(store) if column.summary.score.value is not None}
         rows.append(RowResult(
             plan.row, plan.folder, asked.out, plan.total, kept[plan.row.name],
             len(plan.made) - kept[plan.row.name], dict(plan.failures), failed, asked,
-            frozenset(scored),
+            frozenset(scored), tuple(text for text in notices if str(plan.folder) not in text),
         ))  # fmt: skip
     return rows, unscored
 
@@ -239,34 +233,16 @@ def _explained(failure: dict[str, Any], not_made: Mapping[str, str]) -> dict[str
     return failure | {"reason": not_made.get(failure["clip"], failure["reason"])}
 
 
-def _score_row(plan: RowPlan, asked: EvaluateConfig, before: int, display: Display, staff: Staff) -> None:
-    # Before the evaluation: it names the folder of the features, which whoever reads a run looks up there.
-    asked.out.mkdir(parents=True, exist_ok=True)
-    write_text(asked.out / "evaluate.toml", dump(asked))
-    evaluate(
-        plan_of(asked), asked.out,
-        lambda progress: display.advance(
-            before + progress.done, f"{plan.row.name} {progress.metric}", progress.status is Status.FAILED
-        ),
-        lambda text: None,  # it would only say that the clips' own wav files are not scored
-        staff,
-    )  # fmt: skip
-
-
 def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateConfig:
     row = plan.row
     metrics = resolve(row.metrics)
     return EvaluateConfig(
         generated=plan.folder, manifest=manifest, out=config.out / "runs" / row.name, name=row.label,
-        metrics=row.metrics, device=config.device, workers=_workers(config), batch_size=config.batch_size,
+        metrics=row.metrics, device=config.device, workers=config.processes, batch_size=config.batch_size,
         timeout=config.timeout, memory=config.memory, max_failures=config.max_failures,
         cache=config.out / "features", step=row.step,
         options={id: options for id, options in config.options.items() if id in metrics},
     )  # fmt: skip
-
-
-def _workers(config: RunConfig) -> int:
-    return config.workers or default_workers(config.device, worker_bytes(config.metrics, config.memory))
 
 
 @contextmanager

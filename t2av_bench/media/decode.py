@@ -127,7 +127,7 @@ class DecodePass:
             end = declared_end(container, audio)
             collector = SoundCollector(line.sound_zero, audio.time_base, self.limits.seconds, end)
         if video is not None:
-            prepare_pictures(video, min(DECODER_THREADS, len(os.sched_getaffinity(0))))
+            prepare_pictures(video, min(DECODER_THREADS, os.cpu_count() or 1))
         if audio is not None and audio.codec_context.name == "flac":
             # Its frames carry a checksum that the decoder compares only when asked to.
             audio.codec_context.options = {"err_detect": "crccheck+explode"}

@@ -32,3 +32,10 @@ def detectable_text(amount: float | None, decimals: int) -> str:
 
 def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def names(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """``"sync,wer"`` as on the command line, or a list of names."""
+    if given is None:
+        return None
+    return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else tuple(given)

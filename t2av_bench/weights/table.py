@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.files import replacing
+from t2av_bench.utils.machine import user_cache, user_data
 from t2av_bench.weights.digests import DigestCache, Lock
 
 FOLDERS_VARIABLE = "T2AV_BENCH_WEIGHTS"
@@ -160,8 +161,8 @@ class Weights:
         except RuntimeError as error:
             raise ValueError(f"{error}: {', '.join(map(str, folders))}; name weights folders in full") from error
         self.table = load_table(Path(table))
-        self.cache = DigestCache(cache or _user_folder("cache") / "weight-digests.json")
-        self.lock = Lock([*self.folders, _user_folder("data") / "weights"])
+        self.cache = DigestCache(cache or user_cache() / "weight-digests.json")
+        self.lock = Lock([*self.folders, user_data() / "weights"])
         self._verified: dict[str, Path] = {}
 
     def row(self, id: str) -> Row:
@@ -317,17 +318,10 @@ class Weights:
         return f"{what}: {command}"
 
 
-def _user_folder(kind: Literal["data", "cache"]) -> Path:
-    import platformdirs
-
-    find = platformdirs.user_data_path if kind == "data" else platformdirs.user_cache_path
-    return find("t2av-bench", appauthor=False)
-
-
 def configured_folders() -> list[Path]:
     """The folders of ``T2AV_BENCH_WEIGHTS``, else the user's data folder."""
     names = [name for name in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if name]
-    return [Path(name) for name in names] or [_user_folder("data") / "weights"]
+    return [Path(name) for name in names] or [user_data() / "weights"]
 
 
 @lru_cache

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import wavfile
 
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.columns import columns
 from t2av_bench.results.store import Store
@@ -23,9 +23,9 @@ def make_clips(folder: Path, names: list[str], seed: int = 0) -> Path:
     return folder
 
 
-def plan(tmp_path: Path, names: list[str], **changes) -> Plan:
+def plan(tmp_path: Path, names: list[str], **changes) -> EvaluateConfig:
     settings = {"metrics": FAKES, "workers": 1, "timeout": 60.0, "manifest": None} | changes
-    return Plan(
+    return EvaluateConfig(
         name="system",
         generated=make_clips(tmp_path / "made", names),
         reference=make_clips(tmp_path / "real", names, seed=1),
@@ -33,9 +33,9 @@ def plan(tmp_path: Path, names: list[str], **changes) -> Plan:
     )
 
 
-def run(plan: Plan, out: Path) -> list:
+def run(plan: EvaluateConfig, out: Path) -> list:
     seen = []
-    evaluate(plan, out, seen.append, lambda text: None)
+    evaluate(plan.model_copy(update={"out": out}), seen.append, lambda text: None)
     return seen
 
 

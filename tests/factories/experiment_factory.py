@@ -22,20 +22,8 @@ from t2av_bench.results.store import Store
 SYSTEMS = {"fake-noise": "Noise", "fake-choir": "Choir", "fake-absent": "Absent", "fake-boaster": "Boaster"}
 
 
-class Silent:
-    """A display that keeps what it was told."""
-
-    def __init__(self):
-        self.notes, self.phases = [], []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def begin(self, what, total, unit, done=0):
-        self.phases.append((what, total))
-
-    def advance(self, done, text, failed=False):
-        pass
+def unheard(_):
+    pass
 
 
 @pytest.fixture(autouse=True)
@@ -81,8 +69,8 @@ def write(tmp_path: Path, rows: str = ROW, head: str = "") -> Path:
 
 def carry_out(tmp_path: Path, rows: str = ROW, head: str = "", **given):
     loaded = load(write(tmp_path, rows, head), given)
-    result = run(loaded, Silent())
-    make_tables(loaded, loaded.config.out, Silent())
+    result = run(loaded, unheard, unheard)
+    make_tables(loaded, loaded.config.out, unheard)
     return result
 
 
@@ -90,7 +78,7 @@ def only_made(tmp_path: Path, rows: str = ROW, head: str = "", **given) -> list[
     """The rows after their clips were made, without scoring: half the time."""
     loaded = load(write(tmp_path, rows, head), given)
     plans = benchmark_run._planned(loaded, {row.name: row.manifest for row in loaded.rows})
-    benchmark_run._make(plans, loaded.config, Silent())
+    benchmark_run._make(plans, loaded.config, unheard, unheard)
     return plans
 
 

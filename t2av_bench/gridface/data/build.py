@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.data.corpus import AUDIO_RATE, FRAME_RATE, NAME, SIZE, TEST_SPLITS, VERSION, Utterance
 from t2av_bench.utils.files import write_text
+from t2av_bench.utils.machine import cores, user_cache
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,10 +60,8 @@ class BuildError(ValueError):
 
 def default_folder(size: int = SIZE) -> Path:
     """Where clips are kept: ``T2AV_BENCH_DATA``, else the user's cache; a folder of its own for version and size."""
-    import platformdirs
-
     root = os.environ.get(FOLDER_VARIABLE)
-    base = Path(root) if root else platformdirs.user_cache_path("t2av-bench", appauthor=False) / "data"
+    base = Path(root) if root else user_cache() / "data"
     return base / f"{NAME}-{VERSION}-{size}"
 
 
@@ -100,7 +99,7 @@ def build(
             _prepare(folder, chosen, len(missing) * _ITEM_BYTES[size])
         # One person after the other, so that a worker paints each head once.
         missing.sort(key=lambda utterance: (utterance.split, utterance.identity))
-        count = min(workers or _cores(), len(missing))
+        count = min(workers or cores(), len(missing))
         for number, id in enumerate(_made(missing, folder, size, count), start=1):
             if on_progress is not None:
                 on_progress(done + number, len(everything), id)
@@ -191,10 +190,6 @@ def _fingerprint(utterance: Utterance, size: int) -> str:
 def sha256(data: bytes) -> str:
     """Hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _prepare(folder: Path, splits: Sequence[str] | dict[str, Any], needed: int) -> None:

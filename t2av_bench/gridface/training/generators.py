@@ -102,7 +102,7 @@ def baseline_config(run: Run, updates: int) -> Any:
     from baselines.families import matched_width
     from reference_model.training.config import AverageConfig, CheckpointConfig, OptimiserConfig, ValidationConfig
 
-    network = matched_width(NetworkConfig(run.model), talker_parameters())
+    network = matched_width(NetworkConfig.from_dict({"family": run.model}), talker_parameters())
     every = _SHARED["validate_every"]
     return TrainingConfig(
         network, steps=updates, seed=run.seed, batch_size=_SHARED["batch_size"],

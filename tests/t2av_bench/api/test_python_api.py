@@ -100,19 +100,19 @@ def test_installed_packages_say_that_they_are_typed():
 
 
 @pytest.mark.parametrize(
-    ("name", "own", "renamed", "omitted"),
+    ("name", "own", "omitted"),
     [
-        ("evaluate", {"progress", "notice"}, {"option": "options"}, {"as_json"}),
-        ("regress", set(), {}, {"strict", "junit", "markdown", "as_json"}),
-        ("compare", set(), {}, {"worst", "as_json"}),
-        ("run", {"progress", "notice"}, {}, {"dry_run", "as_json"}),
-        ("table", {"runs", "specification", "notice"}, {}, {"targets", "format"}),
+        ("evaluate", {"progress", "notice"}, {"folder", "as_json"}),
+        ("regress", set(), {"strict", "junit", "markdown", "as_json"}),
+        ("compare", set(), {"worst", "as_json"}),
+        ("run", {"progress", "notice"}, {"dry_run", "as_json"}),
+        ("table", {"runs", "specification", "notice"}, {"targets", "format"}),
     ],
 )
-def test_every_option_of_a_command_is_a_keyword(name, own, renamed, omitted):
+def test_every_option_of_a_command_is_a_keyword(name, own, omitted):
     options = {each.name for each in get_command(app).commands[name].params} - omitted - {"help"}
     keywords = set(inspect.signature(getattr(tb, name)).parameters) - own
-    assert keywords == {renamed.get(option, option) for option in options}
+    assert keywords == options
 
 
 def test_columns_of_frames_are_those_of_the_page_and_always_there(evaluated, clips, tmp_path):

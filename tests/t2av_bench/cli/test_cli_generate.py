@@ -52,7 +52,7 @@ def test_each_task_writes_its_files_and_prints_the_name(run, typed, tmp_path, ta
     assert done.stdout == f"{out}\n" and out.is_file()
     record = json.loads((tmp_path / "new" / "a.json").read_text())
     assert (record["task"], record["seed"], record["frames"]) == (task, 5, 16)
-    assert "reading: 0 of" in done.stderr and "rendering:" in done.stderr and "real-time factor" in done.stderr
+    assert "reading: 0/" in done.stderr and "rendering:" in done.stderr and "real-time factor" in done.stderr
 
 
 def test_json_is_the_record_on_stdout_and_nothing_else(run, typed, tmp_path):

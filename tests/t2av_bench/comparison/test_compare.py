@@ -121,6 +121,6 @@ def test_the_command_prints_markdown_or_json(runs):
     assert len(document["forest"]) == 2 and len(document["contrasts"][0]["items"]) == CLIPS
     assert command(runs[0]).exit_code == 2
     wrong = command(*runs, "--quantities", "sync_e")
-    assert wrong.exit_code == 2 and "did you mean 'sync" in wrong.stderr
+    assert wrong.exit_code == 2 and "did you mean sync" in wrong.stderr
     missing = command(runs[0], runs[0].parent / "absent")
     assert missing.exit_code == 2 and "does not exist" in missing.stderr

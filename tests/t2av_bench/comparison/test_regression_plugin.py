@@ -10,7 +10,7 @@ from run_factory import SYNC_C, make_run
 from scipy.io import wavfile
 
 from t2av_bench.comparison.gate import regress
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.baseline import load, save
 from t2av_bench.results.run import read_run
@@ -100,12 +100,13 @@ def evaluated(tmp_path, fake_metrics):
             samples = (noise * gain * (1 + index / 24)).astype(np.int16)
             wavfile.write(tmp_path / folder / f"c{index:02d}.wav", 16000, samples)
     for name in ("quiet", "loud"):
-        plan = Plan(
-            name, tmp_path / name, tmp_path / "real", None, ("fake/level", "fake/length", "fake/spread"),
+        plan = EvaluateConfig(
+            generated=tmp_path / name, reference=tmp_path / "real", workers=1,
+            metrics=("fake/level", "fake/length", "fake/spread"), out=tmp_path / f"{name}-run",
             cache=tmp_path / "cache",
         )  # fmt: skip
         # No evaluate.toml: a run made from Python knows its cache all the same.
-        evaluate(plan, tmp_path / f"{name}-run", lambda progress: None, lambda text: None)
+        evaluate(plan, lambda progress: None, lambda text: None)
     return tmp_path
 
 

@@ -13,7 +13,7 @@ from evaluate_factory import make_clips
 from plugin_factory import install
 
 from t2av_bench import metrics
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.store import Store
 from t2av_bench.utils import memory
@@ -186,6 +186,11 @@ def test_a_signal_ends_with_one_line_and_keeps_what_is_finished(tmp_path, acts, 
     assert not list((tmp_path / "run").glob("results.db-*")), "one plain file"
 
 
+def _asked(tmp_path, made, **settings):
+    settings = {"metrics": ("acts/one",), "workers": 1} | settings
+    return EvaluateConfig(generated=made, out=tmp_path / "run", **settings)
+
+
 DEATHS = {
     "forked_and_killed": "the measuring process died: SIGKILL",
     "program_and_killed": "the measuring process died: SIGKILL",
@@ -197,7 +202,7 @@ DEATHS = {
 def test_what_a_worker_started_does_not_hide_its_death(tmp_path, acts, clip):
     made = make_clips(tmp_path / "made", [clip, "good"])
     begun = time.monotonic()
-    evaluate(Plan("acts", made, None, None, ("acts/one",), timeout=50.0), tmp_path / "run", _quiet, _quiet)
+    evaluate(_asked(tmp_path, made, timeout=50.0), _quiet, _quiet)
     assert time.monotonic() - begun < 40, "noticed, not waited for"
     found = scores(tmp_path / "run")
     assert DEATHS[clip] in found[clip].reason and found["good"].value == 1.0
@@ -207,23 +212,23 @@ def test_what_a_worker_started_does_not_hide_its_death(tmp_path, acts, clip):
 def test_a_measurement_that_returns_in_two_processes_counts_once(tmp_path, acts):
     made = make_clips(tmp_path / "made", ["forked_twice_returning", "good"])
     seen = []
-    evaluate(Plan("acts", made, None, None, ("acts/one",)), tmp_path / "run", seen.append, _quiet)
+    evaluate(_asked(tmp_path, made), seen.append, _quiet)
     assert len(seen) == 2 and all(score.value == 1.0 for score in scores(tmp_path / "run").values())
 
 
 @pytest.mark.parametrize("clip", ["greedy", "greedy_child"])
 def test_a_worker_that_takes_too_much_memory_is_ended_with_a_reason(tmp_path, acts, clip):
     made = make_clips(tmp_path / "made", [clip, "other"])
-    plan = Plan("acts", made, None, None, ("acts/one",), memory=1.0, timeout=50.0)
-    evaluate(plan, tmp_path / "run", _quiet, _quiet)
+    plan = _asked(tmp_path, made, memory=1.0, timeout=50.0)
+    evaluate(plan, _quiet, _quiet)
     found = scores(tmp_path / "run")
     assert "used more than 1 GB of memory (--memory" in found[clip].reason and found["other"].value == 1.0
 
 
 def test_memory_that_earlier_clips_left_is_not_blamed_on_a_later_one(tmp_path, acts):
     made = make_clips(tmp_path / "made", ["keeps", "later"])
-    plan = Plan("acts", made, None, None, ("acts/one", "acts/two"), memory=0.85, timeout=50.0)
-    evaluate(plan, tmp_path / "run", _quiet, _quiet)
+    plan = _asked(tmp_path, made, metrics=("acts/one", "acts/two"), memory=0.85, timeout=50.0)
+    evaluate(plan, _quiet, _quiet)
     assert scores(tmp_path / "run", "two")["later"].value == 1.0
 
 

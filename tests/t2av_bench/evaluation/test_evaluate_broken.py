@@ -21,7 +21,7 @@ from media_factory import (
 )
 from scipy.io import wavfile
 
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.store import Store
 
@@ -117,8 +117,11 @@ def scores(tmp_path_factory, fake_metrics_of_module):
     items += [{"id": Path(name).stem} for name in [*BROKEN, *(f"{good}.x" for good in GOOD)]]
     manifest = folder / "items.jsonl"
     manifest.write_text("\n".join(map(json.dumps, items)) + "\n{broken\n")
-    plan = Plan("broken", made, real, manifest, METRICS, workers=2, timeout=120)
-    evaluate(plan, folder / "run", lambda _: None, print)
+    plan = EvaluateConfig(
+        name="broken", generated=made, reference=real, manifest=manifest, metrics=METRICS, workers=2, timeout=120,
+        out=folder / "run",
+    )  # fmt: skip
+    evaluate(plan, lambda _: None, print)
     with Store(folder / "run" / "results.db") as store:
         return {(row.clip, row.metric): row.score for row in store.scores()}
 

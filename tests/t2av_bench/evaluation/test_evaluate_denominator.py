@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from t2av_bench.api.runs import missing_metrics
 from t2av_bench.cli.main import app
-from t2av_bench.evaluation.config import EvaluateConfig, Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import RunError, evaluate
 from t2av_bench.evaluation.reasons import count
 from t2av_bench.results.aggregate import Summary
@@ -100,7 +100,7 @@ def test_a_metric_that_was_asked_for_and_scored_nothing_is_exit_status_1(tmp_pat
     ids=["all", "all and a name", "a name", "all, but nothing is scored"],
 )
 def test_what_all_brought_in_may_be_missing_unless_nothing_is_scored(tmp_path, metrics, scored, missing):
-    config = EvaluateConfig(generated=tmp_path, out=tmp_path, metrics=metrics)
+    config = EvaluateConfig(generated=tmp_path, metrics=metrics)
     columns = []
     for id in ("fake/level", "fake/length"):
         score = Score.ok(1.0) if id in scored else Score.failed("no audio stream")
@@ -193,9 +193,11 @@ def test_everything_that_is_wrong_is_said_at_once_and_nothing_is_made(tmp_path):
 def test_a_place_that_cannot_be_written_to_is_refused_before_measuring(tmp_path):
     sounds(tmp_path / "made", "a")
     (tmp_path / "file").write_text("no folder")
-    plan = Plan("s", tmp_path / "made", None, None, ("fake/level",), cache=tmp_path / "file" / "cache")
+    plan = EvaluateConfig(
+        generated=tmp_path / "made", metrics=("fake/level",), out=tmp_path / "file", cache=tmp_path / "file" / "cache"
+    )
     with pytest.raises(RunError, match="(?s)2 problems:.*--out .*file is not a folder.*--cache .*file is not a folder"):
-        evaluate(plan, tmp_path / "file", print, print)
+        evaluate(plan, print, print)
 
 
 def test_a_name_that_is_not_utf8_is_scored_or_fails_alone_and_can_be_reported(tmp_path):

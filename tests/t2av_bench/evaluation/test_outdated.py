@@ -38,9 +38,7 @@ def only(folder: Path, metric: str, names: list[str]) -> None:
 
 
 def _at(asked, folder):
-    from dataclasses import replace
-
-    return replace(asked, generated=folder / "made", reference=folder / "real")
+    return asked.model_copy(update={"generated": folder / "made", "reference": folder / "real"})
 
 
 def scores(folder: Path, quantity: str) -> dict:

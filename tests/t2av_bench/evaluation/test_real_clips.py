@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from t2av_bench.benchmarks.pairing import VIDEO_SUFFIXES
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.store import Store
 
@@ -17,8 +17,8 @@ METRICS = ("envelope/haar", "stoi/pystoi")
 def scores(clips_folder: Path, tmp_path_factory):
     """Every clip against itself as its reference, so that STOI has a known answer."""
     out = tmp_path_factory.mktemp("real") / "run"
-    plan = Plan("clips", clips_folder, clips_folder, None, METRICS, workers=2)
-    evaluate(plan, out, lambda _: None, lambda _: None)
+    plan = EvaluateConfig(generated=clips_folder, reference=clips_folder, metrics=METRICS, workers=2, out=out)
+    evaluate(plan, lambda _: None, lambda _: None)
     with Store(out / "results.db") as store:
         return {(row.clip, row.quantity): row.score for row in store.scores()}
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,11 @@ from evaluate_factory import FAKES, by_name, command, make_clips, plan, run
 from scipy.io import wavfile
 
 from t2av_bench.errors import ItemError
-from t2av_bench.evaluation.config import ConfigError, Plan, load, parse_options
+from t2av_bench.evaluation.config import EvaluateConfig, load, parse_options
 from t2av_bench.evaluation.evaluate import RunError, evaluate
 from t2av_bench.results.columns import failures
 from t2av_bench.results.store import Store, StoreError
+from t2av_bench.utils.config import ConfigError
 
 
 def contents(out: Path) -> dict[str, list]:
@@ -242,9 +242,9 @@ def test_options_reach_the_metric_and_its_protocol(tmp_path, fake_metrics):
     with Store(tmp_path / "plain" / "results.db") as one, Store(tmp_path / "half" / "results.db") as other:
         assert one.protocols()["fake/level"]["fingerprint"] != other.protocols()["fake/level"]["fingerprint"]
     with pytest.raises(ValueError, match="fake/level has no option 'gian'; it has gain"):
-        run(replace(asked, options={"fake/level": {"gian": 1}}), tmp_path / "wrong")
+        run(asked.model_copy(update={"options": {"fake/level": {"gian": 1}}}), tmp_path / "wrong")
     with pytest.raises(RunError, match="options for fake/length, which is not measured"):
-        run(replace(asked, options={"fake/length": {"gain": 1}}), tmp_path / "wrong")
+        run(asked.model_copy(update={"options": {"fake/length": {"gain": 1}}}), tmp_path / "wrong")
 
 
 def test_options_on_the_command_line_go_before_those_of_the_file_and_are_kept(tmp_path, fake_metrics):
@@ -265,7 +265,7 @@ def test_the_training_step_reaches_the_page(tmp_path, fake_metrics):
     from reports.page.figures import figures
 
     for step in (0, 500):
-        asked = replace(plan(tmp_path / str(step), ["a", "b", "c"], metrics=("fake/level",)), step=step)
+        asked = plan(tmp_path / str(step), ["a", "b", "c"], metrics=("fake/level",), step=step)
         run(asked, tmp_path / f"run{step}")
     content = gather([tmp_path / "run0", tmp_path / "run500"])
     assert [system.step for system in content.systems] == [0, 500]
@@ -274,12 +274,12 @@ def test_the_training_step_reaches_the_page(tmp_path, fake_metrics):
 
 
 BAD_CONFIGURATIONS = {
-    "unknown key": ('metrisc = ["all"]', "unknown key 'metrisc'; did you mean 'metrics'?"),
+    "unknown key": ('metrisc = ["all"]', "unknown key 'metrisc'; did you mean metrics?"),
     "wrong type": ("workers = 'many'", "--workers: Input should be a valid integer"),
     "out of range": ("batch_size = 0", "--batch-size: Input should be greater than or equal to 1"),
     "no such device": ("device = 'tpu'", "--device: String should match"),
     "not TOML": ("= 3", "cannot read the configuration"),
-    "nothing to score": ("", "'generated' is missing: give --generated or the key in the configuration file"),
+    "nothing to score": ("", "--generated is missing"),
 }
 
 
@@ -302,5 +302,5 @@ def test_a_plan_that_cannot_be_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(ValueError, match="unknown metric 'fake/levl'; did you mean fake/level"):
         run(plan(tmp_path, ["a"], metrics=("fake/levl",)), tmp_path / "run")
     with pytest.raises(ItemError, match="is not a folder"):
-        evaluate(Plan("s", tmp_path / "absent", None, None, FAKES), tmp_path / "run", print, print)
+        evaluate(EvaluateConfig(generated=tmp_path / "absent", metrics=FAKES, out=tmp_path / "run"), print, print)
     assert not (tmp_path / "run").exists()

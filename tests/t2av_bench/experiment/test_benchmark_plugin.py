@@ -1,7 +1,7 @@
 """A benchmark of one's own in an experiment: named, built, scored; and what a wrong one says."""
 
 import pytest
-from experiment_factory import Silent, scores, world  # noqa: F401
+from experiment_factory import scores, unheard, world  # noqa: F401
 from plugin_factory import install
 
 from t2av_bench.benchmarks import registry
@@ -70,7 +70,7 @@ def test_it_is_built_as_far_as_the_rows_need_it_and_scored(tmp_path, noise):
     loaded = written(tmp_path, FILE + "items = 2\n")
     (before,) = preview(loaded)
     assert (before.built, before.items, before.to_make) == (False, 2, 2)
-    (row,) = run(loaded, Silent()).rows
+    (row,) = run(loaded, unheard, unheard).rows
     assert (row.items, row.made, row.not_made) == (2, 2, {})
     assert sorted(clip for clip, _ in scores(tmp_path / "out", "mine")) == ["n0", "n1"]
     assert (tmp_path / "benchmarks" / "usual" / "quiet" / "2.jsonl").is_file()

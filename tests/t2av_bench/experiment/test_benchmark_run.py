@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from experiment_factory import (  # noqa: F401
     ROW,
-    Silent,
     carry_out,
     cli,
     items,
@@ -20,6 +19,7 @@ from experiment_factory import (  # noqa: F401
     only_made,
     scores,
     sounds,
+    unheard,
     world,
     write,
 )
@@ -325,7 +325,7 @@ def test_each_table_has_its_own_rows(tmp_path):
     )
     rows = ROW + 'tables = ["mine.toml"]\n' + '[[rows]]\nname = "second"\nsystem = "fake-noise"\n'
     carry_out(tmp_path, rows)
-    tables = make_tables(load(tmp_path / "run.toml"), tmp_path / "out", Silent())
+    tables = make_tables(load(tmp_path / "run.toml"), tmp_path / "out", unheard)
     assert [table.name.rpartition("/")[2] for table in tables] == ["mine.toml", "all"]
     assert [[row.name for row in table.table.rows] for table in tables] == [["noise"], ["second"]]
     assert (tmp_path / "out" / "tables" / "mine.csv").is_file()

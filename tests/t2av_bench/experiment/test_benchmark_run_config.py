@@ -23,7 +23,7 @@ WRONG = {
     "no split": (HEAD + ROW.replace('split = "test-en"\n', ""), "'split' is missing: gridface has train"),
     "too many items": (HEAD + ROW + "items = 201\n", "gridface test-en has 200 items, got 201"),
     "unknown benchmark": (HEAD + 'benchmark = "gridfce"\n' + ROW.replace('split = "test-en"\n', ""),
-                          "no benchmark 'gridfce'; did you mean 'gridface'?"),
+                          "no benchmark 'gridfce', nor a manifest at"),
     "split of one's own": (HEAD + 'benchmark = "run.toml"\n' + ROW, "'split' is for gridface"),
     "two rows of one name": (HEAD + ROW + ROW, "two rows are called 'a'"),
     "seed and seeds": (HEAD + ROW + "seed = 1\nseeds = [1, 2]\n", "'seed' and 'seeds' exclude each other"),

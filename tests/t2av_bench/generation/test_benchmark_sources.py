@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from experiment_factory import ROW, Silent, cli, items, log, only_made, scores, sounds, world, write  # noqa: F401
+from experiment_factory import ROW, cli, items, log, only_made, scores, sounds, unheard, world, write  # noqa: F401
 
 from t2av_bench import systems
 from t2av_bench.experiment import run as benchmark_run
@@ -116,16 +116,16 @@ def test_clips_of_code_that_was_edited_are_made_again_and_scored_again(tmp_path,
     files, entry = LAYOUTS["a package"]
     plug(files, edited=entry)
     file = write(tmp_path, EDITED)
-    benchmark_run.run(load(file), Silent())
+    benchmark_run.run(load(file), unheard, unheard)
     quiet = scores(tmp_path / "out", "noise")["a", "level"].value
     assert made_again(tmp_path, EDITED) == []
     plug({"own/level.py": "LEVEL = 0.2\n"}, edited=entry)
-    display = Silent()
+    notes = []
     shown = cli(file, "--dry-run")
     assert "noise: 3 clips are made again: the code of the system edited has changed" in shown.stderr
-    result = benchmark_run.run(load(file), display)
+    result = benchmark_run.run(load(file), unheard, notes.append)
     assert result.rows[0].made == 3
-    assert "noise: 3 clips are made again: the code of the system edited has changed" in display.notes
+    assert "noise: 3 clips are made again: the code of the system edited has changed" in notes
     assert scores(tmp_path / "out", "noise")["a", "level"].value == pytest.approx(4 * quiet, rel=0.1)
 
 
@@ -187,13 +187,13 @@ def test_clips_of_earlier_versions_stay_and_later_changes_are_noticed(tmp_path, 
         del document["made_from"]
         record.write_text(json.dumps(document))
     log(tmp_path)
-    displays = Silent(), Silent()
-    for display in displays:
+    told = [], []
+    for notes in told:
         loaded = load(write(tmp_path, EDITED))
         plans = benchmark_run._planned(loaded, {row.name: row.manifest for row in loaded.rows})
-        benchmark_run._make(plans, loaded.config, display)
+        benchmark_run._make(plans, loaded.config, unheard, notes.append)
     assert log(tmp_path) == []
-    assert [sum("an earlier version made" in note for note in each.notes) for each in displays] == [1, 0]
+    assert [sum("an earlier version made" in note for note in notes) for notes in told] == [1, 0]
     plug({"own_level.py": "LEVEL = 0.3\n"}, edited=entry)
     assert made_again(tmp_path, EDITED) == ["a", "b", "c"]
 
@@ -263,7 +263,7 @@ def test_interrupted_before_scoring_no_old_score_stands_for_a_new_clip(tmp_path,
     from t2av_bench.results.store import Store
 
     file = write(tmp_path)
-    benchmark_run.run(load(file), Silent())
+    benchmark_run.run(load(file), unheard, unheard)
     items(tmp_path, {"a": "one", "b": "two again", "c": "three"})
 
     def interrupted(*_, **__):
@@ -272,13 +272,13 @@ def test_interrupted_before_scoring_no_old_score_stands_for_a_new_clip(tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(benchmark_run, "_score", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            benchmark_run.run(load(file), Silent())
+            benchmark_run.run(load(file), unheard, unheard)
     with Store(tmp_path / "out" / "runs" / "noise" / "results.db") as store:
         found = {row.clip: row.score for row in store.scores() if row.quantity == "level"}
         (level,) = (column for column in columns(store) if column.quantity.name == "level")
     assert {clip: score.value is not None for clip, score in found.items()} == {"a": True, "b": False, "c": True}
     assert "changed since" in found["b"].reason and level.summary.scored == 2
-    benchmark_run.run(load(file), Silent())
+    benchmark_run.run(load(file), unheard, unheard)
     assert all(score.value is not None for score in scores(tmp_path / "out", "noise").values())
 
 
@@ -318,15 +318,14 @@ def test_ends_of_lines_that_are_none_stay_in_texts(tmp_path):
     items(tmp_path, texts)
     (folder / "items.jsonl").write_bytes("".join(f"{line}\n" for line in lines).encode())
     file = write(tmp_path)
-    display = Silent()
-    (row,) = benchmark_run.run(load(file), display).rows
+    (row,) = benchmark_run.run(load(file), unheard, unheard).rows
     assert (row.items, row.made, set(row.not_made)) == (4, 3, {"d"})
     manifest = tmp_path / "out" / "items" / "noise.jsonl"
     written = manifest.read_text(encoding="utf-8")
     assert len(written.splitlines()) == 4, "whatever a reader takes for the end of a line"
     kept = {item["id"]: item["text"] for item in map(json.loads, written.splitlines())}
     assert kept == texts
-    assert benchmark_run.run(load(file), Silent()).rows[0].kept == 3
+    assert benchmark_run.run(load(file), unheard, unheard).rows[0].kept == 3
 
 
 def test_a_reference_that_was_replaced_or_removed_is_not_scored_by_an_older_copy(tmp_path):
@@ -391,13 +390,13 @@ def test_names_and_reasons_reach_the_terminal_as_text(tmp_path):
 
     from t2av_bench.cli.console import Console
     from t2av_bench.cli.progress import Display
+    from t2av_bench.utils.progress import Step
 
     stream = io.StringIO()
     display = Display(Console(file=stream, force_terminal=True, width=120, color_system=None))
     with display:
-        display.begin("making", 2, "clips")
         for name in ("[/red]", "\x9b2J\x1b]0;title\x07"):
-            display.advance(1, name)
+            display.step(Step("making", 1, 2, "clips", name))
             display.note(f"{name}: failed")
     shown = stream.getvalue()
     assert "[/red]: failed" in shown and "\x9b" not in shown and "\x1b]0" not in shown

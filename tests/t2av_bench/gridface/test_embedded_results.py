@@ -77,7 +77,7 @@ def test_the_models_in_the_box_still_give_the_committed_scores(tmp_path, monkeyp
     monkeypatch.setenv("T2AV_BENCH_DATA", str(tmp_path / "data"))
     rows = tuple(committed)
     count = len(committed[rows[0]])
-    run(load(FULL, {"out": tmp_path / "out", "items": count, "workers": 1}, rows), _Silent())
+    run(load(FULL, {"out": tmp_path / "out", "items": count, "workers": 1}, rows), lambda _: None, lambda _: None)
     found = publish.first_clips(tmp_path / "out", rows, count)
     for row in rows:
         assert (tmp_path / "out" / "runs" / row / RESULTS).is_file()
@@ -87,13 +87,3 @@ def test_the_models_in_the_box_still_give_the_committed_scores(tmp_path, monkeyp
                     tolerance /= 10
                 measured = found[row][clip][quantity]
                 assert math.isclose(measured, values[quantity], abs_tol=tolerance + 1e-6), (row, clip, quantity)
-
-
-class _Silent:
-    """A display that shows nothing."""
-
-    def note(self, text: str) -> None: ...
-
-    def begin(self, *_: object) -> None: ...
-
-    def advance(self, *_: object) -> None: ...

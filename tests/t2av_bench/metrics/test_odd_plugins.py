@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from t2av_bench import metrics
 from t2av_bench.cli.main import app
-from t2av_bench.evaluation.config import Plan
+from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.metrics import broken, create, metric_class, resolve
 from t2av_bench.metrics.check import json_ready
@@ -39,7 +39,9 @@ def answers(tmp_path_factory):
         install(folder / "odd", patch, ODD)
         made = make_clips(folder / "made", list(odd_metrics.ANSWERS))
         evaluate(
-            Plan("odd", made, None, None, ("odd/answers", "odd/steady"), workers=2), folder / "run", _quiet, _quiet
+            EvaluateConfig(generated=made, metrics=("odd/answers", "odd/steady"), workers=2, out=folder / "run"),
+            _quiet,
+            _quiet,
         )
     metrics._registry.forget()
     with Store(folder / "run" / "results.db") as store:
@@ -103,8 +105,11 @@ AGGREGATES = {
 def test_an_odd_aggregate_is_a_reason_and_the_run_ends_well(tmp_path, monkeypatch, how):
     install(tmp_path / "odd", monkeypatch, ODD)
     made = make_clips(tmp_path / "made", ["a", "b"])
-    plan = Plan("odd", made, None, None, ("odd/set", "odd/steady"), timeout=2.0, options={"odd/set": {"how": how}})
-    evaluate(plan, tmp_path / "run", _quiet, _quiet)
+    plan = EvaluateConfig(
+        generated=made, metrics=("odd/set", "odd/steady"), workers=1, timeout=2.0, options={"odd/set": {"how": how}},
+        out=tmp_path / "run",
+    )  # fmt: skip
+    evaluate(plan, _quiet, _quiet)
     with Store(tmp_path / "run" / "results.db") as store:
         found = {column.quantity.name: column for column in columns(store)}
         assert store.sessions()[-1]["finished"]

@@ -256,7 +256,7 @@ def test_noise_raises_the_error_rate_of_real_recognition(tmp_path):
 
 
 def test_a_clip_that_cannot_be_heard_weighs_as_many_words_as_it_was_asked_to_say(tmp_path):
-    from t2av_bench.evaluation.config import Plan
+    from t2av_bench.evaluation.config import EvaluateConfig
     from t2av_bench.evaluation.evaluate import evaluate
     from t2av_bench.results.columns import RESULTS, columns
     from t2av_bench.results.store import Store
@@ -271,8 +271,11 @@ def test_a_clip_that_cannot_be_heard_weighs_as_many_words_as_it_was_asked_to_say
         '{"id": "gone", "text": "bin blue at home now please", "language": "en"}\n'
         '{"id": "other", "text": "good morning", "language": "en"}\n'
     )
-    plan = Plan("x", tmp_path / "clips", None, tmp_path / "items.jsonl", ("wer/pocketsphinx",))
-    evaluate(plan, tmp_path / "run", lambda progress: None, lambda text: None)
+    plan = EvaluateConfig(
+        generated=tmp_path / "clips", manifest=tmp_path / "items.jsonl", metrics=("wer/pocketsphinx",), workers=1,
+        out=tmp_path / "run",
+    )  # fmt: skip
+    evaluate(plan, lambda progress: None, lambda text: None)
     with Store(tmp_path / "run" / RESULTS) as store:
         weights = {row.clip: row.score.weight for row in store.scores()}
         assert weights == {"gone": 6.0, "other": 2.0}

@@ -1,0 +1,20 @@
+"""Settings from TOML files, as ``reference_model`` (which stands alone) reads them, and into TOML files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reference_model.utils.config import ConfigError, assignment, checked, load_toml, near, read_toml
+
+__all__ = ["ConfigError", "assignment", "checked", "dump_toml", "load_toml", "near", "read_toml"]
+
+
+def dump_toml(values: Mapping[str, Any]) -> str:
+    """Values as TOML: paths absolute, so that they hold anywhere; what is None is left out."""
+    import tomli_w
+
+    return tomli_w.dumps({key: _plain(value) for key, value in values.items() if value is not None})
+
+
+def _plain(value: Any) -> Any:
+    return str(value.resolve()) if isinstance(value, Path) else value

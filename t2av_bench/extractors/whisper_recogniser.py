@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.errors import NotApplicable
-from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript
+from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, from_transformers
 from t2av_bench.utils.inference import full_precision
-from t2av_bench.utils.optional import make_torchvision_importable
 
 _WINDOW_SECONDS = 30
 
@@ -31,21 +29,8 @@ class WhisperRecogniser(Recogniser):
     libraries = ("transformers",)
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        import torch
-
-        make_torchvision_importable()  # transformers imports torchvision
-        from transformers import WhisperForConditionalGeneration, WhisperProcessor
-        from transformers.utils.logging import disable_progress_bar
-
-        if not (folder / "config.json").is_file():
-            raise NotApplicable(
-                f"{folder} is not a Whisper checkpoint in the transformers layout (config.json is missing)"
-            )
-        disable_progress_bar()
-        self.device = torch.device(device)
-        self.processor = WhisperProcessor.from_pretrained(folder, local_files_only=True)
-        model = WhisperForConditionalGeneration.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        self.model = model.to(self.device).eval()
+        self.processor, self.model = from_transformers(folder, "Whisper", "float32", device)
+        self.device = device
 
     def transcribe(self, audio: np.ndarray, language: str | None = None) -> Transcript:
         """See ``Recogniser.transcribe``; ``language`` None lets Whisper decide."""

@@ -1,5 +1,6 @@
 """How networks are run: torch's without gradients and in full single precision, ONNX's with one thread."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,15 @@ def full_precision() -> Iterator[None]:
     cudnn = torch.backends.cudnn
     with torch.inference_mode(), cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         yield
+
+
+def load_torchscript(path: Path, device: str) -> Any:
+    """A scripted network in evaluation mode."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.load(str(path), map_location=device).eval()
 
 
 def onnx_session(path: Path | str, extra: str, device: str = "cpu") -> Any:

@@ -194,6 +194,6 @@ def test_curves_have_the_offsets_of_their_metrics() -> None:
 def test_systems_differ_in_colour_and_marker() -> None:
     from reports.plots.style import colour, marker
 
-    looks = [(colour(LIGHT, index), marker(index)) for index in range(40)]
+    looks = [(colour(index), marker(index)) for index in range(40)]
     assert len(set(looks)) == 40
     assert all(one[1] != two[1] for one, two in product(looks[:7], looks[:7]) if one is not two)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.errors import MediaError, NotApplicable, Unscorable
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import arcface, scrfd
-from t2av_bench.media.clip import PICTURES, Clip
+from t2av_bench.media.clip import PICTURES
 from t2av_bench.metrics.base import Measurement, Metric, Pair
+from t2av_bench.metrics.paired_frames import usable_reference
 from t2av_bench.scores import Protocol, Quantity
 
 FRAME_STEP = 5
@@ -73,9 +74,10 @@ class CSIMBuffaloL(Metric):
             raise NotApplicable(f"no face to compare with: {why}")
         else:
             source, clip = "first frame of the reference clip", pair.require_reference()
-            found = clip.stored(
-                self.protocol.fingerprint, "first-identity", lambda: self._identities([first_frame(clip)])
-            )
+            with usable_reference():
+                found = clip.stored(
+                    self.protocol.fingerprint, "first-identity", lambda: self._identities([clip.frames_at([0])])
+                )
         if not len(found["vectors"]):
             raise NotApplicable(f"no face in the {source}: give 'identity_image' in the manifest")
         return found["vectors"][0], source
@@ -96,14 +98,6 @@ class CSIMBuffaloL(Metric):
             "faces": np.array(faces, np.int64),
             "examined": np.array([-(-index // FRAME_STEP)], np.int64),
         }
-
-
-def first_frame(reference: Clip) -> np.ndarray:
-    """(1, H, W, 3) uint8 RGB. Raises NotApplicable where the reference clip has no readable frame."""
-    try:
-        return reference.frames_at([0])
-    except MediaError as error:
-        raise NotApplicable(f"the reference clip has no usable video: {error}") from error
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 
 from reports.page.content import SourceFile
 from t2av_bench.benchmarks.pairing import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from t2av_bench.errors import MediaError, Unscorable
+from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
 from t2av_bench.utils.files import replacing, write_text
@@ -115,16 +115,12 @@ class MediaFolder:
             return PageClip(note="this report was built without media")
         clip = Clip(path)
         try:
-            digest = clip.digest
-        except MediaError as error:
-            return PageClip(note=_reason(error, path))
-        notes = ["the file has changed since it was scored"] if source.digest and digest != source.digest else []
-        facts = source.facts
-        if facts is None or notes:
-            try:
+            digest, facts = clip.digest, source.facts
+            notes = ["the file has changed since it was scored"] if source.digest and digest != source.digest else []
+            if facts is None or notes:
                 facts = {**asdict(clip.info), "frame_rate": str(clip.info.frame_rate)}
-            except Exception as error:
-                return PageClip(note=_reason(error, path))
+        except Exception as error:
+            return PageClip(note=_reason(error, path))
         peaks, sound_seconds = self._waveform(clip, digest, facts)
         try:
             address = self._address(clip, digest, facts)

@@ -45,7 +45,7 @@ def _plug(site: Path, patch: pytest.MonkeyPatch) -> None:
     paths = [str(site), str(FACTORIES), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
     patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     patch.syspath_prepend(str(site))
-    metrics._registry.forget()
+    metrics.registry.forget()
 
 
 @pytest.fixture
@@ -68,4 +68,4 @@ def fake_metrics_of_module(tmp_path_factory: pytest.TempPathFactory):
 def _unplug() -> None:
     from t2av_bench import metrics
 
-    metrics._registry.forget()
+    metrics.registry.forget()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from reports.plots.style import LIGHT, NothingToPlot, colour, label_x, label_y, marker, new_figure, title
 
@@ -21,7 +21,7 @@ class Checkpoint:
 
 def learning_curve(
     heading: str,
-    direction: Literal["higher", "lower"],
+    direction: str,
     checkpoints: Sequence[Checkpoint],
     *,
     real: float | None = None,

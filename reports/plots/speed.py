@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from reports.plots.style import (
     FONT,
@@ -35,7 +35,7 @@ class Paced:
 
 def quality_speed(
     heading: str,
-    direction: Literal["higher", "lower"],
+    direction: str,
     systems: Sequence[Paced],
     *,
     order: Sequence[str] = (),
@@ -80,7 +80,7 @@ def quality_speed(
     return figure
 
 
-def pareto_front(direction: Literal["higher", "lower"], systems: Sequence[Paced]) -> list[Paced]:
+def pareto_front(direction: str, systems: Sequence[Paced]) -> list[Paced]:
     """Systems that no other one beats in both speed and quality, fastest first."""
     sign = 1 if direction == "higher" else -1
     front: list[Paced] = []

@@ -12,11 +12,11 @@ from reports.tables.model import Cell, Row, Table, TableColumn
 from reports.tables.protocols import MixedProtocols, protocol_marks
 from reports.tables.ranking import Contender, mark_by_test, missing_too_many
 from t2av_bench.errors import Unscorable
+from t2av_bench.metrics import registry
 from t2av_bench.metrics.base import Floor
 from t2av_bench.metrics.distances import AT_THIS_NUMBER
 from t2av_bench.results.columns import Column
 from t2av_bench.scores import Quantity, Status
-from t2av_bench.utils.config import near
 
 MOST_REASONS = 4
 Found = dict[tuple[str, str], list[Column | None]]
@@ -31,7 +31,7 @@ def build(
 ) -> Table:
     """The table of some runs, one row each.
 
-    columns: quantities to show, in this order, by quantity name, metric family or metric id; all where None.
+    columns: quantities to show, in this order, by any name of a quantity or a metric; all where None.
     intervals: compute a 95 % bootstrap interval for every cell.
     Raises MixedProtocols where a column would mix fingerprints and that is not allowed, and ValueError for an unknown
     column.
@@ -226,17 +226,7 @@ def _chosen(found: Found, asked: Sequence[str] | None) -> Found:
     """The columns that were asked for, in the order asked; all where none was."""
     if asked is None:
         return found
-    names = {key: (key[1], key[0], key[0].split("/")[0]) for key in found}
-    known = list(dict.fromkeys(name for mine in names.values() for name in mine))
-    chosen: Found = {}
-    for name in asked:
-        # A quantity's own name goes before a family of that name, which may have more columns (wer).
-        keys = [key for key in found if key[1] == name] or [key for key, mine in names.items() if name in mine]
-        if not keys:
-            raise ValueError(f"unknown column {name!r}{near(name, known)}")
-        for key in keys:
-            chosen.setdefault(key, found[key])
-    return chosen
+    return {key: found[key] for key in registry.select(asked, found, quantity_first=True)}
 
 
 __all__ = ["MixedProtocols", "RunResult", "build", "floor_notes", "measured_cell", "measured_notes", "read_run"]

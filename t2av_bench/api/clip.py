@@ -2,10 +2,11 @@
 
 import atexit
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +18,17 @@ from t2av_bench.benchmarks.manifest import Entry, Item
 from t2av_bench.benchmarks.names import printable
 from t2av_bench.evaluation.config import check_device, load
 from t2av_bench.evaluation.evaluate import missing_weights
-from t2av_bench.evaluation.planning import create_metric, file_digests, inputs_of, refuse_option
+from t2av_bench.evaluation.planning import file_digests, inputs_of
 from t2av_bench.evaluation.scoring import scores_of
-from t2av_bench.evaluation.worker import Job, Outcome, Staff, Workshop, run_jobs
+from t2av_bench.evaluation.worker import Job, Measuring, MetricResult, WorkerContext
 from t2av_bench.media.limits import DEFAULT
-from t2av_bench.metrics import resolve
+from t2av_bench.metrics import create, registry, resolve
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.store import ScoreRow
 from t2av_bench.scores import Score, Status
 from t2av_bench.utils.memory import GB
 from t2av_bench.utils.reasons import refusals
+from t2av_bench.utils.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -91,7 +93,7 @@ def score(
 ) -> ClipScores:
     """Score one clip, as ``evaluate`` would: a value or a reason for each quantity; nothing is written.
 
-    metrics: families or ids. reference: the real clip. text, language: what should be said, and its ISO 639-1 code.
+    metrics: as of ``evaluate``. reference: the real clip. text, language: what should be said, and its ISO 639-1 code.
     reference_voice, identity_image: the speaker's voice and portrait, where the reference does not show them. The
     others as of ``evaluate``.
 
@@ -114,28 +116,24 @@ def score(
         })  # fmt: skip
         check_device(device)
         ids = resolve(plan.metrics)
-        for name in plan.options:
-            if name not in ids:
-                refuse_option(name, ids)
-        asked = {id: create_metric(id, plan) for id in ids}
+        given = registry.options_of(plan.options, ids)
+        asked = {id: create(id, Settings(device, batch_size), given.get(id)) for id in ids}
         entry = Entry(_item(paths, text, language), paths["clip"], paths.get("reference"))
         inputs = inputs_of(entry, file_digests(entry))
-        given = {id: dict(chosen) for id, chosen in plan.options.items()}
         found = {id: known for id, metric in asked.items() if (known := _known(entry.item.id, metric))}
         wanted = tuple(id for id in asked if id not in found)
         if wanted:
             with _LOCK:
-                staff, folder = _staff(os.getpid())
-                workshop = Workshop(
-                    Settings(device, batch_size), Path(folder), given, memory * GB if memory else None, plan.limits
-                )
+                pool, folder = _pool(os.getpid())
+                work = Measuring(WorkerContext(Settings(device, batch_size), Path(folder), given, plan.limits))
                 job = Job(
                     entry.item.id, entry.item, paths["clip"], entry.reference, inputs, wanted,
                     None if entry.reference else "no reference clip: give 'reference' to score()",
                 )  # fmt: skip
-                for outcome in run_jobs([job], workshop, workers=1, timeout=timeout, staff=staff):
-                    if isinstance(outcome, Outcome):
-                        found[outcome.metric] = outcome
+                most = memory * GB if memory else None
+                for result in pool.run([job], work, workers=1, timeout=timeout, most=most):
+                    if isinstance(result, MetricResult):
+                        found[result.metric] = result
     return ClipScores([
         ScoreRow(entry.item.id, id, quantity, metric.protocol.fingerprint, each)
         for id, metric in asked.items() for quantity, each in scores_of(metric, found[id], entry.item).items()
@@ -152,19 +150,23 @@ def _item(paths: Mapping[str, Path], text: str | None, language: str | None) -> 
         ) from error
 
 
-def _known(clip: str, metric: Metric) -> Outcome | None:
+def _known(clip: str, metric: Metric) -> MetricResult | None:
     """What is known without a look at the clip."""
     reason = missing_weights(metric)
     if isinstance(metric, SetMetric):
         reason = "a distance between sets of clips: evaluate measures it over a folder"
-    return Outcome(clip, metric.id, Status.NOT_APPLICABLE, reason) if reason else None
+    return MetricResult(clip, metric.id, Status.NOT_APPLICABLE, reason) if reason else None
 
 
 @cache
-def _staff(program: int) -> tuple[Staff, str]:
+def _pool(program: int) -> tuple[WorkerPool, str]:
     """The process that measures for a program (by its id: a fork begins anew), and the folder of what it keeps."""
-    folder = TemporaryDirectory(prefix="t2av-bench-")
-    staff = Staff()
-    atexit.register(folder.cleanup)
-    atexit.register(staff.close)  # goes first
-    return staff, folder.name
+    pool, folder = WorkerPool(), mkdtemp(prefix="t2av-bench-")
+
+    def end() -> None:
+        if os.getpid() == program:  # a fork that ends takes nothing from the program
+            pool.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    return pool, folder

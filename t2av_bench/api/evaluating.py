@@ -42,7 +42,8 @@ def evaluate(
     """Score a folder of clips: ``t2av-bench evaluate`` with its options as keywords, and the same defaults.
 
     generated: folder of clips. reference: folder of real clips with the same names. manifest: JSON Lines of items.
-    metrics: families or ids, as a list or with commas between; all where None. options: metric id -> its options.
+    metrics: families, ids, columns or the field's names for them (``LSE-C``), as a list or with commas between; all
+    where None. options: metric -> its options.
     config: a TOML file with any of these as keys; what is given here goes before.
 
     out: the run folder; the same call continues it. Without one it is a folder in the user's cache, ``Run.path``: one

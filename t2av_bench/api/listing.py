@@ -44,7 +44,7 @@ def list_systems() -> "DataFrame":
 def list_benchmarks() -> "DataFrame":
     """The benchmarks, one a row: id, splits (split -> number of items), broken: as of ``list_metrics``."""
     from t2av_bench.benchmarks.registry import benchmark, benchmark_ids
-    from t2av_bench.utils.plugins import PluginError
+    from t2av_bench.utils.registry import PluginError
 
     rows: list[dict[str, Any]] = []
     for id in benchmark_ids():
@@ -69,9 +69,10 @@ def metrics() -> tuple[list[dict[str, Any]], Mapping[str, str]]:
             "id": id, "title": metric.title,
             "columns": [
                 {"name": quantity.name, "direction": quantity.direction, "unit": quantity.unit,
-                 "interval": quantity.interval} for quantity in metric.quantities
+                 "interval": quantity.interval, "aliases": metric.also_called(quantity.name)}
+                for quantity in metric.quantities
             ],
-            "licence": metric.licence, "embedded": metric.embedded, "extra": metric.extra,
+            "licence": metric.licence, "embedded": metric.stand_in, "extra": metric.extra,
             "missing_weights": _missing(metric.weights), "paper": metric.paper,
         })  # fmt: skip
     return rows, unusable

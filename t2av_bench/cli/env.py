@@ -16,7 +16,7 @@ _GROUPS = ("t2av_bench.metrics", "t2av_bench.systems", "t2av_bench.benchmarks")
 
 def env(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show what numbers and faults can depend on: paste it into a bug report."""
-    from t2av_bench.utils.plugins import stdout_to_stderr
+    from t2av_bench.utils.registry import stdout_to_stderr
 
     with stdout_to_stderr():  # libraries that print when they are imported
         found = report()

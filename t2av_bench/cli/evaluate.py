@@ -43,8 +43,8 @@ def evaluate(
     from t2av_bench.evaluation.planning import requested
     from t2av_bench.scores import Status
     from t2av_bench.utils.config import ConfigError
-    from t2av_bench.utils.plugins import stdout_to_stderr
     from t2av_bench.utils.progress import Step
+    from t2av_bench.utils.registry import stdout_to_stderr
 
     display = Display()
 

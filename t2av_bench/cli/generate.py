@@ -67,7 +67,7 @@ def generate(
     from t2av_bench.errors import NotApplicable
     from t2av_bench.systems.base import GenerationFailed, Request
     from t2av_bench.utils.config import assignment
-    from t2av_bench.utils.plugins import stdout_to_stderr
+    from t2av_bench.utils.registry import stdout_to_stderr
 
     options: dict[str, Any] = {
         "recipe": recipe, "prefix_seconds": prefix_seconds, "checkpoint": _checkpoint(checkpoint), "dtype": dtype,

@@ -30,13 +30,16 @@ def list_(
 
 
 def metrics(as_json: bool) -> None:
-    """Print the metrics: ids, columns with their direction, licence, and which weights are missing here."""
+    """Print the metrics: ids, columns with direction and other names, licence, and missing weights."""
     rows, unusable = listing.metrics()
-    arrows = {"higher": "↑", "lower": "↓", "none": ""}
     _show(as_json, rows, unusable, ("metric", "columns", "weights", "licence"), [
-        (row["id"], " ".join(column["name"] + arrows[column["direction"]] for column in row["columns"]), _state(row),
-         row["licence"]) for row in rows
+        (row["id"], " ".join(map(_column, row["columns"])), _state(row), row["licence"]) for row in rows
     ])  # fmt: skip
+
+
+def _column(column: dict[str, Any]) -> str:
+    arrow = {"higher": "↑", "lower": "↓", "none": ""}[column["direction"]]
+    return column["name"] + arrow + (f" ({', '.join(column['aliases'])})" if column["aliases"] else "")
 
 
 def systems(as_json: bool) -> None:

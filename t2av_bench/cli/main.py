@@ -18,6 +18,7 @@ from t2av_bench.cli.evaluate import evaluate
 from t2av_bench.cli.generate import generate
 from t2av_bench.cli.inspect import inspect
 from t2av_bench.cli.list import list_
+from t2av_bench.cli.new import new
 from t2av_bench.cli.regress import baseline_app, regress
 from t2av_bench.cli.report import report, serve
 from t2av_bench.cli.run import run
@@ -67,6 +68,7 @@ app.command()(regress)
 app.command()(report)
 app.command()(serve)
 app.command()(inspect)
+app.command()(new)
 app.command()(env)
 app.add_typer(study_app, name="study")
 app.add_typer(baseline_app, name="baseline")

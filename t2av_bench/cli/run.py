@@ -49,7 +49,7 @@ def run(
     from t2av_bench.cli.run_tables import check_tables, make_tables
     from t2av_bench.experiment.config import load
     from t2av_bench.experiment.preview import preview
-    from t2av_bench.utils.plugins import stdout_to_stderr
+    from t2av_bench.utils.registry import stdout_to_stderr
 
     display = Display()
     with usage_errors():

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from t2av_bench.metrics import registry
 from t2av_bench.results.recorded import Recorded
 from t2av_bench.scores import Protocol
 from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
-from t2av_bench.utils.config import near
 from t2av_bench.utils.text import some
 
 _STRICT = ("text", "language", "reference")
@@ -82,9 +82,7 @@ def _again(run: Recorded) -> str:
 
 
 def _installed(metric: str) -> Protocol | None:
-    from t2av_bench.metrics import create, metric_ids
-
-    return create(metric).protocol if metric in metric_ids() else None
+    return registry.create(metric).protocol if metric in registry.targets else None
 
 
 def protocol_difference(first: Protocol, second: Protocol) -> str:
@@ -106,16 +104,10 @@ def _short(part: dict[str, Any], key: str) -> str:
 
 
 def choose(available: Iterable[tuple[str, str]], asked: Sequence[str] | None) -> list[tuple[str, str]]:
-    """The (metric, quantity) keys that a user named by quantity, metric id or family; all where none was named.
+    """The (metric, quantity) keys that a user named, in their own order; all where none was named.
 
-    Raises ValueError naming the nearest name for an unknown one.
+    Raises ValueError as of ``MetricRegistry.select``.
     """
     keys = list(available)
-    if not asked:
-        return keys
-    names = {key: {key[1], key[0], key[0].split("/")[0]} for key in keys}
-    known = sorted(set().union(*names.values())) if names else []
-    for name in asked:
-        if name not in known:
-            raise ValueError(f"unknown quantity or metric {name!r}{near(name, known)}")
-    return [key for key in keys if names[key] & set(asked)]
+    chosen = registry.select(asked, keys) if asked else keys
+    return [key for key in keys if key in chosen]

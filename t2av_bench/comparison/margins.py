@@ -2,7 +2,7 @@
 
 A margins file is TOML, one quantity a line: a number in the quantity's own unit, or a share of the baseline's value::
 
-    sync_c = 0.1
+    sync_c = 0.1     # or "LSE-C": any name of a quantity
     wer = 0.01       # error rates are fractions: one point
     fid = "2%"
 """
@@ -14,7 +14,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.utils.config import ConfigError, near, read_toml
+from t2av_bench.metrics import registry
+from t2av_bench.utils.config import ConfigError, read_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,16 @@ def read_margins(file: Path, quantities: Iterable[str] = ()) -> dict[str, Margin
 def merge_margins(entries: Mapping[str, Any], quantities: Iterable[str] = ()) -> dict[str, Margin]:
     """Quantity -> number, percentage or Margin, over the defaults. Raises ConfigError."""
     known = sorted({*DEFAULT_MARGINS, *quantities})
-    found = dict(DEFAULT_MARGINS)
+    given: dict[str, Margin] = {}
     for name, value in entries.items():
-        if name not in known:
-            raise ConfigError(f"unknown quantity {name!r}{near(name, known)}")
-        found[name] = value if isinstance(value, Margin) else _parse(name, value)
-    return found
+        try:
+            quantity = registry.quantity(name, known)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        if quantity in given:
+            raise ConfigError(f"{name}: the margin of {quantity} is given twice")
+        given[quantity] = value if isinstance(value, Margin) else _parse(name, value)
+    return DEFAULT_MARGINS | given
 
 
 def margins_of(given: str | PathLike[str] | Mapping[str, Any] | None, quantities: Iterable[str]) -> dict[str, Margin]:

@@ -32,7 +32,8 @@ class MeasuringConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     metrics: Annotated[tuple[str, ...], BeforeValidator(_some_names)] = Field(
-        default=("all",), description="Comma-separated families or ids ('list metrics' shows them)."
+        default=("all",),
+        description="Comma-separated families, ids, columns or other names ('list metrics' shows all).",
     )
     workers: int | None = Field(
         default=None, ge=1, le=512,

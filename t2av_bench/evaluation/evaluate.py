@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from t2av_bench import weights
@@ -17,12 +18,13 @@ from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
 from t2av_bench.evaluation.provenance import _provenance
 from t2av_bench.evaluation.scoring import aggregation, record, record_set
-from t2av_bench.evaluation.worker import Facts, Job, Outcome, Staff, Workshop, run_jobs
+from t2av_bench.evaluation.worker import Aggregation, Job, Measuring, MediaFacts, MetricResult, WorkerContext
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.columns import RESULTS, describe
 from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
 from t2av_bench.utils.memory import GB
+from t2av_bench.utils.worker_pool import WorkerPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,14 @@ class Progress:
 
 
 def evaluate(
-    plan: EvaluateConfig, report: Callable[[Progress], None], notice: Callable[[str], None], staff: Staff | None = None
+    plan: EvaluateConfig,
+    report: Callable[[Progress], None],
+    notice: Callable[[str], None],
+    pool: WorkerPool | None = None,
 ) -> None:
     """Score a folder of clips into ``plan.out``; finished measurements are kept, others are tried (again).
 
-    staff: workers to use and to leave for the next call, see ``worker.Staff``; otherwise they are this call's.
+    pool: workers to use and to leave for the next call; otherwise they are this call's.
     Raises RunError or ItemError where nothing can be scored; whatever befalls a single clip is recorded as its reason.
     """
     out = plan.out
@@ -51,7 +56,7 @@ def evaluate(
     for text in prepared.notices:
         notice(text)
     settings = Settings(plan.device, plan.batch_size)
-    with _lock(out), Store(out / RESULTS, create=True) as store:
+    with alone_in(out), Store(out / RESULTS, create=True) as store:
         _claim(store, plan, out)
         keep_finished(store, plan, entries, out)
         store.set("step", plan.step)
@@ -72,10 +77,9 @@ def evaluate(
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
         store.set("features", str(plan.cache.resolve()) if plan.cache else None)
-        options = {id: dict(given) for id, given in plan.options.items()}
-        workshop = Workshop(settings, features, options, plan.memory * GB if plan.memory else None, plan.limits)
+        work = Measuring(WorkerContext(settings, features, prepared.options, plan.limits))
 
-        def keep(found: Outcome) -> None:
+        def keep(found: MetricResult) -> None:
             nonlocal done
             record(store, metrics[found.metric], inputs[found.clip], found, items[found.clip])
             done += 1
@@ -84,35 +88,35 @@ def evaluate(
         with store.transaction():  # what is known without measuring is known again next time
             for known in settled:
                 keep(known)
-        with nullcontext(staff) if staff else Staff() as hired:
-            for found in run_jobs(jobs, workshop, workers=plan.processes, timeout=plan.timeout, staff=hired):
-                if isinstance(found, Facts):
+        with nullcontext(pool) if pool else WorkerPool() as workers:
+            measured = partial(
+                workers.run, work=work, workers=plan.processes, timeout=plan.timeout,
+                most=plan.memory * GB if plan.memory else None,
+            )  # fmt: skip
+            for found in measured(jobs):
+                if isinstance(found, MediaFacts):
                     store.put_media(found.clip, found.media)
                 else:
                     keep(found)
-            _aggregate(store, metrics, workshop, plan, hired)
+            # By workers, from the kept features: a plug-in's ``aggregate`` may hang or die as well.
+            for found in measured(_aggregations(store, metrics)):
+                record_set(store, metrics[found.metric], found)
         store.end_session(session)
 
 
-def _aggregate(
-    store: Store, metrics: Mapping[str, Metric], workshop: Workshop, plan: EvaluateConfig, staff: Staff
-) -> None:
-    """Set scores, made by workers from the kept features: a plug-in's ``aggregate`` may hang or die as well."""
-    wanted = {}
-    for id, metric in metrics.items():
+def _aggregations(store: Store, metrics: Mapping[str, Metric]) -> Iterator[Aggregation]:
+    """What is to be done for the set scores; those of metrics that measured no clip are written at once."""
+    for metric in metrics.values():
         if isinstance(metric, SetMetric):
-            wanted[id] = aggregation(store, metric)
-            if wanted[id] is None:
+            if wanted := aggregation(store, metric):
+                yield wanted
+            else:
                 record_set(store, metric, None)
-    jobs = [job for job in wanted.values() if job]
-    for found in run_jobs(jobs, workshop, workers=plan.processes, timeout=plan.timeout, staff=staff):
-        if isinstance(found, Outcome):
-            record_set(store, metrics[found.metric], found)
 
 
 def _split(
     entries: list[Entry], metrics: dict[str, Metric], inputs: dict[str, str], store: Store
-) -> tuple[list[Job], list[Outcome]]:
+) -> tuple[list[Job], list[MetricResult]]:
     """What has to be measured, and what is known without opening a file (no file, no weights)."""
     finished = store.finished()
     lacking = {id: reason for id, metric in metrics.items() if (reason := missing_weights(metric))}
@@ -122,9 +126,9 @@ def _split(
         wanted = []
         for id, metric in metrics.items():
             if entry.reason:
-                settled.append(Outcome(clip, id, Status.FAILED, entry.reason))
+                settled.append(MetricResult(clip, id, Status.FAILED, entry.reason))
             elif id in lacking:
-                settled.append(Outcome(clip, id, Status.NOT_APPLICABLE, lacking[id]))
+                settled.append(MetricResult(clip, id, Status.NOT_APPLICABLE, lacking[id]))
             elif finished.get((clip, id)) != (metric.protocol.fingerprint, inputs[clip]):
                 wanted.append(id)
         if wanted:
@@ -165,23 +169,24 @@ def _claim(store: Store, plan: EvaluateConfig, out: Path) -> None:
 
 
 @contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """One process at a time in a run folder. The lock goes with the process, however it ends."""
-    import fcntl
+def alone_in(out: Path) -> Iterator[None]:
+    """One process at a time in a folder of results. The lock goes with the process, however it ends."""
+    from filelock import FileLock, Timeout
 
     try:
         out.mkdir(parents=True, exist_ok=True)
-        handle = open(out / ".lock", "w")
+        lock = FileLock(out / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise RunError(f"another process is working on {out}; wait for it, or choose another --out folder") from None
+    except NotImplementedError as error:
+        raise RunError(f"the file system of {out} has no locks; choose another --out folder") from error
     except OSError as error:
         raise RunError(f"{out} cannot be written: {error.strerror or error}; choose another --out folder") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"another process is working on {out}; wait for it, or choose another --out folder"
-            ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _text(path: Path | None) -> str | bytes | None:

@@ -3,14 +3,10 @@
 import hashlib
 import json
 import os
-import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
 
 from t2av_bench.benchmarks.manifest import Entry, read_manifest
 from t2av_bench.benchmarks.pairing import pair, scan
@@ -18,10 +14,9 @@ from t2av_bench.errors import MediaError
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.reasons import count
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics import create, metric_class, resolve
+from t2av_bench.metrics import create, registry, resolve
 from t2av_bench.metrics.base import Metric, Settings
 from t2av_bench.results.store import Store
-from t2av_bench.utils.config import near
 
 # What a clip was asked to be: a metric may look at it. Labels (speaker, licence, unknown keys, …) move no score.
 _ASKED = ("scene", "voice_description", "reference_voice_text", "seconds")
@@ -33,9 +28,10 @@ class RunError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is going to be measured. notices: what the user should know before it begins."""
+    """What is going to be measured. options: of the metrics, by id. notices: what the user should know before."""
 
     metrics: dict[str, Metric]
+    options: dict[str, dict[str, Any]]
     entries: list[Entry]
     notices: list[str]
 
@@ -56,10 +52,12 @@ def prepare(plan: EvaluateConfig) -> Prepared:
             return None
 
     ids = list(dict.fromkeys(id for name in plan.metrics for id in attempt(resolve, [name], told.append) or ()))
-    if not problems:
-        for name in [name for name in plan.options if name not in ids]:
-            attempt(refuse_option, name, ids)
-    metrics = {id: attempt(create_metric, id, plan) for id in ids}
+    if not problems and not ids:
+        problems.append(RunError("--metrics names no metric; 't2av-bench list metrics' shows all"))
+    # Where a metric's name is wrong, options for it are no second problem.
+    options = dict(plan.options) if problems else attempt(registry.options_of, plan.options, ids) or {}
+    settings = Settings(plan.device, plan.batch_size)
+    metrics = {id: attempt(create, id, settings, options.get(id)) for id in ids}
     places = {"--out": plan.out, "--cache": plan.cache}
     named = {"--generated": plan.generated, "--reference": plan.reference, "--manifest": plan.manifest, **places}
     for option, path in named.items():
@@ -80,41 +78,12 @@ def prepare(plan: EvaluateConfig) -> Prepared:
     if problems:
         raise RunError(f"{len(problems)} problems:" + "".join(f"\n  - {problem}" for problem in problems))
     entries, notices = planned
-    return Prepared(metrics, entries, [*dict.fromkeys(told), *notices, *_unscorable(entries)])
+    return Prepared(metrics, options, entries, [*dict.fromkeys(told), *notices, *_unscorable(entries)])
 
 
 def requested(names: Iterable[str]) -> list[str]:
     """The metrics that the user asked for by name, not by ``all``: ids. They are missed where they score nothing."""
     return resolve([name for name in names if name != "all"])
-
-
-def refuse_option(name: str, ids: list[str]) -> None:
-    raise RunError(f"options for {name}, which is not measured{near(name, ids)}")
-
-
-def create_metric(id: str, plan: EvaluateConfig) -> Metric:
-    """A metric as the plan asks for it. Raises RunError or ValueError for options that it does not take."""
-    given = plan.options.get(id, {})
-    if wrong := _wrong_types(metric_class(id), given):
-        raise RunError(f"options of {id}: {'; '.join(wrong)}")
-    return create(id, Settings(plan.device, plan.batch_size), given)
-
-
-def _wrong_types(kind: type[Metric], given: Mapping[str, Any]) -> list[str]:
-    """Which options have values of another type than the metric's constructor says."""
-    try:
-        hints = typing.get_type_hints(kind.__init__) if given else {}
-    except (NameError, TypeError):  # a plug-in's names that are there for type checkers alone
-        return []
-    found = []
-    for name, value in given.items():
-        try:
-            TypeAdapter(hints.get(name, Any)).validate_python(value, strict=True)
-        except ValidationError as error:
-            found.append(f"{name}: {error.errors()[0]['msg']}, got {value!r:.60}")
-        except PydanticUserError:
-            continue  # a type of the metric's own: its constructor judges
-    return found
 
 
 def _check_place(option: str, path: Path | None) -> None:

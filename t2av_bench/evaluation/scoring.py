@@ -1,7 +1,7 @@
 """From what workers find to scores in a run's store."""
 
 from t2av_bench.benchmarks.manifest import Item
-from t2av_bench.evaluation.worker import Aggregation, Outcome
+from t2av_bench.evaluation.worker import Aggregation, MetricResult
 from t2av_bench.metrics.base import Metric
 from t2av_bench.metrics.check import score
 from t2av_bench.results.store import SetScoreRow, Store
@@ -11,25 +11,23 @@ from t2av_bench.utils.reasons import reason
 _NO_REASON = "no reason was given"
 
 
-def record(store: Store, metric: Metric, inputs: str, outcome: Outcome, item: Item) -> None:
-    """Turn an outcome into one score a quantity and write them."""
-    scores = scores_of(metric, outcome, item)
-    told = None if outcome.reason is None else reason(outcome.reason, _NO_REASON)
-    store.put_measurement(
-        outcome.clip, metric.protocol, inputs, scores, outcome.status, told, outcome.measurement.detail
-    )
+def record(store: Store, metric: Metric, inputs: str, result: MetricResult, item: Item) -> None:
+    """Turn a result into one score a quantity and write them."""
+    scores = scores_of(metric, result, item)
+    told = None if result.reason is None else reason(result.reason, _NO_REASON)
+    store.put_measurement(result.clip, metric.protocol, inputs, scores, result.status, told, result.measurement.detail)
 
 
-def scores_of(metric: Metric, outcome: Outcome, item: Item) -> dict[str, Score]:
-    """Quantity name -> what an outcome says of it."""
-    lost = _lost_weight(metric, item) if outcome.status is Status.FAILED else 1.0
+def scores_of(metric: Metric, result: MetricResult, item: Item) -> dict[str, Score]:
+    """Quantity name -> what a result says of it."""
+    lost = _lost_weight(metric, item) if result.status is Status.FAILED else 1.0
     scores = {}
     for quantity in metric.quantities:
-        if quantity.aggregate == "set" and outcome.status is Status.OK:
+        if quantity.aggregate == "set" and result.status is Status.OK:
             # A set metric's clip has features, not a value: 1 says that they exist.
             scores[quantity.name] = Score.ok(1.0)
         else:
-            scores[quantity.name] = _score(quantity, outcome, lost)
+            scores[quantity.name] = _score(quantity, result, lost)
     return scores
 
 
@@ -48,23 +46,23 @@ def aggregation(store: Store, metric: Metric) -> Aggregation | None:
     return Aggregation(metric.id, inputs) if inputs else None
 
 
-def record_set(store: Store, metric: Metric, outcome: Outcome | None) -> None:
-    """Write a metric's set scores; without an outcome nothing was there to aggregate, for the clips' first reason."""
+def record_set(store: Store, metric: Metric, result: MetricResult | None) -> None:
+    """Write a metric's set scores; without a result nothing was there to aggregate, for the clips' first reason."""
     rows = store.measurements(metric.id)
-    if outcome is None:
+    if result is None:
         first = rows[0] if rows else {"status": Status.FAILED, "reason": "there are no clips"}
-        outcome = Outcome("", metric.id, Status(first["status"]), first["reason"])
+        result = MetricResult("", metric.id, Status(first["status"]), first["reason"])
     measured = sum(row["status"] == Status.OK for row in rows)
     store.put_set_scores(
         SetScoreRow(
-            metric.id, quantity.name, metric.protocol.fingerprint, _score(quantity, outcome), measured, len(rows),
-            outcome.measurement.detail,
+            metric.id, quantity.name, metric.protocol.fingerprint, _score(quantity, result), measured, len(rows),
+            result.measurement.detail,
         )
         for quantity in metric.quantities
     )  # fmt: skip
 
 
-def _score(quantity: Quantity, outcome: Outcome, lost: float = 1.0) -> Score:
-    if outcome.status is not Status.OK:
-        return Score(outcome.status, reason=reason(outcome.reason, _NO_REASON), weight=lost)
-    return score(quantity, outcome.measurement)
+def _score(quantity: Quantity, result: MetricResult, lost: float = 1.0) -> Score:
+    if result.status is not Status.OK:
+        return Score(result.status, reason=reason(result.reason, _NO_REASON), weight=lost)
+    return score(quantity, result.measurement)

@@ -3,7 +3,6 @@
 Everything that can be refused without reading media or loading weights is refused here, before anything is made.
 """
 
-import inspect
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from t2av_bench.benchmarks.registry import GRIDFACE, benchmark_ids
-from t2av_bench.benchmarks.registry import benchmark as benchmark_of
+from t2av_bench import systems
+from t2av_bench.benchmarks.registry import GRIDFACE
+from t2av_bench.benchmarks.registry import registry as benchmarks
 from t2av_bench.evaluation.config import MeasuringConfig
 from t2av_bench.generation.row import Row
 from t2av_bench.systems.base import Task
 from t2av_bench.utils.config import ConfigError, load_toml, near
+from t2av_bench.utils.registry import PluginError, hints_of
 
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
@@ -101,10 +102,10 @@ def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ..
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"{file}: two rows are called {name!r}: names are those of folders; see also 'label'")
+    config = config.model_copy(update={"options": _metric_options(config, rows)})
     if only:
         wanted = matching(only, names, "--only")
         rows = [row for row in rows if row.name in wanted]
-    _check_metrics(config, rows)
     return Loaded(config, tuple(rows))
 
 
@@ -122,12 +123,14 @@ def matching(wanted: Iterable[str], names: Sequence[str], option: str) -> set[st
 def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None) -> list[Row]:
     where = f"{file}: row {given.name!r}"
     benchmark = given.benchmark or config.benchmark
-    manifest = None if benchmark in benchmark_ids() else file.parent / benchmark
+    manifest = None if benchmark in benchmarks else file.parent / benchmark
+    benchmark = benchmarks.find(benchmark) if manifest is None else benchmark
     seeds = _seeds(given)
     try:
         items = _checked_items(given, manifest, benchmark)
+        system = systems.registry.find(given.system)
         options = {
-            seed: _checked_system(given.system, given.task, _with_seed(given.options, seed), file.parent)
+            seed: _checked_system(system, given.task, _with_seed(given.options, seed), file.parent)
             for seed, _, _ in seeds
         }
     except ValueError as error:
@@ -141,7 +144,7 @@ def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None)
     )
     return [
         Row(
-            given.name + suffix, label + said, given.system, given.task, manifest, given.split, items, seed,
+            given.name + suffix, label + said, system, given.task, manifest, given.split, items, seed,
             given.max_seconds, given.metrics or config.metrics, tables, given.step, options[seed],
             None if manifest is not None else benchmark,
         ) for seed, suffix, said in seeds
@@ -163,7 +166,7 @@ def _with_seed(options: Any, seed: int) -> Any:
 
 def _checked_items(given: RowConfig, manifest: Path | None, benchmark: str) -> int | None:
     if manifest is not None:
-        known = benchmark_ids()
+        known = benchmarks.ids()
         if given.split is not None:
             raise ValueError(f"'split' is for {', '.join(known)}; a manifest of your own has its items in one file")
         if not manifest.is_file():
@@ -171,7 +174,7 @@ def _checked_items(given: RowConfig, manifest: Path | None, benchmark: str) -> i
                 f"there is no benchmark {benchmark!r}, nor a manifest at {manifest}{near(benchmark, known)}"
             )
         return given.items
-    splits = benchmark_of(benchmark).splits
+    splits = benchmarks.create(benchmark).splits
     if given.split is None:
         raise ValueError(f"'split' is missing: {benchmark} has {', '.join(splits)}")
     if given.split not in splits:
@@ -186,35 +189,16 @@ def _checked_system(id: str, task: str, options: Mapping[str, Any], folder: Path
 
     A broken plug-in is no error here: its row has the reason in place of clips, and costs the others nothing.
     """
-    from t2av_bench import systems
-    from t2av_bench.utils.plugins import PluginError, calling
-
     try:
-        kind = systems.system_class(id)
-        with calling(f"the system {id} is broken"):
-            hints = _hints(kind.load)
-            parameters = inspect.signature(kind.load).parameters
+        kind = systems.registry.class_of(id)
+        if task not in kind.needs:
+            raise ValueError(f"the system {id} does not serve the task {task}; it serves {', '.join(kind.needs)}")
+        hints = hints_of(kind.load)
+        given = {name: _as_path(value, hints.get(name), folder) for name, value in options.items()}
+        systems.registry.check_options(id, given)
     except PluginError:
         return dict(options)
-    if task not in kind.needs:
-        raise ValueError(f"the system {id} does not serve the task {task}; it serves {', '.join(kind.needs)}")
-    free = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
-    known = [name for name in parameters if name != "device"]
-    for name in options:
-        if not free and name not in known:
-            raise ValueError(f"the system {id} has no option {name!r}{near(name, known)}")
-    for name, parameter in parameters.items():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty:
-            if name not in options:
-                raise ValueError(f"the system {id} needs the option {name!r}: options = {{ {name} = … }}")
-    return {name: _as_path(value, hints.get(name), folder) for name, value in options.items()}
-
-
-def _hints(load: Any) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(load)
-    except NameError:  # names that are imported for type checkers alone
-        return {}
+    return given
 
 
 def _as_path(value: Any, hint: Any, folder: Path) -> Any:
@@ -226,16 +210,11 @@ def _as_path(value: Any, hint: Any, folder: Path) -> Any:
     return value if is_name else folder / value
 
 
-def _check_metrics(config: RunConfig, rows: list[Row]) -> None:
-    from t2av_bench.metrics import create, resolve
+def _metric_options(config: RunConfig, rows: list[Row]) -> dict[str, dict[str, Any]]:
+    """The options by id. ValueError for those of a metric that no row measures, or that it does not take."""
+    from t2av_bench.metrics import create, registry, resolve
 
-    measured = {id for row in rows for id in resolve(row.metrics)}
-    for id, options in config.options.items():
-        (exact, *_) = resolve([id])
-        if exact != id:
-            raise ConfigError(f"options.{id!r}: name the metric in full, such as {exact!r}")
+    found = registry.options_of(config.options, list(dict.fromkeys(id for row in rows for id in resolve(row.metrics))))
+    for id, options in found.items():
         create(id, None, options)
-    if rows and (unused := config.options.keys() - measured) and len(rows) == len(config.rows):
-        raise ConfigError(
-            f"options for {', '.join(sorted(unused))}, which no row measures: {', '.join(sorted(measured))}"
-        )
+    return found

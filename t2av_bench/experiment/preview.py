@@ -46,8 +46,8 @@ def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
         plan = row_plan(loaded.config, row, items, digest, regenerate)
         measured = _measured(loaded.config, row, metrics, set(plan.made))
         found.append(Preview(
-            row, plan.total, True, len(plan.made), len(plan.orders), plan.failures, plan.total * len(metrics), measured,
-            plan.again,
+            row, plan.total, True, len(plan.made), len(plan.to_make), plan.failures, plan.total * len(metrics),
+            measured, plan.again,
         ))  # fmt: skip
     return found
 

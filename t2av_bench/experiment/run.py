@@ -6,17 +6,16 @@ OUT/runs/NAME/            its run folder, as ``evaluate`` makes it
 OUT/features/             what several rows measure alike (the real clips), kept once
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.evaluation.config import EvaluateConfig, dump
-from t2av_bench.evaluation.evaluate import Progress, RunError, evaluate
+from t2av_bench.evaluation.evaluate import Progress, RunError, alone_in, evaluate
 from t2av_bench.evaluation.planning import requested
-from t2av_bench.evaluation.worker import Staff
 from t2av_bench.experiment.config import Loaded, RunConfig
 from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
 from t2av_bench.generation.records import digests
@@ -30,6 +29,7 @@ from t2av_bench.scores import Status
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.memory import GB
 from t2av_bench.utils.progress import Notice, OnStep, Step
+from t2av_bench.utils.worker_pool import WorkerPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,12 @@ def run(loaded: Loaded, on_step: OnStep, notice: Notice, regenerate: Collection[
     config = loaded.config
     out = config.out
     out.mkdir(parents=True, exist_ok=True)
-    with _lock(out):
+    with alone_in(out):
         plans = _planned(loaded, manifests(loaded, on_step), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
         _make(plans, config, on_step, notice)
-        with Staff() as staff:
-            rows, unscored = _score(plans, kept, config, on_step, staff)
+        with WorkerPool() as pool:
+            rows, unscored = _score(plans, kept, config, on_step, pool)
         return Result(rows, unscored)
 
 
@@ -143,7 +143,7 @@ def row_plan(config: RunConfig, row: Row, items: ItemSet, digest: Digest, regene
 
 
 def _make(plans: Sequence[RowPlan], config: RunConfig, on_step: OnStep, notice: Notice) -> None:
-    total = sum(len(plan.orders) for plan in plans)
+    total = sum(len(plan.to_make) for plan in plans)
     for plan in plans:
         there = f"{plan.row.name}: {len(plan.made)} of {plan.total} clips are there"
         if plan.failures:
@@ -169,14 +169,14 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, on_step: OnStep, notice: 
 
     make_rows(
         plans, device=config.device, batch_size=config.generation_batch_size, workers=config.processes,
-        timeout=config.timeout, memory=config.memory and config.memory * GB, on_answer=report,
+        timeout=config.timeout, memory=config.memory and config.memory * GB, on_result=report,
     )  # fmt: skip
 
 
 def _outdate(plan: RowPlan, out: Path) -> None:
     """Scores of clips that are about to go count no more, also where this is interrupted before they are scored."""
     path = out / "runs" / plan.row.name / RESULTS
-    changing = {order.request.id for order in plan.orders} | plan.failures.keys()
+    changing = {task.request.id for task in plan.to_make} | plan.failures.keys()
     if not changing or not path.is_file():
         return
     with suppress(StoreError), Store(path, create=True) as store, store.transaction():  # scoring says what is wrong
@@ -191,7 +191,7 @@ def clips(count: int) -> str:
 
 
 def _score(
-    plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, on_step: OnStep, staff: Staff
+    plans: Sequence[RowPlan], kept: Mapping[str, int], config: RunConfig, on_step: OnStep, pool: WorkerPool
 ) -> tuple[list[RowResult], dict[str, str]]:
     """The rows' scores; and for rows whose run folder cannot be used, which costs the others nothing, why."""
     counts = [plan.total * len(resolve(plan.row.metrics)) for plan in plans]
@@ -212,7 +212,7 @@ def _score(
             # Before the evaluation: it names the folder of the features, which whoever reads a run looks up there.
             asked.out.mkdir(parents=True, exist_ok=True)
             write_text(asked.out / "evaluate.toml", dump(asked))
-            evaluate(asked, measured, notices.append, staff)
+            evaluate(asked, measured, notices.append, pool)
         except (RunError, StoreError) as error:
             unscored[plan.row.name] = str(error)
             continue
@@ -243,21 +243,3 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
         cache=config.out / "features", step=row.step,
         options={id: options for id, options in config.options.items() if id in metrics},
     )  # fmt: skip
-
-
-@contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """One ``run`` at a time in a folder; the lock goes with the process, however it ends."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(out / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except NotImplementedError as error:
-        raise OSError(f"the file system of {out} has no locks; name another folder (--out FOLDER)") from error
-    except Timeout:
-        raise RunError(f"another process is working on {out}; wait for it, or choose another --out folder") from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -17,23 +17,24 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench import systems
-from t2av_bench.generation.records import Standing, discard, fingerprint, made_from, mark, option_digests, standing
+from t2av_bench.generation.records import Standing, fingerprint, made_from, mark, option_digests, remove_clip, standing
 from t2av_bench.generation.requests import ItemSet, Requests, unusable_name
 from t2av_bench.generation.row import Row
 from t2av_bench.generation.sources import Digest
-from t2av_bench.generation.worker import Job, Order, make
+from t2av_bench.generation.worker import Generating, GenerationTask, Job
 from t2av_bench.systems.base import Request, System
 from t2av_bench.utils.files import json_text, write_text
-from t2av_bench.utils.plugins import PluginError, calling
+from t2av_bench.utils.registry import PluginError, calling
+from t2av_bench.utils.worker_pool import WorkerPool
 
 FAILURES = "failures.jsonl"
 
 
 @dataclass(slots=True)
 class RowPlan:
-    """A row's clips. made: ids whose clip is there; orders: those to be made; failures: id -> why there is none.
+    """A row's clips. made: ids whose clip is there; to_make: the other tasks; failures: id -> why there is none.
 
-    again: why clips that are there are made again -> how many. unmarked: orders of clips that stay, and whose records
+    again: why clips that are there are made again -> how many. unmarked: tasks of clips that stay, and whose records
     do not say yet what code made them. regenerate: all are made again on request.
     """
 
@@ -41,10 +42,10 @@ class RowPlan:
     folder: Path
     items: ItemSet
     made: list[str] = field(default_factory=list)
-    orders: list[Order] = field(default_factory=list)
+    to_make: list[GenerationTask] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     again: Counter[str] = field(default_factory=Counter)
-    unmarked: list[Order] = field(default_factory=list)
+    unmarked: list[GenerationTask] = field(default_factory=list)
     regenerate: bool = False
 
     @property
@@ -84,13 +85,13 @@ def plan_row(
             fingerprint(request, row.system, row.options, files, digest, stranger)
             for stranger in (True, "stranger" in kind.needs[row.task])
         )
-        order = Order(row.name, request, wanted, source)
+        task = GenerationTask(row.name, request, wanted, source)
         found = _on_request(request) if regenerate else standing(request, wanted, source, earlier)
         if found.reason is None:
             plan.made.append(id)
-            plan.unmarked += [order] * found.unmarked
+            plan.unmarked += [task] * found.unmarked
         else:
-            plan.orders.append(order)
+            plan.to_make.append(task)
             plan.again.update([found.reason] if found.reason else [])
     return plan
 
@@ -101,9 +102,9 @@ def _on_request(request: Request) -> Standing:
 
 def make_rows(
     plans: Sequence[RowPlan], *, device: str, batch_size: int, workers: int, timeout: float, memory: float | None,
-    on_answer: Callable[[RowPlan, str, str | None], None],
+    on_result: Callable[[RowPlan, str, str | None], None],
 ) -> None:  # fmt: skip
-    """Make the clips that are missing; ``on_answer`` is told row, item id and reason (None: made) of each.
+    """Make the clips that are missing; ``on_result`` is told row, item id and reason (None: made) of each.
 
     memory: bytes that one worker may hold. Updates the plans. ``failures.jsonl`` is written also where this is
     interrupted. Raises OSError where the disk is full or cannot be written: no clip is to blame, and all would fail.
@@ -111,20 +112,21 @@ def make_rows(
     by_name = {plan.row.name: plan for plan in plans}
     for plan in plans:
         _prepare(plan)
-    answers = make(list(_jobs(plans, device, batch_size)), workers=workers, timeout=timeout, most=memory)
+    jobs = list(_jobs(plans, device, batch_size))
     try:
-        for answer in answers:
-            if answer.disk is not None:
-                raise OSError(answer.disk, os.strerror(answer.disk), str(answer.order.request.out))
-            plan, id = by_name[answer.order.row], answer.order.request.id
-            plan.orders.remove(answer.order)
-            if answer.reason is None:
-                plan.made.append(id)
-            else:
-                plan.failures[id] = answer.reason
-            on_answer(plan, id, answer.reason)
+        with WorkerPool() as pool:
+            for found in pool.run(jobs, Generating(), workers=workers, timeout=timeout, most=memory):
+                request = found.task.request
+                if found.disk is not None:
+                    raise OSError(found.disk, os.strerror(found.disk), str(request.out))
+                plan = by_name[found.task.row]
+                plan.to_make.remove(found.task)
+                if found.reason is None:
+                    plan.made.append(request.id)
+                else:
+                    plan.failures[request.id] = found.reason
+                on_result(plan, request.id, found.reason)
     except BaseException:
-        answers.close()
         with suppress(OSError):  # the disk may be what this is about
             for plan in plans:
                 _write_failures(plan)
@@ -135,12 +137,12 @@ def make_rows(
 
 def _jobs(plans: Sequence[RowPlan], device: str, batch_size: int) -> Iterator[Job]:
     for plan in plans:
-        if not plan.orders:  # also where the system is broken
+        if not plan.to_make:  # also where the system is broken
             continue
         row, size = plan.row, batch_size if _gains_from_batches(systems.system_class(plan.row.system)) else 1
         key = system_key(row.system, row.options)
-        for start in range(0, len(plan.orders), size):
-            yield Job(key, row.system, row.options, device, tuple(plan.orders[start : start + size]))
+        for start in range(0, len(plan.to_make), size):
+            yield Job(key, row.system, row.options, device, tuple(plan.to_make[start : start + size]))
 
 
 def _gains_from_batches(kind: type[System]) -> bool:
@@ -156,7 +158,7 @@ def system_key(id: str, options: Mapping[str, Any]) -> str:
 def _prepare(plan: RowPlan) -> None:
     """Make the folder, and remove what a killed command left half-written, and clips of items that cannot be made."""
     plan.folder.mkdir(parents=True, exist_ok=True)
-    if plan.orders and not os.access(plan.folder, os.W_OK):
+    if plan.to_make and not os.access(plan.folder, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(plan.folder))
     for left in plan.folder.rglob(".*.part"):
         shutil.rmtree(left, ignore_errors=True)
@@ -164,11 +166,11 @@ def _prepare(plan: RowPlan) -> None:
         left.unlink(missing_ok=True)
     for id in plan.failures:
         if not unusable_name(id):
-            discard(plan.folder / f"{id}.mp4")
-    for order in plan.orders if plan.regenerate else ():  # at once: interrupted, it continues like any other run
-        discard(order.request.out)
-    for order in plan.unmarked:
-        mark(order.request, order.fingerprint, order.made_from)
+            remove_clip(plan.folder / f"{id}.mp4")
+    for task in plan.to_make if plan.regenerate else ():  # at once: interrupted, it continues like any other run
+        remove_clip(task.request.out)
+    for task in plan.unmarked:
+        mark(task.request, task.fingerprint, task.made_from)
 
 
 def _write_failures(plan: RowPlan) -> None:

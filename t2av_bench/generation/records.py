@@ -24,7 +24,7 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
 from t2av_bench.systems.output import names_of
 from t2av_bench.utils.files import json_text, write_text
-from t2av_bench.utils.plugins import PluginError, calling
+from t2av_bench.utils.registry import PluginError, calling
 from t2av_bench.weights.table import UnknownWeights
 
 _VERSION = 1
@@ -79,7 +79,7 @@ def option_digests(id: str, options: Mapping[str, Any], digest: Digest) -> dict[
         if isinstance(value, Path):
             files = sorted(value.rglob("*")) if value.is_dir() else [value]
             found |= {f"{name}: {path.relative_to(value)}": digest(path) for path in files if path.is_file()}
-        elif isinstance(value, str) and value in systems.system_ids():
+        elif isinstance(value, str) and value in systems.registry:
             parts = option_digests(value, options.get(f"{name}_options", {}), digest)
             found |= {f"{name}: {part}": sha256 for part, sha256 in parts.items()}
     return found
@@ -92,7 +92,7 @@ def made_from(id: str, options: Mapping[str, Any], digest: Digest) -> dict[str, 
     parameters = inspect.signature(kind.load).parameters
     defaults = {name: each.default for name, each in parameters.items() if isinstance(each.default, str)}
     for name, value in (defaults | dict(options)).items():
-        if isinstance(value, str) and value in systems.system_ids():
+        if isinstance(value, str) and value in systems.registry:
             part = made_from(value, options.get(f"{name}_options", {}), digest)
             found["code"] |= part["code"]
             found["files"] |= {f"{value}: {file}": sha256 for file, sha256 in part["files"].items()}
@@ -185,7 +185,7 @@ def mark(request: Request, wanted: str, source: MadeFrom) -> None:
     write_text(record, json_text(document, indent=1) + "\n")
 
 
-def seal(request: Request, clip: GeneratedClip, wanted: str, source: MadeFrom) -> None:
+def finalize_record(request: Request, clip: GeneratedClip, wanted: str, source: MadeFrom) -> None:
     """Add ``fingerprint``, ``made_from`` and ``sha256`` to the record of a clip that was just made.
 
     Raises GenerationFailed where the system did not write what it was asked for.
@@ -204,7 +204,7 @@ def seal(request: Request, clip: GeneratedClip, wanted: str, source: MadeFrom) -
     write_text(names.record, json_text(record, indent=1) + "\n")
 
 
-def discard(out: Path) -> None:
+def remove_clip(out: Path) -> None:
     """Remove what an earlier attempt left under a clip's name: no score may come from another clip."""
     for path in (out.with_suffix(".json"), out.with_suffix(".mp4"), out.with_suffix(".wav")):
         path.unlink(missing_ok=True)

@@ -1,20 +1,17 @@
 """The metrics, by ``family/variant`` id. Nothing is imported before it is asked for.
 
 Other packages add metrics through the entry-point group ``t2av_bench.metrics`` (name: the id, value: module:Class).
-One of theirs that cannot be used is broken alone (see ``plugins``).
+One of theirs that cannot be used is broken alone (see ``utils.registry``).
 """
 
-import difflib
-import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import get_args
 
-from t2av_bench.metrics.base import Licence, Metric, SetMetric, Settings
+from t2av_bench.metrics.base import Licence, Metric, SetMetric
+from t2av_bench.metrics.names import MetricRegistry
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.plugins import PluginError, Registry, stdout_to_stderr
-from t2av_bench.utils.reasons import unexpected
+from t2av_bench.utils.config import folded
 
 _METRICS = "t2av_bench.metrics."
 _GRIDFACE = "t2av_bench.gridface.metrics."
@@ -57,23 +54,6 @@ _BUILT_IN = {
     "sim/wavlm-ecapa": f"{_METRICS}sim:SIMWavLM",
     "sim/resemblyzer": f"{_METRICS}sim:SIMResemblyzer",
 }
-# These variants measure the clips of one benchmark alone, so neither ``all`` nor a family with others means them.
-_OF_ONE_BENCHMARK = ("gridface",)
-
-
-def metric_ids() -> list[str]:
-    """All ids, in order of preference within a family; a plug-in among them may be broken."""
-    return list(_registry.targets)
-
-
-def broken() -> dict[str, str]:
-    """Plug-ins that cannot be used, by id, and why: each is imported for it."""
-    return _registry.broken()
-
-
-def metric_class(id: str) -> type[Metric]:
-    """The class behind an exact id. Raises PluginError for a plug-in that cannot be used."""
-    return _registry.class_of(id)
 
 
 def _check(id: str, metric: type[Metric]) -> None:
@@ -81,10 +61,8 @@ def _check(id: str, metric: type[Metric]) -> None:
     from t2av_bench.weights import row
 
     family, slash, variant = id.partition("/")
-    if not (family and slash and variant) or family == "all":
+    if not (family and slash and variant) or folded(family) == "all":
         raise ValueError(f"its id is {id!r}, expected family/variant")
-    if metric.id != id:
-        raise ValueError(f"its class says that its id is {metric.id!r}")
     if not all(isinstance(text, str) and text for text in (metric.title, metric.paper)):
         raise ValueError("'title' and 'paper' are texts")
     if metric.licence not in get_args(Licence):
@@ -99,10 +77,11 @@ def _check(id: str, metric: type[Metric]) -> None:
             raise ValueError(f"{quantity} has no direction or no interval (low, high)")
         if (quantity.aggregate == "set") != issubclass(metric, SetMetric):
             raise ValueError("a SetMetric's quantities have aggregate='set', and no other's have")
+    for alias, name in metric.aliases.items():
+        if not (isinstance(alias, str) and folded(alias)) or name not in [quantity.name for quantity in quantities]:
+            raise ValueError(f"'aliases' is other names -> names of its quantities, got {alias!r}: {name!r}")
     for weight in metric.weights:
         row(weight)
-    if inspect.isabstract(metric):
-        raise ValueError(f"it lacks {', '.join(sorted(metric.__abstractmethods__))}")
     protocol = metric().protocol
     if not isinstance(protocol, Protocol) or protocol.id != id:
         raise ValueError("'protocol' is a Protocol with the metric's id")
@@ -110,84 +89,6 @@ def _check(id: str, metric: type[Metric]) -> None:
     json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
 
 
-_registry = Registry("t2av_bench.metrics", _BUILT_IN, Metric, _check)  # type: ignore[type-abstract]
-
-
-def resolve(names: Iterable[str], notice: Callable[[str], None] | None = None) -> list[str]:
-    """Names as a user types them (``sync``, ``sync/crop``, ``all``) -> exact ids, in order, without repetition.
-
-    ``all`` is every family. Variants for one benchmark's clips (``sync/gridface``) are chosen by their full name, or by
-    a family that has no others. Raises ValueError naming the nearest id for an unknown name.
-
-    A broken plug-in is left out of ``all`` and of a family that has others, which ``notice`` is told; chosen by its
-    name it raises PluginError.
-    """
-    from t2av_bench.weights import is_present
-
-    families: dict[str, list[str]] = {}
-    for id in metric_ids():
-        families.setdefault(id.split("/")[0], []).append(id)
-    troubles: dict[str, str] = {}
-    general = {family: [id for id in ids if not _is_of_one_benchmark(id)] for family, ids in families.items()}
-    chosen: dict[str, None] = {}
-    for name in names:
-        if name in _registry.targets:
-            metric_class(name)
-            chosen[name] = None
-        elif name == "all" or name in families:
-            for family in families if name == "all" else [name]:
-                variants = general[family] or ([] if name == "all" else families[family])
-                variants, trouble = _usable(variants)
-                troubles |= trouble
-                if trouble and not variants and name != "all":
-                    raise PluginError("; ".join(trouble.values()))
-                if not variants:
-                    continue
-                ready = (id for id in variants if all(is_present(weight) for weight in metric_class(id).weights))
-                chosen[next(ready, variants[0])] = None
-        else:
-            near = difflib.get_close_matches(name, [*families, *_registry.targets, "all"], n=3, cutoff=0.4)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise ValueError(f"unknown metric {name!r}{hint} 't2av-bench list metrics' shows all")
-        if name == "all":
-            troubles |= _registry.refused
-    if notice:
-        for text in troubles.values():
-            notice(text)
-    return list(chosen)
-
-
-def _usable(ids: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Ids that can be used, and why the others cannot."""
-    usable, troubles = [], {}
-    for id in ids:
-        try:
-            metric_class(id)
-            usable.append(id)
-        except PluginError as error:
-            troubles[id] = str(error)
-    return usable, troubles
-
-
-def _is_of_one_benchmark(id: str) -> bool:
-    return id.partition("/")[2] in _OF_ONE_BENCHMARK
-
-
-def create(id: str, settings: Settings | None = None, options: Mapping[str, Any] | None = None) -> Metric:
-    """An instance of the metric with an exact id; ``options`` are the arguments of its constructor.
-
-    Raises ValueError naming the options that there are.
-    """
-    kind = metric_class(id)
-    known = list(inspect.signature(kind).parameters)[1:]
-    for name in options or {}:
-        if name not in known:
-            has = f"has {', '.join(known)}" if known else "has none"
-            raise ValueError(f"{id} has no option {name!r}; it {has}")
-    try:
-        with stdout_to_stderr():
-            return kind(settings, **(options or {}))
-    except (ValueError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # a plug-in's constructor, and its sys.exit() too
-        raise PluginError(f"{id} cannot be made with the options {dict(options or {})}: {unexpected(error)}") from error
+registry = MetricRegistry("metric", _BUILT_IN, Metric, _check, given="settings")  # type: ignore[type-abstract]
+metric_ids, metric_class, broken = registry.ids, registry.class_of, registry.broken
+create, resolve = registry.create, registry.resolve

@@ -7,6 +7,7 @@ A metric module costs nothing to import (no torch, cv2 or librosa at its top lev
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -118,23 +119,31 @@ class Metric(ABC):
     weights: ids in the weights table that must be present.
     licence: the most restrictive licence group among its weights.
     extra: the optional dependency group of pyproject.toml that provides its packages.
-    embedded: True where the extractor is a bundled stand-in whose numbers must not be compared with published ones.
+    aliases: what the field calls quantities otherwise -> the quantity's name (``{"LSE-C": "sync_c"}``); people may type
+        these, case and punctuation aside, besides the names and labels.
+    stand_in: True where the extractor is a bundled one whose numbers must not be compared with published ones.
     curves: kept arrays that the page draws over offsets. floors: what real clips score, where it was measured.
     """
 
     id: ClassVar[str]
     title: ClassVar[str]
     quantities: ClassVar[tuple[Quantity, ...]]
+    aliases: ClassVar[Mapping[str, str]] = MappingProxyType({})
     paper: ClassVar[str]
     weights: ClassVar[tuple[str, ...]] = ()
     licence: ClassVar[Licence] = "free"
     extra: ClassVar[str | None] = None
-    embedded: ClassVar[bool] = False
+    stand_in: ClassVar[bool] = False
     curves: ClassVar[tuple[Curve, ...]] = ()
     floors: ClassVar[tuple[Floor, ...]] = ()
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+
+    @classmethod
+    def also_called(cls, quantity: str) -> list[str]:
+        """What the field calls one of the quantities."""
+        return [alias for alias, name in cls.aliases.items() if name == quantity]
 
     @property
     @abstractmethod

@@ -28,6 +28,7 @@ class CSIMBuffaloL(Metric):
     id = "csim/buffalo_l"
     title = "Cosine similarity of identity (ArcFace)"
     quantities = (Quantity("csim", "CSIM", "higher", interval=(-1.0, 1.0), decimals=3, penalty="worst"),)
+    aliases = {"ID-SIM": "csim", "identity similarity": "csim"}
     paper = "Deng et al. 2019, ArcFace (arXiv 1801.07698); Guo et al. 2021, SCRFD (arXiv 2105.04714)"
     weights = (arcface.DETECTOR, arcface.RECOGNISER)
     licence = "non-commercial"

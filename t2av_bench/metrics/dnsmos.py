@@ -33,6 +33,10 @@ class DNSMOS(Metric):
         Quantity("dnsmos_bak", "DNSMOS BAK", "higher", "MOS", (1.0, 5.0), penalty=1.0),
         Quantity("dnsmos_p808", "DNSMOS P.808", "higher", "MOS", (1.0, 5.0), penalty=1.0),
     )
+    aliases = {
+        "OVRL": "dnsmos_ovrl", "OVR": "dnsmos_ovrl", "SIG": "dnsmos_sig", "BAK": "dnsmos_bak",
+        "P.808 MOS": "dnsmos_p808",
+    }  # fmt: skip
 
     @property
     def protocol(self) -> Protocol:

@@ -5,7 +5,7 @@ import inspect
 from t2av_bench.metrics import metric_class, metric_ids
 from t2av_bench.metrics.base import Metric
 from t2av_bench.scores import Quantity
-from t2av_bench.utils.plugins import PluginError
+from t2av_bench.utils.registry import PluginError
 
 _HEAD = """\
 # Metrics
@@ -14,28 +14,19 @@ Written by `python -m t2av_bench.metrics.document` from the metrics' own data; a
 
 A metric is named `family/variant`. Two variants are two columns: their numbers are never averaged, ranked or compared
 with each other. The family alone (`--metrics sync`) selects the first variant below whose weights are present.
+
+Wherever a metric or a quantity is named (`--metrics`, `--columns`, `--quantities`, `--waive`, `--option`, margins,
+configurations, the Python API), an id (`sync/exact`), a family (`sync`), a column (`sync_c`) and what it is also called
+(`LSE-C`) are understood, case and punctuation aside: `lse_c` is `LSE-C`. As a metric, a column means the first variant
+that gives it and whose weights are present. A name that may be several things is refused with what it may be.
+
 Columns marked ‡ come from bundled stand-ins, and are not comparable with published numbers. Variants named `gridface`
 measure the embedded benchmark's clips alone: they are chosen by their full name, never by `all`.
 
 Every score is stored with its protocol: parameters, sha256 of the weights, and the library versions that can move it.
 The protocol's fingerprint decides which numbers may share a table column.
 
-## Adding a metric
-
-One file and one test. Subclass `t2av_bench.metrics.base.Metric` (or `SetMetric`), fill in the class attributes, and
-return a `Measurement` from `measure`. Raise `Unscorable` where the clip is at fault (it stays in the denominator) and
-`NotApplicable` where nobody is (no reference, no weights). Name it in `pyproject.toml` of your own package:
-
-```toml
-[project.entry-points."t2av_bench.metrics"]
-"blink/ours" = "our_package.blink:Blink"
-```
-
-What a metric returns is checked before it is kept. A value that is no number, a negative weight, or a detail that JSON
-cannot hold becomes the clip's reason, which names the metric; NumPy numbers and arrays are converted. `aggregate` runs
-in a worker too, with the time limit of one clip (`--timeout`). What a metric prints goes to stderr. A plug-in that
-cannot be imported, lacks an attribute or takes a built-in id is listed as broken by `list metrics`, with the reason;
-`--metrics all` goes on without it and says so.
+A metric of your own plugs in from a package of your own: see [plug-ins](plugins.md).
 """
 
 
@@ -60,8 +51,8 @@ def document() -> str:
 
 def _section(metric: type[Metric]) -> str:
     lines = [f"### `{metric.id}`", "", f"{metric.title}. {metric.paper}.", ""]
-    lines += ["| column | better | range | unit | over a set |", "|---|---|---|---|---|"]
-    lines += [_row(quantity, metric.embedded) for quantity in metric.quantities]
+    lines += ["| column | also called | better | range | unit | over a set |", "|---|---|---|---|---|---|"]
+    lines += [_row(quantity, metric) for quantity in metric.quantities]
     needs = []
     if metric.weights:
         needs.append("weights " + ", ".join(f"`{id}`" for id in metric.weights) + f" ({metric.licence})")
@@ -71,12 +62,14 @@ def _section(metric: type[Metric]) -> str:
     return "\n".join(lines)
 
 
-def _row(quantity: Quantity, embedded: bool) -> str:
+def _row(quantity: Quantity, metric: type[Metric]) -> str:
+    also = ", ".join([quantity.label, *metric.also_called(quantity.name)])
+    column = f"`{quantity.name}`{'‡' if metric.stand_in else ''}"
     low, high = ("" if bound is None else f"{bound:g}" for bound in quantity.interval)
     interval = f"{low or '−∞'} … {high or '∞'}"
     better = {"higher": "higher ↑", "lower": "lower ↓", "none": "–"}[quantity.direction]
     over = {"weighted": "weighted mean", "set": "from all features"}.get(quantity.aggregate, quantity.aggregate)
-    return f"| `{quantity.name}`{'‡' if embedded else ''} | {better} | {interval} | {quantity.unit or '–'} | {over} |"
+    return f"| {column} | {also} | {better} | {interval} | {quantity.unit or '–'} | {over} |"
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ class MouthEnvelope(Metric):
     title = "Mouth motion against loudness (embedded)"
     paper = "this project; the idea of correlating mouth and audio energy goes back to Hershey & Movellan 1999 (NIPS)"
     extra = "sync"
-    embedded = True
+    stand_in = True
     curves = (Curve(CURVE, "Mouth–loudness correlation", tuple(range(-15, 16)), lowest=False),)
     quantities = (
         Quantity(

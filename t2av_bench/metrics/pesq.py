@@ -61,6 +61,7 @@ class PESQ(OverlapMetric):
         Quantity("pesq_wb", "PESQ-WB", "higher", "MOS-LQO", (1.0, 4.644), penalty="worst"),
         Quantity("pesq_nb", "PESQ-NB", "higher", "MOS-LQO", (1.0, 4.549), penalty="worst"),
     )
+    aliases = {"WB-PESQ": "pesq_wb", "NB-PESQ": "pesq_nb"}
 
     @property
     def protocol(self) -> Protocol:

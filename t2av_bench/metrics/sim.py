@@ -66,8 +66,9 @@ class SIMResemblyzer(_SpeakerSimilarity):
     title = "Speaker similarity (Resemblyzer, bundled model)"
     paper = "Wan et al. 2018, Generalized end-to-end loss for speaker verification (ICASSP; arXiv 1710.10467)"
     weights = ("resemblyzer",)
-    embedded = True
+    stand_in = True
     quantities = (Quantity("sim_resemblyzer", "SIM (Resemblyzer)", "higher", "", (0.0, 1.0), penalty=0.0),)
+    aliases = {"SECS": "sim_resemblyzer"}
 
     @property
     def protocol(self) -> Protocol:
@@ -91,6 +92,7 @@ class SIMWavLM(_SpeakerSimilarity):
     )
     weights = ("wavlm_large_finetune",)
     quantities = (Quantity("sim", "SIM", "higher", "", (-1.0, 1.0), penalty=0.0),)
+    aliases = {"SIM-o": "sim", "SPK-SIM": "sim", "speaker similarity": "sim"}
 
     @property
     def protocol(self) -> Protocol:

@@ -224,7 +224,7 @@ class SyncExactHaar(SyncExact):
     title = "SyncNet lip sync, exact decode, Haar faces"
     weights = ("syncnet_v2",)
     quantities = quantities("_haar", " (Haar)")
-    embedded = True
+    stand_in = True
     _detector = Haar
     _suffix = "_haar"
 

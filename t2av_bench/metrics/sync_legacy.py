@@ -36,6 +36,10 @@ class SyncJoonson(Metric):
     id = "sync/joonson"
     title = "SyncNet lip sync, files of joonson/syncnet_python"
     quantities = quantities()
+    aliases = {
+        "LSE-C": "sync_c", "SyncNet confidence": "sync_c", "LSE-D": "sync_d", "SyncNet distance": "sync_d",
+        "AV offset": "sync_offset",
+    }  # fmt: skip
     paper = PAPER
     weights = ("syncnet_v2", "sfd_face")
     licence = "research"

@@ -30,6 +30,7 @@ class UTMOS(Metric):
     weights = ("utmos22_strong",)
     extra = "speech"
     quantities = (Quantity("utmos", "UTMOS", "higher", "MOS", (None, None), penalty=1.0),)
+    aliases = {"UTMOS22": "utmos"}
 
     @property
     def protocol(self) -> Protocol:

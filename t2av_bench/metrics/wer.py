@@ -278,7 +278,7 @@ class WERPocketsphinx(_Words):
     quantities = error_rate_quantities("wer", "WER", "_pocketsphinx", " (pocketsphinx)")
     recogniser_class = "t2av_bench.extractors.pocketsphinx_recogniser:PocketsphinxRecogniser"
     normalisation = "whisper: English rules"
-    embedded = True
+    stand_in = True
 
     def __init__(
         self,

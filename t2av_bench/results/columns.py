@@ -76,7 +76,7 @@ def describe(metric: Metric) -> dict[str, Any]:
         "quantities": [asdict(quantity) for quantity in metric.quantities],
         "paper": metric.paper,
         "licence": metric.licence,
-        "embedded": metric.embedded,
+        "embedded": metric.stand_in,
         "curves": [asdict(curve) for curve in metric.curves],
         "floors": [asdict(floor) for floor in metric.floors],
         "position": known.index(metric.id) if metric.id in known else len(known),

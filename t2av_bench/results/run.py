@@ -17,8 +17,8 @@ from t2av_bench.results.store import Store
 from t2av_bench.scores import Protocol, Score, Status
 from t2av_bench.statistics.influence import KernelSums, frechet_pseudo_values, jackknife_pseudo_values
 from t2av_bench.statistics.samples import GROUP_KEYS
-from t2av_bench.utils.plugins import PluginError
 from t2av_bench.utils.reasons import said, unexpected
+from t2av_bench.utils.registry import PluginError
 
 
 def read_run(folder: Path) -> Recorded:

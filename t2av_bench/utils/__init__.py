@@ -1,1 +1,1 @@
-"""Helpers without knowledge of clips: files, texts, plug-ins, optional packages, worker processes."""
+"""Helpers without knowledge of clips: files, texts, plug-ins, optional packages, workers."""

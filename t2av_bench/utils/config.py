@@ -4,9 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reference_model.utils.config import ConfigError, assignment, checked, load_toml, near, read_toml
+from reference_model.utils.config import (
+    ConfigError,
+    assignment,
+    checked,
+    folded,
+    load_toml,
+    near,
+    nearest,
+    read_toml,
+)
 
-__all__ = ["ConfigError", "assignment", "checked", "dump_toml", "load_toml", "near", "read_toml"]
+__all__ = [
+    "ConfigError", "assignment", "checked", "dump_toml", "folded", "load_toml", "near", "nearest", "read_toml",
+]  # fmt: skip
 
 
 def dump_toml(values: Mapping[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """How much memory there is, how much a process uses with all that it started, and how many workers fit.
 
-Linux tells all of it under ``/proc`` and ``/sys/fs/cgroup``; elsewhere nothing is known and nothing is limited.
+Linux tells all of it under ``/proc`` and ``/sys/fs/cgroup``; elsewhere nothing is known and nothing is limited. Read by
+hand: psutil knows no control groups, counts mapped files (weights) as held, and looks for a process's children among
+all processes of the machine.
 """
 
 from collections.abc import Iterator

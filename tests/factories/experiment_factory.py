@@ -38,10 +38,10 @@ def world(tmp_path, monkeypatch, fake_metrics):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ["PYTHONPATH"]]))
     monkeypatch.setenv("FAKE_SYSTEMS_LOG", str(tmp_path / "log"))
     monkeypatch.syspath_prepend(str(site))
-    systems._registry.forget()
+    systems.registry.forget()
     items(tmp_path, {"a": "one", "b": "two", "c": "three"})
     yield
-    systems._registry.forget()
+    systems.registry.forget()
 
 
 def items(tmp_path: Path, texts: dict[str, str], extra: tuple[str, ...] = ()) -> None:

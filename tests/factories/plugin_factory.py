@@ -26,5 +26,5 @@ def install(
     paths = [str(site), str(REPOSITORY / "tests" / "factories"), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
     patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     patch.syspath_prepend(str(site))
-    metrics._registry.forget()
+    metrics.registry.forget()
     return dict(os.environ)

@@ -35,7 +35,7 @@ def window_starts(count: int) -> np.ndarray:
 class _GridFaceDistance(FrechetDistance):
     paper = "this project; Fréchet distance of Heusel et al. 2017 (arXiv 1706.08500)"
     extra = "video"
-    embedded = True
+    stand_in = True
     checkpoint: ClassVar[str]
     choice: ClassVar[dict[str, Any]]
 

@@ -31,7 +31,7 @@ class SyncGridFace(Metric):
     title = "Lip sync of GridFace clips (embedded)"
     paper = "this project; definitions of Chung & Zisserman 2016, Out of time (ACCV workshop)"
     extra = "sync"
-    embedded = True
+    stand_in = True
     curves = (Curve(CURVE, "Sync distance (GridFace)", tuple(range(15, -16, -1)), lowest=True),)
     quantities = quantities("_gridface", " (GridFace)", 2.0)
 

@@ -24,7 +24,7 @@ class _GridFace(ErrorRate):
 
     paper = "Huggins-Daines et al. 2006, PocketSphinx (ICASSP); sentences after Cooke et al. 2006, the GRID corpus"
     recogniser_class = "t2av_bench.gridface.extractors.recogniser:GridFaceRecogniser"
-    embedded = True
+    stand_in = True
     language: ClassVar[str]
     other: ClassVar[str]
 

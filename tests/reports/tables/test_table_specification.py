@@ -432,7 +432,7 @@ def test_the_command_line(tmp_path):
     assert chosen.stdout.index("Sync-D") < chosen.stdout.index("Sync-C")
     assert "Sync-C" not in invoke(*paths, "--columns", "sync_d").stdout
     wrong = invoke(*paths, "--columns", "sync_x")
-    assert wrong.exit_code == 2 and "unknown column 'sync_x'; did you mean sync" in wrong.stderr
+    assert wrong.exit_code == 2 and "unknown quantity or metric 'sync_x'; did you mean sync" in wrong.stderr
     under = invoke("paper:1", *paths, "--format", "terminal")
     assert under.stdout.index("UniAVGen") < under.stdout.index("(20 en clips)")
     assert r"4.000</u> \[4.000, 4.000\]" in invoke(*paths, "--intervals").stdout

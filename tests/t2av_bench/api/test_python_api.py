@@ -270,11 +270,35 @@ def test_a_metric_that_fails_costs_nobody_else_anything(clips, tmp_path):
 
 
 def test_a_metric_that_crashes_or_hangs_costs_its_own_quantities(tmp_path, fake_metrics):
-    clip._staff(os.getpid())[0].close()  # a process that began before the plug-in was installed does not know it
+    clip._pool(os.getpid())[0].close()  # a process that began before the plug-in was installed does not know it
     for name, said in (("crash", "SIGSEGV"), ("hang", "no result within 3 s"), ("raise", "three over nothing")):
         found = tb.score(silent_clip(tmp_path / f"{name}.mp4", 0.4), ["fake/level", "fake/length"], timeout=3.0)
         assert found["level"].status == "failed" and said in found["level"].reason
         assert found["length"].value == pytest.approx(0.4, abs=0.05)
+
+
+def test_a_fork_that_ends_takes_neither_the_process_that_measures_nor_its_folder(clips):
+    code = """
+import os, sys
+import t2av_bench as tb
+from t2av_bench.api.clip import _pool
+def score():
+    return tb.score(sys.argv[1], "psnr", reference=sys.argv[1])["psnr"].status
+first = score()
+pool, folder = _pool(os.getpid())
+(worker,) = pool._workers
+if os.fork() == 0:
+    sys.exit()
+os.wait()
+assert os.path.isdir(folder) and not worker.transport.ended()
+assert score() == first and pool._workers == [worker]
+print(folder)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(clips / "real" / "clip00.mp4")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() and not Path(done.stdout.strip()).exists(), "it goes with the program"
 
 
 def test_tables_of_runs_print_themselves_and_are_frames(clips, evaluated, tmp_path):

@@ -420,7 +420,7 @@ def test_margins_are_numbers_or_percentages_over_the_defaults(tmp_path):
     assert found["sync_c"] == Margin(0.5) and found["fid"] == Margin(0.045, relative=True)
     assert found["utmos"] == DEFAULT_MARGINS["utmos"] and found["fid"].absolute(20.0) == pytest.approx(0.9)
     for text, message in (
-        ("sync_cc = 1", "unknown quantity 'sync_cc'; did you mean sync_c"),
+        ("sync_cc = 1", "unknown quantity or metric 'sync_cc'; did you mean sync_c"),
         ("sync_c = 0", "expected a number above 0"),
         ("sync_c = true", "expected a number above 0"),
         ('sync_c = "much"', "a percentage such as"),

@@ -184,7 +184,7 @@ def test_everything_that_is_wrong_is_said_at_once_and_nothing_is_made(tmp_path):
     assert done.exit_code == 2
     for problem in (
         "unknown metric 'fake/lenght'; did you mean fake/length", f"{tmp_path / 'made'} is not a folder",
-        f"{tmp_path / 'real'} is not a folder", "cannot read the manifest", "options of fake/level: gain",
+        f"{tmp_path / 'real'} is not a folder", "cannot read the manifest", "options of metric fake/level: gain",
     ):  # fmt: skip
         assert problem in done.stderr
     assert "5 problems" in done.stderr and not (tmp_path / "run").exists()

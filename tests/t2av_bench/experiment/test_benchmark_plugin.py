@@ -56,9 +56,9 @@ split = "quiet"
 def noise(tmp_path, monkeypatch):
     entries = {"noise": "noise_benchmark:Noise", "hollow": "noise_benchmark:Path", "other": "noise_benchmark:Noise"}
     install(tmp_path / "benchmarks", monkeypatch, entries, {"noise_benchmark": OWN}, group="t2av_bench.benchmarks")
-    registry._registry.forget()
+    registry.registry.forget()
     yield
-    registry._registry.forget()
+    registry.registry.forget()
 
 
 def written(tmp_path, text):

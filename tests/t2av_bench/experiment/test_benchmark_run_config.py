@@ -31,7 +31,7 @@ WRONG = {
     "a name that is a path": (HEAD + ROW.replace('"a"', '"../a"'), "row '../a': 'name': String should match"),
     "unknown metric": (HEAD + 'metrics = ["psrn"]\n' + ROW, "unknown metric 'psrn'; did you mean psnr"),
     "options of a metric that is not measured": (
-        HEAD + 'metrics = ["psnr"]\n' + ROW + '[options."ssim/rgb"]\n', "options for ssim/rgb, which no row measures"),
+        HEAD + 'metrics = ["psnr"]\n' + ROW + '[options."ssim/rgb"]\n', "options for ssim/rgb, which is not measured"),
     "unknown option of a metric": (
         HEAD + 'metrics = ["psnr"]\n' + ROW + '[options."psnr/rgb"]\nx = 1\n', "psnr/rgb has no option 'x'"),
     "unknown table": (HEAD + 'tables = ["papr:1"]\n' + ROW, "no table is called 'papr:1'; did you mean paper:1"),
@@ -74,9 +74,9 @@ def test_an_option_that_a_system_needs_is_asked_for(tmp_path, monkeypatch):
         def load(cls, *, voice: str, device: str = "cpu"):
             raise AssertionError("a configuration is checked without loading anything")
 
-    monkeypatch.setattr(systems, "system_class", lambda id: Demanding)
+    monkeypatch.setattr(systems.registry, "class_of", lambda id: Demanding)
     (tmp_path / "run.toml").write_text(HEAD + ROW)
-    with pytest.raises(ConfigError, match="row 'a': the system talker-t2av needs the option 'voice'"):
+    with pytest.raises(ConfigError, match="row 'a': system talker-t2av needs the option 'voice'"):
         load(tmp_path / "run.toml")
     (tmp_path / "run.toml").write_text(HEAD + ROW + 'options = { voice = "en-us" }\n')
     assert load(tmp_path / "run.toml").rows[0].options == {"voice": "en-us"}

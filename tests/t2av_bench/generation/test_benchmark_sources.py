@@ -76,7 +76,7 @@ def plug(tmp_path, monkeypatch):
     def forget() -> None:
         for name in [name for name in sys.modules if name.partition(".")[0].partition("_")[0] == "own"]:
             del sys.modules[name]
-        systems._registry.forget()
+        systems.registry.forget()
 
     yield plug
     forget()
@@ -172,7 +172,7 @@ def test_a_row_is_made_again_on_request_and_continues_where_it_was_interrupted(t
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("t2av_bench.generation.generate.make", interrupted)
+        patch.setattr("t2av_bench.utils.worker_pool.WorkerPool.run", interrupted)
         assert cli(file, "--regenerate", "noise").exit_code == 130
     assert made_again(tmp_path, rows) == ["a", "b", "c"], "the plain command continues"
     assert sounds(first.folder) == before

@@ -20,7 +20,7 @@ from t2av_bench.metrics.check import json_ready
 from t2av_bench.results.columns import columns
 from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
-from t2av_bench.utils.plugins import PluginError
+from t2av_bench.utils.registry import PluginError
 
 ODD = {"odd/answers": "odd_metrics:Answers", "odd/steady": "odd_metrics:Steady", "odd/set": "odd_metrics:Set"}
 
@@ -28,7 +28,7 @@ ODD = {"odd/answers": "odd_metrics:Answers", "odd/steady": "odd_metrics:Steady",
 @pytest.fixture(autouse=True)
 def _clean():
     yield
-    metrics._registry.forget()
+    metrics.registry.forget()
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def answers(tmp_path_factory):
             _quiet,
             _quiet,
         )
-    metrics._registry.forget()
+    metrics.registry.forget()
     with Store(folder / "run" / "results.db") as store:
         scores = {(row.clip, row.quantity): row.score for row in store.scores()}
         details = {row["clip"]: row["detail"] for row in store.measurements("odd/answers")}
@@ -201,8 +201,8 @@ def test_a_broken_plug_in_is_broken_alone(tmp_path, monkeypatch, name, capfd):
 
 
 def test_ids_that_are_taken_or_are_none(tmp_path, monkeypatch):
-    install(tmp_path / "good", monkeypatch, {"psnr/rgb": "loud:Loud", "loud": "loud:Loud", "odd/loud": "loud:Loud"},
-            {"loud": GOOD})  # fmt: skip
+    install(tmp_path / "good", monkeypatch, {"psnr/rgb": "loud:Loud", "loud": "short:Loud", "odd/loud": "loud:Loud"},
+            {"loud": GOOD, "short": GOOD.replace('"odd/loud"', '"loud"')})  # fmt: skip
     found = broken()
     assert "its id 'psnr/rgb' is taken by t2av_bench.metrics" in found["psnr/rgb (loud:Loud)"]
     assert "expected family/variant" in found["loud"]

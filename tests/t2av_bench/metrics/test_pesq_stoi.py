@@ -325,17 +325,19 @@ def test_the_sound_beside_pictures_of_an_unknown_codec_is_scored(suffix, tmp_pat
     from speech_factory import sound_file
 
     from t2av_bench.benchmarks.manifest import Item
-    from t2av_bench.evaluation.worker import Job, Outcome, Workshop, run_jobs
+    from t2av_bench.evaluation.worker import Job, Measuring, MetricResult, WorkerContext
     from t2av_bench.metrics.base import Settings
+    from t2av_bench.utils.worker_pool import WorkerPool
 
     pytest.importorskip("cv2")
     path = with_unknown_video(tmp_path, suffix, say())
     reference = sound_file(tmp_path, "reference", say())
     metrics = ("psnr/rgb", "stoi/pystoi", "pesq/itu")
     job = Job("clip", Item(id="clip"), path, reference, "inputs", metrics)
-    workshop = Workshop(Settings(), tmp_path / "features")
-    found = run_jobs([job], workshop, workers=1, timeout=120)
-    outcomes = {outcome.metric: outcome for outcome in found if isinstance(outcome, Outcome)}
+    work = Measuring(WorkerContext(Settings(), tmp_path / "features"))
+    with WorkerPool() as pool:
+        found = list(pool.run([job], work, workers=1, timeout=120))
+    outcomes = {result.metric: result for result in found if isinstance(result, MetricResult)}
     assert "unknown codec" in outcomes["psnr/rgb"].reason
     assert outcomes["stoi/pystoi"].measurement.values["stoi"] > 0.98
     assert outcomes["pesq/itu"].measurement.values["pesq_wb"] > 4

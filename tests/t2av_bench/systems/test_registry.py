@@ -10,7 +10,7 @@ import pytest
 from t2av_bench import systems
 from t2av_bench.errors import NotApplicable
 from t2av_bench.systems.base import TASKS, GeneratedClip, GenerationFailed, NativeFormat, Request, System
-from t2av_bench.utils.plugins import PluginError
+from t2av_bench.utils.registry import PluginError
 from t2av_bench.weights import row
 
 
@@ -47,10 +47,10 @@ def plugged(tmp_path, monkeypatch):
         (described / "entry_points.txt").write_text(f"[t2av_bench.systems]\n{id} = echo_system:Echo\n")
         monkeypatch.syspath_prepend(str(tmp_path))
         monkeypatch.setitem(sys.modules, "echo_system", sys.modules[__name__])
-        systems._registry.forget()
+        systems.registry.forget()
 
     yield plug
-    systems._registry.forget()
+    systems.registry.forget()
 
 
 @pytest.mark.parametrize("id", systems.system_ids())
@@ -71,10 +71,14 @@ def test_the_licence_is_the_most_restrictive_of_the_weights():
 
 def test_unknown_systems_and_options_are_refused_with_what_there_is(plugged):
     plugged()
-    with pytest.raises(ValueError, match="unknown system 'talker_t2av'; did you mean talker-t2av"):
-        systems.system_class("talker_t2av")
-    with pytest.raises(ValueError, match="system echo has no option 'volume'; its options: loudness"):
+    with pytest.raises(ValueError, match="unknown system 'talker'; did you mean talker-t2av"):
+        systems.system_class("talker")
+    with pytest.raises(ValueError, match="system echo has no option 'volume'; there are loudness"):
         systems.load("echo", volume=2)
+    with pytest.raises(ValueError, match="system echo has no option 'loundess'; did you mean loudness"):
+        systems.load("echo", loundess=2)
+    with pytest.raises(ValueError, match="options of system echo: loudness: Input should be a valid number, got '2'"):
+        systems.load("echo", loudness="2")
     assert systems.load("echo", device="cuda:1", loudness=2.0).device == "cuda:1"
 
 

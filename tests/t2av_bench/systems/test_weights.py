@@ -149,7 +149,7 @@ def test_files_that_do_not_fit_are_named(published):
         ({"dtype": "float16"}, "unknown dtype 'float16'; there are float32 and bfloat16"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"checkpoint": Path("absent.safetensors")}, "no checkpoint at absent.safetensors"),
-        ({"guidance": 3.0}, "has no option 'guidance'; its options: recipe, prefix_seconds, dtype, checkpoint"),
+        ({"guidance": 3.0}, "has no option 'guidance'; there are recipe, prefix_seconds, dtype, checkpoint"),
     ],
 )
 def test_options_are_checked_before_anything_is_loaded(options, message):

@@ -77,12 +77,12 @@ def test_real_table_is_consistent() -> None:
 
 
 def test_every_metric_names_rows_of_the_table_and_its_worst_licence() -> None:
-    from t2av_bench.metrics import _registry, metric_class, metric_ids
+    from t2av_bench.metrics import metric_class, metric_ids, registry
 
     table = weights.load_table(weights._TABLE)
     order = ["free", "research", "non-commercial", "gated"]
     for id in metric_ids():
-        if find_spec(_registry.targets[id].split(":")[0]) is None:
+        if find_spec(registry.targets[id].split(":")[0]) is None:
             continue
         metric = metric_class(id)
         groups = [table[name].group for name in metric.weights]

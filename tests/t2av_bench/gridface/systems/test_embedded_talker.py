@@ -212,7 +212,7 @@ def test_options_replace_the_recipes_sampler(weights, ask):
     assert load(recipe="release").recipe.stop_votes == 3
     with pytest.raises(ValueError, match="guidance is a positive number, got -1"):
         load(classifier_free_guidance=-1)
-    with pytest.raises(ValueError, match="has no option 'guidance'; its options: checkpoint, recipe, temperature"):
+    with pytest.raises(ValueError, match="has no option 'guidance'; there are checkpoint, recipe, temperature"):
         load(guidance=2)
 
 

@@ -1,0 +1,34 @@
+"""What is no Python but belongs to the packages is installed with them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from setuptools import Distribution
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("t2av_bench", "reports", "reference_model", "baselines")
+# What only they need who work in a checkout.
+_LEFT_OUT = re.compile(r"__pycache__|\.lock$|\.md$|reports/embedded/")
+
+
+@pytest.fixture(scope="module")
+def installed() -> set[str]:
+    """Files that setuptools would copy, relative to the root."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        distribution = Distribution()
+        distribution.parse_config_files()
+        build = distribution.get_command_obj("build_py")
+        build.ensure_finalized()
+        build.manifest_files = {}  # patterns alone: a wheel that is built elsewhere knows nothing of git
+        found = [file for name in distribution.packages for file in build.find_data_files(name, name.replace(".", "/"))]
+    return {Path(file).as_posix() for file in found}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_file_beside_the_modules_is_installed(package, installed):
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*") if path.is_file()}
+    missing = {file for file in files - installed if not file.endswith(".py") and not _LEFT_OUT.search(file)}
+    assert sorted(missing) == []
+    assert package == "baselines" or any(file.startswith(f"{package}/") for file in installed)

@@ -1,29 +1,20 @@
 """Audio driven: a diffusion transformer that draws the motion of given speech (A2V), all positions together.
 
-network = load_network("audio_driven.safetensors", family="audio_driven")  # baselines.checkpoints
-clips = sample(network, [Item(speech, first_motion, seed=7)])
-clips[0].motion                                       # (T, 16), as long as the speech
+network = load_network("audio_driven.safetensors", family="audio_driven")      # baselines.checkpoints
+clips = sample(network, [Item(speech=speech, first_motion=first_motion, seed=7)])  # baselines.diffusion.sampling
+clips[0].motion                                                                # (T, 16), as long as the speech
 """
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from reference_model.modules.flow_matching import SamplerSettings
 from reference_model.modules.transformer import Block, RMSNorm
 
-from .diffusion import sampling
-from .diffusion.batch import Batch, padded
+from .diffusion.batch import Batch
 from .diffusion.config import NetworkConfig
-from .diffusion.items import check_latents, check_vector
 from .diffusion.network import Condition, DiffusionNetwork
-from .diffusion.sampling import Generated
 from .diffusion.text import Text
 from .diffusion.tower import Tower
-
-__all__ = ["AudioDriven", "Item", "sample"]
 
 
 class AudioDriven(DiffusionNetwork):
@@ -32,6 +23,7 @@ class AudioDriven(DiffusionNetwork):
 
     family = "audio_driven"
     modalities = ("motion",)
+    reads = ("speech", "first_motion")
 
     def __init__(self, config: NetworkConfig):
         super().__init__(config)
@@ -57,32 +49,3 @@ class AudioDriven(DiffusionNetwork):
         for block in self.motion.blocks:
             tokens = block(tokens, state, condition.rope, condition.keys, peer=condition.peer)
         return {"motion": self.motion.leave(tokens, final, noisy["motion"], time)}
-
-
-@dataclass
-class Item:
-    """``speech (T, 32)``, ``first_motion (16,)``, normalised. ``seed`` decides the noise."""
-
-    speech: Tensor
-    first_motion: Tensor
-    seed: int = 0
-
-
-def sample(network: AudioDriven, items: Sequence[Item], settings: SamplerSettings | None = None) -> list[Generated]:
-    """Draw every item, in order, as long as its speech; an item's latents do not depend on the others. Guidance
-    strengthens the speech.
-
-    Raises ValueError for an item that does not fit, naming it.
-    """
-    if not items:
-        return []
-    config = network.config
-    for index, item in enumerate(items):
-        check_latents(index, "speech", item.speech, config.speech_dim)
-        check_vector(index, "first_motion", item.first_motion, config.motion_dim)
-    batch = Batch(
-        torch.tensor([len(item.speech) for item in items]),
-        first_motion=torch.stack([item.first_motion.float() for item in items]),
-        speech=padded([item.speech.float() for item in items], config.patch_size),
-    )
-    return sampling.draw(network, batch, [item.seed for item in items], settings or SamplerSettings())

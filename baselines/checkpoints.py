@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from reference_model.checkpoints import write_safetensors
 from reference_model.config import ConfigError
-from reference_model.utils.strict_loading import CheckpointError, check_names_and_shapes
+from reference_model.utils.strict_loading import CheckpointError, load_strictly, read_safetensors
 
 from .diffusion.config import NetworkConfig
 from .diffusion.network import DiffusionNetwork
@@ -31,35 +30,20 @@ def load_network(
     ``family`` and ``config`` say what the file must hold. Raises FileNotFoundError, and :class:`.CheckpointError`
     for a damaged file, a file of another format, family or size, naming every tensor that does not fit.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}")
-    try:
-        with safe_open(path, "pt", device=device) as file:
-            stored = _stored_config(file.metadata() or {}, path)
-            state = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path} cannot be read as safetensors ({path.stat().st_size} bytes): it is truncated or of another "
-            f"format; fetch it again. Reader: {error}"
-        ) from error
+    state, metadata = read_safetensors(path)
+    stored = _stored_config(metadata, path)
     wanted = family or (config.family if config else stored.family)
     if stored.family != wanted:
         raise CheckpointError(f"{path} holds a {stored.family} network, not {wanted}; give a checkpoint of {wanted}")
     network = random_network(config or stored)
-    check_names_and_shapes(
-        {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()},
-        {name: tuple(tensor.shape) for name, tensor in state.items()},
-        source=str(path),
-    )
-    for name, tensor in state.items():
+    load_strictly(network, state, source=str(path), dtype=torch.float32)
+    for name, tensor in network.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path}: {name} is not finite; train it again, or store it in float32")
-    network.load_state_dict(state)
     return network.to(device).eval()
 
 
-def _stored_config(metadata: dict[str, str], path: Path) -> NetworkConfig:
+def _stored_config(metadata: dict[str, str], path: str | Path) -> NetworkConfig:
     if CONFIG_KEY not in metadata:
         raise CheckpointError(
             f"{path} carries no {CONFIG_KEY} in its metadata: it is not a checkpoint of a diffusion baseline"

@@ -2,27 +2,15 @@
 see. All positions are drawn together.
 
     network = load_network("length_matched_tts.safetensors", family="length_matched_tts")  # baselines.checkpoints
-    clips = sample(network, [Item(text_ids, speaker_embedding, frames=64, seed=7)])
+    clips = sample(network, [Item(text_ids, speaker_embedding, frames=64, seed=7)])  # baselines.diffusion.sampling
     clips[0].speech                                         # (64, 32)
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor
 
-from reference_model.modules.flow_matching import SamplerSettings
-
-from .diffusion import sampling
-from .diffusion.batch import Batch, texts
 from .diffusion.config import NetworkConfig
-from .diffusion.items import check_frames, check_text, check_vector
 from .diffusion.network import Condition, DiffusionNetwork
-from .diffusion.sampling import Generated
 from .diffusion.tower import Tower
-
-__all__ = ["Item", "LengthMatchedTTS", "sample"]
 
 
 class LengthMatchedTTS(DiffusionNetwork):
@@ -30,6 +18,7 @@ class LengthMatchedTTS(DiffusionNetwork):
 
     family = "length_matched_tts"
     modalities = ("speech",)
+    reads = ("text_ids", "speaker_embedding")
 
     def __init__(self, config: NetworkConfig):
         super().__init__(config)
@@ -41,35 +30,3 @@ class LengthMatchedTTS(DiffusionNetwork):
         for block in self.speech.blocks:
             tokens = block(tokens, state, condition.rope, condition.keys, condition.text)
         return {"speech": self.speech.leave(tokens, final, noisy["speech"], time)}
-
-
-@dataclass
-class Item:
-    """``text_ids (L,)``, ``speaker_embedding (64,)``, ``frames``: the length at 25 Hz. ``seed`` decides the noise."""
-
-    text_ids: Tensor
-    speaker_embedding: Tensor
-    frames: int
-    seed: int = 0
-
-
-def sample(
-    network: LengthMatchedTTS, items: Sequence[Item], settings: SamplerSettings | None = None
-) -> list[Generated]:
-    """Draw every item, in order; an item's latents do not depend on the others. Guidance strengthens the text.
-
-    Raises ValueError for an item that does not fit, naming it.
-    """
-    if not items:
-        return []
-    config = network.config
-    for index, item in enumerate(items):
-        check_text(index, item.text_ids, config)
-        check_vector(index, "speaker_embedding", item.speaker_embedding, config.speaker_dim)
-        check_frames(index, item.frames)
-    batch = Batch(
-        torch.tensor([item.frames for item in items]),
-        *texts([item.text_ids for item in items]),
-        torch.stack([item.speaker_embedding.float() for item in items]),
-    )
-    return sampling.draw(network, batch, [item.seed for item in items], settings or SamplerSettings())

@@ -141,7 +141,7 @@ def scored(folder: Path, speakers: dict[str, str], metrics: tuple[str, ...]) -> 
     """Scores by variant and quantity, in the order of the ids; None where a clip has none."""
     from t2av_bench.evaluation.config import EvaluateConfig
     from t2av_bench.evaluation.evaluate import evaluate
-    from t2av_bench.results.run import read_run
+    from t2av_bench.results.run import open_run
 
     ids = sorted(speakers)
     found: dict[str, Any] = {"clips": len(ids), "speakers": [speakers[id] for id in ids], "variants": {}}
@@ -152,7 +152,7 @@ def scored(folder: Path, speakers: dict[str, str], metrics: tuple[str, ...]) -> 
         )  # fmt: skip
         evaluate(plan, lambda progress: None, print)
         values: dict[str, Any] = {}
-        for (_, quantity), record in read_run(folder / f"run-{name}").quantities.items():
+        for (_, quantity), record in open_run(folder / f"run-{name}").recorded.quantities.items():
             if not record.scored:
                 continue
             sample = record.sample(record.scored)

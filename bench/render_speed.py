@@ -25,7 +25,7 @@ PATCH, FRAME_RATE, CLIP_FRAMES = 4, 25, 250
 LIAX_SIZES = {"release": LIAXConfig(), "small": LIAXConfig(widths=(32, 32, 32, 32), style_dim=64)}
 # Decoding runs no Whisper, so one layer of it stands for all.
 VAE_SIZES = {
-    "release": WhisperXVAEConfig(whisper=WhisperSize(layers=1, text_layers=1)),
+    "release": WhisperXVAEConfig(whisper=WhisperSize(layers=1)),
     "small": WhisperXVAEConfig(
         encoder_width=4, hidden_dim=128, decoder_width=128, whisper=WhisperSize(width=128, heads=2, layers=1)
     ),

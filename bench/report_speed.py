@@ -62,7 +62,6 @@ def make_run(folder: Path, system: int, clips: int, *, curves: bool) -> None:
             (protocols[metric], {
                 "title": metric, "quantities": [asdict(each) for each in quantities(metric)], "paper": "", "embedded":
                 False, "licence": "free", "position": position,
-                "set_distance": {"kind": "frechet", "ddof": 1} if metric in SETS else None,
                 "curves": [asdict(curve) for curve in CURVES] if curves and metric == "sync/exact" else [],
             }) for position, metric in enumerate(NAMES)
         )  # fmt: skip

@@ -24,7 +24,7 @@ file                                 idea                                       
 ``inference.recipes``                ``paper`` and ``release``: every inference choice, named            4.2
 ``inference.types``                  items that go in, patches and results that come out
 ``inference.plan``                   which patch of an item is given, drawn or absent                    4.2
-``inference.row``                    one item while it is generated: its plan, noise, votes to stop
+``inference.sequence_state``         one item while it is generated: its plan, noise, votes to stop
 ``inference.slot_tokens``            from planned slots to embeddings                                    3.2
 ``inference.conditions``             what a patch is drawn from besides the hidden state                 3.3
 ``inference.decoding``               a batch's place in the backbone: padding, positions, window

@@ -5,25 +5,24 @@
 
 Two layouts are read: ours (our names, the configuration in the file's metadata) and the release's (its names,
 told apart by them; the configuration is ``release`` unless given). Files are memory-mapped; each tensor goes
-straight to the target device and dtype, so the peak is one model and one tensor.
+straight to the target device and dtype, so the peak is one model.
 """
 
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import names
 from .config import ModelConfig
 from .model import TalkerT2AV
 from .modules.backbone import restore_rotary_frequencies
-from .utils.strict_loading import CheckpointError, check_names_and_shapes
+from .utils.strict_loading import CheckpointError, load_strictly, read_safetensors
 
 CONFIG_KEY = "talker_t2av_config"
 LM_HEAD = "backbone.lm_head.weight"
@@ -61,20 +60,9 @@ def load_model(
     tables stay float32 always. ``config`` overrides the file's own. Raises :class:`CheckpointError` naming every
     missing, extra or misshapen key with its nearest match, FileNotFoundError without a file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}")
-    try:
-        with safe_open(path, "pt", device=str(torch.device(device))) as file:
-            if config is None:
-                config = _stored_config(file.metadata() or {}, path)
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
-            return _fill(config, shapes, file.get_tensor, torch.device(device), dtype, str(path))
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path} cannot be read as safetensors ({path.stat().st_size} bytes): it is truncated "
-            f"or of another format; fetch it again. Reader: {error}"
-        ) from error
+    state, metadata = read_safetensors(path)
+    config = config or _stored_config(metadata, Path(path))
+    return load_state(state, config, device=device, dtype=dtype, source=str(path))
 
 
 def load_state(
@@ -86,8 +74,30 @@ def load_state(
     source: str = "state dict",
 ) -> TalkerT2AV:
     """The same from tensors in memory, in either layout. Tensors that need no conversion are used as they are."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    return _fill(config, shapes, state.__getitem__, torch.device(device), dtype, source)
+    model = meta_model(config)
+    release_layout = any(name.startswith(("llm.", "speech_cfm.")) for name in state)
+    translation = names.model(config) if release_layout else None
+    as_file = translation.to_release if translation else str
+    tables = {as_file(name) for name, _ in model.named_buffers() if name in model.state_dict()}
+    given = {
+        name: tensor.to(device=device, dtype=torch.float32 if name in tables else dtype)
+        for name, tensor in state.items()
+        if not name.startswith(FROZEN)
+    }
+    tied = config.backbone.tie_word_embeddings
+    if tied and as_file(EMBEDDING) in given:
+        given.setdefault(as_file(LM_HEAD), given[as_file(EMBEDDING)])
+    load_strictly(model, given, names=translation, source=source)
+    embedding, head = model.backbone.get_input_embeddings(), model.backbone.lm_head
+    if tied and not torch.equal(head.weight.to(embedding.weight), embedding.weight):
+        raise CheckpointError(
+            f"{source} holds a language-model head that differs from the text embedding, but the configuration "
+            f"ties them; set backbone.tie_word_embeddings = false to load both"
+        )
+    if tied:
+        head.weight = embedding.weight
+    restore_rotary_frequencies(model.backbone)
+    return model.eval()
 
 
 def save_model(model: TalkerT2AV, path: str | Path, *, release_names: bool = False) -> None:
@@ -134,61 +144,6 @@ def convert(
         owner, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(owner), leaf, table.to(device=device or table.device))
     return model
-
-
-def release_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Every release name of a model of this configuration with its shape, both layouts' ``lm_head`` included."""
-    to_release = names.model(config).to_release
-    return {to_release(name): tuple(tensor.shape) for name, tensor in meta_model(config).state_dict().items()}
-
-
-def _fill(
-    config: ModelConfig,
-    shapes: dict[str, tuple[int, ...]],
-    read: Callable[[str], Tensor],
-    device: torch.device,
-    dtype: torch.dtype | None,
-    source: str,
-) -> TalkerT2AV:
-    """Build on the meta device and give every parameter its tensor."""
-    model = meta_model(config)
-    translation = names.model(config)
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    shapes = {name: shape for name, shape in shapes.items() if not name.startswith(FROZEN)}
-    release_layout = any(name.startswith(("llm.", "speech_cfm.")) for name in shapes)
-    as_file = translation.to_release if release_layout else str
-    tied = config.backbone.tie_word_embeddings
-    expected = {as_file(name): shape for name, shape in own.items()}
-    if tied and as_file(LM_HEAD) not in shapes:
-        del expected[as_file(LM_HEAD)]
-    check_names_and_shapes(expected, shapes, source=source)
-
-    for ours in own:
-        if ours == LM_HEAD and tied:
-            continue
-        owner, _, leaf = ours.rpartition(".")
-        module = model.get_submodule(owner)
-        tensor = read(as_file(ours))
-        if leaf in module._buffers:
-            module._buffers[leaf] = tensor.to(device, torch.float32)
-        else:
-            tensor = tensor.to(device, dtype if dtype is not None else tensor.dtype)
-            module._parameters[leaf] = nn.Parameter(tensor)
-    if tied:
-        if as_file(LM_HEAD) in shapes:
-            _check_tied(model, read(as_file(LM_HEAD)), source)
-        model.backbone.lm_head.weight = model.backbone.get_input_embeddings().weight
-    restore_rotary_frequencies(model.backbone)
-    return model.eval()
-
-
-def _check_tied(model: TalkerT2AV, head: Tensor, source: str) -> None:
-    embedding = model.backbone.get_input_embeddings().weight
-    if not torch.equal(head.to(embedding), embedding):
-        raise CheckpointError(
-            f"{source} holds a language-model head that differs from the text embedding, but the configuration "
-            f"ties them; set backbone.tie_word_embeddings = false to load both"
-        )
 
 
 def _stored_config(metadata: Mapping[str, str], path: Path) -> ModelConfig:

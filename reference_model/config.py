@@ -7,27 +7,25 @@ dataclasses.replace(config, arrangement="delay(1)")
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
+from pydantic import PositiveInt
 
 from .arrangement import Arrangement
 from .utils.config import ConfigError, checked, near, strict_dataclass
-
-Count = Annotated[int, Field(ge=1)]
 
 
 @strict_dataclass
 class BackboneConfig:
     """The causal language model: a Qwen3 (section 3.2). Names are those of transformers' ``Qwen3Config``."""
 
-    vocab_size: Count = 151936
-    hidden_size: Count = 1024
-    intermediate_size: Count = 3072
-    num_hidden_layers: Count = 28
-    num_attention_heads: Count = 16
-    num_key_value_heads: Count = 8
-    head_dim: Count = 128
+    vocab_size: PositiveInt = 151936
+    hidden_size: PositiveInt = 1024
+    intermediate_size: PositiveInt = 3072
+    num_hidden_layers: PositiveInt = 28
+    num_attention_heads: PositiveInt = 16
+    num_key_value_heads: PositiveInt = 8
+    head_dim: PositiveInt = 128
     rope_theta: float = 1_000_000.0
     rms_norm_eps: float = 1e-6
     max_position_embeddings: int = 40960
@@ -45,8 +43,8 @@ class BackboneConfig:
 class TransformerConfig:
     """A bidirectional transformer as wide as the backbone: a patch encoder or a diffusion head (section 4.1)."""
 
-    layers: Count = 4
-    heads: Count = 8
+    layers: PositiveInt = 4
+    heads: PositiveInt = 8
 
 
 @strict_dataclass
@@ -62,12 +60,12 @@ class ModelConfig:
     backbone: BackboneConfig = BackboneConfig()
     patch_encoder: TransformerConfig = TransformerConfig(layers=4, heads=8)
     head: TransformerConfig = TransformerConfig(layers=8, heads=8)
-    speech_dim: Count = 32
-    motion_dim: Count = 40
-    speaker_dim: Count = 256
-    patch_size: Count = 4
-    context_patches: Count = 1
-    fps: Count = 25
+    speech_dim: PositiveInt = 32
+    motion_dim: PositiveInt = 40
+    speaker_dim: PositiveInt = 256
+    patch_size: PositiveInt = 4
+    context_patches: PositiveInt = 1
+    fps: PositiveInt = 25
     arrangement: str = "add"
 
     def __post_init__(self):

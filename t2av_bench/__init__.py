@@ -11,23 +11,27 @@ from t2av_bench.version import __version__
 
 if TYPE_CHECKING:
     from t2av_bench.api.clip import ClipScores, score
-    from t2av_bench.api.comparing import Comparison, Gate, compare, regress
+    from t2av_bench.api.comparing import compare, regress
     from t2av_bench.api.evaluating import evaluate
     from t2av_bench.api.experiment import run
     from t2av_bench.api.listing import list_benchmarks, list_metrics, list_systems
     from t2av_bench.api.runs import Run, open_run
     from t2av_bench.api.tables import Table, table
+    from t2av_bench.comparison.contrast import Comparison
+    from t2av_bench.comparison.verdicts import Gate
     from t2av_bench.evaluation.evaluate import Progress
     from t2av_bench.scores import Score
 
 _HOMES = {
     "t2av_bench.api.clip": ("ClipScores", "score"),
-    "t2av_bench.api.comparing": ("Comparison", "Gate", "compare", "regress"),
+    "t2av_bench.api.comparing": ("compare", "regress"),
     "t2av_bench.api.evaluating": ("evaluate",),
     "t2av_bench.api.experiment": ("run",),
     "t2av_bench.api.listing": ("list_benchmarks", "list_metrics", "list_systems"),
     "t2av_bench.api.runs": ("Run", "open_run"),
     "t2av_bench.api.tables": ("Table", "table"),
+    "t2av_bench.comparison.contrast": ("Comparison",),
+    "t2av_bench.comparison.verdicts": ("Gate",),
     "t2av_bench.evaluation.evaluate": ("Progress",),
     "t2av_bench.scores": ("Score",),
 }

@@ -43,8 +43,8 @@ def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"
         __tracebackhide__ = True
         from t2av_bench.comparison.comparable import NotComparable
         from t2av_bench.comparison.gate import regress
-        from t2av_bench.comparison.gate_report import markdown, refusal_markdown
         from t2av_bench.comparison.margins import margins_of
+        from t2av_bench.comparison.verdicts import markdown, refusal_markdown
         from t2av_bench.results import read
 
         before, after = read(root / Path(baseline)), read(root / Path(candidate))

@@ -48,7 +48,6 @@ INSIDE = {
         reports""",
     "baselines": """
         baselines.diffusion.training
-        baselines.diffusion.run_state
         baselines.checkpoints
         baselines.families
         baselines.audio_driven  baselines.dual_branch  baselines.length_matched_tts

@@ -10,8 +10,8 @@ file               idea
 ``tower``          one modality's diffusion transformer
 ``network``        what a baseline's network offers: conditions once, velocities at every time
 ``objective``      flow-matching and length losses
+``items``          what a network is asked for, checked and batched
 ``sampling``       noise to clips, with guidance
-``run_state``      checkpoints of a run
 ``training``       :func:`~.training.train`
 =================  ====================================================================================
 

@@ -5,16 +5,16 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from reference_model.config import ConfigError, Count
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from reference_model.config import ConfigError
 from reference_model.training.config import (
     AverageConfig,
     CheckpointConfig,
     JournalConfig,
-    NotNegative,
     OptimiserConfig,
     Share,
     ValidationConfig,
-    Whole,
 )
 from reference_model.utils.config import checked, strict_dataclass
 
@@ -32,15 +32,15 @@ class NetworkConfig:
     """
 
     family: Family
-    width: Count = 64
-    layers: Count = 2
-    heads: Count = 4
-    condition_layers: Count = 1
-    vocab_size: Count = 80
-    speech_dim: Count = 32
-    motion_dim: Count = 16
-    speaker_dim: Count = 64
-    patch_size: Count = 4
+    width: PositiveInt = 64
+    layers: PositiveInt = 2
+    heads: PositiveInt = 4
+    condition_layers: PositiveInt = 1
+    vocab_size: PositiveInt = 80
+    speech_dim: PositiveInt = 32
+    motion_dim: PositiveInt = 16
+    speaker_dim: PositiveInt = 64
+    patch_size: PositiveInt = 4
 
     def __post_init__(self):
         if self.width % (2 * self.heads):
@@ -64,9 +64,9 @@ class FlowConfig:
 
     condition_dropout: Share = 0.1
     time_mean: float = -0.4
-    time_scale: NotNegative = 1.0
-    motion_weight: NotNegative = 1.0
-    length_weight: NotNegative = 0.1
+    time_scale: NonNegativeFloat = 1.0
+    motion_weight: NonNegativeFloat = 1.0
+    length_weight: NonNegativeFloat = 0.1
 
 
 @strict_dataclass
@@ -78,12 +78,12 @@ class TrainingConfig:
     """
 
     network: NetworkConfig
-    steps: Count = 5000
-    seed: Whole = 0
-    batch_size: Count = 16
-    pool_steps: Count = 20
+    steps: PositiveInt = 5000
+    seed: NonNegativeInt = 0
+    batch_size: PositiveInt = 16
+    pool_steps: PositiveInt = 20
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Whole = 1
+    threads: NonNegativeInt = 1
     flow: FlowConfig = FlowConfig()
     optimiser: OptimiserConfig = OptimiserConfig(learning_rate=2e-3, schedule="cosine")
     average: AverageConfig = AverageConfig(decay=0.995)

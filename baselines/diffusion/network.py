@@ -33,10 +33,12 @@ class Condition:
 
 
 class DiffusionNetwork(nn.Module, ABC):
-    """Base of the baselines. ``modalities`` are those it draws, in the order of their noise."""
+    """Base of the baselines. ``modalities`` are those it draws, in the order of their noise; ``reads`` are the
+    conditions, fields of :class:`.items.Item`."""
 
     family: str
     modalities: tuple[str, ...]
+    reads: tuple[str, ...]
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
@@ -49,7 +51,7 @@ class DiffusionNetwork(nn.Module, ABC):
 
     @property
     def reads_text(self) -> bool:
-        return "speech" in self.modalities
+        return "text_ids" in self.reads
 
     @property
     def device(self) -> torch.device:

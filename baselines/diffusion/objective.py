@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from reference_model.modules.flow_matching import LossDraws, LossSettings, noised
 from reference_model.training.samples import Sample
 
-from .batch import Batch, padded, texts
+from .batch import Batch, padded
 from .config import FlowConfig
+from .items import Item, batched
 from .network import DiffusionNetwork
 
 
@@ -39,15 +40,17 @@ def collate(samples: Sequence[Sample], seeds: Sequence[int], network: DiffusionN
     """``samples`` (with motion, where the network reads or draws it) with a seed each: a sample's random numbers do
     not depend on what it is batched with."""
     size = network.config.patch_size
-    text_ids, text_lengths = texts([sample.text_ids for sample in samples])
-    batch = Batch(
-        torch.tensor([len(sample.speech) for sample in samples]),
-        text_ids,
-        text_lengths,
-        torch.stack([sample.speaker_embedding for sample in samples]),
-        torch.stack([sample.motion[0] for sample in samples]) if "motion" in network.modalities else None,
-        padded([sample.speech for sample in samples], size) if "speech" not in network.modalities else None,
-    )
+    items = [
+        Item(
+            sample.text_ids,
+            sample.speaker_embedding,
+            sample.motion[0] if "first_motion" in network.reads else None,
+            sample.speech,
+            len(sample.speech),
+        )
+        for sample in samples
+    ]
+    batch = batched(network, items)
     targets = {name: padded([getattr(sample, name) for sample in samples], size) for name in network.modalities}
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     scalars = torch.stack([torch.rand(2, generator=generator) for generator in generators])

@@ -4,6 +4,7 @@ Each item has noise of its own from its seed, and is masked off from the padding
 of a batch of one, up to the rounding of differently shaped matrix products.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from reference_model.modules.flow_matching import SamplerSettings, euler, guided, sampler_times
 
-from .batch import Batch, padded, whole_patches
+from .batch import padded, whole_patches
+from .items import Item, batched, check
 from .network import Condition, DiffusionNetwork
 
 LONGEST = 4096
@@ -27,10 +29,24 @@ class Generated:
 
 
 @torch.no_grad()
-def draw(network: DiffusionNetwork, batch: Batch, seeds: list[int], settings: SamplerSettings) -> list[Generated]:
-    """Draw the clips of a batch, one seed each."""
-    batch = batch.to(network.device)
-    frames = batch.frames.tolist()
+def sample(
+    network: DiffusionNetwork, items: Sequence[Item], settings: SamplerSettings | None = None
+) -> list[Generated]:
+    """Draw every item, in order; an item's latents do not depend on the others. Guidance strengthens the text, or the
+    speech that drives.
+
+    Raises ValueError for an item that does not fit, naming it.
+    """
+    if not items:
+        return []
+    settings = settings or SamplerSettings()
+    check(network, items)
+    batch = batched(network, items).to(network.device)
+    if batch.frames is None:
+        chosen = predict_frames(network, items)
+        frames = [item.frames or choice for item, choice in zip(items, chosen, strict=True)]
+        batch.frames = torch.tensor(frames, device=network.device)
+    frames, seeds = batch.frames.tolist(), [item.seed for item in items]
     length = whole_patches(max(frames), network.config.patch_size)
     noise = torch.cat(list(_noise(network, frames, seeds).values()), dim=-1).to(network.device)
 
@@ -58,10 +74,13 @@ def draw(network: DiffusionNetwork, batch: Batch, seeds: list[int], settings: Sa
 
 
 @torch.no_grad()
-def predict_frames(network: DiffusionNetwork, batch: Batch) -> list[int]:
-    """The length of each clip's text in frames: whole patches, at least one. Raises ValueError for a length beyond
-    :data:`LONGEST`, naming the clip."""
-    text = network.encode_text(batch.to(network.device))
+def predict_frames(network: DiffusionNetwork, items: Sequence[Item]) -> list[int]:
+    """The length that the network chooses for each item's text and speaker, in frames: whole patches, at least one.
+
+    Raises ValueError for an item that does not fit, or whose length is beyond :data:`LONGEST`, naming it.
+    """
+    check(network, items)
+    text = network.encode_text(batched(network, items).to(network.device))
     frames = (text.patches.round().clamp(min=1) * network.config.patch_size).tolist()
     for index, count in enumerate(frames):
         if not count <= LONGEST:

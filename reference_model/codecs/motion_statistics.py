@@ -2,7 +2,6 @@
 3.2)."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,24 +27,6 @@ class MotionStatistics:
             raise ValueError("mean and std must be finite, and no std below zero")
 
     @classmethod
-    def from_codes(cls, clips: Iterable[Tensor]) -> "MotionStatistics":
-        """Statistics over the frames of all clips, (T, motion_dim) raw codes each; population variance.
-
-        Clips are read once and summed in double precision around the first frame.
-        """
-        count, total, squares, origin = 0, 0.0, 0.0, None
-        for clip in clips:
-            clip = clip.double()
-            origin = clip[0] if origin is None else origin
-            centred = clip - origin
-            count, total, squares = count + len(clip), total + centred.sum(0), squares + centred.square().sum(0)
-        if count < 2:
-            raise ValueError(f"statistics need at least two frames, got {count}")
-        mean = total / count
-        variance = (squares / count - mean.square()).clamp_min(0)
-        return cls((mean + origin).float(), variance.sqrt().float())
-
-    @classmethod
     def load(cls, path: str | Path) -> "MotionStatistics":
         """Read ``mean`` and ``std`` from a ``.json``, ``.safetensors`` or ``torch.save`` file."""
         path = Path(path)
@@ -53,12 +34,6 @@ class MotionStatistics:
         if missing := [name for name in ("mean", "std") if name not in content]:
             raise CheckpointError(f"{path} has no {' and no '.join(missing)}; it has {', '.join(map(str, content))}")
         return cls(*(torch.as_tensor(content[name], dtype=torch.float32).flatten() for name in ("mean", "std")))
-
-    def save(self, path: str | Path) -> None:
-        """Write a ``.safetensors`` file that :meth:`load` reads."""
-        from safetensors.torch import save_file
-
-        save_file({"mean": self.mean.contiguous(), "std": self.std.contiguous()}, path)
 
 
 def normalise_motion(raw: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:

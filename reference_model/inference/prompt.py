@@ -1,4 +1,4 @@
-"""Text to token ids: what stands before the first patch, and whole training sequences (section 3.2).
+"""Text to token ids: what stands before the first patch (section 3.2).
 
 The released checkpoint was trained on a chat: the text is the user's turn, and the assistant's turn is one
 placeholder token per slot. In training, patch tokens overwrite the placeholders; in generation the sequence ends
@@ -41,25 +41,7 @@ def load_tokenizer(folder: str | Path) -> Any:
 
 
 def text_prompt(tokenizer: Any, text: str) -> Tensor:
-    """Token ids ``(L,)`` of everything before the first patch."""
-    ids, start, _ = _chat(tokenizer, text, 1)
-    return torch.tensor(ids[:start])
-
-
-def training_sequence(tokenizer: Any, text: str, tokens: int, max_tokens: int = MAX_TOKENS) -> tuple[Tensor, Tensor]:
-    """A whole sequence with ``tokens`` placeholders (slots times tokens per slot), cut at ``max_tokens``.
-
-    Returns the ids ``(L,)`` and the span ``(2,)`` [start, end) of the placeholders that survived, as
-    :class:`..training.forward.TrainingBatch` wants them; (-1, -1) if none did.
-    """
-    ids, start, end = _chat(tokenizer, text, tokens)
-    ids, end = ids[:max_tokens], min(end, max_tokens)
-    span = (start, end) if end > start else (-1, -1)
-    return torch.tensor(ids), torch.tensor(span)
-
-
-def _chat(tokenizer: Any, text: str, placeholders: int) -> tuple[list[int], int, int]:
-    """Ids of the chat with ``placeholders`` placeholder tokens, and where those start and end."""
+    """Token ids ``(L,)`` of everything before the first patch. Raises :class:`PromptError`."""
     marker = tokenizer.convert_tokens_to_ids(PLACEHOLDER)
     if marker is None or marker == tokenizer.unk_token_id:
         raise PromptError(
@@ -72,15 +54,12 @@ def _chat(tokenizer: Any, text: str, placeholders: int) -> tuple[list[int], int,
     reserved = [token for token in special if token and token in text]
     if reserved:
         raise PromptError(f"the text contains {reserved[0]!r}, which the prompt reserves; remove it")
-    chat = [{"role": "user", "content": text}, {"role": "assistant", "content": PLACEHOLDER * placeholders}]
+    chat = [{"role": "user", "content": text}, {"role": "assistant", "content": PLACEHOLDER}]
     template = None if getattr(tokenizer, "chat_template", None) else CHAT_TEMPLATE
     wording = tokenizer.apply_chat_template(
         chat, chat_template=template, tokenize=False, add_generation_prompt=False, enable_thinking=False
     )
     ids = tokenizer(wording, add_special_tokens=False)["input_ids"]
-    if ids.count(marker) != placeholders:
-        raise PromptError(
-            f"the chat template kept {ids.count(marker)} of {placeholders} placeholders; it does not fit this model"
-        )
-    start = ids.index(marker)
-    return ids, start, start + placeholders
+    if ids.count(marker) != 1:
+        raise PromptError(f"the chat template kept {ids.count(marker)} of 1 placeholders; it does not fit this model")
+    return torch.tensor(ids[: ids.index(marker)])

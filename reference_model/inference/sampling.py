@@ -28,7 +28,7 @@ from .decoding import Decoder
 from .plan import Source
 from .recipes import Recipe
 from .results import finished_item, finished_patch
-from .row import Row, make_row
+from .sequence_state import SequenceState, first_state
 from .slot_tokens import known_patches, patch_tokens, prompt_embeddings
 from .types import GeneratedPatch, GenerationItem, GenerationResult, StopReason
 
@@ -95,7 +95,7 @@ class _Loop:
         if pair_heads is None:
             pair_heads = model.device.type == "cuda" and can_pair(model.speech_head, model.motion_head)
         self.pair_heads = pair_heads
-        rows = [make_row(i, item, model.config, recipe, self.arrangement, trace) for i, item in enumerate(items)]
+        rows = [first_state(i, item, model.config, recipe, self.arrangement, trace) for i, item in enumerate(items)]
         self.rows, self.tracing = rows, trace
         with self._context():
             self.decoder = self._prefill(window)
@@ -143,11 +143,11 @@ class _Loop:
             self.context = {name: tensor[going_on] for name, tensor in self.context.items()}
             self.condition = {name: tensor[going_on] for name, tensor in self.condition.items()}
 
-    def _ended(self) -> list[tuple[Row, StopReason]]:
+    def _ended(self) -> list[tuple[SequenceState, StopReason]]:
         probabilities: list[float] = []
         if self.tracing or any(row.asks_stop for row in self.rows):
             probabilities = self.model.stop_predictor(self.decoder.hidden).float().sigmoid().tolist()
-        ended: list[tuple[Row, StopReason]] = []
+        ended: list[tuple[SequenceState, StopReason]] = []
         for index, row in enumerate(self.rows):
             if row.finished:
                 continue

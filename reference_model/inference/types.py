@@ -29,21 +29,6 @@ class SeededNoise:
         return torch.randn(shape, generator=self._generator)
 
 
-class StoredNoise:
-    """Noise prepared beforehand: ``speech (N, P, 32)`` and ``motion (M, P, 40)``, used row by row."""
-
-    def __init__(self, speech: Tensor | None = None, motion: Tensor | None = None):
-        self._rows = {"speech": speech, "motion": motion}
-        self._next = {"speech": 0, "motion": 0}
-
-    def draw(self, modality: str, shape: tuple[int, int]) -> Tensor:
-        rows, index = self._rows[modality], self._next[modality]
-        if rows is None or index >= len(rows):
-            raise IndexError(f"no stored {modality} noise for drawn patch {index}")
-        self._next[modality] += 1
-        return rows[index]
-
-
 @dataclass
 class GenerationItem:
     """One thing to generate.

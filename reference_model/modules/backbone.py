@@ -5,6 +5,7 @@ keys and values into a :class:`KeyValueCache` of fixed size and returns the hidd
 A test holds the two to each other.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -23,20 +24,9 @@ def build_backbone(config: BackboneConfig) -> nn.Module:
     make_transformers_importable()
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    settings = Qwen3Config(
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        num_hidden_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads,
-        num_key_value_heads=config.num_key_value_heads,
-        head_dim=config.head_dim,
-        rms_norm_eps=config.rms_norm_eps,
-        use_cache=False,
-        max_position_embeddings=config.max_position_embeddings,
-        tie_word_embeddings=config.tie_word_embeddings,
-        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-    )
+    options = dataclasses.asdict(config)
+    rotary = {"rope_type": "default", "rope_theta": options.pop("rope_theta")}
+    settings = Qwen3Config(**options, use_cache=False, rope_parameters=rotary)
     settings._attn_implementation = "sdpa"
     return Qwen3ForCausalLM(settings)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from reference_model.utils.strict_loading import NameMap, load_strictly, read_checkpoint, tensors_below
+from reference_model.utils.strict_loading import NameMap, load_strictly, read_state
 
 from .ecapa import EcapaConfig, EcapaHead, ecapa_names
 from .wavlm import WavLMSize, build_wavlm, wavlm_pairs
@@ -108,24 +108,20 @@ def load_speaker_encoder(
     checkpoint without the head is refused, because scores would not fail but collapse. Raises
     :class:`~reference_model.utils.strict_loading.CheckpointError` naming whatever does not fit.
     """
-    name = "state dict"
-    if isinstance(source, (str, Path)):
-        name = str(source)
-        content = read_checkpoint(source)
-        source = tensors_below(content, "model" if "model" in content else None, source=name)
-    head = EcapaConfig.from_release_state(source)
+    state, name = read_state(source, "model")
+    head = EcapaConfig.from_release_state(state)
     upstream = next(
-        (key[: -len(LAST_UPSTREAM_NAME)] for key in source if key.endswith(LAST_UPSTREAM_NAME)),
+        (key[: -len(LAST_UPSTREAM_NAME)] for key in state if key.endswith(LAST_UPSTREAM_NAME)),
         "feature_extract.model.",
     )
     size = WavLMSize.from_release_state(
-        {key[len(upstream) :]: tensor for key, tensor in source.items() if key.startswith(upstream)}
+        {key[len(upstream) :]: tensor for key, tensor in state.items() if key.startswith(upstream)}
     )
     with torch.device("meta"):
         encoder = SpeakerEncoder(size, head)
     load_strictly(
         encoder,
-        source,
+        state,
         names=speaker_names(size, upstream),
         source=name,
         unused=TRAINING_ONLY,

@@ -12,18 +12,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from ..config import Count, ModelConfig
+from ..config import ModelConfig
 from ..utils.config import ConfigError, assignment, checked, merged, near, read_toml, strict_dataclass
 from .forward import LOSS_RECIPES, LossRecipe
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-Whole = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Folders = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(lambda value: (value,) if value and isinstance(value, str) else tuple(value or ())),
+]
+"""A folder or a list of folders."""
 
 
 @strict_dataclass
@@ -47,23 +49,14 @@ class StartConfig:
 class SyntheticConfig:
     """Size of the built-in task: samples to train on, held-out samples, and words of a text."""
 
-    samples: Count = 2000
-    validation_samples: Count = 64
-    shortest: Count = 3
-    longest: Count = 8
+    samples: PositiveInt = 2000
+    validation_samples: PositiveInt = 64
+    shortest: PositiveInt = 3
+    longest: PositiveInt = 8
 
     def __post_init__(self):
         if self.longest < self.shortest:
             raise ConfigError(f"longest = {self.longest} must be at least shortest = {self.shortest}")
-
-
-def _folders(given: Any) -> Any:
-    if isinstance(given, str):
-        return (given,) if given else ()
-    return tuple(given) if isinstance(given, list) else given
-
-
-Folders = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_folders)]
 
 
 @strict_dataclass
@@ -82,8 +75,8 @@ class DataConfig:
     tts: Folders = ()
     validation: Folders = ()
     verify: Literal["size", "digest"] = "digest"
-    workers: Whole = 0
-    pool_steps: Count = 20
+    workers: NonNegativeInt = 0
+    pool_steps: PositiveInt = 20
     max_tokens: Annotated[int, Field(ge=2)] = 1000
     synthetic: SyntheticConfig = SyntheticConfig()
 
@@ -95,9 +88,9 @@ class BatchConfig:
     ``accumulation`` splits a step into so many passes on each process, to save memory; gradients stay the same.
     """
 
-    size: Count = 256
+    size: PositiveInt = 256
     tts_share: Share = 0.5
-    accumulation: Count = 1
+    accumulation: PositiveInt = 1
 
     @property
     def tts(self) -> int:
@@ -118,16 +111,16 @@ class OptimiserConfig:
     warm-up; betas, decay and clipping are ours.
     """
 
-    learning_rate: Positive = 1e-4
+    learning_rate: PositiveFloat = 1e-4
     warmup_share: Share = 0.03
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     decay_from: Share = 0.0
     final_share: Share = 0.01
     beta1: Decay = 0.9
     beta2: Decay = 0.98
-    epsilon: Positive = 1e-8
-    weight_decay: NotNegative = 0.01
-    clip_norm: Positive = 1.0
+    epsilon: PositiveFloat = 1e-8
+    weight_decay: NonNegativeFloat = 0.01
+    clip_norm: PositiveFloat = 1.0
 
 
 @strict_dataclass
@@ -140,9 +133,9 @@ class AidsConfig:
     map from the hidden state to its patch; the map is kept in checkpoints, not in the model.
     """
 
-    input_noise: NotNegative = 0.0
-    context_noise: NotNegative = 0.0
-    regression_weight: NotNegative = 0.0
+    input_noise: NonNegativeFloat = 0.0
+    context_noise: NonNegativeFloat = 0.0
+    regression_weight: NonNegativeFloat = 0.0
 
 
 @strict_dataclass
@@ -153,30 +146,30 @@ class AverageConfig:
     """
 
     decay: Decay = 0.999
-    warmup: Whole = 20
+    warmup: NonNegativeInt = 20
 
 
 @strict_dataclass
 class ValidationConfig:
     """Losses of the averaged weights on held-out samples every ``every`` steps (0: never) and at the end."""
 
-    every: Whole = 1000
-    batch_size: Count = 16
+    every: NonNegativeInt = 1000
+    batch_size: PositiveInt = 16
 
 
 @strict_dataclass
 class CheckpointConfig:
     """A checkpoint every ``every`` steps; the last ``keep`` of them stay."""
 
-    every: Count = 1000
-    keep: Count = 3
+    every: PositiveInt = 1000
+    keep: PositiveInt = 3
 
 
 @strict_dataclass
 class JournalConfig:
     """A line of metrics every ``every`` steps: the mean over those steps."""
 
-    every: Count = 10
+    every: PositiveInt = 10
 
 
 @strict_dataclass
@@ -188,10 +181,10 @@ class TrainingConfig:
 
     output: Annotated[str, Field(min_length=1, description='the folder of the run, e.g. output = "runs/first"')]
     steps: Annotated[int, Field(ge=1, description="updates to make, e.g. steps = 1000")]
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["bfloat16", "float32"] = "bfloat16"
-    threads: Whole = 0
+    threads: NonNegativeInt = 0
     model: ModelConfig = ModelConfig()
     start: StartConfig = StartConfig()
     data: DataConfig = DataConfig()

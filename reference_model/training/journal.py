@@ -1,8 +1,9 @@
 """Metrics as JSON Lines in ``metrics.jsonl``, progress on stderr.
 
 A ``train`` line has ``step`` (steps done), the losses (means over the steps since the last line), ``learning_rate``,
-``gradient_norm`` (before clipping, mean), ``tokens_per_second``, ``padding`` (share of empty places), ``epoch`` by
-task and ``seconds`` of this process. A ``validation`` line has ``step`` and the losses of the averaged weights.
+``gradient_norm`` (before clipping, mean), ``tokens_per_second`` (a baseline's: frames), ``padding`` (share of empty
+places), ``epoch`` by task and ``seconds`` of this process. A ``validation`` line has ``step`` and the losses of the
+averaged weights.
 """
 
 import json
@@ -37,10 +38,12 @@ class Meter:
 class Journal:
     """Writes both. ``stream`` None is silent; without ``folder`` (processes but the first) nothing is written."""
 
-    def __init__(self, folder: Path | None, stream: TextIO | None, first_step: int, end_step: int):
+    def __init__(
+        self, folder: Path | None, stream: TextIO | None, first_step: int, end_step: int, unit: str = "tokens"
+    ):
         self.path = folder / "metrics.jsonl" if folder else None
         self.stream = stream if folder else None
-        self.first_step, self.end_step = first_step, end_step
+        self.first_step, self.end_step, self.unit = first_step, end_step, unit
         self.started = self.last_line = time.monotonic()
         self.tokens = self.places = 0
         if self.path:
@@ -60,7 +63,7 @@ class Journal:
                 "step": step,
                 **means,
                 "learning_rate": rate,
-                "tokens_per_second": round(speed, 1),
+                f"{self.unit}_per_second": round(speed, 1),
                 "padding": round(padding, 4),
                 "epoch": {name: round(epoch, 4) for name, epoch in epochs.items()},
                 "seconds": round(now - self.started, 2),
@@ -69,7 +72,7 @@ class Journal:
         self.last_line, self.tokens, self.places = now, 0, 0
         left = (now - self.started) / max(step - self.first_step, 1) * (self.end_step - step)
         self.say(
-            f"step {step}/{self.end_step}  {_losses(means)}  rate {rate:.1e}  {speed:.0f} tokens/s  "
+            f"step {step}/{self.end_step}  {_losses(means)}  rate {rate:.1e}  {speed:.0f} {self.unit}/s  "
             f"{_duration(left)} left",
             passing=True,
         )
@@ -112,7 +115,7 @@ def _forget_later_lines(path: Path, step: int) -> None:
 
 
 def _losses(values: dict[str, float]) -> str:
-    shown = [f"{name.removesuffix('_loss')} {values[name]:.4f}" for name in ("speech_loss", "motion_loss", "stop_loss")]
+    shown = [f"{name.removesuffix('_loss')} {value:.4f}" for name, value in values.items() if name.endswith("_loss")]
     return f"loss {values['loss']:.4f} ({', '.join(shown)})"
 
 

@@ -3,10 +3,11 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import torch
 from safetensors.torch import load_file
@@ -64,7 +65,7 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     with Processes.join(config.device) as processes, Interruption() as interruption:
-        run = _Run(
+        run = _TalkerRun(
             config, sources or open_sources(config), processes, resume, stop_after, None if quiet else sys.stderr
         )
         return run.run(interruption)
@@ -91,69 +92,100 @@ def accumulate_gradients(
     return dict(zip(sums, processes.sum(torch.stack(list(sums.values()))).tolist(), strict=True))
 
 
-class _Run:
+class Run(ABC):
+    """A run under way: its steps, validations and checkpoints. Subclasses say what is trained, on what, and how it is
+    kept in a file."""
+
+    resuming = "--resume"
+    unit = "tokens"
+    """What a step's work is counted in, for the journal."""
+
     def __init__(
         self,
-        config: TrainingConfig,
-        sources: Sources,
+        config: Any,
+        output: Path,
+        fingerprints: dict[str, str],
         processes: Processes,
         resume: bool,
         stop_after: int | None,
         stream: TextIO | None,
     ):
-        self.config, self.sources, self.processes = config, sources, processes
-        self.output = Path(config.output)
-        self.fingerprints = sources.fingerprints()
-        check_sources(sources, config)
-        self.batches = MicroBatches(config, sources, processes.rank, processes.count)
-        self.batches.picks(0)  # a batch that cannot be split is an error now
-
-        existing = checkpoints(self.output)
+        self.config, self.output, self.fingerprints, self.processes = config, output, fingerprints, processes
+        existing = checkpoints(output)
         if existing and not resume:
             raise ConfigError(
-                f"{self.output} already holds a run ({existing[-1].name}); continue it with --resume, "
+                f"{output} already holds a run ({existing[-1].name}); continue it with {self.resuming}, "
                 f"or choose another output"
             )
+        averaged = moments = None
         if existing:
             progress, model, averaged, moments = load_checkpoint(
-                existing[-1], config, self.fingerprints, processes.device
+                existing[-1], config, fingerprints, processes.device, self.read_model
             )
         else:
-            progress, model, averaged, moments = Progress(0, 0, Meter().state()), self._start(), None, None
+            progress, model = Progress(0, 0, Meter().state()), self.first_model()
         self.step, self.meter = progress.step, Meter(progress.meter)
-        self._freeze(model)
-        self.objective = Objective(model, config.loss, config.aids).to(processes.device)
+        self.objective: Any = self.make_objective(model).to(processes.device)
         self.optimiser = make_optimiser(self.objective, config.optimiser)
-        self.average = make_average(model, config.average)
+        self.average = make_average(self.objective.model, config.average)
         if averaged is not None and moments is not None:
             self.average.module.load_state_dict(averaged.state_dict())
             self.average.n_averaged.fill_(progress.average_updates)
             restore_optimiser(self.optimiser, self.objective, moments, existing[-1])
         self.last_checkpoint: Path | None = existing[-1] if existing else None
-        self.module: nn.Module = self.objective
-        if processes.count > 1:
-            devices = [processes.device] if processes.device.type == "cuda" else None
-            self.module = DistributedDataParallel(self.objective, device_ids=devices, gradient_as_bucket_view=True)
         self.end = min(config.steps, stop_after or config.steps)
         if processes.first:
-            self.output.mkdir(parents=True, exist_ok=True)
-            (self.output / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
-        self.journal = Journal(self.output if processes.first else None, stream, self.step, self.end)
+            output.mkdir(parents=True, exist_ok=True)
+            (output / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
+        self.journal = Journal(output if processes.first else None, stream, self.step, self.end, self.unit)
         if resume:
             self.journal.say(
                 f"continuing after step {self.step}"
                 if existing
-                else f"no checkpoint in {self.output} yet: starting at step 0"
+                else f"no checkpoint in {output} yet: starting at step 0"
             )
+
+    @abstractmethod
+    def first_model(self) -> nn.Module:
+        """The model before the first step."""
+
+    @abstractmethod
+    def make_objective(self, model: nn.Module) -> nn.Module:
+        """The module whose parameters are optimised; its ``model`` is ``model``."""
+
+    @abstractmethod
+    def read_model(self, path: Path) -> nn.Module: ...
+
+    @abstractmethod
+    def write_model(self, model: Any, path: Path) -> None: ...
+
+    @abstractmethod
+    def gradients(self) -> dict[str, float]:
+        """Add the gradients of the next step; returns its losses, with ``loss``, and counts its work."""
+
+    @abstractmethod
+    def losses(self, model: Any) -> dict[str, float] | None:
+        """The losses of ``model`` on what is held out; None where nothing is."""
+
+    @abstractmethod
+    def positions(self, step: int) -> dict[str, int]:
+        """Samples of each task gone through before ``step``."""
+
+    @abstractmethod
+    def epochs(self) -> dict[str, float]:
+        """How often each task's samples have been gone through."""
+
+    @abstractmethod
+    def described(self) -> str:
+        """The samples of the present step, for an error."""
 
     def run(self, interruption: Interruption) -> TrainingResult:
         config, signal_number = self.config, 0
         validated = self.step
         if self.step == 0 and config.validation.every:
             self._validate()
-        parts = load(self.batches, self.step, self.end)
         while self.step < self.end:
-            self._step(parts)
+            self._step()
             if config.validation.every and self.step % config.validation.every == 0:
                 self._validate()
                 validated = self.step
@@ -168,13 +200,9 @@ class _Run:
         self._save()
         return self._finish(finished, signal_number)
 
-    def _step(self, parts: Iterator[MicroBatch]) -> None:
-        config, processes = self.config, self.processes
-        own = []
-        for _ in range(config.batch.accumulation):
-            own.append(next(parts))
-            self.journal.count(own[-1].tokens, own[-1].padding)
-        values = accumulate_gradients(self.module, own, processes, config.precision)
+    def _step(self) -> None:
+        config = self.config
+        values = self.gradients()
         rate = learning_rate(self.step, config.steps, config.optimiser)
         set_learning_rate(self.optimiser, rate)
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), config.optimiser.clip_norm)
@@ -182,7 +210,7 @@ class _Run:
             raise TrainingError(
                 f"step {self.step + 1}: the gradient is not finite (loss {values['loss']}). Continue from "
                 f"{self.last_checkpoint or 'the start'} with a lower optimiser.learning_rate or optimiser.clip_norm, "
-                f'or precision = "float32"; the samples of the step are {self._described()}'
+                f'or precision = "float32"; the samples of the step are {self.described()}'
             )
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -190,36 +218,27 @@ class _Run:
         self.step += 1
         self.meter.add({**values, "gradient_norm": float(norm)})
         if self.step % config.journal.every == 0:
-            epochs = {task: self.batches.plan.epoch(task, self.step) for task in self.batches.sources}
-            self.journal.train(self.step, self.meter.means(), rate, epochs)
-
-    @property
-    def _averaged(self) -> TalkerT2AV:
-        return self.average.module  # type: ignore[return-value]  # typed as any module
+            self.journal.train(self.step, self.meter.means(), rate, self.epochs())
 
     def _validate(self) -> None:
-        if self.sources.validation is None:
-            return
-        judged = Objective(self._averaged, self.config.loss, self.config.aids).to(self.processes.device)
-        judged.regression = self.objective.regression
-        losses = validate(judged, self.sources.validation, self.config, self.processes)
-        self.journal.validation(self.step, losses)
+        losses = self.losses(self.average.module)
+        if losses is not None:
+            self.journal.validation(self.step, losses)
 
     def _save(self) -> None:
         if self.last_checkpoint is not None and self.last_checkpoint.name == f"step-{self.step:08d}":
             return
         if self.processes.first:
-            progress = Progress(self.step, int(self.average.n_averaged), self.meter.state())
             self.last_checkpoint = save_checkpoint(
                 self.output,
-                progress,
-                self.objective.model,
-                self._averaged,
-                self.optimiser,
+                Progress(self.step, int(self.average.n_averaged), self.meter.state()),
                 self.objective,
+                self.average.module,
+                self.optimiser,
                 self.config,
                 self.fingerprints,
-                self.config.checkpoints.keep,
+                self.positions(self.step),
+                self.write_model,
             )
         self.processes.wait()
         self.last_checkpoint = checkpoints(self.output)[-1]
@@ -229,16 +248,38 @@ class _Run:
         if not finished:
             self.journal.say(
                 f"stopped after step {self.step}, checkpoint in {checkpoint}; continue with the same "
-                f"command and --resume"
+                f"command and {self.resuming}"
             )
             return TrainingResult(self.step, checkpoint, None, signal_number)
         model = self.output / "model.safetensors"
         if self.processes.first:
-            save_model(self._averaged, model)
+            self.write_model(self.average.module, model)
             self.journal.say(f"done: {self.step} steps, averaged weights in {model}")
         return TrainingResult(self.step, checkpoint, model)
 
-    def _start(self) -> TalkerT2AV:
+
+class _TalkerRun(Run):
+    def __init__(
+        self,
+        config: TrainingConfig,
+        sources: Sources,
+        processes: Processes,
+        resume: bool,
+        stop_after: int | None,
+        stream: TextIO | None,
+    ):
+        self.sources = sources
+        check_sources(sources, config)
+        self.batches = MicroBatches(config, sources, processes.rank, processes.count)
+        self.batches.picks(0)  # a batch that cannot be split is an error now
+        super().__init__(config, Path(config.output), sources.fingerprints(), processes, resume, stop_after, stream)
+        self.parts = load(self.batches, self.step, self.end)
+        self.module: nn.Module = self.objective
+        if processes.count > 1:
+            devices = [processes.device] if processes.device.type == "cuda" else None
+            self.module = DistributedDataParallel(self.objective, device_ids=devices, gradient_as_bucket_view=True)
+
+    def first_model(self) -> TalkerT2AV:
         config, start, device = self.config, self.config.start, self.processes.device
         if start.weights:
             return load_model(start.weights, config=config.model, device=device, dtype=torch.float32)
@@ -247,13 +288,40 @@ class _Run:
             _load_backbone(model, Path(start.backbone))
         return model.to(device)
 
-    def _freeze(self, model: TalkerT2AV) -> None:
+    def make_objective(self, model: nn.Module) -> Objective:
         if not self.config.model.backbone.tie_word_embeddings:
             model.get_parameter(LM_HEAD).requires_grad_(False)  # it is never run
         if self.config.start.freeze_text_embedding:
             model.get_parameter(EMBEDDING).requires_grad_(False)
+        return Objective(model, self.config.loss, self.config.aids)
 
-    def _described(self) -> str:
+    def read_model(self, path: Path) -> TalkerT2AV:
+        return load_model(path, config=self.config.model, device=self.processes.device)
+
+    def write_model(self, model: TalkerT2AV, path: Path) -> None:
+        save_model(model, path)
+
+    def gradients(self) -> dict[str, float]:
+        own = []
+        for _ in range(self.config.batch.accumulation):
+            own.append(next(self.parts))
+            self.journal.count(own[-1].tokens, own[-1].padding)
+        return accumulate_gradients(self.module, own, self.processes, self.config.precision)
+
+    def losses(self, model: TalkerT2AV) -> dict[str, float] | None:
+        if self.sources.validation is None:
+            return None
+        judged = Objective(model, self.config.loss, self.config.aids).to(self.processes.device)
+        judged.regression = self.objective.regression
+        return validate(judged, self.sources.validation, self.config, self.processes)
+
+    def positions(self, step: int) -> dict[str, int]:
+        return {"t2av": step * self.config.batch.t2av, "tts": step * self.config.batch.tts}
+
+    def epochs(self) -> dict[str, float]:
+        return {task: self.batches.plan.epoch(task, self.step) for task in self.batches.sources}
+
+    def described(self) -> str:
         _, whole, _ = self.batches.picks(self.step * self.config.batch.accumulation)
         shown = [self.batches.sources[pick.task].describe(pick.index) for pick in whole[:8]]
         return ", ".join(shown) + (f" and {len(whole) - 8} more" if len(whole) > 8 else "")

@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..checkpoints import load_model, save_model, write_safetensors
+from ..checkpoints import write_safetensors
 from ..config import ConfigError
-from ..model import TalkerT2AV
 from ..utils.strict_loading import CheckpointError, check_names_and_shapes
-from .config import TrainingConfig
 
 FREE = (
     "output",
@@ -54,6 +53,9 @@ FREE = (
 """Settings that may change between a checkpoint and its continuation. Data may move, but not change: its
 fingerprint is compared instead. ``start`` decided only where the run began."""
 
+TRAINED_ON = ("t2av", "tts", "training")
+"""Sources whose fingerprints must stay."""
+
 
 @dataclass
 class Progress:
@@ -73,27 +75,29 @@ def checkpoints(output: Path) -> list[Path]:
 def save_checkpoint(
     output: Path,
     progress: Progress,
-    model: TalkerT2AV,
-    average: TalkerT2AV,
+    trained: Any,
+    average: nn.Module,
     optimiser: torch.optim.Optimizer,
-    trained: nn.Module,
-    config: TrainingConfig,
+    config: Any,
     fingerprints: dict[str, str],
-    keep: int,
+    positions: dict[str, int],
+    write: Callable[[Any, Path], None],
 ) -> Path:
-    """Write a checkpoint and remove the oldest beyond ``keep``. Returns its folder."""
+    """Write a checkpoint and remove the oldest beyond ``config.checkpoints.keep``. Returns its folder.
+
+    ``trained`` is the module whose parameters are optimised, its ``model`` what ``write`` writes to a file.
+    """
     target = output / "checkpoints" / f"step-{progress.step:08d}"
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    save_model(model, part / "model.safetensors")
-    save_model(average, part / "average.safetensors")
+    write(trained.model, part / "model.safetensors")
+    write(average, part / "average.safetensors")
     write_safetensors(_optimiser_state(optimiser, trained), part / "optimiser.safetensors", {})
-    position = {"t2av": progress.step * config.batch.t2av, "tts": progress.step * config.batch.tts}
     state = {
         "step": progress.step,
         "seed": config.seed,
-        "data_position": position,
+        "data_position": positions,
         "average_updates": progress.average_updates,
         "meter": progress.meter,
         "data": fingerprints,
@@ -107,15 +111,20 @@ def save_checkpoint(
     if target.exists():
         shutil.rmtree(target)
     os.replace(part, target)
-    for old in checkpoints(output)[:-keep]:
+    for old in checkpoints(output)[: -config.checkpoints.keep]:
         shutil.rmtree(old)
     return target
 
 
 def load_checkpoint(
-    folder: Path, config: TrainingConfig, fingerprints: dict[str, str], device: torch.device
-) -> tuple[Progress, TalkerT2AV, TalkerT2AV, dict[str, Tensor]]:
-    """Progress, model, its average and the optimiser's tensors (for :func:`restore_optimiser`).
+    folder: Path,
+    config: Any,
+    fingerprints: dict[str, str],
+    device: torch.device,
+    read: Callable[[Path], nn.Module],
+) -> tuple[Progress, nn.Module, nn.Module, dict[str, Tensor]]:
+    """Progress, model, its average (both as ``read`` reads them) and the optimiser's tensors (for
+    :func:`restore_optimiser`).
 
     Raises :class:`.ConfigError` when settings or data differ from those of the run, :class:`.CheckpointError` for
     files that cannot be read.
@@ -125,13 +134,11 @@ def load_checkpoint(
         progress = Progress(state["step"], state["average_updates"], state["meter"])
         _check_same_run(folder, state, config, fingerprints)
         moments = load_file(folder / "optimiser.safetensors", device=str(device))
-    except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
         raise CheckpointError(
             f"{folder} is damaged ({error}); remove it to continue from the checkpoint before"
         ) from error
-    model = load_model(folder / "model.safetensors", config=config.model, device=device)
-    average = load_model(folder / "average.safetensors", config=config.model, device=device)
-    return progress, model, average, moments
+    return progress, read(folder / "model.safetensors"), read(folder / "average.safetensors"), moments
 
 
 def restore_optimiser(
@@ -172,21 +179,18 @@ def _aids(trained: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _check_same_run(folder: Path, state: dict[str, Any], config: TrainingConfig, fingerprints: dict[str, str]) -> None:
+def _check_same_run(folder: Path, state: dict[str, Any], config: Any, fingerprints: dict[str, str]) -> None:
     then, now = _flat(state["config"]), _flat(config.to_dict())
     changed = [
         f"{name} was {then.get(name)!r}, now {now.get(name)!r}"
         for name in sorted({*then, *now})
         if then.get(name) != now.get(name) and not name.startswith(FREE)
     ]
-    changed += [
-        f"the {name} data changed" for name in ("t2av", "tts") if state["data"].get(name) != fingerprints.get(name)
-    ]
+    changed += [f"the {name} data changed" for name in TRAINED_ON if state["data"].get(name) != fingerprints.get(name)]
     if changed:
         raise ConfigError(
             f"{folder} belongs to a different run: {'; '.join(changed)}. Restore the settings to "
-            f"continue it, or start a new run with another output and "
-            f'start.weights = "{folder / "average.safetensors"}"'
+            f"continue it, or start a new run with another output; the weights are in {folder / 'average.safetensors'}"
         )
     if config.steps < state["step"]:
         raise ConfigError(f"{folder} has done {state['step']} steps already, steps = {config.steps} asks for fewer")

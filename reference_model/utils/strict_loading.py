@@ -1,18 +1,20 @@
 """Reading checkpoint files and loading them strictly: every name and shape must fit, or the error says which.
 
 Conventions. "Release name" is the key in somebody's published state dict; "our name" the key in our module.
-:class:`NameMap` is the one explicit translation between the two, and it works both ways.
+:class:`NameMap` is the one explicit translation between the two.
 A checkpoint never runs code: files are read with ``weights_only=True``; classes that a training framework
 pickled beside the tensors become inert stand-ins (:func:`read_checkpoint`).
 """
 
 import difflib
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 LISTED = 6  # names per kind of mismatch that an error spells out
@@ -23,35 +25,26 @@ class CheckpointError(ValueError):
 
 
 class NameMap:
-    """Two-way translation of state-dict names by whole dotted prefixes.
+    """Translates our state-dict names to the release's, by whole dotted prefixes.
 
-    ``pairs`` lists (release prefix, our prefix). The longest prefix that matches wins, and a prefix matches
-    only at a dot. A name under no prefix has no translation: :meth:`to_ours` leaves it as it is, so that
-    :func:`load_strictly` can report it as unknown; :meth:`to_release` raises ``KeyError``, since every name
-    of ours must have its release name.
+    ``pairs`` lists (release prefix, our prefix), each prefix once on either side. The longest prefix that matches
+    wins, and a prefix matches only at a dot.
     """
 
     def __init__(self, pairs: Iterable[tuple[str, str]]):
-        pairs = self.pairs = list(pairs)
-        self._ours = dict(pairs)
-        self._release = {ours: release for release, ours in pairs}
-        if len(self._ours) != len(pairs) or len(self._release) != len(pairs):
+        self.pairs = list(pairs)
+        self._release = {ours: release for release, ours in self.pairs}
+        if not len(self.pairs) == len(self._release) == len({release for release, _ in self.pairs}):
             raise ValueError("a name map must pair every prefix once on either side")
 
-    def to_ours(self, name: str) -> str:
-        """Our name; an unknown name comes back as it is."""
-        translated = _replace_prefix(name, self._ours)
-        return name if translated is None else translated
-
     def to_release(self, name: str) -> str:
-        """The release's name. Raises KeyError for a name without one."""
-        translated = _replace_prefix(name, self._release)
-        if translated is None:
-            raise KeyError(f"no release name for {name!r}; prefixes: {', '.join(sorted(self._release))}")
-        return translated
-
-    def state_to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {self.to_ours(name): tensor for name, tensor in state.items()}
+        """The release's name. Raises KeyError for a name under no prefix: every name of ours must have one."""
+        end = len(name)
+        while end > 0:
+            if (release := self._release.get(name[:end])) is not None:
+                return release + name[end:]
+            end = name.rfind(".", 0, end)
+        raise KeyError(f"no release name for {name!r}; prefixes: {', '.join(sorted(self._release))}")
 
     def state_to_release(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {self.to_release(name): tensor for name, tensor in state.items()}
@@ -70,7 +63,7 @@ def load_strictly(
     """Put ``state`` (release names when ``names`` is given) into ``module``; nothing may be left over.
 
     The module may live on the meta device: tensors are assigned, not copied, after a move to ``device`` and
-    to ``dtype`` (default: the dtype of the module's own tensor; integer tensors keep theirs).
+    to ``dtype`` (default: the stored ones; integer tensors keep theirs).
     ``unused`` lists release prefixes that the module leaves out on purpose (a training head, say).
     Returns the names that were left out that way. Raises :class:`CheckpointError` naming every missing, extra
     or misshapen key by its release name, with the nearest match.
@@ -86,13 +79,10 @@ def load_strictly(
         {name: tuple(tensor.shape) for name, tensor in given.items()},
         source=source,
     )
-    translated = {}
-    for name, ours in released.items():
-        wanted = own[ours].dtype
-        if wanted.is_floating_point and dtype is not None:
-            wanted = dtype
-        target = device if device is not None else (own[ours].device if not own[ours].is_meta else None)
-        translated[ours] = given[name].to(device=target, dtype=wanted)
+    translated = {
+        ours: given[name].to(device=device, dtype=dtype if given[name].is_floating_point() else None)
+        for name, ours in released.items()
+    }
     module.load_state_dict(translated, strict=True, assign=True)
     return left_out
 
@@ -126,35 +116,50 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     run. Raises ``FileNotFoundError``, and :class:`CheckpointError` for a truncated or foreign file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)[0]
+    with _reading(path, "a checkpoint"):
         content = _read_pickle(path)
-    except Exception as error:  # zip, pickle and safetensors readers each raise their own types
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint ({path.stat().st_size} bytes): it is "
-            f"truncated or of another format; fetch it again. Reader: {error}"
-        ) from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors")
     return dict(content)
 
 
-def tensors_below(content: Mapping[str, Any], key: str | None, *, source: str) -> dict[str, Tensor]:
-    """The state dict under ``key`` of a checkpoint (the whole of it for ``None``), tensors only."""
-    if key is not None:
-        if key not in content:
-            entries = ", ".join(map(str, list(content)[:LISTED]))
-            raise CheckpointError(f"{source} has no entry {key!r}; it starts with {entries}")
-        content = content[key]
-    state = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, memory-mapped on the CPU, and its metadata; errors as :func:`read_checkpoint`.
+
+    A tensor is read when it is used, so what is left out costs no memory.
+    """
+    with _reading(Path(path), "safetensors"), safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+
+
+@contextmanager
+def _reading(path: Path, what: str) -> Iterator[None]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        yield
+    except Exception as error:  # zip, pickle and safetensors readers each raise their own types
+        raise CheckpointError(
+            f"{path} cannot be read as {what} ({path.stat().st_size} bytes): it is truncated or of another format; "
+            f"fetch it again. Reader: {error}"
+        ) from error
+
+
+def read_state(source: str | Path | Mapping[str, Tensor], key: str | None = None) -> tuple[Mapping[str, Tensor], str]:
+    """The tensors of a checkpoint file, or of its entry ``key`` where it has one; and what errors call the file.
+
+    A state dict in memory comes back as it is. Raises as :func:`read_checkpoint`, and for a file without tensors.
+    """
+    if isinstance(source, Mapping):
+        return source, "state dict"
+    content: Mapping[str, Any] = read_checkpoint(source)
+    where = f" under {key!r}" if key in content else ""
+    state = {name: value for name, value in content.get(key, content).items() if isinstance(value, Tensor)}
     if not state:
-        raise CheckpointError(f"{source} holds no tensors{'' if key is None else f' under {key!r}'}")
-    return state
+        raise CheckpointError(f"{source} holds no tensors{where}")
+    return state, str(source)
 
 
 class _Inert:
@@ -182,15 +187,6 @@ def _read_pickle(path: Path) -> Any:
             raise
         # Files in torch's legacy format cannot be mapped.
         return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _replace_prefix(name: str, prefixes: Mapping[str, str]) -> str | None:
-    end = len(name)
-    while end > 0:
-        if (head := prefixes.get(name[:end])) is not None:
-            return head + name[end:]
-        end = name.rfind(".", 0, end)
-    return None
 
 
 def _below(name: str, prefix: str) -> bool:

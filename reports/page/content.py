@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from reports.page.transcript import Transcript, transcripts
-from reports.tables.measured import RunResult, read_run
+from reports.tables.build import build
 from reports.tables.model import Table
 from t2av_bench.errors import ItemError
 from t2av_bench.metrics.base import Curve
-from t2av_bench.results.columns import RESULTS
-from t2av_bench.results.run import feature_store
-from t2av_bench.results.store import Store
+from t2av_bench.results.run import RunResult, open_run
 from t2av_bench.scores import Status
 
 
@@ -56,18 +54,20 @@ class ClipContent:
 class PageSystem:
     """One run. real: it holds real clips, the row that the others are measured against.
 
-    descriptions: metric id -> what the run says of it (title, fingerprint, protocol, …). inputs: metric id -> clip ->
-    key of its features, for measured clips. step: training step of the checkpoint that made the clips, where stated.
+    descriptions: metric id -> what the run says of it (title, fingerprint, protocol, …). step: training step of the
+    checkpoint that made the clips, where stated.
     """
 
     name: str
     run: RunResult
     clips: dict[str, ClipContent]
-    sessions: list[dict[str, Any]]
     descriptions: dict[str, dict[str, Any]]
-    inputs: dict[str, dict[str, str]]
     real: bool = False
-    step: int | None = None
+
+    @property
+    def step(self) -> int | None:
+        found: int | None = self.run.settings.get("step")
+        return found
 
     @property
     def speed(self) -> float | None:
@@ -90,9 +90,7 @@ def gather(folders: Sequence[Path], real: str | None = None) -> Content:
 
     Raises StoreError for a folder that is no run, ItemError where ``real`` names none of them.
     """
-    from reports.tables.build import build
-
-    results = [read_run(folder) for folder in folders]
+    results = [open_run(folder) for folder in folders]
     marked = [real is not None and (run.name == real or run.path.resolve() == Path(real).resolve()) for run in results]
     if real is not None and not any(marked):
         raise ItemError(f"--real {real}: no such run; the runs are {', '.join(run.name for run in results)}")
@@ -104,34 +102,27 @@ def gather(folders: Sequence[Path], real: str | None = None) -> Content:
     ]  # fmt: skip
     items: dict[str, Mapping[str, Any]] = {}
     for system in systems:
-        for clip, item in system.run.items.items():
-            items.setdefault(clip, item)
+        for clip, row in system.run.rows.items():
+            items.setdefault(clip, row["item"])
     return Content(systems, items, table)
 
 
 def _system(name: str, run: RunResult, real: bool) -> PageSystem:
-    with Store(run.path / RESULTS) as store:
-        claim = store.setting("claim") or {}
-        clips = {row["clip"]: _clip(row, claim) for row in store.clips()}
-        sessions = store.sessions()
-        step = store.setting("step")
-        described = store.protocols()
-        features = feature_store(run.path, sessions)
-        inputs: dict[str, dict[str, str]] = {}
-        for metric, entry in described.items():
+    clips = {id: _clip(row, run.claim) for id, row in run.rows.items()}
+    with run.store() as store:
+        for metric, entry in run.described.items():
             stated = curves_of(entry["description"])
             by_character = entry["protocol"]["parameters"].get("unit") == "characters"
             for row in store.measurements(metric):
                 if row["status"] != Status.OK:
                     continue
-                inputs.setdefault(metric, {})[row["clip"]] = row["inputs"]
                 clip = clips[row["clip"]]
                 clip.transcripts += transcripts(metric, row["detail"], by_character=by_character)
                 if stated:
-                    arrays = features.get(row["inputs"], entry["fingerprint"], "measurement") or {}
+                    arrays = run.features.get(row["inputs"], entry["fingerprint"], "measurement") or {}
                     clip.curves += [drawn for curve in stated if (drawn := _drawn(metric, curve, arrays)) is not None]
-    descriptions = {metric: {**entry["description"], **entry} for metric, entry in described.items()}
-    return PageSystem(name, run, clips, sessions, descriptions, inputs, real, step)
+    descriptions = {metric: {**entry["description"], **entry} for metric, entry in run.described.items()}
+    return PageSystem(name, run, clips, descriptions, real)
 
 
 def _clip(row: Mapping[str, Any], claim: Mapping[str, Any]) -> ClipContent:

@@ -64,7 +64,7 @@ def _quantity(content: Content, position: int, column: TableColumn, reasons: dic
         "decimals": column.decimals,
         "metric": column.metric,
         "aggregate": column.quantity.aggregate,
-        "embedded": column.embedded,
+        "embedded": column.stand_in,
         "weights": column.quantity.aggregate == "weighted",
         "set": [
             {

@@ -31,7 +31,6 @@ from t2av_bench.comparison.contrast import Comparison, contrast
 from t2av_bench.comparison.contrast import forest as forest_rows
 from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.distances import frechet_distance
-from t2av_bench.results.run import feature_store
 from t2av_bench.statistics.resampling import extrapolate as extrapolated
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def _contrast(content: Content) -> Comparison:
     try:
         # Against the first system that somebody made: real data is a bound, not a baseline.
         ordered = sorted(content.systems, key=lambda system: system.real)
-        return contrast([system.run.recorded() for system in ordered], draws=_DRAWS)
+        return contrast([system.run.recorded for system in ordered], draws=_DRAWS)
     except ValueError as error:
         raise NothingToPlot(str(error)) from error
 
@@ -215,10 +214,9 @@ def _extrapolations(content: Content, column: TableColumn) -> tuple[dict[str, An
         if "covariance_ddof" not in parameters:
             reasons.append(f"{column.label} is no Fréchet distance; it does not depend on the number of clips")
             continue
-        features = feature_store(system.run.path, system.sessions)
         clips: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        for clip, inputs in system.inputs.get(str(column.metric), {}).items():
-            arrays = features.get(inputs, entry["fingerprint"], "measurement")
+        for clip, inputs in system.run.inputs.get(str(column.metric), {}).items():
+            arrays = system.run.features.get(inputs, entry["fingerprint"], "measurement")
             if arrays is not None and set(arrays) == {"generated", "reference"}:
                 clips[clip] = arrays["generated"], arrays["reference"]
 

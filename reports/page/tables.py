@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from reports.page.content import Content
-from reports.tables.model import Cell, Row, Table, TableColumn
+from reports.tables.model import Cell, Table, TableColumn, TableRow
 
 CLIPS = "clips.html"
 # The page's cells are short; what other formats print in brackets is in their explanation.
@@ -34,7 +34,7 @@ def _unbroken(heading: str) -> str:
     return heading.replace("-", "\u2011").replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
 
 
-def _row(table: Table, index: int, row: Row, content: Content) -> dict[str, Any]:
+def _row(table: Table, index: int, row: TableRow, content: Content) -> dict[str, Any]:
     systems = [position for position, system in enumerate(content.systems) if system.run.path in row.runs]
     system = systems[0] if len(systems) == 1 else None
     return {
@@ -50,7 +50,7 @@ def _row(table: Table, index: int, row: Row, content: Content) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _cell(row: Row, system: int | None, column: TableColumn, cell: Cell, content: Content) -> dict[str, Any]:
+def _cell(row: TableRow, system: int | None, column: TableColumn, cell: Cell, content: Content) -> dict[str, Any]:
     partial = cell.scored is not None and cell.total is not None and cell.scored < cell.total
     return {
         "text": (cell.text or "–") + (f" ± {cell.spread:.{column.decimals}f}" if cell.spread is not None else ""),
@@ -76,7 +76,7 @@ def _link(system: int | None, column: TableColumn, cell: Cell, content: Content)
     return f"{CLIPS}#{urlencode(asked)}"
 
 
-def _explanation(row: Row, column: TableColumn, cell: Cell) -> Iterator[str]:
+def _explanation(row: TableRow, column: TableColumn, cell: Cell) -> Iterator[str]:
     unit = f" {column.unit}" if column.unit else ""
     yield f"{row.name}: {column.label} {cell.text}{unit}" if cell.text else f"{row.name}: no {column.label}"
     if row.origin == "published":

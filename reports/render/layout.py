@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from reports.tables.model import Cell, Row, Table
+from reports.tables.model import Cell, Table, TableRow
 
 Escape = Callable[[str], str]
 Emphasise = Callable[[str, str | None], str]
@@ -42,7 +42,7 @@ def body_texts(table: Table, escape: Escape, emphasise: Emphasise, *, stacked: b
     return body
 
 
-def lines_below(table: Table, row: Row, escape: Escape) -> list[list[str]]:
+def lines_below(table: Table, row: TableRow, escape: Escape) -> list[list[str]]:
     """Spreads, and then what else follows a row's numbers, as lines of their own for narrow pages.
 
     Empty for rows without spreads, whose numbers ``body_texts`` never parts from what follows them.
@@ -60,5 +60,5 @@ def lines_below(table: Table, row: Row, escape: Escape) -> list[list[str]]:
     return lines
 
 
-def _has_spreads(row: Row) -> bool:
+def _has_spreads(row: TableRow) -> bool:
     return any(cell.spread is not None for cell in row.cells)

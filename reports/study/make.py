@@ -22,12 +22,10 @@ from reports.page.content import located
 from reports.page.media import SOUND_ALONE, pictures_and_sound
 from reports.page.site import INDEX, asset, environment, write_manifest
 from reports.study.design import lists
-from reports.tables.measured import read_run
 from t2av_bench.errors import ItemError, MediaError, Unscorable
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
-from t2av_bench.results.columns import RESULTS
-from t2av_bench.results.store import Store
+from t2av_bench.results.run import open_run
 from t2av_bench.utils.files import write_text
 from t2av_bench.version import __version__
 
@@ -143,11 +141,9 @@ def _sources(
     """Systems' names, item -> system -> file for the items that all systems have, and notes on those left out."""
     found = []
     for run in runs:
-        result = read_run(run)
-        with Store(run / RESULTS) as store:
-            claim = store.setting("claim") or {}
-            rows = {row["clip"]: (located(row["generated"], claim.get("generated")), row) for row in store.clips()}
-        found.append((result, rows))
+        result = open_run(run)
+        root = result.claim.get("generated")
+        found.append((result, {id: located(row["generated"], root) for id, row in result.rows.items()}))
     names = [result.name for result, _ in found]
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise ItemError(
@@ -160,13 +156,13 @@ def _sources(
     for item in wanted:
         reason = None
         paths: dict[str, Path] = {}
-        for result, rows in found:
-            path, row = rows.get(item, (None, None))
-            if path is None or row is None:
+        for result, files in found:
+            path = files.get(item)
+            if path is None:
                 reason = reason or f"{result.name} has no clip"
-            elif dict(result.items[item]) != dict(found[0][0].items.get(item, {})):
+            elif result.items[item] != found[0][0].items.get(item):
                 reason = reason or f"{result.name} was asked something else under this id than {names[0]}"
-            elif trouble := _trouble(path, row["digest"]):
+            elif trouble := _trouble(path, result.rows[item]["digest"]):
                 reason = reason or f"{result.name}: {trouble}"
             else:
                 paths[result.name] = path

@@ -7,16 +7,18 @@ without a value says why.
 
 from collections.abc import Sequence
 
-from reports.tables.measured import Measured, RunResult, over_all_clips, read_run
-from reports.tables.model import Cell, Row, Table, TableColumn
-from reports.tables.protocols import MixedProtocols, protocol_marks
+from reports.tables.measured import Measured, over_all_clips
+from reports.tables.model import Cell, Table, TableColumn, TableRow
+from reports.tables.protocols import protocol_marks
 from reports.tables.ranking import Contender, mark_by_test, missing_too_many
 from t2av_bench.errors import Unscorable
 from t2av_bench.metrics import registry
 from t2av_bench.metrics.base import Floor
 from t2av_bench.metrics.distances import AT_THIS_NUMBER
 from t2av_bench.results.columns import Column
+from t2av_bench.results.run import RunResult, system_names
 from t2av_bench.scores import Quantity, Status
+from t2av_bench.utils.text import counted
 
 MOST_REASONS = 4
 Found = dict[tuple[str, str], list[Column | None]]
@@ -43,7 +45,7 @@ def build(
             cells[position] = column
     found = _chosen(found, columns)
     rows = [
-        Row(name, len(run.clips), [], runs=(run.path,)) for name, run in zip(_names(runs), runs, strict=True)
+        TableRow(name, len(run.clips), [], runs=(run.path,)) for name, run in zip(system_names(runs), runs, strict=True)
     ]  # fmt: skip
     table = Table([], rows)
     contenders: list[list[Contender | None]] = []
@@ -63,10 +65,10 @@ def build(
         marks = protocol_marks(metric, cells, runs, allow_mixed, table.notes)
         if any(marks):
             mixed.append(label)
-        embedded = present[0].embedded
+        stand_in = present[0].stand_in
         shown = TableColumn(
-            name if unique else f"{name}[{metric.split('/')[1]}]", label + ("‡" if embedded else ""),
-            quantity.direction, quantity.decimals, quantity.unit, embedded=embedded, quantity=quantity, metric=metric,
+            name if unique else f"{name}[{metric.split('/')[1]}]", label + ("‡" if stand_in else ""),
+            quantity.direction, quantity.decimals, quantity.unit, stand_in=stand_in, quantity=quantity, metric=metric,
         )  # fmt: skip
         table.columns.append(shown)
         contending: list[Contender | None] = []
@@ -81,7 +83,7 @@ def build(
     table.notes += measured_notes(table, contenders)
     if mixed:
         table.notes.append(f"Not ranked, for their protocols differ: {', '.join(mixed)}.")
-    if len({_items(run) for run in runs}) > 1:
+    if len({asked(run, run.clips) for run in runs}) > 1:
         table.notes.append("The rows do not cover the same clips: differences between them are not paired.")
     for reason, names in inapplicable.items():
         table.notes.append(f"Not shown, not applicable: {', '.join(names)}: {reason}.")
@@ -96,6 +98,7 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
     summary = found.summary
     cell = Cell(
         scored=summary.scored, total=summary.total, failures=dict(summary.reasons.most_common()),
+        inapplicable=summary.inapplicable,
         metric=found.column.metric, quantity=found.column.quantity.name, fingerprint=found.column.fingerprint,
     )  # fmt: skip
     if summary.score.value is None:
@@ -132,9 +135,7 @@ def measured_notes(
         notes.append("Not ranked: rows that lack more than 2 % of their clips.")
     cells = [cell for row in table.rows for cell in row.cells]
     if partial := [cell for cell in cells if cell.partial and cell.text]:
-        reasons = dict.fromkeys(reason for cell in partial for reason in cell.failures)
-        shown = "; ".join(list(reasons)[:MOST_REASONS]) + ("; …" if len(reasons) > MOST_REASONS else "")
-        notes.append(f"(n/N): the value covers n of N clips; the others failed: {shown.rstrip('.')}.")
+        notes.append(_coverage_note(partial))
     if any(cell.interval for cell in cells):
         over = dict.fromkeys(text for each in contenders for one in each if one and (text := _drawn(one.measured)))
         notes.append(f"[low, high]: 95 % bootstrap interval over {next(iter(over), 'the clips')}.")
@@ -144,10 +145,25 @@ def measured_notes(
         notes.append("An offset is the median over the clips; % within ±1: clips at most one frame from 0.")
     if lacking := dict.fromkeys(cell.no_interval for cell in cells if cell.no_interval):
         notes.append(f"Without an interval: {'; '.join(list(lacking)[:MOST_REASONS])}.")
-    if embedded := [column.label.removesuffix("‡") for column in table.columns if column.embedded]:
-        listed = ", ".join(dict.fromkeys(embedded))
+    if stand_ins := [column.label.removesuffix("‡") for column in table.columns if column.stand_in]:
+        listed = ", ".join(dict.fromkeys(stand_ins))
         notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {listed}.")
     return notes
+
+
+def _coverage_note(partial: Sequence[Cell]) -> str:
+    """What is said of cells that do not cover all clips: why they failed, and how many a quantity does not apply to."""
+    counts: dict[str, int] = {}
+    for reason, count in ((reason, count) for cell in partial for reason, count in cell.failures.items()):
+        counts[reason] = max(count, counts.get(reason, 0))
+    inapplicable = frozenset[str]().union(*(cell.inapplicable for cell in partial))
+    failed = [reason.rstrip(".") for reason in counts if reason not in inapplicable]
+    others = [f"{counted(count)}: {reason.rstrip('.')}" for reason, count in counts.items() if reason in inapplicable]
+    parts = ["(n/N): the value covers n of N clips"]
+    for what, reasons in (("the others failed: ", failed), ("not applicable to ", others)):
+        if reasons:
+            parts.append(what + "; ".join(reasons[:MOST_REASONS]) + ("; …" if len(reasons) > MOST_REASONS else ""))
+    return "; ".join(parts) + "."
 
 
 def _set_differences(table: Table, contenders: Sequence[Sequence[Contender | None]]) -> bool:
@@ -212,14 +228,9 @@ def _unmeasured(quantity: Quantity, metric: str) -> str:
     return f"{quantity.name} was not measured in this run: evaluate it with --metrics {metric}"
 
 
-def _names(runs: Sequence[RunResult]) -> list[str]:
-    """The systems' names, with their folders where two are alike."""
-    names = [run.name for run in runs]
-    return [f"{name} ({run.path})" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)]
-
-
-def _items(run: RunResult) -> tuple[object, ...]:
-    return tuple(sorted((clip, tuple(run.items.get(clip, {}).values())) for clip in run.clips))
+def asked(run: RunResult, clips: Sequence[str]) -> tuple[object, ...]:
+    """What some clips of a run asked for; equal in two runs where their differences are paired."""
+    return tuple((clip, run.items.get(clip)) for clip in sorted(clips))
 
 
 def _chosen(found: Found, asked: Sequence[str] | None) -> Found:
@@ -227,6 +238,3 @@ def _chosen(found: Found, asked: Sequence[str] | None) -> Found:
     if asked is None:
         return found
     return {key: found[key] for key in registry.select(asked, found, quantity_first=True)}
-
-
-__all__ = ["MixedProtocols", "RunResult", "build", "floor_notes", "measured_cell", "measured_notes", "read_run"]

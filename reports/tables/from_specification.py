@@ -9,16 +9,17 @@ that has published rows. Several runs in one row are training seeds of one syste
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.tables.build import floor_notes, measured_cell, measured_notes
-from reports.tables.measured import Measured, RunResult, over_all_clips, over_language
-from reports.tables.model import Cell, Row, Table, TableColumn
+from reports.tables.build import asked, floor_notes, measured_cell, measured_notes
+from reports.tables.measured import Measured, over_all_clips, over_language
+from reports.tables.model import Cell, Table, TableColumn, TableRow
 from reports.tables.protocols import protocol_marks
 from reports.tables.ranking import Contender, mark_by_digits
-from reports.tables.rows import System, absent_rows, systems
+from reports.tables.rows import TableSystem, absent_rows, systems
 from reports.tables.seeds import pool
 from reports.tables.specification import ColumnSpecification, Loaded, PublishedRow, Specification
 from t2av_bench.metrics import metric_ids
 from t2av_bench.results.columns import Column
+from t2av_bench.results.run import RunResult
 
 OTHER = "¶"
 """Sign of a cell whose protocol the column only tolerates."""
@@ -70,7 +71,7 @@ def _columns(specification: Specification) -> list[TableColumn]:
     return found
 
 
-def _published_row(loaded: Loaded, row: PublishedRow) -> Row:
+def _published_row(loaded: Loaded, row: PublishedRow) -> TableRow:
     specification = loaded.specification
     cells = []
     for given, key, _, _ in specification.expanded():
@@ -80,7 +81,7 @@ def _published_row(loaded: Loaded, row: PublishedRow) -> Row:
             cells.append(Cell(reason=reason or "no number is published"))
         else:
             cells.append(Cell(text, float(text)))
-    return Row(row.name, None, cells, "published", row.family, row.texts)
+    return TableRow(row.name, None, cells, "published", row.family, row.texts)
 
 
 def _absent(specification: Specification, family: str, quantity: str) -> str | None:
@@ -137,19 +138,19 @@ def _add_measured(
     notes += measured_notes(table, contenders, parts)
     notes += _row_notes(specification, table, found) + floor_notes(values)
     for position in range(len(contenders)):
-        items = {_asked(each.measured) for each in contenders[position] if each}
+        items = {asked(each.measured.run, each.measured.clips) for each in contenders[position] if each}
         if len(items) > 1:
             notes.append("The measured rows do not cover the same clips: differences between them are not paired.")
             break
     return notes
 
 
-def _measured_rows(loaded: Loaded, table: Table, found: Sequence[System]) -> list[Row]:
+def _measured_rows(loaded: Loaded, table: Table, found: Sequence[TableSystem]) -> list[TableRow]:
     """Measured rows without cells. What they cover is said once where it is the same for all."""
     by_language = any(group.languages for group in loaded.specification.groups)
     blank = ("",) * len(loaded.specification.text_columns)
     rows = [
-        Row(
+        TableRow(
             system.name, sum(system.clips().values()), [], family=system.family, texts=blank,
             coverage=_coverage(system, by_language), runs=tuple(run.path for run in system.distinct),
         ) for system in found
@@ -164,7 +165,7 @@ def _measured_rows(loaded: Loaded, table: Table, found: Sequence[System]) -> lis
     return rows
 
 
-def _row_notes(specification: Specification, table: Table, found: Sequence[System]) -> list[str]:
+def _row_notes(specification: Specification, table: Table, found: Sequence[TableSystem]) -> list[str]:
     """What is to be said of the rows: seeds, anchors, and rows without runs."""
     notes = []
     by_count: dict[int, list[str]] = {}
@@ -216,7 +217,7 @@ def _other_protocol(given: ColumnSpecification, held: Column, metric: str | None
     return text
 
 
-def _coverage(system: System, by_language: bool) -> str:
+def _coverage(system: TableSystem, by_language: bool) -> str:
     counts = system.clips()
     if not by_language:
         total = sum(counts.values())
@@ -224,16 +225,11 @@ def _coverage(system: System, by_language: bool) -> str:
     return " + ".join(f"{clips} {language or 'unnamed'}" for language, clips in counts.items()) + " clips"
 
 
-def _asked(measured: Measured) -> tuple[object, ...]:
-    items = measured.run.items
-    return tuple(sorted((clip, tuple(items.get(clip, {}).values())) for clip in measured.clips))
-
-
 def _accepted(given: ColumnSpecification, run: RunResult, published: bool) -> list[Column]:
     """The run's columns that may stand here, in the specification's order: its own protocols, then those it marks."""
     places = {
         id(column): place for column in run.columns
-        if (place := given.preference(column.metric, column.quantity.name)) and not (published and column.embedded)
+        if (place := given.preference(column.metric, column.quantity.name)) and not (published and column.stand_in)
     }  # fmt: skip
     return sorted((column for column in run.columns if id(column) in places), key=lambda column: places[id(column)])
 
@@ -243,7 +239,9 @@ def _marked(given: ColumnSpecification, column: Column) -> bool:
     return place is not None and place[0]
 
 
-def _metric(given: ColumnSpecification, language: str | None, found: Sequence[System], published: bool) -> str | None:
+def _metric(
+    given: ColumnSpecification, language: str | None, found: Sequence[TableSystem], published: bool
+) -> str | None:
     """The metric id of a column: the first of its own that some run has a value for, else that some run knows."""
     runs = [run for system in found for run in system.runs.get(language, ())]
     known = [column for run in runs for column in _accepted(given, run, published) if not _marked(given, column)]
@@ -257,7 +255,11 @@ def _metric(given: ColumnSpecification, language: str | None, found: Sequence[Sy
 
 
 def _measured(
-    specification: Specification, given: ColumnSpecification, language: str | None, system: System, metric: str | None
+    specification: Specification,
+    given: ColumnSpecification,
+    language: str | None,
+    system: TableSystem,
+    metric: str | None,
 ) -> Measured | str:
     """What stands in a measured cell: the quantity over the column's clips, or why there is none."""
     if reason := _absent(specification, system.family, given.quantity):
@@ -302,7 +304,7 @@ def _why_not(given: ColumnSpecification, run: RunResult, metric: str | None, pub
         return f"{given.quantity} was measured by {', '.join(others)}, the other rows by {metric}"
     stand_ins = [
         column for column in run.columns
-        if column.embedded and (column in same or column.quantity.name.startswith(f"{given.quantity}_"))
+        if column.stand_in and (column in same or column.quantity.name.startswith(f"{given.quantity}_"))
     ]  # fmt: skip
     if stand_ins and all(column in stand_ins for column in same):
         nearest = min(stand_ins, key=lambda column: len(column.quantity.name))
@@ -322,5 +324,5 @@ def _filled(column: TableColumn, held: Sequence[Column | None], metric: str | No
     first = next((each for each in held if each), None)
     if first is None:
         return column
-    label = column.label + ("‡" if first.embedded else "")
-    return replace(column, label=label, embedded=first.embedded, quantity=first.quantity, metric=metric)
+    label = column.label + ("‡" if first.stand_in else "")
+    return replace(column, label=label, stand_in=first.stand_in, quantity=first.quantity, metric=metric)

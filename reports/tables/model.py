@@ -22,7 +22,7 @@ class TableColumn:
     """One quantity over the rows.
 
     key: unique within the table; the column's name in CSV (``sync_c``, ``zh_cer``).
-    label: what a reader sees, with ‡ where an embedded extractor made the numbers; ``heading`` adds the arrow.
+    label: what a reader sees, with ‡ where a bundled stand-in made the numbers; ``heading`` adds the arrow.
     decimals, unit, scale: cells print value × scale with so many decimals; ``unit`` is that of the printed number.
     group, kind: headings above the label (a language; speech, video or lip sync); equal neighbours share one.
     joined: printed in one cell with the column before it, after a slash.
@@ -38,7 +38,7 @@ class TableColumn:
     group: str = ""
     kind: str = ""
     joined: bool = False
-    embedded: bool = False
+    stand_in: bool = False
     quantity: Quantity | None = None
     metric: str | None = None
 
@@ -60,7 +60,7 @@ class Cell:
     value: the same in full precision and in the printed unit (× the column's scale).
     reason: why there is no value; ``note`` is the number of the footnote that says so.
     scored, total: clips that the value covers, and clips that there are; None for published rows.
-    failures: why the other clips have none -> how many.
+    failures: why the other clips have none -> how many; inapplicable: the reasons that are nobody's failure.
     spread: standard deviation over the row's runs in the printed unit, where it has several; ``scored`` and ``total``
         then count the clips of all runs.
     interval: ends of the 95 % confidence interval in the printed unit, where intervals were asked for; always of an
@@ -77,6 +77,7 @@ class Cell:
     scored: int | None = None
     total: int | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
+    inapplicable: frozenset[str] = frozenset()
     spread: float | None = None
     interval: tuple[float, float] | None = None
     no_interval: str = ""
@@ -114,7 +115,7 @@ class Cell:
 
 
 @dataclass(slots=True)
-class Row:
+class TableRow:
     """One system.
 
     clips: how many it has; None for published rows. texts: one a text heading of the table.
@@ -149,7 +150,7 @@ class Table:
     """
 
     columns: list[TableColumn]
-    rows: list[Row]
+    rows: list[TableRow]
     notes: list[str] = field(default_factory=list)
     title: str = ""
     caption: str = ""

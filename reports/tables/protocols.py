@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from reports.tables.measured import RunResult
 from t2av_bench.comparison.comparable import protocol_difference
 from t2av_bench.results.columns import Column
-from t2av_bench.scores import Protocol
+from t2av_bench.results.run import RunResult
 
 
 class MixedProtocols(ValueError):
@@ -23,11 +22,10 @@ def protocol_marks(
     fingerprints = list(dict.fromkeys(column.fingerprint for column in cells if column))
     if len(fingerprints) <= 1:
         return [""] * len(cells)
-    documents = {fingerprint: document for run in runs for fingerprint, document in run.protocols.items()}
+    protocols = {protocol.fingerprint: protocol for run in runs for protocol in run.protocols.values()}
     first = fingerprints[0]
     differences = {
-        fingerprint: protocol_difference(Protocol(**documents[first]), Protocol(**documents[fingerprint]))
-        for fingerprint in fingerprints[1:]
+        fingerprint: protocol_difference(protocols[first], protocols[fingerprint]) for fingerprint in fingerprints[1:]
     }
     if not allow_mixed:
         holder = {column.fingerprint: run for column, run in zip(cells, runs, strict=True) if column}

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from reports.tables.measured import RunResult
 from reports.tables.specification import RowSpecification, Specification
+from t2av_bench.results.run import RunResult
 
 
 @dataclass(slots=True)
-class System:
+class TableSystem:
     """One measured row: its name, and its runs by language (None: of a table without languages).
 
     Several runs of one language are the same system from several training seeds. reference: shown, but not ranked.
@@ -39,13 +39,13 @@ class System:
         return {language: len(clips) for language, clips in found.items()}
 
 
-def systems(specification: Specification, runs: Sequence[RunResult]) -> list[System]:
+def systems(specification: Specification, runs: Sequence[RunResult]) -> list[TableSystem]:
     """The rows, in the specification's order; then, in the order given, those of runs that none of its rows takes.
 
     Raises ValueError where a row would take two runs of one name and language: seeds have names of their own.
     """
     by_language = any(group.languages for group in specification.groups)
-    rows = {row.name: System(row.name, {}, row.family, row.reference) for row in specification.rows}
+    rows = {row.name: TableSystem(row.name, {}, row.family, row.reference) for row in specification.rows}
     others: list[RunResult] = []
     for run in runs:
         row = _row(specification.rows, run.name)
@@ -64,7 +64,7 @@ def systems(specification: Specification, runs: Sequence[RunResult]) -> list[Sys
     return [system for system in rows.values() if system.runs] + _by_name(others, by_language)
 
 
-def absent_rows(specification: Specification, found: Sequence[System]) -> list[str]:
+def absent_rows(specification: Specification, found: Sequence[TableSystem]) -> list[str]:
     """Names of the specification's rows that no run is for."""
     present = {system.name for system in found}
     return [row.name for row in specification.rows if row.name not in present]
@@ -77,9 +77,9 @@ def _row(rows: Sequence[RowSpecification], name: str) -> RowSpecification | None
     return next(exact, None) or next(pattern, None)
 
 
-def _by_name(runs: Sequence[RunResult], by_language: bool) -> list[System]:
+def _by_name(runs: Sequence[RunResult], by_language: bool) -> list[TableSystem]:
     """In a table by language, runs of one name and of different languages make one row."""
-    found: list[System] = []
+    found: list[TableSystem] = []
     for run in runs:
         languages = list(run.languages()) if by_language else [None]
         home = next(
@@ -87,7 +87,7 @@ def _by_name(runs: Sequence[RunResult], by_language: bool) -> list[System]:
              and not system.runs.keys() & set(languages)), None
         )  # fmt: skip
         if home is None:
-            home = System(run.name)
+            home = TableSystem(run.name)
             found.append(home)
         for language in languages:
             home.runs[language] = [run]

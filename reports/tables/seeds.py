@@ -9,7 +9,6 @@ import numpy as np
 
 from reports.tables.measured import Measured
 from t2av_bench.results.aggregate import Summary
-from t2av_bench.results.columns import Column
 from t2av_bench.scores import Score
 from t2av_bench.statistics.samples import Sample
 
@@ -68,9 +67,7 @@ def pool(parts: Sequence[Measured | str]) -> Measured | str:
     if len(found) == 1:
         return first
     clips = tuple(dict.fromkeys(clip for part in found for clip in part.clips))
-    held = first.column
-    column = Column(held.metric, held.fingerprint, held.quantity, held.embedded, _summary(found))
-    return Pooled(first.run, column, clips, tuple(found))
+    return Pooled(first.run, replace(first.column, summary=_summary(found)), clips, tuple(found))
 
 
 def _summary(parts: Sequence[Measured]) -> Summary:
@@ -83,4 +80,5 @@ def _summary(parts: Sequence[Measured]) -> Summary:
         score = Score.ok(math.fsum(float(summary.score.value or 0.0) for summary in summaries) / len(parts))
     reasons = sum((summary.reasons for summary in summaries), Counter[str]())
     scored, total = (sum(each) for each in zip(*((s.scored, s.total) for s in summaries), strict=True))
-    return Summary(score, scored, total, reasons=reasons)
+    inapplicable = frozenset[str]().union(*(summary.inapplicable for summary in summaries))
+    return Summary(score, scored, total, None, reasons, None, inapplicable)

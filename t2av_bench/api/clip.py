@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from t2av_bench.api.frames import frame
 from t2av_bench.api.runs import SCORES, score_row
 from t2av_bench.benchmarks.manifest import Entry, Item
 from t2av_bench.benchmarks.names import printable
 from t2av_bench.evaluation.config import check_device, load
-from t2av_bench.evaluation.evaluate import missing_weights
 from t2av_bench.evaluation.planning import file_digests, inputs_of
 from t2av_bench.evaluation.scoring import scores_of
 from t2av_bench.evaluation.worker import Job, Measuring, MetricResult, WorkerContext
@@ -26,9 +24,11 @@ from t2av_bench.metrics import create, registry, resolve
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.store import ScoreRow
 from t2av_bench.scores import Score, Status
+from t2av_bench.utils.frames import frame
 from t2av_bench.utils.memory import GB
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.worker_pool import WorkerPool
+from t2av_bench.weights.needs import unusable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -152,7 +152,7 @@ def _item(paths: Mapping[str, Path], text: str | None, language: str | None) -> 
 
 def _known(clip: str, metric: Metric) -> MetricResult | None:
     """What is known without a look at the clip."""
-    reason = missing_weights(metric)
+    reason = unusable(metric)
     if isinstance(metric, SetMetric):
         reason = "a distance between sets of clips: evaluate measures it over a folder"
     return MetricResult(clip, metric.id, Status.NOT_APPLICABLE, reason) if reason else None

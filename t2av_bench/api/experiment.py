@@ -53,7 +53,7 @@ def run(
     No tables are written: ``table(list(runs.values()))``.
     Raises ValueError, with the sentence that the command would print.
     """
-    given = {name: value for name, value in locals().items() if name in RunConfig.model_fields} | {"items": items}
+    given = {name: value for name, value in locals().items() if name in RunConfig.model_fields}
     with refusals():
         loaded = load(Path(config), given, names(only) or ())
         check_device(loaded.config.device)

@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.render.html import html
+from reports.render.terminal import terminal
 from reports.tables.build import build, measured_cell
-from reports.tables.measured import RunResult, over_all_clips, read_run
-from reports.tables.model import ARROWS, TableColumn
-from t2av_bench.api.frames import frame
+from reports.tables.measured import over_all_clips
+from reports.tables.model import TableColumn
 from t2av_bench.evaluation.config import EvaluateConfig, load
 from t2av_bench.evaluation.planning import requested
 from t2av_bench.evaluation.reasons import Reason, count
 from t2av_bench.results import baseline
-from t2av_bench.results.columns import RESULTS, Column, failures
+from t2av_bench.results.columns import Column
 from t2av_bench.results.recorded import Recorded
-from t2av_bench.results.store import ScoreRow, Store
+from t2av_bench.results.run import RunResult
+from t2av_bench.results.run import open_run as read
+from t2av_bench.results.store import ScoreRow
 from t2av_bench.scores import Status
 from t2av_bench.utils.config import ConfigError
+from t2av_bench.utils.frames import frame
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.text import counted
 
@@ -55,7 +58,7 @@ class Run:
         self.notices = tuple(notices)
         self._config = config
         with refusals():
-            self.result: RunResult = read_run(self.path)
+            self.result: RunResult = read(self.path)
 
     @property
     def name(self) -> str:
@@ -75,7 +78,7 @@ class Run:
         ``not_applicable``. reason: None where there is a value. weight: see ``Score.weight``. fingerprint: of the
         metric's protocol.
         """
-        return frame((score_row(row) for row in self._rows), SCORES)
+        return frame((score_row(row) for row in self.result.score_rows()), SCORES)
 
     @cached_property
     def summary(self) -> "DataFrame":
@@ -105,7 +108,7 @@ class Run:
     @property
     def failed_clips(self) -> int:
         """Clips that failed in some metric of the last evaluation."""
-        return len({failure["clip"] for failure in self._failures if not failure["outdated"]})
+        return len({failure["clip"] for failure in self.result.failures if not failure["outdated"]})
 
     @property
     def missing(self) -> list[str]:
@@ -124,15 +127,16 @@ class Run:
         kinds = (Status.FAILED, Status.NOT_APPLICABLE)
         return {
             "run": str(self.path), "system": self.name, "clips": len(self.result.clips),
-            "columns": column_documents(self.result.columns), "failures": self._failures, "notices": list(self.notices),
-            "missing": self.missing, "exit_status": self.exit_status,
+            "columns": [column_document(column) for column in self.result.columns],
+            "failures": self.result.failures,
+            "notices": list(self.notices), "missing": self.missing, "exit_status": self.exit_status,
             "reasons": {str(kind): [reason.as_dict() for reason in self.counted(kind)] for kind in kinds},
         }  # fmt: skip
 
     def counted(self, status: Status) -> list[Reason]:
         """The reasons of one status with all of their clips, those of most clips first."""
-        rows = ((row.clip, row.metric, str(row.score.reason)) for row in self._rows if row.score.status is status)
-        return count(rows)
+        rows = (row for row in self.result.score_rows() if row.score.status is status)
+        return count((row.clip, row.metric, str(row.score.reason)) for row in rows)
 
     def save_baseline(self, file: str | os.PathLike[str]) -> list[str]:
         """Write the small JSON file that ``regress`` takes as its baseline: ``t2av-bench baseline save``.
@@ -144,33 +148,14 @@ class Run:
 
     def recorded(self) -> Recorded:
         """The run as comparisons read it."""
-        return self.result.recorded()
+        return self.result.recorded
 
     def __repr__(self) -> str:
-        lines = [f"Run {self.name}: {counted(len(self.result.clips))} ({self.path})"]
-        width = max((len(column.quantity.label) for column in self.result.columns), default=0)
-        for column in self.result.columns:
-            score, quantity = column.summary.score, column.quantity
-            value = "–" if score.value is None else f"{score.value:.{quantity.decimals}f}"
-            covers = f"{column.summary.scored}/{column.summary.total}"
-            lines.append(
-                f"  {quantity.label:<{width}} {ARROWS[quantity.direction]:1} {value:>9}  {covers}"
-                + (f"  {score.reason}" if score.reason else "")
-            )
-        return "\n".join(lines)
+        shown = terminal(build([self.result]), width=100, fit=True)
+        return f"Run {self.name}: {counted(len(self.clips))} ({self.path})\n{shown.rstrip()}"
 
     def _repr_html_(self) -> str:
         return html(build([self.result]))
-
-    @cached_property
-    def _rows(self) -> list[ScoreRow]:
-        with refusals(), Store(self.path / RESULTS) as store:
-            return store.scores()
-
-    @cached_property
-    def _failures(self) -> list[dict[str, Any]]:
-        with refusals(), Store(self.path / RESULTS) as store:
-            return failures(store)
 
     @property
     def config(self) -> EvaluateConfig | None:
@@ -187,12 +172,9 @@ class Run:
         shown = TableColumn(quantity.name, quantity.label, quantity.direction, quantity=quantity, metric=column.metric)
         cell = measured_cell(over_all_clips(self.result, column), shown, intervals=True)
         low, high = cell.interval or (None, None)
-        return {
-            "metric": column.metric, "quantity": quantity.name, "label": quantity.label, "value": summary.score.value,
-            "low": low, "high": high, "scored": summary.scored, "total": summary.total,
-            "status": str(summary.score.status), "reason": summary.score.reason, "penalised": summary.penalised,
-            "within_one": summary.within_one, "direction": quantity.direction, "unit": quantity.unit,
-            "stand_in": column.embedded, "fingerprint": column.fingerprint, "no_interval": cell.no_interval or None,
+        return column_document(column) | {
+            "label": quantity.label, "low": low, "high": high, "within_one": summary.within_one, "unit": quantity.unit,
+            "stand_in": column.stand_in, "no_interval": cell.no_interval or None,
         }  # fmt: skip
 
 
@@ -210,15 +192,12 @@ def score_row(row: ScoreRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def column_documents(found: Sequence[Column]) -> list[dict[str, Any]]:
-    """A run's quantities as ``--json`` prints them."""
-    return [
-        {
-            "quantity": column.quantity.name, "metric": column.metric, "fingerprint": column.fingerprint,
-            "direction": column.quantity.direction, "embedded": column.embedded, **column.summary.as_dict(),
-        }
-        for column in found
-    ]  # fmt: skip
+def column_document(column: Column) -> dict[str, Any]:
+    """A run's quantity as ``--json`` prints it."""
+    return {
+        "quantity": column.quantity.name, "metric": column.metric, "fingerprint": column.fingerprint,
+        "direction": column.quantity.direction, "embedded": column.stand_in, **column.summary.as_dict(),
+    }  # fmt: skip
 
 
 def missing_metrics(config: EvaluateConfig | None, found: Sequence[Column]) -> list[str]:

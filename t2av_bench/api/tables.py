@@ -10,9 +10,10 @@ from reports.render.formats import comma_separated, html, latex, markdown
 from reports.render.terminal import terminal
 from reports.tables import model
 from reports.tables.make import of_runs
-from t2av_bench.api.frames import frame
 from t2av_bench.api.runs import Run
+from t2av_bench.results.run import open_run
 from t2av_bench.utils.files import write_text
+from t2av_bench.utils.frames import frame
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.text import names
 
@@ -72,7 +73,7 @@ class Table(model.Table):
         return html(self)
 
     @staticmethod
-    def _cell(row: model.Row, column: model.TableColumn, cell: model.Cell) -> dict[str, Any]:
+    def _cell(row: model.TableRow, column: model.TableColumn, cell: model.Cell) -> dict[str, Any]:
         low, high = cell.interval or (None, None)
         return {
             "system": row.name, "origin": row.origin, "column": column.key, "metric": cell.metric,
@@ -102,9 +103,9 @@ def table(
     given = [runs] if isinstance(runs, Run | str | os.PathLike) else list(runs)
     with refusals():
         made = of_runs(
-            [each.result if isinstance(each, Run) else Path(each) for each in given],
+            [each.result if isinstance(each, Run) else open_run(Path(each), notice) for each in given],
             None if specification is None else str(specification),
-            published=published, columns=names(columns), intervals=intervals, allow_mixed=allow_mixed, notice=notice,
+            published=published, columns=names(columns), intervals=intervals, allow_mixed=allow_mixed,
         )  # fmt: skip
     return Table(**{each.name: getattr(made, each.name) for each in fields(made)})
 

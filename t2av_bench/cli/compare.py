@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from t2av_bench.cli.errors import usage_errors
 from t2av_bench.utils.terminal_text import echo
 
 
@@ -20,22 +21,20 @@ def compare(
     ] = None,
     worst: Annotated[int, typer.Option(min=0, help="Worst items to list for each quantity.")] = 5,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, with every item, instead of Markdown.")
+        bool, typer.Option("--json", help="Print JSON, with every item, instead of the report.")
     ] = False,
 ) -> None:  # fmt: skip
     """Compare runs with the first one: paired differences with intervals and p-values, worst regressions first."""
     from t2av_bench.api import comparing
+    from t2av_bench.cli.output import show_markdown
     from t2av_bench.comparison.contrast import forest
 
-    try:
+    with usage_errors():
         comparison = comparing.compare(runs, quantities=quantities)
-    except ValueError as error:
-        echo(f"t2av-bench: {error}", err=True)
-        raise typer.Exit(2) from error
     if as_json:
         from dataclasses import asdict
 
         document = comparison.as_dict() | {"forest": [asdict(row) for row in forest(comparison)]}
         echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        echo(comparison.to_markdown(worst=worst), nl=False)
+        show_markdown(comparison.to_markdown(worst=worst))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from t2av_bench.cli.errors import usage_errors
-from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.cli.progress import Display
@@ -70,13 +69,14 @@ def run(out: Path, items: int) -> None:
 def run_damage(out: Path) -> None:
     """Make the material and the runs below ``out`` (the same command continues), and print the table."""
     from reports.page.site import build_report
-    from reports.render.formats import FORMATS, markdown
-    from reports.tables.build import build, read_run
-    from t2av_bench.cli.output import note, phase
+    from reports.render.formats import FORMATS
+    from reports.tables.build import build
+    from t2av_bench.cli.output import note, phase, show_table
     from t2av_bench.cli.progress import Display
     from t2av_bench.evaluation.config import EvaluateConfig
     from t2av_bench.evaluation.evaluate import Progress, evaluate
     from t2av_bench.gridface.demo import SYSTEMS, make_material
+    from t2av_bench.results.run import open_run
     from t2av_bench.scores import Status
     from t2av_bench.utils.files import write_text
 
@@ -97,13 +97,13 @@ def run_damage(out: Path) -> None:
                 out=runs[-1],
             )  # fmt: skip
             evaluate(config, progress, lambda text: note(display, [text]))
-        table = build([read_run(path) for path in runs], columns=COLUMNS)
+        table = build([open_run(path) for path in runs], columns=COLUMNS)
         for format, render in FORMATS.items():
             suffix = {"latex": "tex"}.get(format, format)
             write_text(out / f"table.{suffix}", render(table))
         display.note("writing the page")
         page = build_report(runs, out / "page", title="Talking clips with known damage")
-    echo(markdown(table), nl=False)
+    show_table(table)
     _tell(display, started, f"the table (md, tex, csv, html), the clips and the runs are in {out}/", page.index)
 
 

@@ -36,15 +36,17 @@ def evaluate(
     """
     from t2av_bench.api.evaluating import evaluate
     from t2av_bench.api.tables import table
-    from t2av_bench.cli.output import tell
+    from t2av_bench.cli.output import show_table, tell
     from t2av_bench.cli.progress import Display
     from t2av_bench.evaluation.config import parse_options
     from t2av_bench.evaluation.evaluate import Progress
     from t2av_bench.evaluation.planning import requested
+    from t2av_bench.metrics import metric_class, resolve
     from t2av_bench.scores import Status
     from t2av_bench.utils.config import ConfigError
     from t2av_bench.utils.progress import Step
     from t2av_bench.utils.registry import stdout_to_stderr
+    from t2av_bench.weights.needs import lacks
 
     display = Display()
 
@@ -67,13 +69,15 @@ def evaluate(
         if as_json:
             echo(json.dumps(done.as_dict(), indent=1, ensure_ascii=False))
         else:
-            echo(table(done).to_markdown(), nl=False)
+            show_table(table(done))
         tell(display.console, "failed", done.counted(Status.FAILED))
-        named = requested(asked.metrics)
+        # Of metrics that nobody named and that no clip has, the table's notes say enough.
+        told = {*requested(asked.metrics), *(each.metric for each in done.result.columns if each.summary.scored)}
         tell(display.console, "not applicable", [
-            reason for reason in done.counted(Status.NOT_APPLICABLE)
-            if any(metric in named for metric in reason.metrics)
+            reason for reason in done.counted(Status.NOT_APPLICABLE) if told.intersection(reason.metrics)
         ])  # fmt: skip
+        if lacking := lacks(*map(metric_class, resolve(asked.metrics))):
+            display.note(lacking)
         clips, missing = done.failed_clips, done.missing
         if clips > asked.max_failures:
             display.note(

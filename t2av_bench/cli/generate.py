@@ -39,7 +39,7 @@ def generate(
     voice: Annotated[Path | None, typer.Option(metavar="FILE", help="Audio or video with the voice: 1 s of speech or "
                                                "more, 3 to 30 s are best.")] = None,
     driving_audio: Annotated[Path | None, typer.Option(metavar="FILE", help="The speech that a2v follows.")] = None,
-    driving_video: Annotated[Path | None, typer.Option(metavar="FILE", help="The film that v2a dubs.")] = None,
+    driving_video: Annotated[Path | None, typer.Option(metavar="FILE", help="The video that v2a dubs.")] = None,
     language: Annotated[str | None, typer.Option(help="Language of the text (en, zh, …), for systems that need "
                                                  "it.")] = None,
     voice_text: Annotated[str | None, typer.Option(help="What --voice says, for systems that need it.")] = None,
@@ -50,7 +50,7 @@ def generate(
     prefix_seconds: Annotated[float | None, typer.Option(help="talker-t2av: seconds of the reference to continue; kept "
                                                          "out of the clip. Default: 0.")] = None,
     checkpoint: Annotated[str | None, typer.Option(metavar="FILE", help="A generator of your own (safetensors); for "
-                                                   "embedded systems also a name in the box.")] = None,
+                                                   "embedded systems also a bundled model's name.")] = None,
     dtype: Annotated[str | None, typer.Option(help="talker-t2av: float32 or bfloat16. Default: float32.")] = None,
     option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other option of the system, such "
                                                      "as temperature=0.5 or tts=embedded-espeak. Repeatable.")] = None,

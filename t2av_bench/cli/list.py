@@ -1,7 +1,7 @@
 """``t2av-bench list``: what there is to measure with, and what there is to generate with."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -30,11 +30,8 @@ def list_(
 
 
 def metrics(as_json: bool) -> None:
-    """Print the metrics: ids, columns with direction and other names, licence, and missing weights."""
-    rows, unusable = listing.metrics()
-    _show(as_json, rows, unusable, ("metric", "columns", "weights", "licence"), [
-        (row["id"], " ".join(map(_column, row["columns"])), _state(row), row["licence"]) for row in rows
-    ])  # fmt: skip
+    """Print the metrics: ids, columns with direction and other names, licence, and what is missing here."""
+    _show(as_json, listing.metrics(), ("metric", "columns"), lambda row: " ".join(map(_column, row["columns"])))
 
 
 def _column(column: dict[str, Any]) -> str:
@@ -43,35 +40,30 @@ def _column(column: dict[str, Any]) -> str:
 
 
 def systems(as_json: bool) -> None:
-    """Print the systems: ids, what each needs for each task, licence, and which weights are missing here."""
-    rows, unusable = listing.systems()
-    _show(as_json, rows, unusable, ("system", "tasks", "weights", "licence"), [
-        (row["id"], " ".join(row["tasks"]), _state(row), row["licence"]) for row in rows
-    ])  # fmt: skip
-
-
-def _state(row: dict[str, Any]) -> str:
-    return "missing: " + " ".join(row["missing_weights"]) if row["missing_weights"] else "ready"
+    """Print the systems: ids, what each needs for each task, licence, and what is missing here."""
+    _show(as_json, listing.systems(), ("system", "tasks"), lambda row: " ".join(row["tasks"]))
 
 
 def _show(
-    as_json: bool, rows: list[dict[str, Any]], broken: Mapping[str, str], headings: Sequence[str],
-    lines: list[tuple[str, ...]],
-) -> None:  # fmt: skip
-    """Broken plug-ins come last; in JSON ``broken`` says why, and is null for the others."""
+    as_json: bool, rows: list[dict[str, Any]], headings: tuple[str, str], own: Callable[[dict[str, Any]], str]
+) -> None:
     if as_json:
-        found = [{**row, "broken": None} for row in rows] + [{"id": id, "broken": why} for id, why in broken.items()]
-        echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     from rich.table import Table
 
     from t2av_bench.cli.console import Console
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
+    shown, broken = Table(box=None, pad_edge=False, header_style="bold"), []
+    for heading in (*headings, "weights and packages", "licence"):
         shown.add_column(heading, overflow="fold")
-    for line in lines:
-        shown.add_row(*line)
+    for row in rows:
+        if row["broken"]:
+            broken.append(row["broken"])
+        else:
+            missing = [*row["missing_weights"], *row["missing_packages"]]
+            state = f"missing: {' '.join(missing)}" if missing else "ready"
+            shown.add_row(row["id"], own(row), state, row["licence"])
     Console().print(shown)
-    for why in broken.values():
+    for why in broken:
         Console().print(f"broken: {why}", markup=False, highlight=False, soft_wrap=True)

@@ -22,6 +22,7 @@ from t2av_bench.cli.new import new
 from t2av_bench.cli.regress import baseline_app, regress
 from t2av_bench.cli.report import report, serve
 from t2av_bench.cli.run import run
+from t2av_bench.cli.scores import scores
 from t2av_bench.cli.study import study_app
 from t2av_bench.cli.table import table
 from t2av_bench.cli.train import train_app
@@ -59,6 +60,7 @@ def _root(
 # In the order in which --help shows them.
 app.command()(evaluate)
 app.command()(table)
+app.command()(scores)
 app.command()(demo)
 app.command("list")(list_)
 app.command()(run)

@@ -1,13 +1,56 @@
-"""What commands say while they work, of what they made, and of clips that have no score."""
+"""What commands print: progress, notes, reports as the terminal shows them or as Markdown, why clips have no score."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from t2av_bench.cli.console import Console
 from t2av_bench.cli.progress import Display
 from t2av_bench.evaluation.reasons import Reason, count
 from t2av_bench.utils.progress import Step
+from t2av_bench.utils.terminal_text import echo
 from t2av_bench.utils.text import some
+
+if TYPE_CHECKING:
+    from reports.tables.model import Table
+
+MOST_REASONS = 5
+
+
+def on_terminal() -> bool:
+    """Whether a person reads the output: it is a terminal that can show bold."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def show_table(table: "Table") -> None:
+    """Print a table: fitted into the terminal, or as Markdown where the output goes elsewhere."""
+    from reports.render.formats import markdown
+    from reports.render.terminal import terminal
+
+    if on_terminal():
+        styled = terminal(table, styled=True, width=_width(), fit=True)
+        typer.echo(styled, nl=False)
+    else:
+        echo(markdown(table), nl=False)
+
+
+def show_markdown(text: str) -> None:
+    """Print a report: rendered for the terminal, or as the Markdown that it is where the output goes elsewhere."""
+    if on_terminal():
+        from reports.render.terminal import of_markdown
+
+        styled = of_markdown(text, _width())
+        typer.echo(styled, nl=False)
+    else:
+        echo(text, nl=False)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((100, 24)).columns
 
 
 def phase(display: Display, name: str, unit: str) -> Callable[..., None]:
@@ -26,13 +69,15 @@ def explain(console: Console, failed: list[dict[str, Any]]) -> None:
     tell(console, "failed", count((row["clip"], row["metric"], row["reason"]) for row in failed))
 
 
-def tell(console: Console, what: str, reasons: list[Reason], most: int = 12) -> None:
+def tell(console: Console, what: str, reasons: Sequence[Reason]) -> None:
     """Reasons with the number of clips and the metrics they cost, the worst first; whatever is left out is counted."""
-    for position, reason in enumerate(reasons[:most]):
+    for position, reason in enumerate(reasons[:MOST_REASONS]):
         if position == 0:
             console.print(f"{what}:")
         clips = f"{len(reason.clips)} clip{'s' if len(reason.clips) > 1 else ''}"
         text = reason.text + (" (the others alike)" if reason.alike else "")
         console.print(f"  {clips}  {some(reason.clips)}: {text}  [{some(reason.metrics, 6)}]", markup=False)
-    if len(reasons) > most:
-        console.print(f"  and {len(reasons) - most} more reasons: evaluate --json lists all")
+    if len(reasons) > MOST_REASONS:
+        console.print(
+            f"  and {len(reasons) - MOST_REASONS} more reasons: 't2av-bench scores RUN' lists every score with its own"
+        )

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
+from t2av_bench.cli.errors import USAGE_ERROR, usage_errors
 from t2av_bench.utils.terminal_text import echo
-
-NOT_COMPARABLE = 2
 
 baseline_app = typer.Typer(name="baseline", help="Keep a run's scores as a small file to compare with.",
                            no_args_is_help=True)  # fmt: skip
@@ -40,13 +39,11 @@ def save_baseline(
 ) -> None:
     """Write a run's per-clip scores, protocols and item digests as one JSON file for 'regress'."""
     from t2av_bench.results.baseline import save
-    from t2av_bench.results.run import read_run
+    from t2av_bench.results.run import open_run
 
-    try:
-        recorded = read_run(run)
+    with usage_errors():
+        recorded = open_run(run).recorded
         notes = save(recorded, file)
-    except (ValueError, OSError) as error:
-        raise _refused(error) from error
     for note in notes:
         echo(f"note: {note}", err=True)
     size = file.stat().st_size / 1024
@@ -92,42 +89,36 @@ def regress(
     Exit status: 0 no, 1 yes, 2 not comparable or nothing judged (fewer than 20 clips), 3 undecided.
     """
     from t2av_bench.api import comparing
-    from t2av_bench.comparison import gate_report as report
+    from t2av_bench.cli.output import show_markdown
+    from t2av_bench.comparison import verdicts as report
     from t2av_bench.comparison.comparable import NotComparable
     from t2av_bench.comparison.gate import Gate
     from t2av_bench.utils.files import write_text
 
     outcome: Gate | NotComparable
-    try:
-        outcome = comparing.regress(
-            baseline, candidate, margins=margins, quantities=quantities, waive=",".join(waive or ()), alpha=alpha,
-            max_lost_clips=max_lost_clips, undecided="fail" if strict else undecided.value,
-            independent_clips=independent_clips,
-        )  # fmt: skip
-    except NotComparable as error:
-        outcome = error
-    except ValueError as error:
-        raise _refused(error) from error
-    summary = report.markdown(outcome) if isinstance(outcome, Gate) else report.refusal_markdown(outcome)
-    try:
-        if junit:
-            write_text(junit, report.junit(outcome))
-        if markdown:
-            write_text(markdown, summary)
-        if as_json and str(as_json) != "-":
-            write_text(as_json, report.as_json(outcome))
-    except OSError as error:
-        raise _refused(error) from error
-    to_json = as_json is not None and str(as_json) == "-"
-    echo(report.as_json(outcome) if to_json else summary, nl=False)
+    with usage_errors():
+        try:
+            outcome = comparing.regress(
+                baseline, candidate, margins=margins, quantities=quantities, waive=",".join(waive or ()), alpha=alpha,
+                max_lost_clips=max_lost_clips, undecided="fail" if strict else undecided.value,
+                independent_clips=independent_clips,
+            )  # fmt: skip
+        except NotComparable as error:
+            outcome = error
+        summary = report.markdown(outcome) if isinstance(outcome, Gate) else report.refusal_markdown(outcome)
+        printed = str(as_json) == "-"
+        files = {"junit": junit, "markdown": markdown, "json": None if printed else as_json}
+        texts = {"junit": report.junit(outcome), "markdown": summary, "json": report.as_json(outcome)}
+        for kind, file in files.items():
+            if file is not None:
+                write_text(file, texts[kind])
+    if printed:
+        echo(texts["json"], nl=False)
+    else:
+        show_markdown(summary)
     if isinstance(outcome, NotComparable):
         echo(f"t2av-bench: not comparable: {outcome}", err=True)
-        raise typer.Exit(NOT_COMPARABLE)
+        raise typer.Exit(USAGE_ERROR)
     if not outcome.judged:
         echo(f"t2av-bench: {report.headline(outcome)}", err=True)
     raise typer.Exit(outcome.status)
-
-
-def _refused(error: Exception) -> typer.Exit:
-    echo(f"t2av-bench: {error}", err=True)
-    return typer.Exit(NOT_COMPARABLE)

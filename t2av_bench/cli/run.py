@@ -32,7 +32,6 @@ def run(
         metavar="NAME", help="Make all clips of this row again, or of all rows: all. Repeatable. To go on after an "
         "interruption leave it out.",
     )] = None,
-    items: Annotated[int | None, typer.Option(min=1, help="At most the first so many items of each row.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be made and scored, and what is there; do nothing.")
     ] = False,
@@ -53,15 +52,15 @@ def run(
 
     display = Display()
     with usage_errors():
-        loaded = load(config, {**given, "items": items}, tuple(only or ()))
+        loaded = load(config, given, tuple(only or ()))
         check_tables(loaded)
         if dry_run:
             _print_preview(preview(loaded, made_again(loaded, regenerate or ())), as_json)
             return
         with display, stdout_to_stderr():
             runs = run(
-                config, only=only or (), regenerate=regenerate or (), items=items, progress=display.step,
-                notice=display.note, **given,
+                config, only=only or (), regenerate=regenerate or (), progress=display.step, notice=display.note,
+                **given,
             )  # fmt: skip
             tables = make_tables(loaded, loaded.config.out, display.note)
     result = runs.result
@@ -102,22 +101,23 @@ def explain_failures(result: "Result", display: "Display") -> None:
 
 
 def print_tables(tables: "list[TableResult]") -> None:
-    from reports.render.formats import markdown
+    from t2av_bench.cli.output import show_table
 
     shown = [table for table in tables if table.table is not None]
     for table in shown:
         assert table.table is not None
         if len(shown) > 1:
             echo(f"## {table.table.title or table.name}\n")
-        echo(markdown(table.table))
+        show_table(table.table)
+        echo()
 
 
 def _document(out: Path, runs: "Runs", tables: "list[TableResult]") -> dict[str, Any]:
-    from t2av_bench.api.runs import column_documents
+    from t2av_bench.api.runs import column_document
 
     rows = []
     for row in runs.result.rows:
-        found = column_documents(runs[row.row.name].result.columns)
+        found = [column_document(column) for column in runs[row.row.name].result.columns]
         rows.append({
             "name": row.row.name, "label": row.row.label, "system": row.row.system, "task": row.row.task,
             "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,

@@ -1,7 +1,9 @@
 """``t2av-bench table``: a table of runs, in any of its formats."""
 
-import sys
+import re
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,12 +27,14 @@ def table(
         list[str],
         typer.Argument(
             metavar="[TABLE] RUN...",
-            help="Run folders made by 'evaluate', one row each; before them a table's name (paper:1 … paper:5) or a "
-            "TOML file that specifies one.",
+            help="Run folders made by 'evaluate', one row each, or the folder of a 'run'; before them a table's name "
+            "(paper:1 … paper:5) or a TOML file that specifies one.",
             show_default=False,
         ),
     ],
-    format: Annotated[Format, typer.Option(help="Output format.")] = Format.MD,
+    format: Annotated[
+        Format | None, typer.Option(help="Output format.  [default: terminal on a terminal, md elsewhere]")
+    ] = None,
     published: Annotated[bool, typer.Option("--published", help="Only the published rows of the table named.")] = False,
     columns: Annotated[
         str | None, typer.Option(help="Quantities to show, in this order: sync_c,wer,fid.  [default: all]")
@@ -42,21 +46,80 @@ def table(
 ) -> None:
     """Print a table of runs: best in bold, second best underlined where a paired test tells them apart; coverage.
 
-    With a table's name, runs stand under its published rows; without runs these are printed as published.
+    With a table's name, runs stand under its published rows; without runs these are printed as published. The folder of
+    a 'run' prints the tables of that experiment.
     """
     from reports.render.formats import FORMATS
     from reports.render.terminal import terminal
-    from reports.tables.make import make
+    from reports.tables.model import Table
+    from t2av_bench.api.tables import table as table_of
+    from t2av_bench.cli.output import show_table
+    from t2av_bench.cli.run_tables import tables_of, wanted_of
+    from t2av_bench.results.run import run_folders
+    from t2av_bench.utils.text import names
+
+    def notice(text: str) -> None:
+        echo(text, err=True)
+
+    def show(made: Table) -> None:
+        if format is None:
+            show_table(made)
+        else:
+            echo(terminal(made) if format is Format.TERMINAL else FORMATS[format](made), nl=False)
 
     with usage_errors():
-        made = make(
-            targets, published=published, columns=columns, intervals=intervals, allow_mixed=allow_mixed,
-            notice=lambda text: echo(text, err=True),
-        )  # fmt: skip
-        if format is Format.TERMINAL:
-            import shutil
+        named, folders = parse(targets)
+        chosen = names(columns)
+        if named is None and not published and len(folders) == 1 and run_folders(folders[0]) != folders:
+            made = tables_of(
+                folders[0], wanted_of(folders[0]), notice, columns=chosen, intervals=intervals, allow_mixed=allow_mixed
+            )
+            for each in made:
+                if len(made) > 1 and format is not Format.CSV:
+                    echo(f"## {each.name}\n")
+                if each.table is not None:
+                    show(each.table)
+                if each is not made[-1]:
+                    echo()
+            if wrong := [each for each in made if each.reason]:
+                raise ValueError("; ".join(f"table {each.name}: {each.reason}" for each in wrong))
+            return
+        show(table_of(
+            folders, named, published=published, columns=chosen, intervals=intervals, allow_mixed=allow_mixed,
+            notice=notice,
+        ))  # fmt: skip
 
-            styled = sys.stdout.isatty()
-            echo(terminal(made, styled=styled, width=shutil.get_terminal_size((100, 24)).columns), nl=False)
-        else:
-            echo(FORMATS[format](made), nl=False)
+
+def parse(targets: Sequence[str]) -> tuple[str | None, list[Path]]:
+    """The table's name or TOML file, where the first target is one, and the run folders.
+
+    An experiment's folder after a name stands for all of its runs.
+    """
+    from t2av_bench.results.run import run_folders
+
+    named = targets[0] if _is_specification(targets[0]) else None
+    folders = [Path(target) for target in targets[named is not None :]]
+    for folder in folders:
+        if _is_specification(str(folder)):
+            raise ValueError(f"{folder} names a second table; one at a time, before its runs: table paper:1 RUN RUN")
+    if named is None and len(folders) == 1:
+        return named, folders
+    return named, [run for each in folders for run in run_folders(each)]
+
+
+def _is_specification(target: str) -> bool:
+    """Whether a target names a table instead of a run folder.
+
+    Raises ConfigError for a name that is neither, but is close to a table's.
+    """
+    from reports.tables import specification
+    from t2av_bench.utils.config import ConfigError
+
+    path = Path(target)
+    if path.is_dir():
+        return False
+    if target.endswith(".toml") or re.fullmatch(r"[a-z_]+:\w+", target):
+        return True
+    if not path.exists() and re.fullmatch(r"\w+[ :._-]?\d", target):
+        raise ConfigError(f"{target} is no run folder, and {specification.unknown(target)}")
+    return False

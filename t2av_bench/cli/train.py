@@ -20,7 +20,7 @@ def _root() -> None:
 @train_app.command()
 def embedded(
     names: Annotated[list[str], typer.Argument(
-        help="Models, such as talker_t2av-seed0, dual_branch-seed1, motion_encoder; 'all' is every one in the box.",
+        help="Models, such as talker_t2av-seed0, dual_branch-seed1, motion_encoder; 'all' is every bundled one.",
         show_default=False,
     )],
     out: Annotated[Path, typer.Option(help="Folder of the runs, one below it for each model; the same command "
@@ -39,13 +39,12 @@ def embedded(
     by a signal with a checkpoint, 2 the command cannot be carried out.
     """
     from reference_model.training.loop import TrainingError
-    from t2av_bench.gridface.training.recipes import Recipe, make
+    from t2av_bench.gridface.training.recipes import chosen, make
 
     with usage_errors():
-        recipes = Recipe.chosen(names)
-        for recipe in recipes:
+        for name in chosen(names):
             try:
-                made = make(recipe, out, updates=updates, workers=workers, install=install, quiet=quiet)
+                made = make(name, out, updates=updates, workers=workers, install=install, quiet=quiet)
             except TrainingError as error:
                 raise ValueError(str(error)) from error
             if made is None:

@@ -5,17 +5,32 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from t2av_bench.comparison.comparable import NotComparable, changed_parts, choose, revision_problem, shared_grouping
 from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.distances import AT_THIS_NUMBER
 from t2av_bench.results.recorded import QuantityRecord, Recorded
+from t2av_bench.results.run import system_names
 from t2av_bench.scores import Quantity
 from t2av_bench.statistics.intervals import LEAST_CLIPS, Interval
-from t2av_bench.statistics.paired import POWER, Difference, paired_difference
+from t2av_bench.statistics.paired import POWER, ROW, Difference, as_row, paired_difference
 from t2av_bench.statistics.permutation import holm
-from t2av_bench.utils.text import some
+from t2av_bench.utils.frames import frame
+from t2av_bench.utils.text import detectable_text, escape, p_text, signed, some
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+COMPARISON = {
+    "system": "text", "metric": "text", "quantity": "text", "label": "text", "direction": "text", **ROW,
+    "p": "float64", "detectable": "float64", "clips": "int64", "lost": "int64", "gained": "int64", "stand_in": "bool",
+    "fingerprint": "text",
+}  # fmt: skip
+ITEMS = {
+    "system": "text", "quantity": "text", "clip": "text", "first": "float64", "second": "float64", "loss": "float64",
+    "weight": "float64",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +65,7 @@ class Contrast:
     metric: str
     quantity: Quantity
     fingerprint: str
-    embedded: bool
+    stand_in: bool
     difference: Difference
     p: float
     items: tuple[ItemDifference, ...]
@@ -67,13 +82,13 @@ class Contrast:
         return {
             "system": self.system, "metric": self.metric, "quantity": self.quantity.name,
             "label": self.quantity.label, "direction": self.quantity.direction, "unit": self.quantity.unit,
-            "fingerprint": self.fingerprint, "embedded": self.embedded, **self.difference.as_dict(), "p_holm": self.p,
+            "fingerprint": self.fingerprint, "embedded": self.stand_in, **self.difference.as_dict(), "p_holm": self.p,
             "detectable": self.detectable,
             "items": [item.as_dict() for item in self.items], "lost": self.lost, "gained": list(self.gained),
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """All contrasts with the first system, and why others are absent."""
 
@@ -87,6 +102,35 @@ class Comparison:
             "first": self.first, "systems": list(self.systems),
             "contrasts": [contrast.as_dict() for contrast in self.contrasts], "notes": list(self.notes),
         }  # fmt: skip
+
+    def to_frame(self, *, items: bool = False) -> "DataFrame":
+        """One row for every system and quantity.
+
+        first, second: the quantity of the first run and of this one, over the clips that both scored; difference:
+        second − first, low and high the ends of its 95 % interval. p: corrected by Holm. detectable: the true
+        difference that these clips would show. lost, gained: clips that only one of the two scored.
+        items: instead one row for every system, quantity and clip; loss: how much worse the clip has become.
+        """
+        if items:
+            return frame((
+                item.as_dict() | {"system": each.system, "quantity": each.quantity.name, "clip": item.item}
+                for each in self.contrasts for item in each.items
+            ), ITEMS)  # fmt: skip
+        return frame((
+            each.as_dict() | as_row(each.difference)
+            | {"p": each.p, "stand_in": each.stand_in, "lost": len(each.lost), "gained": len(each.gained)}
+            for each in self.contrasts
+        ), COMPARISON)  # fmt: skip
+
+    def to_markdown(self, *, worst: int = 5) -> str:
+        """What ``t2av-bench compare`` prints. worst: items to list for each quantity."""
+        return markdown(self, worst=worst)
+
+    def __repr__(self) -> str:
+        return self.to_markdown()
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +164,7 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
     if len(runs) < 2:
         raise ValueError("a comparison needs at least two runs: t2av-bench compare RUN RUN")
     first, *others = runs
-    names = _names(runs)
+    names = system_names(runs)
     notes: list[str] = []
     found: list[tuple[str, QuantityRecord, QuantityRecord, str, Difference, set[str]]] = []
     keys = choose(dict.fromkeys(key for run in runs for key in run.quantities), quantities)
@@ -154,7 +198,7 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
     corrected = holm([entry[4].p for entry in found]).tolist()
     contrasts = tuple(
         Contrast(
-            name, before.metric, before.quantity, fingerprint, before.embedded, difference, p,
+            name, before.metric, before.quantity, fingerprint, before.stand_in, difference, p,
             _items(before, after, items), _lost(before, after, items),
             tuple(sorted((set(after.scored) - set(before.scored)) & items)),
             difference.detectable(tests=len(found)),
@@ -162,12 +206,6 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
         for (name, before, after, fingerprint, difference, items), p in zip(found, corrected, strict=True)
     )  # fmt: skip
     return Comparison(names[0], tuple(names[1:]), contrasts, tuple(dict.fromkeys(notes)))
-
-
-def _names(runs: Sequence[Recorded]) -> list[str]:
-    """The systems' names, with their folders where two are alike."""
-    names = [run.name for run in runs]
-    return [f"{name} ({run.path})" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)]
 
 
 def _paired_items(first: Recorded, other: Recorded, name: str, notes: list[str]) -> set[str]:
@@ -232,8 +270,6 @@ def forest(comparison: Comparison) -> list[ForestRow]:
 
 def markdown(comparison: Comparison, *, worst: int = 5) -> str:
     """Contrasts as a table, then each quantity's worst items; ``worst`` of them a quantity."""
-    from t2av_bench.utils.text import detectable_text, escape, p_text, signed
-
     lines = [
         f"Against {escape(comparison.first)}, paired by item; 95 % bootstrap intervals, sign-flip p corrected by Holm "
         f"for {len(comparison.contrasts)} tests. *Detectable*: the true difference that these clips would show with "
@@ -249,7 +285,7 @@ def markdown(comparison: Comparison, *, worst: int = 5) -> str:
             shown = f"{signed(difference.interval.low, decimals)} … {signed(difference.interval.high, decimals)}"
         marked = "" if each.p > 0.05 or not each.gain else (" better" if each.gain > 0 else " worse")
         lines.append(
-            f"| {escape(each.system)} | {escape(quantity.label)}{'‡' if each.embedded else ''} {arrow} "
+            f"| {escape(each.system)} | {escape(quantity.label)}{'‡' if each.stand_in else ''} {arrow} "
             f"| {difference.first:.{decimals}f} | {difference.second:.{decimals}f} "
             f"| {signed(difference.value, decimals)}{marked} | {shown} | {detectable_text(each.detectable, decimals)} "
             f"| {p_text(each.p)} | {difference.clips} |"
@@ -272,7 +308,7 @@ def markdown(comparison: Comparison, *, worst: int = 5) -> str:
         ]
     if any(each.quantity.aggregate == "set" for each in comparison.contrasts):
         lines += ["", AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + "."]
-    if any(each.embedded for each in comparison.contrasts):
+    if any(each.stand_in for each in comparison.contrasts):
         lines += ["", "‡ computed by a bundled stand-in, not comparable with published numbers."]
     if comparison.notes:
         lines += ["", *(f"{escape(note)}  " for note in comparison.notes)]

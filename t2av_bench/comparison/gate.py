@@ -15,135 +15,22 @@ docs/regression.md for the reasoning.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
 
 import numpy as np
 
 from t2av_bench.comparison.comparable import NotComparable, choose, item_differences, revision_problem, shared_grouping
 from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin
+from t2av_bench.comparison.verdicts import ALPHA, ORDER, Gate, Undecided, Verdict, Word
 from t2av_bench.errors import Unscorable
 from t2av_bench.results.recorded import QuantityRecord, Recorded
 from t2av_bench.scores import Quantity, Status
 from t2av_bench.statistics.intervals import LEAST_CLIPS
-from t2av_bench.statistics.paired import POWER, Difference, paired_difference
+from t2av_bench.statistics.paired import Difference, paired_difference
 from t2av_bench.statistics.permutation import FLIPS, holm
 from t2av_bench.statistics.planning import clips_if_it_stays, clips_to_decide
 from t2av_bench.statistics.samples import Grouping
 from t2av_bench.utils.text import some
-
-Word = Literal["worse", "undecided", "not judged", "better", "equivalent"]
-ORDER: tuple[Word, ...] = ("worse", "undecided", "not judged", "better", "equivalent")
-OPEN: tuple[Word, ...] = ("undecided", "not judged")
-Undecided = Literal["report", "pass", "fail"]
-ALPHA = 0.05
-NO_REGRESSION, REGRESSION, NOT_COMPARABLE, UNDECIDED = 0, 1, 2, 3
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the gate says of one quantity.
-
-    difference: candidate − baseline (positive is larger, not better), None where nothing could be paired.
-    p: corrected for all quantities judged. margin: in the quantity's unit, None where none is declared.
-    detectable: the true difference that these clips find with 80 % probability at Holm's strictest step, None where
-    they find none. clips_to_decide: for ``undecided`` only. reason: why it is undecided or not judged. lost: clips that
-    the baseline scored and the candidate did not, with the candidate's reasons. empty: the baseline has no value.
-    """
-
-    metric: str
-    quantity: Quantity
-    fingerprint: str
-    word: Word
-    difference: Difference | None = None
-    p: float | None = None
-    margin: float | None = None
-    margin_text: str | None = None
-    detectable: float | None = None
-    clips_to_decide: int | None = None
-    reason: str | None = None
-    lost: dict[str, str] = field(default_factory=dict)
-    empty: bool = False
-
-    @property
-    def gain(self) -> float | None:
-        """The difference with the better direction as positive."""
-        return None if self.difference is None else self.difference.gain(self.quantity.direction)
-
-    @property
-    def open(self) -> bool:
-        """Whether a question that the baseline asks has no answer."""
-        return self.word in OPEN and not self.empty
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "metric": self.metric, "quantity": self.quantity.name, "label": self.quantity.label,
-            "direction": self.quantity.direction, "unit": self.quantity.unit, "fingerprint": self.fingerprint,
-            "verdict": self.word, **(self.difference.as_dict() if self.difference else {"difference": None}),
-            "p_holm": self.p, "margin": self.margin, "margin_declared": self.margin_text,
-            "detectable": self.detectable, "clips_to_decide": self.clips_to_decide, "reason": self.reason,
-            "lost": self.lost,
-        }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """The gate's answer. verdicts: worst first. lost_allowed: clips that may be lost. undecided: what open questions
-    mean: a status of their own, nothing (``pass``) or a regression (``fail``)."""
-
-    baseline: str
-    candidate: str
-    items: int
-    verdicts: tuple[Verdict, ...]
-    notes: tuple[str, ...] = ()
-    alpha: float = ALPHA
-    lost_allowed: int = 0
-    undecided: Undecided = "report"
-
-    @property
-    def lost(self) -> dict[str, str]:
-        """Clips that some quantity lost, with the first reason."""
-        found: dict[str, str] = {}
-        for verdict in self.verdicts:
-            for clip, reason in verdict.lost.items():
-                found.setdefault(clip, reason)
-        return dict(sorted(found.items()))
-
-    @property
-    def coverage_regressed(self) -> bool:
-        return len(self.lost) > self.lost_allowed
-
-    def fails(self, verdict: Verdict) -> bool:
-        """Whether this verdict alone fails the gate."""
-        return verdict.word == "worse" or (self.undecided == "fail" and verdict.open)
-
-    @property
-    def regressed(self) -> bool:
-        return self.coverage_regressed or any(self.fails(verdict) for verdict in self.verdicts)
-
-    @property
-    def judged(self) -> bool:
-        """Whether any quantity was compared at all."""
-        return any(verdict.word != "not judged" for verdict in self.verdicts)
-
-    @property
-    def status(self) -> int:
-        """Exit status: 0 no regression, 1 regression, 2 nothing could be judged, 3 undecided."""
-        if self.regressed:
-            return REGRESSION
-        if not self.judged:
-            return NOT_COMPARABLE
-        undecided = self.undecided == "report" and any(verdict.open for verdict in self.verdicts)
-        return UNDECIDED if undecided else NO_REGRESSION
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "comparable": self.status != NOT_COMPARABLE, "status": self.status, "regressed": self.regressed,
-            "baseline": self.baseline, "candidate": self.candidate, "items": self.items, "alpha": self.alpha,
-            "power": POWER, "undecided": self.undecided,
-            "coverage": {"regressed": self.coverage_regressed, "allowed": self.lost_allowed, "lost": self.lost},
-            "quantities": [verdict.as_dict() for verdict in self.verdicts], "notes": list(self.notes),
-        }  # fmt: skip
 
 
 def decide(

@@ -23,6 +23,9 @@ def _some_names(given: Any) -> Any:
     return found
 
 
+Names = Annotated[tuple[str, ...], BeforeValidator(_some_names)]
+
+
 class MeasuringConfig(BaseModel):
     """What ``evaluate`` and ``run`` have in common: by which metrics, and how and where they are computed.
 
@@ -31,7 +34,7 @@ class MeasuringConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metrics: Annotated[tuple[str, ...], BeforeValidator(_some_names)] = Field(
+    metrics: Names = Field(
         default=("all",),
         description="Comma-separated families, ids, columns or other names ('list metrics' shows all).",
     )

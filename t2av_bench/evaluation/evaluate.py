@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from t2av_bench import weights
 from t2av_bench.benchmarks.manifest import Entry
-from t2av_bench.errors import NotApplicable
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
 from t2av_bench.evaluation.provenance import _provenance
@@ -25,6 +23,7 @@ from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
 from t2av_bench.utils.memory import GB
 from t2av_bench.utils.worker_pool import WorkerPool
+from t2av_bench.weights.needs import unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +116,9 @@ def _aggregations(store: Store, metrics: Mapping[str, Metric]) -> Iterator[Aggre
 def _split(
     entries: list[Entry], metrics: dict[str, Metric], inputs: dict[str, str], store: Store
 ) -> tuple[list[Job], list[MetricResult]]:
-    """What has to be measured, and what is known without opening a file (no file, no weights)."""
+    """What has to be measured, and what is known without opening a file (no file, no weights or packages)."""
     finished = store.finished()
-    lacking = {id: reason for id, metric in metrics.items() if (reason := missing_weights(metric))}
+    lacking = {id: reason for id, metric in metrics.items() if (reason := unusable(metric))}
     jobs, settled = [], []
     for entry in entries:
         clip = entry.item.id
@@ -137,16 +136,6 @@ def _split(
                 Job(clip, entry.item, entry.generated, entry.reference, inputs[clip], tuple(wanted), entry.unpaired)
             )
     return jobs, settled
-
-
-def missing_weights(metric: Metric) -> str | None:
-    """Why a metric cannot run at all; its message is the command that fetches the weights."""
-    try:
-        for id in metric.weights:
-            weights.path(id)
-    except NotApplicable as error:
-        return str(error)
-    return None
 
 
 def _claim(store: Store, plan: EvaluateConfig, out: Path) -> None:

@@ -17,6 +17,7 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create, registry, resolve
 from t2av_bench.metrics.base import Metric, Settings
 from t2av_bench.results.store import Store
+from t2av_bench.utils.config import folded
 
 # What a clip was asked to be: a metric may look at it. Labels (speaker, licence, unknown keys, …) move no score.
 _ASKED = ("scene", "voice_description", "reference_voice_text", "seconds")
@@ -83,7 +84,7 @@ def prepare(plan: EvaluateConfig) -> Prepared:
 
 def requested(names: Iterable[str]) -> list[str]:
     """The metrics that the user asked for by name, not by ``all``: ids. They are missed where they score nothing."""
-    return resolve([name for name in names if name != "all"])
+    return resolve([name for name in names if folded(name) != "all"])
 
 
 def _check_place(option: str, path: Path | None) -> None:

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from t2av_bench import systems
 from t2av_bench.benchmarks.registry import GRIDFACE
 from t2av_bench.benchmarks.registry import registry as benchmarks
-from t2av_bench.evaluation.config import MeasuringConfig
-from t2av_bench.generation.row import Row
+from t2av_bench.evaluation.config import MeasuringConfig, Names
+from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.systems.base import Task
 from t2av_bench.utils.config import ConfigError, load_toml, near
 from t2av_bench.utils.registry import PluginError, hints_of
@@ -46,7 +46,7 @@ class RowConfig(BaseModel):
     seed: Seed | None = None
     seeds: tuple[Seed, ...] | None = Field(default=None, min_length=1)
     max_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
-    metrics: tuple[str, ...] | None = None
+    metrics: Names | None = None
     tables: tuple[str, ...] | None = None
     step: int | None = Field(default=None, ge=0)
     options: dict[str, Any] = {}
@@ -69,15 +69,17 @@ class RunConfig(MeasuringConfig):
     tables: printed at the end, and written below ``out``; without any, one table of all rows is.
     """
 
-    out: Path = Field(description="Folder of clips, runs and tables, instead of the file's.")
+    out: Path = Field(description="Folder of clips, runs and tables.  [default: the file's]")
     benchmark: str = GRIDFACE
     data: Path | None = Field(
-        default=None, description="Folder of the benchmarks that are built, instead of the file's."
+        default=None,
+        description="Folder of the benchmarks that are built.  [default: T2AV_BENCH_DATA, or the user's cache]",
     )
     tables: tuple[str, ...] = ()
     generation_batch_size: int = Field(
         default=8, ge=1, le=4096, description="Clips that a system makes at a time, where it gains from that."
     )
+    items: int | None = Field(default=None, ge=1, description="At most the first so many items of each row.")
     seed: Seed = 0
     rows: tuple[RowConfig, ...] = Field(min_length=1)
 
@@ -87,17 +89,16 @@ class Loaded:
     """A checked configuration with its rows."""
 
     config: RunConfig
-    rows: tuple[Row, ...]
+    rows: tuple[ExperimentRow, ...]
 
 
 def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ...] = ()) -> Loaded:
     """A file's keys, overridden by ``given``; only: names of the rows that are wanted (all where empty).
 
-    given: any of ``RunConfig``'s keys but ``rows``, and ``items``, the most that a row takes. Raises ConfigError.
+    given: any of ``RunConfig``'s keys but ``rows``. Raises ConfigError.
     """
-    config = load_toml(file, RunConfig, {key: value for key, value in (given or {}).items() if key != "items"})
-    most = (given or {}).get("items")
-    rows = [row for given in config.rows for row in _resolved(given, config, file, most)]
+    config = load_toml(file, RunConfig, given)
+    rows = [row for given in config.rows for row in _resolved(given, config, file)]
     names = [row.name for row in rows]
     for name in names:
         if names.count(name) > 1:
@@ -120,7 +121,7 @@ def matching(wanted: Iterable[str], names: Sequence[str], option: str) -> set[st
     return found
 
 
-def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None) -> list[Row]:
+def _resolved(given: RowConfig, config: RunConfig, file: Path) -> list[ExperimentRow]:
     where = f"{file}: row {given.name!r}"
     benchmark = given.benchmark or config.benchmark
     manifest = None if benchmark in benchmarks else file.parent / benchmark
@@ -135,15 +136,14 @@ def _resolved(given: RowConfig, config: RunConfig, file: Path, most: int | None)
         }
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
-    if most is not None:
-        items = most if items is None else min(items, most)
+    items = min((count for count in (items, config.items) if count is not None), default=None)
     label = given.label or given.name
     tables = tuple(
         str(file.parent / name) if name.endswith(".toml") else name
         for name in (config.tables if given.tables is None else given.tables)
     )
     return [
-        Row(
+        ExperimentRow(
             given.name + suffix, label + said, system, given.task, manifest, given.split, items, seed,
             given.max_seconds, given.metrics or config.metrics, tables, given.step, options[seed],
             None if manifest is not None else benchmark,
@@ -210,7 +210,7 @@ def _as_path(value: Any, hint: Any, folder: Path) -> Any:
     return value if is_name else folder / value
 
 
-def _metric_options(config: RunConfig, rows: list[Row]) -> dict[str, dict[str, Any]]:
+def _metric_options(config: RunConfig, rows: list[ExperimentRow]) -> dict[str, dict[str, Any]]:
     """The options by id. ValueError for those of a metric that no row measures, or that it does not take."""
     from t2av_bench.metrics import create, registry, resolve
 

@@ -7,7 +7,7 @@ from t2av_bench.experiment.config import Loaded, RunConfig
 from t2av_bench.experiment.run import item_count, manifests, row_plan
 from t2av_bench.generation.records import digests
 from t2av_bench.generation.requests import read_items
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.metrics import create, resolve
 from t2av_bench.results.columns import RESULTS
 from t2av_bench.results.store import Store, StoreError
@@ -21,7 +21,7 @@ class Preview:
     made again -> how many.
     """
 
-    row: Row
+    row: ExperimentRow
     items: int
     built: bool
     made: int
@@ -52,7 +52,7 @@ def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
     return found
 
 
-def _measured(config: RunConfig, row: Row, metrics: Sequence[str], made: set[str]) -> int:
+def _measured(config: RunConfig, row: ExperimentRow, metrics: Sequence[str], made: set[str]) -> int:
     """How many measurements of clips that stay are there, by today's protocols."""
     fingerprints = {id: create(id, None, config.options.get(id)).protocol.fingerprint for id in metrics}
     try:

@@ -20,10 +20,11 @@ from t2av_bench.experiment.config import Loaded, RunConfig
 from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
 from t2av_bench.generation.records import digests
 from t2av_bench.generation.requests import ItemSet, read_items, write_manifest
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.generation.sources import Digest
 from t2av_bench.metrics import resolve
-from t2av_bench.results.columns import RESULTS, columns, failures
+from t2av_bench.results.columns import RESULTS
+from t2av_bench.results.run import open_run
 from t2av_bench.results.store import Store, StoreError
 from t2av_bench.scores import Status
 from t2av_bench.utils.files import write_text
@@ -36,12 +37,12 @@ from t2av_bench.utils.worker_pool import WorkerPool
 class RowResult:
     """A finished row. kept: clips that were there before; made: by this command; not_made: id -> reason.
 
-    failed: scores that failed, as ``columns.failures`` gives them; those of clips that were not made have that reason.
+    failed: scores that failed, as in ``RunResult.failures``; those of clips that were not made have that reason.
     scored: ids of metrics that have a value. notices: what ``evaluate`` had to say of the items; not that the clips'
     own wav files beside them are not scored.
     """
 
-    row: Row
+    row: ExperimentRow
     clips: Path
     run: Path
     items: int
@@ -124,7 +125,7 @@ def manifests(loaded: Loaded, on_step: OnStep | None) -> dict[str, Path]:
     return found
 
 
-def item_count(row: Row) -> int:
+def item_count(row: ExperimentRow) -> int:
     """Items of a row of a benchmark."""
     assert row.benchmark is not None and row.split is not None
     most = benchmark(row.benchmark).splits[row.split]
@@ -138,7 +139,9 @@ def _planned(loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collecti
     ]
 
 
-def row_plan(config: RunConfig, row: Row, items: ItemSet, digest: Digest, regenerate: Collection[str]) -> RowPlan:
+def row_plan(
+    config: RunConfig, row: ExperimentRow, items: ItemSet, digest: Digest, regenerate: Collection[str]
+) -> RowPlan:
     return plan_row(row, items, config.out / "clips" / row.name, config.seed, digest, row.name in regenerate)
 
 
@@ -217,9 +220,9 @@ def _score(
             unscored[plan.row.name] = str(error)
             continue
         on_step(Step("scoring", before + counts[position], total, "measurements", plan.row.name))
-        with Store(asked.out / RESULTS) as store:
-            failed = [_explained(failure, plan.failures) for failure in failures(store)]
-            scored = {column.metric for column in columns(store) if column.summary.score.value is not None}
+        result = open_run(asked.out)
+        failed = [_explained(failure, plan.failures) for failure in result.failures]
+        scored = {column.metric for column in result.columns if column.summary.score.value is not None}
         rows.append(RowResult(
             plan.row, plan.folder, asked.out, plan.total, kept[plan.row.name],
             len(plan.made) - kept[plan.row.name], dict(plan.failures), failed, asked,

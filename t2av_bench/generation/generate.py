@@ -19,7 +19,7 @@ from typing import Any
 from t2av_bench import systems
 from t2av_bench.generation.records import Standing, fingerprint, made_from, mark, option_digests, remove_clip, standing
 from t2av_bench.generation.requests import ItemSet, Requests, unusable_name
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.generation.sources import Digest
 from t2av_bench.generation.worker import Generating, GenerationTask, Job
 from t2av_bench.systems.base import Request, System
@@ -38,7 +38,7 @@ class RowPlan:
     do not say yet what code made them. regenerate: all are made again on request.
     """
 
-    row: Row
+    row: ExperimentRow
     folder: Path
     items: ItemSet
     made: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ class RowPlan:
 
 
 def plan_row(
-    row: Row, items: ItemSet, folder: Path, run_seed: int, digest: Digest, regenerate: bool = False
+    row: ExperimentRow, items: ItemSet, folder: Path, run_seed: int, digest: Digest, regenerate: bool = False
 ) -> RowPlan:
     """Look at what is there; changes nothing. A system that is broken costs its own row alone.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from t2av_bench.benchmarks.manifest import PATHS, Entry, Item, read_manifest
 from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.errors import ItemError, NotApplicable, Unscorable
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import GenerationFailed, Request, System
 from t2av_bench.utils.files import json_text, replacing, write_text
@@ -34,7 +34,7 @@ class ItemSet:
     speakers: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_items(row: Row, manifest: Path) -> ItemSet:
+def read_items(row: ExperimentRow, manifest: Path) -> ItemSet:
     """The row's items from its manifest (of a benchmark: of its split). Raises ItemError."""
     entries = [entry for entry in read_manifest(manifest) if not entry.item.withdrawn]
     if row.items is not None and row.items > len(entries) and row.manifest is not None:
@@ -130,7 +130,7 @@ class Requests:
     exist.
     """
 
-    def __init__(self, row: Row, run_seed: int, items: ItemSet, kind: type[System], folder: Path,
+    def __init__(self, row: ExperimentRow, run_seed: int, items: ItemSet, kind: type[System], folder: Path,
                  digest: Callable[[Path], str | None]) -> None:  # fmt: skip
         self._row, self._run_seed, self._kind, self._folder = row, run_seed, kind, folder
         self._strangers = strangers(items)

@@ -9,7 +9,7 @@ from t2av_bench.systems.base import Task
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ExperimentRow:
     """A row as it will be carried out: defaults filled in, one seed. benchmark: None for a manifest of your own."""
 
     name: str

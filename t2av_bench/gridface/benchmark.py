@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from t2av_bench.benchmarks.base import Benchmark, OnBuild
-from t2av_bench.errors import NotApplicable
 from t2av_bench.gridface.data import build as data
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.models import checkpoints
+from t2av_bench.weights.table import UnknownWeights
 
 
 class GridFace(Benchmark):
@@ -33,5 +33,5 @@ class GridFace(Benchmark):
     def model_digest(self, name: str) -> str | None:
         try:
             return checkpoints.digest(name)
-        except (checkpoints.UnknownCheckpoint, NotApplicable):
+        except UnknownWeights:
             return None

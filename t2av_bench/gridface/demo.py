@@ -6,13 +6,14 @@ with one thing wrong, so that the table shows whether the metrics notice it.
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from t2av_bench.gridface.data import damage
 from t2av_bench.utils.files import write_text
 
 if TYPE_CHECKING:
@@ -127,14 +128,12 @@ def make_clip(clip: TalkingClip, synthesizer: "Synthesizer") -> tuple[np.ndarray
     return frames, fit(audio, samples_for(count, FRAME_RATE, AUDIO_RATE))
 
 
-def _damaged(
-    name: str, frames: np.ndarray, audio: np.ndarray, seed: int
-) -> tuple[np.ndarray | Iterator[np.ndarray], np.ndarray]:
+def _damaged(name: str, frames: np.ndarray, audio: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The pictures and the sound of one system."""
     if name.startswith("audio_shifted"):
-        return frames, delay(audio, SHIFT_FRAMES)
+        return frames, damage.delay(audio, SHIFT_FRAMES, AUDIO_RATE // FRAME_RATE)
     if name == "blurred":
-        return blur(frames, BLUR_SIGMA), audio
+        return damage.blur(frames, BLUR_SIGMA), audio
     if name == "noisy":
         return frames, add_noise(audio, NOISE_DECIBELS, seed)
     if name == "silent":
@@ -142,20 +141,6 @@ def _damaged(
     if name == "no_face":
         return mosaic(frames, SIZE // 8), audio
     return frames, audio
-
-
-def delay(audio: np.ndarray, frames: int) -> np.ndarray:
-    """The sound ``frames`` video frames later; the length stays, so the end is lost."""
-    samples = frames * AUDIO_RATE // FRAME_RATE
-    return np.concatenate([np.zeros(samples, audio.dtype), audio[: len(audio) - samples]])
-
-
-def blur(frames: np.ndarray, sigma: float) -> Iterator[np.ndarray]:
-    """Each picture blurred by a Gaussian of ``sigma`` pixels."""
-    import cv2
-
-    for frame in frames:
-        yield cv2.GaussianBlur(frame, (0, 0), sigma)
 
 
 def add_noise(audio: np.ndarray, decibels: float, seed: int) -> np.ndarray:

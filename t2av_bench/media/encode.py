@@ -33,7 +33,7 @@ def write_mp4(
     """Write H.264 (yuv420p, BT.601 limited range, declared) and AAC; returns the number of frames written.
 
     frames: (H, W, 3) uint8 RGB frames, or (n, H, W, 3) batches of them, H and W even; may be a generator.
-    audio: (n,) mono or (n, channels), float in [-1, 1] or int16, or ``None`` for a silent clip.
+    audio: (n,) mono or (n, channels), float in [-1, 1] or int16, or ``None`` for a silent video.
     crf: 0 (best) to 51; audio_bit_rate: bits per second.
     fit_audio: cut or zero-pad the audio to exactly as many samples as the frames last.
 

@@ -58,7 +58,7 @@ _BUILT_IN = {
 
 def _check(id: str, metric: type[Metric]) -> None:
     """Everything that is read of a metric without measuring. Raises ValueError for what cannot be kept or shown."""
-    from t2av_bench.weights import row
+    from t2av_bench.weights import entry
 
     family, slash, variant = id.partition("/")
     if not (family and slash and variant) or folded(family) == "all":
@@ -81,7 +81,7 @@ def _check(id: str, metric: type[Metric]) -> None:
         if not (isinstance(alias, str) and folded(alias)) or name not in [quantity.name for quantity in quantities]:
             raise ValueError(f"'aliases' is other names -> names of its quantities, got {alias!r}: {name!r}")
     for weight in metric.weights:
-        row(weight)
+        entry(weight)
     protocol = metric().protocol
     if not isinstance(protocol, Protocol) or protocol.id != id:
         raise ValueError("'protocol' is a Protocol with the metric's id")

@@ -119,6 +119,7 @@ class AVAlign(Metric):
     id = "av_align/tempotokens"
     title = "AV-Align"
     paper = "Yariv et al. 2024, Diverse and Aligned Audio-to-Video Generation (TempoTokens, AAAI; arXiv 2309.16429)"
+    packages = ("cv2", "librosa")
     extra = "speech"
     quantities = (Quantity("av_align", "AV-Align", "higher", "", (0.0, None), penalty=0.0),)
 

@@ -118,7 +118,8 @@ class Metric(ABC):
     paper: citation of the definition or of the protocol followed.
     weights: ids in the weights table that must be present.
     licence: the most restrictive licence group among its weights.
-    extra: the optional dependency group of pyproject.toml that provides its packages.
+    packages: Python packages outside the core that it imports, by the names under which they are imported.
+    extra: the optional dependency group of pyproject.toml that provides them.
     aliases: what the field calls quantities otherwise -> the quantity's name (``{"LSE-C": "sync_c"}``); people may type
         these, case and punctuation aside, besides the names and labels.
     stand_in: True where the extractor is a bundled one whose numbers must not be compared with published ones.
@@ -132,6 +133,7 @@ class Metric(ABC):
     paper: ClassVar[str]
     weights: ClassVar[tuple[str, ...]] = ()
     licence: ClassVar[Licence] = "free"
+    packages: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
     stand_in: ClassVar[bool] = False
     curves: ClassVar[tuple[Curve, ...]] = ()
@@ -168,16 +170,29 @@ class SetMetric(Metric):
     """A metric over all clips. ``measure`` returns features only; ``aggregate`` turns them into values.
 
     ``aggregate`` is a pure function of the features in item order, so tables and bootstraps run no network.
-    set_distance: says that the value is a distance between the arrays ``generated`` and ``reference`` of all clips,
-    and which one: ``{"kind": "frechet", "ddof": 1}`` (of the covariance), or ``{"kind": "kernel"}`` (unbiased MMD²,
-    kernel (x·y/d + 1)³). What each clip adds to it is then known in closed form; otherwise each clip is left out once.
     """
-
-    set_distance: ClassVar[Mapping[str, Any] | None] = None
 
     @abstractmethod
     def aggregate(self, features: Sequence[Mapping[str, np.ndarray]]) -> Measurement:
         """Features of all measured clips -> set values. Raises Unscorable where they are too few."""
+
+    def pseudo_values(self, features: Sequence[Mapping[str, np.ndarray]], quantity: str) -> np.ndarray:
+        """What each clip adds to a quantity, (n,): their mean is the set value, their scatter its error.
+
+        Intervals, paired tests and baseline files are made of these. Here each clip is left out once, which takes n + 1
+        calls of ``aggregate``; override it where a closed form is known. Raises Unscorable.
+        """
+        from t2av_bench.statistics.influence import jackknife_pseudo_values
+
+        def value(chosen: list[int]) -> float:
+            found = self.aggregate([features[index] for index in chosen])
+            if quantity not in found.values:
+                raise Unscorable(
+                    found.reasons.get(quantity) or f"{self.id} gave no {quantity} without one of the clips"
+                )
+            return found.values[quantity]
+
+        return jackknife_pseudo_values(len(features), value)
 
 
 __all__ = [

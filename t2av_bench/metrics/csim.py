@@ -32,6 +32,7 @@ class CSIMBuffaloL(Metric):
     paper = "Deng et al. 2019, ArcFace (arXiv 1801.07698); Guo et al. 2021, SCRFD (arXiv 2105.04714)"
     weights = (arcface.DETECTOR, arcface.RECOGNISER)
     licence = "non-commercial"
+    packages = ("PIL", "cv2", "onnxruntime")
     extra = "video"
 
     @property

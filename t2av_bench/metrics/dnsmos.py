@@ -26,6 +26,7 @@ class DNSMOS(Metric):
     title = "DNSMOS P.835 and P.808"
     paper = "Reddy et al. 2022, DNSMOS P.835 (ICASSP; arXiv 2110.01763); Reddy et al. 2021, DNSMOS (arXiv 2010.15258)"
     weights = ("dnsmos_p835", "dnsmos_p808")
+    packages = ("onnxruntime", "speechmos")
     extra = "speech"
     quantities = (
         Quantity("dnsmos_ovrl", "DNSMOS OVRL", "higher", "MOS", (1.0, 5.0), penalty=1.0),

@@ -138,6 +138,7 @@ class MouthEnvelope(Metric):
     id = "envelope/haar"
     title = "Mouth motion against loudness (embedded)"
     paper = "this project; the idea of correlating mouth and audio energy goes back to Hershey & Movellan 1999 (NIPS)"
+    packages = ("cv2",)
     extra = "sync"
     stand_in = True
     curves = (Curve(CURVE, "Mouth–loudness correlation", tuple(range(-15, 16)), lowest=False),)

@@ -27,6 +27,7 @@ class InceptionDistance(FeatureDistance):
     """A distance between sets of Inception features. FID and KID of one mode share the features of a clip."""
 
     mode: ClassVar[inception.Mode]
+    packages = ("cleanfid", "torch")
     extra = "video"
 
     @property
@@ -56,7 +57,7 @@ class InceptionDistance(FeatureDistance):
         return self.features_of(clip, f"inception-{indices[0]}-{indices[-1]}", compute)
 
 
-class _FID(FrechetDistance, InceptionDistance):
+class _FID(InceptionDistance, FrechetDistance):
     quantities = (Quantity("fid", "FID", "lower", interval=(0.0, None), decimals=2, aggregate="set"),)
 
 

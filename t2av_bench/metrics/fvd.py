@@ -16,9 +16,8 @@ from t2av_bench import weights
 from t2av_bench.extractors import i3d
 from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Pair
-from t2av_bench.metrics.distances import polynomial_mmd2
 from t2av_bench.metrics.paired_frames import common_frames
-from t2av_bench.metrics.set_distance import FeatureDistance, FrechetDistance
+from t2av_bench.metrics.set_distance import FeatureDistance, FrechetDistance, KernelDistance
 from t2av_bench.scores import Protocol, Quantity
 
 WINDOW = 16
@@ -37,6 +36,7 @@ class VideoDistance(FeatureDistance):
 
     weights = (i3d.WEIGHTS,)
     licence = "research"
+    packages = ("torch",)
     extra = "video"
 
     @property
@@ -63,23 +63,18 @@ class VideoDistance(FeatureDistance):
         return self.features_of(clip, f"i3d-{start}", compute)
 
 
-class FVDStyleGANV(FrechetDistance, VideoDistance):
+class FVDStyleGANV(VideoDistance, FrechetDistance):
     id = "fvd/styleganv"
     title = "Fréchet video distance"
     quantities = (Quantity("fvd", "FVD", "lower", interval=(0.0, None), decimals=1, aggregate="set"),)
     paper = "Unterthiner et al. 2018 (arXiv 1812.01717); protocol of Skorokhodov et al. 2022 (arXiv 2112.14683)"
     ddof = 0
-    set_distance = MappingProxyType({"kind": "frechet", "ddof": 0})
     distance_parameters = MappingProxyType({"covariance_ddof": 0})
 
 
-class KVDStyleGANV(VideoDistance):
+class KVDStyleGANV(VideoDistance, KernelDistance):
     id = "kvd/styleganv"
     title = "Kernel video distance"
     quantities = (Quantity("kvd", "KVD", "lower", decimals=3, aggregate="set"),)
     paper = "Unterthiner et al. 2018 (arXiv 1812.01717); clips of Skorokhodov et al. 2022 (arXiv 2112.14683)"
-    set_distance = MappingProxyType({"kind": "kernel"})
     distance_parameters = MappingProxyType({"kernel": "(x·y/d + 1)^3, unbiased, full sets"})
-
-    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
-        return polynomial_mmd2(generated, reference)

@@ -11,15 +11,15 @@ import numpy as np
 
 from t2av_bench.metrics.distances import polynomial_mmd2_subsets
 from t2av_bench.metrics.fid import InceptionDistance
+from t2av_bench.metrics.set_distance import KernelDistance
 from t2av_bench.scores import Quantity
 
 SUBSETS = 100
 SUBSET_SIZE = 1000
 
 
-class _KID(InceptionDistance):
+class _KID(InceptionDistance, KernelDistance):
     quantities = (Quantity("kid", "KID", "lower", decimals=5, aggregate="set"),)
-    set_distance = MappingProxyType({"kind": "kernel"})
     distance_parameters = MappingProxyType(
         {"subsets": SUBSETS, "subset_size": SUBSET_SIZE, "kernel": "(x·y/d + 1)^3, unbiased"}
     )

@@ -18,6 +18,7 @@ from t2av_bench.scores import Protocol, Quantity
 class _LPIPS(PairedImages):
     quantities = (Quantity("lpips", "LPIPS", "lower", interval=(0.0, None), decimals=4, penalty="worst"),)
     paper = "Zhang et al. 2018, The Unreasonable Effectiveness of Deep Features (arXiv 1801.03924)"
+    packages = ("lpips", "torch")
     smallest_side = 32  # below, the backbones pool to nothing
     net: ClassVar[perceptual.Backbone]
 

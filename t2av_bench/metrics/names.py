@@ -59,6 +59,11 @@ class MetricRegistry(Registry[Metric]):
                 notice(text)
         return list(dict.fromkeys(chosen))
 
+    def preferred(self, name: str) -> list[str]:
+        """What a name means where all weights are present: of a family, or of every family, the first variant."""
+        names = self._families() if folded(name) == "all" else [name]
+        return [(_general(ids) or ids)[0] for ids in map(self._meant, names)]
+
     def __contains__(self, name: object) -> bool:
         """Whether a name means a metric or a quantity, or several."""
         if not isinstance(name, str):

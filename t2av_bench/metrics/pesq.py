@@ -56,6 +56,7 @@ class PESQ(OverlapMetric):
     id = "pesq/itu"
     title = "PESQ, wide band and narrow band"
     paper = "Rix et al. 2001, PESQ (ICASSP); ITU-T P.862.1 (narrow band), P.862.2 (wide band)"
+    packages = ("pesq",)
     extra = "speech"
     quantities = (
         Quantity("pesq_wb", "PESQ-WB", "higher", "MOS-LQO", (1.0, 4.644), penalty="worst"),

@@ -29,6 +29,7 @@ def psnr(generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 class PSNR(PairedImages):
     id = "psnr/rgb"
+    packages = ("cv2",)
     title = "Peak signal-to-noise ratio"
     quantities = (
         Quantity("psnr", "PSNR", "higher", unit="dB", interval=(0.0, CAP), decimals=2, penalty="worst"),

@@ -11,7 +11,7 @@ import numpy as np
 from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Measurement, SetMetric
-from t2av_bench.metrics.distances import frechet_distance
+from t2av_bench.metrics.distances import frechet_distance, polynomial_mmd2
 from t2av_bench.scores import Protocol
 
 
@@ -56,11 +56,27 @@ class FeatureDistance(SetMetric):
 
 
 class FrechetDistance(FeatureDistance):
-    """The Fréchet distance. ddof: 1 for the sample covariance, 0 for the population covariance."""
+    """The squared Fréchet distance. ddof: of the covariance, 1 for a sample's, 0 for a population's."""
 
     ddof: ClassVar[int] = 1
-    set_distance = MappingProxyType({"kind": "frechet", "ddof": 1})
     distance_parameters = MappingProxyType({"covariance_ddof": 1})
 
     def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
         return frechet_distance(generated, reference, ddof=self.ddof)
+
+    def pseudo_values(self, features: Sequence[Mapping[str, np.ndarray]], quantity: str) -> np.ndarray:
+        from t2av_bench.statistics.influence import frechet_pseudo_values
+
+        return frechet_pseudo_values([(clip["generated"], clip["reference"]) for clip in features], ddof=self.ddof)
+
+
+class KernelDistance(FeatureDistance):
+    """The unbiased MMD² with the kernel (x·y/d + 1)³; what each clip adds is that of the full sets."""
+
+    def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
+        return polynomial_mmd2(generated, reference)
+
+    def pseudo_values(self, features: Sequence[Mapping[str, np.ndarray]], quantity: str) -> np.ndarray:
+        from t2av_bench.statistics.influence import KernelSums
+
+        return KernelSums.of([(clip["generated"], clip["reference"]) for clip in features]).pseudo_values()

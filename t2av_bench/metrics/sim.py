@@ -66,6 +66,7 @@ class SIMResemblyzer(_SpeakerSimilarity):
     title = "Speaker similarity (Resemblyzer, bundled model)"
     paper = "Wan et al. 2018, Generalized end-to-end loss for speaker verification (ICASSP; arXiv 1710.10467)"
     weights = ("resemblyzer",)
+    packages = ("resemblyzer",)
     stand_in = True
     quantities = (Quantity("sim_resemblyzer", "SIM (Resemblyzer)", "higher", "", (0.0, 1.0), penalty=0.0),)
     aliases = {"SECS": "sim_resemblyzer"}
@@ -91,6 +92,7 @@ class SIMWavLM(_SpeakerSimilarity):
         "Anastassiou et al. 2024, Seed-TTS (arXiv 2406.02430); Chen et al. 2022, WavLM (IEEE JSTSP; arXiv 2110.13900)"
     )
     weights = ("wavlm_large_finetune",)
+    packages = ("torch", "transformers")
     quantities = (Quantity("sim", "SIM", "higher", "", (-1.0, 1.0), penalty=0.0),)
     aliases = {"SIM-o": "sim", "SPK-SIM": "sim", "speaker similarity": "sim"}
 

@@ -58,6 +58,7 @@ def _similarity(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 class SSIM(PairedImages):
     id = "ssim/rgb"
+    packages = ("cv2",)
     title = "Structural similarity"
     quantities = (Quantity("ssim", "SSIM", "higher", interval=(-1.0, 1.0), decimals=4, penalty="worst"),)
     paper = "Wang et al. 2004, Image Quality Assessment: From Error Visibility to Structural Similarity"

@@ -47,6 +47,7 @@ class STOI(OverlapMetric):
     id = "stoi/pystoi"
     title = "STOI and ESTOI"
     paper = "Taal et al. 2011 (STOI, IEEE TASLP 19:7); Jensen and Taal 2016 (ESTOI, IEEE TASLP 24:11)"
+    packages = ("pystoi",)
     extra = "speech"
     quantities = (
         Quantity("stoi", "STOI", "higher", "", (-1.0, 1.0), penalty=0.0),

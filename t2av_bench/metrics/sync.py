@@ -152,6 +152,7 @@ class _Sync(Metric):
 
     paper = PAPER
     licence = "research"
+    packages = ("cv2", "python_speech_features", "scenedetect", "syncnet_python", "torch")
     extra = "sync"
     curves = CURVES
     _suffix: ClassVar[str] = ""

@@ -43,6 +43,7 @@ class SyncJoonson(Metric):
     paper = PAPER
     weights = ("syncnet_v2", "sfd_face")
     licence = "research"
+    packages = ("cv2", "python_speech_features", "scenedetect", "syncnet_python", "torch")
     extra = "sync"
     curves = CURVES
     rules: ClassVar[TrackRules] = JOONSON

@@ -28,6 +28,7 @@ class UTMOS(Metric):
     title = "UTMOS (2022, strong learner)"
     paper = "Saeki et al. 2022, UTMOS (Interspeech; arXiv 2204.02152)"
     weights = ("utmos22_strong",)
+    packages = ("torch", "transformers")
     extra = "speech"
     quantities = (Quantity("utmos", "UTMOS", "higher", "MOS", (None, None), penalty=1.0),)
     aliases = {"UTMOS22": "utmos"}

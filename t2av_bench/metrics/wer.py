@@ -217,6 +217,7 @@ class WERQwen3(_Qwen3, _Words):
     id = "wer/qwen3-asr-1.7b"
     title = "Word error rate (Qwen3-ASR 1.7B)"
     paper = "Shi et al. 2026, Qwen3-ASR technical report (arXiv 2601.21337); recogniser of Talker-T2AV"
+    packages = ("jiwer", "torch", "transformers", "whisper_normalizer")
     quantities = error_rate_quantities("wer", "WER")
 
 
@@ -226,6 +227,7 @@ class CERQwen3(_Qwen3, _Characters):
     id = "cer/qwen3-asr-1.7b"
     title = "Character error rate (Qwen3-ASR 1.7B)"
     paper = WERQwen3.paper
+    packages = ("jiwer", "torch", "transformers", "zhconv")
     quantities = error_rate_quantities("cer", "CER")
 
 
@@ -235,6 +237,7 @@ class WERWhisper(_Whisper, _Words):
     id = "wer/whisper-large-v3"
     title = "Word error rate (Whisper large-v3)"
     paper = "Radford et al. 2023, Robust Speech Recognition via Large-Scale Weak Supervision (arXiv 2212.04356)"
+    packages = ("jiwer", "torch", "transformers", "whisper_normalizer")
     quantities = error_rate_quantities("wer", "WER")
 
 
@@ -244,6 +247,7 @@ class CERWhisper(_Whisper, _Characters):
     id = "cer/whisper-large-v3"
     title = "Character error rate (Whisper large-v3)"
     paper = WERWhisper.paper
+    packages = ("jiwer", "torch", "transformers", "zhconv")
     quantities = error_rate_quantities("cer", "CER")
 
 
@@ -256,6 +260,7 @@ class WERWhisperSeedTTS(_Whisper):
     id = "wer/whisper-large-v3-seed-tts"
     title = "Word error rate (Whisper large-v3, seed-tts-eval normalisation)"
     paper = "Anastassiou et al. 2024, Seed-TTS (arXiv 2406.02430); seed-tts-eval 752f429"
+    packages = ("jiwer", "torch", "transformers")
     quantities = error_rate_quantities("wer", "WER")
     normalisation = "seed-tts-eval, en"
 
@@ -275,6 +280,7 @@ class WERPocketsphinx(_Words):
     id = "wer/pocketsphinx"
     title = "Word error rate (pocketsphinx, bundled model)"
     paper = "Huggins-Daines et al. 2006, PocketSphinx (ICASSP)"
+    packages = ("jiwer", "pocketsphinx", "whisper_normalizer")
     quantities = error_rate_quantities("wer", "WER", "_pocketsphinx", " (pocketsphinx)")
     recogniser_class = "t2av_bench.extractors.pocketsphinx_recogniser:PocketsphinxRecogniser"
     normalisation = "whisper: English rules"

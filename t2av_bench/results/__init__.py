@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 def read(path: Path) -> "Recorded":
     """A run folder or a baseline file, whichever it is. Raises BaselineError or StoreError where it is neither."""
     from t2av_bench.results.baseline import BaselineError, load
-    from t2av_bench.results.run import read_run
+    from t2av_bench.results.run import open_run
 
     if path.is_dir():
-        return read_run(path)
+        return open_run(path).recorded
     if not path.exists():
         raise BaselineError(f"{path} does not exist; expected a run folder or a file made by 'baseline save RUN FILE'")
     return load(path)

@@ -86,7 +86,7 @@ def save(recorded: Recorded, file: Path) -> list[str]:
         protocol = recorded.protocols[metric]
         entry = metrics.setdefault(
             metric,
-            {"fingerprint": protocol.fingerprint, "protocol": protocol.as_dict(), "embedded": record.embedded,
+            {"fingerprint": protocol.fingerprint, "protocol": protocol.as_dict(), "embedded": record.stand_in,
              "quantities": []},
         )  # fmt: skip
         values, reason = record.values, record.reason

@@ -16,19 +16,20 @@ _DIGITS = 16
 class ItemRecord:
     """What an item asked for, as digests (16 hexadecimal digits; None: absent, or not readable).
 
-    text, language, reference: two runs of one item agree in these. reference_voice, identity_image: likewise where
-    both are known. generated: the clip that the system made, to recognise outputs that are the same file. speaker,
-    video: what the item says of where it comes from, for groups of clips.
+    text, language, reference: two runs of one item agree in these, and the records are equal where they do.
+    reference_voice, identity_image: likewise where both are known. generated: the clip that the system made, to
+    recognise outputs that are the same file. speaker, video: what the item says of where it comes from, for groups of
+    clips.
     """
 
     text: str | None
     language: str | None
     reference: str | None
-    reference_voice: str | None
-    identity_image: str | None
-    generated: str | None
-    speaker: str | None = None
-    video: str | None = None
+    reference_voice: str | None = field(default=None, compare=False)
+    identity_image: str | None = field(default=None, compare=False)
+    generated: str | None = field(default=None, compare=False)
+    speaker: str | None = field(default=None, compare=False)
+    video: str | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ class QuantityRecord:
 
     metric: str
     quantity: Quantity
-    embedded: bool
+    stand_in: bool
     value: float | None
     reason: str | None
     scored: tuple[str, ...]
@@ -87,7 +88,6 @@ class Recorded:
     items: dict[str, ItemRecord]
     protocols: dict[str, Protocol]
     quantities: dict[tuple[str, str], QuantityRecord]
-    notes: list[str] = field(default_factory=list)
     command: str | None = None
 
 

@@ -1,92 +1,250 @@
-"""A run folder as something to compare: per-clip scores from its database, pseudo-values from its features."""
+"""A run folder, read once: what tables, pages, studies, comparisons and the API know of a run."""
 
 import hashlib
+import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from t2av_bench.errors import NotApplicable, Unscorable
-from t2av_bench.metrics.check import OddAnswer, check
-from t2av_bench.results.columns import RESULTS, columns
+from t2av_bench.metrics.base import Floor
+from t2av_bench.results.columns import RESULTS, Column, columns
 from t2av_bench.results.features import FeatureStore
 from t2av_bench.results.recorded import ItemRecord, QuantityRecord, Recorded, digest
-from t2av_bench.results.store import Store
+from t2av_bench.results.store import ScoreRow, Store, StoreError
 from t2av_bench.scores import Protocol, Score, Status
-from t2av_bench.statistics.influence import KernelSums, frechet_pseudo_values, jackknife_pseudo_values
-from t2av_bench.statistics.samples import GROUP_KEYS
+from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
 from t2av_bench.utils.reasons import said, unexpected
 from t2av_bench.utils.registry import PluginError
+from t2av_bench.utils.text import some
 
 
-def read_run(folder: Path) -> Recorded:
-    """Read a run folder; features are opened only when a set metric's sample is asked for. Raises StoreError."""
-    with Store(folder / RESULTS) as store:
-        claim = store.setting("claim")
-        items, order = {}, []
-        for row in store.clips():
-            order.append(row["clip"])
-            items[row["clip"]] = _item(row)
-        described = store.protocols()
-        protocols = {metric: Protocol(**entry["protocol"]) for metric, entry in described.items()}
-        distances = {metric: entry["description"].get("set_distance") for metric, entry in described.items()}
-        scores: dict[tuple[str, str], dict[str, Score]] = {}
-        for score in store.scores():
-            scores.setdefault((score.metric, score.quantity), {})[score.clip] = score.score
-        found = columns(store, scores)
-        inputs = {metric: _inputs(store, metric) for metric in protocols}
-        features = feature_store(folder, store.sessions())
-    recorded = Recorded(
-        claim["name"] if claim else folder.name, folder, items, protocols, {}, command=_command(folder, claim or {}),
-    )  # fmt: skip
-    for column in found:
-        quantity = column.quantity
-        if quantity.direction == "none" and not quantity.is_shift:
-            continue  # a description, neither better nor worse
-        mine = scores.get((column.metric, quantity.name), {})
-        scored = {clip: score for clip, score in mine.items() if score.value is not None}
-        missing = {
-            clip: (str(mine[clip].status), str(mine[clip].reason)) if clip in mine
-            else (str(Status.FAILED), "not measured: repeat the evaluate command")
-            for clip in order if clip not in scored
+@dataclass
+class RunResult:
+    """One run as it was when it was opened. Features, and digests of what items name, are read when they are asked for.
+
+    name: the system's. rows: clip -> its row of the database (``item``, paths, digests, ``media``, ``reason``), in
+    order. scores: (metric id, quantity name) -> clip -> score, of every clip. described: metric id -> ``fingerprint``,
+    ``protocol`` and ``description``. outdated: (clip, metric id) without a score of the clip as it is now. settings:
+    what the run was asked for (``claim``), the training ``step``, the folder of its ``features``. sessions: who
+    measured. notice: told of what takes long.
+    """
+
+    name: str
+    path: Path
+    columns: list[Column]
+    rows: Mapping[str, Mapping[str, Any]]
+    scores: Mapping[tuple[str, str], Mapping[str, Score]]
+    described: Mapping[str, Mapping[str, Any]]
+    outdated: frozenset[tuple[str, str]] = frozenset()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    sessions: Sequence[Mapping[str, Any]] = ()
+    notice: Callable[[str], None] | None = None
+
+    @cached_property
+    def clips(self) -> list[str]:
+        """The clips' ids, in order."""
+        return list(self.rows)
+
+    @property
+    def claim(self) -> Mapping[str, Any]:
+        """What was evaluated: ``generated``, ``reference``, ``manifest``; empty where it is not known."""
+        return self.settings.get("claim") or {}
+
+    @cached_property
+    def items(self) -> dict[str, ItemRecord]:
+        """Clip -> what it asked for, without the files beside the reference (see ``recorded``).
+
+        Clips of two runs are paired where these are equal.
+        """
+        return {clip: _item(row) for clip, row in self.rows.items()}
+
+    @cached_property
+    def protocols(self) -> dict[str, Protocol]:
+        """Metric id -> protocol."""
+        return {metric: Protocol(**entry["protocol"]) for metric, entry in self.described.items()}
+
+    @cached_property
+    def groups(self) -> Grouping | None:
+        """Clips that belong together, see ``statistics.samples``."""
+        return grouping({clip: row["item"] for clip, row in self.rows.items()})
+
+    @cached_property
+    def floors(self) -> dict[str, list[Floor]]:
+        """Metric id -> what real clips score, where the metric knows it."""
+        return {
+            metric: [Floor(**floor) for floor in entry["description"].get("floors", ())]
+            for metric, entry in self.described.items()
+        }
+
+    @cached_property
+    def features(self) -> FeatureStore:
+        """Where the run kept its features: the cache that its database names, else the run folder itself."""
+        device = str(self.sessions[-1].get("device") or "cpu").split()[0] if self.sessions else "cpu"
+        return FeatureStore(self.settings.get("features") or self.path / "features", device)
+
+    @cached_property
+    def inputs(self) -> dict[str, dict[str, str]]:
+        """Metric id -> clip -> key of its features, of clips that are measured as they are now."""
+        found: dict[str, dict[str, str]] = {}
+        with self.store() as store:
+            for (clip, metric), (_, inputs) in store.finished().items():
+                if (clip, metric) not in self.outdated:
+                    found.setdefault(metric, {})[clip] = inputs
+        return found
+
+    def store(self) -> Store:
+        """The database, for what is not kept in memory (details of the measurements)."""
+        return Store(self.path / RESULTS)
+
+    def languages(self) -> dict[str, int]:
+        """Primary language subtag (``zh``; empty: not given) -> number of clips, in order of appearance."""
+        found: dict[str, int] = {}
+        for clip in self.clips:
+            found[self.language(clip)] = found.get(self.language(clip), 0) + 1
+        return found
+
+    def language(self, clip: str) -> str:
+        return (self.items[clip].language or "").split("-")[0].lower()
+
+    def score_rows(self) -> Iterator[ScoreRow]:
+        """Every score, in clip order."""
+        ordered = sorted(self.scores.items())
+        for clip in self.rows:
+            for (metric, quantity), scores in ordered:
+                yield ScoreRow(clip, metric, quantity, self.described[metric]["fingerprint"], scores[clip],
+                               (clip, metric) in self.outdated)  # fmt: skip
+
+    @cached_property
+    def failures(self) -> list[dict[str, Any]]:
+        """Scores that failed (not those that do not apply), in clip order: clip, metric, quantity and reason.
+
+        ``outdated``: of a metric that was not among the last command's, and whose clip has changed or come since.
+        """
+        return [
+            {"clip": row.clip, "metric": row.metric, "quantity": row.quantity, "reason": row.score.reason,
+             "outdated": row.outdated}
+            for row in self.score_rows() if row.score.status is Status.FAILED
+        ]  # fmt: skip
+
+    def pseudo_values(self, metric: str, quantity: str, clips: Iterable[str]) -> dict[str, float]:
+        """Clip -> what it adds to a distance between sets, from the run's features. Raises Unscorable.
+
+        Those of an FID take half a minute for 200 clips, so they are kept beside the run's features, by content.
+        """
+        chosen = sorted(clips)
+        try:
+            inputs = self.inputs.get(metric, {})
+        except StoreError as error:
+            raise Unscorable(str(error)) from error
+        document = json.dumps([[clip, inputs.get(clip)] for clip in chosen])
+        content, fingerprint = hashlib.sha256(document.encode()).hexdigest(), self.described[metric]["fingerprint"]
+        kept, suffix = FeatureStore(self.path / "features"), f"pseudo-{quantity}"
+        found = kept.get(content, fingerprint, suffix)
+        if found is None:
+            if self.notice:
+                self.notice(f"{self.name}: what each clip adds to {quantity}, computed once")
+            arrays = [self._measured(clip, inputs, fingerprint) for clip in chosen]
+            found = {"values": _pseudo_values(metric, quantity, arrays)}
+            try:
+                kept.put(content, fingerprint, suffix, found)
+            except OSError:
+                pass  # a run folder that cannot be written is read all the same
+        return dict(zip(chosen, found["values"].tolist(), strict=True))
+
+    def _measured(self, clip: str, inputs: Mapping[str, str], fingerprint: str) -> dict[str, np.ndarray]:
+        arrays = self.features.get(inputs[clip], fingerprint, "measurement") if clip in inputs else None
+        if arrays is None:
+            raise Unscorable(
+                f"the features of {clip} are not in {self.features.folder}: keep the run's features (or its --cache)"
+            )
+        return arrays
+
+    @cached_property
+    def recorded(self) -> Recorded:
+        """The run as comparisons read it."""
+        items = {
+            clip: replace(
+                item, reference_voice=_file_digest(self.rows[clip]["item"].get("reference_voice")),
+                identity_image=_file_digest(self.rows[clip]["item"].get("identity_image")),
+            ) for clip, item in self.items.items()
         }  # fmt: skip
-        whole = column.summary.score
+        # A description is neither better nor worse.
+        compared = [each for each in self.columns if each.quantity.direction != "none" or each.quantity.is_shift]
+        quantities = {(each.metric, each.quantity.name): self._quantity(each) for each in compared}
+        return Recorded(self.name, self.path, items, self.protocols, quantities, self._command())
+
+    def _quantity(self, column: Column) -> QuantityRecord:
+        quantity, whole = column.quantity, column.summary.score
+        mine = self.scores.get((column.metric, quantity.name), {})
+        values = {clip: float(score.value) for clip, score in mine.items() if score.value is not None}
+        missing = {clip: (str(score.status), str(score.reason)) for clip, score in mine.items() if clip not in values}
         record = QuantityRecord(
-            column.metric, quantity, column.embedded, whole.value, whole.reason, tuple(sorted(scored)), missing, None
+            column.metric, quantity, column.stand_in, whole.value, whole.reason, tuple(sorted(values)), missing, values
         )
         if quantity.aggregate == "set":
-            protocol = protocols[column.metric]
-            record.pseudo_values = _pseudo_values(
-                protocol, quantity.name, features, inputs[column.metric], distances[column.metric]
-            )
-        else:
-            record.values = {clip: float(score.value) for clip, score in scored.items() if score.value is not None}
-            if any(score.weight != 1.0 for score in scored.values()) or quantity.aggregate == "weighted":
-                record.weights = {clip: score.weight for clip, score in scored.items()}
-        recorded.quantities[column.metric, quantity.name] = record
-    return recorded
+            record.values = None
+            record.pseudo_values = partial(self.pseudo_values, column.metric, quantity.name)
+        elif quantity.aggregate == "weighted" or any(mine[clip].weight != 1.0 for clip in values):
+            record.weights = {clip: mine[clip].weight for clip in values}
+        return record
+
+    def _command(self) -> str:
+        """The command that scores the run's clips again."""
+        given = {f"--{key}": self.claim.get(key) for key in ("generated", "reference", "manifest")}
+        parts = [part for name, value in given.items() if value for part in (name, str(value))]
+        return shlex.join(["t2av-bench", "evaluate", *parts, "--out", str(self.path)])
 
 
-def _item(row: dict[str, Any]) -> ItemRecord:
+def open_run(folder: Path, notice: Callable[[str], None] | None = None) -> RunResult:
+    """Read a run folder. Raises StoreError where it is none; of an experiment's folder it names the runs."""
+    if (runs := run_folders(folder)) != [folder]:
+        raise StoreError(
+            f"{folder} is the folder of an experiment, not of one run: name one of its runs, {some(map(str, runs))}"
+        )
+    with Store(folder / RESULTS) as store:
+        settings = {key: store.setting(key) for key in ("claim", "step", "features")}
+        described = store.protocols()
+        rows = {row["clip"]: row for row in store.clips()}
+        scores: dict[tuple[str, str], dict[str, Score]] = {}
+        outdated = set()
+        for row in store.scores():
+            scores.setdefault((row.metric, row.quantity), {})[row.clip] = row.score
+            if row.outdated:
+                outdated.add((row.clip, row.metric))
+        name = settings["claim"]["name"] if settings["claim"] else folder.name
+        return RunResult(
+            name, folder, columns(described, scores, store.set_scores()), rows, scores, described, frozenset(outdated),
+            settings, store.sessions(), notice,
+        )  # fmt: skip
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The runs below the folder of an experiment (``t2av-bench run``), by name; of any other folder that itself."""
+    below = [] if (folder / RESULTS).exists() else sorted((folder / "runs").glob(f"*/{RESULTS}"))
+    return [path.parent for path in below] or [folder]
+
+
+def system_names(runs: Sequence[RunResult | Recorded]) -> list[str]:
+    """The systems' names, with their folders where two are alike."""
+    found = [run.name for run in runs]
+    return [f"{name} ({run.path})" if found.count(name) > 1 else name for name, run in zip(found, runs, strict=True)]
+
+
+def _item(row: Mapping[str, Any]) -> ItemRecord:
     item = row["item"]
     return ItemRecord(
         text=digest(item.get("text")),
         language=item.get("language"),
         reference=_short(row["reference_digest"]),
-        reference_voice=_file_digest(item.get("reference_voice")),
-        identity_image=_file_digest(item.get("identity_image")),
         generated=_short(row["digest"]),
         **{key: digest(str(item[key])) for key in GROUP_KEYS if item.get(key)},
     )
-
-
-def _command(folder: Path, claim: Mapping[str, Any]) -> str:
-    """The command that scores the run's clips again."""
-    given = {f"--{key}": claim.get(key) for key in ("generated", "reference", "manifest")}
-    parts = [part for name, value in given.items() if value for part in (name, str(value))]
-    return shlex.join(["t2av-bench", "evaluate", *parts, "--out", str(folder)])
 
 
 def _short(sha256: str | None) -> str | None:
@@ -99,86 +257,30 @@ def _file_digest(path: str | None) -> str | None:
         return None
     try:
         with open(path, "rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+            return _short(hashlib.file_digest(handle, "sha256").hexdigest())
     except OSError:
         return None
 
 
-def _inputs(store: Store, metric: str) -> dict[str, str]:
-    return {row["clip"]: row["inputs"] for row in store.measurements(metric) if row["status"] == Status.OK}
-
-
-def feature_store(folder: Path, sessions: Sequence[Mapping[str, Any]]) -> FeatureStore:
-    """Where the run kept its features: the cache that its database names, else the run folder itself."""
-    device = str(sessions[-1].get("device") or "cpu").split()[0] if sessions else "cpu"
-    with Store(folder / RESULTS) as store:
-        place = store.setting("features")
-    return FeatureStore(Path(place) if place else folder / "features", device)
-
-
-def _pseudo_values(
-    protocol: Protocol,
-    quantity: str,
-    features: FeatureStore,
-    inputs: dict[str, str],
-    distance: Mapping[str, Any] | None,
-) -> Callable[[Iterable[str]], dict[str, float]]:
-    """A function from clips to their pseudo-values, by the fastest way that the metric's distance allows."""
-    known: dict[tuple[str, ...], dict[str, float]] = {}
-
-    def compute(clips: Iterable[str]) -> dict[str, float]:
-        chosen = tuple(sorted(clips))
-        if chosen in known:
-            return known[chosen]
-        found = {}
-        for clip in chosen:
-            arrays = features.get(inputs[clip], protocol.fingerprint, "measurement") if clip in inputs else None
-            if arrays is None:
-                raise Unscorable(
-                    f"the features of {clip} are not in {features.folder}: keep the run's features (or its --cache)"
-                )
-            found[clip] = arrays
-        values = _values(protocol, quantity, distance, [found[clip] for clip in chosen])
-        known[chosen] = dict(zip(chosen, values.tolist(), strict=True))
-        return known[chosen]
-
-    return compute
-
-
-def _values(
-    protocol: Protocol, quantity: str, distance: Mapping[str, Any] | None, arrays: list[dict[str, np.ndarray]]
-) -> np.ndarray:
-    if distance:
-        clips = [(each["generated"], each["reference"]) for each in arrays]
-        if distance["kind"] == "frechet":
-            return frechet_pseudo_values(clips, ddof=int(distance["ddof"]))
-        return KernelSums.of(clips).pseudo_values()
-    return jackknife_pseudo_values(len(arrays), _aggregate(protocol, quantity, arrays))
-
-
-def _aggregate(protocol: Protocol, quantity: str, arrays: list[dict[str, np.ndarray]]) -> Callable[[list[int]], float]:
-    """The metric's own aggregate, for set metrics of plug-ins. Raises Unscorable where it is not installed here."""
+def _pseudo_values(id: str, quantity: str, features: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+    """What the metric says of each clip (n,). Raises Unscorable where the metric is not installed here."""
     from t2av_bench.metrics import create, metric_ids
     from t2av_bench.metrics.base import SetMetric
 
     try:
-        metric = create(protocol.id) if protocol.id in metric_ids() else None
+        metric = create(id) if id in metric_ids() else None
     except PluginError as error:
         raise Unscorable(str(error)) from error
     if not isinstance(metric, SetMetric):
-        raise Unscorable(f"{protocol.id} is not installed here, and its features need its own aggregate function")
-
-    def value(chosen: list[int]) -> float:
-        try:
-            found = check(metric, metric.aggregate([arrays[index] for index in chosen]), of_set=True)
-        except Unscorable:
-            raise
-        except (NotApplicable, OddAnswer) as error:
-            raise Unscorable(said(error)) from error
-        except Exception as error:  # a plug-in's defect
-            raise Unscorable(f"{metric.id}: {unexpected(error)}") from error
-        if quantity not in found.values:
-            raise Unscorable(found.reasons[quantity])
-        return found.values[quantity]
-
-    return value
+        raise Unscorable(f"{id} is not installed here, and only it knows what each clip adds to {quantity}")
+    try:
+        values = np.asarray(metric.pseudo_values(features, quantity), dtype=np.float64)
+    except Unscorable:
+        raise
+    except NotApplicable as error:
+        raise Unscorable(said(error)) from error
+    except Exception as error:  # a plug-in's defect
+        raise Unscorable(f"{id}: {unexpected(error)}") from error
+    if values.shape != (len(features),) or not np.isfinite(values).all():
+        raise Unscorable(f"{id} gave pseudo-values {values.shape}, expected a finite number for each of the clips")
+    return values

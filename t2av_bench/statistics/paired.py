@@ -83,6 +83,20 @@ class Difference:
         }  # fmt: skip
 
 
+ROW = {"first": "float64", "second": "float64", "difference": "float64", "low": "float64", "high": "float64"}
+
+
+def as_row(found: Difference | None) -> dict[str, Any]:
+    """A difference, or that there is none, in the columns ``ROW`` of a DataFrame, and its ``clips``."""
+    if found is None:
+        return {name: None for name in ROW} | {"clips": 0}
+    ends = found.interval
+    return {
+        "first": found.first, "second": found.second, "difference": found.value, "low": ends.low if ends else None,
+        "high": ends.high if ends else None, "clips": found.clips,
+    }  # fmt: skip
+
+
 def paired_difference(
     first: Sample, second: Sample, *context: str, draws: int = DRAWS, flips: int = FLIPS
 ) -> Difference:

@@ -6,6 +6,7 @@ One of theirs that cannot be used is broken alone (see ``utils.registry``).
 
 from typing import Any
 
+from t2av_bench.errors import NotApplicable
 from t2av_bench.systems.base import TASKS, System
 from t2av_bench.utils.registry import Registry
 
@@ -27,14 +28,14 @@ _BUILT_IN = {
 
 def _check(id: str, system: type[System]) -> None:
     """Everything that is read of a system without loading it. Raises ValueError for what it lacks."""
-    from t2av_bench.weights import row
+    from t2av_bench.weights import entry
 
     if not all(isinstance(text, str) and text for text in (system.title, system.paper)):
         raise ValueError("'title' and 'paper' are texts")
     if unknown := set(system.needs) - set(TASKS):
         raise ValueError(f"it serves unknown tasks {sorted(map(str, unknown))}; there are {', '.join(TASKS)}")
     for weight in system.weights:
-        row(weight)
+        entry(weight)
 
 
 registry = Registry("system", _BUILT_IN, System, _check, lambda kind: kind.load, "device")  # type: ignore[type-abstract]
@@ -42,5 +43,12 @@ system_ids, system_class, broken = registry.ids, registry.class_of, registry.bro
 
 
 def load(id: str, *, device: str = "cpu", **options: Any) -> System:
-    """The system with its weights on ``device``. ``options`` are the system's own; ValueError for one it lacks."""
+    """The system with its weights on ``device``. ``options`` are the system's own; ValueError for one it lacks.
+
+    NotApplicable, with the command that brings them, where Python packages are missing.
+    """
+    from t2av_bench.weights.needs import lacks
+
+    if lacking := lacks(system_class(id), weights=False):  # which weights are needed may depend on the options
+        raise NotApplicable(f"{id}: {lacking}")
     return registry.create(id, device=device, **options)

@@ -138,7 +138,8 @@ class System(ABC):
     native: None where it depends on what the system is loaded with.
     seed_support: ``full`` (same seed, same clip, whatever the batch), ``global`` (seeds the process) or ``none``.
     weights: ids in the weights table; licence: the most restrictive licence group among them.
-    extra: the optional dependency group of pyproject.toml that provides its packages.
+    packages: Python packages outside the core that it imports, by the names under which they are imported.
+    extra: the optional dependency group of pyproject.toml that provides them.
     """
 
     id: ClassVar[str]
@@ -149,6 +150,7 @@ class System(ABC):
     seed_support: ClassVar[Literal["full", "global", "none"]]
     weights: ClassVar[tuple[str, ...]] = ()
     licence: ClassVar[Literal["free", "research", "non-commercial", "gated"]] = "free"
+    packages: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
 
     @classmethod

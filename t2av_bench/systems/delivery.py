@@ -21,7 +21,7 @@ class Product:
     """What a system made of one request.
 
     audio: (n,) float32 at ``audio_rate``, a whole number of frames.
-    pictures: batches (n, H, W, 3) uint8 RGB that last as long; or film: a finished mp4, copied as it is. Neither for
+    pictures: batches (n, H, W, 3) uint8 RGB that last as long; or video: a finished mp4, copied as it is. Neither for
         ``tts``. encoder: how they are encoded (see ``media.encode.write_mp4``).
     sound_from, pictures_from: what they are, in words, for the record.
     inputs: facts about what was read; settings: everything else that moves the result.
@@ -32,7 +32,7 @@ class Product:
     audio_rate: int
     frame_rate: int
     pictures: Iterable[np.ndarray] | None = None
-    film: Path | None = None
+    video: Path | None = None
     encoder: Mapping[str, Any] = field(default_factory=dict)
     stop_reason: str = "given"
     sound_from: str = "generated"
@@ -50,11 +50,11 @@ def deliver(system: System, request: Request, names: output.Names, folder: Path,
     started = time.monotonic()
     if not len(product.audio):
         raise GenerationFailed("the system made no sound")
-    if product.film is not None and names.video is not None:
+    if product.video is not None and names.video is not None:
         try:
-            shutil.copyfile(product.film, folder / names.video.name)
+            shutil.copyfile(product.video, folder / names.video.name)
         except OSError as error:
-            raise GenerationFailed(f"cannot copy {product.film.name}: {error.strerror}") from error
+            raise GenerationFailed(f"cannot copy {product.video.name}: {error.strerror}") from error
     count = output.write_clip(
         folder, names, product.pictures, product.audio, product.audio_rate, product.frame_rate, **product.encoder
     )

@@ -9,7 +9,7 @@ import fnmatch
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,12 @@ _CHUNK = 1 << 20
 
 class LockDamaged(NotApplicable):
     """The lock file cannot be read or written, so no recorded digest can be compared or kept."""
+
+
+def stamp(path: Path) -> list[int]:
+    """What changes with every write to a file."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def hash_file(path: Path, kinds: Iterable[str] = ("sha256",)) -> dict[str, str]:
@@ -51,14 +57,21 @@ def files_in(folder: Path, patterns: Sequence[str]) -> list[Path]:
 
 
 @contextmanager
-def exclusively(path: Path) -> Iterator[None]:
-    """Hold the lock beside ``path``; the system releases it when the process ends, however it ends."""
-    from filelock import FileLock
+def exclusively(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock beside ``path``; the system releases it when the process ends, however it ends.
+
+    on_wait: called where another process holds it.
+    """
+    from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            on_wait()
+            lock.acquire()
     except NotImplementedError as error:
         raise OSError(f"the file system of {path.parent} has no locks") from error
     try:
@@ -80,7 +93,7 @@ class DigestCache:
     def get(self, path: Path, kinds: Iterable[str] = ("sha256",), patterns: Sequence[str] = ()) -> dict[str, str]:
         """Digests of a file, or of a folder: the SHA-256 of its sorted ``digest  name`` lines (kind sha256 only)."""
         if not path.is_dir():
-            return self._of_file(path, tuple(kinds))
+            return self._of_file(path, kinds)
         lines = [f"{self._of_file(path / name, ('sha256',))['sha256']}  {name.as_posix()}\n"
                  for name in files_in(path, patterns)]  # fmt: skip
         return {"sha256": hashlib.sha256("".join(lines).encode()).hexdigest()}
@@ -90,15 +103,13 @@ class DigestCache:
         names = [path / name for name in files_in(path, ())] if path.is_dir() else [path]
         self._update({os.path.abspath(name): None for name in names})
 
-    def _of_file(self, path: Path, kinds: tuple[str, ...]) -> dict[str, str]:
-        status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-        key = os.path.abspath(path)
+    def _of_file(self, path: Path, kinds: Iterable[str]) -> dict[str, str]:
+        now, key = stamp(path), os.path.abspath(path)
         entry = self._read().get(key, {})
-        if entry.get("stamp") == stamp and all(kind in entry for kind in kinds):
+        if entry.get("stamp") == now and all(kind in entry for kind in kinds):
             return {kind: entry[kind] for kind in kinds}
         digests = hash_file(path, kinds)
-        self._update({key: {"stamp": stamp, **digests}})
+        self._update({key: {"stamp": now, **digests}})
         return digests
 
     def _read(self) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """One URL into one partial file, continued where an earlier attempt stopped.
 
-Bytes of two answers are joined only where they are known to be of one file: a stated digest will tell, or both answers
-carry the same validator (a strong entity tag, else the time of the last change). Every try is bounded: in time, by
-the least that it must bring, and in all by ``_TRIES_WITHOUT_PROGRESS``; bytes are bounded by the stated size, by what
-the server announces, or by ``LARGEST_UNSTATED``.
+By hand: huggingface_hub (2.4) throws a partial file away with the process that began it, and urllib, httpx and
+requests continue nothing. Bytes of two answers are joined only where a digest will tell whether they are of one file.
+Every try is bounded: in time, by the least that it must bring, and in all by ``_TRIES_WITHOUT_PROGRESS``; bytes are
+bounded by the stated size, by what the server announces, or by ``LARGEST_UNSTATED``.
 """
 
 import http.client
-import json
 import os
 import re
 import shutil
@@ -15,11 +14,10 @@ import time
 import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.weights.connection import Refused, TooSlow, Watch, open_url
+from t2av_bench.weights.connection import Refused, TooSlow, chunks, open_url
 
 Progress = Callable[[int, int | None], None]
 """Called with (bytes so far, all bytes or None where the server does not say)."""
@@ -45,43 +43,14 @@ class CannotWrite(OSError):
 
 
 class _StartAgain(Exception):
-    """What arrived cannot be continued; the message is why. ranges: whether the server may be asked for some again."""
-
-    def __init__(self, reason: str, ranges: bool = False) -> None:
-        super().__init__(reason)
-        self.ranges = ranges
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """Where the bytes of a partial file come from, kept beside it in ``NAME.part.json``.
-
-    etag: strong entity tag; modified: Last-Modified; total: bytes of the whole file. None: the server did not say.
-    """
-
-    url: str
-    etag: str | None = None
-    modified: str | None = None
-    total: int | None = None
-
-    @property
-    def validator(self) -> str | None:
-        return self.etag or self.modified
-
-    def contradicts(self, other: "_Origin") -> str | None:
-        """What shows that the two are of different files; None where nothing does."""
-        for name, mine, its in (("ETag", self.etag, other.etag), ("Last-Modified", self.modified, other.modified),
-                                ("size", self.total, other.total)):  # fmt: skip
-            if mine is not None and its is not None and mine != its:
-                return f"the file has changed on the server ({name} was {mine}, is {its})"
-        return None
+    """What arrived cannot be continued; the message is why."""
 
 
 def download(
     url: str,
     part: Path,
     *,
-    same_bytes_everywhere: bool,
+    proved: bool,
     size: int | None = None,
     largest: int = LARGEST_UNSTATED,
     progress: Progress | None = None,
@@ -89,39 +58,33 @@ def download(
 ) -> bool:
     """Fill ``part`` with the whole body of an http(s) or file URL.
 
-    A partial file is continued if it is of the same entity of the same URL, or of any URL with
-    ``same_bytes_everywhere`` (a stated digest will tell). A cut connection is tried again; a server that ignores
-    ranges, answers others than asked for, or has another file by now makes it start over. size: the stated size in
-    bytes, if any; largest: where none is stated, the most that is taken.
+    A cut connection is tried again. proved: a digest will tell whether the bytes are right, so that a partial file is
+    continued, whatever address it came from; without one, and where a server ignores ranges or answers others than
+    asked for, the file begins anew. size: the stated size in bytes, if any; largest: where none is stated, the most
+    that is taken.
 
     Returns whether bytes of an earlier call were kept. Raises DownloadError, and CannotWrite for trouble with the
     disk; ``part`` then keeps what arrived.
     """
     if not url.startswith(("https://", "http://", "file://")):
         raise DownloadError(f"expected an http(s) or file URL, got {url}")
-    known = _read_origin(part)
-    if not same_bytes_everywhere and (known is None or known.url != url or known.validator is None):
-        _start_over(part)
+    if not proved:
+        part.unlink(missing_ok=True)
     kept = furthest = _size(part)
-    tries, ranges, arrived = 0, not url.startswith("file://"), False
+    tries, ranges, arrived = 0, proved and not url.startswith("file://"), False
     while True:
         offset = _size(part) if ranges else 0
-        known = _read_origin(part) if offset else None
-        if known is not None and known.url != url:
-            known = None  # of another address: its validators say nothing here
+        headers = {"Accept-Encoding": "identity", "User-Agent": "t2av-bench"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
         try:
-            with Watch() as watch, open_url(url, _headers(offset, known), watch) as response:
-                found = _describe(url, response)
-                start = _start(response, offset, known, found, same_bytes_everywhere)
-                total = _total(response, start)
+            with open_url(url, headers) as response:
+                start, total = _extent(response, offset, proved)
                 _check_size(total, start, part, size, largest)
                 kept = min(kept, start)
-                if start and known:  # a part of a file need not repeat what was said of the whole
-                    found = replace(found, etag=found.etag or known.etag, modified=found.modified or known.modified)
-                _write_origin(part, replace(found, total=total))
-                end = _copy(watch.chunks(response), part, start, total, size, largest, progress)
+                end = _copy(response, part, start, total, size, largest, progress)
             if total is None or end == total:
-                if not same_bytes_everywhere and size is None:
+                if not proved and size is None:
                     _check_whole(part, end, total is not None or getattr(response, "chunked", False))
                 return kept > 0
             reason = f"the connection ended after {end} of {total} bytes"
@@ -129,18 +92,16 @@ def download(
             error.close()
             reason = printable(f"HTTP {error.code} {error.reason}")
             if error.code == 416 and offset:
-                says = (error.headers.get("Content-Range") or "").strip()
-                if says == f"bytes */{offset}" and not (known and known.contradicts(_describe(url, error))):
+                if (error.headers.get("Content-Range") or "").strip() == f"bytes */{offset}":
                     return kept > 0
                 reason = f"a partial file of {offset} bytes does not fit the server's file"
-                _start_over(part)
+                part.unlink()
                 kept = 0
             elif not (arrived and error.code in _PASSING):
                 raise DownloadError(reason) from None
         except _StartAgain as trouble:
-            reason = str(trouble)
-            _start_over(part)
-            kept, ranges = 0, ranges and trouble.ranges
+            reason, ranges = str(trouble), False
+            kept = 0
         except Refused as error:
             raise DownloadError(printable(str(error))) from None
         except CannotWrite:
@@ -158,69 +119,36 @@ def download(
         pause(min(2.0**tries, 10.0))
 
 
-def _headers(offset: int, known: _Origin | None) -> dict[str, str]:
-    headers = {"Accept-Encoding": "identity", "User-Agent": "t2av-bench"}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
-        if known and known.validator:
-            headers["If-Range"] = known.validator
-    return headers
+def _extent(response: Any, offset: int, proved: bool) -> tuple[int, int | None]:
+    """Where the body begins in the file, and the bytes of the whole file; None where the server does not say.
 
-
-def _describe(url: str, response: Any) -> _Origin:
-    etag = response.headers.get("ETag")
-    return _Origin(url, etag if etag and etag.startswith('"') else None, response.headers.get("Last-Modified"))
-
-
-def _start(response: Any, offset: int, known: _Origin | None, found: _Origin, same_bytes_everywhere: bool) -> int:
-    """Where the body begins in the file: ``offset`` if the server agreed to it and its file is still the same, else 0.
-
-    Raises _StartAgain where it answers a range that cannot be joined to what is there.
+    Raises DownloadError for what is no file, _StartAgain for another range than the one from ``offset``.
     """
     status = getattr(response, "status", None)
     if encoding := response.headers.get("Content-Encoding", "").strip().lower().replace("identity", ""):
         raise DownloadError(printable(f"sends the file encoded ({encoding}), though it was asked for as it is"))
-    if status is None or status == 200:
-        if not same_bytes_everywhere and response.headers.get_content_type() == "text/html" and status:
-            raise DownloadError("sends a web page, not a file")
-        return 0
-    if status != 206:
-        raise DownloadError(f"HTTP {status}, expected 200 or 206")
-    stated = response.headers.get("Content-Range")
-    first, last, whole = _range(response)
-    if not offset:
-        raise DownloadError(printable(f"sends a part of the file ({stated}), though all of it was asked for"))
-    if first != offset or last < first or (whole is not None and last >= whole):
-        raise _StartAgain(printable(f"the range from byte {offset} was asked for, got {stated!r}"))
-    if known is not None and (changed := known.contradicts(replace(found, total=whole))):
-        raise _StartAgain(printable(changed), ranges=True)
-    validator = known.validator if known else None
-    if not same_bytes_everywhere and (validator is None or validator not in (found.etag, found.modified)):
-        raise _StartAgain("the server does not say whether the range is of the same file")
-    return offset
-
-
-def _range(response: Any) -> tuple[int, int, int | None]:
-    """First byte, last byte and size of the file that a 206 states; (-1, -1, None) where it states no such thing."""
-    pattern = r"\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)\s*"
-    match = re.fullmatch(pattern, response.headers.get("Content-Range") or "")
-    if match is None:
-        return -1, -1, None
-    return int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3])
-
-
-def _total(response: Any, start: int) -> int | None:
-    """Bytes of the whole file; None where the server does not say. Raises DownloadError for a length that is none."""
     stated = response.headers.get("Content-Length")
     if stated is not None and not re.fullmatch(r"\s*[0-9]{1,18}\s*", stated):
         raise DownloadError(printable(f"states the length {stated!r}, expected a number of bytes"))
     length = None if stated is None else int(stated)
-    if not start:
-        return length
-    first, last, whole = _range(response)
+    if status is None or status == 200:
+        if not proved and response.headers.get_content_type() == "text/html" and status:
+            raise DownloadError("sends a web page, not a file")
+        return 0, length
+    if status != 206:
+        raise DownloadError(f"HTTP {status}, expected 200 or 206")
+    said = response.headers.get("Content-Range") or ""
+    if not offset:
+        raise DownloadError(printable(f"sends a part of the file ({said}), though all of it was asked for"))
+    pattern = r"\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)\s*"
+    if (match := re.fullmatch(pattern, said)) is None:
+        raise _StartAgain(printable(f"the range from byte {offset} was asked for, got {said!r}"))
+    first, last, whole = int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3])
+    if first != offset or last < first or (whole is not None and last >= whole):
+        raise _StartAgain(printable(f"the range from byte {offset} was asked for, got {said!r}"))
     if length is not None and length != last - first + 1:
         raise _StartAgain(f"the range {first}-{last} does not have the {length} bytes that are announced")
-    return whole if whole is not None or length is None else start + length
+    return offset, whole if whole is not None or length is None else offset + length
 
 
 def _check_size(total: int | None, start: int, part: Path, size: int | None, largest: int) -> None:
@@ -240,7 +168,7 @@ def limit(largest: int) -> str:
 
 
 def _copy(
-    chunks: Iterator[bytes], part: Path, offset: int, total: int | None, size: int | None, largest: int,
+    response: Any, part: Path, offset: int, total: int | None, size: int | None, largest: int,
     progress: Progress | None,
 ) -> int:  # fmt: skip
     """Append the body to the first ``offset`` bytes of ``part``; the new length. A cut body ends early or raises."""
@@ -251,7 +179,7 @@ def _copy(
         with _writing(part):
             file.seek(offset)
             file.truncate()
-        for chunk in chunks:
+        for chunk in chunks(response):
             with _writing(part):
                 view = memoryview(chunk)
                 while view:
@@ -284,7 +212,7 @@ def _check_whole(part: Path, end: int, told: bool) -> None:
     """Refuse a body that nothing vouches for: neither the table nor the server says how long it is."""
     if end and told:
         return
-    _start_over(part)
+    part.unlink()
     if not end:
         raise DownloadError("sends an empty file")
     raise DownloadError("states no length, and the table neither size nor digest: nothing tells whether it is whole")
@@ -297,28 +225,3 @@ def printable(text: str) -> str:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def origin_file(part: Path) -> Path:
-    """Where ``download`` keeps what a partial file is made from; whoever names or drops the file removes it."""
-    return part.with_name(part.name + ".json")
-
-
-def _start_over(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    origin_file(part).unlink(missing_ok=True)
-
-
-def _read_origin(part: Path) -> _Origin | None:
-    try:
-        content = json.loads(origin_file(part).read_text(encoding="utf-8"))
-        origin = _Origin(**content)
-    except (OSError, ValueError, TypeError, RecursionError):
-        return None
-    texts = all(isinstance(text, str | None) for text in (origin.url, origin.etag, origin.modified))
-    return origin if texts and isinstance(origin.total, int | None) else None
-
-
-def _write_origin(part: Path, origin: _Origin) -> None:
-    with _writing(origin_file(part)):
-        origin_file(part).write_text(json.dumps(asdict(origin)), encoding="utf-8")

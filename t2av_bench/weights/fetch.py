@@ -19,10 +19,12 @@ from t2av_bench.weights.download import (  # fmt: skip
     Progress,
     download,
     limit,
-    origin_file,
     printable,
 )
-from t2av_bench.weights.table import Row, Weights, WeightsRefused
+from t2av_bench.weights.entry import WeightsEntry
+from t2av_bench.weights.table import Weights, WeightsRefused
+
+_HUB = "https://huggingface.co/"
 
 
 class FetchError(Exception):
@@ -51,124 +53,147 @@ def fetch(
     progress: Progress | None = None,
     pause: Callable[[float], None] = time.sleep,
     largest: int = LARGEST_UNSTATED,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Fetched:
     """Make the file of ``id`` present in the store's first folder, verified.
 
     accept: licence groups that the user agreed to; ``free`` needs no word. largest: bytes that are taken where the
-    table states no size. Several processes may fetch the same id: one downloads, the others wait for it. Raises
-    UnknownWeights, LicenceNotAccepted, FetchError, and WeightsRefused where a file that is already there is not the
-    one expected.
+    table states no size. Several processes may fetch the same id: one downloads, the others call ``on_wait`` and wait
+    for it. Raises UnknownWeights, LicenceNotAccepted, FetchError, and WeightsRefused where a file that is already there
+    is not the one expected.
     """
-    row = store.row(id)
+    entry = store.entry(id)
     if store.find(id) is not None:
-        return _present(store, row)
-    if row.group != "free" and row.group not in accept:
+        return _present(store, entry)
+    if entry.group != "free" and entry.group not in accept:
         raise LicenceNotAccepted(
-            f"weights {id!r} are under: {row.licence} (group {row.group}). If you accept that: {row.fetch_command}"
+            f"weights {id!r} are under: {entry.licence} (group {entry.group}). If you accept that: {entry.remedy}"
         )
-    if row.archive:
-        archive = fetch(store, row.archive, accept, progress, pause, largest)
+    if entry.archive:
+        archive = fetch(store, entry.archive, accept, progress, pause, largest, on_wait)
         return Fetched(id, store.path(id), store.digest(id), "fetched", archive.source or str(archive.path))
-    if not (row.urls or row.hub):
-        raise FetchError(store.how_to_get(row))
-    target = store.folders[0] / row.file
+    if not (entry.urls or entry.hub):
+        raise FetchError(store.how_to_get(entry))
+    target = store.folders[0] / entry.file
     try:
-        with exclusively(target):
+        with exclusively(target, on_wait):
             if store.find(id) is not None:  # another process was faster
-                return _present(store, row)
+                return _present(store, entry)
             source = (
-                _from_hub(store, row, target, largest) if row.hub
-                else _from_urls(store, row, target, progress, pause, largest)
+                _from_hub(store, entry, target, largest) if entry.hub
+                else _from_urls(store, entry, target, progress, pause, largest)
             )  # fmt: skip
     except OSError as error:
         said = str(error) if isinstance(error, CannotWrite) else f"cannot write {target}: {error}"
         raise FetchError(
-            f"weights {id!r}: {said}; make room there, or name another folder (--folder FOLDER), then: "
-            f"{row.fetch_command}"
+            f"weights {id!r}: {said}; make room there, or name another folder (--folder FOLDER), then: {entry.remedy}"
         ) from error
     return Fetched(id, target, store.digest(id), "fetched", source)
 
 
-def _present(store: Weights, row: Row) -> Fetched:
-    verdict = store.verify(row.id, explicit=True)
+def _present(store: Weights, entry: WeightsEntry) -> Fetched:
+    verdict = store.verify(entry.id, explicit=True)
     if verdict.path is None or verdict.state == "refused":
         raise WeightsRefused(verdict.message)
-    return Fetched(row.id, verdict.path, verdict.sha256, "present")
+    return Fetched(entry.id, verdict.path, verdict.sha256, "present")
 
 
 def _from_urls(
-    store: Weights, row: Row, target: Path, progress: Progress | None, pause: Callable[[float], None], largest: int
+    store: Weights,
+    entry: WeightsEntry,
+    target: Path,
+    progress: Progress | None,
+    pause: Callable[[float], None],
+    largest: int,
 ) -> str:
     part = target.with_name(target.name + ".part")
     if part.is_dir():
         raise CannotWrite(f"{part} is a folder, expected a partial file")
     free = shutil.disk_usage(target.parent).free + (part.stat().st_size if part.exists() else 0)
-    if row.size is not None and free < row.size:
-        raise CannotWrite(f"{row.size} bytes are needed, {target.parent} has {free} free")
+    if entry.size is not None and free < entry.size:
+        raise CannotWrite(f"{entry.size} bytes are needed, {target.parent} has {free} free")
     reasons = []
-    for url in row.urls:
+    for url in entry.urls:
         try:
+            address, stated = _on_the_hub(entry, url) if url.startswith(_HUB) else (url, None)
+            proved = bool(entry.digests or stated or store.lock.get(entry.id))
             for _ in range(2):
-                kept = download(url, part, same_bytes_everywhere=row.sha256 is not None, size=row.size,
-                                largest=largest, progress=progress, pause=pause)  # fmt: skip
-                sha256, difference = store.compare(row, part)
+                kept = download(address, part, proved=proved, size=entry.size, largest=largest, progress=progress,
+                                pause=pause)  # fmt: skip
+                sha256, difference = store.compare(entry, part)
+                if difference is None and stated not in (None, sha256):
+                    difference = f"sha256 is {sha256}, the hub states {stated}"
                 if difference is None:
-                    _name(store, row, part, target, sha256)
-                    origin_file(part).unlink(missing_ok=True)
-                    return url
+                    _name(store, entry, part, target, sha256)
+                    return address
                 part.unlink()
-                origin_file(part).unlink(missing_ok=True)
                 if not kept:
                     break
                 # The kept beginning may be what is wrong, so the URL gets one try from the start.
-            reasons.append(f"{url}: {difference}")
+            reasons.append(f"{address}: {difference}")
         except DownloadError as error:
             reasons.append(f"{url}: {error}")
-    how = f"{row.manual}; put" if row.manual else "put"
-    by_hand = f"\n  by hand: {how} the result at {target}, then: t2av-bench weights verify {row.id}"
-    raise FetchError(f"weights {row.id!r} could not be fetched:\n  " + "\n  ".join(reasons) + by_hand)
+    how = f"{entry.manual}; put" if entry.manual else "put"
+    by_hand = f"\n  by hand: {how} the result at {target}, then: t2av-bench weights verify {entry.id}"
+    raise FetchError(f"weights {entry.id!r} could not be fetched:\n  " + "\n  ".join(reasons) + by_hand)
 
 
-def _from_hub(store: Weights, row: Row, target: Path, largest: int) -> str:
+def _on_the_hub(entry: WeightsEntry, url: str) -> tuple[str, str | None]:
+    """Where the hub (or its mirror in ``HF_ENDPOINT``) has a file; where the table states no sha256, also the hub's."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    address = url.replace(_HUB, f"{constants.ENDPOINT}/", 1)
+    if entry.sha256:
+        return address, None
+    try:
+        etag = huggingface_hub.get_hf_file_metadata(address).etag or ""
+    except Exception as error:  # its own, the HTTP client's and the system's
+        raise DownloadError(printable(str(error))) from error
+    return address, etag if len(etag) == 64 else None  # small files have git's digest, of their blob
+
+
+def _from_hub(store: Weights, entry: WeightsEntry, target: Path, largest: int) -> str:
     """A snapshot of a hub repository at the table's revision, else at the recorded one, else at today's."""
-    try:
-        import huggingface_hub
-    except ImportError:
-        raise FetchError(
-            f"weights {row.id!r} are a repository: pip install huggingface_hub, "
-            f"or download {row.hub} by hand to {target}"
-        ) from None
-    assert row.hub
-    entry = store.lock.get(row.id) or {}
+    import huggingface_hub
+
+    assert entry.hub
+    recorded = store.lock.get(entry.id) or {}
     part = target.with_name(target.name + ".part")
-    prefix = f"{row.hub_folder}/" if row.hub_folder else ""
-    patterns = [prefix + pattern for pattern in row.patterns or (["*"] if prefix else [])]
+    prefix = f"{entry.hub_folder}/" if entry.hub_folder else ""
+    patterns = [prefix + pattern for pattern in entry.patterns or (["*"] if prefix else [])]
     try:
-        revision = row.revision or entry.get("revision")
-        found = huggingface_hub.HfApi().model_info(row.hub, revision=revision, files_metadata=True)
+        revision = entry.revision or recorded.get("revision")
+        found = huggingface_hub.HfApi().model_info(entry.hub, revision=revision, files_metadata=True)
         commit = found.sha
-        _check_repository(row, found.siblings or [], patterns, target.parent, largest)
-        huggingface_hub.snapshot_download(row.hub, revision=commit, allow_patterns=patterns or None, local_dir=part)
+        _check_repository(entry, found.siblings or [], patterns, target.parent, largest)
+        huggingface_hub.snapshot_download(entry.hub, revision=commit, allow_patterns=patterns or None, local_dir=part)
     except (FetchError, CannotWrite):
         raise
     except Exception as error:  # the hub client raises its own, httpx's, the system's and its storage layer's
-        reason = f"weights {row.id!r}: hub repository {row.hub}: {printable(str(error))}; the same command continues"
+        reason = (
+            f"weights {entry.id!r}: hub repository {entry.hub}: {printable(str(error))}; the same command continues"
+        )
         raise FetchError(reason) from error
     content = part / prefix
     if not content.is_dir():
-        raise FetchError(f"weights {row.id!r}: hub repository {row.hub} at {commit} has no folder {row.hub_folder!r}")
-    sha256, difference = store.compare(row, content)
+        raise FetchError(
+            f"weights {entry.id!r}: hub repository {entry.hub} at {commit} has no folder {entry.hub_folder!r}"
+        )
+    sha256, difference = store.compare(entry, content)
     if difference:
         shutil.rmtree(part)
-        raise FetchError(f"weights {row.id!r}: hub repository {row.hub} at {commit}: {difference}")
+        raise FetchError(f"weights {entry.id!r}: hub repository {entry.hub} at {commit}: {difference}")
     shutil.rmtree(part / ".cache", ignore_errors=True)
-    _name(store, row, content, target, sha256, commit)
+    _name(store, entry, content, target, sha256, commit)
     if prefix:
         shutil.rmtree(part, ignore_errors=True)
-    return f"{row.hub}@{commit}"
+    return f"{entry.hub}@{commit}"
 
 
-def _check_repository(row: Row, files: Sequence[Any], patterns: Sequence[str], folder: Path, largest: int) -> None:
+def _check_repository(
+    entry: WeightsEntry, files: Sequence[Any], patterns: Sequence[str], folder: Path, largest: int
+) -> None:
     """Refuse a repository that is larger than ``largest`` bytes or than the disk, as far as the hub states sizes."""
     from huggingface_hub.utils import filter_repo_objects
 
@@ -176,17 +201,19 @@ def _check_repository(row: Row, files: Sequence[Any], patterns: Sequence[str], f
     total = sum(file.size or 0 for file in wanted)
     if total > largest:
         raise FetchError(
-            f"weights {row.id!r}: hub repository {row.hub} has {total} bytes; {limit(largest)}: {row.fetch_command} "
+            f"weights {entry.id!r}: hub repository {entry.hub} has {total} bytes; {limit(largest)}: {entry.remedy} "
             f"--max-size {-(-total // 10**9)}"
         )
     if (free := shutil.disk_usage(folder).free) < total:
         raise CannotWrite(f"{total} bytes are needed, {folder} has {free} free")
 
 
-def _name(store: Weights, row: Row, part: Path, target: Path, sha256: str, revision: str | None = None) -> None:
+def _name(
+    store: Weights, entry: WeightsEntry, part: Path, target: Path, sha256: str, revision: str | None = None
+) -> None:
     """Record a digest that nobody states, then give the verified file its name."""
-    if row.sha256 is None:
-        store.record(row.id, part, sha256, revision, name=target.name)
+    if entry.sha256 is None:
+        store.record(entry.id, part, sha256, revision, name=target.name)
     if part.is_dir():
         part.rename(target)  # an existing folder is never replaced: rename refuses one that is not empty
     else:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from baselines import audio_driven, dual_branch, length_matched_tts
 from baselines.diffusion.config import NetworkConfig, TrainingConfig
+from baselines.diffusion.items import Item
 from baselines.families import random_network
 from reference_model.training.config import merged
 from reference_model.training.samples import SampleShape
@@ -14,7 +14,6 @@ from reference_model.training.sources import Sources
 from reference_model.training.synthetic import SyntheticSource
 
 FAMILIES = ("dual_branch", "audio_driven", "length_matched_tts")
-MODULES = {"dual_branch": dual_branch, "audio_driven": audio_driven, "length_matched_tts": length_matched_tts}
 MICRO = {"width": 32, "layers": 2, "heads": 2, "vocab_size": 20, "speech_dim": 8, "motion_dim": 6, "speaker_dim": 8}
 SHAPE = SampleShape(speech_dim=8, motion_dim=6, speaker_dim=8, vocab_size=20)
 TIMING = ("frames_per_second", "seconds", "padding")
@@ -55,17 +54,10 @@ def sources(training=40, validation=8):
 
 def items(family, samples, frames=None):
     """An item for each sample, as long as the sample unless ``frames`` says otherwise."""
-    module, made = MODULES[family], []
-    for seed, sample in enumerate(samples):
-        length = frames or len(sample.speech)
-        if family == "dual_branch":
-            item = module.Item(sample.text_ids, sample.speaker_embedding, sample.motion[0], length, seed)
-        elif family == "audio_driven":
-            item = module.Item(sample.speech, sample.motion[0], seed)
-        else:
-            item = module.Item(sample.text_ids, sample.speaker_embedding, length, seed)
-        made.append(item)
-    return made
+    return [
+        Item(one.text_ids, one.speaker_embedding, one.motion[0], one.speech, frames or len(one.speech), seed)
+        for seed, one in enumerate(samples)
+    ]
 
 
 def metrics(output, kind="train"):

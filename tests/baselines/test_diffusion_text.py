@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from diffusion_factory import MODULES, items, micro, synthetic
+from diffusion_factory import items, micro, synthetic
 
-from baselines.diffusion.sampling import LONGEST
+from baselines.diffusion.sampling import LONGEST, predict_frames, sample
 from baselines.diffusion.text import Text, offsets
 
 
@@ -32,20 +32,19 @@ def test_offsets_scale_with_the_length_and_mind_padding():
 def test_the_predicted_length_is_the_sum_of_the_durations_in_whole_patches():
     network = micro("dual_branch")
     given = items("dual_branch", [synthetic()[index] for index in range(4)])
-    predict = MODULES["dual_branch"].predict_frames
-    lengths = predict(network, given)
+    lengths = predict_frames(network, given)
     for item, length in zip(given, lengths, strict=True):
         text = network.text_encoder(
             item.text_ids[None], torch.tensor([len(item.text_ids)]), item.speaker_embedding[None]
         )
         assert text.durations.shape == (1, len(item.text_ids) + 2)
         assert length == max(1, round(text.durations.sum().item())) * 4
-        assert predict(network, [item]) == [length]
+        assert predict_frames(network, [item]) == [length]
         item.frames = None
-    drawn = MODULES["dual_branch"].sample(network, given)
+    drawn = sample(network, given)
     assert [len(one.speech) for one in drawn] == [len(one.motion) for one in drawn] == lengths
     given[0].frames = 10  # not in whole patches
-    drawn = MODULES["dual_branch"].sample(network, given)
+    drawn = sample(network, given)
     assert [len(one.speech) for one in drawn] == [10, *lengths[1:]]
 
 
@@ -65,7 +64,7 @@ def test_the_length_can_be_learnt_from_lengths_alone():
         optimiser.step()
     held_out = synthetic(20, seed=2)
     fresh = items("dual_branch", [held_out[index] for index in range(20)])
-    predicted = MODULES["dual_branch"].predict_frames(network, fresh)
+    predicted = predict_frames(network, fresh)
     wrong = [abs(length - item.frames) for length, item in zip(predicted, fresh, strict=True)]
     assert sum(wrong) / len(wrong) < 2, wrong  # half a patch; guessing the mean length is wrong by over 8 frames
 
@@ -75,22 +74,24 @@ def test_absurd_lengths_are_refused():
     network.text_encoder.duration.bias.data.fill_(LONGEST)
     given = items("dual_branch", [synthetic()[0]])
     with pytest.raises(ValueError, match="item 0: the predicted length is .* frames, more than 4096; give frames"):
-        MODULES["dual_branch"].predict_frames(network, given)
+        predict_frames(network, given)
 
 
 @pytest.mark.parametrize(
     ("family", "change", "message"),
     [
-        ("dual_branch", {"text_ids": torch.zeros(0, dtype=torch.long)}, "item 1: the text has no tokens"),
+        ("dual_branch", {"text_ids": torch.zeros(0, dtype=torch.long)}, "item 1: text_ids is empty"),
         (
             "dual_branch",
             {"text_ids": torch.tensor([3, 20])},
             "item 1: text_ids go from 3 to 20, the network knows 0 to",
         ),
         ("length_matched_tts", {"speaker_embedding": torch.zeros(9)}, r"item 1: speaker_embedding has shape \[9\]"),
+        ("dual_branch", {"first_motion": None}, r"item 1: first_motion is missing, the network needs \[6\]"),
+        ("audio_driven", {"speech": torch.zeros(4)}, r"item 1: speech has shape \[4\], the network needs \[T, 8\]"),
         ("length_matched_tts", {"frames": 0}, "item 1: frames must be at least 1, got 0"),
         ("dual_branch", {"frames": -4}, "item 1: frames must be at least 1, got -4"),
-        ("audio_driven", {"speech": torch.zeros(0, 8)}, r"item 1: speech has shape \[0, 8\]"),
+        ("audio_driven", {"speech": torch.zeros(0, 8)}, "item 1: speech is empty"),
         ("audio_driven", {"speech": torch.full((4, 8), torch.nan)}, "item 1: speech is not finite"),
         ("audio_driven", {"first_motion": torch.full((6,), torch.inf)}, "item 1: first_motion is not finite"),
     ],
@@ -100,5 +101,5 @@ def test_items_that_do_not_fit_are_named(family, change, message):
     for name, value in change.items():
         setattr(given[1], name, value)
     with pytest.raises(ValueError, match=message):
-        MODULES[family].sample(micro(family), given)
-    assert MODULES[family].sample(micro(family), []) == []
+        sample(micro(family), given)
+    assert sample(micro(family), []) == []

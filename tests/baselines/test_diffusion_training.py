@@ -7,10 +7,11 @@ import signal
 import numpy as np
 import pytest
 import torch
-from diffusion_factory import FAMILIES, MODULES, items, metrics, micro, micro_training, sources, synthetic
+from diffusion_factory import FAMILIES, items, metrics, micro, micro_training, sources, synthetic
 from safetensors.torch import load_file, save_file
 
 from baselines.checkpoints import load_network, save_network
+from baselines.diffusion import sampling
 from baselines.diffusion.config import FlowConfig
 from baselines.diffusion.objective import Objective, collate
 from baselines.diffusion.training import train
@@ -61,9 +62,8 @@ def test_samples_follow_their_conditions(learnt, family):
         sample = held_out[index]
         by_length.setdefault(len(sample.speech), []).append(sample)
     pairs = [(group[0], group[1]) for group in by_length.values() if len(group) > 1]
-    module = MODULES[family]
     network = load_network(learnt / family / "model.safetensors", family=family)
-    drawn = module.sample(network, items(family, [one for one, _ in pairs]), SamplerSettings(guidance=1.5))
+    drawn = sampling.sample(network, items(family, [one for one, _ in pairs]), SamplerSettings(guidance=1.5))
     better = []
     for result, (own, other) in zip(drawn, pairs, strict=True):
         for name in network.modalities:
@@ -197,7 +197,7 @@ def test_wrong_files_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="not a checkpoint of a diffusion baseline"):
         load_network(path)
     save_file({"x": torch.zeros(1)}, path, {"diffusion_baseline_config": '{"family": "dual_branch", "depth": 3}'})
-    with pytest.raises(CheckpointError, match="unknown setting 'depth'"):
+    with pytest.raises(CheckpointError, match="unknown key 'depth'"):
         load_network(path)
     network.speech.output_projection.weight.data[0, 0] = torch.nan
     save_network(network, path)

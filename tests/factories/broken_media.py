@@ -64,7 +64,7 @@ def empty(folder, whole):
 
 
 def text(folder, whole):
-    (folder / "a.mp4").write_text("This is not a film. " * 200)
+    (folder / "a.mp4").write_text("This is not a video. " * 200)
     return folder / "a.mp4"
 
 

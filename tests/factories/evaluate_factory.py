@@ -8,8 +8,7 @@ from scipy.io import wavfile
 
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
-from t2av_bench.results.columns import columns
-from t2av_bench.results.store import Store
+from t2av_bench.results.run import open_run
 
 FAKES = ("fake/level", "fake/length", "fake/spread")
 
@@ -40,8 +39,7 @@ def run(plan: EvaluateConfig, out: Path) -> list:
 
 
 def by_name(out: Path) -> dict:
-    with Store(out / "results.db") as store:
-        return {column.quantity.name: column.summary for column in columns(store)}
+    return {column.quantity.name: column.summary for column in open_run(out).columns}
 
 
 def command(tmp_path: Path, out: Path, *more: str) -> list[str]:

@@ -60,8 +60,7 @@ def make_run(
             (
                 protocols[metric],
                 {"title": metric, "quantities": [asdict(each) for each in mine], "paper": "", "licence": "free",
-                 "embedded": False, "position": position,
-                 "set_distance": {"kind": "frechet", "ddof": 1} if metric == "fid/clean" else None},
+                 "embedded": False, "position": position},
             )
             for position, (metric, mine) in enumerate(grouped.items())
         ]  # fmt: skip

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from reports.tables.measured import RunResult
 from t2av_bench.results.aggregate import Summary, summarise
 from t2av_bench.results.columns import Column
+from t2av_bench.results.run import RunResult
 from t2av_bench.scores import Protocol, Quantity, Score
 
 CLIPS = tuple(f"clip {index:02d}" for index in range(20))
@@ -23,21 +23,30 @@ SYNC = ("sync/joonson", SYNC_C)
 Key = tuple[str, Quantity]
 
 
-def run(name: str, values: dict, *, parameters=None, clips=CLIPS, embedded=False) -> RunResult:
+def run(name: str, values: dict, *, parameters=None, clips=CLIPS, stand_in=False) -> RunResult:
     """A run with one protocol per metric; values: (metric, quantity) -> (value or reason, scored clips).
 
     All scored clips have the value itself, so that runs of different values differ on every clip.
     """
-    columns, protocols, scores = [], {}, {}
+    columns, described, scores = [], {}, {}
     for (metric, quantity), (value, scored) in values.items():
         protocol = Protocol(metric, parameters or {})
-        protocols[protocol.fingerprint] = protocol.as_dict()
+        described[metric] = described_as(protocol)
         score = Score.ok(value) if isinstance(value, float | int) else value
         summary = Summary(score, scored, len(clips), reasons=+Counter({"no face": len(clips) - scored}))
-        columns.append(Column(metric, protocol.fingerprint, quantity, embedded, summary))
+        columns.append(Column(metric, protocol.fingerprint, quantity, stand_in, summary))
         failed = Score.failed("no face")
         scores[metric, quantity.name] = {clip: score if i < scored else failed for i, clip in enumerate(clips)}
-    return RunResult(name, Path("runs") / name, columns, list(clips), protocols, scores)
+    return RunResult(name, Path("runs") / name, columns, rows({clip: {} for clip in clips}), scores, described)
+
+
+def rows(items: Mapping[str, Mapping[str, str | None]]) -> dict:
+    """Clips as the database has them, of which only what they asked for is known."""
+    return {clip: {"item": item, "digest": None, "reference_digest": None} for clip, item in items.items()}
+
+
+def described_as(protocol: Protocol) -> dict:
+    return {"fingerprint": protocol.fingerprint, "protocol": protocol.as_dict(), "description": {}}
 
 
 def scored_run(
@@ -45,18 +54,21 @@ def scored_run(
     values: Mapping[Key, Sequence[float | Score] | float],
     languages: Sequence[str | None],
     *,
-    embedded: Sequence[Key] = (),
+    stand_ins: Sequence[Key] = (),
     prefix: str = "clip",
+    texts: str = "",
+    speakers: Sequence[str] | None = None,
 ) -> RunResult:
     """A run from scores by clip (for distances between sets: the value), with a language a clip."""
     clips = [f"{prefix} {index:03d}" for index in range(len(languages))]
     items = {
-        clip: {"text": clip, "language": tag, "reference": clip} for clip, tag in zip(clips, languages, strict=True)
+        clip: {"text": clip + texts, "language": tag, "speaker": speaker}
+        for clip, tag, speaker in zip(clips, languages, speakers or [None] * len(clips), strict=True)
     }
-    columns, protocols, scores = [], {}, {}
+    columns, described, scores = [], {}, {}
     for (metric, quantity), given in values.items():
         protocol = Protocol(metric)
-        protocols[protocol.fingerprint] = protocol.as_dict()
+        described[metric] = described_as(protocol)
         if quantity.aggregate == "set":
             mine = {clip: Score.ok(1.0) for clip in clips}
             summary = Summary(Score.ok(float(given)), len(clips), len(clips))
@@ -67,5 +79,5 @@ def scored_run(
             }
             summary = summarise(quantity, list(mine.values()))
         scores[metric, quantity.name] = mine
-        columns.append(Column(metric, protocol.fingerprint, quantity, (metric, quantity) in embedded, summary))
-    return RunResult(name, Path("runs") / name, columns, clips, protocols, scores, items)
+        columns.append(Column(metric, protocol.fingerprint, quantity, (metric, quantity) in stand_ins, summary))
+    return RunResult(name, Path("runs") / name, columns, rows(items), scores, described)

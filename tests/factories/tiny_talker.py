@@ -76,7 +76,7 @@ def tiny_config(arrangement: str = "add"):
 def tiny_audio_codec():
     from reference_model.codecs.whisperx_vae import WhisperSize, WhisperXVAE, WhisperXVAEConfig
 
-    whisper = WhisperSize(mel_bins=8, positions=50, width=16, heads=1, layers=1, text_vocabulary=0, text_layers=0)
+    whisper = WhisperSize(mel_bins=8, positions=50, width=16, heads=1, layers=1)
     config = WhisperXVAEConfig(encoder_width=2, hidden_dim=16, decoder_width=32, latent_dim=6, whisper=whisper)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from t2av_bench.weights import table as weights
 from t2av_bench.weights.fetch import Fetched, fetch
 from t2av_bench.weights.table import Weights
 
@@ -22,7 +21,7 @@ OTHER = hashlib.shake_256(b"something else").digest(len(CONTENT))
 class Resource:
     """What one address answers. cuts: bytes after which the 1st, 2nd, ... answer breaks off.
 
-    says: headers that replace the right ones (None: left out). heeds_if_range: whether another entity tag is noticed.
+    says: headers that replace the right ones (None: left out).
     then: the resource of every later answer. seconds_per_header: between the bytes of an endless header.
     block: bytes that are sent together.
     """
@@ -37,7 +36,6 @@ class Resource:
     seconds_per_block: float = 0.0
     headers: dict[str, str] = field(default_factory=dict)
     says: dict[str, str | None] = field(default_factory=dict)
-    heeds_if_range: bool = True
     then: "Resource | None" = None
     seconds_per_header: float = 0.0
     block: int = 20_000
@@ -71,11 +69,7 @@ class Server:
                     return self.dawdle(resource.seconds_per_header)
                 content, status, start = resource.body, resource.status, 0
                 wanted = self.headers.get("Range")
-                same = (
-                    self.headers.get("If-Range") in (None, resource.etag, resource.headers.get("Last-Modified"))
-                    or not resource.heeds_if_range
-                )
-                if status == 200 and wanted and resource.ranges and same:
+                if status == 200 and wanted and resource.ranges:
                     start, status = int(wanted.removeprefix("bytes=").split("-")[0]), 206
                     if start >= len(content):
                         content, status = b"", 416
@@ -150,11 +144,10 @@ class Bench:
             # TOML strings, numbers, booleans and lists of strings are written as in JSON.
             lines += [f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
         self.table.write_text("\n".join(lines), encoding="utf-8")
-        weights.load_table.cache_clear()
         return id
 
     def store(self, *folders: Path) -> Weights:
-        return Weights(folders or [self.home], self.table, self.folder / "cache.json")
+        return Weights(folders or [self.home], self.table, cache=self.folder / "cache.json")
 
     def fetch(self, id: str, **options: object) -> Fetched:
         return fetch(self.store(), id, pause=lambda seconds: None, **options)  # type: ignore[arg-type]

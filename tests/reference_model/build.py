@@ -1,10 +1,20 @@
-"""Our model from the configuration and weights of a golden case, or small and random."""
+"""Our model from the configuration and weights of a golden case, or small and random; and stored noise for it."""
 
 import torch
 
 from reference_model.checkpoints import load_state
 from reference_model.config import BackboneConfig, ModelConfig, TransformerConfig
 from reference_model.model import TalkerT2AV
+
+
+class StoredNoise:
+    """Noise prepared beforehand: ``speech (N, P, 32)`` and ``motion (M, P, 40)``, used row by row."""
+
+    def __init__(self, speech, motion):
+        self._rows = {"speech": iter(speech), "motion": iter(() if motion is None else motion)}
+
+    def draw(self, modality, shape):
+        return next(self._rows[modality])
 
 
 def golden_config(case) -> ModelConfig:

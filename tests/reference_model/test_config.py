@@ -27,7 +27,7 @@ def test_absent_settings_keep_the_release_s_value():
         ({"patchsize": 4}, "unknown key 'patchsize'; did you mean patch_size"),
         ({"head": {"layer": 4}}, "unknown key 'head.layer'; did you mean layers"),
         ({"patch_size": "4"}, "'patch_size': Input should be a valid integer, got '4'"),
-        ({"patch_size": 0}, "'patch_size': Input should be greater than or equal to 1, got 0"),
+        ({"patch_size": 0}, "'patch_size': Input should be greater than 0, got 0"),
         ({"head": 3}, "'head': Input should be an object, got 3"),
         ({"head": {"heads": 7}}, "head.heads = 7 must divide the width 1024"),
         ({"backbone": {"num_key_value_heads": 3}}, "must be a multiple of num_key_value_heads"),

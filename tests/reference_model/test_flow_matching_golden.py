@@ -102,11 +102,11 @@ def test_loss(case):
     loss.backward()
     for name, tensor in (("mu", hidden), ("cond", context), ("global_cond", condition)):
         check(case, f"grad_{name}", tensor.grad)
-    parameters = dict(torch.nn.ModuleDict({"head": head}).named_parameters())
-    to_ours = NameMap(names.under("estimator", "head", names.diffusion_head(case.config["n_layer"]))).to_ours
+    translation = NameMap(names.under("estimator", "head", names.diffusion_head(case.config["n_layer"])))
+    parameters = translation.state_to_release(dict(torch.nn.ModuleDict({"head": head}).named_parameters()))
     for name in case.outputs:
         if name.startswith("grad_w."):
-            check(case, name, parameters[to_ours(name.removeprefix("grad_w."))].grad)
+            check(case, name, parameters[name.removeprefix("grad_w.")].grad)
 
 
 @pytest.mark.parametrize("case", cases("06a"))

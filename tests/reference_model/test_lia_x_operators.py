@@ -63,6 +63,11 @@ def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module,
         outputs, inputs, kernel, _ = shape("weight")
         return operators.EqualisedConv2d(inputs, outputs, kernel, padding=kernel // 2, bias="bias" in weights), same
 
+    def downsample():
+        module = resampling.Filter((1, 1))
+        module.register_forward_hook(lambda _, __, filtered: filtered[..., ::2, ::2])
+        return module, same
+
     def constant():
         module = torch.nn.Module()
         module.constant = torch.nn.Parameter(torch.empty(shape("input")))
@@ -77,7 +82,7 @@ def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module,
         "blur_down_k1": lambda: (resampling.blur_before_stride(1), same),
         "blur_up": lambda: (resampling.blur_after_upsampling(), same),
         "upsample": lambda: (resampling.upsample(), same),
-        "downsample": lambda: (resampling.downsample(), same),
+        "downsample": downsample,
         "fused_lrelu": lambda: (operators.FusedLeakyReLU(len(weights["bias"])), same),
         "convlayer": conv,
         "convlayer_1x1": conv,

@@ -46,22 +46,6 @@ def test_a_text_prompt_ends_right_before_the_first_patch(tokenizer):
     ]
 
 
-def test_a_training_sequence_begins_with_its_text_prompt(tokenizer):
-    ids, span = prompt.training_sequence(tokenizer, "hello world", 5)
-    start, end = span.tolist()
-    assert torch.equal(ids[:start], prompt.text_prompt(tokenizer, "hello world"))
-    assert words(tokenizer, ids[start:end]) == [prompt.PLACEHOLDER] * 5
-    assert words(tokenizer, ids[end:]) == ["<|im_end|>"]
-
-
-def test_a_sequence_that_is_cut_keeps_the_placeholders_that_survive(tokenizer):
-    whole, (start, _) = prompt.training_sequence(tokenizer, "good day", 50)
-    ids, span = prompt.training_sequence(tokenizer, "good day", 50, max_tokens=int(start) + 7)
-    assert span.tolist() == [int(start), int(start) + 7] and torch.equal(ids, whole[: int(start) + 7])
-    _, span = prompt.training_sequence(tokenizer, "good day", 50, max_tokens=int(start))
-    assert span.tolist() == [-1, -1]
-
-
 def test_the_checkpoint_s_own_template_is_used(tokenizer):
     other = make_tokenizer([prompt.PLACEHOLDER])
     other.chat_template = "{% for m in messages %}{{ m.content }} {% endfor %}"

@@ -8,12 +8,12 @@ import dataclasses
 
 import pytest
 import torch
-from build import random_model
+from build import StoredNoise, random_model
 
 from reference_model.config import ModelConfig
 from reference_model.inference.recipes import RECIPES
 from reference_model.inference.sampling import generate, stream
-from reference_model.inference.types import GeneratedPatch, GenerationItem, GenerationResult, StoredNoise
+from reference_model.inference.types import GeneratedPatch, GenerationItem, GenerationResult
 from reference_model.model import combine
 from reference_model.modules.flow_matching import PatchSampler
 

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 import torch
-from build import golden_model
+from build import StoredNoise, golden_model
 from golden import cases, check
 
 from reference_model.codecs.motion_statistics import denormalise_motion, normalise_motion
 from reference_model.inference.recipes import RECIPES
 from reference_model.inference.sampling import generate
-from reference_model.inference.types import GenerationItem, StoredNoise
+from reference_model.inference.types import GenerationItem
 from reference_model.modules.flow_matching import SamplerSettings
 
 

@@ -108,7 +108,6 @@ def test_manifest_at_full_size(case):
     assert {key: str(tensor.dtype) for key, tensor in released.items()} == {
         row["key"]: "torch." + row["dtype"] for row in case.meta["keys"]
     }
-    assert set(ecapa_names().state_to_ours(released)) == set(ours)
     if config == EcapaConfig():
         with torch.device("meta"):
             whole = SpeakerEncoder()

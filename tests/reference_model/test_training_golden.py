@@ -54,14 +54,13 @@ def test_training_forward(case):
     check(case, "loss_total", output.loss)
 
     output.loss.backward()
-    parameters = dict(model.named_parameters())
-    to_ours = names.model(golden_config(case)).to_ours
+    parameters = names.model(golden_config(case)).state_to_release(dict(model.named_parameters()))
     for name in case.outputs:
         if name.startswith("grad."):
-            gradient = parameters[to_ours(name.removeprefix("grad."))].grad
+            gradient = parameters[name.removeprefix("grad.")].grad
             assert gradient is not None, f"{name}: no gradient reached it"
             check(case, name, gradient)
     for name, norm in case.meta.get("grad_norms", {}).items():
-        gradient = parameters[to_ours(name)].grad
+        gradient = parameters[name].grad
         assert gradient is not None, f"{name}: no gradient reached it"
         torch.testing.assert_close(gradient.norm(), torch.tensor(float(norm)), rtol=1e-4, atol=1e-5)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from reference_model.codecs.motion_statistics import MotionStatistics, denormalise_motion, normalise_motion
-from reference_model.utils.strict_loading import load_strictly, read_checkpoint, tensors_below
+from reference_model.utils.strict_loading import load_strictly, read_state
 
 from .generator import IMAGE_SIZE, Generator, LIAXConfig
 from .names import lia_x_names
@@ -21,11 +21,6 @@ class LIAXRenderer:
         self.codec = codec
         with torch.no_grad():
             self.reference, self.features = codec.generator.encoder(source_image)
-
-    @property
-    def motion_code(self) -> Tensor:
-        """The source's own raw motion code, (B, motion_dim)."""
-        return self.codec.generator.encoder.motion_code(self.reference)
 
     def batches(self, motion_latents: Tensor) -> Iterator[Tensor]:
         """(B, T, motion_dim) normalised latents to frames (B, t, 3, 512, 512), t at most ``frames_per_batch``.
@@ -151,13 +146,10 @@ def load_lia_x(
     licensed CC BY-NC 4.0. Raises :class:`~reference_model.utils.strict_loading.CheckpointError` naming every key
     that does not fit.
     """
-    name = "state dict"
-    if isinstance(source, (str, Path)):
-        name = str(source)
-        source = tensors_below(read_checkpoint(source), None, source=name)
-    config = LIAXConfig.from_release_state(source)
+    state, name = read_state(source)
+    config = LIAXConfig.from_release_state(state)
     with torch.device("meta"):
         generator = Generator(config)
-    load_strictly(generator, source, names=lia_x_names(), source=name, device=device, dtype=dtype)
+    load_strictly(generator, state, names=lia_x_names(), source=name, device=device, dtype=dtype)
     generator.eval().requires_grad_(False)
     return LIAXCodec(generator, statistics, frames_per_batch=frames_per_batch).to(device)

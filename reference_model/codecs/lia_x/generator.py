@@ -156,8 +156,3 @@ class Generator(nn.Module):
     def style(self, reference: Tensor, motion_code: Tensor) -> Tensor:
         """Absolute mode, the release's renderer: reference (B, style_dim) + direction(motion_code)."""
         return reference + self.decoder.direction(motion_code)
-
-    def relative_style(self, reference: Tensor, own_code: Tensor, start_code: Tensor, motion_code: Tensor) -> Tensor:
-        """Relative mode: the source's own motion, plus how far the driving motion has moved since its start."""
-        move = self.decoder.direction(motion_code) - self.decoder.direction(start_code)
-        return reference + move + self.decoder.direction(own_code)

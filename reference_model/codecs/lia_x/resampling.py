@@ -16,14 +16,13 @@ def binomial_kernel(gain: float = 1.0) -> Tensor:
 class Filter(nn.Module):
     """Low-pass filter of every channel on its own, with zero padding ``(before, after)`` on both axes.
 
-    ``up`` inserts ``up - 1`` zeros after each pixel first; ``down`` keeps every ``down``-th result. The kernel is
-    a buffer, as in the release's state dict, and is applied as a convolution (that is, flipped); ``gain`` makes
-    up for inserted zeros.
+    ``up`` inserts ``up - 1`` zeros after each pixel first; ``gain`` makes up for them. The kernel is a buffer, as in
+    the release's state dict, and is applied as a convolution (that is, flipped).
     """
 
-    def __init__(self, padding: tuple[int, int], *, up: int = 1, down: int = 1, gain: float = 1.0):
+    def __init__(self, padding: tuple[int, int], *, up: int = 1, gain: float = 1.0):
         super().__init__()
-        self.padding, self.up, self.down = padding, up, down
+        self.padding, self.up = padding, up
         self.register_buffer("kernel", binomial_kernel(gain))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,17 +39,12 @@ class Filter(nn.Module):
         weight = self.kernel.to(x.dtype).flip(0, 1).expand(channels, 1, *self.kernel.shape)
         if before != after:
             x, before = F.pad(x, (before, after, before, after)), 0
-        return F.conv2d(x, weight, stride=self.down, padding=before, groups=channels)
+        return F.conv2d(x, weight, padding=before, groups=channels)
 
 
 def upsample() -> Filter:
     """Enlarge by 2."""
     return Filter((2, 1), up=2, gain=4.0)
-
-
-def downsample() -> Filter:
-    """Shrink by 2."""
-    return Filter((1, 1), down=2)
 
 
 def blur_before_stride(kernel: int) -> Filter:

@@ -20,10 +20,6 @@ class WhisperSize:
     width: int = 1280
     heads: int = 20
     layers: int = 32
-    text_vocabulary: int = 51866
-    text_positions: int = 448
-    text_heads: int = 20
-    text_layers: int = 32
 
 
 @dataclass(frozen=True)
@@ -79,17 +75,12 @@ class WhisperXVAEConfig:
         encoder_stages = count("CodecEnc.block.{}.block.4.weight_v", first=1)
         decoder_stages = count("CodecDec.model.{}.block.1.weight_v", first=1)
         width, mel_bins, _ = shape("semantic_model.encoder.conv1.weight")
-        text = "semantic_model.decoder.token_embedding.weight" in state
         size = WhisperSize(
             mel_bins=mel_bins,
             positions=shape("semantic_model.encoder.positional_embedding")[0],
             width=width,
             heads=heads or max(width // 64, 1),
             layers=count("semantic_model.encoder.blocks.{}.attn.query.weight"),
-            text_vocabulary=shape("semantic_model.decoder.token_embedding.weight")[0] if text else 0,
-            text_positions=shape("semantic_model.decoder.positional_embedding")[0] if text else 0,
-            text_heads=heads or max(width // 64, 1),
-            text_layers=count("semantic_model.decoder.blocks.{}.attn.query.weight"),
         )
         return cls(
             encoder_width=shape("CodecEnc.block.0.weight_v")[0],

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from reference_model.utils.strict_loading import CheckpointError, load_strictly, read_checkpoint, tensors_below
+from reference_model.utils.strict_loading import CheckpointError, load_strictly, read_state
 
 from .config import WhisperXVAEConfig
 from .layers import WaveformDecoder, WaveformEncoder, convolution
@@ -18,8 +18,6 @@ from .whisper_features import (
     WHISPER_FRAME_RATE,
     MelFrontEnd,
     build_encoder,
-    build_text_decoder,
-    pair_average,
     semantic_features,
 )
 
@@ -28,13 +26,9 @@ CHUNK_FRAMES = 500
 
 
 class WhisperXVAE(nn.Module):
-    """WhisperX-VAE; implements :class:`reference_model.codecs.AudioCodec`.
+    """WhisperX-VAE; implements :class:`reference_model.codecs.AudioCodec`."""
 
-    ``text_decoder=True`` adds Whisper's unused text decoder, so that the state dict equals the release's key
-    for key; it costs 0.9 billion parameters at full size and nothing runs it.
-    """
-
-    def __init__(self, config: WhisperXVAEConfig | None = None, *, text_decoder: bool = False):
+    def __init__(self, config: WhisperXVAEConfig | None = None):
         super().__init__()
         config = config or WhisperXVAEConfig()
         self.config = config
@@ -47,8 +41,6 @@ class WhisperXVAE(nn.Module):
         self.to_posterior = convolution(config.hidden_dim, 2 * config.latent_dim, 1)
         self.from_latent = convolution(config.latent_dim, config.hidden_dim, 1)
         self.whisper_encoder = build_encoder(config.whisper)
-        if text_decoder:
-            self.whisper_text_decoder = build_text_decoder(config.whisper)
 
     @functools.cached_property
     def mel_front_end(self) -> MelFrontEnd:
@@ -73,16 +65,8 @@ class WhisperXVAE(nn.Module):
             pieces.append(piece[..., first - begin // self.hop : last - begin // self.hop])
         return torch.cat(pieces, dim=-1)
 
-    def whisper(self, mel: Tensor) -> Tensor:
-        """Log-mel (B, mel_bins, 2 * positions) to Whisper's normed features (B, positions, hidden_dim), 50 Hz."""
-        return self.whisper_encoder(mel).last_hidden_state
-
-    def combine(self, acoustic: Tensor, whisper: Tensor) -> Tensor:
-        """What the bottleneck sees: (B, hidden_dim, T) plus the (B, positions, hidden_dim) averaged in pairs."""
-        return acoustic + pair_average(whisper, acoustic.shape[-1]).transpose(1, 2)
-
     def posterior(self, combined: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and scale parameter of the latent Gaussian, (B, T, latent_dim) each, from :meth:`combine`."""
+        """Mean and scale parameter of the latent Gaussian, (B, T, latent_dim) each, of what the bottleneck sees."""
         mean, scale = self.to_posterior(combined).transpose(1, 2).chunk(2, dim=-1)
         return mean, scale
 
@@ -159,12 +143,8 @@ def load_whisperx_vae(
     are left out; everything below :data:`.names.INFERENCE` must fit exactly. Raises
     :class:`~reference_model.utils.strict_loading.CheckpointError` with the names that do not.
     """
-    name = "state dict"
-    if isinstance(source, (str, Path)):
-        name = str(source)
-        content = read_checkpoint(source)
-        source = tensors_below(content, "state_dict" if "state_dict" in content else None, source=name)
-    state = {key: value for key, value in source.items() if key.split(".")[0] in INFERENCE}
+    content, name = read_state(source, "state_dict")
+    state = {key: value for key, value in content.items() if key.split(".")[0] in INFERENCE}
     if not state:
         raise CheckpointError(f"{name} holds nothing of WhisperX-VAE: no name starts with {', '.join(INFERENCE)}")
     config = WhisperXVAEConfig.from_release_state(state, heads=heads)

@@ -62,29 +62,21 @@ def whisperx_vae_names(config: WhisperXVAEConfig) -> NameMap:
 
 def _whisper_pairs(config: WhisperXVAEConfig) -> list[tuple[str, str]]:
     """OpenAI's Whisper names beside those of transformers."""
-    encoder, text = ("semantic_model.encoder", "whisper_encoder"), ("semantic_model.decoder", "whisper_text_decoder")
+    release, ours = "semantic_model.encoder", "whisper_encoder"
     pairs = [
-        (f"{encoder[0]}.positional_embedding", f"{encoder[1]}.embed_positions.weight"),
-        (f"{encoder[0]}.conv1", f"{encoder[1]}.conv1"),
-        (f"{encoder[0]}.conv2", f"{encoder[1]}.conv2"),
-        (f"{encoder[0]}.ln_post", f"{encoder[1]}.layer_norm"),
-        (f"{text[0]}.positional_embedding", f"{text[1]}.embed_positions.weight"),
-        (f"{text[0]}.token_embedding", f"{text[1]}.embed_tokens"),
-        (f"{text[0]}.ln", f"{text[1]}.layer_norm"),
+        (f"{release}.positional_embedding", f"{ours}.embed_positions.weight"),
+        (f"{release}.conv1", f"{ours}.conv1"),
+        (f"{release}.conv2", f"{ours}.conv2"),
+        (f"{release}.ln_post", f"{ours}.layer_norm"),
     ]
-    attention = (("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj"), ("out", "out_proj"))
-    for (release, ours), layers in ((encoder, config.whisper.layers), (text, config.whisper.text_layers)):
-        for i in range(layers):
-            block, layer = f"{release}.blocks.{i}", f"{ours}.layers.{i}"
-            kinds = [("attn", "self_attn")]
-            if ours == text[1]:
-                kinds.append(("cross_attn", "encoder_attn"))
-            for theirs, mine in kinds:
-                pairs += [(f"{block}.{theirs}.{a}", f"{layer}.{mine}.{b}") for a, b in attention]
-                pairs.append((f"{block}.{theirs}_ln", f"{layer}.{mine}_layer_norm"))
-            pairs += [
-                (f"{block}.mlp.0", f"{layer}.fc1"),
-                (f"{block}.mlp.2", f"{layer}.fc2"),
-                (f"{block}.mlp_ln", f"{layer}.final_layer_norm"),
-            ]
+    for i in range(config.whisper.layers):
+        block, layer = f"{release}.blocks.{i}", f"{ours}.layers.{i}"
+        for theirs, mine in (("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj"), ("out", "out_proj")):
+            pairs.append((f"{block}.attn.{theirs}", f"{layer}.self_attn.{mine}"))
+        pairs += [
+            (f"{block}.attn_ln", f"{layer}.self_attn_layer_norm"),
+            (f"{block}.mlp.0", f"{layer}.fc1"),
+            (f"{block}.mlp.2", f"{layer}.fc2"),
+            (f"{block}.mlp_ln", f"{layer}.final_layer_norm"),
+        ]
     return pairs

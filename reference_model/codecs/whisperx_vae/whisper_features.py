@@ -21,45 +21,23 @@ MARGIN = 50
 """Latent frames (2 s) at a window's edge that another window is trusted with instead."""
 
 
-def whisper_config(size: WhisperSize):
-    """The transformers configuration of these dimensions (exact GELU, feed-forward 4 times the width)."""
+def build_encoder(size: WhisperSize) -> nn.Module:
+    """transformers' ``WhisperEncoder`` of these dimensions (exact GELU, feed-forward 4 times the width)."""
     make_transformers_importable()
     from transformers import WhisperConfig
-
-    return WhisperConfig(
-        num_mel_bins=size.mel_bins,
-        d_model=size.width,
-        max_source_positions=size.positions,
-        encoder_layers=size.layers,
-        encoder_attention_heads=size.heads,
-        encoder_ffn_dim=4 * size.width,
-        decoder_layers=size.text_layers,
-        decoder_attention_heads=size.text_heads,
-        decoder_ffn_dim=4 * size.width,
-        vocab_size=max(size.text_vocabulary, 1),
-        max_target_positions=size.text_positions,
-        activation_function="gelu",
-        pad_token_id=0,
-        bos_token_id=0,
-        eos_token_id=0,
-        decoder_start_token_id=0,
-    )
-
-
-def build_encoder(size: WhisperSize) -> nn.Module:
-    """transformers' ``WhisperEncoder`` of these dimensions."""
-    make_transformers_importable()
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    return WhisperEncoder(whisper_config(size))
-
-
-def build_text_decoder(size: WhisperSize) -> nn.Module:
-    """Only for reproducing the release's state dict: nothing in the codec runs it."""
-    make_transformers_importable()
-    from transformers.models.whisper.modeling_whisper import WhisperDecoder
-
-    return WhisperDecoder(whisper_config(size))
+    return WhisperEncoder(
+        WhisperConfig(
+            num_mel_bins=size.mel_bins,
+            d_model=size.width,
+            max_source_positions=size.positions,
+            encoder_layers=size.layers,
+            encoder_attention_heads=size.heads,
+            encoder_ffn_dim=4 * size.width,
+            activation_function="gelu",
+        )
+    )
 
 
 def pair_average(features: Tensor, frames: int) -> Tensor:

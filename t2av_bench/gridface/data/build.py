@@ -45,10 +45,6 @@ PACKAGES = ("espeakng-loader", "soxr", "numpy", "scipy", "torch", "av", "pillow"
 Progress = Callable[[int, int, str], None]
 
 _CRF = 12
-_SOURCES = ("data/build.py", "data/corpus.py", "portrait/drawing.py", "portrait/face_parts.py", "portrait/hair.py",
-            "portrait/identity.py", "portrait/painting.py", "portrait/portrait.py", "speech/synthesizer.py",
-            "speech/espeak_worker.py", "speech/visemes.py", "data/vocabulary.toml",
-            "../media/encode.py", "../media/resample.py")  # fmt: skip
 # Measured, rounded up: what an item takes on disk.
 _ITEM_BYTES = {128: 300_000, 256: 500_000}
 _ABANDONED_SECONDS = 3600
@@ -154,7 +150,7 @@ def on_disk(folder: Path, split: str, size: int = SIZE) -> tuple[int, int]:
 
 
 def finished(folder: Path, utterance: Utterance, size: int) -> dict[str, Any] | None:
-    """The record of an item whose files are all there, whole, and made by the same code and libraries; else None."""
+    """The record of an item whose files are all there, whole, and made by the same version and libraries; else None."""
     place = folder / utterance.split
     try:
         record = json.loads((place / RECORDS / f"{utterance.id}.json").read_text(encoding="utf-8"))
@@ -176,10 +172,8 @@ def installed() -> dict[str, str]:
 
 @lru_cache
 def _tools() -> str:
-    """Identifies the code and the libraries that make an item."""
-    here = Path(__file__).parents[1]
-    sources = "".join(sha256((here / name).read_bytes()) for name in _SOURCES)
-    return json.dumps([NAME, VERSION, platform.machine(), installed(), sources], sort_keys=True)
+    """Identifies what makes an item: the version of the benchmark, and the libraries."""
+    return json.dumps([NAME, VERSION, platform.machine(), installed()], sort_keys=True)
 
 
 def _fingerprint(utterance: Utterance, size: int) -> str:
@@ -330,7 +324,16 @@ class _Maker:
 
 
 def environment() -> dict[str, str]:
-    """What the bytes of clips made here depend on: package versions, and the kind of processor as torch uses it."""
+    """What the bytes of clips made here depend on: package versions, and the kind of processor as torch uses it.
+
+    Its maker counts: the mathematics libraries choose their code by it, and round differently.
+    """
     import torch
 
-    return installed() | {"processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    maker = next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "unknown")
+    capability = torch.backends.cpu.get_cpu_capability()
+    return installed() | {"processor": f"{platform.machine()} {capability} {maker}"}

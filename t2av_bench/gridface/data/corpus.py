@@ -7,7 +7,7 @@ motion by :class:`.portrait.Portrait`.
 
 import tomllib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,8 +16,11 @@ import numpy as np
 
 from t2av_bench.gridface.speech import visemes
 from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE, Synthesizer
+from t2av_bench.gridface.speech.synthesizer import Utterance as Speech
+from t2av_bench.utils.config import near
 
 NAME, VERSION = "gridface", "1"
+"""Code that makes other bytes is another version, and is built anew; ``digests.toml`` holds the code to that."""
 AUDIO_RATE = 16_000
 FRAME_RATE = visemes.FRAME_RATE
 HOP = AUDIO_RATE // FRAME_RATE
@@ -138,26 +141,34 @@ def record(utterance: Utterance, synthesizer: Synthesizer) -> Recording:
 
     Raises SpeechError where espeak-ng is missing.
     """
+    said = synthesizer.say(utterance.text, utterance.voice, rate=utterance.rate, pitch=utterance.pitch)
+    audio = sound(said)
+    motion = visemes.motion(visemes.shift(said.phonemes, _LEAD_SECONDS), len(audio) // HOP, utterance.seed)
+    return Recording(audio, motion)
+
+
+def sound(said: Speech) -> np.ndarray:
+    """(T * 640,) float32 at 16 kHz: what was said, with 0.12 s before and after it, in whole patches, at ``LEVEL``."""
     from t2av_bench.media.encode import fit
     from t2av_bench.media.resample import resample
 
-    said = synthesizer.say(utterance.text, utterance.voice, rate=utterance.rate, pitch=utterance.pitch)
     count = int(np.ceil((_LEAD_SECONDS + said.duration + _TAIL_SECONDS) * FRAME_RATE / PATCH)) * PATCH
     speech = said.samples.astype(np.float32)
     lead = np.zeros(round(_LEAD_SECONDS * SAMPLE_RATE), np.float32)
     audio = fit(resample(np.concatenate([lead, speech]), SAMPLE_RATE, AUDIO_RATE), count * HOP)
-    audio = audio * np.float32(LEVEL / np.abs(audio).max())
-    motion = visemes.motion(visemes.shift(said.phonemes, _LEAD_SECONDS), count, utterance.seed)
-    return Recording(audio.astype(np.float32), motion)
+    return (audio * np.float32(LEVEL / np.abs(audio).max())).astype(np.float32)
+
+
+def recordings(utterances: Iterable[Utterance]) -> Iterator[tuple[Utterance, Recording]]:
+    """Each of them with its sound and motion, as :func:`record` makes them."""
+    with Synthesizer() as synthesizer:
+        for utterance in utterances:
+            yield utterance, record(utterance, synthesizer)
 
 
 def _split(name: str) -> _Split:
     if name not in _SPLITS:
-        import difflib
-
-        near = difflib.get_close_matches(name, _SPLITS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        raise ValueError(f"{NAME} has no split {name!r}{hint} There are {', '.join(_SPLITS)}")
+        raise ValueError(f"{NAME} has no split {name!r}{near(name, _SPLITS)}")
     return _SPLITS[name]
 
 

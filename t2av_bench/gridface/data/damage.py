@@ -52,10 +52,10 @@ def jitter(frames: np.ndarray, pixels: int, seed: int = 0) -> np.ndarray:
     )
 
 
-def delay(audio: np.ndarray, frames: int) -> np.ndarray:
-    """Audio ``frames`` later (earlier where negative), as long as before; the gap is silent."""
+def delay(audio: np.ndarray, frames: int, hop: int = HOP) -> np.ndarray:
+    """Audio ``frames`` of ``hop`` samples later (earlier where negative), as long as before; the gap is silent."""
     moved = np.zeros_like(audio)
-    shift = frames * HOP
+    shift = frames * hop
     if shift >= 0:
         moved[shift:] = audio[: len(audio) - shift]
     else:

@@ -17,6 +17,7 @@ from typing import Any
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.data.build import BuildError, finished, manifest_text, sha256
 from t2av_bench.gridface.data.corpus import NAME, VERSION, Utterance
+from t2av_bench.utils.config import dump_toml
 from t2av_bench.utils.files import write_text
 
 TABLE = Path(__file__).with_name("digests.toml")
@@ -34,6 +35,10 @@ _DEPENDS = {
     "files": tuple(dict.fromkeys((*_SOUND, *_PICTURES, "av", "pillow"))),
 }
 LAYERS = tuple(_DEPENDS)
+_HEAD = """\
+# What the embedded benchmark's clips are to the byte; see docs/embedded_benchmark.md.
+# Made by: t2av-bench data build embedded --record FILE
+"""
 
 
 class State(StrEnum):
@@ -149,17 +154,13 @@ def write(digests: Sequence[Digests], table: Path) -> None:
     if old.get("version") == VERSION and old.get("environment") == environment:
         rows = {(row["size"], row["split"], row["count"]): row for row in old["digest"]} | rows
     order = list(corpus.SPLITS)
-    lines = [
-        "# What the embedded benchmark's clips are to the byte; see docs/embedded_benchmark.md.",
-        "# Made by: t2av-bench data build embedded --record FILE",
-        f'version = "{VERSION}"',
-        "\n[environment]",
-        *(f'{name} = "{value}"' for name, value in environment.items()),
+    keys = sorted(rows, key=lambda key: (key[0], order.index(key[1]), key[2]))
+    digest = [
+        {"split": split, "count": count, "size": size} | {layer: rows[size, split, count][layer] for layer in LAYERS}
+        for size, split, count in keys
     ]
-    for size, split, count in sorted(rows, key=lambda key: (key[0], order.index(key[1]), key[2])):
-        lines += ["\n[[digest]]", f'split = "{split}"', f"count = {count}", f"size = {size}"]
-        lines += [f'{layer} = "{rows[size, split, count][layer]}"' for layer in LAYERS]
-    write_text(table, "\n".join(lines) + "\n")
+    content = {"version": VERSION, "environment": environment, "digest": digest}
+    write_text(table, _HEAD + dump_toml(content))
 
 
 def read(table: Path) -> dict[str, Any]:

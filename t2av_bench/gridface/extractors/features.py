@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FRAME_CHECKPOINT, CLIP_CHECKPOINT = "frame_features", "clip_features"
-_FILM_SIDE = 64
+_WINDOW_SIDE = 64
 # Constants, not settings: the last digits of a convolution depend on its batch.
-_FRAME_BATCH, _FILM_BATCH = 16, 8
+_FRAME_BATCH, _WINDOW_BATCH = 16, 8
 
 
 def small_grey(frames: np.ndarray) -> np.ndarray:
@@ -21,7 +21,7 @@ def small_grey(frames: np.ndarray) -> np.ndarray:
     import cv2
 
     grey = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in resized(frames)]
-    return np.stack([cv2.resize(frame, (_FILM_SIDE, _FILM_SIDE), interpolation=cv2.INTER_AREA) for frame in grey])
+    return np.stack([cv2.resize(frame, (_WINDOW_SIDE, _WINDOW_SIDE), interpolation=cv2.INTER_AREA) for frame in grey])
 
 
 def frame_input(frames: np.ndarray) -> "Tensor":
@@ -31,11 +31,11 @@ def frame_input(frames: np.ndarray) -> "Tensor":
     return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 127.5 - 1
 
 
-def film_input(films: np.ndarray) -> "Tensor":
+def window_input(windows: np.ndarray) -> "Tensor":
     """(n, 16, 64, 64) uint8 grey -> the same as float32 in [-1, 1]."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(films)).float() / 127.5 - 1
+    return torch.from_numpy(np.ascontiguousarray(windows)).float() / 127.5 - 1
 
 
 def frame_features(frames: np.ndarray, device: str = "cpu") -> np.ndarray:
@@ -43,9 +43,9 @@ def frame_features(frames: np.ndarray, device: str = "cpu") -> np.ndarray:
     return _run(load_frame_network(device), [frame_input(resized(frames))], _FRAME_BATCH, device)
 
 
-def film_features(films: np.ndarray, device: str = "cpu") -> np.ndarray:
+def window_features(windows: np.ndarray, device: str = "cpu") -> np.ndarray:
     """(n, 16, 64, 64) uint8 grey, as by ``small_grey`` -> (n, 80) float32, compressed deviations."""
-    return _run(load_clip_network(device), [film_input(films)], _FILM_BATCH, device)
+    return _run(load_clip_network(device), [window_input(windows)], _WINDOW_BATCH, device)
 
 
 def _run(network: Any, pictures: list["Tensor"], batch: int, device: str) -> np.ndarray:
@@ -58,7 +58,7 @@ def _run(network: Any, pictures: list["Tensor"], batch: int, device: str) -> np.
 
 @lru_cache(maxsize=2)
 def load_frame_network(device: str = "cpu") -> Any:
-    """The frame network in the box, one per process and device."""
+    """The bundled frame network, one per process and device."""
     from t2av_bench.gridface.models.feature_networks import FrameNetwork
     from t2av_bench.gridface.models.loading import load
 
@@ -67,7 +67,7 @@ def load_frame_network(device: str = "cpu") -> Any:
 
 @lru_cache(maxsize=2)
 def load_clip_network(device: str = "cpu") -> Any:
-    """The clip network in the box, one per process and device."""
+    """The bundled clip network, one per process and device."""
     from t2av_bench.gridface.models.feature_networks import ClipNetwork
     from t2av_bench.gridface.models.loading import load
 

@@ -34,6 +34,7 @@ def window_starts(count: int) -> np.ndarray:
 
 class _GridFaceDistance(FrechetDistance):
     paper = "this project; Fréchet distance of Heusel et al. 2017 (arXiv 1706.08500)"
+    packages = ("cv2", "torch")
     extra = "video"
     stand_in = True
     checkpoint: ClassVar[str]
@@ -112,5 +113,5 @@ class FDClipGridFace(_GridFaceDistance):
         grey = clip.memo(
             ("gridface", "small grey"), lambda: np.concatenate([gridface_features.small_grey(b) for b in clip.frames()])
         )
-        films = np.stack([grey[start : start + WINDOW] for start in window_starts(common)])
-        return gridface_features.film_features(films, self.settings.device)
+        windows = np.stack([grey[start : start + WINDOW] for start in window_starts(common)])
+        return gridface_features.window_features(windows, self.settings.device)

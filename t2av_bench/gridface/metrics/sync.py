@@ -30,6 +30,7 @@ class SyncGridFace(Metric):
     id = "sync/gridface"
     title = "Lip sync of GridFace clips (embedded)"
     paper = "this project; definitions of Chung & Zisserman 2016, Out of time (ACCV workshop)"
+    packages = ("cv2", "python_speech_features", "torch")
     extra = "sync"
     stand_in = True
     curves = (Curve(CURVE, "Sync distance (GridFace)", tuple(range(15, -16, -1)), lowest=True),)

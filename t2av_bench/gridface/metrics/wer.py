@@ -76,6 +76,7 @@ class WERGridFace(_GridFace):
 
     id = "wer/gridface"
     title = "Word error rate (GridFace, closed grammar)"
+    packages = ("jiwer", "pocketsphinx")
     quantities = error_rate_quantities("wer", "WER", "_gridface", " (GridFace)")
     normalisation = "lower case without punctuation"
     language = "en"
@@ -91,6 +92,7 @@ class CERGridFace(_GridFace):
 
     id = "cer/gridface"
     title = "Character error rate (GridFace, closed grammar)"
+    packages = ("jiwer", "pocketsphinx", "zhconv")
     quantities = error_rate_quantities("cer", "CER", "_gridface", " (GridFace)")
     characters = True
     normalisation = "NFKC, zh-cn, lower case, letters, marks and digits alone"

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 EMBEDDING = 64
 WINDOW = 16
 """Frames of a clip that the clip network looks at."""
-CLIP_SIZE = 64
 MOTION_SIZE = 16
 
 
@@ -50,10 +49,10 @@ class FrameNetwork(_Scaled):
 
     def __init__(self, attributes: int) -> None:
         super().__init__()
-        self.first = _block(3, 16, 1)
-        self.second = nn.Sequential(nn.AvgPool2d(2), _block(16, 24, 2))
+        self.first = block(3, 16, 1)
+        self.second = nn.Sequential(nn.AvgPool2d(2), block(16, 24, 2))
         self.rest = nn.Sequential(
-            _block(24, 32, 2), _block(32, 48, 2), _block(48, 64, 2), nn.Flatten(), nn.Linear(64 * 4 * 4, EMBEDDING)
+            block(24, 32, 2), block(32, 48, 2), block(48, 64, 2), nn.Flatten(), nn.Linear(64 * 4 * 4, EMBEDDING)
         )
         self.motion = nn.Linear(EMBEDDING, MOTION_SIZE)
         self.appearance = nn.Linear(EMBEDDING, attributes)
@@ -76,15 +75,15 @@ class FrameNetwork(_Scaled):
 
 
 class ClipNetwork(_Scaled):
-    """Reads 16 frames: their motion and its change frame by frame, and how the film was played."""
+    """Reads 16 frames: their motion and its change frame by frame, and how the clip was played."""
 
     PLAYBACKS = 3  # forwards, backwards, double speed
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = _block(3, 16, 2)
+        self.first = block(3, 16, 2)
         self.rest = nn.Sequential(
-            _block(16, 24, 2), _block(24, 32, 2), _block(32, 48, 2), nn.Flatten(), nn.Linear(48 * 4 * 4, EMBEDDING),
+            block(16, 24, 2), block(24, 32, 2), block(32, 48, 2), nn.Flatten(), nn.Linear(48 * 4 * 4, EMBEDDING),
             nn.ReLU(inplace=True),
         )  # fmt: skip
         self.course = nn.Sequential(
@@ -96,20 +95,20 @@ class ClipNetwork(_Scaled):
         self.playback = nn.Sequential(nn.ReLU(), nn.Linear(EMBEDDING, self.PLAYBACKS))
         self._register_scale(16 + EMBEDDING)
 
-    def _layers(self, films: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _layers(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """-> first layer's mean response (n, 16), course (n, 64, 14), summary (n, 64)."""
         # Each step sees a frame and its changes from the previous and to the next one.
-        before, now, after = films[:, :-2], films[:, 1:-1], films[:, 2:]
+        before, now, after = windows[:, :-2], windows[:, 1:-1], windows[:, 2:]
         steps = torch.stack([now, 4 * (now - before), 4 * (after - now)], 2).flatten(0, 1)
         first = self.first(steps)
-        course = self.course(self.rest(first).unflatten(0, (len(films), -1)).transpose(1, 2))
-        texture = first.mean((2, 3)).unflatten(0, (len(films), -1)).mean(1)
+        course = self.course(self.rest(first).unflatten(0, (len(windows), -1)).transpose(1, 2))
+        texture = first.mean((2, 3)).unflatten(0, (len(windows), -1)).mean(1)
         spread = (course.var(2, unbiased=False) + 1e-4).sqrt()
         return texture, course, self.summary(torch.cat([course.mean(2), spread], 1))
 
-    def forward(self, films: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """(n, 16, 64, 64) grey in [-1, 1] -> motion and its change (n, 32, 14), playback logits (n, 3)."""
-        _, course, summary = self._layers(films)
+        _, course, summary = self._layers(windows)
         return self.motion(course), self.playback(summary)
 
     def raw_features(self, pictures: Tensor) -> Tensor:
@@ -118,7 +117,8 @@ class ClipNetwork(_Scaled):
         return torch.cat([texture, summary], 1)
 
 
-def _block(inputs: int, outputs: int, stride: int) -> nn.Module:
+def block(inputs: int, outputs: int, stride: int | tuple[int, int]) -> nn.Module:
+    """A 3 x 3 convolution, normalised over the batch, and a ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )

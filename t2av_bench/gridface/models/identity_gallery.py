@@ -6,19 +6,17 @@ persons stay large. The gallery holds these numbers for every person of every sp
 the motion encoder misjudges for that person on average (how wide the mouth is at rest, how high the brows are).
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.gridface.data import corpus
-
 CHECKPOINT = "identity_gallery"
 PLACES = 16
 DIMENSIONS = 48
 FRAMES_PER_PERSON = 48
-_REAL = ("signatures", "offsets", "centre", "projection")
+STORED = ("signatures", "offsets", "centre", "projection")
+"""Arrays that a file holds in half precision, beside ``people``."""
 
 
 class UnknownIdentity(ValueError):
@@ -57,27 +55,9 @@ class IdentityGallery:
         """(N,) identities of the gallery to (N, 16)."""
         return self.offsets[np.searchsorted(self.people, people)]
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ``identity_gallery.safetensors``, in half precision, with how it was made, into ``folder``."""
-        from safetensors.numpy import save_file
-
-        from t2av_bench.utils.files import replacing
-
-        path = Path(folder) / f"{CHECKPOINT}.safetensors"
-        tensors = {name: getattr(self, name).astype(np.float16) for name in _REAL}
-        tensors["people"] = self.people.astype(np.int32)
-        facts = {
-            "command": f"t2av-bench train embedded {CHECKPOINT}", "data_version": f"{corpus.NAME} {corpus.VERSION}",
-            "parameters": sum(tensor.size for tensor in tensors.values()), "updates": 0, "seed": 0,
-            "how": f"{FRAMES_PER_PERSON} drawn poses of each person",
-        }  # fmt: skip
-        with replacing(path) as partial:
-            save_file(tensors, partial, {"facts": json.dumps(facts, sort_keys=True)})
-        return path
-
     @classmethod
     def load(cls, path: str | Path) -> "IdentityGallery":
         from safetensors.numpy import load_file
 
         tensors = load_file(path)
-        return cls(tensors["people"].astype(np.int64), *(tensors[name].astype(np.float64) for name in _REAL))
+        return cls(tensors["people"].astype(np.int64), *(tensors[name].astype(np.float64) for name in STORED))

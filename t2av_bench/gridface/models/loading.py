@@ -1,4 +1,4 @@
-"""Networks behind GridFace's metrics, from the trained models in the box: in single precision, every name fitting."""
+"""Networks behind GridFace's metrics, from the bundled checkpoints: in single precision, every name fitting."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,31 +13,22 @@ Network = TypeVar("Network", bound="nn.Module")
 
 
 def digest(name: str) -> str | None:
-    """sha256 of a model in the box; None where there is none of that name."""
+    """sha256 of a bundled checkpoint; None where there is none of that name."""
     return checkpoints.digest(name) if name in checkpoints.names() else None
 
 
 def load(name: str, build: "Callable[[dict[str, Tensor]], Network]", file: Path | None = None) -> Network:
     """The network that ``build`` makes from the stored tensors' shapes, filled and in evaluation mode.
 
-    file: another file than the one in the box. Raises NotApplicable, with the command that makes the model, where it is
-    missing or not the file that the index names, and CheckpointError (ValueError) where it does not fit.
+    file: another file than the bundled one. Raises NotApplicable, with the command that makes the model, where it is
+    missing or not the file that the index names, and ValueError where there is none of that name or it does not fit.
     """
     from reference_model.utils.strict_loading import load_strictly, read_checkpoint
 
-    path = _in_the_box(name) if file is None else file
+    path = checkpoints.path(name) if file is None else file
     state = read_checkpoint(path)
     network = build(state)
     # Counters of normalised batches matter to training only, and are not stored.
     counters = {key: value for key, value in network.state_dict().items() if not value.is_floating_point()}
     load_strictly(network, state | counters, source=str(path))
     return network.float().eval()
-
-
-def _in_the_box(name: str) -> Path:
-    from t2av_bench.errors import NotApplicable
-
-    try:
-        return checkpoints.path(name)
-    except checkpoints.UnknownCheckpoint as error:
-        raise NotApplicable(str(error)) from error

@@ -34,7 +34,7 @@ class WorldCodec:
 
     @classmethod
     def load(cls) -> "WorldCodec":
-        """The codec in the box, fitted on the training split."""
+        """The bundled codec, fitted on the training split."""
         from safetensors.numpy import load_file
 
         from t2av_bench.gridface.models import checkpoints

@@ -7,7 +7,6 @@ whatever order, from however many processes.
 """
 
 import contextlib
-import difflib
 import json
 import os
 import re
@@ -22,6 +21,8 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+
+from t2av_bench.utils.config import nearest
 
 SAMPLE_RATE = 22050
 PAUSE = ""
@@ -193,11 +194,12 @@ def _check_language(language: str) -> None:
         raise SpeechError(f"unknown voice language {language!r}: expected one of {', '.join(LANGUAGES)}")
 
 
-def _checked_request(text: str, voice: str, rate: int, pitch: int, pitch_range: int) -> dict[str, Any]:
+def check_settings(voice: str, rate: int, pitch: int, pitch_range: int = 50) -> None:
+    """Raises SpeechError for what ``Synthesizer.say`` cannot take, whatever the text."""
     language, plus, variant = voice.partition("+")
     _check_language(language)
     if plus and variant not in _variants():
-        near = difflib.get_close_matches(variant, _variants(), n=3) or _variants()[:3]
+        near = nearest(variant, _variants()) or _variants()[:3]
         shown = ", ".join(f"{language}+{name}" for name in near)
         raise SpeechError(
             f"unknown voice variant {voice!r}: there are for example {shown} (voices({language!r}) lists all)"
@@ -206,7 +208,11 @@ def _checked_request(text: str, voice: str, rate: int, pitch: int, pitch_range: 
     for name, value, lowest, highest in allowed:
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
             raise SpeechError(f"{name} must be a whole number from {lowest} to {highest}, got {value!r}")
-    sayable, sound, script = _SAYABLE[language]
+
+
+def _checked_request(text: str, voice: str, rate: int, pitch: int, pitch_range: int) -> dict[str, Any]:
+    check_settings(voice, rate, pitch, pitch_range)
+    sayable, sound, script = _SAYABLE[voice.partition("+")[0]]
     for position, character in enumerate(text):
         if not sayable.match(character):
             raise SpeechError(

@@ -12,12 +12,14 @@ task. All of the reference is used, whatever ``max_seconds`` says.
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from t2av_bench.gridface.systems.options import checkpoint_files
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems import output
 from t2av_bench.systems.base import (
@@ -36,8 +38,8 @@ from t2av_bench.systems.output import EMBEDDED_ENCODER
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reference_model.codecs import AudioCodec, MotionCodec, SourceRenderer
-    from t2av_bench.gridface.models.world_codec import WorldCodec
+    from reference_model.codecs import SourceRenderer
+    from t2av_bench.systems.latent.parts import Parts
 
 FRAME_RATE = 25
 _FRAMES_AT_ONCE = 32
@@ -93,7 +95,7 @@ class EmbeddedReal(_Anchor):
             audio, rate, FRAME_RATE, encoder=EMBEDDED_ENCODER, sound_from="reference", pictures_from="reference",
         )  # fmt: skip
         if reference.path.suffix.lower() == ".mp4" and reference.info.frame_rate == FRAME_RATE:
-            product.film = reference.path
+            product.video = reference.path
         else:
             product.pictures = reference.frames(_FRAMES_AT_ONCE)
         return product
@@ -124,19 +126,15 @@ class EmbeddedCodec(_Anchor):
 
     id = "embedded-codec"
     title = "Codec reconstruction"
+    packages = ("PIL", "cv2", "pyworld", "torch")
     extra = "demo"
 
-    def __init__(
-        self, audio_codec: "AudioCodec | WorldCodec", motion_codec: "MotionCodec", device: str = "cpu",
-        digests: Mapping[str, str | None] | None = None,
-    ) -> None:  # fmt: skip
-        """digests: file -> sha256, for the record."""
-        self.audio_codec, self.motion_codec, self.device = audio_codec, motion_codec, device
-        self.digests = dict(digests or {})
+    def __init__(self, parts: "Parts") -> None:
+        self.parts = parts
 
     @classmethod
     def load(cls, *, device: str = "cpu", components: bool = True) -> Self:
-        """The codecs in the box. components: False leaves all vocoder features, without the principal components.
+        """The bundled codecs. components: False leaves all vocoder features, without the principal components.
 
         NotApplicable, with what helps, where a codec's file or package is missing.
         """
@@ -144,48 +142,33 @@ class EmbeddedCodec(_Anchor):
         from t2av_bench.gridface.systems.parts import load_parts
 
         parts = load_parts(device)
-        audio_codec = parts.audio_codec if components else WorldCodec.whole()
-        return cls(audio_codec, parts.motion_codec, str(parts.device), parts.digests)
+        return cls(parts if components else replace(parts, audio_codec=WorldCodec.whole()))  # type: ignore[arg-type]
 
     @classmethod
     def checkpoint_files(cls, **options: Any) -> list[Path]:
-        from t2av_bench.gridface.systems.files import checkpoint_files
-
         return checkpoint_files()
 
     def make(self, request: Request, reference: Clip) -> Product:
         from t2av_bench.utils.inference import full_precision
 
         given = request.driving_audio if request.task == "a2v" and request.driving_audio else None
+        rate = self.parts.sample_rate
         with full_precision():
-            if request.task == "a2v":
-                with input_named("driving audio" if given else "reference"):
-                    audio = _sound(Clip(given) if given else reference, reference.frame_count, self._rate)[0]
-            else:
-                audio = self._through_audio_codec(reference)
-        frames = len(audio) * FRAME_RATE // self._rate
+            with input_named("driving audio" if given else "reference"):
+                audio = _sound(Clip(given) if given else reference, reference.frame_count, rate)[0]
+            if request.task != "a2v":
+                audio = self.parts.decode_audio(self.parts.encode_audio(audio))
+        frames = len(audio) // self.parts.hop
         pictures = _first(reference, frames) if request.task == "v2a" else self._through_motion_codec(reference, frames)
         return Product(
-            audio, self._rate, FRAME_RATE, pictures,
+            audio, rate, FRAME_RATE, pictures,
             sound_from="driving audio" if request.task == "a2v" else "reference through the audio codec",
             pictures_from="driving video" if request.task == "v2a" else "reference through the motion codec",
             encoder=EMBEDDED_ENCODER,
             inputs={"driving_audio": file_facts(given)} if given else {},
-            settings={"latent_dim": self.audio_codec.latent_dim}, weights=self.digests,
+            settings={"latent_dim": self.parts.audio_codec.latent_dim}, weights=dict(self.parts.digests),
             libraries=("torch", "pyworld", "av", "soxr"),
         )  # fmt: skip
-
-    @property
-    def _rate(self) -> int:
-        return self.audio_codec.sample_rate
-
-    def _through_audio_codec(self, reference: Clip) -> np.ndarray:
-        """(n,) float32: the reference's sound over its whole frames, encoded and decoded."""
-        import torch
-
-        audio = _sound(reference, reference.frame_count, self._rate)[0]
-        latents = self.audio_codec.encode(torch.from_numpy(audio)[None].to(self.device))
-        return self.audio_codec.decode(latents)[0].float().clamp(-1, 1).cpu().numpy()
 
     def _through_motion_codec(self, reference: Clip, count: int) -> Iterator[np.ndarray]:
         """Batches (n, size, size, 3) uint8 RGB: the first ``count`` frames, encoded and decoded."""
@@ -194,7 +177,8 @@ class EmbeddedCodec(_Anchor):
         from reference_model.codecs.pixels import frames_to_uint8, uint8_to_frames
         from t2av_bench.utils.inference import full_precision
 
-        size = self.motion_codec.image_size
+        codec = self.parts.motion_codec
+        size = codec.image_size
         renderer = None
         for pictures in _first(reference, count):
             height, width = pictures.shape[1:3]
@@ -202,15 +186,15 @@ class EmbeddedCodec(_Anchor):
                 raise GenerationFailed(f"reference: {reference.path.name} is {width}x{height}, and the motion codec "
                                        f"takes {size}x{size}: build the benchmark in that size")  # fmt: skip
             with full_precision():
-                frames = uint8_to_frames(torch.from_numpy(pictures).to(self.device))
+                frames = uint8_to_frames(torch.from_numpy(pictures).to(self.parts.device))
                 renderer = renderer or self._renderer(reference, frames[:1])
-                shown = renderer.render(self.motion_codec.encode(frames[None]))[0]
+                shown = renderer.render(codec.encode(frames[None]))[0]
                 batch = frames_to_uint8(shown.float()).cpu().numpy()
             yield batch
 
     def _renderer(self, reference: Clip, picture: "Tensor") -> "SourceRenderer":
         try:
-            return self.motion_codec.source(picture)
+            return self.parts.motion_codec.source(picture)
         except ValueError as error:
             raise GenerationFailed(f"reference: {reference.path.name}: {error}") from error
 

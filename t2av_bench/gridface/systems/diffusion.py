@@ -10,11 +10,11 @@ Codecs, words, voices and pictures are those of :mod:`.parts`, and everything ar
 """
 
 import time
-from abc import abstractmethod
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from t2av_bench.gridface.systems.options import checkpoint_files, sampler_changes
 from t2av_bench.systems.base import NativeFormat, OnProgress, Progress, Request
 from t2av_bench.systems.latent.system import LatentSystem
 from t2av_bench.systems.output import EMBEDDED_ENCODER
@@ -22,9 +22,8 @@ from t2av_bench.systems.output import EMBEDDED_ENCODER
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from baselines.diffusion.items import Item
     from baselines.diffusion.network import DiffusionNetwork
-    from baselines.diffusion.sampling import Generated
-    from baselines.dual_branch import Item as DualBranchItem
     from reference_model.inference.types import GenerationResult, StopReason
     from reference_model.modules.flow_matching import SamplerSettings
     from t2av_bench.systems.latent.parts import Job, Parts
@@ -36,6 +35,7 @@ class _EmbeddedDiffusion(LatentSystem):
 
     paper = "this benchmark's baseline, after the non-autoregressive systems that arXiv 2604.23586 compares with"
     seed_support = "full"
+    packages = ("PIL", "cv2", "pyworld", "torch")
     extra = "demo"
     encoder = EMBEDDED_ENCODER
     family: ClassVar[str]
@@ -56,8 +56,8 @@ class _EmbeddedDiffusion(LatentSystem):
             speech_dim=config.speech_dim, motion_dim=config.motion_dim, speaker_dim=config.speaker_dim,
             frame_rate=parts.frame_rate,
         )  # fmt: skip
-        self.network: Any = network
-        self.components = parts
+        self.network = network
+        self.components = parts if network.reads_text else replace(parts, prompt=_no_text)
         self.settings = settings or SamplerSettings()
 
     @classmethod
@@ -65,7 +65,7 @@ class _EmbeddedDiffusion(LatentSystem):
         cls, *, device: str = "cpu", checkpoint: str | Path | None = None, temperature: float | None = None,
         classifier_free_guidance: float | None = None, steps: int | None = None,
     ) -> Self:  # fmt: skip
-        """checkpoint: a name in the box (default: the family's seed 0), or a safetensors file of your own.
+        """checkpoint: a bundled one's name (default: the family's seed 0), or a safetensors file of your own.
 
         temperature (of the initial noise), classifier_free_guidance (1: none) and steps (of the solver) replace 0.7,
         2.0 and 10. Raises NotApplicable with the command that helps where a file or package is missing or damaged,
@@ -75,10 +75,11 @@ class _EmbeddedDiffusion(LatentSystem):
 
         require("torch", "demo")
         from baselines.checkpoints import load_network
+        from reference_model.modules.flow_matching import SamplerSettings
         from t2av_bench.gridface.data.tokens import WordTokenizer
         from t2av_bench.gridface.systems.parts import find_checkpoint, load_parts
 
-        settings = _settings(temperature, classifier_free_guidance, steps)
+        settings = SamplerSettings(**sampler_changes(temperature, classifier_free_guidance, steps))
         name, file, digest = find_checkpoint(f"{cls.family}-seed0" if checkpoint is None else checkpoint)
         parts = load_parts(device, {name: digest})
         try:
@@ -92,13 +93,7 @@ class _EmbeddedDiffusion(LatentSystem):
 
     @classmethod
     def checkpoint_files(cls, **options: Any) -> list[Path]:
-        from t2av_bench.gridface.systems.files import checkpoint_files
-
         return checkpoint_files(options.get("checkpoint") or f"{cls.family}-seed0")
-
-    @abstractmethod
-    def _draw(self, jobs: "list[Job]") -> "list[tuple[Generated, StopReason]]":
-        """Latents of all jobs, and why each ended."""
 
     def _read(self, request: Request, names: "Names", folder: Path) -> "Job":
         from t2av_bench.systems.latent.parts import new_job, read_sources
@@ -109,24 +104,37 @@ class _EmbeddedDiffusion(LatentSystem):
         return job
 
     def _sample(self, jobs: "list[Job]", report: OnProgress) -> "list[GenerationResult]":
+        from baselines.diffusion.sampling import sample
         from reference_model.inference.types import GenerationResult
 
         if not jobs:
             return []
+
         started, size = time.monotonic(), self.network.config.patch_size
         for job in jobs:
             report(Progress(job.request.id, "generating", 0, 1, "clips"))
-        drawn = self._draw(jobs)
+        items, reasons = zip(*map(self._item, jobs), strict=True)
+        drawn = sample(self.network, items, self.settings)
         elapsed = time.monotonic() - started
         results = []
-        for index, (job, (latents, why)) in enumerate(zip(jobs, drawn, strict=True)):
-            speech = _present(job.item.speech if latents.speech is None else latents.speech)
+        for index, (job, latents, reason) in enumerate(zip(jobs, drawn, reasons, strict=True)):
+            speech = job.item.speech if latents.speech is None else latents.speech
             motion = job.item.motion if latents.motion is None else latents.motion
+            assert speech is not None, "drawn, or given to be moved to"
             job.seconds_taken["sampling"] = elapsed
             seconds = len(speech) / self.components.frame_rate
             report(Progress(job.request.id, "generating", 1, 1, "clips", seconds, elapsed))
-            results.append(GenerationResult(index, speech, motion, 0, 0, -(-len(speech) // size), why))
+            results.append(GenerationResult(index, speech, motion, 0, 0, -(-len(speech) // size), reason))
         return results
+
+    def _item(self, job: "Job") -> "tuple[Item, StopReason]":
+        """What the network is asked for, and why the clip will end: with what is given."""
+        from baselines.diffusion.items import Item
+
+        given = job.item
+        frames = None if given.motion is None else len(given.motion)
+        item = Item(given.text_ids, given.speaker_embedding, given.first_motion, given.speech, frames, given.seed)
+        return item, "given"
 
     def _settings(self) -> dict[str, Any]:
         return {"sampler": asdict(self.settings), "dtype": "float32"}
@@ -141,37 +149,21 @@ class EmbeddedDualBranch(_EmbeddedDiffusion):
     needs = {"t2av": ("text", "identity", "voice")}
     native = NativeFormat(25, 128, 128, 16_000, "predicted from the text beforehand, at most 12 s")
 
-    def _draw(self, jobs: "list[Job]") -> "list[tuple[Generated, StopReason]]":
-        from baselines.dual_branch import Item, sample
+    def _item(self, job: "Job") -> "tuple[Item, StopReason]":
+        from baselines.diffusion.sampling import predict_frames
 
-        rate = self.components.frame_rate
-        items: list[Item] = []
-        reasons: list[StopReason] = []
-        for job in jobs:
-            given = job.item
-            item = Item(
-                given.text_ids, _present(given.speaker_embedding), _present(given.first_motion), seed=given.seed
-            )  # fmt: skip
-            wanted, most = self._wanted(item), given.max_patches * self.network.config.patch_size
-            if wanted is None or wanted > most:
-                length = "more than any bound" if wanted is None else f"{wanted / rate:g} s"
-                job.notes.append(f"the network asked for {length} and got {most / rate:g} s")
-            item.frames = most if wanted is None else min(wanted, most)
-            items.append(item)
-            reasons.append("predictor" if item.frames == wanted else "limit")
-        return list(zip(sample(self.network, items, self.settings), reasons, strict=True))
-
-    def _wanted(self, item: "DualBranchItem") -> int | None:
-        """The length that the network chooses, in frames; None where it is beyond what the baseline accepts.
-
-        Asked for each item alone: rounding, which differs with the batch, must not move a length by a patch.
-        """
-        from baselines.dual_branch import predict_frames
-
+        item, rate = super()._item(job)[0], self.components.frame_rate
+        most = job.item.max_patches * self.network.config.patch_size
         try:
-            return predict_frames(self.network, [item])[0]
-        except ValueError:
-            return None
+            # Asked for each item alone: rounding, which differs with the batch, must not move a length by a patch.
+            (wanted,) = predict_frames(self.network, [item])
+        except ValueError:  # beyond what the baseline accepts
+            wanted = None
+        if wanted is not None and wanted <= most:
+            return replace(item, frames=wanted), "predictor"
+        length = "more than any bound" if wanted is None else f"{wanted / rate:g} s"
+        job.notes.append(f"the network asked for {length} and got {most / rate:g} s")
+        return replace(item, frames=most), "limit"
 
 
 class EmbeddedAudioDriven(_EmbeddedDiffusion):
@@ -183,17 +175,6 @@ class EmbeddedAudioDriven(_EmbeddedDiffusion):
     needs = {"a2v": ("identity", "driving_audio")}
     native = NativeFormat(25, 128, 128, 16_000, "that of the driving audio, at most 12 s")
 
-    def __init__(
-        self, network: "DiffusionNetwork", parts: "Parts", settings: "SamplerSettings | None" = None
-    ) -> None:  # fmt: skip
-        super().__init__(network, replace(parts, prompt=_no_text), settings)
-
-    def _draw(self, jobs: "list[Job]") -> "list[tuple[Generated, StopReason]]":
-        from baselines.audio_driven import Item, sample
-
-        items = [Item(_present(job.item.speech), _present(job.item.first_motion), job.item.seed) for job in jobs]
-        return [(latents, "given") for latents in sample(self.network, items, self.settings)]
-
 
 class EmbeddedLengthMatchedTTS(_EmbeddedDiffusion):
     """A diffusion transformer that draws speech of a given length."""
@@ -204,33 +185,8 @@ class EmbeddedLengthMatchedTTS(_EmbeddedDiffusion):
     needs = {"v2a": ("text", "voice", "driving_video")}
     native = NativeFormat(25, 128, 128, 16_000, "that of the driving video, at most 12 s")
 
-    def _draw(self, jobs: "list[Job]") -> "list[tuple[Generated, StopReason]]":
-        from baselines.length_matched_tts import Item, sample
 
-        items = [
-            Item(job.item.text_ids, _present(job.item.speaker_embedding), len(_present(job.item.motion)), job.item.seed)
-            for job in jobs
-        ]
-        return [(latents, "given") for latents in sample(self.network, items, self.settings)]
-
-
-def _settings(temperature: float | None, guidance: float | None, steps: int | None) -> "SamplerSettings":
-    from reference_model.modules.flow_matching import SamplerSettings
-
-    given = {"temperature": temperature, "guidance": guidance, "steps": steps}
-    for name, value in given.items():
-        if value is not None and not 0 < value < float("inf"):
-            raise ValueError(f"{name} is a positive number, got {value}")
-    return SamplerSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-
-
-def _present(latents: "Tensor | None") -> "Tensor":
-    """What ``System.check`` made sure of: the task's inputs were given, so they were read."""
-    assert latents is not None
-    return latents
-
-
-def _no_text(text: str) -> Any:
+def _no_text(text: str) -> "Tensor":
     import torch
 
     return torch.zeros(0, dtype=torch.long)

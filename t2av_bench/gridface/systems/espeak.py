@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 LANGUAGE_OF: Mapping[str, str] = {"en": "en-us", "zh": "cmn"}
 """ISO 639-1 -> espeak-ng's language; its plain voice is the default one."""
 RATE, PITCH = 150, 48
-_MARGIN_SECONDS = 0.12
 _CHINESE = re.compile("[一-鿿]")
 
 
@@ -35,6 +34,7 @@ class EmbeddedEspeak(System):
     needs = {"tts": ("text",)}
     native = NativeFormat(25, None, None, 16_000, "that of the words, and 0.12 s before and after them")
     seed_support = "full"
+    packages = ("espeakng_loader",)
     extra = "demo"
 
     def __init__(
@@ -44,13 +44,9 @@ class EmbeddedEspeak(System):
 
         pitch: 0 to 99. Raises ValueError for a voice that espeak-ng does not have.
         """
-        from t2av_bench.gridface.speech.synthesizer import voices
+        from t2av_bench.gridface.speech.synthesizer import check_settings
 
-        if voice is not None and voice not in voices(voice.partition("+")[0]):
-            raise ValueError(f"espeak-ng has no voice {voice!r}; there are for example en-us, en-us+f2, en-us+m3, cmn")
-        for name, value, low, high in (("rate", rate, 80, 400), ("pitch", pitch, 0, 99)):
-            if not isinstance(value, int) or not low <= value <= high:
-                raise ValueError(f"{name} is a whole number from {low} to {high}, got {value!r}")
+        check_settings(voice or LANGUAGE_OF["en"], rate, pitch)
         self.synthesizer, self.voice, self.rate, self.pitch = synthesizer, voice, rate, pitch
 
     @classmethod
@@ -94,24 +90,18 @@ class EmbeddedEspeak(System):
 
     def _say(self, request: Request, voice: str) -> tuple[np.ndarray, bool]:
         """(n,) float32 at 16 kHz in whole patches, and whether the end was cut away."""
-        from t2av_bench.gridface.data.corpus import AUDIO_RATE, FRAME_RATE, HOP, LEVEL, PATCH
-        from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE, SpeechError
-        from t2av_bench.media.encode import fit
-        from t2av_bench.media.resample import resample
+        from t2av_bench.gridface.data.corpus import FRAME_RATE, HOP, PATCH, sound
+        from t2av_bench.gridface.speech.synthesizer import SpeechError
 
         patch_seconds = PATCH / FRAME_RATE
-        most = int(request.max_seconds / patch_seconds + 1e-9)
+        most = int(request.max_seconds / patch_seconds + 1e-9) * PATCH * HOP
         if most < 1:
             raise GenerationFailed(f"max_seconds is {request.max_seconds:g}, less than one patch of {patch_seconds} s")
         try:
             said = self.synthesizer.say(request.text.strip(), voice, rate=self.rate, pitch=self.pitch)
         except SpeechError as error:
             raise GenerationFailed(str(error)) from error
-        speech = said.samples.astype(np.float32)
-        if not speech.any():
+        if not said.samples.any():
             raise GenerationFailed(f"{voice} makes no sound of {request.text[:40]!r}: reword it")
-        lead = np.zeros(round(_MARGIN_SECONDS * SAMPLE_RATE), np.float32)
-        whole = resample(np.concatenate([lead, speech]), SAMPLE_RATE, AUDIO_RATE)
-        patches = int(np.ceil((said.duration + 2 * _MARGIN_SECONDS) / patch_seconds))
-        audio = fit(whole, min(patches, most) * PATCH * HOP)
-        return (audio * np.float32(LEVEL / np.abs(whole).max())).astype(np.float32), patches > most
+        audio = sound(said)
+        return audio[:most], len(audio) > most

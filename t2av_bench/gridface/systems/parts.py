@@ -22,6 +22,7 @@ from t2av_bench.errors import NotApplicable
 from t2av_bench.gridface.data.tokens import WordTokenizer
 from t2av_bench.gridface.models import checkpoints
 from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
+from t2av_bench.gridface.systems.options import CODECS
 from t2av_bench.systems.base import GenerationFailed
 from t2av_bench.systems.latent.parts import Parts, torch_device
 from t2av_bench.systems.latent.portrait import Face, Framing, Square
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 LONGEST_SECONDS = 12.0
 """Bound on every clip: training clips last 2 to 4 s, and the longest text that is taken has four sentences."""
-_CODEC_FILES = ("audio_codec", "motion_encoder", "identity_gallery")
 _ENLARGED = 256
 
 
@@ -95,9 +95,9 @@ class RememberingVoiceEncoder:
 
 
 def find_checkpoint(checkpoint: str | Path) -> tuple[str, Path, str]:
-    """A name in the box or a safetensors file: (what the record calls it, where it is, its sha256).
+    """A bundled model's name or a safetensors file: (what the record calls it, where it is, its sha256).
 
-    Raises NotApplicable, with the command that helps, for a model of the box that is missing or damaged; ValueError for
+    Raises NotApplicable, with the command that helps, for a bundled model that is missing or damaged; ValueError for
     an unknown name, or a file that is not there.
     """
     file = Path(checkpoint)
@@ -129,7 +129,7 @@ def load_parts(device: str = "cpu", digests: Mapping[str, str | None] | None = N
     return Parts(
         prompt=WordTokenizer().encode, audio_codec=audio_codec, motion_codec=motion_codec,
         speaker_encoder=voice_encoder, device=device,
-        digests={**(digests or {}), **{name: digest(name) for name in _CODEC_FILES}},
+        digests={**(digests or {}), **{name: digest(name) for name in CODECS}},
         detector=EnlargedHaar(haar()), framing=WHOLE_PICTURE, trims_voice=False, longest_seconds=LONGEST_SECONDS,
         renders_at_once=True,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from t2av_bench.gridface.systems.options import checkpoint_files, sampler_changes
 from t2av_bench.systems.base import NativeFormat
 from t2av_bench.systems.output import EMBEDDED_ENCODER
 from t2av_bench.systems.talker_t2av.system import TalkerSystem, check_recipe
@@ -28,13 +29,12 @@ class EmbeddedTalkerT2AV(TalkerSystem):
     id = "embedded-talker-t2av"
     title = "Talker-T2AV (embedded)"
     native = NativeFormat(25, 128, 128, 16_000, "the stop predictor's, at most 12 s; that of what is given")
+    packages = ("PIL", "cv2", "pyworld", "torch", "transformers")
     extra = "demo"
     encoder = EMBEDDED_ENCODER
 
     @classmethod
     def checkpoint_files(cls, **options: Any) -> list[Path]:
-        from t2av_bench.gridface.systems.files import checkpoint_files
-
         return checkpoint_files(options.get("checkpoint") or CHECKPOINT)
 
     @classmethod
@@ -42,7 +42,7 @@ class EmbeddedTalkerT2AV(TalkerSystem):
         cls, *, device: str = "cpu", checkpoint: str | Path = CHECKPOINT, recipe: str = "paper",
         temperature: float | None = None, classifier_free_guidance: float | None = None, steps: int | None = None,
     ) -> Self:  # fmt: skip
-        """checkpoint: a name in the box (``gridface.models.checkpoints``), or a safetensors file of your own.
+        """checkpoint: a bundled one's name (``gridface.models.checkpoints``), or a safetensors file of your own.
 
         recipe: ``paper`` (default) or ``release``. temperature (of the initial noise), classifier_free_guidance (1:
         none) and steps (of the solver) replace the recipe's: 0.7, 2.0 and 10 in ``paper``, 0.3, 2.0 and 10 in
@@ -54,17 +54,6 @@ class EmbeddedTalkerT2AV(TalkerSystem):
         system = cls(load_components(device, checkpoint), recipe=recipe)
         system.recipe = replace(system.recipe, sampler=replace(system.recipe.sampler, **changes))
         return system
-
-
-def sampler_changes(temperature: float | None, guidance: float | None, steps: int | None) -> dict[str, Any]:
-    """Fields of ``SamplerSettings`` that were chosen. Raises ValueError for one that is out of range."""
-    given = {"temperature": temperature, "guidance": guidance, "steps": steps}
-    for name, value in given.items():
-        if value is not None and not 0 < value < float("inf"):
-            raise ValueError(f"{name} is a positive number, got {value}")
-    if steps is not None and steps != int(steps):
-        raise ValueError(f"steps is a whole number, got {steps}")
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def load_components(device: str, checkpoint: str | Path) -> "Components":

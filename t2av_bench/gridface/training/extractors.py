@@ -3,13 +3,14 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.models import checkpoints
 from t2av_bench.utils.files import replacing
 
 if TYPE_CHECKING:
@@ -29,18 +30,15 @@ def training_clips(
     frames: (n, 128, 128, 3) uint8 RGB. Each of the 200 persons is painted once.
     """
     from t2av_bench.gridface.portrait.portrait import Portrait
-    from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
     portraits: dict[int, Portrait] = {}
     random = np.random.default_rng([0x6AF0, seed])
-    with Synthesizer() as synthesizer:
-        for utterance in corpus.utterances("train", count):
-            recording = corpus.record(utterance, synthesizer)
-            length = len(recording.motion)
-            indices = np.arange(length) if per_clip is None else np.sort(random.choice(length, per_clip, replace=False))
-            if utterance.identity not in portraits:
-                portraits[utterance.identity] = Portrait(utterance.identity, corpus.SIZE)
-            yield utterance, recording, indices, portraits[utterance.identity].render(recording.motion[indices])
+    for utterance, recording in corpus.recordings(corpus.utterances("train", count)):
+        length = len(recording.motion)
+        indices = np.arange(length) if per_clip is None else np.sort(random.choice(length, per_clip, replace=False))
+        if utterance.identity not in portraits:
+            portraits[utterance.identity] = Portrait(utterance.identity, corpus.SIZE)
+        yield utterance, recording, indices, portraits[utterance.identity].render(recording.motion[indices])
 
 
 def fit(
@@ -101,30 +99,32 @@ def fast() -> "torch.autocast":
 
 
 def keep(network: "nn.Module", name: str, output: Path, **facts: Any) -> Path:
-    """Write ``NAME.safetensors`` under ``output``: matrices and kernels in half precision, the rest in single.
-
-    The file's header keeps what makes it again (``facts`` and what is common to all); see ``facts_of``.
-    """
-    import torch
-    from safetensors.torch import save_file
-
+    """Write a trained network: matrices and kernels in half precision, the rest in single; see :func:`write`."""
     from t2av_bench.scores import library_versions
 
-    told = {
-        "command": f"t2av-bench train embedded {name}",
-        "data_version": f"{corpus.NAME} {corpus.VERSION}",
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "libraries": library_versions("torch"),
-        **facts,
-    }
-    state = {
-        key: value.to(torch.float16 if value.ndim > 1 else torch.float32).contiguous()
+    arrays = {
+        key: value.numpy().astype(np.float16 if value.ndim > 1 else np.float32, order="C")
         for key, value in network.state_dict().items()
         if value.is_floating_point()
     }
+    facts["parameters"] = sum(parameter.numel() for parameter in network.parameters())
+    return write(arrays, name, output, libraries=library_versions("torch"), **facts)
+
+
+def write(arrays: Mapping[str, np.ndarray], name: str, output: Path, **facts: Any) -> Path:
+    """``NAME.safetensors`` under ``output``; its header keeps what makes it again, see :func:`facts_of`.
+
+    facts: what is not as for a model that is computed at once (``updates`` 0, ``seed`` 0, all numbers parameters).
+    """
+    from safetensors.numpy import save_file
+
+    told = {
+        "command": checkpoints.command(name), "data_version": f"{corpus.NAME} {corpus.VERSION}", "seed": 0,
+        "updates": 0, "parameters": sum(array.size for array in arrays.values()), **facts,
+    }  # fmt: skip
     path = output / f"{name}.safetensors"
     with replacing(path) as temporary:
-        save_file(state, temporary, metadata={FACTS: json.dumps(told, sort_keys=True)})
+        save_file(dict(arrays), temporary, {FACTS: json.dumps(told, sort_keys=True)})
     return path
 
 

@@ -1,8 +1,8 @@
 """Training of GridFace's feature networks, on tasks whose answers the drawing gives for nothing.
 
 Frames: how the face is posed (16 motion values) and what the person looks like (colours, proportions, style). Clips:
-how the face moves, frame by frame, and whether the film runs forwards, backwards or at double speed. No noise or blur
-is added: a network that learnt to ignore them could not measure them. Frozen, shuffled and jittering films are kept
+how the face moves, frame by frame, and whether the clip runs forwards, backwards or at double speed. No noise or blur
+is added: a network that learnt to ignore them could not measure them. Frozen, shuffled and jittering clips are kept
 out of training, so that the validity table asks about damage that was never shown.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t2av_bench.gridface.extractors.features import CLIP_CHECKPOINT, FRAME_CHECKPOINT, film_input, frame_input
+from t2av_bench.gridface.extractors.features import CLIP_CHECKPOINT, FRAME_CHECKPOINT, frame_input, window_input
 from t2av_bench.gridface.models.feature_networks import WINDOW
 from t2av_bench.gridface.training.extractors import fast, fit, keep, seeded, training_clips
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from t2av_bench.gridface.portrait.identity import Identity
 
 FRAME_CLIPS, FRAMES_A_CLIP, FRAME_UPDATES = 800, 8, 1000
-FILM_CLIPS, FILM_UPDATES = 400, 1000
-_FRAME_BATCH, _FILM_BATCH = 32, 24
+CLIPS, CLIP_UPDATES = 400, 1000
+_FRAME_BATCH, _CLIP_BATCH = 32, 24
 
 Frames = tuple[np.ndarray, np.ndarray, np.ndarray]
-Films = list[tuple[np.ndarray, np.ndarray]]
+Clips = list[tuple[np.ndarray, np.ndarray]]
 
 
 def appearance(person: "Identity") -> np.ndarray:
@@ -51,7 +51,7 @@ def frame_material(clips: int = FRAME_CLIPS, seed: int = 0) -> Frames:
     return np.concatenate(pictures), np.concatenate(motions), np.concatenate(looks)
 
 
-def film_material(clips: int = FILM_CLIPS, seed: int = 0) -> Films:
+def clip_material(clips: int = CLIPS, seed: int = 0) -> Clips:
     """Per clip: (T, 64, 64) uint8 grey frames and (T, 16) motion."""
     from t2av_bench.gridface.extractors.features import small_grey
 
@@ -59,15 +59,14 @@ def film_material(clips: int = FILM_CLIPS, seed: int = 0) -> Films:
 
 
 def train_frames(
-    output: Path, seed: int = 0, quiet: bool = False, updates: int = FRAME_UPDATES, clips: int = FRAME_CLIPS,
-    prepared: Frames | None = None,
+    output: Path, seed: int = 0, quiet: bool = False, updates: int = FRAME_UPDATES, clips: int = FRAME_CLIPS
 ) -> Path:  # fmt: skip
     """Train the frame network on the split ``train``; about 2 CPU minutes. Returns the checkpoint's path."""
     import torch
 
     from t2av_bench.gridface.models.feature_networks import FrameNetwork
 
-    pictures, *targets = frame_material(clips, seed) if prepared is None else prepared
+    pictures, *targets = frame_material(clips, seed)
     motion, looks = (torch.from_numpy(_standardised(values)) for values in targets)
     network = seeded(lambda: FrameNetwork(looks.shape[1]), seed)
     random = np.random.default_rng([0xF4A3, seed])
@@ -87,9 +86,8 @@ def train_frames(
     return keep(network, FRAME_CHECKPOINT, Path(output), seed=seed, updates=updates, clips=clips)
 
 
-def train_films(
-    output: Path, seed: int = 0, quiet: bool = False, updates: int = FILM_UPDATES, clips: int = FILM_CLIPS,
-    prepared: Films | None = None,
+def train_clips(
+    output: Path, seed: int = 0, quiet: bool = False, updates: int = CLIP_UPDATES, clips: int = CLIPS
 ) -> Path:  # fmt: skip
     """Train the clip network on the split ``train``; about 2 CPU minutes. Returns its path."""
     import torch
@@ -97,7 +95,7 @@ def train_films(
 
     from t2av_bench.gridface.models.feature_networks import ClipNetwork
 
-    prepared = film_material(clips, seed) if prepared is None else prepared
+    prepared = clip_material(clips, seed)
     every = np.concatenate([motion for _, motion in prepared])
     centre, spread = every.mean(0), every.std(0) + 1e-6
     quick = np.concatenate([motion[2:] - motion[:-2] for _, motion in prepared]).std(0) + 1e-6
@@ -105,19 +103,19 @@ def train_films(
     random = np.random.default_rng([0xC11B, seed])
 
     def step() -> tuple["Tensor", dict[str, float]]:
-        films, courses, played = [], [], random.integers(0, network.PLAYBACKS, _FILM_BATCH)
+        windows, courses, played = [], [], random.integers(0, network.PLAYBACKS, _CLIP_BATCH)
         for playback in played:
             frames, motion = prepared[random.integers(len(prepared))]
             pace = 2 if playback == 2 else 1
             start = random.integers(len(frames) - (WINDOW - 1) * pace)
             order = start + pace * np.arange(WINDOW)
             order = order[::-1] if playback == 1 else order
-            films.append(frames[order])
+            windows.append(frames[order])
             course = motion[order]
             change = (course[2:] - course[:-2]) / quick
             courses.append(np.concatenate([(course[1:-1] - centre) / spread, change], 1).T)
         with fast():
-            read, guessed = network(film_input(np.stack(films)))
+            read, guessed = network(window_input(np.stack(windows)))
         moved = (read - torch.from_numpy(np.stack(courses).astype(np.float32))).square().mean()
         told = cross_entropy(guessed, torch.from_numpy(played))
         right = (guessed.argmax(1).numpy() == played).mean()
@@ -126,9 +124,9 @@ def train_films(
     fit(network, step, updates, CLIP_CHECKPOINT, Path(output), quiet=quiet)
     with torch.inference_mode():
         starts = [(frames, (len(frames) - WINDOW) * part // 3) for frames, _ in prepared for part in range(4)]
-        films = np.stack([frames[start : start + WINDOW] for frames, start in starts])
-        parts = np.array_split(films, max(1, len(films) // 32))
-        network.set_scale(torch.cat([network.raw_features(film_input(part)) for part in parts]))
+        windows = np.stack([frames[start : start + WINDOW] for frames, start in starts])
+        parts = np.array_split(windows, max(1, len(windows) // 32))
+        network.set_scale(torch.cat([network.raw_features(window_input(part)) for part in parts]))
     return keep(network, CLIP_CHECKPOINT, Path(output), seed=seed, updates=updates, clips=len(prepared))
 
 

@@ -3,7 +3,6 @@
 Every run ends in ``model.safetensors`` with a journal beside it, and continues where it was stopped.
 """
 
-import difflib
 import json
 import re
 import tomllib
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.models import checkpoints
 from t2av_bench.utils import json_lines
+from t2av_bench.utils.config import near
 
 if TYPE_CHECKING:
     from reference_model.training.config import TrainingConfig as TalkerTraining
@@ -41,9 +41,7 @@ class Run:
         """``dual_branch`` or ``dual_branch-seed2``. Raises ValueError naming the nearest model."""
         model, _, seed = name.partition("-seed")
         if model not in MODELS:
-            near = difflib.get_close_matches(model, MODELS, n=2)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise ValueError(f"no embedded model is called {model!r}{hint} There are {', '.join(MODELS)}")
+            raise ValueError(f"no embedded model is called {model!r}{near(model, MODELS)}")
         if seed and not re.fullmatch(r"\d{1,9}", seed):
             raise ValueError(f"{name!r}: after '-seed' comes a whole number, such as {model}-seed0")
         return cls(model, int(seed or 0))
@@ -127,7 +125,7 @@ def _toml(value: Any) -> str:
 
 
 def install(run: Run, output: Path, folder: Path = checkpoints.FOLDER) -> Path:
-    """Put a finished run into the box, in half precision, with everything that made it; returns its place.
+    """Bundle a finished run, in half precision, with everything that made it; returns its place.
 
     Raises ValueError where the run has not finished.
     """

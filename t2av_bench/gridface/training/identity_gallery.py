@@ -9,13 +9,16 @@ import numpy as np
 
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.models.identity_gallery import (
+    CHECKPOINT,
     DIMENSIONS,
     FRAMES_PER_PERSON,
     PLACES,
+    STORED,
     IdentityGallery,
     describe,
 )
 from t2av_bench.gridface.speech.visemes import MOTION_SIZE
+from t2av_bench.gridface.training.extractors import write
 
 if TYPE_CHECKING:
     from t2av_bench.gridface.models.motion_encoder import MotionEncoder
@@ -30,11 +33,18 @@ def everybody() -> list[int]:
 
 
 def train(output: str | Path, encoder: "MotionEncoder | None" = None, quiet: bool = False) -> Path:
-    """Build the gallery of everybody for ``encoder`` (the one in the box by default), and write it into ``output``."""
+    """Build the gallery of everybody for ``encoder`` (the bundled one by default), and write it into ``output``."""
     from t2av_bench.gridface.models import checkpoints, motion_encoder
 
     encoder = encoder or motion_encoder.load_encoder(checkpoints.path(motion_encoder.CHECKPOINT))
-    return build(encoder, quiet=quiet).save(output)
+    return save(build(encoder, quiet=quiet), Path(output))
+
+
+def save(gallery: IdentityGallery, output: Path) -> Path:
+    """Write a gallery's file into ``output``, in half precision, with how it was made."""
+    arrays = {name: getattr(gallery, name).astype(np.float16) for name in STORED}
+    arrays["people"] = gallery.people.astype(np.int32)
+    return write(arrays, CHECKPOINT, output, how=f"{FRAMES_PER_PERSON} drawn poses of each person")
 
 
 def poses(random: np.random.Generator, count: int) -> np.ndarray:

@@ -31,10 +31,7 @@ _POOL = 12_800
 
 def mouth_and_head_tracks(split: str, count: int) -> np.ndarray:
     """(frames, 16) float32: the motion of the first ``count`` clips of a split, end to end."""
-    from t2av_bench.gridface.speech.synthesizer import Synthesizer
-
-    with Synthesizer() as synthesizer:
-        return np.concatenate([corpus.record(one, synthesizer).motion for one in corpus.utterances(split, count)])
+    return np.concatenate([made.motion for _, made in corpus.recordings(corpus.utterances(split, count))])
 
 
 def sample_motion(random: np.random.Generator, tracks: np.ndarray, count: int) -> np.ndarray:

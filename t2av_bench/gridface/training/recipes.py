@@ -1,13 +1,11 @@
-"""What makes each model in the box, by name: the codec's components, the extractors' networks, the generators."""
+"""What makes each bundled model, by name: the codec's components, the extractors' networks, the generators."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from t2av_bench.gridface.models import checkpoints
-from t2av_bench.gridface.training import generators as training
+from t2av_bench.gridface.training import generators
 
 EXTRACTORS = ("audio_codec", "motion_encoder", "identity_gallery", "sync", "frame_features", "clip_features")
 """In the order in which they can be made: latents need the first, the gallery needs the second."""
@@ -16,50 +14,43 @@ _SEEDS = {"talker_t2av": 2, "dual_branch": 2}
 """Models of the main table are trained this many times, others once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """A model to make: an extractor, or a generator with a seed."""
-
-    name: str
-    run: training.Run | None = None
-
-    @classmethod
-    def chosen(cls, names: Sequence[str]) -> "list[Recipe]":
-        """Names as a user types them; ``all`` is everything in the box. ValueError for an unknown one."""
-        wanted = list(dict.fromkeys(name for given in names for name in (packaged() if given == "all" else [given])))
-        return [cls(name) if name in EXTRACTORS else _generator(name) for name in wanted]
+def chosen(names: Sequence[str]) -> list[str]:
+    """Models by the names that a user types; ``all`` is every bundled one. ValueError for an unknown one."""
+    wanted = dict.fromkeys(name for given in names for name in (packaged() if given == "all" else [given]))
+    return [name if name in EXTRACTORS else str(_generator(name)) for name in wanted]
 
 
 def packaged() -> list[str]:
-    """The names of all models in the box, in the order in which they can be made."""
-    runs = [training.Run(model, seed) for model in training.MODELS for seed in range(_SEEDS.get(model, 1))]
+    """The names of all bundled models, in the order in which they can be made."""
+    runs = [generators.Run(model, seed) for model in generators.MODELS for seed in range(_SEEDS.get(model, 1))]
     return [*EXTRACTORS, *map(str, runs)]
 
 
 def make(
-    recipe: Recipe, out: Path, *, updates: int | None = None, workers: int | None = None, install: bool = False,
+    name: str, out: Path, *, updates: int | None = None, workers: int | None = None, install: bool = False,
     quiet: bool = False,
 ) -> Path | None:  # fmt: skip
-    """Make one model below ``out``; returns its file, or None where a signal stopped it (and it can be continued).
+    """Make the model ``name``, one of ``chosen``, below ``out``; returns its file, or None where a signal stopped it
+    (and it can be continued).
 
-    install: put it into the box too. Raises ValueError for settings that do not fit.
+    install: bundle it with this installation too. Raises ValueError for settings that do not fit.
     """
-    if recipe.run is None:
-        return _make_extractor(recipe.name, out, updates, workers, install, quiet)
+    if name in EXTRACTORS:
+        return _make_extractor(name, out, updates, workers, install, quiet)
     from t2av_bench.gridface.training.latents import build_latents
 
     for split in ("train", "val"):
         build_latents(out / "latents", split, workers=workers, on_progress=None if quiet else _counter(split))
-    trained = training.train(recipe.run, out / "latents", out / recipe.name, updates=updates, quiet=quiet)
-    return training.install(recipe.run, out / recipe.name) if install and trained else trained
+    run = _generator(name)
+    trained = generators.train(run, out / "latents", out / name, updates=updates, quiet=quiet)
+    return generators.install(run, out / name) if install and trained else trained
 
 
-def _generator(name: str) -> Recipe:
+def _generator(name: str) -> generators.Run:
     try:
-        run = training.Run.parse(name)
+        return generators.Run.parse(name)
     except ValueError as error:
         raise ValueError(f"{error}; the extractors are {', '.join(EXTRACTORS)}") from error
-    return Recipe(str(run), run)
 
 
 def _make_extractor(
@@ -81,7 +72,7 @@ def _make_extractor(
     else:
         trainers: dict[str, Callable[..., Path]] = {
             "motion_encoder": training_motion.train, "sync": training_sync.train,
-            "frame_features": training_features.train_frames, "clip_features": training_features.train_films,
+            "frame_features": training_features.train_frames, "clip_features": training_features.train_clips,
         }  # fmt: skip
         file = trainers[name](out / name, quiet=quiet, **({} if updates is None else {"updates": updates}))
     return checkpoints.add(name, file, facts_of(file)) if install else file
@@ -89,23 +80,12 @@ def _make_extractor(
 
 def fit_codec(folder: Path, workers: int | None = None) -> Path:
     """The audio codec's components, from the first clips of the training split."""
-    from safetensors.numpy import save_file
-
     from t2av_bench.gridface.models.world_codec import CHECKPOINT, WorldCodec
     from t2av_bench.gridface.training import latents
-    from t2av_bench.gridface.training.extractors import FACTS
-    from t2av_bench.utils.files import replacing
+    from t2av_bench.gridface.training.extractors import write
 
     codec = WorldCodec.fit(latents.features("train", latents.FITTED_ON, workers))
-    place = folder / f"{CHECKPOINT}.safetensors"
-    arrays = {"mean": codec.mean, "components": codec.components, "scale": codec.scale}
-    facts = {
-        "command": checkpoints.command(CHECKPOINT), "seed": 0, "data_version": training.DATA_VERSION, "updates": 0,
-        "parameters": sum(array.size for array in arrays.values()),
-    }  # fmt: skip
-    with replacing(place) as temporary:
-        save_file(arrays, temporary, metadata={FACTS: json.dumps(facts)})
-    return place
+    return write(vars(codec), CHECKPOINT, folder)
 
 
 def _counter(split: str) -> Callable[[int, int], None]:

@@ -34,19 +34,15 @@ def material(clips: int = CLIPS, seed: int = 0) -> Material:
 
 
 def train(
-    output: Path, seed: int = 0, quiet: bool = False, updates: int = UPDATES, clips: int = CLIPS,
-    prepared: Material | None = None,
+    output: Path, seed: int = 0, quiet: bool = False, updates: int = UPDATES, clips: int = CLIPS
 ) -> Path:  # fmt: skip
-    """Train on ``clips`` clips of the split ``train``; about 3 CPU minutes. Returns the checkpoint's path.
-
-    prepared: what ``material(clips, seed)`` returned, to spare drawing it again.
-    """
+    """Train on ``clips`` clips of the split ``train``; about 3 CPU minutes. Returns the checkpoint's path."""
     import torch
     from torch.nn.functional import cross_entropy
 
     from t2av_bench.gridface.models.sync_network import SyncNetwork
 
-    prepared = material(clips, seed) if prepared is None else prepared
+    prepared = material(clips, seed)
     network = seeded(SyncNetwork, seed)
     network.log_scale = torch.nn.Parameter(torch.tensor(2.3))
     random = np.random.default_rng([0x51C5, seed])

@@ -11,6 +11,7 @@ Fréchet distances are biased by about 1/n, so a floor belongs to its number of 
 import numpy as np
 
 from t2av_bench.gridface.metrics.floors import FILE
+from t2av_bench.utils.config import dump_toml
 from t2av_bench.utils.files import write_text
 
 DRAWS = 200
@@ -44,7 +45,7 @@ def measure() -> dict[str, dict[str, dict[str, float | int]]]:
         persons = len(corpus.identities(split))
         # Persons return in the same order: clip i shows person i mod 40.
         made = [validity.features(validity.clips([utterance])) for utterance in corpus.utterances(split)]
-        for metric, kind in (("fd_frame/gridface", "frames"), ("fd_clip/gridface", "films")):
+        for metric, kind in (("fd_frame/gridface", "frames"), ("fd_clip/gridface", "windows")):
             features = np.stack([getattr(each, kind) for each in made])
             by_person = features.reshape(-1, persons, *features.shape[1:]).swapaxes(0, 1)
             mean, deviation = drawn(by_person, DRAWS, seed=0)
@@ -54,13 +55,5 @@ def measure() -> dict[str, dict[str, dict[str, float | int]]]:
     return found
 
 
-def main() -> None:
-    lines = ["# Written by `python -m t2av_bench.gridface.validation.floors`."]
-    for metric, languages in measure().items():
-        for language, numbers in languages.items():
-            lines += ["", f'["{metric}".{language}]', *(f"{name} = {value}" for name, value in numbers.items())]
-    write_text(FILE, "\n".join(lines) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    write_text(FILE, "# Written by `python -m t2av_bench.gridface.validation.floors`.\n\n" + dump_toml(measure()))

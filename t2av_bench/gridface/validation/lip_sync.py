@@ -40,14 +40,12 @@ class Clip:
 def clips(utterances: Iterable[corpus.Utterance], move: Change | None = None) -> list[Clip]:
     """Draw, encode and decode; ``move`` changes the motion (T, 16) before it is drawn."""
     from t2av_bench.gridface.portrait.portrait import Portrait
-    from t2av_bench.gridface.speech.synthesizer import Synthesizer
     from t2av_bench.media import clip as media
     from t2av_bench.media.encode import write_mp4
 
     made = []
-    with Synthesizer() as synthesizer, tempfile.TemporaryDirectory() as folder:
-        for utterance in utterances:
-            recording = corpus.record(utterance, synthesizer)
+    with tempfile.TemporaryDirectory() as folder:
+        for utterance, recording in corpus.recordings(utterances):
             motion = recording.motion if move is None else move(recording.motion)
             path = Path(folder) / f"{utterance.id}.mp4"
             write_mp4(path, Portrait(utterance.identity, corpus.SIZE).render(motion), recording.audio, fit_audio=True)
@@ -156,22 +154,22 @@ def separation(better: np.ndarray, worse: np.ndarray) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """frames: (clips * 16, 104), films: (clips * 4, 80): what the two metrics keep, clip after clip."""
+    """frames: (clips * 16, 104), windows: (clips * 4, 80): what the two metrics keep, clip after clip."""
 
     frames: np.ndarray
-    films: np.ndarray
+    windows: np.ndarray
 
 
 def features(made: Sequence[Clip]) -> Features:
     """As the metrics take them from clips that are compared with clips of the same length."""
-    frames, films = [], []
+    frames, windows = [], []
     for clip in made:
         count = len(clip.frames)
         frames.append(gridface_features.frame_features(clip.frames[segment_centres(count, FRAMES_PER_CLIP)]))
         grey = gridface_features.small_grey(clip.frames)
-        windows = np.stack([grey[start : start + WINDOW] for start in window_starts(count)])
-        films.append(gridface_features.film_features(windows))
-    return Features(np.concatenate(frames), np.concatenate(films))
+        seen = np.stack([grey[start : start + WINDOW] for start in window_starts(count)])
+        windows.append(gridface_features.window_features(seen))
+    return Features(np.concatenate(frames), np.concatenate(windows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +178,9 @@ class FeatureRow:
 
     name: str
     frame: float
-    film: float
+    clip: float
     frame_own: float | None = None
-    film_own: float | None = None
+    clip_own: float | None = None
 
 
 PICTURE_DAMAGE: tuple[tuple[str, Change], ...] = (
@@ -213,18 +211,13 @@ def feature_rows(
     The first row is the floor: real clips against as many real clips.
     """
     reference, plain = features(real), features(takes)
-    rows = [_feature_row(FLOOR, plain, reference, None)]
+    rows = [FeatureRow(FLOOR, *distances(plain, reference))]
     for name, change in kinds:
-        rows.append(
-            _feature_row(name, features([Clip(change(clip.frames), clip.audio) for clip in takes]), reference, plain)
-        )
-    return [*rows, _feature_row("other persons", features(unknown), reference, None)]
+        changed = features([Clip(change(clip.frames), clip.audio) for clip in takes])
+        rows.append(FeatureRow(name, *distances(changed, reference), *distances(changed, plain)))
+    return [*rows, FeatureRow("other persons", *distances(features(unknown), reference))]
 
 
-def _feature_row(name: str, found: Features, reference: Features, own: Features | None) -> FeatureRow:
-    frame = frechet_distance(found.frames, reference.frames)
-    film = frechet_distance(found.films, reference.films)
-    if own is None:
-        return FeatureRow(name, frame, film)
-    beside = frechet_distance(found.frames, own.frames), frechet_distance(found.films, own.films)
-    return FeatureRow(name, frame, film, *beside)
+def distances(found: Features, reference: Features) -> tuple[float, float]:
+    """Between the frames and between the windows of two sets."""
+    return frechet_distance(found.frames, reference.frames), frechet_distance(found.windows, reference.windows)

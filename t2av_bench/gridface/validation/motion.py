@@ -4,7 +4,6 @@ writes ``docs/embedded_motion.md``: how much of each motion dimension the encode
 and on others, what damage to the pictures costs, and how surely persons are recognised. Two minutes on one core.
 """
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.data.damage import blur, grain
 from t2av_bench.gridface.speech.visemes import MOTION_NAMES, SPEECH_SIZE
 from t2av_bench.gridface.training.motion import jpeg
+from t2av_bench.gridface.validation.report import run, table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,27 +39,23 @@ class Sample:
     motion: np.ndarray
 
 
-def samples(utterances: Iterable[corpus.Utterance], frames: int | None = FRAMES_PER_CLIP) -> list[Sample]:
-    """Evenly spaced frames of each clip, or all frames."""
+def samples(utterances: Iterable[corpus.Utterance]) -> list[Sample]:
+    """Evenly spaced frames of each clip."""
     from t2av_bench.gridface.portrait.portrait import Portrait
-    from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
     found = []
-    with Synthesizer() as synthesizer:
-        for utterance in utterances:
-            motion = corpus.record(utterance, synthesizer).motion
-            if frames is not None:
-                motion = motion[np.linspace(0, len(motion) - 1, frames).round().astype(int)]
-            found.append(Sample(utterance.identity, Portrait(utterance.identity, corpus.SIZE).render(motion), motion))
+    for utterance, recording in corpus.recordings(utterances):
+        motion = recording.motion[np.linspace(0, len(recording.motion) - 1, FRAMES_PER_CLIP).round().astype(int)]
+        found.append(Sample(utterance.identity, Portrait(utterance.identity, corpus.SIZE).render(motion), motion))
     return found
 
 
-def unseen(per_split: int = 20) -> list[corpus.Utterance]:
+def unseen(per_split: int) -> list[corpus.Utterance]:
     """Clips of persons that the encoder never saw, the first of each test split: every clip another person."""
     return [utterance for split in UNSEEN_SPLITS for utterance in corpus.utterances(split, per_split)]
 
 
-def trained(count: int = 80) -> list[corpus.Utterance]:
+def trained(count: int) -> list[corpus.Utterance]:
     """The last clips of the training split: trained persons in sentences that the encoder never saw."""
     return corpus.utterances("train")[-count:]
 
@@ -179,20 +175,42 @@ def strangers(codec: "DrawnMotionCodec", seeds: Iterable[int] = STRANGERS) -> tu
     return len(distances), taken, min(distances)
 
 
-def document(codec: "DrawnMotionCodec") -> str:
-    """The page, with everything measured anew."""
+def document(count: int) -> str:
+    """The page, with everything measured anew on ``count`` clips of each test split."""
     from t2av_bench.gridface.models.identity_gallery import FRAMES_PER_PERSON
-    from t2av_bench.gridface.models.motion_codec import FARTHEST, LARGEST_DIFFERENCE
+    from t2av_bench.gridface.models.motion_codec import FARTHEST, LARGEST_DIFFERENCE, DrawnMotionCodec
 
-    others, own = samples(unseen()), samples(trained())
+    codec = DrawnMotionCodec.load()
+    others = samples(unseen(count))
+    own = samples(trained(len(others)))
     clean, familiar = read(codec, others), read(codec, own)
     true = np.concatenate([clip.motion for clip in others])
     alone = explained(np.concatenate([encode_alone(codec, clip.pictures) for clip in others]), true)
     some = others[::2]
     by_damage = {name: read(codec, some, damage) for name, damage in damages().items()}
-    count, taken, nearest = strangers(codec)
+    asked, taken, nearest = strangers(codec)
     farthest = max(codec.gallery.nearest(clip.pictures)[1].max() for clip in others + own)
     mouth = slice(SPEECH_SIZE)
+    read_from_a_frame = table(
+        ["dimension", "R2, unseen persons", "network alone", "R2, trained persons"],
+        [
+            *([name, f"{a:.3f}", f"{b:.3f}", f"{c:.3f}"]
+              for name, a, b, c in zip(MOTION_NAMES, clean.r2, alone, familiar.r2, strict=True)),
+            ["**mean of the mouth's six**", f"**{clean.mouth:.3f}**", f"{alone[mouth].mean():.3f}",
+             f"**{familiar.mouth:.3f}**"],
+            ["**mean of all**", f"**{clean.r2.mean():.3f}**", f"{alone.mean():.3f}", f"**{familiar.r2.mean():.3f}**"],
+            ["PSNR of what is drawn from it, dB", f"{clean.psnr:.1f}", "", f"{familiar.psnr:.1f}"],
+            ["SSIM", f"{clean.ssim:.3f}", "", f"{familiar.ssim:.3f}"],
+        ],
+    )  # fmt: skip
+    costs = table(
+        ["damage", "R2, mouth", "R2, all", "PSNR, dB", "SSIM", "recognised", "refused"],
+        [
+            [name, f"{one.mouth:.3f}", f"{one.r2.mean():.3f}", f"{one.psnr:.1f}", f"{one.ssim:.3f}",
+             f"{100 * one.recognised:.1f} %", f"{100 * one.refused:.1f} %"]
+            for name, one in by_damage.items()
+        ],
+    )  # fmt: skip
     lines = [
         "# GridFace's motion codec",
         "",
@@ -211,17 +229,7 @@ def document(codec: "DrawnMotionCodec") -> str:
         "of persons of the training split, in sentences that the network never saw. R2 is the share of a dimension's "
         "variance that is explained: 1 is exact, 0 no better than the mean.",
         "",
-        "| dimension | R2, unseen persons | network alone | R2, trained persons |",
-        "|:--|--:|--:|--:|",
-        *(
-            f"| {name} | {a:.3f} | {b:.3f} | {c:.3f} |"
-            for name, a, b, c in zip(MOTION_NAMES, clean.r2, alone, familiar.r2, strict=True)
-        ),
-        f"| **mean of the mouth's six** | **{clean.mouth:.3f}** | {alone[mouth].mean():.3f} "
-        f"| **{familiar.mouth:.3f}** |",
-        f"| **mean of all** | **{clean.r2.mean():.3f}** | {alone.mean():.3f} | **{familiar.r2.mean():.3f}** |",
-        f"| PSNR of what is drawn from it, dB | {clean.psnr:.1f} | | {familiar.psnr:.1f} |",
-        f"| SSIM | {clean.ssim:.3f} | | {familiar.ssim:.3f} |",
+        read_from_a_frame,
         "",
         "The tongue moves pixels only in an open mouth, and a vertical gaze moves the iris by a fifth of a pixel: "
         "neither is read well, and neither changes much of the picture.",
@@ -233,20 +241,14 @@ def document(codec: "DrawnMotionCodec") -> str:
         "the right person; refused: it declines to answer; the rest, if any, are mistaken for somebody else. "
         "H.264 gets frames that lie far apart in the clip, which is harder for it than a clip.",
         "",
-        "| damage | R2, mouth | R2, all | PSNR, dB | SSIM | recognised | refused |",
-        "|:--|--:|--:|--:|--:|--:|--:|",
-        *(
-            f"| {name} | {one.mouth:.3f} | {one.r2.mean():.3f} | {one.psnr:.1f} | {one.ssim:.3f} "
-            f"| {100 * one.recognised:.1f} % | {100 * one.refused:.1f} % |"
-            for name, one in by_damage.items()
-        ),
+        costs,
         "",
         "## Who is shown",
         "",
         f"The gallery holds the {len(codec.gallery.people)} persons of all splits. A person is recognised at most "
         f"{FARTHEST:g} standard deviations away, and only if drawing that person in the estimated pose differs from "
         f"the picture by at most {LARGEST_DIFFERENCE:g} of 255 (root mean square). The farthest undamaged frame of the "
-        f"right person was {farthest:.1f} away. Of {count} persons who are in no split, {taken} were taken for "
+        f"right person was {farthest:.1f} away. Of {asked} persons who are in no split, {taken} were taken for "
         f"somebody; the nearest came within {nearest:.1f}. Of {clean.frames + familiar.frames} undamaged frames, "
         f"{round(clean.recognised * clean.frames + familiar.recognised * familiar.frames)} were recognised.",
         "",
@@ -260,15 +262,5 @@ def _tensor(pictures: np.ndarray) -> "Tensor":
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def main(arguments: list[str]) -> None:
-    """Measure and write the page (default: docs/embedded_motion.md)."""
-    from t2av_bench.gridface.models.motion_codec import DrawnMotionCodec
-    from t2av_bench.utils.files import write_text
-
-    output = Path(arguments[0] if arguments else "docs/embedded_motion.md")
-    write_text(output, document(DrawnMotionCodec.load()))
-    print(output)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(__doc__ or "", "docs/embedded_motion.md", 20, document)

@@ -1,8 +1,10 @@
-"""The page ``docs/embedded_metrics.md`` from what ``lip_sync`` measures."""
+"""What ``lip_sync`` measures, as a page: ``python -m t2av_bench.gridface.validation.page`` writes
+``docs/embedded_metrics.md``."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from textwrap import fill
+
+import numpy as np
 
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.models import checkpoints
@@ -20,7 +22,7 @@ from t2av_bench.gridface.validation.lip_sync import (
     strangers,
     sync_rows,
 )
-from t2av_bench.utils.files import write_text
+from t2av_bench.gridface.validation.report import run, table
 
 _HEAD = """\
 # GridFace's own metrics: what they notice
@@ -61,11 +63,6 @@ is damage that the metric does not see: frames have no order in time, and window
 """
 
 
-def write(page: Path, sync: Sequence[SyncRow], features: Sequence[FeatureRow], clips: int) -> None:
-    """Write the page."""
-    write_text(page, document(sync, features, clips))
-
-
 def document(sync: Sequence[SyncRow], features: Sequence[FeatureRow], clips: int) -> str:
     """The page as Markdown."""
     from t2av_bench.gridface.data.corpus import VOICES
@@ -81,27 +78,23 @@ def document(sync: Sequence[SyncRow], features: Sequence[FeatureRow], clips: int
 
 
 def _sync_table(rows: Sequence[SyncRow]) -> str:
-
     stranger = next(row for row in rows if row.name == STRANGER)
-    lines = [
-        "| clips | `sync_c_gridface` ↑ | `sync_d_gridface` ↓ | true offset | exact | within 1 | vs stranger |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    columns = ["clips", "`sync_c_gridface` ↑", "`sync_d_gridface` ↓", "true offset", "exact", "within 1", "vs stranger"]
+    lines = []
     for row in rows:
-        told = "– | – | –" if row.expected is None else f"{row.expected} | {row.within(0):.2f} | {row.within(1):.2f}"
+        told = ["–"] * 3
+        if row.expected is not None:
+            told = [str(row.expected), f"{row.within(0):.2f}", f"{row.within(1):.2f}"]
         apart = "–" if row is stranger else f"{separation(row.confidences, stranger.confidences):.2f}"
-        lines.append(
-            f"| {row.name} | {_spread(row.confidences)} | {_spread(row.distances)} | {told} | {apart} |"
-        )  # fmt: skip
-    return "\n".join(lines)
+        lines.append([row.name, _spread(row.confidences), _spread(row.distances), *told, apart])
+    return table(columns, lines)
 
 
-def _spread(values) -> str:
+def _spread(values: np.ndarray) -> str:
     return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
 
 
 def _saturation(rows: Sequence[SyncRow]) -> str:
-
     by_name = {row.name: row for row in rows}
     real, stranger = by_name["in sync"], by_name[STRANGER]
     apart = separation(real.confidences, stranger.confidences)
@@ -124,18 +117,17 @@ def _saturation(rows: Sequence[SyncRow]) -> str:
 
 
 def _feature_table(rows: Sequence[FeatureRow]) -> str:
-    lines = [
-        "| clips | `fd_frame_gridface` from others ↓ | from itself | `fd_clip_gridface` from others ↓ | from itself |",
-        "|---|---|---|---|---|",
-    ]
-    for row in rows:
-        own = ["–" if value is None else f"{value:.1f}" for value in (row.frame_own, row.film_own)]
-        lines.append(f"| {row.name} | {row.frame:.1f} | {own[0]} | {row.film:.1f} | {own[1]} |")
-    return "\n".join(lines)
+    others = [f"`fd_{kind}_gridface` from others ↓" for kind in ("frame", "clip")]
+    values = [
+        [row.name, *("–" if value is None else f"{value:.1f}"
+                     for value in (row.frame, row.frame_own, row.clip, row.clip_own))]
+        for row in rows
+    ]  # fmt: skip
+    return table(["clips", others[0], "from itself", others[1], "from itself"], values)
 
 
-def main(page: Path, count: int = CLIPS) -> None:
-    """Measure everything on ``count`` clips a set, write the page, and put the main scores into the index."""
+def measured(count: int) -> str:
+    """Measure everything on ``count`` clips a set, and put the main scores into the index; returns the page."""
     # test-en has 40 persons, who return in the same order: the second 40 clips are other sentences of the first 40's.
     english = corpus.utterances("test-en", 2 * count)
     unknown = [*corpus.utterances("dub", count // 2), *corpus.utterances("codec", count - count // 2)]
@@ -147,9 +139,9 @@ def main(page: Path, count: int = CLIPS) -> None:
         SyncRow("Mandarin, in sync", 0, [score(clip) for clip in mandarin]),
         SyncRow("Mandarin, a stranger's audio", None, [score(clip) for clip in strangers(mandarin)]),
     ]
-    write(page, sync, found, count)
     for name, numbers in scores(sync, found).items():
         checkpoints.describe(name, {"scores": numbers})
+    return document(sync, found, count)
 
 
 def scores(sync: Sequence[SyncRow], found: Sequence[FeatureRow]) -> dict[str, dict[str, float]]:
@@ -166,9 +158,9 @@ def scores(sync: Sequence[SyncRow], found: Sequence[FeatureRow]) -> dict[str, di
             "separation": round(separation(real.confidences, stranger.confidences), 3),
         },
         "frame_features": {"floor": round(floor.frame, 1), "other_persons": round(others.frame, 1)},
-        "clip_features": {"floor": round(floor.film, 1), "jitter_1_pixel": round(jitter.film, 1)},
+        "clip_features": {"floor": round(floor.clip, 1), "jitter_1_pixel": round(jitter.clip, 1)},
     }
 
 
 if __name__ == "__main__":
-    main(Path("docs/embedded_metrics.md"))
+    run(__doc__ or "", "docs/embedded_metrics.md", CLIPS, measured)

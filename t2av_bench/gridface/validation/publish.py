@@ -47,19 +47,17 @@ def first_clips(
     run: Path, rows: Sequence[str] = FIRST_ROWS, count: int = FIRST_COUNT
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Row -> clip -> quantity -> value, of the first clips of a few rows."""
-    from t2av_bench.results.columns import RESULTS as DATABASE
-    from t2av_bench.results.store import Store
+    from t2av_bench.results.run import open_run
 
     found: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
-        with Store(run / "runs" / row / DATABASE) as store:
-            names = [clip["clip"] for clip in store.clips()][:count]
-            found[row] = {name: {} for name in names}
-            for score in store.scores():
-                # A distance between sets has no value of one clip.
-                own = not score.quantity.startswith("fd_")
-                if own and score.clip in found[row] and score.score.value is not None:
-                    found[row][score.clip][score.quantity] = round(score.score.value, 6)
+        result = open_run(run / "runs" / row)
+        found[row] = {name: {} for name in result.clips[:count]}
+        for score in result.score_rows():
+            # A distance between sets has no value of one clip.
+            own = not score.quantity.startswith("fd_")
+            if own and score.clip in found[row] and score.score.value is not None:
+                found[row][score.clip][score.quantity] = round(score.score.value, 6)
     return found
 
 
@@ -95,19 +93,17 @@ def _scores(run: Path) -> dict[str, dict[str, Any]]:
     """Checkpoint -> run -> quantity -> value, for every row that one generator made."""
     from t2av_bench.experiment.config import load
     from t2av_bench.results.columns import RESULTS as DATABASE
-    from t2av_bench.results.columns import columns
-    from t2av_bench.results.store import Store
+    from t2av_bench.results.run import open_run
 
     found: dict[str, dict[str, Any]] = {}
     for row in load(Path(__file__).parents[1] / "experiment.toml").rows:
         name = row.options.get("checkpoint") or _DEFAULTS.get(row.system)
         if name not in checkpoints.names() or not (run / "runs" / row.name / DATABASE).is_file():
             continue
-        with Store(run / "runs" / row.name / DATABASE) as store:
-            found.setdefault(name, {})[row.name] = {
-                column.quantity.name: round(column.summary.score.value, 4)
-                for column in columns(store) if column.summary.score.value is not None
-            }  # fmt: skip
+        found.setdefault(name, {})[row.name] = {
+            column.quantity.name: round(column.summary.score.value, 4)
+            for column in open_run(run / "runs" / row.name).columns if column.summary.score.value is not None
+        }  # fmt: skip
     return found
 
 

@@ -242,10 +242,10 @@ def _advice(detector: Detector, framing: Framing) -> str:
     if framing.advice is not None:
         return framing.advice
     if detector.name == "haar":
-        from t2av_bench.weights import row
+        from t2av_bench.weights import entry
 
         return (
             "; the bundled detector sees upright frontal faces of 80 pixels or more: use such a picture, or fetch the "
-            f"better one: {row('sfd_face').fetch_command}"
+            f"better one: {entry('sfd_face').remedy}"
         )
     return "; use a picture with one clearly visible face"

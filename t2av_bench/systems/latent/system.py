@@ -47,7 +47,7 @@ _MOST_AT_ONCE = 32
 class LatentSystem(BatchSystem):
     """A generator with ``components``: its codecs and what reads its inputs.
 
-    encoder: how its films are encoded: options of ``media.encode.write_mp4``.
+    encoder: how its clips are encoded: options of ``media.encode.write_mp4``.
     """
 
     components: "Parts"

@@ -100,6 +100,7 @@ class TalkerT2AV(TalkerSystem):
         "talker_t2av_motion_std",
     )  # fmt: skip
     licence = "non-commercial"
+    packages = ("PIL", "cv2", "torch", "transformers")
     extra = "model"
 
     @classmethod

@@ -11,6 +11,7 @@ from t2av_bench.errors import NotApplicable
 from t2av_bench.systems.latent.parts import torch_device
 from t2av_bench.systems.talker_t2av.inputs import Components
 from t2av_bench.utils.optional import require
+from t2av_bench.weights.entry import fetch_command
 
 TOKENIZER = "qwen3_0_6b"
 CODECS = ("whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_mean", "talker_t2av_motion_std")
@@ -18,13 +19,14 @@ CODECS = ("whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_m
 
 def missing_weights(ids: Iterable[str]) -> str | None:
     """One message with one command for all ids that are not there, and their licences; None where all are."""
-    rows = [weights.row(id) for id in ids if not weights.is_present(id)]
-    if not rows:
+    absent = [weights.entry(id) for id in ids if not weights.is_present(id)]
+    if not absent:
         return None
-    accept = [f"--accept {group}" for group in sorted({row.group for row in rows if row.group != "free"})]
-    command = " ".join(["t2av-bench weights fetch", *(row.id for row in rows), *accept])
-    listed = "".join(f"\n  {row.id} ({row.purpose}): licence {row.licence}" for row in rows)
-    return f"talker-t2av needs weights that are missing:{listed}\nto accept these licences and fetch them: {command}"
+    listed = "".join(f"\n  {entry.id} ({entry.purpose}): licence {entry.licence}" for entry in absent)
+    return (
+        f"talker-t2av needs weights that are missing:{listed}\nto accept these licences and fetch them: "
+        f"{fetch_command(*absent)}"
+    )
 
 
 def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> Components:

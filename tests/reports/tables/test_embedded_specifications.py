@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from reports.render.formats import comma_separated, html, latex, markdown
 from reports.render.terminal import terminal
 from reports.tables import from_specification, specification
-from reports.tables.build import MixedProtocols
 from reports.tables.measured import Measured, over_all_clips
+from reports.tables.protocols import MixedProtocols
 from reports.tables.seeds import Pooled, pool
 from t2av_bench.cli.main import app
 from t2av_bench.metrics import metric_class
@@ -39,7 +39,7 @@ def english(name, wer, sync, *, count=20, more=None, failed=0):
         WER: [Score.ok(wer + 0.1 * value, 6.0) for value in wave],
         SYNC: [Score.failed("no face") if i < failed else sync + value for i, value in enumerate(wave)],
     } | (more or {})
-    return scored_run(name, values, ["en"] * count, embedded=EMBEDDED)
+    return scored_run(name, values, ["en"] * count, stand_ins=EMBEDDED)
 
 
 def built(name, runs, **options):
@@ -118,7 +118,7 @@ def test_every_format_prints_what_is_in_the_table(render):
 
 
 def test_both_languages_of_a_system_share_a_row():
-    chinese = scored_run("talker-t2av", {CER: [0.25] * 4, FRAME: 12.5}, ["zh"] * 4, embedded=EMBEDDED)
+    chinese = scored_run("talker-t2av", {CER: [0.25] * 4, FRAME: 12.5}, ["zh"] * 4, stand_ins=EMBEDDED)
     table = built("embedded:1", [english("talker-t2av", 0.1, 0.6, more={FRAME: 10.0}), chinese])
     cells = cells_of(table, "Talker-T2AV")
     assert (cells["zh_cer_gridface"].text, cells["zh_fd_frame_gridface"].text) == ("0.250", "12.50")
@@ -206,7 +206,7 @@ def test_the_test_takes_each_clips_mean_over_the_seeds():
 def test_clips_that_a_seed_lacks_or_that_ask_for_something_else_are_not_compared():
     first = english("a", 0.1, 0.6)
     second = english("b", 0.1, 0.6, failed=2)
-    second.items[second.clips[5]]["text"] = "something else"
+    second.rows[second.clips[5]]["item"]["text"] = "something else"
     parts = [over_all_clips(each, each.columns[1]) for each in (first, second)]
     pooled = pool(parts)
     assert isinstance(pooled, Measured)
@@ -214,7 +214,7 @@ def test_clips_that_a_seed_lacks_or_that_ask_for_something_else_are_not_compared
 
 
 def test_a_seed_without_the_quantity_leaves_the_row_without_a_number():
-    lacking = scored_run("talker-t2av-seed1", {SYNC: [0.5] * 20}, ["en"] * 20, embedded=EMBEDDED)
+    lacking = scored_run("talker-t2av-seed1", {SYNC: [0.5] * 20}, ["en"] * 20, stand_ins=EMBEDDED)
     cell = cells_of(built("embedded:1", [*seeds([0.1]), lacking]), "Talker-T2AV")["en_wer_gridface"]
     assert cell.text == "" and cell.reason.startswith("1 of 2 runs: wer_gridface was not measured")
     failed = english("talker-t2av-seed1", 0.1, 0.6, failed=20)

@@ -13,11 +13,13 @@ import pytest
 from table_factory import CLIPS, FID, OFFSET, SYNC, SYNC_C, WER, run, scored_run
 
 from reports.render.formats import FORMATS, comma_separated, html, latex, markdown
-from reports.tables.build import MixedProtocols, build, read_run
+from reports.tables.build import build
+from reports.tables.protocols import MixedProtocols
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.validation.floors import drawn
 from t2av_bench.metrics import create
 from t2av_bench.metrics.base import Floor
+from t2av_bench.results.run import open_run
 from t2av_bench.scores import Score
 
 
@@ -83,7 +85,7 @@ def test_a_column_that_applies_to_no_row_becomes_a_note_with_the_command():
 
 
 def test_embedded_columns_carry_their_sign_and_note():
-    table = build([run("s", {SYNC: (5.0, 20)}, embedded=True)])
+    table = build([run("s", {SYNC: (5.0, 20)}, stand_in=True)])
     assert table.labels == ["Sync-C‡ ↑"]
     assert any("not comparable with published numbers" in note for note in table.notes)
 
@@ -164,8 +166,9 @@ FLOOR = Floor(40, "en", "real clips", 3.4, 0.3, 200)
 
 
 def of_real(name, *, clips=40, language="en", metric="fd_frame/gridface", value=2.5, floors=(FLOOR,)):
-    made = scored_run(name, {(metric, FID): value}, [language] * clips, embedded=[(metric, FID)])
-    return dataclasses.replace(made, floors={metric: list(floors)})
+    made = scored_run(name, {(metric, FID): value}, [language] * clips, stand_ins=[(metric, FID)])
+    described = made.described[metric] | {"description": {"floors": [dataclasses.asdict(floor) for floor in floors]}}
+    return dataclasses.replace(made, described={metric: described})
 
 
 def test_a_floor_is_printed_once_where_number_and_language_are_the_tables():
@@ -223,7 +226,7 @@ def test_an_offset_shows_its_median_interval_and_the_share_near_0_and_few_clips_
     from reports.page.tables import _explanation
 
     values = [-14.0, 0.0, -2.0, -11.0, 0.0, 1.0, -4.0, -1.0]
-    few = read_run(make_run(tmp_path / "few", {SHIFT: values, CONFIDENCE: [5.0] * 8}))
+    few = open_run(make_run(tmp_path / "few", {SHIFT: values, CONFIDENCE: [5.0] * 8}))
     table = build([few], intervals=True)
     cells = {column.key: (column, cell) for column, cell in zip(table.columns, table.rows[0].cells, strict=True)}
     column, cell = cells["sync_offset"]
@@ -232,7 +235,7 @@ def test_an_offset_shows_its_median_interval_and_the_share_near_0_and_few_clips_
     assert "Without an interval: 8 clips; an interval needs at least 20 clips." in table.notes
     lines = list(_explanation(table.rows[0], column, cell))
     assert "no interval: 8 clips; an interval needs at least 20 clips" in lines
-    many = read_run(make_run(tmp_path / "many", {SHIFT: sorted(values * 3)}))
+    many = open_run(make_run(tmp_path / "many", {SHIFT: sorted(values * 3)}))
     table = build([many])
     cell = table.rows[0].cells[0]
     # 24 values: the 7th and the 18th are the sign test's bounds.

@@ -18,7 +18,7 @@ from reports.render.formats import FORMATS, latex
 from reports.render.terminal import terminal
 from reports.tables import from_specification, specification
 from reports.tables.build import build
-from reports.tables.make import make
+from reports.tables.make import of_runs
 from reports.tables.model import Table
 from t2av_bench.scores import Quantity, Score
 
@@ -40,7 +40,7 @@ def systems(theirs=SYNC):
                 for index, value in enumerate(wave)
             ],
         }  # fmt: skip
-        return scored_run(name, values | more.get("values", {}), languages, embedded=[HAAR])
+        return scored_run(name, values | more.get("values", {}), languages, stand_ins=[HAAR])
 
     weights = [Score.ok(0.05, 1.0 + index % 5) for index in range(200)]
     return [
@@ -75,7 +75,7 @@ def of_seeds() -> Table:
                 level * (1 + position) + 0.01 * index if index or level < 0.2 else Score.failed("no face")
                 for index in range(20)
             ]  # fmt: skip
-        return scored_run(name, values, languages, embedded=[key for key in values if "gridface" in key[0]])
+        return scored_run(name, values, languages, stand_ins=[key for key in values if "gridface" in key[0]])
 
     runs = [run("real", 0.1)]
     for place, name in enumerate(("talker-t2av", "dual-branch", "cascaded"), start=2):
@@ -142,7 +142,7 @@ def test_names_cannot_command_the_terminal():
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX on this machine: pdflatex compiles the tables")
 def test_latex_compiles_within_the_page_with_booktabs_alone(tmp_path):
     published = [name for name in specification.names() if specification.load(name).rows]
-    tables = [latex(make([name])) for name in published] + [latex(under_published()), latex(of_seeds())]
+    tables = [latex(of_runs([], name)) for name in published] + [latex(under_published()), latex(of_seeds())]
     document = tmp_path / "tables.tex"
     document.write_text(
         "\\documentclass{article}\\usepackage[a4paper,margin=2cm]{geometry}\\usepackage{booktabs}\\begin{document}\n"

@@ -1,7 +1,5 @@
 """Marks of measured rows: earned by a paired test, shared by what cannot be told apart, rare under the null."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from table_factory import CORPUS_WER, FID, SYNC, SYNC_C, UTMOS, scored_run
@@ -10,7 +8,6 @@ from reports.tables.build import build
 from reports.tables.model import Cell, TableColumn
 from reports.tables.ranking import mark_by_digits, significantly_different
 from t2av_bench.scores import Score
-from t2av_bench.statistics.samples import Grouping
 
 ENGLISH = ["en"] * 40
 
@@ -72,9 +69,8 @@ def test_clips_that_ask_for_other_things_are_not_paired():
     one = scored_run("a", {SYNC: noisy(5, 1)}, ENGLISH)
     other = scored_run("b", {SYNC: noisy(9, 1)}, ENGLISH)
     assert ranks(build([one, other])) == ["second", "best"]
-    for item in other.items.values():
-        item["text"] += " changed"
-    table = build([one, other])
+    changed = scored_run("b", {SYNC: noisy(9, 1)}, ENGLISH, texts="changed")
+    table = build([one, changed])
     assert ranks(table) == [None, None]
     assert any("share no scored clip" in note for note in table.notes)
     assert any("do not cover the same clips" in note for note in table.notes)
@@ -107,18 +103,16 @@ def test_marks_do_not_depend_on_which_columns_are_printed():
 
 def test_clips_of_one_speaker_are_one_witness():
     """Twenty clips of four speakers have 16 sign patterns."""
-    speakers = Grouping({f"clip {index:03d}": f"s{index % 4}" for index in range(20)})
+    few, many = ([f"s{index % count}" for index in range(20)] for count in (4, 10))
     runs = [scored_run(str(i), {SYNC: [i + 1.0] * 20}, ["en"] * 20) for i in range(2)]
     assert ranks(build(runs)) == ["second", "best"]
-    table = build([replace(run, groups=speakers) for run in runs], intervals=True)
+    runs = [scored_run(str(i), {SYNC: [i + 1.0] * 20}, ["en"] * 20, speakers=few) for i in range(2)]
+    table = build(runs, intervals=True)
     assert ranks(table) == [None, None]
     assert any("20 clips of 4 speakers" in note and "6 could" in note for note in table.notes)
-    many = Grouping({clip: f"s{index % 10}" for index, clip in enumerate(speakers.groups)})
     random = np.random.default_rng(0)
     values = {SYNC: (random.normal(5, 1, 10)[np.arange(20) % 10] + random.normal(0, 0.1, 20)).tolist()}
-    wide, narrow = (
-        build([replace(scored_run("a", values, ["en"] * 20), groups=by)], intervals=True) for by in (many, None)
-    )
+    wide, narrow = (build([scored_run("a", values, ["en"] * 20, speakers=by)], intervals=True) for by in (many, None))
     ends = [table.rows[0].cells[0].interval for table in (wide, narrow)]
     assert ends[0][1] - ends[0][0] > 1.2 * (ends[1][1] - ends[1][0])
     assert any("over 20 clips of 10 speakers" in note for note in wide.notes)
@@ -167,19 +161,19 @@ def test_a_distance_between_sets_without_features_is_shown_unmarked_with_the_rea
     from run_factory import FID as FID_QUANTITY
     from run_factory import frames, make_run
 
-    from reports.tables.build import read_run
+    from t2av_bench.results.run import open_run
 
     paths = [
         make_run(tmp_path / str(i), {FID_QUANTITY: [1.0] * 30}, features=frames(3, 30, 0.1 * (i + 1))) for i in range(2)
     ]
     told = []
     for _ in range(2):
-        table = build([read_run(path, told.append) for path in paths])
+        table = build([open_run(path, told.append) for path in paths])
         assert ranks(table) == ["best", "second"]
     assert told == ["system: what each clip adds to fid, computed once"] * 2, "the second table finds them kept"
     for feature in (paths[1] / "features").rglob("*.safetensors"):
         feature.unlink()
-    table = build([read_run(path) for path in paths])
+    table = build([open_run(path) for path in paths])
     assert ranks(table) == [None, None] and table.rows[1].cells[0].value is not None
     assert any("FID was not tested for all rows: the features of" in note for note in table.notes)
     assert FID.name == FID_QUANTITY.name

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from reports.render.formats import comma_separated, html, latex, markdown
 from reports.render.terminal import terminal
 from reports.tables import from_specification, specification
-from reports.tables.build import MixedProtocols
-from reports.tables.make import make
+from reports.tables.make import of_runs
+from reports.tables.protocols import MixedProtocols
 from t2av_bench.cli.main import app
 from t2av_bench.scores import Quantity, Score
 from t2av_bench.utils.config import ConfigError
@@ -50,7 +50,7 @@ def test_there_are_five_published_tables():
 @pytest.mark.parametrize("render", [markdown, latex, html, comma_separated, terminal])
 def test_published_tables_keep_every_digit_in_every_format(name, render):
     """Every row's numbers, in order of the columns, as a reader of the output would find them."""
-    text = render(make([name], published=True))
+    text = render(of_runs([], name, published=True))
     for line in printed_rows(name):
         loaded = specification.load(name).specification
         expected = sorted(numbers(line))
@@ -65,7 +65,7 @@ def test_published_tables_keep_every_digit_in_every_format(name, render):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_marks_are_those_of_the_two_best_printed_numbers(name):
-    table = make([name], published=True)
+    table = of_runs([], name, published=True)
     given = specification.load(name).specification
     directions = {column.key: column.direction for column in table.columns}
     parts = {row.family for row in table.rows} if given.rank_within_families else {None}
@@ -83,27 +83,27 @@ def test_marks_are_those_of_the_two_best_printed_numbers(name):
 
 
 def test_some_marks_read_off_the_paper_by_eye():
-    table = make(["paper:1"], published=True)
+    table = of_runs([], "paper:1", published=True)
     talker, rival = cells_of(table, "Talker-T2AV"), cells_of(table, "UniAVGen")
     assert [talker["zh_cer"].rank, rival["zh_cer"].rank] == ["best", "second"]  # 0.148 before 0.265
     assert [talker["en_utmos"].rank, rival["en_utmos"].rank] == ["second", "best"]  # 3.458 after 3.459
     assert [talker["zh_fid"].rank, rival["zh_fid"].rank] == ["second", "best"]  # 17.63 after 15.30
-    truth = cells_of(make(["paper:5"], published=True), "Ground Truth")
+    truth = cells_of(of_runs([], "paper:5", published=True), "Ground Truth")
     assert {cell.rank for cell in truth.values()} == {None}
 
 
 def test_families_are_parted_by_the_dashed_line():
-    table = make(["paper:1"], published=True)
+    table = of_runs([], "paper:1", published=True)
     assert [table.break_before(index) for index in range(6)] == [None] * 4 + ["dashed", None]
     assert r"\cleaders" in latex(table) and "arydshln" not in latex(table) and "╌" in markdown(table)
 
 
 def test_two_languages_share_a_cell_in_the_second_table():
-    assert "| 29.71 / 32.24 |" in re.sub(" +", " ", markdown(make(["paper:2"])))
+    assert "| 29.71 / 32.24 |" in re.sub(" +", " ", markdown(of_runs([], "paper:2")))
 
 
 def test_empty_published_cells_say_why():
-    table = make(["paper:4"])
+    table = of_runs([], "paper:4")
     assert table.rows[-1].cells[0].reason == "the speech is given, not generated"
     assert "¹ the speech is given, not generated." in table.notes
 
@@ -127,7 +127,7 @@ def both_languages(name="ours", cer=0.2, wer=0.1):
             UTMOS_KEY: [2.0] * 12 + [3.0] * 7 + [Score.failed("silent")], ("fid/clean", FID): 12.25,
             HAAR: [1.0] * 20,
         },
-        languages, embedded=[HAAR],
+        languages, stand_ins=[HAAR],
     )  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def measured(runs, name="paper:1"):
 
 
 def test_measured_rows_stand_under_published_ones_and_change_none_of_them():
-    plain, table = make(["paper:1"]), measured([both_languages()])
+    plain, table = of_runs([], "paper:1"), measured([both_languages()])
     assert [row.origin for row in table.rows] == ["published"] * 6 + ["measured"]
     assert [(c.text, c.rank) for row in table.rows[:6] for c in row.cells] == [
         (c.text, c.rank) for row in plain.rows for c in row.cells
@@ -178,7 +178,7 @@ def test_runs_of_one_name_and_different_languages_make_one_row():
 def test_embedded_numbers_never_stand_in_a_published_column():
     cell = cells_of(measured([both_languages()]), "ours")["zh_sync_c"]
     assert cell.text == "" and "bundled stand-in only (sync_c_haar by sync/exact-haar)" in cell.reason
-    same_name = scored_run("ours", {("sync/exact", SYNC_C): [5.0] * 4}, ["zh"] * 4, embedded=[("sync/exact", SYNC_C)])
+    same_name = scored_run("ours", {("sync/exact", SYNC_C): [5.0] * 4}, ["zh"] * 4, stand_ins=[("sync/exact", SYNC_C)])
     assert cells_of(measured([same_name]), "ours")["zh_sync_c"].text == ""
 
 
@@ -410,12 +410,17 @@ def invoke(*arguments):
         (["nowhere"], "nowhere is not a run"),
         (["paper:1", "paper:2"], "one at a time"),
         (["nowhere.toml"], "cannot read the table specification nowhere.toml"),
-        (["paper:1", "nowhere", "--published"], "leave it out to put runs under them"),
-        (["nowhere", "--published"], "name a table first: paper:1"),
+        (["paper:1", "RUN", "--published"], "leave it out to put runs under them"),
+        (["RUN", "--published"], "name a table first: paper:1"),
         (["paper:1", "--columns", "fid"], "--columns is for plain tables"),
     ],
 )
-def test_errors_say_what_to_type_next(arguments, message):
+def test_errors_say_what_to_type_next(tmp_path, arguments, message):
+    from run_factory import SYNC_C as C
+    from run_factory import make_run
+
+    if "RUN" in arguments:
+        arguments = [make_run(tmp_path / "RUN", {C: [4.0] * 2}) if each == "RUN" else each for each in arguments]
     done = invoke(*arguments)
     assert done.exit_code == 2 and message in done.stderr, done.stderr
 

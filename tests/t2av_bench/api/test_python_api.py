@@ -15,8 +15,9 @@ from media_factory import moving_pattern, noise, silent_clip, tone, write_clip
 from typer.main import get_command
 
 import t2av_bench as tb
-from t2av_bench.api import clip, comparing, listing, runs, tables
+from t2av_bench.api import clip, listing, runs, tables
 from t2av_bench.cli.main import app
+from t2av_bench.comparison import contrast, verdicts
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -332,19 +333,19 @@ def test_comparisons_and_the_gate_answer_as_the_commands_do(tmp_path):
 
     compared = tb.compare([model, other], quantities=["psnr"])
     frame = compared.to_frame()
-    assert has(frame, comparing.COMPARISON) and len(frame) == 1
+    assert has(frame, contrast.COMPARISON) and len(frame) == 1
     row = frame.iloc[0]
     lost = model.scores.set_index("clip").value - other.scores.set_index("clip").value
     assert row.difference == pytest.approx(-lost.mean()) and row.low < row.difference < row.high < 0
     items = compared.to_frame(items=True)
-    assert has(items, comparing.ITEMS) and items.loss.is_monotonic_decreasing
+    assert has(items, contrast.ITEMS) and items.loss.is_monotonic_decreasing
     assert items.set_index("clip").loss.to_dict() == pytest.approx(lost.to_dict())
     assert repr(compared) == compared._repr_markdown_() == command("compare", model.path, other.path).stdout
 
     gate = tb.regress(tmp_path / "main.json", other, margins={"psnr": 1.0})
     assert (gate.status, gate.regressed, gate.judged) == (1, True, True)
-    verdicts = gate.to_frame()
-    assert has(verdicts, comparing.VERDICTS) and list(verdicts.verdict) == ["worse"] and verdicts.margin[0] == 1.0
+    judged = gate.to_frame()
+    assert has(judged, verdicts.VERDICTS) and list(judged.verdict) == ["worse"] and judged.margin[0] == 1.0
     (tmp_path / "margins.toml").write_text("psnr = 1.0")
     done = command("regress", tmp_path / "main.json", other.path, "--margins", tmp_path / "margins.toml")
     assert done.returncode == 1 and done.stdout == gate.to_markdown() == repr(gate)

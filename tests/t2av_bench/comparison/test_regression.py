@@ -15,11 +15,11 @@ from t2av_bench.cli.regress import baseline_app, regress
 from t2av_bench.comparison.comparable import NotComparable
 from t2av_bench.comparison.gate import Gate, decide
 from t2av_bench.comparison.gate import regress as judge
-from t2av_bench.comparison.gate_report import as_json, junit, markdown
 from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin, merge_margins, read_margins
+from t2av_bench.comparison.verdicts import as_json, junit, markdown
 from t2av_bench.results import read
 from t2av_bench.results.baseline import BaselineError, load, save
-from t2av_bench.results.run import read_run
+from t2av_bench.results.run import open_run
 from t2av_bench.scores import Score
 from t2av_bench.statistics.intervals import Interval
 from t2av_bench.statistics.paired import Difference
@@ -199,7 +199,7 @@ def test_speakers_are_judged_as_a_whole(tmp_path):
     assert together.difference.units == 10 and "60 clips of 10 speakers" in gate(*runs).notes[0]
     assert command("regress", *runs).exit_code == 3
     assert command("regress", *runs, "--independent-clips").exit_code == 1
-    save(read_run(runs[0]), tmp_path / "a.json")
+    save(open_run(runs[0]).recorded, tmp_path / "a.json")
     assert gate(tmp_path / "a.json", runs[1]).as_dict() == gate(*runs).as_dict(), "a file knows who speaks"
 
 
@@ -222,7 +222,7 @@ def test_runs_and_files_of_older_revisions_are_answered_with_the_command(tmp_pat
         done = command("regress", *runs)
         assert done.exit_code == 2 and f"{old} is of another revision than this t2av-bench" in done.stderr
         assert f"score it again with 't2av-bench evaluate --generated made --out {old}'" in done.stderr
-    save(read_run(old), tmp_path / "old.json")
+    save(open_run(old).recorded, tmp_path / "old.json")
     done = command("regress", tmp_path / "old.json", new)
     assert done.exit_code == 2 and f"'t2av-bench baseline save RUN {tmp_path / 'old.json'}'" in done.stderr
     text = (tmp_path / "old.json").read_text().replace('"version": 2', '"version": 1')
@@ -295,10 +295,10 @@ def test_distances_between_sets_are_judged_from_features_or_from_a_file(tmp_path
     baseline = before
     if as_file:
         baseline = tmp_path / "baseline.json"
-        assert save(read_run(before), baseline) == []
+        assert save(open_run(before).recorded, baseline) == []
     found = gate(baseline, after).verdicts[0]
     assert found.word == "worse" and found.margin == pytest.approx(0.05 * found.difference.first)
-    values = [read_run(run).quantities["fid/clean", "fid"].value for run in (before, after)]
+    values = [open_run(run).recorded.quantities["fid/clean", "fid"].value for run in (before, after)]
     assert (found.difference.first, found.difference.second) == pytest.approx(values, rel=1e-5)
     assert gate(baseline, before).verdicts[0].word == "equivalent"
 
@@ -307,14 +307,14 @@ def test_lost_features_and_other_clips_are_reasons_and_not_silence(tmp_path):
     before = make_run(tmp_path / "a", {FID: [1.0] * 30}, features=frames(0, 30, 0.3), name="a")
     some = [*[1.0] * 29, Score.failed("too short")]
     after = make_run(tmp_path / "b", {FID: some}, features=frames(0, 30, 0.3), name="b")
-    save(read_run(before), tmp_path / "a.json")
+    save(open_run(before).recorded, tmp_path / "a.json")
     verdict = gate(tmp_path / "a.json", after).verdicts[0]
     assert verdict.word == "not judged" and "give the baseline's run folder" in verdict.reason
     assert gate(before, after).verdicts[0].difference.clips == 29
     for path in (before / "features").rglob("*.safetensors"):
         path.unlink()
     assert "features of clip_000 are not in" in gate(before, after).verdicts[0].reason
-    notes = save(read_run(before), tmp_path / "lost.json")
+    notes = save(open_run(before).recorded, tmp_path / "lost.json")
     assert "needs the baseline's run folder" in notes[0]
     assert "run folder" in gate(tmp_path / "lost.json", after).verdicts[0].reason
 
@@ -325,7 +325,7 @@ def test_a_file_says_exactly_what_its_run_says(tmp_path):
     values[WER] = [Score.ok(random.uniform(), float(n)) for n in random.integers(1, 30, CLIPS)]
     before = make_run(tmp_path / "a", values, name="a")
     after = make_run(tmp_path / "b", {SYNC_C: scores(1), UTMOS: scores(2) / 2, WER: values[WER][::-1]}, name="b")
-    save(read_run(before), tmp_path / "a.json")
+    save(open_run(before).recorded, tmp_path / "a.json")
     assert gate(tmp_path / "a.json", after).as_dict() == gate(before, after).as_dict()
     first = (tmp_path / "a.json").read_text()
     save(load(tmp_path / "a.json"), tmp_path / "again.json")
@@ -335,7 +335,7 @@ def test_a_file_says_exactly_what_its_run_says(tmp_path):
 
 def test_stale_baselines_are_refused_with_the_difference_named(tmp_path):
     before = make_run(tmp_path / "a", {SYNC_C: scores()}, name="a")
-    save(read_run(before), tmp_path / "a.json")
+    save(open_run(before).recorded, tmp_path / "a.json")
     cases = {
         "protocol": ({"parameters": {"version": 2}}, r"another protocol: \w{12} in .*version 1 against 2"),
         "text": ({"texts": ["changed"] * CLIPS}, "60 items have another text .*clip_000, clip_001, clip_002 and 57"),
@@ -471,7 +471,7 @@ def test_the_documentation_states_the_defaults_and_a_margins_file_that_works(tmp
 
 def test_damaged_and_foreign_files_are_refused(tmp_path):
     file = tmp_path / "base.json"
-    save(read_run(make_run(tmp_path / "a", {SYNC_C: scores()})), file)
+    save(open_run(make_run(tmp_path / "a", {SYNC_C: scores()})).recorded, file)
     sound = file.read_text()
     for text, message in (
         ("{", "cannot read the baseline"),

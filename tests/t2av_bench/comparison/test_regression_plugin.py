@@ -13,7 +13,7 @@ from t2av_bench.comparison.gate import regress
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.baseline import load, save
-from t2av_bench.results.run import read_run
+from t2av_bench.results.run import open_run
 
 TESTS = """
 import pytest
@@ -53,7 +53,7 @@ def test_the_fixture_fails_a_users_test_on_a_regression(tmp_path):
         ("other", scores, {"parameters": {"version": 2}}),
     ):
         make_run(tmp_path / "runs" / name, {SYNC_C: values}, name=name, **changes)
-    save(read_run(tmp_path / "runs" / "base"), tmp_path / "base.json")
+    save(open_run(tmp_path / "runs" / "base").recorded, tmp_path / "base.json")
     (tmp_path / "test_user.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     plugins = [] if _installed() else ["-p", "t2av_bench.pytest_plugin"]
@@ -111,7 +111,7 @@ def evaluated(tmp_path, fake_metrics):
 
 
 def test_evaluated_runs_with_a_plugins_set_metric_and_a_shared_cache(evaluated):
-    quiet, loud = read_run(evaluated / "quiet-run"), read_run(evaluated / "loud-run")
+    quiet, loud = open_run(evaluated / "quiet-run").recorded, open_run(evaluated / "loud-run").recorded
     found = {verdict.quantity.name: verdict for verdict in regress(quiet, loud).verdicts}
     assert set(found) == {"level", "spread"}, "a length has no better direction"
     assert found["level"].word == "better" and found["spread"].word == "worse"

@@ -232,3 +232,14 @@ def test_reasons_that_differ_in_names_and_numbers_are_one(tmp_path):
         (4, ("m",), True), (3, ("m",), True), (1, ("m", "k"), False), (1, ("m",), False)
     ]  # fmt: skip
     assert found[0].told() == "clip0.mp4 is truncated: 0 of 50 frames (likewise clip1, clip2, clip3)"
+
+
+def test_all_that_is_missing_ends_in_one_command(tmp_path, monkeypatch):
+    sounds(tmp_path / "made", "a")
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(tmp_path / "none"))
+    done = asked(tmp_path, metrics="fake/level,sync/exact,utmos", reference=False)
+    assert done.exit_code == 1
+    of_sync = "missing: weights syncnet_v2, sfd_face: t2av-bench weights fetch --for sync/exact --accept research"
+    assert f"  1 clip  a: {of_sync}  [sync/exact]" in done.stderr
+    of_all = "missing: weights syncnet_v2, sfd_face, utmos22_strong: t2av-bench weights fetch --for "
+    assert f"\n{of_all}sync/exact,utmos/strong-v1 --accept research\n" in done.stderr

@@ -105,7 +105,7 @@ def audio_only_silence(path: Path) -> Path:
 def test_broken_files_have_reasons_and_cost_the_others_nothing(tmp_path):
     whole = write_clip(tmp_path / "whole.mp4", moving_pattern(25), tone(1.0))
     text = tmp_path / "text.mp4"
-    text.write_text("This is not a film. " * 50)
+    text.write_text("This is not a video. " * 50)
     code, printed = seen(text, tmp_path / "gone.mp4", truncated_clip(tmp_path / "cut.mp4"), whole)
     assert code == 1
     blocks = printed.split("\n\n")

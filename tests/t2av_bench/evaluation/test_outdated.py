@@ -10,9 +10,7 @@ import pytest
 from evaluate_factory import by_name, command, make_clips, plan, run
 from scipy.io import wavfile
 
-from reports.tables.measured import read_run
-from t2av_bench.results.columns import failures
-from t2av_bench.results.run import read_run as read_recorded
+from t2av_bench.results.run import open_run
 from t2av_bench.results.store import Store
 
 CHANGED = "the file has changed since"
@@ -132,16 +130,14 @@ def test_every_reader_shows_it(tmp_path, fake_metrics):
     table = subprocess.run([sys.executable, "-m", "t2av_bench.cli.main", "table", str(out)], env=fake_metrics,
                            capture_output=True, text=True)  # fmt: skip
     assert table.returncode == 0 and CHANGED in table.stdout
-    shown = read_run(out)
+    shown = open_run(out)
     assert {score.value for score in shown.scores["fake/level", "level"].values()} == {None}
-    recorded = read_recorded(out).quantities["fake/level", "level"]
+    recorded = shown.recorded.quantities["fake/level", "level"]
     assert not recorded.values and all(CHANGED in reason for _, reason in recorded.missing.values())
-    assert read_recorded(out).quantities["fake/spread", "spread"].value is None
+    assert shown.recorded.quantities["fake/spread", "spread"].value is None
     with Store(out / "results.db") as store:
         assert {row["status"] for row in store.measurements("fake/level")} == {"failed"}
-        assert {(row["metric"], row["outdated"]) for row in failures(store)} == {
-            ("fake/level", True), ("fake/spread", True),
-        }  # fmt: skip
+    assert {(row["metric"], row["outdated"]) for row in shown.failures} == {("fake/level", True), ("fake/spread", True)}
     asked = command(tmp_path, out, "--json", "--name", "system")
     asked[asked.index("--metrics") + 1] = "fake/length"
     done = subprocess.run(asked, env=fake_metrics, capture_output=True, text=True)

@@ -19,7 +19,7 @@ from scipy.io import wavfile
 from t2av_bench.errors import ItemError
 from t2av_bench.evaluation.config import EvaluateConfig, load, parse_options
 from t2av_bench.evaluation.evaluate import RunError, evaluate
-from t2av_bench.results.columns import failures
+from t2av_bench.results.run import open_run
 from t2av_bench.results.store import Store, StoreError
 from t2av_bench.utils.config import ConfigError
 
@@ -72,10 +72,9 @@ def test_one_bad_clip_costs_neither_the_others_nor_its_own_other_metrics(tmp_pat
     asked = plan(tmp_path, names, timeout=3.0, workers=2)
     (tmp_path / "made" / "empty.wav").write_bytes(b"")
     run(asked, tmp_path / "run")
-    with Store(tmp_path / "run" / "results.db") as store:
-        level = {row.clip: row.score for row in store.scores() if row.quantity == "level"}
-        length = {row.clip: row.score for row in store.scores() if row.quantity == "length"}
-        failed = {(failure["clip"], failure["metric"]) for failure in failures(store)}
+    done = open_run(tmp_path / "run")
+    level, length = done.scores["fake/level", "level"], done.scores["fake/length", "length"]
+    failed = {(failure["clip"], failure["metric"]) for failure in done.failures}
     for name, reason in TROUBLES.items():
         assert reason in level[name].reason
         assert length[name].value == pytest.approx(0.5)

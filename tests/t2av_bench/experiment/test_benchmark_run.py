@@ -24,7 +24,9 @@ from experiment_factory import (  # noqa: F401
     write,
 )
 from scipy.io import wavfile
+from typer.testing import CliRunner
 
+from t2av_bench.cli.main import app
 from t2av_bench.cli.run_tables import make_tables
 from t2av_bench.evaluation.evaluate import RunError
 from t2av_bench.experiment.config import load
@@ -41,7 +43,7 @@ def test_clips_are_made_scored_and_shown_and_nothing_is_done_twice(tmp_path):
         samples = wavfile.read(tmp_path / "out" / "clips" / "noise" / f"{id}.wav")[1]
         assert found[id, "level"].value == pytest.approx(np.mean(np.square(samples, dtype=np.float64)), rel=0.05)
     tables = {path.name for path in (tmp_path / "out" / "tables").iterdir()}
-    assert tables == {"all.md", "all.tex", "all.csv", "all.html"}
+    assert tables == {"all.md", "all.tex", "all.csv", "all.html", "tables.json"}
     before = sounds(tmp_path / "out" / "clips" / "noise")
     again = carry_out(tmp_path).rows[0]
     assert log(tmp_path) == [] and (again.kept, again.made) == (3, 0)
@@ -92,8 +94,9 @@ def test_changed_options_text_or_checkpoint_make_clips_again_and_their_old_score
     assert log(tmp_path) == ["fake-noise b 1"]
 
 
-def test_a_clip_of_a_model_that_was_replaced_in_the_box_is_made_again(tmp_path, monkeypatch):
+def test_a_clip_of_a_model_that_was_replaced_among_the_bundled_is_made_again(tmp_path, monkeypatch):
     from t2av_bench.gridface.models import checkpoints
+    from t2av_bench.weights.table import UnknownWeights
 
     only_made(tmp_path)
     record = tmp_path / "out" / "clips" / "noise" / "b.json"
@@ -104,7 +107,7 @@ def test_a_clip_of_a_model_that_was_replaced_in_the_box_is_made_again(tmp_path, 
 
     def digest(name):
         if name not in today:
-            raise checkpoints.UnknownCheckpoint(name)
+            raise UnknownWeights(name)
         return today[name]
 
     monkeypatch.setattr(checkpoints, "digest", digest)
@@ -329,3 +332,10 @@ def test_each_table_has_its_own_rows(tmp_path):
     assert [table.name.rpartition("/")[2] for table in tables] == ["mine.toml", "all"]
     assert [[row.name for row in table.table.rows] for table in tables] == [["noise"], ["second"]]
     assert (tmp_path / "out" / "tables" / "mine.csv").is_file()
+    shown = CliRunner().invoke(app, ["table", str(tmp_path / "out")])
+    assert shown.exit_code == 0 and shown.stdout.index("mine.toml") < shown.stdout.index("## all")
+    for name in ("mine", "all"):
+        assert (tmp_path / "out" / "tables" / f"{name}.md").read_text() in shown.stdout
+    (tmp_path / "out" / "tables" / "tables.json").unlink()  # of a version that noted nothing
+    shown = CliRunner().invoke(app, ["table", str(tmp_path / "out"), "--columns", "level"])
+    assert shown.exit_code == 0 and "| noise" in shown.stdout and "| second" in shown.stdout

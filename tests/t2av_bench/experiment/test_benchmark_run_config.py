@@ -80,3 +80,14 @@ def test_an_option_that_a_system_needs_is_asked_for(tmp_path, monkeypatch):
         load(tmp_path / "run.toml")
     (tmp_path / "run.toml").write_text(HEAD + ROW + 'options = { voice = "en-us" }\n')
     assert load(tmp_path / "run.toml").rows[0].options == {"voice": "en-us"}
+
+
+def test_names_are_read_as_people_type_them_and_kept_as_ids(tmp_path):
+    (tmp_path / "run.toml").write_text(
+        HEAD + 'benchmark = "GridFace"\nmetrics = ["WB-PESQ"]\n' + ROW.replace("talker-t2av", "Talker_T2AV")
+        + "[options.PESQ]\nleast_overlap = 0.5\n"
+    )  # fmt: skip
+    loaded = load(tmp_path / "run.toml")
+    (row,) = loaded.rows
+    assert (row.system, row.benchmark) == ("talker-t2av", "gridface")
+    assert loaded.config.options == {"pesq/itu": {"least_overlap": 0.5}}

@@ -12,11 +12,11 @@ from t2av_bench.benchmarks.manifest import read_manifest
 from t2av_bench.benchmarks.pairing import pair
 from t2av_bench.generation.records import digests, fingerprint
 from t2av_bench.generation.requests import Requests, read_items, write_manifest
-from t2av_bench.generation.row import Row
+from t2av_bench.generation.row import ExperimentRow
 
 
-def row(manifest: Path, task: str = "a2v") -> Row:
-    return Row(
+def row(manifest: Path, task: str = "a2v") -> ExperimentRow:
+    return ExperimentRow(
         name="noise", label="noise", system="fake-noise", task=task, manifest=manifest, split=None, items=None, seed=0,
         max_seconds=30.0, metrics=("all",), tables=(), step=None, options={},
     )  # fmt: skip

@@ -14,6 +14,7 @@ from experiment_factory import ROW, cli, items, log, only_made, scores, sounds, 
 from t2av_bench import systems
 from t2av_bench.experiment import run as benchmark_run
 from t2av_bench.experiment.config import load
+from t2av_bench.generation.records import made_from
 from t2av_bench.generation.sources import code_digest, code_files
 from t2av_bench.systems.base import System
 
@@ -259,8 +260,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
 
 
 def test_interrupted_before_scoring_no_old_score_stands_for_a_new_clip(tmp_path, monkeypatch):
-    from t2av_bench.results.columns import columns
-    from t2av_bench.results.store import Store
+    from t2av_bench.results.run import open_run
 
     file = write(tmp_path)
     benchmark_run.run(load(file), unheard, unheard)
@@ -273,9 +273,9 @@ def test_interrupted_before_scoring_no_old_score_stands_for_a_new_clip(tmp_path,
         patch.setattr(benchmark_run, "_score", interrupted)
         with pytest.raises(KeyboardInterrupt):
             benchmark_run.run(load(file), unheard, unheard)
-    with Store(tmp_path / "out" / "runs" / "noise" / "results.db") as store:
-        found = {row.clip: row.score for row in store.scores() if row.quantity == "level"}
-        (level,) = (column for column in columns(store) if column.quantity.name == "level")
+    run = open_run(tmp_path / "out" / "runs" / "noise")
+    found = run.scores["fake/level", "level"]
+    (level,) = (column for column in run.columns if column.quantity.name == "level")
     assert {clip: score.value is not None for clip, score in found.items()} == {"a": True, "b": False, "c": True}
     assert "changed since" in found["b"].reason and level.summary.scored == 2
     benchmark_run.run(load(file), unheard, unheard)
@@ -459,3 +459,9 @@ class Whole(Edited):
     only_made(tmp_path, rows)
     plug({"own_level.py": "LEVEL = 0.2\n"})
     assert made_again(tmp_path, rows) == ["a", "b", "c"]
+
+
+def test_the_parts_of_a_system_count_however_they_are_typed():
+    names = ("Embedded_Espeak", "embedded-espeak")
+    typed, exact = (made_from("cascaded", {"tts": name}, str)["code"] for name in names)
+    assert list(typed.values()) == list(exact.values()) and len(exact) == 2

@@ -172,6 +172,17 @@ def test_other_versions_of_a_library_do_not_count_as_finished(copy, monkeypatch)
         build._tools.cache_clear()
 
 
+def test_another_version_of_the_benchmark_is_built_anew(copy, monkeypatch):
+    """What was built stays valid whatever is tidied in the code, until the version says that the bytes are others."""
+    utterance = corpus.utterances("test-en", 1)[0]
+    monkeypatch.setattr(build, "VERSION", corpus.VERSION + "1")
+    build._tools.cache_clear()
+    try:
+        assert build.finished(copy, utterance, 128) is None
+    finally:
+        build._tools.cache_clear()
+
+
 def test_an_interrupted_build_continues(tmp_path):
     def stop(done: int, total: int, id: str) -> None:
         if id:

@@ -137,7 +137,7 @@ def test_damage_does_what_it_says():
     assert (weak[:, 6:] == motion[:, 6:]).all() and (damage.smooth_mouth(motion, 1)[:, 6:] == motion[:, 6:]).all()
 
 
-# The networks in the box
+# The bundled networks
 
 
 ASKED = {
@@ -172,8 +172,8 @@ def test_feature_distances_rise_with_damage(real, takes):
     def frame(*names: str) -> list[float]:
         return [rows[name].frame for name in names]
 
-    def film(*names: str) -> list[float]:
-        return [rows[name].film for name in names]
+    def clip(*names: str) -> list[float]:
+        return [rows[name].clip for name in names]
 
     def rises(values: list[float]) -> bool:
         return all(first < second for first, second in zip(values, values[1:], strict=False))
@@ -181,8 +181,8 @@ def test_feature_distances_rise_with_damage(real, takes):
     assert rises([floor.frame, *frame("blurred, 1 pixel", "blurred, 2 pixels")])
     assert rises([floor.frame, *frame("grain, 5 %", "grain, 10 %")])
     assert rows["other persons"].frame > 2 * floor.frame
-    assert rises([floor.film, *film("jitter, 1 pixel", "jitter, 3 pixels")])
-    assert min(film("frozen", "shuffled")) > floor.film
+    assert rises([floor.clip, *clip("jitter, 1 pixel", "jitter, 3 pixels")])
+    assert min(clip("frozen", "shuffled")) > floor.clip
     own = [rows[name].frame_own for name in ("blurred, 1 pixel", "blurred, 2 pixels")]
     assert own[0] > 0 and rises(own)
 
@@ -213,7 +213,7 @@ def test_the_metrics_agree_with_the_validity_functions(real, takes, tmp_path):
 
 @pytest.mark.parametrize("rate", [24, 30])
 def test_other_frame_rates_are_converted(real, tmp_path, rate):
-    """The same film at another rate: resampled in time, as a camera would have taken it."""
+    """The same clip at another rate: resampled in time, as a camera would have taken it."""
     clip = real[1]
     count = len(clip.frames) * rate // 25
     frames = clip.frames[np.minimum(np.arange(count) * 25 // rate, len(clip.frames) - 1)]
@@ -224,7 +224,7 @@ def test_other_frame_rates_are_converted(real, tmp_path, rate):
     assert values["sync_c_gridface"] > 0.5 * validity.score(clip).confidence
 
 
-def test_twice_the_size_is_the_same_film(real, tmp_path):
+def test_twice_the_size_is_the_same_clip(real, tmp_path):
     import cv2
 
     clip = real[2]
@@ -295,7 +295,7 @@ def test_training_sees_the_training_split_alone():
 TRAINERS = {
     "sync": training_sync.train,
     "frame_features": training_features.train_frames,
-    "clip_features": training_features.train_films,
+    "clip_features": training_features.train_clips,
 }
 
 
@@ -330,7 +330,7 @@ def test_a_checkpoint_that_does_not_fit_says_so(tmp_path):
     (tmp_path / "half.safetensors").write_bytes(checkpoints.path("clip_features").read_bytes()[:5000])
     with pytest.raises(ValueError, match="half"):
         extractor_checkpoints.load("clip_features", lambda state: ClipNetwork(), tmp_path / "half.safetensors")
-    with pytest.raises(NotApplicable, match="t2av-bench train embedded sink"):
+    with pytest.raises(ValueError, match="unknown weights id 'sink'; did you mean sync"):
         extractor_checkpoints.load("sink", lambda state: ClipNetwork())
 
 

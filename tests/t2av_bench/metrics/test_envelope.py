@@ -119,7 +119,7 @@ def test_its_own_voice_correlates_more_than_a_stranger(talking, in_sync, tmp_pat
 def test_the_measurement_is_complete(in_sync):
     assert set(in_sync.values) == {quantity.name for quantity in MouthEnvelope.quantities}
     assert in_sync.features["envelope_correlation_curve"].shape == (31,)
-    assert MouthEnvelope.embedded and MouthEnvelope().protocol.parameters["detector"] == "haar"
+    assert MouthEnvelope.stand_in and MouthEnvelope().protocol.parameters["detector"] == "haar"
 
 
 @pytest.mark.parametrize(

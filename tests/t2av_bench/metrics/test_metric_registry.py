@@ -8,7 +8,7 @@ import pytest
 
 from t2av_bench.metrics import create, metric_class, metric_ids, resolve
 from t2av_bench.metrics.base import SetMetric
-from t2av_bench.weights import row
+from t2av_bench.weights import entry
 
 
 @pytest.mark.parametrize("id", metric_ids())
@@ -22,7 +22,7 @@ def test_a_metric_describes_itself(id):
         assert low is None or high is None or low < high
         assert (quantity.aggregate == "set") == issubclass(metric, SetMetric)
     order = ["free", "research", "non-commercial", "gated"]
-    groups = [order.index(row(weight).group) for weight in metric.weights]
+    groups = [order.index(entry(weight).group) for weight in metric.weights]
     assert order.index(metric.licence) >= max(groups, default=0), "licence is the most restrictive of its weights'"
 
 

@@ -8,6 +8,7 @@ from t2av_bench import metrics
 from t2av_bench.cli.main import app
 from t2av_bench.comparison.comparable import choose
 from t2av_bench.comparison.margins import merge_margins
+from t2av_bench.evaluation.planning import requested
 from t2av_bench.metrics import metric_class, metric_ids, registry, resolve
 from t2av_bench.utils.config import ConfigError
 
@@ -57,6 +58,10 @@ def test_a_quantity_is_measured_by_the_familys_first_variant_that_gives_it_and_c
     assert all(name in registry for name in ("sync c", "Sync/Exact", "LSE-C", "fid")) and "nisqa" not in registry
     with pytest.raises(ValueError, match="'All' means many metrics"):
         registry.find("All")
+
+
+def test_all_is_nothing_that_was_asked_for_by_name():
+    assert resolve(["ALL"]) == resolve(["all"]) and requested(["All", "LSE-D"]) == ["sync/joonson"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.metrics import broken, create, metric_class, resolve
 from t2av_bench.metrics.check import json_ready
-from t2av_bench.results.columns import columns
+from t2av_bench.results.run import open_run
 from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
 from t2av_bench.utils.registry import PluginError
@@ -110,9 +110,10 @@ def test_an_odd_aggregate_is_a_reason_and_the_run_ends_well(tmp_path, monkeypatc
         out=tmp_path / "run",
     )  # fmt: skip
     evaluate(plan, _quiet, _quiet)
-    with Store(tmp_path / "run" / "results.db") as store:
-        found = {column.quantity.name: column for column in columns(store)}
-        assert store.sessions()[-1]["finished"]
+    done = open_run(tmp_path / "run")
+    found = {column.quantity.name: column for column in done.columns}
+    assert done.sessions[-1]["finished"]
+    with done.store() as store:
         kept = store.set_scores()[0].detail
     assert found["steady"].summary.scored == 2
     expected = AGGREGATES[how]

@@ -167,7 +167,7 @@ def test_published_layout_fills_the_published_file() -> None:
     """A torch archive adds names, padding and an index to the raw float32 values: a few hundred bytes a tensor."""
     shapes = layout(utmos.PUBLISHED)
     values = 4 * sum(math.prod(shape) for shape in shapes.values())
-    size = weights.row("utmos22_strong").size
+    size = weights.entry("utmos22_strong").size
     assert size is not None and 150 * len(shapes) < size - values < 500 * len(shapes)
 
 

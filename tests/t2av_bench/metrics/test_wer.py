@@ -235,7 +235,7 @@ def test_fingerprints_tell_protocols_apart():
 def test_embedded_recogniser_has_columns_of_its_own():
     published = {quantity.name for quantity in (*wer.WERQwen3.quantities, *wer.WERWhisper.quantities)}
     assert published == {"wer", "wer_utterance"}
-    assert wer.WERPocketsphinx.embedded and not wer.WERWhisper.embedded
+    assert wer.WERPocketsphinx.stand_in and not wer.WERWhisper.stand_in
     assert [quantity.name for quantity in wer.WERPocketsphinx.quantities] == [
         "wer_pocketsphinx",
         "wer_utterance_pocketsphinx",
@@ -258,8 +258,7 @@ def test_noise_raises_the_error_rate_of_real_recognition(tmp_path):
 def test_a_clip_that_cannot_be_heard_weighs_as_many_words_as_it_was_asked_to_say(tmp_path):
     from t2av_bench.evaluation.config import EvaluateConfig
     from t2av_bench.evaluation.evaluate import evaluate
-    from t2av_bench.results.columns import RESULTS, columns
-    from t2av_bench.results.store import Store
+    from t2av_bench.results.run import open_run
 
     english, chinese = create("wer/pocketsphinx"), create("cer/whisper-large-v3")
     assert english.weight_of(Item(id="a", text="Hello, big world!", language="en")) == 3
@@ -276,7 +275,6 @@ def test_a_clip_that_cannot_be_heard_weighs_as_many_words_as_it_was_asked_to_say
         out=tmp_path / "run",
     )  # fmt: skip
     evaluate(plan, lambda progress: None, lambda text: None)
-    with Store(tmp_path / "run" / RESULTS) as store:
-        weights = {row.clip: row.score.weight for row in store.scores()}
-        assert weights == {"gone": 6.0, "other": 2.0}
-        assert all(column.summary.score.value is None for column in columns(store))
+    run = open_run(tmp_path / "run")
+    assert {row.clip: row.score.weight for row in run.score_rows()} == {"gone": 6.0, "other": 2.0}
+    assert all(column.summary.score.value is None for column in run.columns)

@@ -102,8 +102,8 @@ def test_the_second_animates_what_the_first_says(ask, tmp_path):
     assert (clip.frame_count, clip.audio_samples, clip.audio_rate) == (12, 12 * 640, RATE)
     rate, samples = wavfile.read(clip.audio)
     assert rate == RATE and np.array_equal(samples, np.full(12 * 640, 0.123, np.float32)), "text and seed, unchanged"
-    film = Clip(clip.video)
-    assert film.frame_count == 12 and np.abs(next(film.frames(12)).astype(int) - 62).max() <= 3
+    video = Clip(clip.video)
+    assert video.frame_count == 12 and np.abs(next(video.frames(12)).astype(int) - 62).max() <= 3
     assert clip.video == tmp_path / "out" / "clip.mp4" and clip.stop_reason == "end of text"
     record = json.loads(clip.record.read_text())
     assert record == json.loads(json.dumps(clip.details))

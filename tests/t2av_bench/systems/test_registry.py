@@ -11,7 +11,7 @@ from t2av_bench import systems
 from t2av_bench.errors import NotApplicable
 from t2av_bench.systems.base import TASKS, GeneratedClip, GenerationFailed, NativeFormat, Request, System
 from t2av_bench.utils.registry import PluginError
-from t2av_bench.weights import row
+from t2av_bench.weights import entry
 
 
 class Echo(System):
@@ -66,7 +66,8 @@ def test_the_licence_is_the_most_restrictive_of_the_weights():
     order = ["free", "research", "non-commercial", "gated"]
     for id in systems.system_ids():
         system = systems.system_class(id)
-        assert order.index(system.licence) >= max((order.index(row(name).group) for name in system.weights), default=0)
+        groups = [order.index(entry(name).group) for name in system.weights]
+        assert order.index(system.licence) >= max(groups, default=0)
 
 
 def test_unknown_systems_and_options_are_refused_with_what_there_is(plugged):

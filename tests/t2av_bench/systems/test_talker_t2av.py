@@ -54,10 +54,10 @@ def check_files(clip: GeneratedClip) -> None:
     assert clip.audio_samples == 960 * clip.frame_count and np.abs(samples).max() <= 1
     assert len(Clip(clip.audio).audio(24_000)) == clip.audio_samples
     if clip.video:
-        film = Clip(clip.video)
-        assert film.frame_count == clip.frame_count and film.info.frame_rate == 25
-        assert (film.info.video_codec, film.info.audio_codec) == ("h264", "aac")
-        assert len(film.audio(24_000)) == clip.audio_samples
+        video = Clip(clip.video)
+        assert video.frame_count == clip.frame_count and video.info.frame_rate == 25
+        assert (video.info.video_codec, video.info.audio_codec) == ("h264", "aac")
+        assert len(video.audio(24_000)) == clip.audio_samples
     record = json.loads(clip.record.read_text())
     assert record == json.loads(json.dumps(clip.details))
     assert (record["frames"], record["audio_samples"]) == (clip.frame_count, clip.audio_samples)

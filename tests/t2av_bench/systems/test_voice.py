@@ -51,10 +51,10 @@ def test_the_same_seconds_are_taken_whatever_the_container_and_the_level(tmp_pat
     quiet = read_voice(sound(*(0.05 * part for part in parts(44_100)), rate=44_100))
     assert (quiet.start, quiet.end) == (plain.start, plain.end)
     frames = np.zeros((70, 16, 16, 3), np.uint8)
-    film = tmp_path / "film.mp4"
-    write_mp4(film, frames, np.stack([np.concatenate(parts(48_000))] * 2, axis=1), audio_rate=48_000)
-    filmed = read_voice(film)
-    assert (filmed.start, filmed.end) == pytest.approx((plain.start, plain.end), abs=0.05)
+    video = tmp_path / "video.mp4"
+    write_mp4(video, frames, np.stack([np.concatenate(parts(48_000))] * 2, axis=1), audio_rate=48_000)
+    from_video = read_voice(video)
+    assert (from_video.start, from_video.end) == pytest.approx((plain.start, plain.end), abs=0.05)
 
 
 def test_a_click_sets_no_standard_for_a_quiet_voice(sound):

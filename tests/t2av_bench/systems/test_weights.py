@@ -88,8 +88,8 @@ def test_a_clip_from_files_in_the_published_layout(published, inputs, tmp_path):
     )
     clip = system.generate(request)
     assert (clip.frame_count, clip.audio_samples) == (1, 960)
-    film = Clip(clip.video)
-    assert film.frame_count == 1 and (film.info.width, film.info.height) == (512, 512)
+    video = Clip(clip.video)
+    assert video.frame_count == 1 and (video.info.width, video.info.height) == (512, 512)
     expected = hashlib.sha256((published / "lia-x.pt").read_bytes()).hexdigest()
     assert clip.details["weights"]["lia_x"] == expected and None not in clip.details["weights"].values()
 

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import subprocess
+import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +13,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 from weights_server import CONTENT, OTHER, SHA256, Bench, Server
 
+from t2av_bench.metrics import metric_class
+from t2av_bench.systems import system_class
 from t2av_bench.weights import table as weights
 
 
@@ -54,6 +59,8 @@ def test_command_failures_have_statuses_and_reasons(server: Server, bench: Bench
         (["verify", "--relock"], 2, "--relock needs the ids"),
         (["path", "net"], 1, "weights fetch net --accept gated"),
         (["path", "other"], 2, "unknown weights id 'other'"),
+        (["fetch"], 2, "which weights?"),
+        (["fetch", "--for", "snyc"], 2, "unknown metric or system 'snyc'; did you mean sync"),
     ]
     for arguments, status, reason in cases:
         result = _run(*arguments)
@@ -61,6 +68,64 @@ def test_command_failures_have_statuses_and_reasons(server: Server, bench: Bench
     (tmp_path / "offline").mkdir()
     (tmp_path / "offline" / "net.bin").write_bytes(CONTENT)
     assert _run("path", "net", "--folder", str(tmp_path / "offline")).exit_code == 0
+
+
+def test_fetch_for_metrics_says_what_and_how_much_first(
+    server: Server, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the real ids, which metrics and systems name, in a table whose addresses are here."""
+    needed = {"syncnet_v2": "research", "sfd_face": "research", "inception_nv": "non-commercial", "lia_x": "free"}
+    for id, group in needed.items():
+        bench.row(id, urls=[server.serve(f"/{id}")], sha256=SHA256, group=group, licence=f"terms of {group}",
+                  **({"size": len(CONTENT)} if id != "lia_x" else {}))  # fmt: skip
+    for id in {*metric_class("sync/exact").weights, *system_class("talker-t2av").weights} - needed.keys():
+        bench.row(id, urls=[server.serve(f"/{id}")], sha256=SHA256)
+    told = _run("fetch", "--for", "sync,fid/clean, talker-t2av,sync/crop", "lia_x", "--dry-run")
+    assert told.exit_code == 0 and told.stdout == "" and server.log == []
+    assert "to fetch: 9 files, 0.9 MB, and what the table does not state: lia_x, " in told.stderr
+    assert "  terms of research (research): syncnet_v2, sfd_face\n" in told.stderr
+    assert "  terms of non-commercial (non-commercial): inception_nv\n" in told.stderr
+    planned = json.loads(_run("fetch", "--for", "sync", "--dry-run", "--json").stdout)
+    assert [(each["id"], each["present"]) for each in planned] == [("syncnet_v2", False), ("sfd_face", False)]
+    refused = _run("fetch", "--for", "sync")
+    assert refused.exit_code == 1 and "weights fetch sfd_face --accept research" in refused.stderr
+    assert _run("fetch", "--for", "sync", "--accept", "research").exit_code == 0
+    again = _run("fetch", "--for", "sync", "--accept", "research")
+    assert again.exit_code == 0 and "already here: syncnet_v2, sfd_face\nnothing to fetch\n" in again.stderr
+
+
+def test_fetch_for_all_is_every_family_by_its_preferred_variant() -> None:
+    planned = json.loads(_run("fetch", "--for", "all", "--dry-run", "--json").stdout)
+    ids = [each["id"] for each in planned]
+    assert len(ids) == len(set(ids)) and {"syncnet_v2", "qwen3_asr_1_7b", "inception_nv"} <= set(ids)
+    assert "whisper_large_v3" not in ids and "talker_t2av" not in ids
+    assert not any(each.get("package") for each in planned), "what comes with a package is not fetched"
+
+
+def test_the_second_process_says_that_it_waits(server: Server, bench: Bench) -> None:
+    bench.row("net", urls=[server.serve("/net", seconds_per_block=0.1)], sha256=SHA256)
+    command = [sys.executable, "-m", "t2av_bench.cli.weights", "fetch", "net"]
+    first = subprocess.Popen(command, env=bench.environment(), stdout=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 30
+    while not (bench.home / "net.bin.part").exists() and time.monotonic() < limit:
+        time.sleep(0.02)
+    second = _run("fetch", "net")
+    assert second.exit_code == 0 and "net  present" in second.stdout
+    assert "net: another process is fetching it; waiting for that one" in second.stderr
+    assert "net  fetched" in first.communicate()[0] and len(server.log) == 1
+
+
+def test_bundled_checkpoints_are_of_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    from t2av_bench.gridface.models import checkpoints
+
+    entry = weights.entry("motion_encoder")
+    assert entry.sha256 == checkpoints.digest("motion_encoder")
+    assert hashlib.sha256(weights.path("motion_encoder").read_bytes()).hexdigest() == entry.sha256
+    bundled = {id for id, each in weights.configured().table.items() if each.bundled}
+    assert bundled == set(checkpoints.names())
+    assert "motion_encoder" in _run("list").stdout and "bundled" in _run("list", "sync").stdout
+    assert _run("verify", "sync").stdout.startswith("sync  ok  ")
+    assert "nothing to fetch" in _run("fetch", "sync").stderr
 
 
 def test_real_table_is_consistent() -> None:
@@ -77,7 +142,7 @@ def test_real_table_is_consistent() -> None:
 
 
 def test_every_metric_names_rows_of_the_table_and_its_worst_licence() -> None:
-    from t2av_bench.metrics import metric_class, metric_ids, registry
+    from t2av_bench.metrics import metric_ids, registry
 
     table = weights.load_table(weights._TABLE)
     order = ["free", "research", "non-commercial", "gated"]
@@ -91,6 +156,6 @@ def test_every_metric_names_rows_of_the_table_and_its_worst_licence() -> None:
 
 @pytest.mark.parametrize("id", ["lpips_alex_lin", "lpips_vgg_lin", "dnsmos_p835", "dnsmos_p808", "resemblyzer"])
 def test_bundled_files_have_the_stated_digests(id: str) -> None:
-    if find_spec(weights.row(id).package or "") is None:
-        pytest.skip(f"needs the package {weights.row(id).package}")
-    assert hashlib.sha256(weights.path(id).read_bytes()).hexdigest() == weights.row(id).sha256
+    if find_spec(weights.entry(id).package or "") is None:
+        pytest.skip(f"needs the package {weights.entry(id).package}")
+    assert hashlib.sha256(weights.path(id).read_bytes()).hexdigest() == weights.entry(id).sha256

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from t2av_bench.weights.table import UnknownWeights, WeightsMissing, WeightsRefu
 
 def test_unknown_id_names_the_near_one(bench: Bench) -> None:
     bench.row("syncnet_v2", urls=["https://example.org/x"])
-    for ask in (bench.store().row, bench.store().is_present, bench.store().path, bench.store().digest):
+    for ask in (bench.store().entry, bench.store().is_present, bench.store().path, bench.store().digest):
         with pytest.raises(UnknownWeights, match="unknown weights id 'syncnet_v1'; did you mean syncnet_v2"):
             ask("syncnet_v1")
 
@@ -59,7 +60,7 @@ def test_environment_variable_lists_folders(bench: Bench, tmp_path: Path, monkey
     assert weights.is_present("net")
     assert weights.path("net") == offline / "net.bin"
     assert weights.digest("net") == SHA256
-    assert weights.row("net").group == "free"
+    assert weights.entry("net").group == "free"
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "append", "empty"])
@@ -86,7 +87,7 @@ def test_digest_is_computed_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     (bench.home / "net.bin").write_bytes(CONTENT)
     calls: list[Path] = []
 
-    def counting(path: Path, kinds: tuple[str, ...]) -> dict[str, str]:
+    def counting(path: Path, kinds: Iterable[str]) -> dict[str, str]:
         calls.append(path)
         return hash_file(path, kinds)
 
@@ -226,7 +227,7 @@ def test_archive_members_are_taken_out_and_verified(server: Server, bench: Bench
 
 def test_bad_tables_name_row_and_field(bench: Bench) -> None:
     bench.row("net", urls=["https://example.org/x"], sha265=SHA256)
-    with pytest.raises(ValueError, match=r"row \[net\](.|\n)*sha265"):
+    with pytest.raises(ValueError, match=r"entry \[net\](.|\n)*sha265"):
         bench.store()
     bench.row("net", urls=["https://example.org/x"], file="../net.bin")
     with pytest.raises(ValueError, match="stays in its folder"):

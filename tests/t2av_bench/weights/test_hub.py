@@ -3,8 +3,10 @@
 import hashlib
 import json
 
+import huggingface_hub
 import pytest
-from weights_server import CONTENT, OTHER, Bench, Server
+from huggingface_hub import constants
+from weights_server import CONTENT, OTHER, SHA256, Bench, Server
 
 from t2av_bench.weights.fetch import FetchError
 from t2av_bench.weights.table import WeightsRefused
@@ -15,9 +17,6 @@ HUB_COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @pytest.fixture
 def hub(server: Server, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """A repository ``maker/net`` behind the hub's HTTP interface; returns its files, which a test may change."""
-    pytest.importorskip("huggingface_hub")
-    import huggingface_hub
-
     files = {"config.json": b'{"layers": 2}', "net.safetensors": CONTENT, "pytorch_model.bin": OTHER}
 
     def publish() -> None:
@@ -102,3 +101,42 @@ def test_a_repository_beyond_the_limit_is_refused_before_it_is_fetched(
         bench.fetch("net", largest=size - 1)
     assert not any("/resolve/" in path for path, _ in server.log)
     assert bench.fetch("net", largest=size).state == "fetched", "what the patterns leave out does not count"
+
+
+@pytest.fixture
+def file_on_the_hub(server: Server, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path, on a mirror of the hub, of the file that the row ``net`` names at the hub."""
+    monkeypatch.setattr(constants, "ENDPOINT", server.address)
+    path = "/maker/net/resolve/main/net.bin"
+    bench.row("net", urls=[f"https://huggingface.co{path}"])
+    return path
+
+
+def test_a_file_on_the_hub_is_proved_by_the_digest_that_the_hub_states(
+    server: Server, bench: Bench, file_on_the_hub: str
+) -> None:
+    """Nothing else would tell whether the halves are of one file, as the table states no digest."""
+    server.serve(file_on_the_hub, cuts=[0, 100_000, 0, 0, 0, 0, 0], etag=f'"{SHA256}"')
+    with pytest.raises(FetchError, match="the same command continues"):
+        bench.fetch("net")
+    server.log.clear()
+    done = bench.fetch("net")
+    assert done.source == server.address + file_on_the_hub and done.path.read_bytes() == CONTENT
+    assert server.log == [(file_on_the_hub, None), (file_on_the_hub, "bytes=100000-")]
+
+
+def test_a_file_that_is_not_what_the_hub_states_is_refused(server: Server, bench: Bench, file_on_the_hub: str) -> None:
+    server.serve(file_on_the_hub, body=OTHER, etag=f'"{SHA256}"')
+    other = hashlib.sha256(OTHER).hexdigest()
+    with pytest.raises(FetchError, match=f"sha256 is {other}, the hub states {SHA256}"):
+        bench.fetch("net")
+    assert bench.leftovers() == []
+
+
+def test_small_files_of_the_hub_have_no_sha256_there_and_absent_ones_are_reasons(
+    server: Server, bench: Bench, file_on_the_hub: str
+) -> None:
+    with pytest.raises(FetchError, match="404"):
+        bench.fetch("net")
+    server.serve(file_on_the_hub, etag=f'"{hashlib.sha1(CONTENT).hexdigest()}"')
+    assert bench.fetch("net").sha256 == SHA256

@@ -19,6 +19,7 @@ from t2av_bench.gridface.systems.espeak import EmbeddedEspeak
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
 from t2av_bench.systems.base import GenerationFailed, Request
+from t2av_bench.systems.latent.parts import Parts
 
 FRAMES = 20
 RATE = 16_000
@@ -57,6 +58,10 @@ def ask(tmp_path, clips):
         return Request(id="clip", task=task, **(fields | changes))
 
     return build
+
+
+def codecs() -> Parts:
+    return Parts(prompt=str, audio_codec=HalvingAudioCodec(), motion_codec=PixelMotionCodec(128), speaker_encoder=None)
 
 
 def shown(path, count=FRAMES):
@@ -113,7 +118,7 @@ def test_a_stranger_must_be_another_one(ask, clips, tmp_path):
 
 def test_the_codec_row_is_what_the_codecs_give_back(ask, clips):
     """The tests' motion codec gives the source at 0.8 plus a brightness; the audio codec half the level."""
-    system = EmbeddedCodec(HalvingAudioCodec(), PixelMotionCodec(128))
+    system = EmbeddedCodec(codecs())
     reference, sound = shown(clips["reference"]), Clip(clips["reference"]).audio(RATE)
     clip = system.generate(ask("t2av"))
     check_files(clip)
@@ -136,7 +141,7 @@ def test_what_cannot_be_used_leaves_nothing(ask, clips, tmp_path):
     write_mp4(silent, shown(clips["reference"]).astype(np.uint8))
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(clips["reference"].read_bytes()[:2000])
-    codec = EmbeddedCodec(HalvingAudioCodec(), PixelMotionCodec(128))
+    codec = EmbeddedCodec(codecs())
     refused = [
         (EmbeddedReal.load(), {"reference": silent}, "reference: .*audio"),
         (EmbeddedReal.load(), {"reference": broken}, "reference: "),
@@ -206,8 +211,9 @@ def test_espeak_refuses_what_it_cannot_say(espeak, tmp_path):
             espeak.generate(say(tmp_path, text, **changes))
         assert not (tmp_path / "out").exists()
     for options, message in (
-        ({"voice": "en-us+nobody"}, "no voice 'en-us\\+nobody'"), ({"voice": "fr"}, "unknown voice language 'fr'"),
-        ({"rate": 10}, "rate is a whole number from 80 to 400"), ({"pitch": 1.5}, "pitch is a whole number"),
+        ({"voice": "en-us+nobody"}, "unknown voice variant 'en-us\\+nobody'"),
+        ({"voice": "fr"}, "unknown voice language 'fr'"),
+        ({"rate": 10}, "rate must be a whole number from 80 to 400"), ({"pitch": 1.5}, "pitch must be a whole number"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             systems.load("embedded-espeak", **options)

@@ -138,11 +138,12 @@ def test_length_matched_speech_lasts_as_long_as_the_picture_that_it_keeps(made, 
 
 def test_what_is_drawn_is_what_the_network_draws(made, ask, parts, inputs):
     """The sound is the decoded latents of the baseline's own sampler."""
-    from baselines.length_matched_tts import Item, sample
+    from baselines.diffusion.items import Item
+    from baselines.diffusion.sampling import sample
 
     voice = Clip(inputs["voice"]).audio(16_000)
     embedding = VoiceEncoder(LevelCodec()).embed(np.array(voice))
-    item = Item(WordTokenizer().encode(TEXT), embedding, 30, seed=3)
+    item = Item(WordTokenizer().encode(TEXT), embedding, frames=30, seed=3)
     settings = SamplerSettings(steps=3, guidance=1.0)
     (expected,) = sample(made["length_matched_tts"].network, [item], settings)
     system = EmbeddedLengthMatchedTTS(made["length_matched_tts"].network, parts, settings)
@@ -245,7 +246,7 @@ def test_checkpoints_that_do_not_fit_are_refused(boxed, parts, tmp_path):
         (files["wide"], "audio latents are 48 for the generator and 32 for its codec"),
         (files["cut"], "cannot be read as safetensors"),
         (tmp_path / "absent.safetensors", "no checkpoint at .*absent.safetensors"),
-        ("dual_brunch-seed0", "no embedded checkpoint is called 'dual_brunch-seed0'"),
+        ("dual_brunch-seed0", "unknown weights id 'dual_brunch-seed0'; did you mean dual_branch-seed0"),
     ):
         with pytest.raises(ValueError, match=message):
             systems.load("embedded-dual-branch", checkpoint=checkpoint)
@@ -262,7 +263,6 @@ def test_checkpoints_that_do_not_fit_are_refused(boxed, parts, tmp_path):
 def test_the_files_that_move_a_clip_are_named(tmp_path, monkeypatch):
     """With names in the box and with files; what is missing is left out."""
     from t2av_bench.gridface.models import checkpoints
-    from t2av_bench.gridface.systems import files
 
     box, own = tmp_path / "box", tmp_path / "own.safetensors"
     own.write_bytes(b"own")
@@ -279,4 +279,3 @@ def test_the_files_that_move_a_clip_are_named(tmp_path, monkeypatch):
     (box / "audio_codec.safetensors").write_bytes(b"codec")
     assert len(systems.system_class("embedded-codec").checkpoint_files()) == 2
     assert systems.system_class("embedded-espeak").checkpoint_files() == []
-    assert files.CODECS == embedded_parts._CODEC_FILES

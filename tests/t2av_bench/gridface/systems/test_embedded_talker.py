@@ -290,7 +290,7 @@ def test_checkpoints_that_do_not_fit_are_refused(weights, tmp_path, monkeypatch)
         load(half)
     with pytest.raises(ValueError, match="no checkpoint at .*absent.safetensors: expected a safetensors file, or one"):
         load(tmp_path / "absent.safetensors")
-    with pytest.raises(ValueError, match="no embedded checkpoint is called 'talker'.*t2av-bench train embedded talker"):
+    with pytest.raises(ValueError, match="unknown weights id 'talker'; did you mean talker_t2av-seed"):
         load("talker")
 
 

@@ -1,18 +1,166 @@
-"""The gate's answer as Markdown (for a pull request), JSON and JUnit XML (for a CI service)."""
+"""What the gate says of two runs: its verdicts, as numbers, Markdown (for a pull request), JSON and JUnit XML."""
 
 import json
 import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 from t2av_bench.comparison.comparable import NotComparable
-from t2av_bench.comparison.gate import OPEN, Gate, Verdict
-from t2av_bench.statistics.paired import POWER
+from t2av_bench.scores import Quantity
+from t2av_bench.statistics.paired import POWER, ROW, Difference, as_row
+from t2av_bench.utils.frames import frame
 from t2av_bench.utils.text import counted, detectable_text, escape, p_text, signed
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Word = Literal["worse", "undecided", "not judged", "better", "equivalent"]
+ORDER: tuple[Word, ...] = ("worse", "undecided", "not judged", "better", "equivalent")
+OPEN: tuple[Word, ...] = ("undecided", "not judged")
+Undecided = Literal["report", "pass", "fail"]
+ALPHA = 0.05
+NO_REGRESSION, REGRESSION, NOT_COMPARABLE, UNDECIDED = 0, 1, 2, 3
 UNDECIDED_TEXT = "undecided or not judged"
 _KINDS = ("worse", "open")
 _SIGN = {"worse": "🔴", "undecided": "⚪", "not judged": "⚪", "better": "🟢", "equivalent": "🟢"}
 _MOST_LOST = 10
+VERDICTS = {
+    "metric": "text", "quantity": "text", "label": "text", "direction": "text", "verdict": "text", **ROW,
+    "margin": "float64", "p": "float64", "detectable": "float64", "clips": "int64", "clips_to_decide": "Int64",
+    "lost": "int64", "reason": "text", "fingerprint": "text",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says of one quantity.
+
+    difference: candidate − baseline (positive is larger, not better), None where nothing could be paired.
+    p: corrected for all quantities judged. margin: in the quantity's unit, None where none is declared.
+    detectable: the true difference that these clips find with 80 % probability at Holm's strictest step, None where
+    they find none. clips_to_decide: for ``undecided`` only. reason: why it is undecided or not judged. lost: clips that
+    the baseline scored and the candidate did not, with the candidate's reasons. empty: the baseline has no value.
+    """
+
+    metric: str
+    quantity: Quantity
+    fingerprint: str
+    word: Word
+    difference: Difference | None = None
+    p: float | None = None
+    margin: float | None = None
+    margin_text: str | None = None
+    detectable: float | None = None
+    clips_to_decide: int | None = None
+    reason: str | None = None
+    lost: dict[str, str] = field(default_factory=dict)
+    empty: bool = False
+
+    @property
+    def gain(self) -> float | None:
+        """The difference with the better direction as positive."""
+        return None if self.difference is None else self.difference.gain(self.quantity.direction)
+
+    @property
+    def open(self) -> bool:
+        """Whether a question that the baseline asks has no answer."""
+        return self.word in OPEN and not self.empty
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "metric": self.metric, "quantity": self.quantity.name, "label": self.quantity.label,
+            "direction": self.quantity.direction, "unit": self.quantity.unit, "fingerprint": self.fingerprint,
+            "verdict": self.word, **(self.difference.as_dict() if self.difference else {"difference": None}),
+            "p_holm": self.p, "margin": self.margin, "margin_declared": self.margin_text,
+            "detectable": self.detectable, "clips_to_decide": self.clips_to_decide, "reason": self.reason,
+            "lost": self.lost,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Gate:
+    """The regression gate's answer. verdicts: worst first. lost_allowed: clips that may be lost. undecided: what open
+    questions mean: a status of their own, nothing (``pass``) or a regression (``fail``)."""
+
+    baseline: str
+    candidate: str
+    items: int
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...] = ()
+    alpha: float = ALPHA
+    lost_allowed: int = 0
+    undecided: Undecided = "report"
+
+    @property
+    def lost(self) -> dict[str, str]:
+        """Clips that some quantity lost, with the first reason."""
+        found: dict[str, str] = {}
+        for verdict in self.verdicts:
+            for clip, reason in verdict.lost.items():
+                found.setdefault(clip, reason)
+        return dict(sorted(found.items()))
+
+    @property
+    def coverage_regressed(self) -> bool:
+        return len(self.lost) > self.lost_allowed
+
+    def fails(self, verdict: Verdict) -> bool:
+        """Whether this verdict alone fails the gate."""
+        return verdict.word == "worse" or (self.undecided == "fail" and verdict.open)
+
+    @property
+    def regressed(self) -> bool:
+        return self.coverage_regressed or any(self.fails(verdict) for verdict in self.verdicts)
+
+    @property
+    def judged(self) -> bool:
+        """Whether any quantity was compared at all."""
+        return any(verdict.word != "not judged" for verdict in self.verdicts)
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 no regression, 1 regression, 2 nothing could be judged, 3 undecided."""
+        if self.regressed:
+            return REGRESSION
+        if not self.judged:
+            return NOT_COMPARABLE
+        undecided = self.undecided == "report" and any(verdict.open for verdict in self.verdicts)
+        return UNDECIDED if undecided else NO_REGRESSION
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "comparable": self.status != NOT_COMPARABLE, "status": self.status, "regressed": self.regressed,
+            "baseline": self.baseline, "candidate": self.candidate, "items": self.items, "alpha": self.alpha,
+            "power": POWER, "undecided": self.undecided,
+            "coverage": {"regressed": self.coverage_regressed, "allowed": self.lost_allowed, "lost": self.lost},
+            "quantities": [verdict.as_dict() for verdict in self.verdicts], "notes": list(self.notes),
+        }  # fmt: skip
+
+    def to_frame(self) -> "DataFrame":
+        """One row for every quantity, worst first; first: the baseline, second: the candidate, p corrected by Holm.
+
+        verdict: ``worse``, ``undecided``, ``not judged``, ``better``, ``equivalent``, and in reason why. margin: the
+        smallest difference that matters. clips_to_decide: how many would tell.
+        """
+        return frame((
+            each.as_dict() | as_row(each.difference) | {"margin": each.margin, "p": each.p, "lost": len(each.lost)}
+            for each in self.verdicts
+        ), VERDICTS)  # fmt: skip
+
+    def to_markdown(self) -> str:
+        """What ``t2av-bench regress`` prints."""
+        return markdown(self)
+
+    def to_junit(self) -> str:
+        """JUnit XML, for a CI service."""
+        return junit(self)
+
+    def __repr__(self) -> str:
+        return self.to_markdown()
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
 
 
 def headline(gate: Gate) -> str:

@@ -12,10 +12,10 @@ from .types import GenerationItem, GenerationTrace, Noise, SeededNoise
 
 
 @dataclass
-class Row:
+class SequenceState:
     """``step`` counts generated slots; ``patches`` holds given and drawn patches ``(P, C)`` of each modality.
 
-    ``first_test`` is the first step at which the item may end. A ``finished`` row may stay in the batch, where it
+    ``first_test`` is the first step at which the item may end. A ``finished`` sequence may stay in the batch, where it
     draws nothing and changes nothing.
     """
 
@@ -51,16 +51,16 @@ class Row:
         return self.votes >= recipe.stop_votes
 
 
-def make_row(
+def first_state(
     index: int, item: GenerationItem, config: ModelConfig, recipe: Recipe, arrangement: Arrangement, trace: bool
-) -> Row:
+) -> SequenceState:
     """Plan an item. Raises ValueError that names it when an input is missing or of a wrong shape."""
     try:
         plan = make_plan(item, config, recipe, arrangement.delay)
     except ValueError as error:
         raise ValueError(f"item {index}: {error}") from None
     joint = item.task == "t2av"
-    return Row(
+    return SequenceState(
         index,
         plan,
         item.noise or SeededNoise(item.seed),

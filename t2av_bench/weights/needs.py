@@ -1,0 +1,59 @@
+"""What metrics and systems lack on this machine, and the one command that brings it."""
+
+from importlib.util import find_spec
+from typing import Protocol
+
+from t2av_bench.errors import NotApplicable
+from t2av_bench.weights.entry import WeightsEntry, fetch_command
+from t2av_bench.weights.table import configured, path
+
+
+class Needs(Protocol):
+    """A metric or a system, as a class or an object."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def weights(self) -> tuple[str, ...]: ...
+    @property
+    def packages(self) -> tuple[str, ...]: ...
+    @property
+    def extra(self) -> str | None: ...
+
+
+def missing(of: Needs) -> tuple[list[WeightsEntry], list[str]]:
+    """Weights that are not here, and Python packages that are not installed; nothing is read or imported."""
+    store = configured()
+    absent = [store.entry(id) for id in of.weights if not store.is_present(id)]
+    packages = dict.fromkeys([*of.packages, *(entry.package for entry in absent if entry.package)])
+    return [entry for entry in absent if not entry.package], [name for name in packages if find_spec(name) is None]
+
+
+def lacks(*users: Needs, weights: bool = True) -> str | None:
+    """All that is missing, and the command that brings it; None where nothing is. weights: whether they count too."""
+    entries: dict[str, WeightsEntry] = {}
+    packages: dict[str, None] = {}
+    extras, names = set(), []
+    for user in users:
+        absent, modules = missing(user)
+        entries |= {entry.id: entry for entry in absent if weights}
+        packages |= dict.fromkeys(modules)
+        extras |= {user.extra} if modules and user.extra else set()
+        names += [user.id] if absent else []
+    what = [f"weights {', '.join(entries)}"] if entries else []
+    what += [f"Python packages {', '.join(packages)}"] if packages else []
+    how = [f"pip install 't2av-bench[{','.join(sorted(extras))}]'"] if extras else []
+    how += [fetch_command(*entries.values(), names=",".join(names))] if entries else []
+    return ": ".join(filter(None, [f"missing: {' and '.join(what)}", " && ".join(how)])) if what else None
+
+
+def unusable(user: Needs) -> str | None:
+    """Why a metric cannot run at all: what it lacks, or weights that are not what they should be."""
+    if reason := lacks(user):
+        return reason
+    try:
+        for id in user.weights:
+            path(id)
+    except NotApplicable as error:
+        return str(error)
+    return None

@@ -9,7 +9,6 @@ numbers of clips. Tables of 40 clips say what real clips score (``gridface/metri
 """
 
 from abc import abstractmethod
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,7 +49,6 @@ class _GridFaceDistance(FrechetDistance):
 
     @property
     def features_protocol(self) -> Protocol:
-        """What the features depend on; key of the features that are kept for a clip."""
         from t2av_bench.gridface.models.loading import digest
 
         return Protocol(
@@ -65,11 +63,6 @@ class _GridFaceDistance(FrechetDistance):
             libraries=library_versions("av", "opencv-contrib-python", "torch"),
         )
 
-    @property
-    def protocol(self) -> Protocol:
-        shared = self.features_protocol
-        return replace(shared, id=self.id, parameters={**shared.parameters, "covariance_ddof": self.ddof})
-
     def measure(self, pair: Pair) -> Measurement:
         require("cv2", self.extra)
         reference = pair.require_reference()
@@ -82,8 +75,7 @@ class _GridFaceDistance(FrechetDistance):
         return Measurement(features={"generated": generated, "reference": expected}, detail=detail)
 
     def _features(self, clip: Clip, common: int) -> np.ndarray:
-        compute = lambda: {"features": self.compute(clip, common)}  # noqa: E731
-        return clip.stored(self.features_protocol.fingerprint, f"{self.checkpoint}-{common}", compute)["features"]
+        return self.features_of(clip, f"{self.checkpoint}-{common}", lambda: self.compute(clip, common))
 
     @abstractmethod
     def compute(self, clip: Clip, common: int) -> np.ndarray:

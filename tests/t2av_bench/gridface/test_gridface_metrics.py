@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from media_factory import write_lossless
 
 pytest.importorskip("torch", reason="the networks and the drawn face need torch")
 pytest.importorskip("cv2", reason="OpenCV is not installed")
@@ -22,7 +23,7 @@ from t2av_bench.gridface.training import sync as training_sync
 from t2av_bench.gridface.validation import lip_sync as validity
 from t2av_bench.gridface.validation import page as validity_page
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.encode import write_lossless, write_mp4
+from t2av_bench.media.encode import write_mp4
 from t2av_bench.metrics.base import Pair, Settings
 
 NAMES = ("sync", "frame_features", "clip_features")

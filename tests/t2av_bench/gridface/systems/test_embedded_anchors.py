@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from media_factory import write_lossless
 from scipy.io import wavfile
 from tiny_talker import PixelMotionCodec, speech
 
@@ -16,7 +17,7 @@ from t2av_bench.gridface.speech.synthesizer import Synthesizer
 from t2av_bench.gridface.systems.anchors import EmbeddedCodec, EmbeddedReal, EmbeddedStranger
 from t2av_bench.gridface.systems.espeak import EmbeddedEspeak
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.encode import write_lossless, write_mp4
+from t2av_bench.media.encode import write_mp4
 from t2av_bench.systems.base import GenerationFailed, Request
 from t2av_bench.systems.latent.parts import Parts
 

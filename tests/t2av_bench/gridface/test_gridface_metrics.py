@@ -330,8 +330,8 @@ def test_a_checkpoint_that_does_not_fit_says_so(tmp_path):
     (tmp_path / "half.safetensors").write_bytes(checkpoints.path("clip_features").read_bytes()[:5000])
     with pytest.raises(ValueError, match="half"):
         extractor_checkpoints.load("clip_features", lambda state: ClipNetwork(), tmp_path / "half.safetensors")
-    with pytest.raises(ValueError, match="unknown weights id 'sink'; did you mean sync"):
-        extractor_checkpoints.load("sink", lambda state: ClipNetwork())
+    with pytest.raises(ValueError, match="unknown weights id 'sinc'; did you mean sync"):
+        extractor_checkpoints.load("sinc", lambda state: ClipNetwork())
 
 
 def test_networks_do_not_depend_on_the_batch(real):

@@ -119,7 +119,8 @@ def assignment(text: str, what: str, expected: str) -> tuple[str, Any]:
 def _explain(problem: Any, model: type, values: Any, call: Callable[[str], str]) -> str:
     """A sentence on one of pydantic's problems: ``row 'a': unknown key 'sytem'; did you mean system?``."""
     where, path = "", []
-    *above, last = problem["loc"] or ("",)
+    place = problem["loc"]
+    *above, last = place if place and isinstance(place[-1], str) else (*place, "")  # an entry as a whole has no key
     for part in above:
         values = values[part] if isinstance(values, Mapping | list | tuple) else None
         if isinstance(part, int) and isinstance(values, Mapping):  # a table of many: it goes by its name
@@ -130,15 +131,15 @@ def _explain(problem: Any, model: type, values: Any, call: Callable[[str], str])
             path.append(str(part))
         if part in _fields(model):
             model = _model_in(_fields(model)[part].annotation) or model
-    key = ".".join([*path, str(last)])
+    key = ".".join(filter(None, [*path, last]))
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{where}unknown key {key!r}{near(str(last), _fields(model))}"
+        return f"{where}unknown key {key!r}{near(last, _fields(model))}"
     if problem["type"] == "missing":
         wanted = _fields(model)[last].description
         return f"{where}{call(key)} is missing" + (f": {wanted}" if wanted else "")
     message = str(problem["msg"]).removeprefix("Value error, ")
     got = "" if isinstance(problem["input"], Mapping) else f", got {problem['input']!r:.60}"
-    return f"{where}{call(key)}: {message}{got}" if problem["loc"] else where + message
+    return f"{where}{call(key)}: {message}{got}" if key else where + message
 
 
 def _fields(model: type) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from t2av_bench.metrics.base import Floor, Measurement, Pair
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
 from t2av_bench.metrics.set_distance import FrechetDistance
 from t2av_bench.scores import Protocol, Quantity, library_versions
-from t2av_bench.utils.optional import require
 
 FRAMES_PER_CLIP = 16
 WINDOWS_PER_CLIP, WINDOW = 4, 16
@@ -64,7 +63,6 @@ class _GridFaceDistance(FrechetDistance):
         )
 
     def measure(self, pair: Pair) -> Measurement:
-        require("cv2", self.extra)
         reference = pair.require_reference()
         common, detail = common_frames(pair, WINDOW)
         generated = self._features(pair.generated, common)

@@ -225,7 +225,7 @@ def test_the_codecs_in_the_box_fit_the_row(ask, clips):
     try:
         system = systems.load("embedded-codec")
     except (NotApplicable, ValueError) as reason:
-        pytest.skip(f"the codecs are not in the box: {reason}")
+        pytest.skip(f"the codecs are not bundled: {reason}")
     clip = system.generate(ask())
     check_files(clip)
     assert np.abs(shown(clip.video) - shown(clips["reference"])).mean() < 12

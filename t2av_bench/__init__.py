@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from t2av_bench.api.evaluating import evaluate
     from t2av_bench.api.experiment import run
     from t2av_bench.api.listing import list_benchmarks, list_metrics, list_systems
+    from t2av_bench.api.merging import merge
     from t2av_bench.api.runs import Run, open_run
     from t2av_bench.api.tables import Table, table
     from t2av_bench.comparison.contrast import Comparison
@@ -28,6 +29,7 @@ _HOMES = {
     "t2av_bench.api.evaluating": ("evaluate",),
     "t2av_bench.api.experiment": ("run",),
     "t2av_bench.api.listing": ("list_benchmarks", "list_metrics", "list_systems"),
+    "t2av_bench.api.merging": ("merge",),
     "t2av_bench.api.runs": ("Run", "open_run"),
     "t2av_bench.api.tables": ("Table", "table"),
     "t2av_bench.comparison.contrast": ("Comparison",),
@@ -39,7 +41,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "ClipScores", "Comparison", "Gate", "Progress", "Run", "Score", "Table", "__version__", "compare", "evaluate",
-    "list_benchmarks", "list_metrics", "list_systems", "open_run", "regress", "run", "score", "table",
+    "list_benchmarks", "list_metrics", "list_systems", "merge", "open_run", "regress", "run", "score", "table",
 ]  # fmt: skip
 
 

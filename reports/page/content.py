@@ -31,12 +31,16 @@ class DrawnCurve:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A media file of a run: where it is (None: it never was), its recorded digest and facts (see MediaInfo)."""
+    """A media file of a run: where it is (None: it never was), its recorded digest and facts (see MediaInfo).
+
+    sound: the file with its sound, where that is another one.
+    """
 
     path: Path | None
     digest: str | None
     facts: Mapping[str, Any] | None
     reason: str | None = None
+    sound: Path | None = None
 
 
 @dataclass(slots=True)
@@ -128,13 +132,20 @@ def _system(name: str, run: RunResult, real: bool) -> PageSystem:
 def _clip(row: Mapping[str, Any], claim: Mapping[str, Any]) -> ClipContent:
     facts = row["media"] or {}
     path = located(row["generated"], claim.get("generated"))
-    source = SourceFile(path, row["digest"], facts.get("generated"), row["reason"])
+    source = SourceFile(path, row["digest"], facts.get("generated"), row["reason"], sound_of(row))
     reference = None
     if row["reference"]:
         reference = SourceFile(
-            located(row["reference"], claim.get("reference")), row["reference_digest"], facts.get("reference")
-        )
+            located(row["reference"], claim.get("reference")), row["reference_digest"], facts.get("reference"),
+            sound=sound_of(row, "reference_audio"),
+        )  # fmt: skip
     return ClipContent(source, reference, speed=_speed(path))
+
+
+def sound_of(row: Mapping[str, Any], key: str = "audio") -> Path | None:
+    """The file with a clip's sound, where that is not the clip itself."""
+    named = row["item"].get(key)
+    return None if named is None else Path(named)
 
 
 def located(recorded: str | None, root: str | None) -> Path | None:

@@ -76,7 +76,7 @@ class Shelf:
         self.out, self.mode = out.resolve(), mode
         self.linked: set[str] = set()
         self.written: set[str] = set()
-        self._known: dict[tuple[Path | None, str | None], Shelved] = {}
+        self._known: dict[tuple[Path | None, Path | None, str | None], Shelved] = {}
         self._cache = self.out / "data" / "peaks.json"
         try:
             self._peaks: dict[str, Any] = json.loads(self._cache.read_text(encoding="utf-8"))
@@ -86,7 +86,7 @@ class Shelf:
 
     def put(self, source: SourceFile) -> Shelved:
         """Make a clip available to the pages; whatever is wrong with it is said in its note."""
-        key = source.path, source.digest
+        key = source.path, source.sound, source.digest
         if key not in self._known:
             try:
                 self._known[key] = self._put(source)
@@ -111,7 +111,7 @@ class Shelf:
             return Shelved(note=source.reason or "the run names no file")
         if self.mode == "none":
             return Shelved(note="this report was built without media")
-        clip = Clip(path)
+        clip = Clip(path, sound_path=source.sound)
         try:
             digest = clip.digest
         except MediaError as error:
@@ -141,7 +141,12 @@ class Shelf:
 
     def _address(self, clip: Clip, digest: str, facts: Mapping[str, Any]) -> str:
         suffix = clip.path.suffix.lower()
-        if suffix not in VIDEO_SUFFIXES | AUDIO_SUFFIXES or not playable(facts, suffix):
+        apart = clip.sound_path is not None
+        if apart and facts.get("format") == _MP4 and playable({**facts, "has_audio": False}, suffix):
+            name = f"{FOLDER}/{digest[:20]}-joined.mp4"
+            if not (self.out / name).exists():
+                _join(clip, facts, self.out / name)
+        elif apart or suffix not in VIDEO_SUFFIXES | AUDIO_SUFFIXES or not playable(facts, suffix):
             name = f"{FOLDER}/{digest[:20]}-h264.mp4"
             if not (self.out / name).exists():
                 _transcode(clip, facts, self.out / name)
@@ -200,8 +205,7 @@ def _transcode(clip: Clip, facts: Mapping[str, Any], target: Path) -> None:
     rate = Fraction(str(facts.get("frame_rate") or 25)) if facts.get("has_video") else Fraction(25)
     audio = None
     if facts.get("has_audio"):
-        asked = facts.get("audio_rate")
-        audio_rate = int(asked) if asked in _AAC_RATES else 48000
+        audio_rate = _aac_rate(facts)
         audio = clip.audio(audio_rate)
     target.parent.mkdir(parents=True, exist_ok=True)
     if facts.get("has_video"):
@@ -211,6 +215,34 @@ def _transcode(clip: Clip, facts: Mapping[str, Any], target: Path) -> None:
         assert audio is not None
         pictures = (np.zeros((64, 64, 3), np.uint8) for _ in range(max(1, round(len(audio) * rate / audio_rate))))
     write_mp4(target, pictures, audio, frame_rate=rate, audio_rate=audio_rate if audio is not None else 16000, crf=20)
+
+
+def _join(clip: Clip, facts: Mapping[str, Any], target: Path) -> None:
+    """One mp4 of a clip in two files: its pictures as they are, and its sound as AAC."""
+    import av
+
+    from t2av_bench.media.probe import open_media, video_stream
+
+    rate = _aac_rate(facts)
+    samples, zero = clip.audio(rate), clip.timeline.zero or Fraction(0)
+    options = {"movflags": "+faststart"}
+    with replacing(target) as temporary, open_media(clip.path) as source:
+        with av.open(str(temporary), "w", format="mp4", container_options=options) as joined:
+            video: Any = video_stream(source)
+            pictures, sound = joined.add_stream_from_template(video), joined.add_stream("aac", rate=rate, layout="mono")
+            for packet in source.demux(video):
+                if packet.dts is not None:  # the last one is empty
+                    packet.stream = pictures
+                    joined.mux(packet)
+            frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+            frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), round(zero * rate)
+            joined.mux(sound.encode(frame))
+            joined.mux(sound.encode(None))
+
+
+def _aac_rate(facts: Mapping[str, Any]) -> int:
+    asked = facts.get("audio_rate")
+    return int(asked) if asked in _AAC_RATES else 48000
 
 
 def _even(batch: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.page.content import located
+from reports.page.content import located, sound_of
 from reports.page.site import FORMAT as PAGE_FORMAT
 from reports.page.site import INDEX, MANIFEST
 from reports.study.design import lists
@@ -88,7 +88,7 @@ def make_study(
     order = list(sources)
     random = _random(secret, "checks")
     checked = random.permutation(len(order))[: 2 * checks]  # a pool of twice as many, so that lists differ in them
-    media = {_name(secret, "clip", item, name): (path, False) for item in order for name, path in sources[item].items()}
+    media = {_name(secret, "clip", item, name): (clip, False) for item in order for name, clip in sources[item].items()}
     trial_key: dict[str, dict[str, Any]] = {}
     sides: dict[str, list[str]] = {}
 
@@ -138,8 +138,8 @@ def make_study(
 
 def _sources(
     runs: Sequence[Path], most: int | None, random: np.random.RandomState
-) -> tuple[list[str], dict[str, dict[str, Path]], list[str]]:
-    """Systems' names, item -> system -> file for the items that all systems have, and notes on those left out."""
+) -> tuple[list[str], dict[str, dict[str, Clip]], list[str]]:
+    """Systems' names, item -> system -> clip for the items that all systems have, and notes on those left out."""
     found = []
     for run in runs:
         result = open_run(run)
@@ -152,25 +152,27 @@ def _sources(
             "'t2av-bench evaluate --name' names a run"
         )
     wanted = list(dict.fromkeys(clip for result, _ in found for clip in result.clips))
-    kept: dict[str, dict[str, Path]] = {}
+    kept: dict[str, dict[str, Clip]] = {}
     left_out: dict[str, list[str]] = {}
     for item in wanted:
         reason = None
-        paths: dict[str, Path] = {}
+        clips: dict[str, Clip] = {}
         for result, files in found:
             path = files.get(item)
             if path is None:
                 reason = reason or f"{result.name} has no clip"
             elif result.items[item] != found[0][0].items.get(item):
                 reason = reason or f"{result.name} was asked something else under this id than {names[0]}"
-            elif trouble := _trouble(path, result.rows[item]["digest"]):
+            elif trouble := _trouble(
+                clip := Clip(path, sound_path=sound_of(result.rows[item])), result.rows[item]["digest"]
+            ):
                 reason = reason or f"{result.name}: {trouble}"
             else:
-                paths[result.name] = path
+                clips[result.name] = clip
         if reason:
             left_out.setdefault(reason, []).append(item)
         else:
-            kept[item] = paths
+            kept[item] = clips
     notes = [
         f"{len(ids)} item{'s' * (len(ids) > 1)} left out, {reason} (such as {ids[0]})"
         for reason, ids in left_out.items()
@@ -179,42 +181,41 @@ def _sources(
         raise ItemError("there is no item that all systems have a clip of: " + "; ".join(notes))
     if most is not None and most < len(kept):
         chosen = set(random.permutation(len(kept))[:most])
-        kept = {item: paths for index, (item, paths) in enumerate(kept.items()) if index in chosen}
+        kept = {item: clips for index, (item, clips) in enumerate(kept.items()) if index in chosen}
     return names, kept, notes
 
 
-def _trouble(path: Path, digest: str | None) -> str | None:
+def _trouble(clip: Clip, digest: str | None) -> str | None:
     try:
-        clip = Clip(path)
         if digest and clip.digest != digest:
             return "the file has changed since it was scored"
         return None if clip.info.has_video or clip.info.has_audio else "the file has neither picture nor sound"
     except Unscorable as error:
-        return str(error).replace(str(path), path.name)
+        return str(error).replace(str(clip.path), clip.path.name)
 
 
-def _write_media(page: Path, media: dict[str, tuple[Path, bool]], progress: Progress | None) -> None:
+def _write_media(page: Path, media: dict[str, tuple[Clip, bool]], progress: Progress | None) -> None:
     folder = page / "media"
     folder.mkdir(parents=True)
     for done, name in enumerate(sorted(media)):  # in the order of their names: times of files tell nothing
-        path, degraded = media[name]
+        clip, degraded = media[name]
         if progress is not None:
-            progress(done, len(media), path.name)
+            progress(done, len(media), clip.path.name)
         try:
-            _encode(path, folder / f"{name}.mp4", degraded)
+            _encode(clip, folder / f"{name}.mp4", degraded)
         except (MediaError, ValueError) as error:
-            raise ItemError(f"{path} cannot be shown in a study: {error}") from error
+            raise ItemError(f"{clip.path} cannot be shown in a study: {error}") from error
+        clip.release()
 
 
-def _encode(path: Path, target: Path, degraded: bool) -> None:
+def _encode(clip: Clip, target: Path, degraded: bool) -> None:
     """H.264 + AAC as every clip gets it; sound alone gets a black picture. Degraded: see ``degrade``."""
-    clip = Clip(path)
     info = clip.info
     rate = (info.frame_rate if info.has_video else None) or Fraction(25)
     audio = clip.audio(_AUDIO_RATE) if info.has_audio else None
     pictures: Iterator[np.ndarray]
     if info.has_video:
-        pictures = (_even(batch) for batch in Clip(path, frame_rate=rate, frame_budget=0).frames())
+        pictures = (_even(batch) for batch in Clip(clip.path, frame_rate=rate, frame_budget=0).frames())
     else:
         assert audio is not None
         count = max(1, round(len(audio) * rate / _AUDIO_RATE))

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from t2av_bench.api.runs import SCORES, score_row
 from t2av_bench.benchmarks.manifest import Entry, Item
 from t2av_bench.benchmarks.names import printable
+from t2av_bench.benchmarks.pairing import Sounds
 from t2av_bench.evaluation.config import check_device, load
 from t2av_bench.evaluation.planning import file_digests, inputs_of
 from t2av_bench.evaluation.scoring import scores_of
@@ -81,6 +82,8 @@ def score(
     text: str | None = None,
     language: str | None = None,
     *,
+    audio: AnyPath | None = None,
+    reference_audio: AnyPath | None = None,
     reference_voice: AnyPath | None = None,
     identity_image: AnyPath | None = None,
     device: str = "cpu",
@@ -94,15 +97,19 @@ def score(
     """Score one clip, as ``evaluate`` would: a value or a reason for each quantity; nothing is written.
 
     metrics: as of ``evaluate``. reference: the real clip. text, language: what should be said, and its ISO 639-1 code.
-    reference_voice, identity_image: the speaker's voice and portrait, where the reference does not show them. The
-    others as of ``evaluate``.
+    audio, reference_audio: the sound in place of the clip's and of the reference's own (default: of a silent video the
+    sound file of its name beside it). reference_voice, identity_image: the speaker's voice and portrait, where the
+    reference does not show them. The others as of ``evaluate``.
 
     A process of its own measures and stays, with its networks loaded, until a call with another device, batch size,
     limits or options, or the end of the program. A metric that fails, crashes or hangs costs its own quantities.
     Distances between sets of clips (FID, …) do not apply to one. Raises ValueError for a file, metric or option that is
     not there.
     """
-    files = {"clip": clip, "reference": reference, "reference_voice": reference_voice, "identity_image": identity_image}
+    files = {
+        "clip": clip, "reference": reference, "audio": audio, "reference_audio": reference_audio,
+        "reference_voice": reference_voice, "identity_image": identity_image,
+    }  # fmt: skip
     paths = {name: Path(path).absolute() for name, path in files.items() if path is not None}
     for name, path in paths.items():
         if not path.is_file():
@@ -141,7 +148,12 @@ def score(
 
 
 def _item(paths: Mapping[str, Path], text: str | None, language: str | None) -> Item:
-    named = {name: str(paths[name]) for name in ("reference_voice", "identity_image") if name in paths}
+    named: dict[str, str | None] = {
+        name: str(paths[name]) for name in ("reference_voice", "identity_image") if name in paths
+    }
+    for side, name in (("clip", "audio"), ("reference", "reference_audio")):
+        if side in paths:
+            named[name] = Sounds().of(paths[side], str(paths[name]) if name in paths else None)
     try:
         return Item.model_validate({"id": printable(paths["clip"].stem), "text": text, "language": language, **named})
     except ValidationError as error:

@@ -32,6 +32,7 @@ def evaluate(
     max_failures: int | None = None,
     allow_missing: bool | None = None,
     limit: int | None = None,
+    shard: str | None = None,
     cache: AnyPath | None = None,
     step: int | None = None,
     options: Mapping[str, Mapping[str, str | int | float | bool]] | None = None,
@@ -48,6 +49,9 @@ def evaluate(
 
     out: the run folder; the same call continues it. Without one it is a folder in the user's cache, ``Run.path``: one
     for each question, so that the same call measures nothing twice, and what has changed anew.
+
+    shard: ``"I/N"``, the I-th of N parts of the items (of the first ``limit`` of them); the run is kept in a folder of
+    its own below ``out``. ``merge`` makes one run of all parts.
 
     progress: called after every measurement. notice: told what is to be known before the measurements, which
     ``Run.notices`` keeps.

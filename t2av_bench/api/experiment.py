@@ -6,7 +6,7 @@ from warnings import warn
 
 from t2av_bench.api.evaluating import AnyPath
 from t2av_bench.api.runs import Run
-from t2av_bench.evaluation.config import check_device
+from t2av_bench.evaluation.config import ConfigError, check_device
 from t2av_bench.experiment import run as experiment
 from t2av_bench.experiment.config import Loaded, RunConfig, load, matching
 from t2av_bench.utils.progress import Notice, OnStep
@@ -70,6 +70,16 @@ def run(
 
 
 def made_again(loaded: Loaded, regenerate: Sequence[str]) -> set[str]:
-    """Names of the rows whose clips are all made again. Raises ConfigError for a name that no row has."""
+    """Names of the rows whose clips are all made again. Raises ConfigError for a name that no row has, and for rows of
+    finished clips."""
+    finished = {row.name: row.clips for row in loaded.rows if row.clips is not None}
     rows = [row.name for row in loaded.rows]
-    return set(rows) if "all" in regenerate else set(matching(regenerate, rows, "--regenerate"))
+    if "all" in regenerate:
+        return set(rows) - finished.keys()
+    found = set(matching(regenerate, rows, "--regenerate"))
+    for name in sorted(found & finished.keys()):
+        raise ConfigError(
+            f"--regenerate {name}: its clips are the finished ones of {finished[name]}, which no system here makes; "
+            "put others there, and they are scored again"
+        )
+    return found

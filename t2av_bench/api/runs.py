@@ -202,7 +202,11 @@ def column_document(column: Column) -> dict[str, Any]:
 
 def missing_metrics(config: EvaluateConfig | None, found: Sequence[Column]) -> list[str]:
     """Metrics asked for by name that have no value at all; all that were measured where none of them has any."""
-    scored = {column.metric for column in found if column.summary.score.value is not None}
+    later = config is not None and config.shard is not None  # 'merge' makes the distances between sets
+    scored = {
+        column.metric for column in found
+        if column.summary.score.value is not None or later and column.quantity.aggregate == "set"
+    }  # fmt: skip
     named = requested(config.metrics) if config else []
     if not scored and not named:
         return sorted({column.metric for column in found})

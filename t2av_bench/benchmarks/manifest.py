@@ -18,7 +18,9 @@ from t2av_bench.benchmarks.names import LONGEST, normal, printable
 from t2av_bench.errors import ItemError
 from t2av_bench.utils import json_lines
 
-PATHS = ("reference", "reference_voice", "identity_image", "driving_audio", "driving_video")
+PATHS = (
+    "audio", "reference", "reference_audio", "reference_voice", "identity_image", "driving_audio", "driving_video",
+)  # fmt: skip
 """Keys that name files relative to the manifest's folder."""
 
 
@@ -55,6 +57,8 @@ class Item(BaseModel):
     language: ISO 639-1 code (``en``, ``zh``), for whatever reads or hears ``text``.
     generated: media file, relative to the folder given as ``--generated`` (default: the file named like the id).
     reference: media file, relative to the manifest's folder (default: the file named like the id in ``--reference``).
+    audio, reference_audio: what is heard in place of the own sound of ``generated`` and of ``reference``, relative to
+        the manifest's folder (default: of a silent video the sound file of its name beside it).
     reference_voice: audio of the speaker to compare with (default: the reference clip's audio); reference_voice_text:
         what is said in it.
     identity_image: the portrait that drove generation (default: the reference clip's first frame).
@@ -75,7 +79,9 @@ class Item(BaseModel):
         Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")] | None, BeforeValidator(_language)
     ] = None
     generated: _File = None
+    audio: _File = None
     reference: _File = None
+    reference_audio: _File = None
     reference_voice: _File = None
     reference_voice_text: str | None = None
     identity_image: _File = None

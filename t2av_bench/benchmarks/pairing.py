@@ -6,14 +6,15 @@ reference is an item; one without a clip has a reason and stays in every denomin
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from t2av_bench.benchmarks.manifest import Entry, Item, Listed, inside, odd_keys, read_manifest
 from t2av_bench.benchmarks.names import Nearest, name_of, normal, printable
-from t2av_bench.errors import ItemError
+from t2av_bench.errors import ItemError, MediaError
+from t2av_bench.media.probe import probe
 from t2av_bench.utils import json_lines
 from t2av_bench.utils.text import some
 
@@ -38,7 +39,7 @@ _NO_MEDIA = frozenset({
 _NO_MEDIA_NAMES = frozenset({"readme", "license", "licence", "notice", "changelog", "makefile"})
 
 FAILURES = "failures.jsonl"
-_MEASURED = ("reference_voice", "identity_image")
+_MEASURED = ("audio", "reference_audio", "reference_voice", "identity_image")
 
 
 @dataclass
@@ -117,6 +118,61 @@ def choose(name: str, paths: list[Path]) -> Path:
     return candidates[0]
 
 
+class Sounds:
+    """Finds the sound of silent videos: the sound file of the same name in the same folder."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[str, list[Path]]] = {}
+        self.silent: list[Path] = []
+        self.replaced: list[Path] = []
+
+    def of(self, video: Path, named: str | None) -> str | None:
+        """What is heard with ``video`` in place of its own sound: ``named``, else the file beside it where it is
+        silent. ItemError where two files beside it are as good."""
+        beside = [] if named is not None else self._beside(video)
+        if named is None and not beside:
+            return None
+        try:
+            has_audio = probe(video).has_audio
+        except MediaError:
+            return named  # measuring it says why
+        if named is not None:
+            self.replaced += [video] * has_audio
+            return named
+        if has_audio:
+            return None
+        sound = choose(video.stem, beside)
+        self.silent.append(sound)
+        return str(sound)
+
+    def _beside(self, video: Path) -> list[Path]:
+        folder = video.parent
+        if folder not in self._folders:
+            found = self._folders[folder] = defaultdict[str, list[Path]](list)
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
+                    found[normal(path.stem)].append(path)
+        beside = self._folders[folder].get(normal(video.stem), [])
+        return [] if video.suffix.lower() in AUDIO_SUFFIXES else beside
+
+    def notices(self) -> Iterator[str]:
+        if self.silent:
+            yield f"{_videos(self.silent, 'silent ')} scored with the sound beside: {_names(self.silent)}"
+        if self.replaced:
+            yield (
+                f"{_videos(self.replaced, '')} scored with the sound that the manifest names, not with the own one: "
+                f"{_names(self.replaced)}"
+            )
+
+
+def _videos(paths: list[Path], kind: str) -> str:
+    return f"1 {kind}video is" if len(paths) == 1 else f"{len(paths)} {kind}videos are"
+
+
+def _names(paths: list[Path]) -> str:
+    return some(printable(path.name) for path in paths)
+
+
 def pair(
     generated: Path, reference: Path | None = None, manifest: Path | None = None, limit: int | None = None
 ) -> tuple[list[Entry], list[str]]:
@@ -145,12 +201,32 @@ def pair(
         raise ItemError(f"every item of {manifest} is withdrawn")
     if real:
         _check_references(made, real, entries if manifest else None, reasons)
-    planned = _locate(entries, made, real, reasons)
-    notices += [*_unused(planned, made, real), *_absent(planned)]
+    sounds = Sounds()
+    planned = _locate(entries, made, real, reasons, sounds)
+    notices += [*sounds.notices(), *_unused(planned, made, real), *_absent(planned)]
     if limit is not None and limit < len(planned):
         notices.append(f"the first {limit} of {len(planned)} items are evaluated (--limit)")
         planned = planned[:limit]
     return planned, notices
+
+
+def located(folder: Path, entries: Iterable[Entry]) -> list[Entry]:
+    """Items of a manifest with their clips of a folder, as ``pair`` finds them. Raises ItemError as it does."""
+    return _locate(entries, _survey(folder), None, read_failures(folder)[0], Sounds())
+
+
+def with_reference_sounds(entries: Iterable[Entry]) -> list[Entry]:
+    """Items of a manifest, with the sound that lies beside a silent reference named."""
+    sounds, found = Sounds(), []
+    for entry in entries:
+        try:
+            if entry.item.reference is not None:
+                heard = sounds.of(Path(entry.item.reference), entry.item.reference_audio)
+                entry = replace(entry, item=entry.item.model_copy(update={"reference_audio": heard}))
+        except ItemError:
+            pass  # pairing says why
+        found.append(entry)
+    return found
 
 
 def _check_references(made: _Folder, real: _Folder, entries: list[Entry] | None, reasons: dict[str, str]) -> None:
@@ -193,7 +269,9 @@ def read_failures(folder: Path) -> tuple[dict[str, str], list[str]]:
     return found, [f"{path}: expected lines {expected}; not understood: line {some(broken)}"]
 
 
-def _locate(entries: list[Entry], made: _Folder, real: _Folder | None, reasons: dict[str, str]) -> list[Entry]:
+def _locate(
+    entries: Iterable[Entry], made: _Folder, real: _Folder | None, reasons: dict[str, str], sounds: Sounds
+) -> list[Entry]:
     """Entries with their files, or with the reason why one is missing."""
     folder, listed = made.root.resolve(), Listed()
     planned = []
@@ -209,26 +287,34 @@ def _locate(entries: list[Entry], made: _Folder, real: _Folder | None, reasons: 
                 generated = choose(item.id, made.files[item.id])
             else:
                 raise ItemError(
-                    reasons.get(item.id) or f"no generated file is named {item.id!r}{made.nearest.hint(item.id)}"
+                    reasons.get(item.id)
+                    or f"no clip in {made.root.name}/ is named {item.id!r}{made.nearest.hint(item.id)}"
                 )
+            item = item.model_copy(update={"audio": sounds.of(generated, item.audio)})
         except ItemError as error:
             planned.append(replace(entry, reason=str(error)))
             continue
         reference, unpaired = None if item.reference is None else Path(item.reference), None
-        if reference is None and real:
-            try:
+        try:
+            if reference is None and real:
                 if item.id not in real.files:
                     raise ItemError(f"no reference is named {item.id!r}{real.nearest.hint(item.id)}")
                 reference = choose(item.id, real.files[item.id])
-            except ItemError as error:
-                unpaired = str(error)
-        planned.append(replace(entry, generated=generated, reference=reference, unpaired=unpaired))
+            if reference is not None:
+                heard = sounds.of(reference, item.reference_audio)
+                item = item.model_copy(update={"reference_audio": heard})
+        except ItemError as error:
+            reference, unpaired = None, str(error)
+        planned.append(Entry(item, generated, reference, unpaired=unpaired))
     return planned
 
 
 def _unused(planned: list[Entry], made: _Folder, real: _Folder | None) -> Iterator[str]:
     """Files that no item looks at. Those of an item that fails need no second word."""
-    used = {os.path.realpath(path) for entry in planned for path in (entry.generated, entry.reference) if path}
+    used = {
+        os.path.realpath(path) for entry in planned
+        for path in (entry.generated, entry.item.audio, entry.reference, entry.item.reference_audio) if path
+    }  # fmt: skip
     failed = {entry.item.id for entry in planned if entry.reason}
     for folder, said in ((made, "scored"), (real, "used")):
         files = {} if folder is None else folder.files

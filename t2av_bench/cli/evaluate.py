@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,10 @@ from t2av_bench.cli.options import options_of
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.utils.terminal_text import echo
 from t2av_bench.utils.text import some
+
+if TYPE_CHECKING:
+    from t2av_bench.api.runs import Run
+    from t2av_bench.cli.progress import Display
 
 
 @options_of(
@@ -35,18 +39,13 @@ def evaluate(
     (see --allow-missing); 2 the command cannot be carried out.
     """
     from t2av_bench.api.evaluating import evaluate
-    from t2av_bench.api.tables import table
-    from t2av_bench.cli.output import show_table, tell
     from t2av_bench.cli.progress import Display
     from t2av_bench.evaluation.config import parse_options
     from t2av_bench.evaluation.evaluate import Progress
-    from t2av_bench.evaluation.planning import requested
-    from t2av_bench.metrics import metric_class, resolve
     from t2av_bench.scores import Status
     from t2av_bench.utils.config import ConfigError
     from t2av_bench.utils.progress import Step
     from t2av_bench.utils.registry import stdout_to_stderr
-    from t2av_bench.weights.needs import lacks
 
     display = Display()
 
@@ -64,28 +63,40 @@ def evaluate(
             done = evaluate(
                 config=config, progress=measured, notice=lambda text: display.note(f"note: {text}"), **given
             )
-        asked = done.config
-        assert asked is not None
-        if as_json:
-            echo(json.dumps(done.as_dict(), indent=1, ensure_ascii=False))
-        else:
-            show_table(table(done))
-        tell(display.console, "failed", done.counted(Status.FAILED))
-        # Of metrics that nobody named and that no clip has, the table's notes say enough.
-        told = {*requested(asked.metrics), *(each.metric for each in done.result.columns if each.summary.scored)}
-        tell(display.console, "not applicable", [
-            reason for reason in done.counted(Status.NOT_APPLICABLE) if told.intersection(reason.metrics)
-        ])  # fmt: skip
-        if lacking := lacks(*map(metric_class, resolve(asked.metrics))):
-            display.note(lacking)
-        clips, missing = done.failed_clips, done.missing
-        if clips > asked.max_failures:
-            display.note(
-                f"{clips} clip{'s' if clips > 1 else ''} failed in some metric, --max-failures allows "
-                f"{asked.max_failures}: exit status 1. The same command tries them again."
-            )
-        if missing and not asked.allow_missing:
-            display.note(f"{some(missing, 6)}: no clip was scored: exit status 1 (--allow-missing accepts that)")
+        show(done, display, as_json)
         if given["out"] is None:
             display.note(f"the run folder: {done.path}")
     raise typer.Exit(done.exit_status)
+
+
+def show(done: "Run", display: "Display", as_json: bool) -> None:
+    """The scores of a run that was just made, why some are missing, and what its exit status comes from."""
+    from t2av_bench.api.tables import table
+    from t2av_bench.cli.output import show_table, tell
+    from t2av_bench.evaluation.planning import requested
+    from t2av_bench.metrics import metric_class, resolve
+    from t2av_bench.scores import Status
+    from t2av_bench.weights.needs import lacks
+
+    asked = done.config
+    assert asked is not None
+    if as_json:
+        echo(json.dumps(done.as_dict(), indent=1, ensure_ascii=False))
+    else:
+        show_table(table(done))
+    tell(display.console, "failed", done.counted(Status.FAILED))
+    # Of metrics that nobody named and that no clip has, the table's notes say enough.
+    told = {*requested(asked.metrics), *(each.metric for each in done.result.columns if each.summary.scored)}
+    tell(display.console, "not applicable", [
+        reason for reason in done.counted(Status.NOT_APPLICABLE) if told.intersection(reason.metrics)
+    ])  # fmt: skip
+    if lacking := lacks(*map(metric_class, resolve(asked.metrics))):
+        display.note(lacking)
+    clips, missing = done.failed_clips, done.missing
+    if clips > asked.max_failures:
+        display.note(
+            f"{clips} clip{'s' if clips > 1 else ''} failed in some metric, --max-failures allows "
+            f"{asked.max_failures}: exit status 1. The same command tries them again."
+        )
+    if missing and not asked.allow_missing:
+        display.note(f"{some(missing, 6)}: no clip was scored: exit status 1 (--allow-missing accepts that)")

@@ -102,7 +102,8 @@ def _pictures(pictures: dict[str, Any]) -> str:
 
 def _sound(sound: dict[str, Any], pictures: dict[str, Any] | None) -> str:
     peak = "digital silence" if sound["peak_dbfs"] is None else f"peak {sound['peak_dbfs']:.1f} dBFS"
-    text = f"{sound['seconds']:.3f} s at {sound['rate']} Hz, {peak}"
+    text = f"in {_printable(sound['file'])}: " if "file" in sound else ""
+    text += f"{sound['seconds']:.3f} s at {sound['rate']} Hz, {peak}"
     if pictures:
         longer = sound["seconds"] - pictures["seconds"]
         text += f", {abs(longer):.3f} s {'longer' if longer >= 0 else 'shorter'} than the pictures"

@@ -18,6 +18,7 @@ from t2av_bench.cli.evaluate import evaluate
 from t2av_bench.cli.generate import generate
 from t2av_bench.cli.inspect import inspect
 from t2av_bench.cli.list import list_
+from t2av_bench.cli.merge import merge
 from t2av_bench.cli.new import new
 from t2av_bench.cli.regress import baseline_app, regress
 from t2av_bench.cli.report import report, serve
@@ -59,6 +60,7 @@ def _root(
 
 # In the order in which --help shows them.
 app.command()(evaluate)
+app.command()(merge)
 app.command()(table)
 app.command()(scores)
 app.command()(demo)

@@ -10,7 +10,7 @@ import typer
 
 from t2av_bench.cli.console import Console
 from t2av_bench.evaluation.reasons import Reason, count
-from t2av_bench.utils.terminal_text import echo
+from t2av_bench.utils.terminal_text import echo, printable
 from t2av_bench.utils.text import some
 
 if TYPE_CHECKING:
@@ -24,16 +24,17 @@ def on_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def show_table(table: "Table") -> None:
+def show_table(table: "Table", heading: str = "") -> None:
     """Print a table: fitted into the terminal, or as Markdown where the output goes elsewhere."""
     from reports.render.formats import markdown
     from reports.render.terminal import terminal
 
     if on_terminal():
-        styled = terminal(table, styled=True, width=_width(), fit=True)
+        styled = typer.style(printable(heading), bold=True) + "\n\n" if heading else ""
+        styled += terminal(table, styled=True, width=_width(), fit=True)
         typer.echo(styled, nl=False)
     else:
-        echo(markdown(table), nl=False)
+        echo((f"## {heading}\n\n" if heading else "") + markdown(table), nl=False)
 
 
 def show_markdown(text: str) -> None:

@@ -106,9 +106,7 @@ def print_tables(tables: "list[TableResult]") -> None:
     shown = [table for table in tables if table.table is not None]
     for table in shown:
         assert table.table is not None
-        if len(shown) > 1:
-            echo(f"## {table.table.title or table.name}\n")
-        show_table(table.table)
+        show_table(table.table, (table.table.title or table.name) if len(shown) > 1 else "")
         echo()
 
 
@@ -119,7 +117,7 @@ def _document(out: Path, runs: "Runs", tables: "list[TableResult]") -> dict[str,
     for row in runs.result.rows:
         found = [column_document(column) for column in runs[row.row.name].result.columns]
         rows.append({
-            "name": row.row.name, "label": row.row.label, "system": row.row.system, "task": row.row.task,
+            "name": row.row.name, "label": row.row.label, "system": row.row.system or None, "task": row.row.task,
             "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,
             "not_made": row.not_made, "run": str(row.run), "columns": found, "failures": row.failed,
         })  # fmt: skip
@@ -134,7 +132,7 @@ def _document(out: Path, runs: "Runs", tables: "list[TableResult]") -> dict[str,
 def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
     if as_json:
         document = [
-            {"name": each.row.name, "system": each.row.system, "task": each.row.task, "items": each.items,
+            {"name": each.row.name, "system": each.row.system or None, "task": each.row.task, "items": each.items,
              "benchmark_built": each.built, "made": each.made, "to_make": each.to_make, "made_again": dict(each.again),
              "cannot_be_made": each.failures,
              "measurements": each.measurements, "measured": each.measured} for each in rows
@@ -151,7 +149,8 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
         shown.add_column(heading, overflow="fold")
     for each in rows:
         shown.add_row(
-            each.row.name, each.row.system, each.row.task, f"{each.items}" + ("" if each.built else " (to be built)"),
+            each.row.name, each.row.source, each.row.task,
+            f"{each.items}" + ("" if each.built else " (to be built)"),
             str(each.made), str(each.to_make), str(len(each.failures)), str(each.measurements - each.measured),
         )  # fmt: skip
     Console().print(shown)

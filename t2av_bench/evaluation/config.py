@@ -95,6 +95,10 @@ class EvaluateConfig(MeasuringConfig):
         description="Largest clip that is decoded: pictures x width x height, in 10^9.",
     )  # fmt: skip
     limit: int | None = Field(default=None, ge=1, description="Evaluate the first so many items alone.")
+    shard: str | None = Field(
+        default=None, pattern=r"^[1-9]\d{0,4}/[1-9]\d{0,4}$",
+        description="I/N: the I-th of N parts of the items, on one of several machines; 'merge' makes one run of them.",
+    )  # fmt: skip
     cache: Path | None = Field(
         default=None, description="Feature cache to share between runs.  [default: inside the run folder]"
     )
@@ -106,7 +110,22 @@ class EvaluateConfig(MeasuringConfig):
     def _with_a_place(self) -> Self:
         if self.out is None:
             object.__setattr__(self, "out", _default_folder(self))
+        if self.part:
+            index, parts = self.part
+            if index > parts:
+                raise ValueError(f"--shard {self.shard}: there are shards 1/{parts} to {parts}/{parts}")
+            name = f"shard-{index}-of-{parts}"
+            if self.out.name != name:  # all shards may be given one folder
+                object.__setattr__(self, "out", self.out / name)
         return self
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """``shard`` as numbers, from 1: which, of how many."""
+        if self.shard is None:
+            return None
+        index, parts = map(int, self.shard.split("/"))
+        return index, parts
 
     @property
     def system(self) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from t2av_bench.benchmarks.manifest import Entry
 from t2av_bench.evaluation.config import EvaluateConfig
@@ -56,7 +57,9 @@ def evaluate(
         notice(text)
     settings = Settings(plan.device, plan.batch_size)
     with alone_in(out), Store(out / RESULTS, create=True) as store:
-        _claim(store, plan, out)
+        claim(store, plan, out)
+        if prepared.shard:
+            store.set("shard", prepared.shard)
         keep_finished(store, plan, entries, out)
         store.set("step", plan.step)
         session = store.begin_session(_provenance(plan))
@@ -98,16 +101,22 @@ def evaluate(
                 else:
                     keep(found)
             # By workers, from the kept features: a plug-in's ``aggregate`` may hang or die as well.
-            for found in measured(_aggregations(store, metrics)):
+            for found in measured(aggregations(store, metrics, plan.shard is not None)):
                 record_set(store, metrics[found.metric], found)
         store.end_session(session)
 
 
-def _aggregations(store: Store, metrics: Mapping[str, Metric]) -> Iterator[Aggregation]:
-    """What is to be done for the set scores; those of metrics that measured no clip are written at once."""
+def aggregations(store: Store, metrics: Mapping[str, Metric], of_shard: bool = False) -> Iterator[Aggregation]:
+    """What is to be done for the set scores; those of metrics that measured no clip are written at once.
+
+    of_shard: nothing, and they say why; the value of a part is not that of the whole.
+    """
+    later = "a distance between whole sets of clips: 't2av-bench merge' makes it of all shards"
     for metric in metrics.values():
         if isinstance(metric, SetMetric):
-            if wanted := aggregation(store, metric):
+            if of_shard:
+                record_set(store, metric, MetricResult("", metric.id, Status.NOT_APPLICABLE, later))
+            elif wanted := aggregation(store, metric):
                 yield wanted
             else:
                 record_set(store, metric, None)
@@ -138,21 +147,22 @@ def _split(
     return jobs, settled
 
 
-def _claim(store: Store, plan: EvaluateConfig, out: Path) -> None:
-    """A run folder belongs to one system's clips: another folder's scores must not mix with them."""
-    claim = {
+def claim(store: Store, plan: EvaluateConfig, out: Path) -> None:
+    """A run folder belongs to one system's clips: another folder's scores must not mix with them. Raises RunError."""
+    mine: dict[str, Any] = {
         "name": plan.system,
         "generated": str(plan.generated.resolve()),
         "reference": str(plan.reference.resolve()) if plan.reference else None,
         "manifest": str(plan.manifest.resolve()) if plan.manifest else None,
+        **({"shard": plan.shard} if plan.shard else {}),
     }
     held = store.setting("claim")
     if held is None:
-        store.set("claim", claim)
-    elif held != claim:
-        differing = next(key for key in claim if held.get(key) != claim[key])
+        store.set("claim", mine)
+    elif held != mine:
+        differing = next(key for key in mine | held if held.get(key) != mine.get(key))
         raise RunError(
-            f"{out} already holds a run with {differing} {held.get(differing)!r}, not {claim[differing]!r}; "
+            f"{out} already holds a run with {differing} {held.get(differing)!r}, not {mine.get(differing)!r}; "
             "choose another --out folder, or repeat the command that made it"
         )
 

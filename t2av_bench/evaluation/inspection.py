@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.errors import MediaError, NotApplicable, Unscorable
+from t2av_bench.benchmarks.pairing import Sounds
+from t2av_bench.errors import ItemError, MediaError, NotApplicable, Unscorable
 from t2av_bench.media.decode import DecodePass, decode_sound
 from t2av_bench.media.limits import DEFAULT, Limits
 from t2av_bench.media.probe import audio_stream, check_file, open_media, read_info, video_stream
-from t2av_bench.media.timeline import Timeline, read_timeline
+from t2av_bench.media.timeline import Timeline, read_sound_timeline, read_timeline
 
 FRAME_RATE = 25
 
@@ -50,6 +51,8 @@ def inspect(path: Path, faces: bool = False, limits: Limits = DEFAULT) -> dict[s
             facts[part] = look(path, line, limits)
         except MediaError as error:
             facts["problems"].append(str(error))
+    if audio is None:
+        facts["sound"] = _sound_beside(path, limits, facts["problems"])
     if faces and facts["pictures"]:
         facts["faces"] = _faces(path, limits)
     return facts
@@ -165,6 +168,18 @@ def _sound(path: Path, line: Timeline, limits: Limits) -> dict[str, Any]:
         "seconds": len(sound.samples) / sound.rate,
         "peak_dbfs": 20 * float(np.log10(peak)) if peak > 0 else None,
     }
+
+
+def _sound_beside(path: Path, limits: Limits, problems: list[str]) -> dict[str, Any] | None:
+    """As ``_sound``, with its ``file``, of a silent video with a sound file of its name beside it."""
+    try:
+        found = Sounds().of(path, None)
+        if found is None:
+            return None
+        return {**_sound(Path(found), read_sound_timeline(Path(found), limits), limits), "file": Path(found).name}
+    except (ItemError, MediaError) as error:
+        problems.append(str(error))
+        return None
 
 
 def _faces(path: Path, limits: Limits) -> dict[str, Any]:

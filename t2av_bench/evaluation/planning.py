@@ -29,12 +29,16 @@ class RunError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is going to be measured. options: of the metrics, by id. notices: what the user should know before."""
+    """What is going to be measured. options: of the metrics, by id. notices: what the user should know before.
+
+    shard: of a part of the items, which (``I/N``), and number and digest of all items; None where it is the whole.
+    """
 
     metrics: dict[str, Metric]
     options: dict[str, dict[str, Any]]
     entries: list[Entry]
     notices: list[str]
+    shard: dict[str, Any] | None = None
 
 
 def prepare(plan: EvaluateConfig) -> Prepared:
@@ -79,7 +83,24 @@ def prepare(plan: EvaluateConfig) -> Prepared:
     if problems:
         raise RunError(f"{len(problems)} problems:" + "".join(f"\n  - {problem}" for problem in problems))
     entries, notices = planned
-    return Prepared(metrics, options, entries, [*dict.fromkeys(told), *notices, *_unscorable(entries)])
+    shard = None
+    if plan.part:
+        entries, shard = _dealt(entries, *plan.part)
+        notices.append(f"shard {plan.shard}: {len(entries)} of {shard['items']} items")
+    return Prepared(metrics, options, entries, [*dict.fromkeys(told), *notices, *_unscorable(entries)], shard)
+
+
+def _dealt(entries: list[Entry], index: int, parts: int) -> tuple[list[Entry], dict[str, Any]]:
+    """One of so many parts of the items, and what it is a part of.
+
+    Items are dealt like cards: by their place in the list, which is the same for all parts. So parts are of equal size,
+    neighbours (of one speaker, of one length) are spread, and the order of the whole can be told from the parts.
+    """
+    if parts > len(entries):
+        raise RunError(f"--shard {index}/{parts}: there are {len(entries)} items; cut them into {len(entries)} at most")
+    ids = json.dumps([entry.item.id for entry in entries])
+    whole = {"items": len(entries), "digest": hashlib.sha256(ids.encode()).hexdigest()}
+    return entries[index - 1 :: parts], {"index": index, "parts": parts, **whole}
 
 
 def requested(names: Iterable[str]) -> list[str]:
@@ -138,12 +159,17 @@ def keep_finished(store: Store, plan: EvaluateConfig, entries: list[Entry], out:
 
 
 def file_digests(entry: Entry) -> list[str | None]:
-    """sha256 of a clip's files: generated, reference, voice, portrait. None: not named, or cannot be read."""
-    files = (entry.generated, entry.reference, entry.item.reference_voice, entry.item.identity_image)
+    """sha256 of a clip's files: generated, reference (both with their sound where that is a file of its own), voice,
+    portrait. None: not named, or cannot be read."""
+    item = entry.item
+    files = (
+        (entry.generated, item.audio), (entry.reference, item.reference_audio), (item.reference_voice, None),
+        (item.identity_image, None),
+    )  # fmt: skip
     found: list[str | None] = []
-    for file in files:
+    for file, sound in files:
         try:
-            found.append(Clip(file).digest if file else None)
+            found.append(Clip(file, sound_path=sound).digest if file else None)
         except MediaError:
             found.append(None)  # measuring it will say why
     return found

@@ -147,12 +147,15 @@ class _LoadedMetrics:
         from t2av_bench.media.clip import Clip
 
         limits = self._context.limits
-        pair = Pair(job.item, Clip(job.generated, features=self._store, limits=limits), unpaired=job.unpaired)
+        generated = Clip(job.generated, sound_path=job.item.audio, features=self._store, limits=limits)
+        pair = Pair(job.item, generated, unpaired=job.unpaired)
         media = {}
         try:
             media["generated"], problem = _probe(pair.generated)
             if job.reference is not None:
-                pair.reference = Clip(job.reference, features=self._store, limits=limits)
+                pair.reference = Clip(
+                    job.reference, sound_path=job.item.reference_audio, features=self._store, limits=limits
+                )
                 media["reference"], pair.reference_problem = _probe(pair.reference)
             tell(Done(None, MediaFacts(job.clip, {side: facts for side, facts in media.items() if facts})))
             for name in job.metrics:

@@ -28,6 +28,7 @@ class RowConfig(BaseModel):
 
     name: names the folders of clips and scores. label: the system's name in tables (default: ``name``); rows of one
         label on clips of different languages share a line of a table that has columns by language.
+    system, or clips: the folder of finished clips, named like the items; ``{seed}`` in it stands for the row's seed.
     benchmark, metrics, tables: instead of the file's. split: of GridFace. items: the first so many.
     seed, or several seeds: each makes a run of its own, called ``NAME-seed-N``. options: of the system; ``{seed}`` in
         one stands for the row's seed, so that each seed can have its checkpoint.
@@ -38,7 +39,8 @@ class RowConfig(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     label: str | None = Field(default=None, min_length=1)
-    system: str
+    system: str | None = None
+    clips: str | None = Field(default=None, min_length=1)
     task: Task = "t2av"
     benchmark: str | None = None
     split: str | None = None
@@ -52,7 +54,11 @@ class RowConfig(BaseModel):
     options: dict[str, Any] = {}
 
     @model_validator(mode="after")
-    def _one_kind_of_seed(self) -> Self:
+    def _one_of_each_kind(self) -> Self:
+        if (self.system is None) == (self.clips is None):
+            raise ValueError("a row has either 'system' or 'clips', a folder of finished clips")
+        if self.clips is not None and self.options:
+            raise ValueError("'options' are those of a system; finished clips have none")
         if self.seed is not None and self.seeds is not None:
             raise ValueError("'seed' and 'seeds' exclude each other")
         if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
@@ -129,11 +135,12 @@ def _resolved(given: RowConfig, config: RunConfig, file: Path) -> list[Experimen
     seeds = _seeds(given)
     try:
         items = _checked_items(given, manifest, benchmark)
-        system = systems.registry.find(given.system)
+        system = systems.registry.find(given.system) if given.system is not None else ""
         options = {
-            seed: _checked_system(system, given.task, _with_seed(given.options, seed), file.parent)
+            seed: _checked_system(system, given.task, _with_seed(given.options, seed), file.parent) if system else {}
             for seed, _, _ in seeds
-        }
+        }  # fmt: skip
+        clips = {seed: _checked_clips(_with_seed(given.clips, seed), file.parent) for seed, _, _ in seeds}
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
     items = min((count for count in (items, config.items) if count is not None), default=None)
@@ -146,7 +153,7 @@ def _resolved(given: RowConfig, config: RunConfig, file: Path) -> list[Experimen
         ExperimentRow(
             given.name + suffix, label + said, system, given.task, manifest, given.split, items, seed,
             given.max_seconds, given.metrics or config.metrics, tables, given.step, options[seed],
-            None if manifest is not None else benchmark,
+            None if manifest is not None else benchmark, clips[seed],
         ) for seed, suffix, said in seeds
     ]  # fmt: skip
 
@@ -162,6 +169,15 @@ def _with_seed(options: Any, seed: int) -> Any:
     if isinstance(options, dict):
         return {name: _with_seed(value, seed) for name, value in options.items()}
     return options.replace("{seed}", str(seed)) if isinstance(options, str) else options
+
+
+def _checked_clips(name: str | None, folder: Path) -> Path | None:
+    if name is None:
+        return None
+    clips = folder / name
+    if not clips.is_dir():
+        raise ValueError(f"'clips': {clips} is not a folder; expected one that holds finished clips")
+    return clips
 
 
 def _checked_items(given: RowConfig, manifest: Path | None, benchmark: str) -> int | None:

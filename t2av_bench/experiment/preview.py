@@ -3,8 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from t2av_bench.evaluation.planning import file_digests, inputs_of
 from t2av_bench.experiment.config import Loaded, RunConfig
 from t2av_bench.experiment.run import item_count, manifests, row_plan
+from t2av_bench.generation.generate import RowPlan
 from t2av_bench.generation.records import digests
 from t2av_bench.generation.requests import read_items
 from t2av_bench.generation.row import ExperimentRow
@@ -44,7 +46,7 @@ def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
             continue
         items = read_items(row, found_at[row.name])
         plan = row_plan(loaded.config, row, items, digest, regenerate)
-        measured = _measured(loaded.config, row, metrics, set(plan.made))
+        measured = _measured(loaded.config, plan, metrics)
         found.append(Preview(
             row, plan.total, True, len(plan.made), len(plan.to_make), plan.failures, plan.total * len(metrics),
             measured, plan.again,
@@ -52,15 +54,17 @@ def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
     return found
 
 
-def _measured(config: RunConfig, row: ExperimentRow, metrics: Sequence[str], made: set[str]) -> int:
-    """How many measurements of clips that stay are there, by today's protocols."""
+def _measured(config: RunConfig, plan: RowPlan, metrics: Sequence[str]) -> int:
+    """How many measurements of clips that stay are there: by today's protocols, of finished clips as they are today."""
     fingerprints = {id: create(id, None, config.options.get(id)).protocol.fingerprint for id in metrics}
     try:
-        with Store(config.out / "runs" / row.name / RESULTS) as store:
+        with Store(config.out / "runs" / plan.row.name / RESULTS) as store:
             finished = store.finished()
     except StoreError:
         return 0
+    known = {entry.item.id: inputs_of(entry, file_digests(entry)) for entry in plan.found}
+    made = set(plan.made)
     return sum(
-        clip in made and fingerprints.get(metric) == fingerprint
-        for (clip, metric), (fingerprint, _) in finished.items()
+        clip in made and fingerprints.get(metric) == fingerprint and known.get(clip, inputs) == inputs
+        for (clip, metric), (fingerprint, inputs) in finished.items()
     )

@@ -1,7 +1,7 @@
 """``run``: make clips with the named systems, and score them. The same command continues it.
 
 OUT/items/NAME.jsonl      the row's items, as ``evaluate`` reads them
-OUT/clips/NAME/           its clips with their records, and failures.jsonl
+OUT/clips/NAME/           its clips with their records, and failures.jsonl (finished clips stay in their own folder)
 OUT/runs/NAME/            its run folder, as ``evaluate`` makes it
 OUT/features/             what several rows measure alike (the real clips), kept once
 """
@@ -17,6 +17,7 @@ from t2av_bench.evaluation.config import EvaluateConfig, dump
 from t2av_bench.evaluation.evaluate import Progress, RunError, alone_in, evaluate
 from t2av_bench.evaluation.planning import requested
 from t2av_bench.experiment.config import Loaded, RunConfig
+from t2av_bench.generation.finished import plan_finished
 from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
 from t2av_bench.generation.records import digests
 from t2av_bench.generation.requests import ItemSet, read_items, write_manifest
@@ -142,6 +143,8 @@ def _planned(loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collecti
 def row_plan(
     config: RunConfig, row: ExperimentRow, items: ItemSet, digest: Digest, regenerate: Collection[str]
 ) -> RowPlan:
+    if row.clips is not None:
+        return plan_finished(row, items)
     return plan_row(row, items, config.out / "clips" / row.name, config.seed, digest, row.name in regenerate)
 
 
@@ -150,7 +153,7 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, on_step: OnStep, notice: 
     for plan in plans:
         there = f"{plan.row.name}: {len(plan.made)} of {plan.total} clips are there"
         if plan.failures:
-            there += f", {len(plan.failures)} cannot be made"
+            there += f", {len(plan.failures)} " + ("cannot be made" if plan.row.clips is None else "have failed")
         notice(there)
         for reason, count in plan.again.most_common():
             notice(f"{plan.row.name}: {clips(count)} made again: {reason}")
@@ -204,7 +207,7 @@ def _score(
     unscored: dict[str, str] = {}
     for position, plan in enumerate(plans):
         before = sum(counts[:position])
-        asked = _evaluation(plan, config, write_manifest(plan.items, config.out / "items", plan.row.name))
+        asked = _evaluation(plan, config, write_manifest(plan.items, config.out / "items", plan.row))
         notices: list[str] = []
 
         def measured(progress: Progress, before: int = before, row: str = plan.row.name) -> None:
@@ -226,7 +229,8 @@ def _score(
         rows.append(RowResult(
             plan.row, plan.folder, asked.out, plan.total, kept[plan.row.name],
             len(plan.made) - kept[plan.row.name], dict(plan.failures), failed, asked,
-            frozenset(scored), tuple(text for text in notices if str(plan.folder) not in text),
+            frozenset(scored),
+            tuple(text for text in notices if plan.row.clips is not None or str(plan.folder) not in text),
         ))  # fmt: skip
     return rows, unscored
 

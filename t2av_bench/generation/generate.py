@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench import systems
+from t2av_bench.benchmarks.manifest import Entry
 from t2av_bench.generation.records import Standing, fingerprint, made_from, mark, option_digests, remove_clip, standing
 from t2av_bench.generation.requests import ItemSet, Requests, unusable_name
 from t2av_bench.generation.row import ExperimentRow
@@ -35,7 +36,8 @@ class RowPlan:
     """A row's clips. made: ids whose clip is there; to_make: the other tasks; failures: id -> why there is none.
 
     again: why clips that are there are made again -> how many. unmarked: tasks of clips that stay, and whose records
-    do not say yet what code made them. regenerate: all are made again on request.
+    do not say yet what code made them. regenerate: all are made again on request. found: items of finished clips with
+    their files, of a row that makes none.
     """
 
     row: ExperimentRow
@@ -47,6 +49,7 @@ class RowPlan:
     again: Counter[str] = field(default_factory=Counter)
     unmarked: list[GenerationTask] = field(default_factory=list)
     regenerate: bool = False
+    found: list[Entry] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -108,7 +111,9 @@ def make_rows(
 
     memory: bytes that one worker may hold. Updates the plans. ``failures.jsonl`` is written also where this is
     interrupted. Raises OSError where the disk is full or cannot be written: no clip is to blame, and all would fail.
+    Folders of finished clips are left as they are.
     """
+    plans = [plan for plan in plans if plan.row.clips is None]
     by_name = {plan.row.name: plan for plan in plans}
     for plan in plans:
         _prepare(plan)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from t2av_bench.benchmarks.manifest import PATHS, Entry, Item, read_manifest
+from t2av_bench.benchmarks.pairing import with_reference_sounds
 from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.errors import ItemError, NotApplicable, Unscorable
 from t2av_bench.generation.row import ExperimentRow
@@ -36,7 +37,7 @@ class ItemSet:
 
 def read_items(row: ExperimentRow, manifest: Path) -> ItemSet:
     """The row's items from its manifest (of a benchmark: of its split). Raises ItemError."""
-    entries = [entry for entry in read_manifest(manifest) if not entry.item.withdrawn]
+    entries = with_reference_sounds(entry for entry in read_manifest(manifest) if not entry.item.withdrawn)
     if row.items is not None and row.items > len(entries) and row.manifest is not None:
         raise ItemError(f"row {row.name!r}: {manifest} has {len(entries)} items, {row.items} are wanted")
     folder = manifest.parent.resolve()
@@ -53,15 +54,16 @@ def read_items(row: ExperimentRow, manifest: Path) -> ItemSet:
     return ItemSet(name, folder, tuple(entries[:count]), speakers)
 
 
-def write_manifest(items: ItemSet, folder: Path, name: str) -> Path:
-    """``folder/NAME.jsonl`` with the items' files beside it: a manifest's paths may not leave its folder.
+def write_manifest(items: ItemSet, folder: Path, row: ExperimentRow) -> Path:
+    """``folder/ROW.jsonl`` with the items' files beside it: a manifest's paths may not leave its folder.
 
     The files are hard links, or copies where the file system has none. So ``evaluate`` can be repeated by hand. Of an
-    item with a broken line the id is left: ``failures.jsonl`` beside the clips says what was wrong with it.
+    item with a broken line the id is left: ``failures.jsonl`` beside the clips says what was wrong with it. Which clip
+    the item names, and which sound, is left out where a system makes it.
     """
-    rows = []
+    rows, left_out = [], {"generated", "audio"} if row.clips is None else set()
     for entry in items.entries:
-        fields = entry.item.model_dump(exclude_defaults=True, exclude={"generated"})
+        fields = entry.item.model_dump(exclude_defaults=True, exclude=left_out)
         if speaker := items.speakers.get(entry.item.id):
             fields["speaker"] = speaker
         for key in PATHS:
@@ -70,7 +72,7 @@ def write_manifest(items: ItemSet, folder: Path, name: str) -> Path:
                 fields[key] = f"{items.name}/{source.relative_to(items.folder).as_posix()}"
                 _link(source, folder / fields[key])
         rows.append(json_text(fields))
-    path, text = folder / f"{name}.jsonl", "".join(f"{row}\n" for row in rows)
+    path, text = folder / f"{row.name}.jsonl", "".join(f"{row}\n" for row in rows)
     if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
     return path
@@ -144,12 +146,13 @@ class Requests:
         if problem := unusable_name(item.id):
             return problem
         reference = _path(item.reference)
+        heard = _path(item.reference_audio) or reference
         identity = _path(item.identity_image) or reference
-        voice = _path(item.reference_voice) or reference
+        voice = _path(item.reference_voice) or heard
         given = {
             "identity": identity if row.task in ("t2av", "a2v") else None,
             "voice": voice if row.task in ("t2av", "v2a", "tts") else None,
-            "driving_audio": _path(item.driving_audio) or reference if row.task == "a2v" else None,
+            "driving_audio": _path(item.driving_audio) or heard if row.task == "a2v" else None,
             "driving_video": _path(item.driving_video) or reference if row.task == "v2a" else None,
             "reference": reference,
             "stranger": self._strangers.get(item.id),

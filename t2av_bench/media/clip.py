@@ -17,10 +17,10 @@ from t2av_bench.errors import MediaError, NotApplicable, Unscorable
 from t2av_bench.media.decode import DecodePass, decode_sound
 from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, Limits
 from t2av_bench.media.mono import MONO
-from t2av_bench.media.probe import MediaInfo, check_file, probe
+from t2av_bench.media.probe import MediaInfo, check_file, probe, with_sound
 from t2av_bench.media.resample import RESAMPLER, resample
 from t2av_bench.media.sound import Sound
-from t2av_bench.media.timeline import PICTURE_CLOCK, SOUND_CLOCK, Timeline, read_timeline
+from t2av_bench.media.timeline import PICTURE_CLOCK, SOUND_CLOCK, Timeline, read_sound_timeline, read_timeline
 
 Value = TypeVar("Value")
 
@@ -39,9 +39,11 @@ class Features(Protocol):
 
 
 class Clip:
-    """One media file.
+    """One media file, or two: pictures in one, and their sound in another.
 
     path: the file; it need not exist until something is asked.
+    sound_path: the file whose sound is heard in place of the first one's own; it begins with the first picture, unless
+        it states a later start (see ``read_sound_timeline``). None: the sound is in the file itself.
     frame_rate: frames per second that ``frames`` delivers.
     frame_budget: bytes of decoded frames that are kept for the next pass; a longer clip is decoded again per pass, so
         that memory stays flat.
@@ -56,6 +58,7 @@ class Clip:
         self,
         path: Path | str,
         *,
+        sound_path: Path | str | None = None,
         frame_rate: int | Fraction = FRAME_RATE,
         frame_budget: int = 1 << 29,
         limits: Limits = DEFAULT,
@@ -64,6 +67,7 @@ class Clip:
         if frame_rate <= 0:
             raise ValueError(f"frame_rate is frames per second and positive, got {frame_rate}")
         self.path = Path(path)
+        self.sound_path = None if sound_path is None else Path(sound_path)
         self.frame_rate = Fraction(frame_rate)
         self.frame_budget = frame_budget
         self.limits = limits
@@ -77,13 +81,13 @@ class Clip:
 
     @property
     def digest(self) -> str:
-        """sha256 of the file's bytes, 64 hexadecimal digits."""
+        """sha256 of the file's bytes, 64 hexadecimal digits; of two files that of both digests."""
         return self.memo(("clip", "digest"), self._hash)
 
     @property
     def info(self) -> MediaInfo:
         """What the header says (streams, sizes, rates, codecs); decodes nothing."""
-        return self.memo(("clip", "info"), lambda: probe(self.path))
+        return self.memo(("clip", "info"), lambda: with_sound(probe(self.path), self.sound_path))
 
     @property
     def timeline(self) -> Timeline:
@@ -169,9 +173,8 @@ class Clip:
         failure = self._memo.get(("clip", "failure"))
         if failure is not None:
             raise failure[1].with_traceback(None)
-        decoding = DecodePass(
-            self.path, self.frame_rate, ("clip", "sound") not in self._memo, self.timeline, self.limits
-        )
+        heard_too = self.sound_path is None and ("clip", "sound") not in self._memo
+        decoding = DecodePass(self.path, self.frame_rate, heard_too, self.timeline, self.limits)
         kept: list[np.ndarray] | None = []
         kept_bytes, count, last = 0, 0, None
         try:
@@ -190,14 +193,19 @@ class Clip:
             raise
         self._frame_count = count
         self._frames = kept
-        if decoding.sound is not None:
+        if heard_too and decoding.sound is not None:
             self._memo.setdefault(("clip", "sound"), (isinstance(decoding.sound, Sound), decoding.sound))
 
     def _resampled(self, rate: int) -> np.ndarray:
-        sound = self.memo(("clip", "sound"), lambda: decode_sound(self.path, self.timeline, self.limits))
+        sound = self.memo(("clip", "sound"), self._sound)
         samples = resample(sound.samples, sound.rate, rate)
         samples.flags.writeable = False
         return samples
+
+    def _sound(self) -> Sound:
+        if self.sound_path is None:
+            return decode_sound(self.path, self.timeline, self.limits)
+        return decode_sound(self.sound_path, read_sound_timeline(self.sound_path, self.limits), self.limits)
 
     def _stored(
         self, fingerprint: str, suffix: str, compute: Callable[[], dict[str, np.ndarray]]
@@ -211,12 +219,23 @@ class Clip:
         return arrays
 
     def _hash(self) -> str:
-        check_file(self.path)
+        seen = _sha256(self.path)
+        if self.sound_path is None:
+            return seen
         try:
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise MediaError(f"{self.path} cannot be read: {error.strerror}") from error
+            heard = _sha256(self.sound_path)
+        except MediaError:
+            heard = ""  # the pictures can be scored all the same
+        return hashlib.sha256(f"{seen} {heard}".encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(f"{path} cannot be read: {error.strerror}") from error
 
 
 __all__ = ["Clip", "Features", "MediaError", "MediaInfo"]

@@ -101,7 +101,7 @@ def syncnet_python(clip: Clip) -> LegacyMedia:
     """
     folder, avi = _transcoded(clip)
     images = _images(avi, Path(folder.name), ["-qscale:v", "2"])
-    return LegacyMedia(folder, avi, images, _sound(clip.path.resolve(), Path(folder.name), []))
+    return LegacyMedia(folder, avi, images, _sound((clip.sound_path or clip.path).resolve(), Path(folder.name), []))
 
 
 def crop_round_trip(crops: np.ndarray, audio: np.ndarray, first_frame: int) -> LegacyMedia:
@@ -141,7 +141,10 @@ def _transcoded(clip: Clip) -> "tuple[tempfile.TemporaryDirectory[str], Path]":
     folder = tempfile.TemporaryDirectory(prefix="t2av-legacy-")
     avi = Path(folder.name) / "video.avi"
     rate = str(FRAME_RATE)
-    _run(program, ["-i", clip.path.resolve(), "-qscale:v", "2", "-async", "1", "-r", rate, avi])
+    source: list[str | Path] = ["-i", clip.path.resolve()]
+    if clip.sound_path is not None:  # "V" is no cover picture
+        source += ["-i", clip.sound_path.resolve(), "-map", "0:V:0", "-map", "1:a:0"]
+    _run(program, [*source, "-qscale:v", "2", "-async", "1", "-r", rate, avi])
     return folder, avi
 
 

@@ -10,7 +10,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,22 @@ def probe(path: Path) -> MediaInfo:
     """Read the header. MediaError where the file is no media file, or has neither video nor audio."""
     with open_media(path) as container:
         return read_info(container, path)
+
+
+def with_sound(info: MediaInfo, path: Path | None) -> MediaInfo:
+    """The facts of a file whose sound is that of another one (None: its own). Of a file that cannot be opened it is
+    only known that there is to be sound: decoding it says why there is none."""
+    if path is None:
+        return info
+    try:
+        heard = probe(path)
+    except MediaError:
+        return replace(info, has_audio=True, audio_codec=None, audio_rate=None, audio_channels=None)
+    return replace(
+        info, has_audio=heard.has_audio, audio_codec=heard.audio_codec, audio_rate=heard.audio_rate,
+        audio_channels=heard.audio_channels,
+        duration=max((each for each in (info.duration, heard.duration) if each is not None), default=None),
+    )  # fmt: skip
 
 
 def read_info(container: Any, path: Path) -> MediaInfo:

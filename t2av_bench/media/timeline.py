@@ -44,6 +44,8 @@ _COMMON_RATES = [
 _FASTEST = 240
 # Containers that store decoding times alone: what is said of showing times is the library's guess.
 _DECODING_TIMES = ("avi", "asf")
+# Containers in which sound alone begins at zero unless somebody wanted it to begin later.
+_STATES_START = ("mov", "matroska", "ogg")
 # Where neither packets nor header know a rate (a lone picture).
 _ASSUMED_RATE = Fraction(25)
 
@@ -149,6 +151,18 @@ def read_timeline(path: Path, limits: Limits) -> Timeline:
     elif line.order is not None and kind != "avi":
         late = _reordering(path) / line.rate
     return replace(line, sound_zero=None if line.zero is None else line.zero + late)
+
+
+def read_sound_timeline(path: Path, limits: Limits) -> Timeline:
+    """The clock of a file whose sound belongs to the pictures of another one, which are zero.
+
+    Its own zero is the first picture where it has pictures too. Else it is the container's where that means something;
+    in other containers (whose time stamps begin with the priming, or anywhere) it is the first sample.
+    """
+    line = read_timeline(path, limits)
+    with open_media(path) as container:
+        states_start = container.format.name.startswith(_STATES_START)
+    return replace(line, zero=Fraction(0), sound_zero=Fraction(0)) if states_start and not line.pictures else line
 
 
 class _Packets:

@@ -12,10 +12,12 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +193,31 @@ class Store:
                     "generated = excluded.generated, reference = excluded.reference, reason = excluded.reason",
                     (clip, position, _json(item), generated, reference, reason),
                 )
+
+    def unite(self, shards: "Sequence[Store]") -> None:
+        """Take over what shards of one run hold. Their clips take turns, as they did when they were dealt out."""
+        with self.transaction() as connection:
+            for shard in shards:
+                self.add_protocols(
+                    (Protocol(**entry["protocol"]), entry["description"]) for entry in shard.protocols().values()
+                )
+            dealt = [shard._query("SELECT * FROM clips ORDER BY position") for shard in shards]
+            clips = [row for turn in zip_longest(*dealt) for row in turn if row]
+            self.put_clips((row[0], json.loads(row[2]), *row[3:6]) for row in clips)
+            self._insert("clips", [(row[0], position, *row[2:]) for position, row in enumerate(clips)])
+            for table in ("measurements", "scores"):
+                for shard in shards:
+                    self._insert(table, shard._query(f"SELECT * FROM {table}"))
+            sessions = [row for shard in shards for row in shard._query("SELECT * FROM sessions")]
+            known = self._query("SELECT * FROM sessions")
+            self._insert("sessions", sorted((row for row in sessions if row not in known), key=itemgetter(0)))
+            connection.execute("DELETE FROM set_scores")
+
+    def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            values = ", ".join("?" * len(rows[0]))
+            with explained(self._path):
+                self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({values})", rows)
 
     def put_digests(
         self, clip: str, digest: str | None, reference_digest: str | None, inputs: str | None = None

@@ -147,7 +147,7 @@ def stream_mouths(frames: Iterable[np.ndarray]) -> np.ndarray:
 
 
 @lru_cache(maxsize=2)
-def load(device: str = "cpu") -> GridFaceSync:
+def load_sync(device: str = "cpu") -> GridFaceSync:
     """The bundled network, one per process and device."""
     from t2av_bench.gridface.models import loading as extractor_checkpoints
     from t2av_bench.gridface.models.sync_network import SyncNetwork

@@ -68,7 +68,7 @@ class SyncGridFace(Metric):
             )
         gridface_pictures.check_face(clip)
         pictures = clip.memo(("gridface", "mouths"), lambda: gridface_sync.stream_mouths(clip.frames()))
-        result = gridface_sync.load(self.settings.device).score(pictures, audio)
+        result = gridface_sync.load_sync(self.settings.device).score(pictures, audio)
         return Measurement(
             values=values(result.offset, result.confidence, result.distance, result.curve, "_gridface"),
             detail={"frames": count, "audio_frames": heard},

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import wave
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -11,7 +12,7 @@ from urllib.parse import unquote
 import av
 import numpy as np
 import pytest
-from media_factory import moving_pattern
+from media_factory import moving_pattern, noise, write_clip
 from page_factory import FRAMES, ITEMS, NASTY, SYSTEMS, make_run, scores_of
 
 from reports.page.content import SourceFile, gather
@@ -307,6 +308,27 @@ def test_what_browsers_cannot_play_is_transcoded_once(workspace, tmp_path: Path)
     made = (tmp_path / "out" / shown["src"]).stat().st_mtime_ns
     build([run], tmp_path / "out", media="link")
     assert (tmp_path / "out" / shown["src"]).stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize("video_start", [0, 0.2])
+def test_pictures_and_sound_in_two_files_play_as_one(tmp_path: Path, video_start: float) -> None:
+    pictures = write_clip(tmp_path / "a.mp4", moving_pattern(50), video_start=video_start)
+    sound = write_clip(tmp_path / "a.wav", None, noise(2.0, 48000), audio_rate=48000, audio_codec="pcm_s16le")
+    apart = Clip(pictures, sound_path=sound)
+    shelf = Shelf(tmp_path / "out", "link")
+    shelved = shelf.put(SourceFile(pictures, apart.digest, None, sound=sound))
+    assert (shelved.picture, shelved.sound, shelved.note) == (True, True, None)
+    joined = Clip(tmp_path / "out" / shelved.src)
+    assert playable(asdict(joined.info), ".mp4") and joined.info.audio_codec == "aac"
+    for mine, theirs in zip(joined.frames(), apart.frames(), strict=True):
+        assert np.array_equal(mine, theirs)  # copied, not encoded again
+    heard, meant = joined.audio()[:30000], apart.audio()[:30000]
+    products = np.fft.irfft(np.fft.rfft(heard, 60000) * np.conj(np.fft.rfft(meant, 60000)))
+    late = (int(np.argmax(products)) + 30000) % 60000 - 30000
+    assert abs(late) <= 16  # mp4 counts edits in milliseconds
+    sound.write_bytes(sound.read_bytes()[:-2] + b"ab")
+    changed = Shelf(tmp_path / "out", "link").put(SourceFile(pictures, apart.digest, None, sound=sound))
+    assert changed.note == "the file has changed since it was scored"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from media_factory import moving_pattern
+from scipy.io import wavfile
 from typer.testing import CliRunner
 
 from reports.page.server import Server, Site
@@ -147,6 +148,22 @@ def test_clips_are_what_the_key_says_and_checks_are_degraded(study: Study, runs:
     assert np.abs(np.diff(kept, axis=0)).mean() > 5 * np.abs(np.diff(frozen, axis=0)).mean()
     assert np.corrcoef(source.audio()[1000:7000], good.audio()[1000:7000])[0, 1] > 0.99
     assert np.corrcoef(source.audio()[1000:7000], bad.audio()[1000:7000])[0, 1] < 0.8
+
+
+def test_sound_in_a_file_of_its_own_is_heard(runs: list[Path], tmp_path: Path) -> None:
+    apart = write_run(tmp_path / "apart", "apart", ITEMS[:1])
+    seen, sound = next(apart.glob("clips*/*.mp4")), tmp_path / "a.wav"
+    samples = (10000 * np.sin(np.arange(7680) / 3)).astype(np.int16)
+    wavfile.write(sound, 16000, samples)
+    with Store(apart / "results.db", create=True) as store:
+        store.put_clips([(ITEMS[0], {"id": ITEMS[0], "text": f"text {ITEMS[0]}", "language": "en",
+                                     "audio": str(sound)}, str(seen), None, None)])  # fmt: skip
+        store.put_digests(ITEMS[0], Clip(seen, sound_path=sound).digest, None)
+    made = make_study([runs[0], apart], tmp_path / "out", trials=1, checks=1)
+    trial = next(trial for trial in key_of(made)["trials"].values() if not trial["check"])
+    shown = dict(zip(trial["systems"], trial["media"], strict=True))["apart"]
+    heard = Clip(made.index.parent / "media" / f"{shown}.mp4").audio()[1000:7000]
+    assert np.corrcoef(heard, samples[1000:7000])[0, 1] > 0.99
 
 
 def test_noise_lies_5_db_above_the_speech() -> None:

@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from media_factory import audio_only, clip_without_audio, tone_clip
 
 from t2av_bench.benchmarks.manifest import Item, read_manifest
 from t2av_bench.benchmarks.names import Nearest
@@ -43,8 +44,8 @@ def test_a_reference_without_a_clip_is_a_failed_item_and_a_clip_without_a_refere
     assert {entry.item.id: entry.reason for entry in entries} == {
         "a": None,
         "clip_2": None,
-        "clip_02": "no generated file is named 'clip_02'; the nearest name is 'clip_2'",
-        "zebra": "no generated file is named 'zebra'",
+        "clip_02": "no clip in made/ is named 'clip_02'; the nearest name is 'clip_2'",
+        "zebra": "no clip in made/ is named 'zebra'",
     }
     assert {entry.item.id: entry.unpaired for entry in entries if entry.generated} == {
         "a": None,
@@ -156,6 +157,51 @@ def test_a_video_goes_before_the_audio_beside_it_and_the_user_is_told(tmp_path):
     assert "a.wav" in notices[0]
 
 
+def test_a_sound_file_beside_a_silent_video_is_its_sound(tmp_path):
+    for folder in ("made", "real"):
+        (tmp_path / folder).mkdir()
+        clip_without_audio(tmp_path / folder / "a.mp4", 0.2)
+        audio_only(tmp_path / folder / "a.wav", 0.2)
+    tone_clip(tmp_path / "made" / "b.mp4", 0.2)  # has a sound of its own
+    audio_only(tmp_path / "made" / "b.wav", 0.2)
+    clip_without_audio(tmp_path / "made" / "c.mp4", 0.2)
+    entries, notices = pair(tmp_path / "made", tmp_path / "real")
+    heard = {entry.item.id: (entry.item.audio, entry.item.reference_audio) for entry in entries}
+    made, real = (str(tmp_path / folder / "a.wav") for folder in ("made", "real"))
+    assert heard == {"a": (made, real), "b": (None, None), "c": (None, None)}
+    assert notices == [
+        "2 silent videos are scored with the sound beside: a.wav, a.wav",
+        f"1 file of {tmp_path / 'made'} is not scored: b.wav",
+    ]
+
+
+def test_of_two_sound_files_beside_a_silent_video_none_is_guessed(tmp_path):
+    for folder in ("made", "real"):
+        (tmp_path / folder).mkdir()
+        for name in ("a", "b"):
+            clip_without_audio(tmp_path / folder / f"{name}.mp4", 0.2)
+    for path in ("made/a.wav", "made/a.flac", "real/b.wav", "real/b.flac"):
+        audio_only(tmp_path / path, 0.2)
+    a, b = pair(tmp_path / "made", tmp_path / "real")[0]
+    assert (a.reason, a.generated) == ("2 files are named 'a': a.flac, a.wav", None)
+    assert (b.unpaired, b.reference, b.reason) == ("2 files are named 'b': b.flac, b.wav", None, None)
+
+
+def test_the_sound_that_a_manifest_names_wins_over_the_clips_own_and_the_user_is_told(tmp_path):
+    (tmp_path / "made").mkdir()
+    tone_clip(tmp_path / "made" / "a.mp4", 0.2)
+    audio_only(tmp_path / "made" / "a.wav", 0.2)
+    audio_only(tmp_path / "take.flac", 0.2)
+    path = manifest(tmp_path, {"id": "a", "audio": "take.flac"}, {"id": "b", "generated": "a.mp4", "audio": "no.wav"})
+    entries, notices = pair(tmp_path / "made", manifest=path)
+    assert [entry.item.audio for entry in entries] == [str(tmp_path / "take.flac"), str(tmp_path / "no.wav")]
+    assert notices == [
+        "2 videos are scored with the sound that the manifest names, not with the own one: a.mp4, a.mp4",
+        f"1 file of {tmp_path / 'made'} is not scored: a.wav",
+        "1 files that the manifest names as 'audio' do not exist: b",
+    ]
+
+
 def test_two_videos_of_one_name_are_a_failed_clip_that_names_both(tmp_path):
     touch(tmp_path / "made", "a.mp4", "a.avi", "b.mp4")
     entries, _ = pair(tmp_path / "made")
@@ -166,7 +212,7 @@ def test_two_videos_of_one_name_are_a_failed_clip_that_names_both(tmp_path):
 def test_a_manifest_item_without_a_file_stays_and_names_the_nearest(tmp_path):
     touch(tmp_path / "made", "clip_01.mp4")
     entries, notices = pair(tmp_path / "made", manifest=manifest(tmp_path, {"id": "clip_1"}, {"id": "clip_01"}))
-    assert entries[0].reason == "no generated file is named 'clip_1'; the nearest name is 'clip_01'"
+    assert entries[0].reason == "no clip in made/ is named 'clip_1'; the nearest name is 'clip_01'"
     assert entries[1].generated == tmp_path / "made" / "clip_01.mp4"
     assert notices == []
 
@@ -257,15 +303,16 @@ def test_unknown_keys_are_kept_and_misspelt_ones_mentioned_once(tmp_path):
 
 def test_every_known_key_reaches_the_item(tmp_path):
     line = {
-        "id": "a", "text": "hi", "language": "en_GB", "generated": "g.mp4", "reference": "r.mp4",
-        "reference_voice": "v.wav", "reference_voice_text": "hello", "identity_image": "i.png",
-        "driving_audio": "d.wav", "driving_video": "d.mp4", "scene": "a kitchen", "voice_description": "low",
-        "seconds": 4, "speaker": 17, "video": "talk_3", "dataset": "ours", "tags": "long", "licence": "CC BY 4.0",
+        "id": "a", "text": "hi", "language": "en_GB", "generated": "g.mp4", "audio": "g.wav", "reference": "r.mp4",
+        "reference_audio": "r.flac", "reference_voice": "v.wav", "reference_voice_text": "hello",
+        "identity_image": "i.png", "driving_audio": "d.wav", "driving_video": "d.mp4", "scene": "a kitchen",
+        "voice_description": "low", "seconds": 4, "speaker": 17, "video": "talk_3", "dataset": "ours", "tags": "long",
+        "licence": "CC BY 4.0",
     }  # fmt: skip
     assert line.keys() | {"withdrawn"} == Item.model_fields.keys()
     (entry,) = read_manifest(manifest(tmp_path, line))
     files = {key: str(tmp_path / line[key]) for key in (
-        "reference", "reference_voice", "identity_image", "driving_audio", "driving_video"
+        "audio", "reference", "reference_audio", "reference_voice", "identity_image", "driving_audio", "driving_video",
     )}  # fmt: skip
     assert entry.item.model_dump(exclude={"withdrawn"}) == (
         line | files | {"language": "en-GB", "speaker": "17", "tags": ("long",)}

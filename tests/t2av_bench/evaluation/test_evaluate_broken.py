@@ -92,7 +92,7 @@ BROKEN = {
 LINES = {
     "absolute": ({"id": "absolute", "reference": "/etc/hostname"}, "absolute path"),
     "climbing": ({"id": "climbing", "generated": "../../x.mp4"}, "leaves its folder"),
-    "missing": ({"id": "missing"}, "no generated file is named 'missing'"),
+    "missing": ({"id": "missing"}, "no clip in made/ is named 'missing'"),
     "wrong_type": ({"id": "wrong_type", "text": 3}, "'text'"),
     "lost_reference": ({"id": "lost_reference", "generated": "good.mp4", "reference": "nowhere.mp4"}, "does not exist"),
 }

@@ -56,8 +56,8 @@ def test_clips_that_are_missing_are_counted_and_end_in_exit_status_1(tmp_path):
     done = asked(tmp_path)
     assert done.exit_code == 1
     assert "(2/5)" in done.stdout
-    assert "note: 3 of 5 items failed: no generated file is named 'c' (likewise d, e)" in done.stderr
-    told = "  3 clips  c, d, e: no generated file is named 'c' (the others alike)  [fake/level, fake/spread]"
+    assert "note: 3 of 5 items failed: no clip in made/ is named 'c' (likewise d, e)" in done.stderr
+    told = "  3 clips  c, d, e: no clip in made/ is named 'c' (the others alike)  [fake/level, fake/spread]"
     assert told in done.stderr
     assert asked(tmp_path, "--max-failures", "3").exit_code == 0
 

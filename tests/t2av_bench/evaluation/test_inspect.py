@@ -102,6 +102,16 @@ def audio_only_silence(path: Path) -> Path:
     return write_clip(path, audio=np.zeros(16000, np.float32), audio_codec="pcm_s16le")
 
 
+def test_the_sound_beside_a_silent_video_is_said(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", moving_pattern(25))
+    write_clip(tmp_path / "a.wav", None, tone(0.75), audio_codec="pcm_s16le")
+    facts = inspect(path)
+    assert facts["sound"]["file"] == "a.wav" and facts["sound"]["seconds"] == 0.75 and facts["problems"] == []
+    assert "sound     in a.wav: 0.750 s at 16000 Hz" in seen(path)[1]
+    audio_only(tmp_path / "a.flac")
+    assert inspect(path)["problems"] == ["2 files are named 'a': a.flac, a.wav"]
+
+
 def test_broken_files_have_reasons_and_cost_the_others_nothing(tmp_path):
     whole = write_clip(tmp_path / "whole.mp4", moving_pattern(25), tone(1.0))
     text = tmp_path / "text.mp4"

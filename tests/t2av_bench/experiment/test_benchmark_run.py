@@ -333,7 +333,7 @@ def test_each_table_has_its_own_rows(tmp_path):
     assert [[row.name for row in table.table.rows] for table in tables] == [["noise"], ["second"]]
     assert (tmp_path / "out" / "tables" / "mine.csv").is_file()
     shown = CliRunner().invoke(app, ["table", str(tmp_path / "out")])
-    assert shown.exit_code == 0 and shown.stdout.index("mine.toml") < shown.stdout.index("## all")
+    assert shown.exit_code == 0 and shown.stdout.index("## Mine") < shown.stdout.index("## all")
     for name in ("mine", "all"):
         assert (tmp_path / "out" / "tables" / f"{name}.md").read_text() in shown.stdout
     (tmp_path / "out" / "tables" / "tables.json").unlink()  # of a version that noted nothing

@@ -27,6 +27,11 @@ WRONG = {
     "split of one's own": (HEAD + 'benchmark = "run.toml"\n' + ROW, "'split' is for gridface"),
     "two rows of one name": (HEAD + ROW + ROW, "two rows are called 'a'"),
     "seed and seeds": (HEAD + ROW + "seed = 1\nseeds = [1, 2]\n", "'seed' and 'seeds' exclude each other"),
+    "neither system nor clips": (HEAD + ROW.replace('system = "talker-t2av"\n', ""), "row 'a': a row has either"),
+    "system and clips": (HEAD + ROW + 'clips = "."\n', "either 'system' or 'clips', a folder of finished clips"),
+    "no such folder": (HEAD + ROW.replace('system = "talker-t2av"', 'clips = "mine"'), "mine is not a folder"),
+    "finished clips with options": (
+        HEAD + ROW.replace('system = "talker-t2av"', 'clips = "."') + "options = { x = 1 }\n", "clips have none"),
     "seed twice": (HEAD + ROW + "seeds = [1, 1]\n", "'seeds' names a seed twice"),
     "a name that is a path": (HEAD + ROW.replace('"a"', '"../a"'), "row '../a': 'name': String should match"),
     "unknown metric": (HEAD + 'metrics = ["psrn"]\n' + ROW, "unknown metric 'psrn'; did you mean psnr"),

@@ -79,7 +79,7 @@ def test_the_manifest_of_a_row_has_the_same_items_however_its_lines_were_written
     asked = row(write(data, *lines))
     items = read_items(asked, asked.manifest)
     assert [entry.item.id for entry in items.entries] == ["a", "items.jsonl line 3", "a (line 4)", "b", "caf\u00e9"]
-    path = write_manifest(items, data / "items", "noise")
+    path = write_manifest(items, data / "items", asked)
     again = read_manifest(path)
     assert [entry.item.id for entry in again] == [entry.item.id for entry in items.entries]
     assert not any(entry.reason for entry in again)

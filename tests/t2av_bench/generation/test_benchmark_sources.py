@@ -335,16 +335,16 @@ def test_a_reference_that_was_replaced_or_removed_is_not_scored_by_an_older_copy
     (row,) = load(write(tmp_path)).rows
     real = tmp_path / "data" / "real" / "a.wav"
     out = tmp_path / "items"
-    write_manifest(read_items(row, row.manifest), out, "noise")
+    write_manifest(read_items(row, row.manifest), out, row)
     (copy,) = out.rglob("a.wav")
     old, status = real.read_bytes(), real.stat()
     real.unlink()
     real.write_bytes(old[:-2] + b"\x01\x02")
     os.utime(real, ns=(status.st_atime_ns, status.st_mtime_ns))
-    write_manifest(read_items(row, row.manifest), out, "noise")
+    write_manifest(read_items(row, row.manifest), out, row)
     assert copy.read_bytes() == real.read_bytes() != old
     real.unlink()
-    write_manifest(read_items(row, row.manifest), out, "noise")
+    write_manifest(read_items(row, row.manifest), out, row)
     assert not copy.exists()
 
 

@@ -1,15 +1,17 @@
-"""What commands print: reports as the terminal shows them or as Markdown, and why clips have no score."""
+"""What commands print: progress, notes, reports as the terminal shows them or as Markdown, why clips have no score."""
 
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from t2av_bench.cli.console import Console
+from t2av_bench.cli.progress import Display
 from t2av_bench.evaluation.reasons import Reason, count
+from t2av_bench.utils.progress import Step
 from t2av_bench.utils.terminal_text import echo, printable
 from t2av_bench.utils.text import some
 
@@ -50,6 +52,17 @@ def show_markdown(text: str) -> None:
 
 def _width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
+
+
+def phase(display: Display, name: str, unit: str) -> Callable[..., None]:
+    """A callback (units done, units in all, the last one, whether that failed) that shows one phase of the work."""
+    return lambda done, total, text, failed=False: display.step(Step(name, done, total, unit, text, failed))
+
+
+def note(display: Display, notes: Iterable[str]) -> None:
+    """What a user should know about something that was made."""
+    for text in notes:
+        display.note(f"note: {text}")
 
 
 def explain(console: Console, failed: list[dict[str, Any]]) -> None:

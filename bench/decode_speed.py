@@ -8,8 +8,6 @@ best of the repeats, taken alternately so that other load hits both sides; CPU t
 child, and is the fairer number on a busy machine.
 """
 
-import argparse
-import resource
 import shutil
 import subprocess
 import sys
@@ -19,10 +17,9 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import cv2
 import numpy as np
+from measuring import options, processor_seconds
 
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
@@ -55,14 +52,9 @@ def alternative(path: Path) -> tuple[int, int]:
 
 def timed(run: Callable[[Path], tuple[int, int]], path: Path) -> tuple[float, float, int]:
     """(wall seconds, CPU seconds, frames)."""
-    start, busy = time.perf_counter(), cpu_seconds()
+    start, busy = time.perf_counter(), processor_seconds()
     count, _ = run(path)
-    return time.perf_counter() - start, cpu_seconds() - busy, count
-
-
-def cpu_seconds() -> float:
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(part.ru_utime + part.ru_stime for part in usage)
+    return time.perf_counter() - start, processor_seconds() - busy, count
 
 
 def synthesise(folder: Path) -> list[Path]:
@@ -83,7 +75,7 @@ def synthesise(folder: Path) -> list[Path]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__)
     parser.add_argument("clips", nargs="*", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()

@@ -10,7 +10,6 @@ baseline's files encoded again, the sound 120 ms late, the picture frozen.
 that ``docs/regression.md`` quotes.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measuring import ROOT, options
 
 CLIPS = 64
 SECONDS, PIECES = 4.0, 2
@@ -124,9 +124,9 @@ def write_variants(sources: Iterator[Source], folder: Path) -> dict[str, str]:
         write_mp4(folder / "base" / file, frames, sound, fit_audio=True, **BASE)
         made = Clip(folder / "base" / file)
         decoded = np.concatenate(list(made.frames())), np.array(made.audio(16_000))
-        for name, options in ENCODINGS.items():
+        for name, settings in ENCODINGS.items():
             output = decoded if name == "second" else (frames, sound)
-            write_mp4(folder / name / file, *output, fit_audio=True, **options)
+            write_mp4(folder / name / file, *output, fit_audio=True, **settings)
         write_mp4(folder / "late" / file, frames, damage.delay(sound, 3), fit_audio=True, **BASE)
         write_mp4(folder / "frozen" / file, damage.freeze(frames), sound, fit_audio=True, **BASE)
         speakers[source.id] = source.speaker
@@ -200,7 +200,7 @@ def floors(document: dict[str, Any]) -> Iterator[str]:
 
 def powers(studies: int) -> Iterator[str]:
     """How often the gate answers what, by kind of damage and number of clips."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "factories"))
+    sys.path.insert(0, str(ROOT / "tests" / "factories"))
     import gate_studies
 
     document = gate_studies.read_scores()
@@ -223,7 +223,7 @@ def powers(studies: int) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     measuring = commands.add_parser("measure", help="make and score the clips")
     measuring.add_argument("out", type=Path)

@@ -5,36 +5,29 @@
     python bench/generation_speed.py --size release --device cuda --dtype bfloat16 --batch 1 16 --json gpu.json
 
 For every precision: the plain loop (plain_loop.py; batch 1), then the reference loop in every variant and batch size.
-Each run is prepared by a short one (packing, compilation and recording included, reported as ``prepare``); then
+Each run is prepared by a short one (packing, compilation and recording included, reported as ``prepare_s``); then
 ``--patches`` patches are generated for every item. A patch is 4 frames, 0.16 s of audio and video. Printed:
 
-    s/patch    wall seconds between patches of the stream, for the whole batch
-    cpu        processor seconds between patches, all threads; on a busy machine the fairer number
-    av/s       seconds of audio and video per second of wall time, all items together
-    ratio      av/s over the plain loop's in the same precision; and the same from processor seconds
-    first      seconds from the call of stream() to its first patch
-    floor      least seconds a patch on this machine by bytes and operations (step_floor.py)
-    memory     peak of the process, or of the device
+    patch_s    wall seconds between patches of the stream, for the whole batch
+    cpu_s      processor seconds between patches, all threads; on a busy machine the fairer number
+    av_per_s   seconds of audio and video per second of wall time, all items together
+    ratio      av_per_s over the plain loop's in the same precision; cpu_ratio: the same from processor seconds
+    first_s    seconds from the call of stream() to its first patch
+    floor_s    least seconds a patch on this machine by bytes and operations (step_floor.py)
+    memory_gib peak of the process, or of the device
 
 Variants on the CPU: ``loop`` (plain weights), ``packed`` (oneDNN layout). On CUDA: ``loop``, ``paired`` (both heads as
 one network), ``graphs``, ``compile``, ``both``; the last three with paired heads.
 """
 
 import argparse
-import contextlib
 import dataclasses
-import json
-import os
-import platform
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from measuring import network_options, now, peak_memory, set_threads, show, write_json
 from plain_loop import plain_loop
 from step_floor import Machine, measure_machine, step_work
 
@@ -52,20 +45,20 @@ TEXT_TOKENS, PREFIX_PATCHES, WARM_UP_PATCHES = 64, 3, 2
 
 @dataclasses.dataclass
 class Row:
-    """One line of the table; seconds of a patch are those of the whole batch."""
+    """One line of the table, as the head of this file explains it; seconds of a patch are those of the whole batch."""
 
     dtype: str
     variant: str
     batch: int
-    prepare_seconds: float
-    patch_seconds: float
-    patch_cpu_seconds: float
-    first_patch_seconds: float
-    floor_seconds: float
-    memory_bytes: int
-    video_seconds_per_second: float
-    ratio: float | None = None
-    cpu_ratio: float | None = None
+    patch_s: float
+    cpu_s: float
+    av_per_s: float
+    ratio: float | None
+    cpu_ratio: float | None
+    first_s: float
+    floor_s: float
+    prepare_s: float
+    memory_gib: float
 
 
 def items(config: ModelConfig, batch: int, patches: int) -> list[GenerationItem]:
@@ -91,9 +84,7 @@ def timed(events: Iterator, device: torch.device) -> tuple[float, float, float, 
     """(seconds to the first event, wall and processor seconds between events, the events)."""
     start, walls, cpus, seen = time.perf_counter(), [], [], []
     for event in events:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        walls.append(time.perf_counter())
+        walls.append(now(device))
         cpus.append(time.process_time())
         seen.append(event)
     steps = max(len(walls) - 1, 1)
@@ -109,26 +100,6 @@ def steps_of(model: TalkerT2AV, batch: list[GenerationItem], recipe: Recipe, pai
             if len(step) == len(batch):
                 yield step
                 step = []
-
-
-@contextlib.contextmanager
-def peak_memory(device: torch.device) -> Iterator[Callable[[], int]]:
-    """A function that tells the peak since the start: of the device's allocator, or of the process."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        yield lambda: torch.cuda.max_memory_allocated(device)
-        return
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts again from here
-
-    def peak() -> int:
-        with contextlib.suppress(OSError):
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-    yield peak
 
 
 def prepare(model: TalkerT2AV, variant: str) -> bool:
@@ -159,23 +130,13 @@ def measure(config: ModelConfig, dtype: torch.dtype, options: argparse.Namespace
             first, wall, cpu, seen = timed(run(options.patches), device)
             columns = TEXT_TOKENS + PREFIX_PATCHES + options.patches // 2
             floor = machine.seconds(step_work(config, recipe, batch, columns, dtype.itemsize))
+            speed, first_row = batch * duration / wall, rows[0] if rows else None
             new = Row(
-                name,
-                variant,
-                batch,
-                prepared,
-                wall,
-                cpu,
-                first,
-                floor,
-                peak(),
-                video_seconds_per_second=batch * duration / wall,
-            )
-        if rows:
-            new.ratio = new.video_seconds_per_second / rows[0].video_seconds_per_second
-            new.cpu_ratio = batch * rows[0].patch_cpu_seconds / cpu if cpu else None
+                name, variant, batch, wall, cpu, speed, speed / first_row.av_per_s if first_row else None,
+                batch * first_row.cpu_s / cpu if first_row and cpu else None, first, floor, prepared, peak() / 2**30,
+            )  # fmt: skip
         rows.append(new)
-        print_row(new)
+        show(new)
         return seen
 
     plain = row("plain", 1, lambda patches: plain_loop(model, items(config, 1, patches)[0], recipe))
@@ -196,55 +157,31 @@ def measure(config: ModelConfig, dtype: torch.dtype, options: argparse.Namespace
     return rows, difference
 
 
-HEADER = "dtype     variant  batch  s/patch      cpu    av/s   ratio (cpu)     first    floor  prepare  memory"
-
-
-def print_row(row: Row) -> None:
-    ratio = "" if row.ratio is None else f"{row.ratio:.2f} ({row.cpu_ratio:.2f})"
-    print(
-        f"{row.dtype:9} {row.variant:8} {row.batch:5d} {row.patch_seconds:8.4f} {row.patch_cpu_seconds:8.4f} "
-        f"{row.video_seconds_per_second:7.3f} {ratio:>13} {row.first_patch_seconds:9.4f} {row.floor_seconds:8.4f} "
-        f"{row.prepare_seconds:8.2f} {row.memory_bytes / 2**30:6.2f}G",
-        flush=True,
-    )
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=sorted(SIZES), default="small")
-    parser.add_argument("--device", default="cpu")
+    parser = network_options(__doc__, SIZES)
     parser.add_argument("--dtype", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"])
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 4, 16])
     parser.add_argument("--variants", nargs="+", help="default: all of the device")
     parser.add_argument("--recipe", choices=("release", "paper"), default="release")
     parser.add_argument("--patches", type=int, default=8, help="patches of every item in a timed run")
-    parser.add_argument("--threads", type=int, help="processor threads")
-    parser.add_argument("--json", type=Path, help="write everything here as well")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    known = VARIANTS[torch.device(options.device).type]
-    options.variants = options.variants or list(known)
-    if unknown := set(options.variants) - set(known):
-        parser.error(f"no variant {', '.join(sorted(unknown))} on {options.device}; there are {', '.join(known)}")
-    if options.patches < 2:
+    asked = parser.parse_args()
+    known = VARIANTS[torch.device(asked.device).type]
+    asked.variants = asked.variants or list(known)
+    if unknown := set(asked.variants) - set(known):
+        parser.error(f"no variant {', '.join(sorted(unknown))} on {asked.device}; there are {', '.join(known)}")
+    if asked.patches < 2:
         parser.error("--patches must be at least 2: the time between patches is measured")
-    cuda = torch.device(options.device).type == "cuda"
-    where = torch.cuda.get_device_name() if cuda else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    print(
-        f"{options.size}, {options.recipe}, {options.patches} patches; {where}; torch {torch.__version__}; "
-        f"load {os.getloadavg()[0]:.1f}\n{HEADER}"
-    )
-    result = {"device": where, "torch": torch.__version__, "rows": [], "difference": {}}
-    result |= {key: value for key, value in vars(options).items() if key not in ("device", "json")}
-    for dtype in options.dtype:
-        rows, difference = measure(ModelConfig.named(options.size), getattr(torch, dtype), options)
-        result["rows"] += [dataclasses.asdict(row) for row in rows]
-        result["difference"][dtype] = difference
-        if difference is not None:
-            print(f"{dtype}: first loop's latents differ from the plain loop's by {difference:.2e} (relative rms)")
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1))
+    where = set_threads(asked)
+    print(f"{where}; {asked.recipe}, {asked.patches} patches")
+    rows, differences = [], {}
+    for dtype in asked.dtype:
+        found, differences[dtype] = measure(ModelConfig.named(asked.size), getattr(torch, dtype), asked)
+        rows += found
+        if differences[dtype] is not None:
+            print(
+                f"{dtype}: first loop's latents differ from the plain loop's by {differences[dtype]:.2e} (relative rms)"
+            )
+    write_json(asked, rows, where=where, difference=differences)
 
 
 if __name__ == "__main__":

@@ -8,19 +8,19 @@ is heard, and how much later than it the flash is seen, beyond the truth (larges
 same content in an mp4. About 15 s on one core.
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests" / "factories")]
+from measuring import ROOT, options
 
-from media_matrix_cases import matrix  # noqa: E402
-from media_matrix_factory import Case, write_case  # noqa: E402
-from media_matrix_measure import Measured, measure  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests" / "factories"))
 
-from t2av_bench.errors import MediaError  # noqa: E402
+from media_matrix_cases import matrix
+from media_matrix_factory import Case, write_case
+from media_matrix_measure import Measured, measure
+
+from t2av_bench.errors import MediaError
 
 HEADINGS = (
     "container", "video", "audio", "pictures/s", "layout", "timing", "slots", "pictures", "mean ms", "by rule",
@@ -40,7 +40,7 @@ def row(case: Case, found: Measured) -> tuple[str, ...]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--only", default="", help="only files whose name contains this")
     arguments = parser.parse_args()
     print("| " + " | ".join(HEADINGS) + " |\n|" + "---|" * len(HEADINGS))

@@ -6,22 +6,16 @@
 Random weights. ``render``: frames of one identity, ``batch`` at once; encoding the source counts as well. ``decode``:
 ``batch`` clips of 10 s through the audio decoder. ``stream``: the same clips, patch by patch (4 latents), as live
 generation would feed it. ``speed`` is seconds of material per second of wall time; ``cpu`` is processor seconds per
-second of material, all threads; ``first`` is the time to the first frames or samples, source encoding included.
+second of material, all threads; ``first_s`` is the time to the first frames or samples, source encoding included.
 """
 
 import argparse
 import dataclasses
-import json
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from generation_speed import peak_memory
+from measuring import network_options, now, peak_memory, set_threads, show, write_json
 
 from reference_model.codecs.lia_x import Generator, LIAXCodec, LIAXConfig
 from reference_model.codecs.motion_statistics import MotionStatistics
@@ -46,31 +40,26 @@ class Row:
     batch: int
     speed: float
     cpu: float
-    first_seconds: float
-    memory_bytes: int
+    first_s: float
+    memory_gib: float
 
 
 def timed(
     run: Callable[[Callable[[], None]], float], device: torch.device, repeats: int
-) -> tuple[float, float, float, int]:
+) -> tuple[float, float, float, float]:
     """Speed, processor seconds, time to the first result and peak memory; ``run(mark)`` returns seconds of material and
     calls ``mark`` when its first result is there. The first of ``repeats + 1`` runs prepares."""
     best = (0.0, 0.0, 0.0)
 
-    def now() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter()
-
     with peak_memory(device) as peak:
         for attempt in range(repeats + 1):
             firsts: list[float] = []
-            start, cpu = now(), time.process_time()
-            material = run(lambda seen=firsts: seen.append(now()))
-            wall, cpu = now() - start, time.process_time() - cpu
+            start, cpu = now(device), time.process_time()
+            material = run(lambda seen=firsts: seen.append(now(device)))
+            wall, cpu = now(device) - start, time.process_time() - cpu
             if attempt and material / wall > best[0]:
                 best = material / wall, cpu / material, firsts[0] - start
-        return *best, peak()
+        return *best, peak() / 2**30
 
 
 def lia_x_rows(options: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> Iterator[Row]:
@@ -113,36 +102,23 @@ def audio_rows(options: argparse.Namespace, device: torch.device, dtype: torch.d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=("release", "small"), default="small")
-    parser.add_argument("--device", default="cpu")
+    parser = network_options(__doc__, list(LIAX_SIZES))
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 4])
     parser.add_argument("--work", nargs="+", choices=("render", "audio"), default=["render", "audio"])
     parser.add_argument("--frames", type=int, default=4, help="frames rendered in a timed run, at least")
     parser.add_argument("--repeats", type=int, default=1, help="the fastest of so many runs counts")
-    parser.add_argument("--threads", type=int, help="processor threads")
-    parser.add_argument("--json", type=Path, help="write everything here as well")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device, dtype = torch.device(options.device), getattr(torch, options.dtype)
-    print(
-        f"{options.size}, {options.device}, {options.dtype}; torch {torch.__version__}; load {os.getloadavg()[0]:.1f}"
-    )
-    print("work    batch    speed      cpu    first  memory")
+    asked = parser.parse_args()
+    where = set_threads(asked)
+    print(f"{where}; {asked.dtype}")
     rows: list[Row] = []
     for name, measure in (("render", lia_x_rows), ("audio", audio_rows)):
-        for row in measure(options, device, dtype) if name in options.work else ():
-            print(
-                f"{row.work:7} {row.batch:5d} {row.speed:8.3f} {row.cpu:8.3f} {row.first_seconds:8.3f} "
-                f"{row.memory_bytes / 2**30:6.2f}G",
-                flush=True,
-            )
+        for row in (
+            measure(asked, torch.device(asked.device), getattr(torch, asked.dtype)) if name in asked.work else ()
+        ):
+            show(row)
             rows.append(row)
-    if options.json:
-        described = {key: value for key, value in vars(options).items() if key != "json"}
-        options.json.write_text(json.dumps({**described, "rows": [dataclasses.asdict(row) for row in rows]}, indent=1))
+    write_json(asked, rows, where=where)
 
 
 if __name__ == "__main__":

@@ -8,20 +8,14 @@ transcripts and lip-sync curves, written through the store as ``evaluate`` write
 own; ``cpu`` is its processor seconds, all threads, and ``memory`` its largest resident size.
 """
 
-import argparse
 import json
-import os
 import resource
-import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(ROOT := Path(__file__).resolve().parents[1]))
-
 import numpy as np
+from measuring import command, options
 
 from t2av_bench.metrics.sync import CURVE, CURVES
 from t2av_bench.results.features import FeatureStore
@@ -106,38 +100,24 @@ def make_run(folder: Path, system: int, clips: int, *, curves: bool) -> None:
         )
 
 
-def measured(*arguments: str) -> dict[str, float]:
-    """Wall and processor seconds and largest memory of the command in a process of its own."""
-    code = "from t2av_bench.cli.main import main; main()"
-    start = time.perf_counter()
-    child = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(arguments)} ended with {status}")
-    return {
-        "seconds": round(time.perf_counter() - start, 2), "cpu": round(used.ru_utime + used.ru_stime, 2),
-        "memory_mb": round(used.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)),
-    }  # fmt: skip
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--clips", type=int, default=4000)
     parser.add_argument("--systems", type=int, default=3)
     parser.add_argument("--report", action="store_true", help="measure the page with its plots instead of the table")
     parser.add_argument("--keep", type=Path, help="make the runs in this folder, or take those that are there")
-    options = parser.parse_args()
+    asked = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.keep or Path(temporary)
-        runs = [folder / f"run{system}" for system in range(options.systems)]
+        folder = asked.keep or Path(temporary)
+        runs = [folder / f"run{system}" for system in range(asked.systems)]
         for system, run in enumerate(runs):
             if not run.exists():
-                make_run(run, system, options.clips, curves=options.report)
+                make_run(run, system, asked.clips, curves=asked.report)
         names = [str(run) for run in runs]
         out = str(Path(temporary) / "page")
-        command = ["report", *names, "--out", out, "--media", "none"] if options.report else ["table", *names]
-        print(json.dumps(measured(*command)))
+        words = ["report", *names, "--out", out, "--media", "none"] if asked.report else ["table", *names]
+        print(json.dumps(command(*words)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 import torch
+from measuring import now
 
 from reference_model.checkpoints import meta_model
 from reference_model.config import ModelConfig
@@ -74,15 +75,8 @@ def measure_machine(device: torch.device, dtype: torch.dtype, seconds: float = 1
 def _best(run, device: torch.device, seconds: float) -> float:
     best, end, gpu = float("inf"), time.perf_counter() + seconds, device.type == "cuda"
     while best == float("inf") or time.perf_counter() < end:
-        _wait(device)
-        start = time.perf_counter() if gpu else time.process_time()
+        start = now(device) if gpu else time.process_time()
         run()
-        _wait(device)
-        took = time.perf_counter() - start if gpu else (time.process_time() - start) / torch.get_num_threads()
+        took = now(device) - start if gpu else (time.process_time() - start) / torch.get_num_threads()
         best = min(best, took)
     return best
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -8,13 +8,11 @@ On a machine that others use as well, ``--clock cpu --threads 1`` counts process
 their load moves little. Needs the ``ffmpeg`` program, which syncnet-python calls.
 """
 
-import argparse
 import contextlib
 import io
 import json
 import logging
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,20 +20,13 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import numpy as np
+from measuring import options, processor_seconds
 
 PARTS = ("decode", "detect", "crop", "embed")
 
 
-def processor_time() -> float:
-    """Seconds of processor time of this process, all its threads, and the programs that it ran."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
-CLOCKS = {"wall": time.perf_counter, "cpu": processor_time}
+CLOCKS = {"wall": time.perf_counter, "cpu": processor_seconds}
 
 
 class Stopwatch:
@@ -47,10 +38,10 @@ class Stopwatch:
         self.seconds = dict.fromkeys(PARTS, 0.0)
 
     def timed(self, part: str, function: Callable) -> Callable:
-        def run(*arguments: Any, **options: Any) -> Any:
+        def run(*arguments: Any, **named: Any) -> Any:
             start = self.clock()
             try:
-                return function(*arguments, **options)
+                return function(*arguments, **named)
             finally:
                 self.seconds[part] += self.clock() - start
 
@@ -116,8 +107,8 @@ def official(clip: Path, syncnet, s3fd, boxes: list[np.ndarray]) -> tuple[dict[s
     pipeline.syncnet = SyncNetInstance(net=syncnet, device="cpu")
     search = watch.timed("detect", pipeline.s3fd.detect_faces)
 
-    def detect(image, **options):
-        search(image, **options)
+    def detect(image, **named):
+        search(image, **named)
         return boxes[min(next(shown), len(boxes) - 1)]
 
     pipeline.s3fd.detect_faces = detect
@@ -161,7 +152,7 @@ def ours(clip: Path, syncnet, s3fd, boxes: list[np.ndarray]) -> tuple[dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("clip", type=Path, help="a clip with one frontal face of at least 5 seconds, and its sound")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)

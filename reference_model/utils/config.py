@@ -89,8 +89,11 @@ def checked(model: type[Model], values: Mapping[str, Any], call: Callable[[str],
         # What is strict takes tables and lists for dataclasses and tuples from JSON alone.
         return adapter.validate_json(json.dumps(values)) if is_dataclass(model) else adapter.validate_python(values)
     except ValidationError as error:
-        problems = (_explain(problem, model, values, call) for problem in error.errors())
-        raise ConfigError("; ".join(problems)) from error
+        problems = error.errors()
+        # A table with a wrong entry counts as none, which would be said of its array as well.
+        places = {place[:end] for place in (problem["loc"] for problem in problems) for end in range(len(place))}
+        told = (_explain(problem, model, values, call) for problem in problems if problem["loc"] not in places)
+        raise ConfigError("; ".join(dict.fromkeys(told))) from error
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,22 +121,24 @@ def assignment(text: str, what: str, expected: str) -> tuple[str, Any]:
 
 def _explain(problem: Any, model: type, values: Any, call: Callable[[str], str]) -> str:
     """A sentence on one of pydantic's problems: ``row 'a': unknown key 'sytem'; did you mean system?``."""
-    where, path = "", []
-    place = problem["loc"]
-    *above, last = place if place and isinstance(place[-1], str) else (*place, "")  # an entry as a whole has no key
-    for part in above:
-        values = values[part] if isinstance(values, Mapping | list | tuple) else None
+    where, path, last = "", [], ""
+    for part in problem["loc"]:
+        inside = _model_in(_fields(model)[last].annotation) if last in _fields(model) else None
+        model = inside or model
+        last = part
+        if isinstance(values, Mapping) and part in values or isinstance(values, list | tuple) and isinstance(part, int):
+            values = values[part]
+        elif problem["type"] != "missing":
+            continue  # no key: which member of a union was tried
         if isinstance(part, int) and isinstance(values, Mapping):  # a table of many: it goes by its name
             name = values.get("name")
             entry = path.pop().replace("ies", "y").removesuffix("s")
             where += f"{entry} {name!r}: " if isinstance(name, str) else f"{entry} {part + 1}: "
         else:
             path.append(str(part))
-        if part in _fields(model):
-            model = _model_in(_fields(model)[part].annotation) or model
-    key = ".".join(filter(None, [*path, last]))
+    key = ".".join(path)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{where}unknown key {key!r}{near(last, _fields(model))}"
+        return f"{where}unknown key {key!r}{near(str(last), _fields(model))}"
     if problem["type"] == "missing":
         wanted = _fields(model)[last].description
         return f"{where}{call(key)} is missing" + (f": {wanted}" if wanted else "")

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from reports.page.content import ClipContent, Content, PageSystem
-from reports.page.media import Shelf, Shelved
+from reports.page.media import MediaFolder, PageClip
 from reports.page.transcript import Transcript
 from reports.tables.model import TableColumn
 from t2av_bench.scores import Score
@@ -85,23 +85,20 @@ def _score(score: Score | None, by_clip: bool, reasons: dict[str, int]) -> Any:
     return _rounded(score.value) if by_clip else None
 
 
-def item(content: Content, id: str, shelf: Shelf) -> dict[str, Any]:
+def item(content: Content, id: str, folder: MediaFolder) -> dict[str, Any]:
     """What the row of one item shows: for every system the player, waveform, transcripts and curves."""
     clips = [system.clips.get(id) for system in content.systems]
     reference = next((clip.reference for clip in clips if clip and clip.reference), None)
-    shelved = [shelf.put(clip.source) if clip else None for clip in clips]
     return {
         "clips": [
-            _clip(system, clip, media)
-            for system, clip, media in zip(content.systems, clips, shelved, strict=True)
+            _clip(system, clip, folder.put(clip.source)) if clip else None
+            for system, clip in zip(content.systems, clips, strict=True)
         ],
-        "reference": _media(shelf.put(reference)) if reference else None,
+        "reference": _media(folder.put(reference)) if reference else None,
     }  # fmt: skip
 
 
-def _clip(system: PageSystem, clip: ClipContent | None, media: Shelved | None) -> dict[str, Any] | None:
-    if clip is None or media is None:
-        return None
+def _clip(system: PageSystem, clip: ClipContent, media: PageClip) -> dict[str, Any]:
     return {
         **_media(media),
         "transcripts": [_transcript(system, transcript) for transcript in clip.transcripts],
@@ -114,7 +111,7 @@ def _clip(system: PageSystem, clip: ClipContent | None, media: Shelved | None) -
     }  # fmt: skip
 
 
-def _media(media: Shelved) -> dict[str, Any]:
+def _media(media: PageClip) -> dict[str, Any]:
     return {key: _rounded(value) for key, value in asdict(media).items() if value is not None}
 
 

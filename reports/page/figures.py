@@ -16,13 +16,12 @@ from reports.plots import (
     Paced,
     ProfileRow,
     Spread,
-    Theme,
+    darkened,
     distribution,
     forest,
     learning_curve,
     profile,
     quality_speed,
-    recoloured,
     sample_size,
     svg,
     sync_curves,
@@ -37,8 +36,7 @@ from t2av_bench.statistics.resampling import extrapolate as extrapolated
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Draw = Callable[..., "Figure"]  # of a theme
-_DISTRIBUTIONS = "Distributions"
+Draw = Callable[[], "Figure"]
 _LEFT_OUT = "left out, for it takes a while: build the report with --extrapolate"
 # Enough for a drawn interval; tables and the gate draw more.
 _DRAWS = 2000
@@ -65,49 +63,53 @@ def figures(content: Content, *, extrapolate: bool = False) -> Iterator[Shown]:
         return
     for group, title, caption, name, draw in _planned(content, extrapolate):
         try:
-            drawn = svg(draw(theme=LIGHT))
+            drawn = svg(draw())
         except NothingToPlot as reason:
             yield Shown(group, title, caption, reason=str(reason))
         else:
-            files = {f"{name}-{LIGHT.name}.svg": drawn, f"{name}-{DARK.name}.svg": recoloured(drawn)}
+            files = {f"{name}-{LIGHT.name}.svg": drawn, f"{name}-{DARK.name}.svg": darkened(drawn)}
             yield Shown(group, title, caption, files)
 
 
-Planned = tuple[str, str, str, str, Draw]
+Planned = tuple[str, str, str, str, Draw]  # group, title, caption, name of the file, how to draw it
 
 
 def _planned(content: Content, extrapolate: bool) -> Iterator[Planned]:
-    names = _names(content)
     real = next((system.name for system in content.systems if system.real), None)
     rows = [
         ProfileRow(column.label, column.direction, {
-            name: (cell.value, cell.interval) for name, cell in zip(names, cells, strict=True)
-            if cell.value is not None
-        }) for column, cells in _columns(content)
+            system.name: (cell.value, cell.interval) for system, cell in cells if cell.value is not None
+        }) for _, column, cells in _columns(content)
     ]  # fmt: skip
-    yield ("Comparison", "Profile", "", "profile", partial(profile, names, rows, real=real))
+    yield ("Comparison", "Profile", "", "profile", partial(profile, _names(content), rows, real=real))
     yield from _forest(content)
     yield from _learning(content)
     yield from _speed(content)
     yield from _curves(content)
     yield from _sample_sizes(content, extrapolate)
-    for index, (column, cells) in enumerate(_columns(content)):
-        if column.quantity is None or column.quantity.aggregate == "set" or column.metric is None:
-            continue
-        spreads = [
-            _spread(system, column, cell) for system, cell in zip(content.systems, cells, strict=True)
-        ]  # fmt: skip
-        draw = partial(distribution, column.heading, column.unit, spreads)
-        yield (_DISTRIBUTIONS, column.label, "", f"distribution-{index}", draw)
+    for index, column, cells in _columns(content):
+        if column.quantity is not None and column.quantity.aggregate != "set":
+            spreads = [_spread(system, column, cell) for system, cell in cells]
+            draw = partial(distribution, column.heading, column.unit, spreads)
+            yield ("Distributions", column.label, "", f"distribution-{index}", draw)
 
 
 def _names(content: Content) -> list[str]:
     return [system.name for system in content.systems]
 
 
-def _columns(content: Content) -> Iterator[tuple[TableColumn, list[Cell]]]:
-    for position, column in enumerate(content.table.columns):
-        yield column, [row.cells[position] for row in content.table.rows]
+def _columns(content: Content) -> Iterator[tuple[int, TableColumn, list[tuple[PageSystem, Cell]]]]:
+    """Every column's number and its cells, each with its system."""
+    for index, column in enumerate(content.table.columns):
+        cells = [row.cells[index] for row in content.table.rows]
+        yield index, column, list(zip(content.systems, cells, strict=True))
+
+
+def _directed(content: Content) -> Iterator[tuple[int, TableColumn, list[tuple[PageSystem, Cell]]]]:
+    """Columns with a better direction, and the cells that have a value."""
+    for index, column, cells in _columns(content):
+        if column.direction != "none":
+            yield index, column, [(system, cell) for system, cell in cells if cell.value is not None]
 
 
 def _spread(system: PageSystem, column: TableColumn, cell: Cell) -> Spread:
@@ -118,9 +120,9 @@ def _spread(system: PageSystem, column: TableColumn, cell: Cell) -> Spread:
 
 
 def _forest(content: Content) -> Iterator[Planned]:
-    def draw(theme: Theme) -> "Figure":
+    def draw() -> "Figure":
         comparison = _contrast(content)
-        return forest(comparison.first, forest_rows(comparison), order=_names(content), theme=theme)
+        return forest(comparison.first, forest_rows(comparison), order=_names(content))
 
     caption = "Filled marks: p ≤ 0.05 after Holm's correction."
     yield ("Comparison", "Paired differences", caption, "forest", draw)
@@ -140,16 +142,12 @@ def _contrast(content: Content) -> Comparison:
 def _learning(content: Content) -> Iterator[Planned]:
     if sum(system.step is not None for system in content.systems) < 2:
         return
-    for index, (column, cells) in enumerate(_columns(content)):
-        if column.direction == "none":
-            continue
-        pairs = list(zip(content.systems, cells, strict=True))
+    for index, column, cells in _directed(content):
         checkpoints = [
-            Checkpoint(system.step, cell.value, cell.interval)
-            for system, cell in pairs
+            Checkpoint(system.step, cell.value, cell.interval) for system, cell in cells
             if system.step is not None and cell.value is not None
-        ]
-        real = next((cell.value for system, cell in pairs if system.real), None)
+        ]  # fmt: skip
+        real = next((cell.value for system, cell in cells if system.real), None)
         draw = partial(learning_curve, column.heading, column.direction, checkpoints, real=real)
         yield ("Training", column.label, "", f"learning-{index}", draw)
 
@@ -157,12 +155,9 @@ def _learning(content: Content) -> Iterator[Planned]:
 def _speed(content: Content) -> Iterator[Planned]:
     if not any(system.speed is not None for system in content.systems):
         return
-    for index, (column, cells) in enumerate(_columns(content)):
-        if column.direction == "none":
-            continue
+    for index, column, cells in _directed(content):
         paced = [
-            Paced(system.name, cell.value, system.speed, cell.interval)
-            for system, cell in zip(content.systems, cells, strict=True)
+            Paced(system.name, cell.value, system.speed, cell.interval) for system, cell in cells
             if cell.value is not None and system.speed is not None
         ]  # fmt: skip
         draw = partial(quality_speed, column.heading, column.direction, paced, order=_names(content))
@@ -194,19 +189,17 @@ def _curves(content: Content) -> Iterator[Planned]:
 
 
 def _sample_sizes(content: Content, extrapolate: bool) -> Iterator[Planned]:
-    for index, (column, _) in enumerate(_columns(content)):
-        if column.quantity is None or column.quantity.aggregate != "set" or column.metric is None:
+    for index, column, _ in _columns(content):
+        if column.quantity is None or column.quantity.aggregate != "set":
             continue
-
         found, reasons = _extrapolations(content, column) if extrapolate else ({}, [_LEFT_OUT])
         because = "; ".join(dict.fromkeys(reasons))
-
         caption = f"Without a line: {because}." if because else ""
         draw = partial(sample_size, column.label, found, order=_names(content)) if found else partial(_absent, because)
         yield ("Number of clips", column.label, caption, f"sample-size-{index}", draw)
 
 
-def _absent(reason: str, theme: Theme) -> "Figure":
+def _absent(reason: str) -> "Figure":
     raise NothingToPlot(reason)
 
 

@@ -7,7 +7,7 @@ import base64
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +18,9 @@ import numpy as np
 
 from reports.page.content import SourceFile
 from t2av_bench.benchmarks.pairing import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from t2av_bench.errors import MediaError, Unscorable
+from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import Clip
+from t2av_bench.media.encode import write_mp4
 from t2av_bench.utils.files import replacing, write_text
 
 Mode = Literal["link", "copy", "none"]
@@ -34,11 +35,12 @@ _SOUNDS = {
     ("mp3", "mp3float"), (_MP4, "mp3float"), ("flac", "flac"), ("ogg", "vorbis"), ("ogg", "opus"),
 }  # fmt: skip
 _PIXELS = {"yuv420p", "yuvj420p"}
+SOUND_ALONE = Fraction(25)
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 @dataclass(frozen=True, slots=True)
-class Shelved:
+class PageClip:
     """A clip as the page plays it.
 
     src: address relative to the page; None where there is nothing to play, and ``note`` says why.
@@ -69,14 +71,14 @@ def playable(facts: Mapping[str, Any], suffix: str) -> bool:
     return not facts.get("has_audio") or (container, sound) in _SOUNDS
 
 
-class Shelf:
+class MediaFolder:
     """Media of one report. ``linked`` holds files outside of it that its pages refer to, relative to it."""
 
     def __init__(self, out: Path, mode: Mode) -> None:
         self.out, self.mode = out.resolve(), mode
         self.linked: set[str] = set()
         self.written: set[str] = set()
-        self._known: dict[tuple[Path | None, Path | None, str | None], Shelved] = {}
+        self._known: dict[tuple[Path | None, Path | None, str | None], PageClip] = {}
         self._cache = self.out / "data" / "peaks.json"
         try:
             self._peaks: dict[str, Any] = json.loads(self._cache.read_text(encoding="utf-8"))
@@ -84,20 +86,20 @@ class Shelf:
             self._peaks = {}
         self._used: dict[str, Any] = {}
 
-    def put(self, source: SourceFile) -> Shelved:
+    def put(self, source: SourceFile) -> PageClip:
         """Make a clip available to the pages; whatever is wrong with it is said in its note."""
         key = source.path, source.sound, source.digest
         if key not in self._known:
             try:
                 self._known[key] = self._put(source)
             except Exception as error:  # whatever a decoder or a damaged record does, the other clips are shown
-                self._known[key] = Shelved(note=f"cannot be shown: {_reason(error, source.path)}")
+                self._known[key] = PageClip(note=f"cannot be shown: {_reason(error, source.path)}")
         return self._known[key]
 
     @property
     def unplayable(self) -> int:
         """Clips that the page cannot play."""
-        return sum(shelved.src is None for shelved in self._known.values())
+        return sum(clip.src is None for clip in self._known.values())
 
     def save_cache(self) -> None:
         """Keep the waveforms of this report for the next time; they are found by content."""
@@ -105,36 +107,32 @@ class Shelf:
             write_text(self._cache, json.dumps(self._used, sort_keys=True) + "\n")
             self.written.add("data/peaks.json")
 
-    def _put(self, source: SourceFile) -> Shelved:
+    def _put(self, source: SourceFile) -> PageClip:
         path = source.path
         if path is None:
-            return Shelved(note=source.reason or "the run names no file")
+            return PageClip(note=source.reason or "the run names no file")
         if self.mode == "none":
-            return Shelved(note="this report was built without media")
+            return PageClip(note="this report was built without media")
         clip = Clip(path, sound_path=source.sound)
         try:
-            digest = clip.digest
-        except MediaError as error:
-            return Shelved(note=_reason(error, path))
-        notes = ["the file has changed since it was scored"] if source.digest and digest != source.digest else []
-        facts = source.facts
-        if facts is None or notes:
-            try:
+            digest, facts = clip.digest, source.facts
+            notes = ["the file has changed since it was scored"] if source.digest and digest != source.digest else []
+            if facts is None or notes:
                 facts = {**asdict(clip.info), "frame_rate": str(clip.info.frame_rate)}
-            except Exception as error:
-                return Shelved(note=_reason(error, path))
+        except Exception as error:
+            return PageClip(note=_reason(error, path))
         peaks, sound_seconds = self._waveform(clip, digest, facts)
         try:
             address = self._address(clip, digest, facts)
         except Exception as error:
             note = f"cannot be made playable: {_reason(error, path)}"
-            return Shelved(note=note, peaks=peaks, sound_seconds=sound_seconds)
+            return PageClip(note=note, peaks=peaks, sound_seconds=sound_seconds)
         if address.endswith("-h264.mp4"):
             notes.append(f"transcoded for browsers from {facts.get('video_codec') or facts.get('audio_codec')}")
         has_video = bool(facts.get("has_video"))
         rate = _number(facts.get("frame_rate")) if has_video else None
         frames = facts.get("frame_count") if has_video else None
-        return Shelved(
+        return PageClip(
             address, has_video, bool(facts.get("has_audio")), rate, frames,
             frames / rate if frames and rate else facts.get("duration"), peaks, sound_seconds, "; ".join(notes) or None,
         )  # fmt: skip
@@ -199,22 +197,28 @@ def _number(rate: Any) -> float | None:
 
 
 def _transcode(clip: Clip, facts: Mapping[str, Any], target: Path) -> None:
-    """Write H.264 + AAC at the clip's own frame rate; sound alone gets a black picture, which every player can seek."""
-    from t2av_bench.media.encode import write_mp4
-
-    rate = Fraction(str(facts.get("frame_rate") or 25)) if facts.get("has_video") else Fraction(25)
-    audio = None
-    if facts.get("has_audio"):
-        audio_rate = _aac_rate(facts)
-        audio = clip.audio(audio_rate)
+    """Write H.264 + AAC at the clip's own frame rate."""
+    rate = Fraction(str(facts.get("frame_rate") or 25)) if facts.get("has_video") else None
+    audio_rate = _aac_rate(facts)
+    pictures, audio = pictures_and_sound(clip, rate, audio_rate if facts.get("has_audio") else None)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if facts.get("has_video"):
-        source = Clip(clip.path, frame_rate=rate, frame_budget=0)
-        pictures: Any = (_even(batch) for batch in source.frames())
-    else:
-        assert audio is not None
-        pictures = (np.zeros((64, 64, 3), np.uint8) for _ in range(max(1, round(len(audio) * rate / audio_rate))))
-    write_mp4(target, pictures, audio, frame_rate=rate, audio_rate=audio_rate if audio is not None else 16000, crf=20)
+    write_mp4(target, pictures, audio, frame_rate=rate or SOUND_ALONE, audio_rate=audio_rate, crf=20)
+
+
+def pictures_and_sound(
+    clip: Clip, rate: Fraction | None, audio_rate: int | None
+) -> tuple[Iterator[np.ndarray], np.ndarray | None]:
+    """What players need of a clip: batches (n, H, W, 3) of pictures of even size, and its sound, for ``write_mp4``.
+
+    rate: pictures a second; None where there are none: sound alone gets a black picture at ``SOUND_ALONE``, which
+    every player can seek. audio_rate: None without sound.
+    """
+    audio = clip.audio(audio_rate) if audio_rate else None
+    if rate is not None:
+        return (_even(batch) for batch in Clip(clip.path, frame_rate=rate, frame_budget=0).frames()), audio
+    assert audio is not None and audio_rate is not None
+    count = max(1, round(len(audio) * SOUND_ALONE / audio_rate))
+    return (np.zeros((1, 64, 64, 3), np.uint8) for _ in range(count)), audio
 
 
 def _join(clip: Clip, facts: Mapping[str, Any], target: Path) -> None:

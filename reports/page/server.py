@@ -1,37 +1,47 @@
-"""Serving a report on loopback: byte ranges, so that players can seek; nothing but the report and its media.
+"""Serving a report on loopback: nothing but the report and its media.
 
 Addresses are paths below the folder that holds both the report and the files it links to, so that relative links work
 as they do for a page opened from a file. Served are the report's own files and the media that ``report.json`` names.
+Starlette answers for parts of files, without which players cannot seek.
 """
 
 import json
 import os
-import re
+import socket
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote_to_bytes
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from reports.page.site import FORMAT, INDEX, MANIFEST
 from t2av_bench.benchmarks.pairing import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from t2av_bench.errors import ItemError
 
 HOST = "127.0.0.1"
-_CHUNK = 1 << 18
+# Of the files that a report consists of or links to: the types that Python knows depend on the machine.
 _TYPES = {
-    ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
-    ".js": "text/javascript; charset=utf-8", ".json": "application/json", ".mp4": "video/mp4", ".m4v": "video/mp4",
-    ".mov": "video/quicktime", ".webm": "video/webm", ".mkv": "video/x-matroska", ".avi": "video/x-msvideo",
-    ".wav": "audio/wav", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac", ".flac": "audio/flac",
-    ".ogg": "audio/ogg", ".opus": "audio/ogg", ".ts": "video/mp2t", ".mpg": "video/mpeg", ".mpeg": "video/mpeg",
+    ".html": "text/html", ".css": "text/css", ".svg": "image/svg+xml", ".js": "text/javascript",
+    ".json": "application/json", ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime",
+    ".webm": "video/webm", ".mkv": "video/x-matroska", ".avi": "video/x-msvideo", ".wav": "audio/wav",
+    ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac", ".flac": "audio/flac", ".ogg": "audio/ogg",
+    ".opus": "audio/ogg", ".ts": "video/mp2t", ".mpg": "video/mpeg", ".mpeg": "video/mpeg",
 }  # fmt: skip
-# The page needs nothing from elsewhere, and this keeps it so.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+    # The page needs nothing from elsewhere, and this keeps it so.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,126 +93,35 @@ class Site:
             return None
 
 
-def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """First and last byte of a single ``Range`` (RFC 9110 §14.2); None: the whole file is to be sent.
-
-    Several ranges, other units and malformed headers are ignored, as the standard allows. Raises ValueError where the
-    range lies beyond the file.
-    """
-    found = re.fullmatch(r"bytes=\s*(\d*)-(\d*)\s*", header or "", re.ASCII)
-    if not found or found.groups() == ("", ""):
-        return None
-    start, end = found.groups()
-    if not start:
-        length = int(end)
-        if not length or not size:
-            raise ValueError(f"no byte of {size} is in the last {length}")
-        return max(0, size - length), size - 1
-    first = int(start)
-    last = min(int(end), size - 1) if end else size - 1
-    if end and int(end) < first:
-        return None
-    if first >= size:
-        raise ValueError(f"byte {first} is beyond the {size} of the file")
-    return first, last
-
-
-class Server(ThreadingHTTPServer):
+class Server(uvicorn.Server):
     """A server of one report on loopback. port 0: any free one. Raises OSError where the port is taken."""
 
-    daemon_threads = True
-
     def __init__(self, site: Site, port: int = 0) -> None:
-        self.site = site
-        super().__init__((HOST, port), _Handler)
-        self.hosts = {f"{name}:{self.server_port}" for name in (HOST, "localhost")}
+        self.socket = socket.create_server((HOST, port))
+        self.url = f"http://{HOST}:{self.socket.getsockname()[1]}{site.home}"
+        # A browser that closes a connection while seeking is no error: nothing is printed.
+        super().__init__(
+            uvicorn.Config(
+                _application(site), log_config=None, log_level="critical", access_log=False, timeout_graceful_shutdown=1
+            )
+        )
 
-    @property
-    def url(self) -> str:
-        return f"http://{HOST}:{self.server_port}{self.site.home}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that closes a connection while seeking is no error."""
+    def serve_forever(self) -> None:
+        """Serve until Ctrl-C (KeyboardInterrupt) or ``should_exit``."""
+        self.run(sockets=[self.socket])
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-    server_version, sys_version = "t2av-bench", ""
-    protocol_version = "HTTP/1.1"
-    timeout = 60
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """A page of players makes hundreds of requests: nothing is printed."""
-
-    def _answer(self, *, body: bool) -> None:
-        # Other pages that the browser has open may point a name of theirs at this address; they get nothing.
-        if self.headers.get("Host", "") not in self.server.hosts:
-            self._refuse(HTTPStatus.FORBIDDEN, body)
-            return
-        address = urlsplit(self.path).path
-        home = self.server.site.home
-        if address == "/" and home != f"/{INDEX}":
-            self.send_response(HTTPStatus.FOUND)
-            self.send_header("Location", home)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        path = self.server.site.find(address)
+def _application(site: Site) -> Starlette:
+    def answer(request: Request) -> Response:
+        if request.url.path == "/" and site.home != f"/{INDEX}":
+            return RedirectResponse(site.home, 302)
+        path = site.find(request.scope["raw_path"].decode("ascii"))
         if path is None:
-            self._refuse(HTTPStatus.NOT_FOUND, body)
-            return
-        try:
-            with path.open("rb") as file:
-                self._send(file, path, body)
-        except (BrokenPipeError, ConnectionResetError, TimeoutError):
-            self.close_connection = True
-        except OSError:
-            self.close_connection = True
+            return PlainTextResponse("404 Not Found\n", 404)
+        return FileResponse(
+            path, headers=_HEADERS, media_type=_TYPES.get(path.suffix.lower(), "application/octet-stream")
+        )
 
-    def _send(self, file: BinaryIO, path: Path, body: bool) -> None:
-        status = os.fstat(file.fileno())
-        size, tag = status.st_size, f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
-        header = self.headers.get("Range") if self.headers.get("If-Range", tag) == tag else None
-        try:
-            part = parse_range(header, size)
-        except ValueError:
-            self._refuse(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, body, {"Content-Range": f"bytes */{size}"})
-            return
-        first, last = part or (0, size - 1)
-        self.send_response(HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK)
-        self.send_header("Content-Type", _TYPES.get(path.suffix.lower(), "application/octet-stream"))
-        self.send_header("Content-Length", str(last - first + 1))
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("ETag", tag)
-        self.send_header("Cache-Control", "no-cache")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Content-Security-Policy", _POLICY)
-        if part:
-            self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
-        self.end_headers()
-        if not body:
-            return
-        file.seek(first)
-        left = last - first + 1
-        while left > 0 and (chunk := file.read(min(_CHUNK, left))):
-            self.wfile.write(chunk)
-            left -= len(chunk)
-        if left:
-            self.close_connection = True  # the file became shorter: what was promised cannot be kept
-
-    def _refuse(self, status: HTTPStatus, body: bool, headers: dict[str, str] | None = None) -> None:
-        text = f"{status.value} {status.phrase}\n".encode()
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        if body:
-            self.wfile.write(text)
+    # Other pages that the browser has open may point a name of theirs at this address; they get nothing.
+    known_names = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
+    return Starlette(routes=[Route("/{path:path}", answer)], middleware=[known_names])

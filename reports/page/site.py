@@ -5,7 +5,7 @@ done is known as a report and can be built again, and last, without the files of
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from reports.page import data
 from reports.page.content import Content, gather
 from reports.page.figures import Shown, figures
-from reports.page.media import Mode, Shelf
+from reports.page.media import MediaFolder, Mode
 from reports.page.tables import CLIPS, table_view
 from reports.tables import from_specification, specification
 from t2av_bench.errors import ItemError
@@ -70,7 +70,7 @@ def build_report(
         for loaded in specifications
     ]
     before = _claim(out)
-    shelf = Shelf(out, media)
+    folder = MediaFolder(out, media)
     files: set[str] = set()
 
     def write(name: str, text: str) -> None:
@@ -79,37 +79,37 @@ def build_report(
         files.add(name)
 
     for name in ASSETS:
-        write(f"assets/{name}", resources.files("reports.page").joinpath("assets", name).read_text(encoding="utf-8"))
+        write(f"assets/{name}", asset("reports.page", name))
     write("data/index.js", data.script("index", data.index(content)))
     notes = []
     for position, id in enumerate(content.items):
         if progress is not None:
             progress(position, len(content.items), id)
-        write(f"data/item-{position}.js", data.script("item", position, data.item(content, id, shelf)))
+        write(f"data/item-{position}.js", data.script("item", position, data.item(content, id, folder)))
     shown: list[Shown] = []
     for figure in figures(content, extrapolate=extrapolate) if plots else ():
         for name, text in figure.files.items():
             write(f"plots/{name}", text)
         shown.append(figure)
-    environment = _environment()
+    templates = environment("reports.page")
     heading = title or _heading(content)
     common = {"title": heading, "version": __version__, "content": content}
     groups: dict[str, list[Shown]] = {}
     for figure in shown:
         groups.setdefault(figure.group, []).append(figure)
-    write(CLIPS, environment.get_template("clips.html").render(page="clips", **common))
+    write(CLIPS, templates.get_template("clips.html").render(page="clips", **common))
     write(
         INDEX,
-        environment.get_template("index.html").render(
+        templates.get_template("index.html").render(
             page="index", tables=views, figures=groups, failures=failures(content),
             protocols=protocols(content), **common,
         ),
     )  # fmt: skip
-    shelf.save_cache()
-    files |= shelf.written
-    _finish(out, files, before, sorted(shelf.linked))
-    if shelf.unplayable and media != "none":
-        notes.append(f"{shelf.unplayable} clips cannot be played; the page says why at each")
+    folder.save_cache()
+    files |= folder.written
+    _finish(out, files, before, sorted(folder.linked))
+    if folder.unplayable and media != "none":
+        notes.append(f"{folder.unplayable} clips cannot be played; the page says why at each")
     return Report(out / INDEX, notes)
 
 
@@ -129,7 +129,7 @@ def _claim(out: Path) -> set[str]:
             ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ItemError(f"{out / MANIFEST} is damaged ({error}); remove the folder, or name another --out") from error
-    _manifest(out, before, [])
+    write_manifest(out, before, [])
     return before
 
 
@@ -140,11 +140,12 @@ def _finish(out: Path, files: set[str], before: set[str], linked: list[str]) -> 
         # What an edited manifest names outside of the report is not ours to remove.
         if path.is_relative_to(root) and path.is_file():
             path.unlink()
-    _manifest(out, files, linked)
+    write_manifest(out, files, linked)
 
 
-def _manifest(out: Path, files: set[str], linked: list[str]) -> None:
-    document = {"format": FORMAT, "files": sorted(files), "linked": linked}
+def write_manifest(out: Path, files: Iterable[str], linked: Sequence[str] = ()) -> None:
+    """Say which files a report in ``out`` consists of, and which it links to: ``serve`` gives out no others."""
+    document = {"format": FORMAT, "files": sorted(files), "linked": list(linked)}
     # In ASCII: the names of files need not be Unicode.
     write_text(out / MANIFEST, json.dumps(document, indent=1) + "\n")
 
@@ -156,11 +157,17 @@ def _heading(content: Content) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
-def _environment() -> Any:
+def asset(package: str, name: str) -> str:
+    """A script or style sheet of a package."""
+    return resources.files(package).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def environment(package: str, folder: str = "templates") -> Any:
+    """The templates of a package: texts are escaped, unknown names are errors."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("reports.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader(package, folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)

@@ -21,7 +21,6 @@ class Transcript:
     """One recogniser's transcript against the text. joiner: between words, empty for characters."""
 
     metric: str
-    heard: str
     steps: tuple[Step, ...]
     joiner: str
     flags: tuple[str, ...]
@@ -32,10 +31,10 @@ def transcripts(metric: str, detail: Mapping[str, Any], *, by_character: bool = 
     parts = [detail.get(key) for key in ("transcript", "reference", "hypothesis")]
     if not all(isinstance(part, str) for part in parts):
         return []
-    heard, reference, hypothesis = (str(part) for part in parts)
+    _, reference, hypothesis = (str(part) for part in parts)
     words = list if by_character else str.split
     flags = tuple(str(flag) for flag in detail.get("flags") or ())
-    return [Transcript(metric, heard, align(words(reference), words(hypothesis)), "" if by_character else " ", flags)]
+    return [Transcript(metric, align(words(reference), words(hypothesis)), "" if by_character else " ", flags)]
 
 
 def align(asked: Sequence[str], heard: Sequence[str]) -> tuple[Step, ...]:

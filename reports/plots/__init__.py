@@ -11,11 +11,11 @@ from reports.plots.learning import Checkpoint, learning_curve
 from reports.plots.profile import ProfileRow, profile
 from reports.plots.sample_size import sample_size
 from reports.plots.speed import Paced, pareto_front, quality_speed
-from reports.plots.style import DARK, LIGHT, NothingToPlot, Theme, recoloured, svg
+from reports.plots.style import DARK, LIGHT, NothingToPlot, Theme, darkened, svg
 from reports.plots.sync_curves import sync_curves
 
 __all__ = [
     "DARK", "LIGHT", "Checkpoint", "NothingToPlot", "Paced", "ProfileRow", "Spread", "Theme", "distribution",
-    "forest", "learning_curve", "pareto_front", "profile", "quality_speed", "recoloured", "sample_size", "svg",
+    "forest", "learning_curve", "pareto_front", "profile", "quality_speed", "darkened", "sample_size", "svg",
     "sync_curves",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.plots.style import LIGHT, NothingToPlot, Theme, colour, label_x, marked, name_rows, new_figure, title
+from reports.plots.style import LIGHT, NothingToPlot, colour, label_x, marked, name_rows, new_figure, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ class Spread:
     real: bool = False
 
 
-def distribution(heading: str, unit: str, spreads: Sequence[Spread], theme: Theme = LIGHT) -> "Figure":
+def distribution(heading: str, unit: str, spreads: Sequence[Spread]) -> "Figure":
     """The clips, their middle half, and the set value with its interval, a row a system.
 
     Clips are dots; above 60 an outline, or for whole numbers discs as large as their share of the clips. The real
@@ -39,27 +39,27 @@ def distribution(heading: str, unit: str, spreads: Sequence[Spread], theme: Them
     """
     if not any(len(spread.values) for spread in spreads):
         raise NothingToPlot("no clip has a score")
-    figure, axes = new_figure(theme, 5.6, 0.8 + 0.34 * len(spreads))
+    figure, axes = new_figure(5.6, 0.8 + 0.34 * len(spreads))
     axis = axes[0, 0]
     for row, spread in enumerate(spreads):
-        _row(axis, theme, row, spread)
+        _row(axis, row, spread)
         if spread.real and spread.value is not None:
-            axis.axvline(spread.value, color=theme.soft, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    name_rows(axis, theme, [marked(spread.name, spread.real) for spread in spreads])
-    title(axis, theme, heading)
+            axis.axvline(spread.value, color=LIGHT.soft, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    name_rows(axis, [marked(spread.name, spread.real) for spread in spreads])
+    title(axis, heading)
     if unit:
-        label_x(axis, theme, unit)
+        label_x(axis, unit)
     axis.margins(x=0.04)
     return figure
 
 
-def _row(axis: Any, theme: Theme, row: int, spread: Spread) -> None:
+def _row(axis: Any, row: int, spread: Spread) -> None:
     values = np.sort(np.asarray(spread.values, dtype=np.float64))
-    tint = colour(theme, row)
+    tint = colour(row)
     if not len(values):
         axis.annotate(
             f"no score on {spread.missing} clips", (0.01, row), xycoords=("axes fraction", "data"), va="center",
-            fontsize=8, color=theme.soft,
+            fontsize=8, color=LIGHT.soft,
         )  # fmt: skip
         return
     many = len(values) > _MOST_DOTS
@@ -80,8 +80,8 @@ def _row(axis: Any, theme: Theme, row: int, spread: Spread) -> None:
         axis.plot([low, high], [row, row], color=tint, linewidth=4.5, alpha=0.55, solid_capstyle="butt", zorder=3)
     if spread.value is not None:
         if spread.interval:
-            axis.plot(spread.interval, [row, row], color=theme.ink, linewidth=1.3, zorder=4)
-        axis.plot([spread.value], [row], "|", color=theme.ink, markersize=11, markeredgewidth=1.8, zorder=5)
+            axis.plot(spread.interval, [row, row], color=LIGHT.ink, linewidth=1.3, zorder=4)
+        axis.plot([spread.value], [row], "|", color=LIGHT.ink, markersize=11, markeredgewidth=1.8, zorder=5)
 
 
 def _outline(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from reports.plots.style import (
     LIGHT,
     NothingToPlot,
-    Theme,
     colour,
     label_x,
     legend,
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 _LEVEL = 0.05
 
 
-def forest(first: str, rows: Sequence[ForestRow], *, order: Sequence[str] = (), theme: Theme = LIGHT) -> "Figure":
+def forest(first: str, rows: Sequence[ForestRow], *, order: Sequence[str] = ()) -> "Figure":
     """Effects with 95 % intervals, better to the right; filled where the Holm-corrected p-value is at most 0.05.
 
     rows: from ``t2av_bench.comparison.contrast.forest``. Quantities of different units share the axis, which is in
@@ -37,16 +36,16 @@ def forest(first: str, rows: Sequence[ForestRow], *, order: Sequence[str] = (), 
         raise NothingToPlot("no paired difference has an interval; that needs at least 5 clips that two systems share")
     groups = list(dict.fromkeys((row.label, row.unit) for row in drawn))
     systems = list(dict.fromkeys(row.system for row in rows))
-    figure, axes = new_figure(theme, 7.6, 1.2 + len(groups) * (0.2 + 0.16 * len(systems)) + 0.22 * (len(systems) / 4))
+    figure, axes = new_figure(7.6, 1.2 + len(groups) * (0.2 + 0.16 * len(systems)) + 0.22 * (len(systems) / 4))
     axis = axes[0, 0]
-    axis.axvline(0, color=theme.soft, linewidth=1)
+    axis.axvline(0, color=LIGHT.soft, linewidth=1)
     step = 0.72 / max(1, len(systems))
     for row in drawn:
         assert row.effect is not None and row.effect_low is not None and row.effect_high is not None
         position = systems.index(row.system)
         height = groups.index((row.label, row.unit)) + (position - (len(systems) - 1) / 2) * step
         style = place(row.system, order, systems)
-        tint = colour(theme, style)
+        tint = colour(style)
         axis.plot([row.effect_low, row.effect_high], [height, height], color=tint, linewidth=1.4, zorder=2)
         clear = row.p <= _LEVEL
         axis.plot(
@@ -54,13 +53,13 @@ def forest(first: str, rows: Sequence[ForestRow], *, order: Sequence[str] = (), 
             markerfacecolor=tint if clear else "none", markeredgewidth=1.2,
         )  # fmt: skip
     for border in range(1, len(groups)):
-        axis.axhline(border - 0.5, color=theme.line, linewidth=0.6)
-    name_rows(axis, theme, [label for label, _ in groups])
-    label_x(axis, theme, "← worse · standard deviations of the paired difference · better →")
-    title(axis, theme, f"Paired differences with {first}")
+        axis.axhline(border - 0.5, color=LIGHT.line, linewidth=0.6)
+    name_rows(axis, [label for label, _ in groups])
+    label_x(axis, "← worse · standard deviations of the paired difference · better →")
+    title(axis, f"Paired differences with {first}")
     handles = [
-        axis.plot([], [], marker(style), markersize=6, label=short(name), color=colour(theme, style))[0]
+        axis.plot([], [], marker(style), markersize=6, label=short(name), color=colour(style))[0]
         for name, style in ((name, place(name, order, systems)) for name in systems)
     ]
-    legend(figure, theme, handles)
+    legend(figure, handles)
     return figure

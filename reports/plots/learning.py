@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from reports.plots.style import LIGHT, NothingToPlot, Theme, colour, label_x, label_y, marker, new_figure, title
+from reports.plots.style import LIGHT, NothingToPlot, colour, label_x, label_y, marker, new_figure, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,11 +21,10 @@ class Checkpoint:
 
 def learning_curve(
     heading: str,
-    direction: Literal["higher", "lower"],
+    direction: str,
     checkpoints: Sequence[Checkpoint],
     *,
     real: float | None = None,
-    theme: Theme = LIGHT,
 ) -> "Figure":
     """Set value over training steps, better upwards; ``real``: the value of real clips, as a level line.
 
@@ -35,10 +34,10 @@ def learning_curve(
         raise NothingToPlot("fewer than two checkpoints have this score and a training step (evaluate --step)")
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = new_figure(theme, 5.6, 3.0)
+    figure, axes = new_figure(5.6, 3.0)
     axis = axes[0, 0]
     ordered = sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
-    tint = colour(theme, 0)
+    tint = colour(0)
     axis.plot(
         [each.step for each in ordered], [each.value for each in ordered], marker(0), color=tint, markersize=6,
         linestyle="-", linewidth=1.4, zorder=3,
@@ -47,15 +46,15 @@ def learning_curve(
         if each.interval:
             axis.plot([each.step] * 2, each.interval, color=tint, linewidth=1.2, zorder=2)
     if real is not None:
-        axis.axhline(real, color=theme.soft, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        axis.axhline(real, color=LIGHT.soft, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         axis.annotate("real", (0, real), xycoords=("axes fraction", "data"), xytext=(3, 3),
-                      textcoords="offset points", fontsize=8, color=theme.soft)  # fmt: skip
+                      textcoords="offset points", fontsize=8, color=LIGHT.soft)  # fmt: skip
     axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    axis.grid(True, axis="y", color=theme.line, linewidth=0.6)
+    axis.grid(True, axis="y", color=LIGHT.line, linewidth=0.6)
     axis.margins(0.08, 0.15)
     if direction == "lower":
         axis.invert_yaxis()
-    title(axis, theme, f"{heading} over training")
-    label_x(axis, theme, "training step")
-    label_y(axis, theme, f"{heading}, better upwards")
+    title(axis, f"{heading} over training")
+    label_x(axis, "training step")
+    label_y(axis, f"{heading}, better upwards")
     return figure

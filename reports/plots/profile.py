@@ -8,7 +8,6 @@ from reports.plots.style import (
     LIGHT,
     REAL_MARKER,
     NothingToPlot,
-    Theme,
     colour,
     label_x,
     legend,
@@ -38,8 +37,7 @@ class ProfileRow:
     points: Mapping[str, Point]
 
 
-def profile(systems: Sequence[str], rows: Sequence[ProfileRow], *, real: str | None = None,
-            theme: Theme = LIGHT) -> "Figure":  # fmt: skip
+def profile(systems: Sequence[str], rows: Sequence[ProfileRow], *, real: str | None = None) -> "Figure":  # fmt: skip
     """A dot for each system and quantity, from the worst of these systems (0) to the best (1).
 
     Positions say nothing about how large a difference is, only how it compares with the others'. Quantities without a
@@ -50,17 +48,17 @@ def profile(systems: Sequence[str], rows: Sequence[ProfileRow], *, real: str | N
     drawn = [row for row in rows if row.direction != "none" and len({value for value, _ in row.points.values()}) > 1]
     if not drawn:
         raise NothingToPlot("no quantity has different values in two systems")
-    figure, axes = new_figure(theme, 7.6, 1.3 + 0.36 * len(drawn) + 0.22 * (len(systems) / 4))
+    figure, axes = new_figure(7.6, 1.3 + 0.36 * len(drawn) + 0.22 * (len(systems) / 4))
     axis = axes[0, 0]
     step = 0.5 / len(systems)
     for index, row in enumerate(drawn):
-        axis.axhline(index, color=theme.line, linewidth=0.6, zorder=0)
+        axis.axhline(index, color=LIGHT.line, linewidth=0.6, zorder=0)
         for position, name in enumerate(systems):
             if name not in row.points:
                 continue
             value, interval = row.points[name]
             height = index + (position - (len(systems) - 1) / 2) * step
-            tint = theme.ink if name == real else colour(theme, position)
+            tint = LIGHT.ink if name == real else colour(position)
             if interval:
                 ends = sorted(min(1 + _REACH, max(-_REACH, scaled(row, end))) for end in interval)
                 axis.plot(ends, [height, height], color=tint, linewidth=1.1, alpha=0.7, zorder=2)
@@ -69,18 +67,18 @@ def profile(systems: Sequence[str], rows: Sequence[ProfileRow], *, real: str | N
                 markersize=8 if name == real else 5.5, markeredgewidth=0, zorder=3,
             )  # fmt: skip
     arrows = {"higher": " ↑", "lower": " ↓"}
-    name_rows(axis, theme, [row.label + arrows[row.direction] for row in drawn])
+    name_rows(axis, [row.label + arrows[row.direction] for row in drawn])
     axis.set_xlim(-_REACH - 0.03, 1 + _REACH + 0.03)
     axis.set_xticks([0, 0.5, 1], ["worst of these", "", "best of these"])
-    label_x(axis, theme, "place between the worst and the best system, with 95 % intervals")
-    title(axis, theme, "Profile")
+    label_x(axis, "place between the worst and the best system, with 95 % intervals")
+    title(axis, "Profile")
     handles = [
         axis.plot([], [], REAL_MARKER if name == real else marker(position), markeredgewidth=0, markersize=6,
-                  color=theme.ink if name == real else colour(theme, position),
+                  color=LIGHT.ink if name == real else colour(position),
                   label=short(marked(name, name == real)))[0]
         for position, name in enumerate(systems)
     ]  # fmt: skip
-    legend(figure, theme, handles)
+    legend(figure, handles)
     return figure
 
 

@@ -9,7 +9,6 @@ from reports.plots.style import (
     FONT,
     LIGHT,
     NothingToPlot,
-    Theme,
     colour,
     label_x,
     legend,
@@ -25,22 +24,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def sample_size(
-    heading: str, found: Mapping[str, Extrapolation], *, order: Sequence[str] = (), theme: Theme = LIGHT
-) -> "Figure":
+def sample_size(heading: str, found: Mapping[str, Extrapolation], *, order: Sequence[str] = ()) -> "Figure":
     """Mean distance of random subsets over 1/n, the fitted line, and its intercept with ± 1.96 standard errors.
 
     order: systems in the order of their colours. Raises NothingToPlot without any system.
     """
     if not found:
         raise NothingToPlot("no system's distance could be extrapolated")
-    figure, axes = new_figure(theme, 5.6, 3.4)
+    figure, axes = new_figure(5.6, 3.4)
     axis = axes[0, 0]
     sizes: set[int] = set()
     handles = []
     for name, line in found.items():
         position = place(name, order, list(found))
-        tint, inverse = colour(theme, position), 1 / np.array(line.sizes)
+        tint, inverse = colour(position), 1 / np.array(line.sizes)
         sizes |= {line.sizes[0], line.sizes[len(line.sizes) // 2], line.sizes[-1]}
         points = axis.plot(inverse, line.means, marker(position), color=tint, markersize=5, label=short(name))
         handles += points
@@ -50,9 +47,9 @@ def sample_size(
         axis.plot([0], [line.value], marker(position), color=tint, markersize=6, markerfacecolor="none")
     ticks = sorted(sizes, reverse=True)
     axis.set_xticks([0, *(1 / size for size in ticks)], ["∞", *map(str, ticks)])
-    axis.tick_params(axis="y", labelcolor=theme.ink, labelsize=FONT)
-    axis.grid(True, axis="y", color=theme.line, linewidth=0.6)
-    title(axis, theme, f"{heading} against the number of clips")
-    label_x(axis, theme, "clips, on a scale of 1/n; open marks: extrapolated")
-    legend(figure, theme, handles, columns=3)
+    axis.tick_params(axis="y", labelcolor=LIGHT.ink, labelsize=FONT)
+    axis.grid(True, axis="y", color=LIGHT.line, linewidth=0.6)
+    title(axis, f"{heading} against the number of clips")
+    label_x(axis, "clips, on a scale of 1/n; open marks: extrapolated")
+    legend(figure, handles, columns=3)
     return figure

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from reports.plots.style import (
     FONT,
     LIGHT,
     NothingToPlot,
-    Theme,
     colour,
     label_x,
     label_y,
@@ -36,11 +35,10 @@ class Paced:
 
 def quality_speed(
     heading: str,
-    direction: Literal["higher", "lower"],
+    direction: str,
     systems: Sequence[Paced],
     *,
     order: Sequence[str] = (),
-    theme: Theme = LIGHT,
 ) -> "Figure":
     """Set value over real-time factor; a line joins the systems that no other beats in both.
 
@@ -50,39 +48,39 @@ def quality_speed(
         raise NothingToPlot("fewer than two systems have both this score and a recorded generation speed")
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    figure, axes = new_figure(theme, 5.6, 3.4)
+    figure, axes = new_figure(5.6, 3.4)
     axis = axes[0, 0]
     front = pareto_front(direction, systems)
     axis.plot(
-        [each.real_time_factor for each in front], [each.value for each in front], color=theme.soft, linewidth=1,
+        [each.real_time_factor for each in front], [each.value for each in front], color=LIGHT.soft, linewidth=1,
         linestyle=(0, (4, 3)), zorder=1,
     )  # fmt: skip
     for each in systems:
         style = place(each.name, order, [system.name for system in systems])
-        tint = colour(theme, style)
+        tint = colour(style)
         if each.interval:
             axis.plot([each.real_time_factor] * 2, each.interval, color=tint, linewidth=1.2, zorder=2)
         axis.plot([each.real_time_factor], [each.value], marker(style), color=tint, markersize=7, zorder=3)
         axis.annotate(
             short(each.name), (each.real_time_factor, each.value), xytext=(7, 4), textcoords="offset points",
-            fontsize=FONT, color=theme.ink,
+            fontsize=FONT, color=LIGHT.ink,
         )  # fmt: skip
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.grid(True, axis="y", color=theme.line, linewidth=0.6)
-    axis.axvline(1, color=theme.soft, linewidth=0.8)
+    axis.grid(True, axis="y", color=LIGHT.line, linewidth=0.6)
+    axis.axvline(1, color=LIGHT.soft, linewidth=0.8)
     axis.margins(0.18)
     if direction == "lower":
         axis.invert_yaxis()
-    title(axis, theme, f"{heading} against speed")
-    label_x(axis, theme, "real-time factor: seconds spent per second generated")
-    label_y(axis, theme, f"{heading}, better upwards")
+    title(axis, f"{heading} against speed")
+    label_x(axis, "real-time factor: seconds spent per second generated")
+    label_y(axis, f"{heading}, better upwards")
     return figure
 
 
-def pareto_front(direction: Literal["higher", "lower"], systems: Sequence[Paced]) -> list[Paced]:
+def pareto_front(direction: str, systems: Sequence[Paced]) -> list[Paced]:
     """Systems that no other one beats in both speed and quality, fastest first."""
     sign = 1 if direction == "higher" else -1
     front: list[Paced] = []

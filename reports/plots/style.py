@@ -42,9 +42,9 @@ REAL_MARKER = "*"
 FONT = 9.0
 
 
-def colour(theme: Theme, index: int) -> str:
+def colour(index: int) -> str:
     """The colour of system ``index``."""
-    return theme.colours[index % len(theme.colours)]
+    return LIGHT.colours[index % len(LIGHT.colours)]
 
 
 def marker(index: int) -> str:
@@ -68,7 +68,7 @@ def marked(name: str, real: bool) -> str:
     return f"{name} (real)" if real and name.lower() != "real" else name
 
 
-def new_figure(theme: Theme, width: float, height: float, rows: int = 1, columns: int = 1, **shared: Any) -> Any:
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **shared: Any) -> Any:
     """(figure, axes (rows, columns)): a transparent figure of so many inches, its axes styled."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -80,41 +80,41 @@ def new_figure(theme: Theme, width: float, height: float, rows: int = 1, columns
         axis.set_facecolor("none")
         for side, spine in axis.spines.items():
             spine.set_visible(side == "bottom")
-            spine.set_color(theme.soft)
-        axis.tick_params(colors=theme.soft, labelcolor=theme.ink, labelsize=FONT, length=3)
+            spine.set_color(LIGHT.soft)
+        axis.tick_params(colors=LIGHT.soft, labelcolor=LIGHT.ink, labelsize=FONT, length=3)
         axis.tick_params(axis="y", length=0)
-        axis.grid(True, axis="x", color=theme.line, linewidth=0.6)
+        axis.grid(True, axis="x", color=LIGHT.line, linewidth=0.6)
         axis.set_axisbelow(True)
     return figure, axes
 
 
-def title(axis: Any, theme: Theme, text: str) -> None:
+def title(axis: Any, text: str) -> None:
     """A title at the left, as on the page."""
-    axis.set_title(short(text, 80), loc="left", fontsize=FONT + 1.5, color=theme.ink, fontweight="bold")
+    axis.set_title(short(text, 80), loc="left", fontsize=FONT + 1.5, color=LIGHT.ink, fontweight="bold")
 
 
-def label_x(axis: Any, theme: Theme, text: str) -> None:
-    axis.set_xlabel(text, fontsize=FONT, color=theme.soft)
+def label_x(axis: Any, text: str) -> None:
+    axis.set_xlabel(text, fontsize=FONT, color=LIGHT.soft)
 
 
-def label_y(axis: Any, theme: Theme, text: str) -> None:
-    axis.set_ylabel(text, fontsize=FONT, color=theme.soft)
+def label_y(axis: Any, text: str) -> None:
+    axis.set_ylabel(text, fontsize=FONT, color=LIGHT.soft)
 
 
-def name_rows(axis: Any, theme: Theme, names: Sequence[str]) -> None:
+def name_rows(axis: Any, names: Sequence[str]) -> None:
     """Rows 0 … n-1 from top to bottom, with their names."""
     axis.set_yticks(range(len(names)), [short(name) for name in names])
-    axis.tick_params(axis="y", labelcolor=theme.ink)
+    axis.tick_params(axis="y", labelcolor=LIGHT.ink)
     axis.set_ylim(len(names) - 0.4, -0.6)
 
 
-def legend(figure: "Figure", theme: Theme, handles: Sequence[Any], columns: int = 4) -> None:
+def legend(figure: "Figure", handles: Sequence[Any], columns: int = 4) -> None:
     """The systems' names below the axes."""
     drawn = figure.legend(
         handles=list(handles), loc="outside lower left", ncols=columns, frameon=False, fontsize=FONT, handletextpad=0.3
     )
     for text in drawn.get_texts():
-        text.set_color(theme.ink)
+        text.set_color(LIGHT.ink)
 
 
 def svg(figure: "Figure") -> str:
@@ -135,13 +135,13 @@ _TAG = re.compile(r"<[a-zA-Z][^<>]*>")
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 
 
-def recoloured(drawn: str, before: Theme = LIGHT, after: Theme = DARK) -> str:
-    """An SVG of ``svg`` in another theme's colours: drawing it again takes a hundred times longer.
+def darkened(drawn: str) -> str:
+    """An SVG of ``svg`` in the colours for dark backgrounds: drawing it again takes a hundred times longer.
 
     Colours stand in the elements' attributes; a name that looks like one is text between them, and stays.
     """
     pairs = zip(
-        (before.ink, before.soft, before.line, *before.colours), (after.ink, after.soft, after.line, *after.colours),
+        (LIGHT.ink, LIGHT.soft, LIGHT.line, *LIGHT.colours), (DARK.ink, DARK.soft, DARK.line, *DARK.colours),
         strict=True,
     )  # fmt: skip
     colours = {one.lower(): other.lower() for one, other in pairs}

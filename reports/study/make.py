@@ -13,15 +13,14 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reports.page.content import located, sound_of
-from reports.page.site import FORMAT as PAGE_FORMAT
-from reports.page.site import INDEX, MANIFEST
+from reports.page.media import SOUND_ALONE, pictures_and_sound
+from reports.page.site import INDEX, asset, environment, write_manifest
 from reports.study.design import lists
 from t2av_bench.errors import ItemError, MediaError, Unscorable
 from t2av_bench.media.clip import Clip
@@ -210,20 +209,12 @@ def _write_media(page: Path, media: dict[str, tuple[Clip, bool]], progress: Prog
 
 def _encode(clip: Clip, target: Path, degraded: bool) -> None:
     """H.264 + AAC as every clip gets it; sound alone gets a black picture. Degraded: see ``degrade``."""
-    info = clip.info
-    rate = (info.frame_rate if info.has_video else None) or Fraction(25)
-    audio = clip.audio(_AUDIO_RATE) if info.has_audio else None
-    pictures: Iterator[np.ndarray]
-    if info.has_video:
-        pictures = (_even(batch) for batch in Clip(clip.path, frame_rate=rate, frame_budget=0).frames())
-    else:
-        assert audio is not None
-        count = max(1, round(len(audio) * rate / _AUDIO_RATE))
-        pictures = (np.zeros((1, 64, 64, 3), np.uint8) for _ in range(count))
+    rate = (clip.info.frame_rate or Fraction(25)) if clip.info.has_video else None
+    pictures, audio = pictures_and_sound(clip, rate, _AUDIO_RATE if clip.info.has_audio else None)
     if degraded:
         pictures, audio = degrade(pictures, audio)
-    write_mp4(target, pictures, audio, frame_rate=rate, audio_rate=_AUDIO_RATE, crf=16, preset="veryfast",
-              audio_bit_rate=192_000)  # fmt: skip
+    write_mp4(target, pictures, audio, frame_rate=rate or SOUND_ALONE, audio_rate=_AUDIO_RATE, crf=16,
+              preset="veryfast", audio_bit_rate=192_000)  # fmt: skip
 
 
 def degrade(pictures: Iterator[np.ndarray], audio: np.ndarray | None) -> tuple[Iterator[np.ndarray], np.ndarray | None]:
@@ -248,23 +239,13 @@ def degrade(pictures: Iterator[np.ndarray], audio: np.ndarray | None) -> tuple[I
     return frozen(), audio
 
 
-def _even(batch: np.ndarray) -> np.ndarray:
-    """H.264 needs even sizes: odd ones get their last row or column once more."""
-    return np.pad(batch, ((0, 0), (0, batch.shape[1] % 2), (0, batch.shape[2] % 2), (0, 0)), mode="edge")
-
-
 def _write_page(page: Path, published: dict[str, Any]) -> None:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    loader = PackageLoader("reports.study", "assets")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    template = environment("reports.study", "assets").get_template("study.html")
     # tojson escapes <, > and &, so that no text can end the script element.
-    write_text(page / INDEX, environment.get_template("study.html").render(study=published))
+    write_text(page / INDEX, template.render(study=published))
     for name in ("study.css", "study.js"):
-        write_text(page / name, resources.files("reports.study").joinpath("assets", name).read_text(encoding="utf-8"))
-    files = sorted(path.relative_to(page).as_posix() for path in page.rglob("*") if path.is_file())
-    manifest = {"format": PAGE_FORMAT, "files": files, "linked": []}  # what ``t2av-bench serve`` asks for
-    write_text(page / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        write_text(page / name, asset("reports.study", name))
+    write_manifest(page, (path.relative_to(page).as_posix() for path in page.rglob("*") if path.is_file()))
 
 
 def _name(secret: str, *parts: str) -> str:

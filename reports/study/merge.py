@@ -17,6 +17,7 @@ from reports.study.bradley_terry import determined, fit, obstacle
 from t2av_bench.errors import ItemError
 from t2av_bench.statistics.intervals import LEVEL, expanded_level
 from t2av_bench.statistics.seeding import generator
+from t2av_bench.utils.text import escape
 
 DRAWS = 5000
 LEAST_PARTICIPANTS = 5
@@ -157,14 +158,14 @@ def _pair(
 
 def markdown(document: dict[str, Any]) -> str:
     """The document as Markdown: scores best first, pairs, and who was counted."""
-    lines = [f"**{_cell(document['question'])}**", ""]
+    lines = [f"**{escape(document['question'])}**", ""]
     if document["scores"] is None:
-        lines += [f"No Bradley-Terry scores: {_cell(document['refusal'])}.", ""]
+        lines += [f"No Bradley-Terry scores: {escape(document['refusal'])}.", ""]
     else:
         lines += ["| system | Bradley-Terry score ↑ (log odds) | trials |", "|---|---:|---:|"]
         ranked = sorted(document["scores"].items(), key=lambda entry: (-entry[1]["value"], entry[0]))
         for name, score in ranked:
-            lines.append(f"| {_cell(name)} | {score['value']:+.2f}{_interval(score['interval'], '+.2f')} "
+            lines.append(f"| {escape(name)} | {score['value']:+.2f}{_interval(score['interval'], '+.2f')} "
                          f"| {score['trials']:.0f} |")  # fmt: skip
         lines.append("")
     if document["pairs"]:
@@ -173,9 +174,9 @@ def markdown(document: dict[str, Any]) -> str:
         first, second, rate, ends = pair["first"], pair["second"], pair["rate"], pair["interval"]
         if rate < 0.5:
             first, second, rate, ends = second, first, 1 - rate, ends and [1 - ends[1], 1 - ends[0]]
-        lines.append(f"| {_cell(first)} | {_cell(second)} | {rate:.1%}{_interval(ends, '.1%')} "
+        lines.append(f"| {escape(first)} | {escape(second)} | {rate:.1%}{_interval(ends, '.1%')} "
                      f"| {pair['trials']:.0f} | {pair['participants']} |")  # fmt: skip
-    lines += ["", *(f"- {_cell(fact)}" for fact in facts(document)), ""]
+    lines += ["", *(f"- {escape(fact)}" for fact in facts(document)), ""]
     return "\n".join(lines)
 
 
@@ -199,7 +200,3 @@ def facts(document: dict[str, Any]) -> list[str]:
 
 def _interval(ends: list[float] | None, form: str) -> str:
     return f" [{ends[0]:{form}}, {ends[1]:{form}}]" if ends else ""
-
-
-def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -67,7 +67,7 @@ class Table(model.Table):
         return frame(rows, kinds | {column.key: "float64" for column in self.columns})
 
     def __repr__(self) -> str:
-        return terminal(self, styled=False, width=100)
+        return terminal(self, width=100, fit=True)
 
     def _repr_html_(self) -> str:
         return html(self)

@@ -32,7 +32,3 @@ class Benchmark(ABC):
     def speakers(self, split: str) -> Mapping[str, str]:
         """Item id -> who is heard, where the benchmark knows."""
         return {}
-
-    def model_digest(self, name: str) -> str | None:
-        """sha256 of a trained model that comes with the benchmark; None where there is none of that name."""
-        return None

@@ -1,41 +1,30 @@
 """``t2av-bench data``: build the benchmarks that are made on the spot, and say what they are and what is on disk."""
 
 import json
-import sys
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from t2av_bench.cli.errors import usage_errors
 from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.gridface.data.digests import Finding
 
-DIFFERENT, USAGE_ERROR = 1, 2
+DIFFERENT = 1
 
 data_app = typer.Typer(name="data", help="Build benchmark data, and list what there is.", no_args_is_help=True)
-
-
-class Benchmark(StrEnum):
-    """Benchmarks that can be built."""
-
-    EMBEDDED = "embedded"
 
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@data_app.callback()
-def _data() -> None:
-    """Build benchmark data, and list what there is."""
-
-
 @data_app.command("build")
 def build(
-    benchmark: Annotated[Benchmark, typer.Argument(help="The benchmark; 'embedded' is GridFace.", show_default=False)],
+    benchmark: Annotated[Literal["embedded"], typer.Argument(help="The benchmark; 'embedded' is GridFace.",
+                                                             show_default=False)],
     split: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A split ('data list' shows them). Repeatable."
                                                     "  [default: the test sets]", show_default=False)] = None,
     items: Annotated[int | None, typer.Option(metavar="N", help="Only the first N items of every split.")] = None,
@@ -55,6 +44,8 @@ def build(
     The same command continues an interrupted build, makes damaged items again, and is quick where all is there.
     Prints the manifests, for 'evaluate --manifest'.
     """
+    from t2av_bench.cli.output import phase
+    from t2av_bench.cli.progress import Display
     from t2av_bench.gridface.data import digests
     from t2av_bench.gridface.data.build import build as build_embedded
     from t2av_bench.gridface.data.build import default_folder
@@ -63,9 +54,16 @@ def build(
     splits = tuple(dict.fromkeys(split or TEST_SPLITS))
     started = time.monotonic()
     findings: list[Finding] = []
-    try:
-        with _Display() as display:
-            manifests = build_embedded(out, splits, items, workers, display.update, size=size)
+    finished: list[int] = []  # what was there, then after each item
+    with usage_errors():
+        with Display() as display:
+            show = phase(display, "building", "items")
+
+            def progress(done: int, total: int, id: str) -> None:
+                finished.append(done)
+                show(done, total, id)
+
+            manifests = build_embedded(out, splits, items, workers, progress, size=size)
         folder = out if out is not None else default_folder(size)
         counts = {name: items or SPLITS[name] for name in splits}
         if verify:
@@ -75,13 +73,11 @@ def build(
                 digests.measure(folder, name, number, size)
                 for name, count in counts.items() for number in {min(count, digests.SUBSET), count}
             ], record)  # fmt: skip
-    except (ValueError, OSError) as error:
-        echo(f"t2av-bench: {error}", err=True)
-        raise typer.Exit(USAGE_ERROR) from error
-    made = f"{display.made} items made in {time.monotonic() - started:.0f} s, " if display.made else ""
-    echo(f"{made}{display.total - display.made} were there", err=True)
+    made = finished[-1] - finished[0]
+    took = f"{made} items made in {time.monotonic() - started:.0f} s, " if made else ""
+    echo(f"{took}{finished[0]} were there", err=True)
     if as_json:
-        shown = {"manifests": {name: str(path) for name, path in manifests.items()}, "made": display.made}
+        shown = {"manifests": {name: str(path) for name, path in manifests.items()}, "made": made}
         if verify:
             shown["digests"] = [
                 {"split": found.split, "items": found.count, "layer": found.layer, "state": found.state,
@@ -106,18 +102,16 @@ def list_(
 ) -> None:  # fmt: skip
     """List the splits: items, persons, voices, and how many items are finished on disk."""
     from t2av_bench.gridface.data import corpus
-    from t2av_bench.gridface.data.build import SIZES, default_folder, on_disk
+    from t2av_bench.gridface.data.build import default_folder, on_disk, plan
 
-    if size not in SIZES:
-        echo(f"t2av-bench: --size is {' or '.join(map(str, SIZES))}, not {size}", err=True)
-        raise typer.Exit(USAGE_ERROR)
+    with usage_errors():
+        planned = plan(tuple(corpus.SPLITS), None, size)
     folder = out if out is not None else default_folder(size)
     rows: list[dict[str, Any]] = []
-    for split, count in corpus.SPLITS.items():
-        found = corpus.utterances(split)
+    for split, found in planned.items():
         finished, size_in_bytes = on_disk(folder, split, size)
         rows.append({
-            "split": split, "items": count, "languages": sorted({utterance.language for utterance in found}),
+            "split": split, "items": len(found), "languages": sorted({utterance.language for utterance in found}),
             "identities": len({utterance.identity for utterance in found}),
             "speakers": len({utterance.speaker for utterance in found}),
             "voices": sorted({utterance.voice for utterance in found}),
@@ -150,43 +144,3 @@ def _lines(findings: "list[Finding]") -> list[str]:
         lines.append(f"{split}, {count} items: same {', '.join(same) or 'nothing'}")
         lines += [f"  {found.layer} {found.state}: {found.reason}" for found in of if found.state != "same"]
     return lines
-
-
-class _Display:
-    """A progress bar with time left on a terminal; elsewhere a line every tenth of the work."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        from t2av_bench.cli.console import Console, TextColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"),
-            TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
-        )  # fmt: skip
-        self._task: Any = None
-        self._tenth = 0
-        self._first = 0
-        self.made = self.total = 0
-
-    def __enter__(self) -> "_Display":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def update(self, done: int, total: int, id: str) -> None:
-        if self._task is None:
-            # What was there already says nothing about speed, so it is no step of the bar.
-            self._task = self._bar.add_task("building", total=total, completed=done)
-            self._first, self._tenth = done, 10 * done // total
-        self._bar.update(self._task, completed=done, description=id or "building")
-        self.made, self.total = done - self._first, total
-        if self._bar.disable and 10 * done // total > self._tenth:
-            echo(f"{done} of {total} items", err=True)
-            self._tenth = 10 * done // total
-
-
-if __name__ == "__main__":
-    data_app()

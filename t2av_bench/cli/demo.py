@@ -4,13 +4,17 @@ The first one is ``t2av-bench run`` with a packaged file and a page; the second 
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from t2av_bench.cli.errors import usage_errors
+
+if TYPE_CHECKING:
+    from t2av_bench.cli.progress import Display
 
 # What a base machine can measure without a download, one column for each kind of damage that is done.
 METRICS = ("envelope", "psnr", "ssim", "stoi", "pesq", "dnsmos")
@@ -59,67 +63,51 @@ def run(out: Path, items: int) -> None:
     page = build_report(shown, out / "page", real="real", title="GridFace: joint generation, English")
     print_tables(tables)
     explain_failures(result, display)
-    display.note(
-        f"{time.monotonic() - started:.0f} s; clips, runs and tables (md, tex, csv, html) are in {out}/\n"
-        f"the page: {page.index} (open it, or: t2av-bench serve {page.index.parent})"
-    )
+    _tell(display, started, f"clips, runs and tables (md, tex, csv, html) are in {out}/", page.index)
 
 
 def run_damage(out: Path) -> None:
     """Make the material and the runs below ``out`` (the same command continues), and print the table."""
-    from rich.progress import BarColumn, Progress, TimeElapsedColumn
-
     from reports.page.site import build_report
     from reports.render.formats import FORMATS
     from reports.tables.build import build
-    from t2av_bench.cli.console import Console, TextColumn
-    from t2av_bench.cli.output import show_table
+    from t2av_bench.cli.output import note, phase, show_table
+    from t2av_bench.cli.progress import Display
     from t2av_bench.evaluation.config import EvaluateConfig
-    from t2av_bench.evaluation.evaluate import evaluate
+    from t2av_bench.evaluation.evaluate import Progress, evaluate
     from t2av_bench.gridface.demo import SYSTEMS, make_material
     from t2av_bench.results.run import open_run
+    from t2av_bench.scores import Status
     from t2av_bench.utils.files import write_text
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     started = time.monotonic()
-    with Progress(
-        TextColumn("{task.description:<44}"), BarColumn(), TimeElapsedColumn(), console=console,
-        transient=True, disable=not console.is_terminal,
-    ) as bar:  # fmt: skip
-        task = bar.add_task("synthesising clips", total=None)
-        console.print("synthesising 4 talking clips and 7 systems with known damage")
-        manifest = make_material(
-            out / "material",
-            lambda done, total, what: bar.update(task, completed=done, total=total, description=f"writing {what}"),
-        )
+    with Display() as display:
+        display.note("synthesising 4 talking clips and 7 systems with known damage")
+        manifest = make_material(out / "material", phase(display, "writing", "clips"))
         runs = []
         for system in SYSTEMS:
-            console.print(f"scoring {system}")
-            evaluate(
-                EvaluateConfig(
-                    name=system,
-                    generated=manifest.parent / "systems" / system,
-                    manifest=manifest,
-                    metrics=METRICS,
-                    out=out / "runs" / system,
-                ),
-                lambda progress: bar.update(
-                    task,
-                    completed=progress.done,
-                    total=progress.total,
-                    description=f"{progress.metric} {progress.clip}",
-                ),
-                lambda text: console.print(f"note: {text}", markup=False),
-            )
             runs.append(out / "runs" / system)
-    table = build([open_run(path) for path in runs], columns=COLUMNS)
-    for format, render in FORMATS.items():
-        suffix = {"latex": "tex"}.get(format, format)
-        write_text(out / f"table.{suffix}", render(table))
-    console.print("writing the page")
-    page = build_report(runs, out / "page", title="Talking clips with known damage")
+            show = phase(display, f"scoring {system}", "measurements")
+
+            def progress(at: Progress, show: Callable[..., None] = show) -> None:
+                show(at.done, at.total, f"{at.metric} {at.clip}", at.status is Status.FAILED)
+
+            config = EvaluateConfig(
+                name=system, generated=manifest.parent / "systems" / system, manifest=manifest, metrics=METRICS,
+                out=runs[-1],
+            )  # fmt: skip
+            evaluate(config, progress, lambda text: note(display, [text]))
+        table = build([open_run(path) for path in runs], columns=COLUMNS)
+        for format, render in FORMATS.items():
+            suffix = {"latex": "tex"}.get(format, format)
+            write_text(out / f"table.{suffix}", render(table))
+        display.note("writing the page")
+        page = build_report(runs, out / "page", title="Talking clips with known damage")
     show_table(table)
-    console.print(
-        f"{time.monotonic() - started:.0f} s; the table (md, tex, csv, html), the clips and the runs are in {out}/\n"
-        f"the page: {page.index} (open it, or: t2av-bench serve {page.index.parent})"
+    _tell(display, started, f"the table (md, tex, csv, html), the clips and the runs are in {out}/", page.index)
+
+
+def _tell(display: "Display", started: float, made: str, page: Path) -> None:
+    display.note(
+        f"{time.monotonic() - started:.0f} s; {made}\nthe page: {page} (open it, or: t2av-bench serve {page.parent})"
     )

@@ -14,10 +14,10 @@ class usage_errors:
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        from t2av_bench.errors import ItemError
+        from t2av_bench.errors import NotApplicable
         from t2av_bench.utils.reasons import sentence
 
         # A SystemExit is a plug-in's: it must not look as if the command had done its work.
-        if isinstance(error, ItemError | ValueError | OSError | SystemExit):
+        if isinstance(error, NotApplicable | ValueError | OSError | SystemExit):
             echo(f"t2av-bench: {sentence(error)}", err=True)
             raise typer.Exit(USAGE_ERROR) from error

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from t2av_bench.utils.terminal_text import echo
+from t2av_bench.utils.terminal_text import echo, printable
 
 _UNUSABLE = 1
 
@@ -42,7 +42,7 @@ def inspect(
 
 def describe(facts: dict[str, Any]) -> str:
     """The facts of ``inspection.inspect`` as lines for people, the last one with its line end."""
-    lines = [f"{_printable(facts['file'])}"]
+    lines = [f"{printable(facts['file'], one_line=True)}"]
     if facts["format"]:
         lines[0] += f": {facts['format']}, {facts['bytes']} bytes"
     lines += [f"  stream    {_stream(stream)}" for stream in facts["streams"]]
@@ -54,7 +54,7 @@ def describe(facts: dict[str, Any]) -> str:
         lines.append(f"  sound     {_sound(facts['sound'], facts['pictures'])}")
     if facts["faces"]:
         lines += [f"  faces     {line}" for line in _faces(facts["faces"])]
-    lines += [f"  problem   {_printable(reason)}" for reason in facts["problems"]]
+    lines += [f"  problem   {printable(reason, one_line=True)}" for reason in facts["problems"]]
     return "\n".join(lines) + "\n"
 
 
@@ -102,7 +102,7 @@ def _pictures(pictures: dict[str, Any]) -> str:
 
 def _sound(sound: dict[str, Any], pictures: dict[str, Any] | None) -> str:
     peak = "digital silence" if sound["peak_dbfs"] is None else f"peak {sound['peak_dbfs']:.1f} dBFS"
-    text = f"in {_printable(sound['file'])}: " if "file" in sound else ""
+    text = f"in {printable(sound['file'])}: " if "file" in sound else ""
     text += f"{sound['seconds']:.3f} s at {sound['rate']} Hz, {peak}"
     if pictures:
         longer = sound["seconds"] - pictures["seconds"]
@@ -112,14 +112,9 @@ def _sound(sound: dict[str, Any], pictures: dict[str, Any] | None) -> str:
 
 def _faces(faces: dict[str, Any]) -> list[str]:
     if faces["reason"]:
-        return [f"{faces['detector']}: {_printable(faces['reason'])}"]
+        return [f"{faces['detector']}: {printable(faces['reason'], one_line=True)}"]
     return [
         f"{faces['detector']}: frames {track['first_frame']} to {track['last_frame']}, "
         f"{track['mean_size'][0]:.0f}x{track['mean_size'][1]:.0f} pixels on average"
         for track in faces["tracks"]
     ]
-
-
-def _printable(text: str) -> str:
-    """File names may hold control characters, which would steer the terminal, or bytes that are no text."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

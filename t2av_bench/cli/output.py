@@ -1,16 +1,18 @@
-"""What commands print: reports as the terminal shows them or as Markdown, and why clips have no score."""
+"""What commands print: progress, notes, reports as the terminal shows them or as Markdown, why clips have no score."""
 
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from t2av_bench.cli.console import Console
+from t2av_bench.cli.progress import Display
 from t2av_bench.evaluation.reasons import Reason, count
-from t2av_bench.utils.terminal_text import echo
+from t2av_bench.utils.progress import Step
+from t2av_bench.utils.terminal_text import echo, printable
 from t2av_bench.utils.text import some
 
 if TYPE_CHECKING:
@@ -24,16 +26,17 @@ def on_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def show_table(table: "Table") -> None:
+def show_table(table: "Table", heading: str = "") -> None:
     """Print a table: fitted into the terminal, or as Markdown where the output goes elsewhere."""
     from reports.render.formats import markdown
     from reports.render.terminal import terminal
 
     if on_terminal():
-        styled = terminal(table, styled=True, width=_width(), fit=True)
+        styled = typer.style(printable(heading), bold=True) + "\n\n" if heading else ""
+        styled += terminal(table, styled=True, width=_width(), fit=True)
         typer.echo(styled, nl=False)
     else:
-        echo(markdown(table), nl=False)
+        echo((f"## {heading}\n\n" if heading else "") + markdown(table), nl=False)
 
 
 def show_markdown(text: str) -> None:
@@ -49,6 +52,17 @@ def show_markdown(text: str) -> None:
 
 def _width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
+
+
+def phase(display: Display, name: str, unit: str) -> Callable[..., None]:
+    """A callback (units done, units in all, the last one, whether that failed) that shows one phase of the work."""
+    return lambda done, total, text, failed=False: display.step(Step(name, done, total, unit, text, failed))
+
+
+def note(display: Display, notes: Iterable[str]) -> None:
+    """What a user should know about something that was made."""
+    for text in notes:
+        display.note(f"note: {text}")
 
 
 def explain(console: Console, failed: list[dict[str, Any]]) -> None:

@@ -106,9 +106,7 @@ def print_tables(tables: "list[TableResult]") -> None:
     shown = [table for table in tables if table.table is not None]
     for table in shown:
         assert table.table is not None
-        if len(shown) > 1:
-            echo(f"## {table.table.title or table.name}\n")
-        show_table(table.table)
+        show_table(table.table, (table.table.title or table.name) if len(shown) > 1 else "")
         echo()
 
 

@@ -1,31 +1,18 @@
 """``t2av-bench study``: a blind comparison by people, and the scores that it gives."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from t2av_bench.cli.errors import usage_errors
 from t2av_bench.utils.terminal_text import echo
 
-REFUSED, USAGE_ERROR = 1, 2
+REFUSED = 1
 
 study_app = typer.Typer(name="study", help="Ask people: a blind A/B page, and scores from their answers.",
                         no_args_is_help=True)  # fmt: skip
-
-
-class Question(StrEnum):
-    """What participants are asked; one a study."""
-
-    OVERALL = "overall"
-    LIP_SYNC = "lip-sync"
-    SPEECH = "speech"
-
-
-@study_app.callback()
-def _study() -> None:
-    """Ask people: a blind A/B page, and scores from their answers."""
 
 
 @study_app.command("make")
@@ -33,7 +20,7 @@ def make(
     runs: Annotated[list[Path], typer.Argument(help="Run folders of the systems to compare.", show_default=False)],
     out: Annotated[Path, typer.Option(help="New folder: OUT/page is to be published, OUT/key.json to be kept.",
                                       show_default=False)],
-    question: Annotated[Question, typer.Option(help="What to ask.")] = Question.OVERALL,
+    question: Annotated[Literal["overall", "lip-sync", "speech"], typer.Option(help="What to ask.")] = "overall",
     text: Annotated[str, typer.Option(help="Other words for the question.")] = "",
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Which clip is better?",
     trials: Annotated[int, typer.Option(min=1, help="Comparisons for each participant.")] = 20,
@@ -42,25 +29,17 @@ def make(
     items: Annotated[int | None, typer.Option(min=1, help="Use at most so many items, chosen at random.")] = None,
 ) -> None:  # fmt: skip
     """Write a blind A/B page of static files. It sends nothing: participants hand in the file they download."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress
-
     from reports.study.make import make_study
-    from t2av_bench.cli.console import Console, TextColumn
+    from t2av_bench.cli.output import note, phase
+    from t2av_bench.cli.progress import Display
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True,
-                  disable=not console.is_terminal) as bar:  # fmt: skip
-        task = bar.add_task("preparing clips", total=None)
-        try:
-            made = make_study(
-                runs, out, question=question.value, text=text, title=title, trials=trials, checks=checks, ties=ties,
-                items=items, progress=lambda done, total, _: bar.update(task, completed=done, total=total),
-            )  # fmt: skip
-        except (ValueError, OSError) as error:
-            raise _stop(error) from error
-    for note in made.notes:
-        console.print(f"note: {note}", markup=False)
-    console.print(f"note: publish {made.index.parent} alone, and keep {made.key}: it says what is what", markup=False)
+    with usage_errors(), Display() as display:
+        made = make_study(
+            runs, out, question=question, text=text, title=title, trials=trials, checks=checks, ties=ties,
+            items=items, progress=phase(display, "preparing", "clips"),
+        )  # fmt: skip
+        published = f"publish {made.index.parent} alone, and keep {made.key}: it says what is what"
+        note(display, [*made.notes, published])
     echo(made.index)
 
 
@@ -80,12 +59,10 @@ def merge(
     from reports.study.merge import merge as merge_answers
     from t2av_bench.utils.files import write_text
 
-    try:
+    with usage_errors():
         document = merge_answers(answers, key or _find_key(answers[0]), failed_checks=failed_checks)
         if out is not None:
             write_text(out, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    except (ValueError, OSError) as error:
-        raise _stop(error) from error
     for file, reason in document["refused"].items():
         echo(f"refused: {file}: {reason}", err=True)
     echo(markdown(document), nl=False)
@@ -99,8 +76,3 @@ def _find_key(answers: Path) -> Path:
         if (place / "key.json").is_file():
             return place / "key.json"
     raise ValueError("there is no key.json here, nor beside or above the answers: name it with --key")
-
-
-def _stop(error: object) -> typer.Exit:
-    echo(f"t2av-bench: {error}", err=True)
-    return typer.Exit(USAGE_ERROR)

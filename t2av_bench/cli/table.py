@@ -61,9 +61,9 @@ def table(
     def notice(text: str) -> None:
         echo(text, err=True)
 
-    def show(made: Table) -> None:
+    def show(made: Table, heading: str = "") -> None:
         if format is None:
-            show_table(made)
+            show_table(made, heading)
         else:
             echo(terminal(made) if format is Format.TERMINAL else FORMATS[format](made), nl=False)
 
@@ -75,10 +75,8 @@ def table(
                 folders[0], wanted_of(folders[0]), notice, columns=chosen, intervals=intervals, allow_mixed=allow_mixed
             )
             for each in made:
-                if len(made) > 1 and format is not Format.CSV:
-                    echo(f"## {each.name}\n")
                 if each.table is not None:
-                    show(each.table)
+                    show(each.table, (each.table.title or each.name) if len(made) > 1 else "")
                 if each is not made[-1]:
                     echo()
             if wrong := [each for each in made if each.reason]:

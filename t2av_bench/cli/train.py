@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from t2av_bench.cli.errors import usage_errors
 from t2av_bench.utils.terminal_text import echo
 
-USAGE_ERROR, STOPPED = 2, 1
+STOPPED = 1
 train_app = typer.Typer(help="Train the embedded benchmark's models.", no_args_is_help=True)
 
 
@@ -37,15 +38,16 @@ def embedded(
     The clips' latents are made first, once for all models (about 5 minutes on 2 cores). Exit status: 0 done, 1 stopped
     by a signal with a checkpoint, 2 the command cannot be carried out.
     """
+    from reference_model.training.loop import TrainingError
     from t2av_bench.gridface.training.recipes import chosen, make
 
-    try:
+    with usage_errors():
         for name in chosen(names):
-            made = make(name, out, updates=updates, workers=workers, install=install, quiet=quiet)
+            try:
+                made = make(name, out, updates=updates, workers=workers, install=install, quiet=quiet)
+            except TrainingError as error:
+                raise ValueError(str(error)) from error
             if made is None:
                 echo(f"stopped; the same command continues in {out}", err=True)
                 raise typer.Exit(STOPPED)
             echo(made)
-    except (ValueError, OSError, RuntimeError) as error:
-        echo(f"error: {error}", err=True)
-        raise typer.Exit(USAGE_ERROR) from error

@@ -13,6 +13,7 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.extractors import scrfd
+from t2av_bench.utils.inference import onnx_session
 from t2av_bench.utils.optional import require
 
 DETECTOR, RECOGNISER = "buffalo_l_detector", "buffalo_l_recogniser"
@@ -34,13 +35,7 @@ class Identity:
 @functools.lru_cache(maxsize=4)
 def load(path: Path, digest: str | None, device: str) -> Any:
     """An onnxruntime session. ``digest`` only keys the cache."""
-    onnxruntime = require("onnxruntime", "video")
-    options = onnxruntime.SessionOptions()
-    # One thread: summation order, and with it the last digit, would follow the machine; workers use the cores.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
-    return onnxruntime.InferenceSession(str(path), options, providers=[*providers, "CPUExecutionProvider"])
+    return onnx_session(path, "video", device)
 
 
 def sessions(device: str) -> tuple[Any, Any]:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench.utils.inference import onnx_session
+
 SAMPLE_RATE = 16000
 QUANTITIES = {"ovrl_mos": "dnsmos_ovrl", "sig_mos": "dnsmos_sig", "bak_mos": "dnsmos_bak", "p808_mos": "dnsmos_p808"}
 
@@ -16,22 +18,12 @@ def load_dnsmos(primary: str, p808: str) -> Any:
     Its own constructor would start a pool of as many threads as there are cores in every worker; summation order,
     and with it the last digit, would follow the machine.
     """
-    import onnxruntime
     from speechmos.dnsmos import DNSMOS
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
 
     class SingleThreaded(DNSMOS):
         def __init__(self) -> None:
             self.primary_model_path = primary
-            self.onnx_sess = self._session(primary)
-            self.p808_onnx_sess = self._session(p808)
-
-        @staticmethod
-        def _session(path: str) -> onnxruntime.InferenceSession:
-            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self.onnx_sess, self.p808_onnx_sess = (onnx_session(path, "speech") for path in (primary, p808))
 
     return SingleThreaded()
 

@@ -1,13 +1,12 @@
 """I3D (Kinetics-400) logits of fixed-length clips by the TorchScript export that FVD implementations share."""
 
 import functools
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.inference import full_precision, load_torchscript
 
 if TYPE_CHECKING:
     import torch
@@ -18,11 +17,7 @@ WEIGHTS = "i3d_torchscript"
 @functools.lru_cache(maxsize=1)
 def load(path: Path, digest: str | None, device: str) -> "torch.jit.ScriptModule":
     """The scripted network. ``digest`` only keys the cache."""
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.jit.load(str(path), map_location=device).eval()
+    return load_torchscript(path, device)
 
 
 def logits(

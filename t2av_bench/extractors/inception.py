@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.inference import full_precision, load_torchscript
 from t2av_bench.utils.optional import require
 
 if TYPE_CHECKING:
@@ -41,11 +41,7 @@ def load(mode: Mode, path: Path, digest: str | None, device: str) -> "Callable[[
 
 
 def _load_torchscript(path: Path, device: str) -> "Callable[[torch.Tensor], torch.Tensor]":
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        layers = torch.jit.load(str(path), map_location=device).eval().layers
+    layers = load_torchscript(path, device).layers
     # The whole scripted module would resize again inside; its layers expect about [-1, 1].
     return lambda images: layers((images - 128) / 128).flatten(1)
 

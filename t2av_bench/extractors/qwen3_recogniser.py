@@ -1,15 +1,13 @@
 """Qwen3-ASR through transformers' own classes, from a local folder (the ``-hf`` checkpoints)."""
 
 import json
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from t2av_bench.errors import NotApplicable
-from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript
+from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, from_transformers
 from t2av_bench.utils.inference import full_precision
-from t2av_bench.utils.optional import make_torchvision_importable
 
 _CHUNK_SECONDS = 1200
 _MAX_NEW_TOKENS = 1024
@@ -43,30 +41,13 @@ class Qwen3Recogniser(Recogniser):
     libraries = ("transformers",)
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        import torch
-
-        make_torchvision_importable()  # transformers imports torchvision
-        try:
-            from transformers import Qwen3ASRForConditionalGeneration, Qwen3ASRProcessor
-            from transformers.utils.logging import disable_progress_bar
-        except ImportError as error:
-            raise NotApplicable(
-                "this transformers release does not know Qwen3-ASR: pip install 't2av-bench[speech]'"
-            ) from error
         config = folder / "config.json"
-        if not config.is_file():
-            raise NotApplicable(f"{folder} is not a Qwen3-ASR checkpoint (config.json is missing)")
-        if "thinker_config" in json.loads(config.read_text(encoding="utf-8")):
+        if config.is_file() and "thinker_config" in json.loads(config.read_text(encoding="utf-8")):
             raise NotApplicable(
                 f"{folder} is in the layout of the qwen-asr package; the '-hf' checkpoint of the same model is needed"
             )
-        disable_progress_bar()
-        self.device = torch.device(device)
-        self.processor = Qwen3ASRProcessor.from_pretrained(folder, local_files_only=True)
-        self.model = Qwen3ASRForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, dtype=torch.bfloat16
-        )
-        self.model.to(self.device).eval()
+        self.processor, self.model = from_transformers(folder, "Qwen3ASR", "bfloat16", device)
+        self.device = device
 
     def transcribe(self, audio: np.ndarray, language: str | None = None) -> Transcript:
         """See ``Recogniser.transcribe``; ``language`` is ignored: a forced one makes the model hallucinate."""
@@ -100,9 +81,3 @@ class Qwen3Recogniser(Recogniser):
         if parsed["transcription"] != raw.rpartition(_TAG)[2].strip():
             flags.append("upstream post-processing collapsed a repeated phrase")
         return Transcript(parsed["transcription"], language_code(parsed["language"]), tuple(flags))
-
-
-@lru_cache(maxsize=1)
-def load_qwen3(folder: str, digest: str | None, device: str) -> Qwen3Recogniser:
-    """The recogniser of a checkpoint folder, kept for the next clip. ``digest`` only tells changed files apart."""
-    return Qwen3Recogniser(Path(folder), device)

@@ -8,9 +8,14 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+
+from t2av_bench.errors import NotApplicable
+from t2av_bench.utils.optional import make_torchvision_importable, require
 
 SAMPLE_RATE = 16000
 _COMPRESSION_LIMIT = 2.4  # openai-whisper's sign of a decoder that loops
@@ -57,6 +62,37 @@ class Recogniser(ABC):
 
         ``language`` (ISO 639-1) is what should have been spoken; recognisers that take no hint ignore it.
         """
+
+
+def from_transformers(folder: Path, family: str, dtype: str, device: str) -> tuple[Any, Any]:
+    """Processor and model of a local checkpoint; ``family`` begins the names of their classes (``Whisper``).
+
+    Raises NotApplicable where transformers does not know the family, or where the folder holds no checkpoint.
+    """
+    import torch
+
+    make_torchvision_importable()  # transformers imports torchvision
+    transformers = require("transformers", "speech")
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        kinds = [getattr(transformers, f"{family}{part}") for part in ("Processor", "ForConditionalGeneration")]
+    except (AttributeError, ImportError) as error:
+        raise NotApplicable(
+            f"this transformers release does not know {family}: pip install 't2av-bench[speech]'"
+        ) from error
+    if not (folder / "config.json").is_file():
+        raise NotApplicable(
+            f"{folder} is not a {family} checkpoint in the transformers layout (config.json is missing)"
+        )
+    processor = kinds[0].from_pretrained(folder, local_files_only=True)
+    model = kinds[1].from_pretrained(folder, local_files_only=True, dtype=getattr(torch, dtype))
+    return processor, model.to(device).eval()
+
+
+@lru_cache(maxsize=2)
+def load_recogniser(kind: Any, folder: Path, digest: str | None, device: str) -> Recogniser:
+    """``kind(folder, device)``, kept for the next clip. ``digest`` only tells changed files apart."""
+    return kind(folder, device)
 
 
 def compression_ratio(text: str) -> float:

@@ -26,18 +26,22 @@ PARAMETERS = {"window": WINDOW, "max_shift": MAX_SHIFT, "sample_rate": SAMPLE_RA
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """offset in frames, distance D and confidence C, the mean distance per shift, and the confidence per window.
+    """offset in frames, distance D and confidence C, and the mean distance per shift.
 
     curve: (31,) float64, mean distance at offsets 15 ... -15 (index j is offset 15 - j).
-    frame_confidence: (W,) float64, median of the curve minus the window's distance at the best shift, median-filtered
-        over 9 windows with zeros beyond the ends.
     """
 
     offset: int
     distance: float
     confidence: float
     curve: np.ndarray
-    frame_confidence: np.ndarray
+
+    @classmethod
+    def of_curve(cls, curve: np.ndarray) -> "SyncResult":
+        """Distance: the smallest of 31; confidence: their median minus it. Of equal ones the largest offset counts."""
+        best = int(np.argmin(curve))
+        least = float(curve[best])
+        return cls(MAX_SHIFT - best, least, float(np.median(curve)) - least, curve)
 
 
 def window_count(frames: int, samples: int) -> int:
@@ -70,10 +74,8 @@ def compare(mouth: np.ndarray, audio: np.ndarray) -> SyncResult:
     """(W, D) mouth and (W, D) audio embeddings, one row a frame -> offset, D and C.
 
     Audio is padded with 15 zero rows at both ends, which is part of the metric: short clips are compared with more
-    zeros, so C depends on clip length. Of equal distances the first (largest offset) counts.
+    zeros, so C depends on clip length.
     """
-    from scipy.ndimage import median_filter
-
     if len(mouth) != len(audio) or len(mouth) < 1:
         raise ValueError(f"as many mouth as audio windows are needed, at least 1, got {len(mouth)} and {len(audio)}")
     shifts = 2 * MAX_SHIFT + 1
@@ -84,16 +86,7 @@ def compare(mouth: np.ndarray, audio: np.ndarray) -> SyncResult:
         rows = slice(start, start + 32)
         difference = mouth[rows].astype(np.float64)[:, :, None] - shifted[rows] + _EPSILON
         distances[rows] = np.sqrt(np.einsum("wdj,wdj->wj", difference, difference))
-    curve = distances.mean(axis=0)
-    best = int(np.argmin(curve))
-    middle = float(np.median(curve))
-    return SyncResult(
-        offset=MAX_SHIFT - best,
-        distance=float(curve[best]),
-        confidence=middle - float(curve[best]),
-        curve=curve,
-        frame_confidence=median_filter(middle - distances[:, best], 9, mode="constant", cval=0.0),
-    )
+    return SyncResult.of_curve(distances.mean(axis=0))
 
 
 class SyncNet:

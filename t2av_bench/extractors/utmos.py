@@ -114,18 +114,16 @@ def build(sizes: Sizes) -> "torch.nn.ModuleDict":
 def fill(network: "torch.nn.ModuleDict", state: "Mapping[str, torch.Tensor]") -> "torch.nn.ModuleDict":
     """Give the network the tensors of a state dict with published names (kept, not copied).
 
-    Raises ValueError naming every missing, unexpected and misshapen key.
+    Raises CheckpointError, a ValueError, naming every missing, unknown and misshapen key.
     """
+    from reference_model.utils.strict_loading import check_names_and_shapes
+
     own = {published_name(name): name for name in network.state_dict()}
-    shapes = {published_name(name): tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    problems = [f"missing {name}" for name in sorted(own.keys() - state.keys())]
-    problems += [f"unexpected {name}" for name in sorted(state.keys() - own.keys())]
-    problems += [
-        f"{name} has shape {tuple(state[name].shape)}, expected {shapes[name]}"
-        for name in sorted(own.keys() & state.keys()) if tuple(state[name].shape) != shapes[name]
-    ]  # fmt: skip
-    if problems:
-        raise ValueError(f"not a UTMOS22 strong state dict: {'; '.join(problems)}")
+    check_names_and_shapes(
+        {name: tuple(network.state_dict()[mine].shape) for name, mine in own.items()},
+        {name: tuple(tensor.shape) for name, tensor in state.items()},
+        source="the UTMOS22 strong checkpoint",
+    )
     network.load_state_dict({own[name]: tensor for name, tensor in state.items()}, strict=True, assign=True)
     return network.requires_grad_(False)
 

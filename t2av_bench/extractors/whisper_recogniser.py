@@ -1,15 +1,12 @@
 """Whisper through transformers, from a local folder."""
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from t2av_bench.errors import NotApplicable
-from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript
+from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, from_transformers
 from t2av_bench.utils.inference import full_precision
-from t2av_bench.utils.optional import make_torchvision_importable
 
 _WINDOW_SECONDS = 30
 
@@ -32,21 +29,8 @@ class WhisperRecogniser(Recogniser):
     libraries = ("transformers",)
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        import torch
-
-        make_torchvision_importable()  # transformers imports torchvision
-        from transformers import WhisperForConditionalGeneration, WhisperProcessor
-        from transformers.utils.logging import disable_progress_bar
-
-        if not (folder / "config.json").is_file():
-            raise NotApplicable(
-                f"{folder} is not a Whisper checkpoint in the transformers layout (config.json is missing)"
-            )
-        disable_progress_bar()
-        self.device = torch.device(device)
-        self.processor = WhisperProcessor.from_pretrained(folder, local_files_only=True)
-        model = WhisperForConditionalGeneration.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        self.model = model.to(self.device).eval()
+        self.processor, self.model = from_transformers(folder, "Whisper", "float32", device)
+        self.device = device
 
     def transcribe(self, audio: np.ndarray, language: str | None = None) -> Transcript:
         """See ``Recogniser.transcribe``; ``language`` None lets Whisper decide."""
@@ -80,9 +64,3 @@ class WhisperRecogniser(Recogniser):
     def _detect(self, features: Any) -> str:
         token = self.model.detect_language(input_features=features)[0]
         return self.processor.tokenizer.convert_ids_to_tokens(int(token)).strip("<|>")
-
-
-@lru_cache(maxsize=1)
-def load_whisper(folder: str, digest: str | None, device: str) -> WhisperRecogniser:
-    """The recogniser of a checkpoint folder, kept for the next clip. ``digest`` only tells changed files apart."""
-    return WhisperRecogniser(Path(folder), device)

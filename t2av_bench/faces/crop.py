@@ -24,13 +24,11 @@ def smooth(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     The filter pads with zeros as in the original, which pulls the first and last six values down.
     """
+    from scipy.ndimage import median_filter
+
     side = np.max(boxes[:, 2:] - boxes[:, :2], axis=1) / 2
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    tracked = np.stack([side, centre[:, 0], centre[:, 1]])
-    reach = SMOOTHING // 2
-    padded = np.pad(tracked, ((0, 0), (reach, reach)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, SMOOTHING, axis=1)
-    half, x, y = np.partition(windows, reach, axis=-1)[..., reach]
+    half, x, y = median_filter(np.stack([side, *centre.T]), (1, SMOOTHING), mode="constant", cval=0.0)
     return half, x, y
 
 

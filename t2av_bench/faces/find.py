@@ -39,19 +39,19 @@ class Faces:
         return cls(np.split(arrays["boxes"], ends)[: len(ends)], shots)
 
 
-def detection_protocol(detector: Detector, shot_threshold: float = THRESHOLD) -> Protocol:
+def detection_protocol(detector: Detector) -> Protocol:
     """Everything that moves detections and shots."""
     return Protocol(
         f"faces/{detector.name}",
-        parameters={**detector.parameters, "shot_threshold": shot_threshold, "min_shot": MIN_SHOT},
+        parameters={**detector.parameters, "shot_threshold": THRESHOLD, "min_shot": MIN_SHOT},
         weights=dict(detector.weights),
         libraries=library_versions("opencv-contrib-python", "scenedetect", "syncnet-python", "torch"),
     )
 
 
-def look(frames: Iterable[np.ndarray], detector: Detector, shot_threshold: float = THRESHOLD) -> Faces:
+def look(frames: Iterable[np.ndarray], detector: Detector) -> Faces:
     """Detect faces and cuts in frames that stream past, batches of (n, H, W, 3) uint8 RGB."""
-    cutter = ShotCutter(shot_threshold)
+    cutter = ShotCutter()
     detections: list[np.ndarray] = []
     for batch in frames:
         detections += detector.detect(batch)
@@ -62,8 +62,8 @@ def look(frames: Iterable[np.ndarray], detector: Detector, shot_threshold: float
 def faces_in(clip: Clip, detector: Detector) -> Faces:
     """Detections and shots of a clip at 25 fps, kept across runs where the clip has a feature store."""
     fingerprint = detection_protocol(detector).fingerprint
-    compute = lambda: look(clip.frames(_PASS), detector).to_arrays()  # noqa: E731
-    return Faces.from_arrays(clip.stored(fingerprint, "faces", compute))
+    arrays = clip.stored(fingerprint, "faces", lambda: look(clip.frames(_PASS), detector).to_arrays())
+    return Faces.from_arrays(arrays)
 
 
 def face_tracks(clip: Clip, detector: Detector, rules: TrackRules = JOONSON) -> list[Track]:

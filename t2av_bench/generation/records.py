@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench import systems, weights
-from t2av_bench.benchmarks.registry import benchmark, benchmark_ids
 from t2av_bench.errors import MediaError, NotApplicable
 from t2av_bench.generation.sources import Digest, code_digest, read_files
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
 from t2av_bench.systems.output import names_of
 from t2av_bench.utils.files import json_text, write_text
-from t2av_bench.utils.registry import PluginError, calling
 from t2av_bench.weights.table import UnknownWeights
 
 _VERSION = 1
@@ -106,18 +104,8 @@ def _weights_digest(id: str) -> str | None:
         return None
 
 
-@cache
-def _digest_of_today(name: str) -> str | None:
-    """sha256 of the weights, or of a benchmark's trained model, that a record calls ``name``; None: neither is."""
-    for id in benchmark_ids():
-        try:
-            with calling(f"the benchmark {id} is broken"):
-                found = benchmark(id).model_digest(name)
-        except PluginError:
-            continue
-        if found is not None:
-            return found
-    return _weights_digest(name)
+# For the many records of one run: weights that are asked for may come while a program runs.
+_digest_of_today = cache(_weights_digest)
 
 
 def _has_todays_models(record: Any) -> bool:

@@ -1,4 +1,4 @@
-"""GridFace as experiments know it: its splits, its items on disk, and the models that come with it."""
+"""GridFace as experiments know it: its splits, and its items on disk."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,8 +6,6 @@ from pathlib import Path
 from t2av_bench.benchmarks.base import Benchmark, OnBuild
 from t2av_bench.gridface.data import build as data
 from t2av_bench.gridface.data import corpus
-from t2av_bench.gridface.models import checkpoints
-from t2av_bench.weights.table import UnknownWeights
 
 
 class GridFace(Benchmark):
@@ -29,9 +27,3 @@ class GridFace(Benchmark):
 
     def speakers(self, split: str) -> Mapping[str, str]:
         return {utterance.id: utterance.speaker for utterance in corpus.utterances(split)}
-
-    def model_digest(self, name: str) -> str | None:
-        try:
-            return checkpoints.digest(name)
-        except UnknownWeights:
-            return None

@@ -1,4 +1,4 @@
-"""Writing clips: H.264 + AAC in mp4 for people, FFV1 + PCM or FLAC in mkv for measuring.
+"""Writing clips: H.264 + AAC in mp4.
 
 Files appear under their name only when complete (temporary name in the same folder, then a rename), so an interrupted
 run leaves no half clip that looks finished. The same input gives the same bytes.
@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,56 +39,61 @@ def write_mp4(
 
     BT.601 is declared because decoders that ignore the declaration assume it, so all readers see the same colours.
     """
-    options = {"crf": str(crf), "preset": preset}
+    import av
 
-    def prepare(container: Any, height: int, width: int) -> Any:
-        if height % 2 or width % 2:
-            raise ValueError(
-                f"H.264 with 4:2:0 chroma needs even picture sizes, got {width}x{height}: crop or pad by one pixel, or "
-                "use write_lossless"
+    path, base = Path(path), 1 / Fraction(frame_rate)
+    if audio is not None:
+        audio = _checked_audio(audio)
+    pictures = _single(frames)
+    first = next(pictures, None)
+    if first is None:
+        raise ValueError("a clip needs at least one frame")
+    height, width = first.shape[:2]
+    if height % 2 or width % 2:
+        raise ValueError(
+            f"H.264 with 4:2:0 chroma needs even picture sizes, got {width}x{height}: crop or pad by one pixel"
+        )
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    count, sent = 0, 0
+    try:
+        muxer = {"movflags": "+faststart", "fflags": "+bitexact"}
+        with av.open(str(partial), "w", format="mp4", container_options=muxer) as container:
+            video: Any = container.add_stream(
+                "libx264", rate=Fraction(frame_rate), options={"crf": str(crf), "preset": preset}
             )
-        stream = container.add_stream("libx264", rate=Fraction(frame_rate), options=options)
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 6, 6, 1
-        return stream
-
-    def prepare_audio(container: Any, channels: int, is_integer: bool) -> tuple[Any, str]:
-        stream = container.add_stream("aac", rate=audio_rate, layout=_layout(channels))
-        stream.bit_rate = audio_bit_rate
-        return stream, "fltp"
-
-    muxer = {"movflags": "+faststart", "fflags": "+bitexact"}
-    return _write(Path(path), "mp4", muxer, frames, audio, frame_rate, audio_rate, fit_audio, prepare, prepare_audio)
-
-
-def write_lossless(
-    path: Path | str,
-    frames: Iterable[np.ndarray],
-    audio: np.ndarray | None = None,
-    *,
-    frame_rate: int | Fraction = 25,
-    audio_rate: int = 16000,
-    fit_audio: bool = False,
-) -> int:
-    """Write an mkv that gives back the same bits: FFV1 in RGB, FLAC for int16 audio, 32-bit float PCM for float audio.
-
-    Arguments and result as ``write_mp4``; any picture size.
-    """
-
-    def prepare(container: Any, height: int, width: int) -> Any:
-        stream = container.add_stream("ffv1", rate=Fraction(frame_rate), options={"level": "3", "slicecrc": "1"})
-        stream.pix_fmt = "bgr0"
-        return stream
-
-    def prepare_audio(container: Any, channels: int, is_integer: bool) -> tuple[Any, str]:
-        codec, kind = ("flac", "s16") if is_integer else ("pcm_f32le", "flt")
-        return container.add_stream(codec, rate=audio_rate, layout=_layout(channels), format=kind), kind
-
-    muxer = {"fflags": "+bitexact"}
-    return _write(
-        Path(path), "matroska", muxer, frames, audio, frame_rate, audio_rate, fit_audio, prepare, prepare_audio
-    )
+            video.pix_fmt, video.width, video.height = "yuv420p", width, height
+            context = video.codec_context
+            context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 6, 6, 1
+            video.time_base = context.time_base = base
+            context.thread_count = _ENCODER_THREADS
+            sound: Any = None
+            if audio is not None:
+                sound = container.add_stream("aac", rate=audio_rate, layout=_layout(audio.shape[1]))
+                sound.bit_rate = audio_bit_rate
+            for picture in chain([first], pictures):
+                if picture.shape != (height, width, 3):
+                    raise ValueError(f"frame {count} has shape {picture.shape}, the first one {(height, width, 3)}")
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+                frame = frame.reformat(
+                    format=video.pix_fmt, dst_colorspace="ITU601", interpolation="BICUBIC", threads=1
+                )
+                frame.pts, frame.time_base = count, base
+                container.mux(video.encode(frame))
+                count += 1
+                if audio is not None:
+                    # In step with the pictures, so that the muxer never has to hold much of one stream.
+                    until = min(samples_for(count, frame_rate, audio_rate), len(audio))
+                    _send(container, sound, audio[sent:until], sent, audio_rate)
+                    sent = until
+            container.mux(video.encode(None))
+            if audio is not None:
+                total = fit(audio, samples_for(count, frame_rate, audio_rate)) if fit_audio else audio
+                _send(container, sound, total[sent:], sent, audio_rate)
+                container.mux(sound.encode(None))
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
 
 
 def fit(audio: np.ndarray, samples: int) -> np.ndarray:
@@ -102,78 +108,13 @@ def samples_for(frame_count: int, frame_rate: int | Fraction, audio_rate: int) -
     return round(frame_count * audio_rate / Fraction(frame_rate))
 
 
-def _write(
-    path: Path,
-    kind: str,
-    muxer: dict[str, str],
-    frames: Iterable[np.ndarray],
-    audio: np.ndarray | None,
-    frame_rate: int | Fraction,
-    audio_rate: int,
-    fit_audio: bool,
-    prepare: Any,
-    prepare_audio: Any,
-) -> int:
-    import av
-
-    if audio is not None:
-        audio = _checked_audio(audio)
-    pictures = _single(frames)
-    first = next(pictures, None)
-    if first is None:
-        raise ValueError("a clip needs at least one frame")
-    height, width = first.shape[:2]
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    count, sent = 0, 0
-    try:
-        with av.open(str(partial), "w", format=kind, container_options=muxer) as container:
-            video = prepare(container, height, width)
-            video.width, video.height = width, height
-            base = 1 / Fraction(frame_rate)
-            video.time_base = video.codec_context.time_base = base
-            video.codec_context.thread_count = _ENCODER_THREADS
-            sound: Any = None
-            sample_format = ""
-            if audio is not None:
-                sound, sample_format = prepare_audio(container, audio.shape[1], audio.dtype == np.int16)
-            picture: np.ndarray | None = first
-            while picture is not None:
-                if picture.shape != (height, width, 3):
-                    raise ValueError(f"frame {count} has shape {picture.shape}, the first one {(height, width, 3)}")
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-                frame = frame.reformat(
-                    format=video.pix_fmt, dst_colorspace="ITU601", interpolation="BICUBIC", threads=1
-                )
-                frame.pts, frame.time_base = count, base
-                container.mux(video.encode(frame))
-                count += 1
-                if audio is not None:
-                    # In step with the pictures, so that the muxer never has to hold much of one stream.
-                    until = min(samples_for(count, frame_rate, audio_rate), len(audio))
-                    _send(container, sound, audio[sent:until], sent, audio_rate, sample_format)
-                    sent = until
-                picture = next(pictures, None)
-            container.mux(video.encode(None))
-            if audio is not None:
-                total = fit(audio, samples_for(count, frame_rate, audio_rate)) if fit_audio else audio
-                _send(container, sound, total[sent:], sent, audio_rate, sample_format)
-                container.mux(sound.encode(None))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return count
-
-
-def _send(container: Any, stream: Any, samples: np.ndarray, position: int, rate: int, kind: str) -> None:
+def _send(container: Any, stream: Any, samples: np.ndarray, position: int, rate: int) -> None:
     import av
 
     if not len(samples):
         return
-    if kind == "fltp":
-        data = np.ascontiguousarray(_as_float(samples).T)
-    else:
-        data = np.ascontiguousarray(samples if kind == "s16" else samples.astype(np.float32)).reshape(1, -1)
-    frame = av.AudioFrame.from_ndarray(data, format=kind, layout=_layout(samples.shape[1]))
+    data = samples.astype(np.float32) / (32768 if samples.dtype == np.int16 else 1)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(data.T), format="fltp", layout=_layout(samples.shape[1]))
     frame.sample_rate, frame.pts, frame.time_base = rate, position, Fraction(1, rate)
     container.mux(stream.encode(frame))
 
@@ -198,10 +139,6 @@ def _checked_audio(audio: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError("the audio holds NaN or infinite samples")
     return array
-
-
-def _as_float(samples: np.ndarray) -> np.ndarray:
-    return samples.astype(np.float32) / 32768 if samples.dtype == np.int16 else samples.astype(np.float32)
 
 
 def _layout(channels: int) -> str:

@@ -16,7 +16,7 @@ from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import PICTURES, SOUND
 from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import SILENCE_PEAK
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 from t2av_bench.utils.optional import require
 
 AUDIO_RATE = 22050  # librosa's default, which TempoTokens keeps
@@ -125,20 +125,11 @@ class AVAlign(Metric):
 
     @property
     def protocol(self) -> Protocol:
-        return Protocol(
-            self.id,
-            {
-                **PICTURES,
-                "flow": _FARNEBACK,
-                "shorter_side": SHORTER_SIDE,
-                "picture": "gray, area average, whole frame",
-                "audio_rate": AUDIO_RATE,
-                **SOUND,
-                "tolerance_frames": 1,
-            },
-            {},
-            library_versions("librosa", "opencv-contrib-python"),
-        )
+        parameters = {
+            **PICTURES, "flow": _FARNEBACK, "shorter_side": SHORTER_SIDE, "picture": "gray, area average, whole frame",
+            "audio_rate": AUDIO_RATE, **SOUND, "tolerance_frames": 1,
+        }  # fmt: skip
+        return self.stated(parameters, "librosa", "opencv-contrib-python")
 
     def measure(self, pair: Pair) -> Measurement:
         require("cv2", self.extra or "")

@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from t2av_bench import weights
 from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.media.clip import Clip
-from t2av_bench.scores import Protocol, Quantity
+from t2av_bench.scores import Protocol, Quantity, library_versions
 from t2av_bench.utils.optional import require
 
 Licence = Literal["free", "research", "non-commercial", "gated"]
@@ -150,6 +151,11 @@ class Metric(ABC):
     @abstractmethod
     def protocol(self) -> Protocol:
         """Parameters, weights digests and library versions. Cheap: loads nothing."""
+
+    def stated(self, parameters: Mapping[str, Any], *libraries: str) -> Protocol:
+        """The protocol of these parameters, the metric's weights, and what is installed of these distributions."""
+        digests = {id: weights.digest(id) for id in self.weights}
+        return Protocol(self.id, dict(parameters), digests, library_versions(*libraries))
 
     @abstractmethod
     def measure(self, pair: Pair) -> Measurement:

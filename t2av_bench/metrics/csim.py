@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench import weights
-from t2av_bench.errors import MediaError, NotApplicable, Unscorable
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import arcface, scrfd
-from t2av_bench.media.clip import PICTURES, Clip
+from t2av_bench.media.clip import PICTURES
 from t2av_bench.metrics.base import Measurement, Metric, Pair
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.metrics.paired_frames import usable_reference
+from t2av_bench.scores import Protocol, Quantity
 
 FRAME_STEP = 5
 
@@ -37,21 +37,12 @@ class CSIMBuffaloL(Metric):
 
     @property
     def protocol(self) -> Protocol:
-        return Protocol(
-            id=self.id,
-            parameters={
-                **PICTURES,
-                "frame_step": FRAME_STEP,
-                "detection_side": "640; 512 for 512x512",
-                "score_threshold": scrfd.SCORE_THRESHOLD,
-                "overlap_threshold": scrfd.OVERLAP_THRESHOLD,
-                "face": "largest",
-                "alignment": "5 points to 112x112",
-                "colour": "RGB",
-            },
-            weights={id: weights.digest(id) for id in self.weights},
-            libraries=library_versions("av", "onnxruntime", "opencv-contrib-python"),
-        )
+        parameters = {
+            **PICTURES, "frame_step": FRAME_STEP, "detection_side": "640; 512 for 512x512",
+            "score_threshold": scrfd.SCORE_THRESHOLD, "overlap_threshold": scrfd.OVERLAP_THRESHOLD, "face": "largest",
+            "alignment": "5 points to 112x112", "colour": "RGB",
+        }  # fmt: skip
+        return self.stated(parameters, "av", "onnxruntime", "opencv-contrib-python")
 
     def measure(self, pair: Pair) -> Measurement:
         reference, source = self._reference(pair)
@@ -85,9 +76,10 @@ class CSIMBuffaloL(Metric):
             raise NotApplicable(f"no face to compare with: {why}")
         else:
             source, clip = "first frame of the reference clip", pair.require_reference()
-            found = clip.stored(
-                self.protocol.fingerprint, "first-identity", lambda: self._identities([first_frame(clip)])
-            )
+            with usable_reference():
+                found = clip.stored(
+                    self.protocol.fingerprint, "first-identity", lambda: self._identities([clip.frames_at([0])])
+                )
         if not len(found["vectors"]):
             raise NotApplicable(f"no face in the {source}: give 'identity_image' in the manifest")
         return found["vectors"][0], source
@@ -108,14 +100,6 @@ class CSIMBuffaloL(Metric):
             "faces": np.array(faces, np.int64),
             "examined": np.array([-(-index // FRAME_STEP)], np.int64),
         }
-
-
-def first_frame(reference: Clip) -> np.ndarray:
-    """(1, H, W, 3) uint8 RGB. Raises NotApplicable where the reference clip has no readable frame."""
-    try:
-        return reference.frames_at([0])
-    except MediaError as error:
-        raise NotApplicable(f"the reference clip has no usable video: {error}") from error
 
 
 def read_image(path: Path) -> np.ndarray:

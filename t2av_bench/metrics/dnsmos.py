@@ -9,7 +9,7 @@ import numpy as np
 from t2av_bench import weights
 from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS, generated_speech
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.1
@@ -41,12 +41,8 @@ class DNSMOS(Metric):
 
     @property
     def protocol(self) -> Protocol:
-        return Protocol(
-            self.id,
-            {**PARAMETERS, "window_seconds": 9.01, "hop_seconds": 1, "outside_range": "clipped", "personalised": False},
-            {id: weights.digest(id) for id in self.weights},
-            library_versions("speechmos", "onnxruntime", "librosa"),
-        )
+        parameters = {"window_seconds": 9.01, "hop_seconds": 1, "outside_range": "clipped", "personalised": False}
+        return self.stated({**PARAMETERS, **parameters}, "speechmos", "onnxruntime", "librosa")
 
     def measure(self, pair: Pair) -> Measurement:
         require("speechmos", "speech")

@@ -22,7 +22,7 @@ from t2av_bench.media.clip import FRAME_RATE, PICTURES
 from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
 from t2av_bench.metrics.speech_input import SAMPLE_RATE, generated_speech
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 from t2av_bench.utils.optional import require
 
 MAX_SHIFT = 15
@@ -165,7 +165,7 @@ class MouthEnvelope(Metric):
             "max_shift": MAX_SHIFT,
             "clip_value": "longest",
         }
-        return Protocol(self.id, parameters, {}, library_versions("av", "opencv-contrib-python", "scipy", "soxr"))
+        return self.stated(parameters, "av", "opencv-contrib-python", "scipy", "soxr")
 
     def measure(self, pair: Pair) -> Measurement:
         require("cv2", self.extra)

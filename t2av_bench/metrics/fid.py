@@ -18,7 +18,7 @@ from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Pair
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
 from t2av_bench.metrics.set_distance import FeatureDistance, FrechetDistance
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 
 FRAMES_PER_CLIP = 16
 
@@ -32,21 +32,12 @@ class InceptionDistance(FeatureDistance):
 
     @property
     def features_protocol(self) -> Protocol:
-        """What the features depend on; key of the shared features of a clip."""
-        weight = inception.WEIGHTS[self.mode]
-        return Protocol(
-            id=f"inception/{self.mode}",
-            parameters={
-                **PICTURES,
-                "frames_per_clip": FRAMES_PER_CLIP,
-                "frame_choice": "segment centres of the common duration",
-                "area": "full frame",
-                "colour": "RGB",
-                "resize": f"clean-fid {self.mode}",
-            },
-            weights={weight: weights.digest(weight)},
-            libraries=library_versions("av", "clean-fid", "pillow", "torch"),
-        )
+        parameters = {
+            **PICTURES, "frames_per_clip": FRAMES_PER_CLIP, "frame_choice": "segment centres of the common duration",
+            "area": "full frame", "colour": "RGB", "resize": f"clean-fid {self.mode}",
+        }  # fmt: skip
+        stated = self.stated(parameters, "av", "clean-fid", "pillow", "torch")
+        return replace(stated, id=f"inception/{self.mode}")
 
     def measure(self, pair: Pair) -> Measurement:
         reference = pair.require_reference()
@@ -56,28 +47,18 @@ class InceptionDistance(FeatureDistance):
         return Measurement(features=found, detail=detail)
 
     def _features(self, clip: Clip, indices: np.ndarray) -> np.ndarray:
-        def compute() -> dict[str, np.ndarray]:
-            weight = inception.WEIGHTS[self.mode]
-            network = inception.load(self.mode, weights.path(weight), weights.digest(weight), self.settings.device)
-            frames = clip.frames_at(indices)
-            return {
-                "features": inception.features(
-                    frames, self.mode, network, self.settings.device, self.settings.batch_size
-                )
-            }
+        device, (weight,) = self.settings.device, self.weights
+
+        def compute() -> np.ndarray:
+            network = inception.load(self.mode, weights.path(weight), weights.digest(weight), device)
+            return inception.features(clip.frames_at(indices), self.mode, network, device, self.settings.batch_size)
 
         # The indices follow from the first and the last one.
-        suffix = f"inception-{indices[0]}-{indices[-1]}"
-        return clip.stored(self.features_protocol.fingerprint, suffix, compute)["features"]
+        return self.features_of(clip, f"inception-{indices[0]}-{indices[-1]}", compute)
 
 
 class _FID(InceptionDistance, FrechetDistance):
     quantities = (Quantity("fid", "FID", "lower", interval=(0.0, None), decimals=2, aggregate="set"),)
-
-    @property
-    def protocol(self) -> Protocol:
-        shared = self.features_protocol
-        return replace(shared, id=self.id, parameters={**shared.parameters, "covariance_ddof": self.ddof})
 
 
 class FIDClean(_FID):

@@ -8,7 +8,7 @@ prefer KVD (unbiased polynomial MMD² of the same features) below some hundred c
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Pair
 from t2av_bench.metrics.paired_frames import common_frames
 from t2av_bench.metrics.set_distance import FeatureDistance, FrechetDistance, KernelDistance
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 
 WINDOW = 16
 
@@ -38,30 +38,14 @@ class VideoDistance(FeatureDistance):
     licence = "research"
     packages = ("torch",)
     extra = "video"
-    distance_parameters: ClassVar[dict[str, Any]]
 
     @property
     def features_protocol(self) -> Protocol:
-        """What the features depend on; key of the shared features of a clip."""
-        return Protocol(
-            id="i3d/styleganv",
-            parameters={
-                **PICTURES,
-                "window": WINDOW,
-                "start": "centred in the common duration",
-                "area": "centred square",
-                "colour": "RGB",
-                "rescale": True,
-                "resize": True,
-            },
-            weights={i3d.WEIGHTS: weights.digest(i3d.WEIGHTS)},
-            libraries=library_versions("av", "torch"),
-        )
-
-    @property
-    def protocol(self) -> Protocol:
-        shared = self.features_protocol
-        return replace(shared, id=self.id, parameters={**shared.parameters, **self.distance_parameters})
+        parameters = {
+            **PICTURES, "window": WINDOW, "start": "centred in the common duration", "area": "centred square",
+            "colour": "RGB", "rescale": True, "resize": True,
+        }  # fmt: skip
+        return replace(self.stated(parameters, "av", "torch"), id="i3d/styleganv")
 
     def measure(self, pair: Pair) -> Measurement:
         reference = pair.require_reference()
@@ -71,12 +55,12 @@ class VideoDistance(FeatureDistance):
         return Measurement(features=found, detail={**detail, "start": start})
 
     def _features(self, clip: Clip, start: int) -> np.ndarray:
-        def compute() -> dict[str, np.ndarray]:
+        def compute() -> np.ndarray:
             network = i3d.load(weights.path(i3d.WEIGHTS), weights.digest(i3d.WEIGHTS), self.settings.device)
             frames = centre_square(clip.frames_at(range(start, start + WINDOW)))
-            return {"features": i3d.logits(network, frames[None], self.settings.device)}
+            return i3d.logits(network, frames[None], self.settings.device)
 
-        return clip.stored(self.features_protocol.fingerprint, f"i3d-{start}", compute)["features"]
+        return self.features_of(clip, f"i3d-{start}", compute)
 
 
 class FVDStyleGANV(VideoDistance, FrechetDistance):
@@ -84,8 +68,8 @@ class FVDStyleGANV(VideoDistance, FrechetDistance):
     title = "Fréchet video distance"
     quantities = (Quantity("fvd", "FVD", "lower", interval=(0.0, None), decimals=1, aggregate="set"),)
     paper = "Unterthiner et al. 2018 (arXiv 1812.01717); protocol of Skorokhodov et al. 2022 (arXiv 2112.14683)"
-    distance_parameters = {"covariance_ddof": 0}
     ddof = 0
+    distance_parameters = MappingProxyType({"covariance_ddof": 0})
 
 
 class KVDStyleGANV(VideoDistance, KernelDistance):
@@ -93,4 +77,4 @@ class KVDStyleGANV(VideoDistance, KernelDistance):
     title = "Kernel video distance"
     quantities = (Quantity("kvd", "KVD", "lower", decimals=3, aggregate="set"),)
     paper = "Unterthiner et al. 2018 (arXiv 1812.01717); clips of Skorokhodov et al. 2022 (arXiv 2112.14683)"
-    distance_parameters = {"kernel": "(x·y/d + 1)^3, unbiased, full sets"}
+    distance_parameters = MappingProxyType({"kernel": "(x·y/d + 1)^3, unbiased, full sets"})

@@ -5,14 +5,14 @@ clean-fid, drawn by a generator that the features themselves seed. Not multiplie
 preferred below about 2,000 frames; small values may be negative.
 """
 
-from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
 from t2av_bench.metrics.distances import polynomial_mmd2_subsets
 from t2av_bench.metrics.fid import InceptionDistance
 from t2av_bench.metrics.set_distance import KernelDistance
-from t2av_bench.scores import Protocol, Quantity
+from t2av_bench.scores import Quantity
 
 SUBSETS = 100
 SUBSET_SIZE = 1000
@@ -20,12 +20,9 @@ SUBSET_SIZE = 1000
 
 class _KID(InceptionDistance, KernelDistance):
     quantities = (Quantity("kid", "KID", "lower", decimals=5, aggregate="set"),)
-
-    @property
-    def protocol(self) -> Protocol:
-        shared = self.features_protocol
-        parameters = {"subsets": SUBSETS, "subset_size": SUBSET_SIZE, "kernel": "(x·y/d + 1)^3, unbiased"}
-        return replace(shared, id=self.id, parameters={**shared.parameters, **parameters})
+    distance_parameters = MappingProxyType(
+        {"subsets": SUBSETS, "subset_size": SUBSET_SIZE, "kernel": "(x·y/d + 1)^3, unbiased"}
+    )
 
     def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
         return polynomial_mmd2_subsets(generated, reference, subsets=SUBSETS, subset_size=SUBSET_SIZE)[0]

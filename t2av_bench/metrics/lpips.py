@@ -12,7 +12,7 @@ import numpy as np
 from t2av_bench import weights
 from t2av_bench.extractors import perceptual
 from t2av_bench.metrics.paired_images import PairedImages, check_images
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 
 
 class _LPIPS(PairedImages):
@@ -24,12 +24,8 @@ class _LPIPS(PairedImages):
 
     @property
     def protocol(self) -> Protocol:
-        return Protocol(
-            id=self.id,
-            parameters={**self.pairing, "colour": "RGB", "range": "[-1, 1]", "version": "0.1", "spatial": "mean"},
-            weights={id: weights.digest(id) for id in self.weights},
-            libraries=library_versions("av", "lpips", "torch"),
-        )  # fmt: skip
+        network = {"colour": "RGB", "range": "[-1, 1]", "version": "0.1", "spatial": "mean"}
+        return self.stated({**self.pairing, **network}, "av", "lpips", "torch")
 
     def compare(self, generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
         check_images(generated, reference)

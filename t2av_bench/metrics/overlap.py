@@ -8,15 +8,19 @@ of the two is the short one.
 import math
 
 from t2av_bench.errors import Unscorable
+from t2av_bench.metrics.base import Metric, Settings
 
 LEAST_OVERLAP = 0.9
 
 
-def checked_overlap(least_overlap: float) -> float:
-    """The option itself; ValueError unless it is a number from 0 to 1."""
-    if isinstance(least_overlap, bool) or not isinstance(least_overlap, int | float) or not 0 <= least_overlap <= 1:
-        raise ValueError(f"least_overlap is a share of the longer clip, from 0 to 1, got {least_overlap!r}")
-    return float(least_overlap)
+class OverlapMetric(Metric):
+    """A paired metric. least_overlap: share of the longer clip, from 0 to 1, that both must cover."""
+
+    def __init__(self, settings: Settings | None = None, least_overlap: float = LEAST_OVERLAP) -> None:
+        super().__init__(settings)
+        if isinstance(least_overlap, bool) or not isinstance(least_overlap, int | float) or not 0 <= least_overlap <= 1:
+            raise ValueError(f"least_overlap is a share of the longer clip, from 0 to 1, got {least_overlap!r}")
+        self.least_overlap = float(least_overlap)
 
 
 def require_overlap(generated_seconds: float, reference_seconds: float, least_overlap: float, what: str) -> None:

@@ -7,6 +7,7 @@ difference where it exceeds what re-encoding explains; those that score pairs re
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any
 
@@ -27,7 +28,8 @@ def common_frames(pair: Pair, needed: int = 1) -> tuple[int, dict[str, Any]]:
     reference has no readable frames or is the short one.
     """
     generated = pair.generated.frame_count
-    reference = _reference_frame_count(pair.require_reference())
+    with usable_reference():
+        reference = pair.require_reference().frame_count
     common = min(generated, reference)
     detail = {"generated_frames": generated, "reference_frames": reference, "common_frames": common}
     if abs(generated - reference) > UNREMARKABLE_DIFFERENCE:
@@ -39,9 +41,11 @@ def common_frames(pair: Pair, needed: int = 1) -> tuple[int, dict[str, Any]]:
     return common, detail
 
 
-def _reference_frame_count(clip: Clip) -> int:
+@contextmanager
+def usable_reference() -> Iterator[None]:
+    """What is wrong with a reference's video is nobody's fault: NotApplicable with the reason."""
     try:
-        return clip.frame_count
+        yield
     except MediaError as error:
         raise NotApplicable(f"the reference clip has no usable video: {error}") from error
 
@@ -86,7 +90,5 @@ def _each_frame(clip: Clip, batch: int) -> Iterator[np.ndarray]:
 
 
 def _each_reference_frame(clip: Clip, batch: int) -> Iterator[np.ndarray]:
-    try:
+    with usable_reference():
         yield from _each_frame(clip, batch)
-    except MediaError as error:
-        raise NotApplicable(f"the reference clip has no usable video: {error}") from error

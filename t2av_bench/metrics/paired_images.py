@@ -7,8 +7,8 @@ import numpy as np
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import FRAME_RATE, PICTURES
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
-from t2av_bench.metrics.overlap import LEAST_OVERLAP, checked_overlap, require_overlap
+from t2av_bench.metrics.base import Measurement, Pair
+from t2av_bench.metrics.overlap import OverlapMetric, require_overlap
 from t2av_bench.metrics.paired_frames import common_frames, paired_frames
 
 
@@ -27,20 +27,15 @@ def check_images(generated: np.ndarray, reference: np.ndarray) -> None:
         raise ValueError(f"images of shapes {generated.shape} and {reference.shape}; expected the same shape")
 
 
-class PairedImages(Metric):
+class PairedImages(OverlapMetric):
     """One value a frame, mean over the frames of the common duration (then over clips, by the table).
 
     smallest_side: frames below it cannot be measured. largest_batch: bounds memory whatever the settings ask for.
-    least_overlap: see ``overlap``.
     """
 
     extra = "video"
     smallest_side = 1
     largest_batch = 32
-
-    def __init__(self, settings: Settings | None = None, least_overlap: float = LEAST_OVERLAP) -> None:
-        super().__init__(settings)
-        self.least_overlap = checked_overlap(least_overlap)
 
     @property
     def pairing(self) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import numpy as np
 
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.metrics import pesq_parts
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
-from t2av_bench.metrics.overlap import LEAST_OVERLAP, checked_overlap
+from t2av_bench.metrics.base import Measurement, Pair
+from t2av_bench.metrics.overlap import OverlapMetric
 from t2av_bench.metrics.speech_input import PARAMETERS, SAMPLE_RATE, common_speech
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.25
@@ -50,11 +50,8 @@ def pesq_score(reference: np.ndarray, generated: np.ndarray, mode: str) -> float
     return float(np.average(scores, weights=lengths))
 
 
-class PESQ(Metric):
-    """Both signals at 16 kHz, cut to the common length; pesq divides them by their common peak.
-
-    least_overlap: see ``overlap``.
-    """
+class PESQ(OverlapMetric):
+    """Both signals at 16 kHz, cut to the common length; pesq divides them by their common peak."""
 
     id = "pesq/itu"
     title = "PESQ, wide band and narrow band"
@@ -67,10 +64,6 @@ class PESQ(Metric):
     )
     aliases = {"WB-PESQ": "pesq_wb", "NB-PESQ": "pesq_nb"}
 
-    def __init__(self, settings: Settings | None = None, least_overlap: float = LEAST_OVERLAP) -> None:
-        super().__init__(settings)
-        self.least_overlap = checked_overlap(least_overlap)
-
     @property
     def protocol(self) -> Protocol:
         parameters = {
@@ -78,14 +71,12 @@ class PESQ(Metric):
             "parts": f"whole up to {pesq_parts.SAFE_SECONDS:g} s or {pesq_parts.MOST_UTTERANCES} utterances in "
             f"{pesq_parts.LONGEST_SECONDS:g} s; else cut at pauses, mean weighted by length",
         }  # fmt: skip
-        return Protocol(self.id, {**PARAMETERS, **parameters}, {}, library_versions("pesq"))
+        return self.stated({**PARAMETERS, **parameters}, "pesq")
 
     def measure(self, pair: Pair) -> Measurement:
         require("pesq", "speech")
-        reference, generated, durations = common_speech(
-            pair.require_reference(), pair, _LEAST_SECONDS, self.least_overlap
-        )
+        reference, generated, durations = common_speech(pair, _LEAST_SECONDS, self.least_overlap)
         return Measurement(
             values={f"pesq_{mode}": pesq_score(reference, generated, mode) for mode in ("wb", "nb")},
-            detail=dict(durations),
+            detail=durations,
         )

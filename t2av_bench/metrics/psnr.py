@@ -11,7 +11,7 @@ import numpy as np
 
 from t2av_bench.metrics.base import Measurement
 from t2av_bench.metrics.paired_images import PairedImages, check_images
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 from t2av_bench.utils.optional import require
 
 CAP = 100.0
@@ -38,11 +38,7 @@ class PSNR(PairedImages):
 
     @property
     def protocol(self) -> Protocol:
-        return Protocol(
-            id=self.id,
-            parameters={**self.pairing, "colour": "RGB", "peak": 255, "cap": CAP},
-            libraries=library_versions("av"),
-        )
+        return self.stated({**self.pairing, "colour": "RGB", "peak": 255, "cap": CAP}, "av")
 
     def compare(self, generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return psnr(generated, reference)

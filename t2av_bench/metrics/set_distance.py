@@ -1,26 +1,48 @@
-"""Base of the metrics that compare the features of all generated clips with those of their references."""
+"""Bases of the metrics that compare the features of all generated clips with those of their references."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 
 from t2av_bench.errors import Unscorable
+from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Measurement, SetMetric
 from t2av_bench.metrics.distances import frechet_distance, polynomial_mmd2
+from t2av_bench.scores import Protocol
 
 
 class FeatureDistance(SetMetric):
-    """A distance between two sets of features.
+    """A distance between two sets of features, which several distances may share.
 
     ``measure`` keeps ``generated`` and ``reference``, each (samples per clip, d) float32. The distance takes all
     samples of all clips, in no particular order. Samples of one clip are correlated: resample clips, never samples.
+    distance_parameters: what the protocol says of the distance, besides what it says of the features.
     """
+
+    distance_parameters: ClassVar[Mapping[str, Any]]
+
+    @property
+    @abstractmethod
+    def features_protocol(self) -> Protocol:
+        """What the features depend on; key of the features that are kept for a clip."""
+
+    @property
+    def protocol(self) -> Protocol:
+        shared = self.features_protocol
+        return replace(shared, id=self.id, parameters={**shared.parameters, **self.distance_parameters})
 
     @abstractmethod
     def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
         """Distance of two sets (n, d) and (m, d)."""
+
+    def features_of(self, clip: Clip, choice: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """Features (samples, d) of a clip, computed once for each choice of frames."""
+        found = clip.stored(self.features_protocol.fingerprint, choice, lambda: {"features": compute()})
+        return found["features"]
 
     def aggregate(self, features: Sequence[Mapping[str, np.ndarray]]) -> Measurement:
         if len(features) < 2:
@@ -37,6 +59,7 @@ class FrechetDistance(FeatureDistance):
     """The squared Fréchet distance. ddof: of the covariance, 1 for a sample's, 0 for a population's."""
 
     ddof: ClassVar[int] = 1
+    distance_parameters = MappingProxyType({"covariance_ddof": 1})
 
     def distance(self, generated: np.ndarray, reference: np.ndarray) -> float:
         return frechet_distance(generated, reference, ddof=self.ddof)

@@ -14,7 +14,7 @@ from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.speech_input import PARAMETERS, SAMPLE_RATE, check_speech
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.5
@@ -75,12 +75,7 @@ class SIMResemblyzer(_SpeakerSimilarity):
     def protocol(self) -> Protocol:
         from t2av_bench.extractors.resemblyzer_encoder import PARAMETERS as encoder
 
-        return Protocol(
-            self.id,
-            {**PARAMETERS, **encoder},
-            {id: weights.digest(id) for id in self.weights},
-            library_versions("Resemblyzer", "webrtcvad", "librosa", "torch"),
-        )
+        return self.stated({**PARAMETERS, **encoder}, "Resemblyzer", "webrtcvad", "librosa", "torch")
 
     def _embed(self, audio: np.ndarray) -> np.ndarray:
         from t2av_bench.extractors.resemblyzer_encoder import voice_embedding
@@ -105,12 +100,7 @@ class SIMWavLM(_SpeakerSimilarity):
     def protocol(self) -> Protocol:
         from t2av_bench.extractors.wavlm_ecapa import PARAMETERS as encoder
 
-        return Protocol(
-            self.id,
-            {**PARAMETERS, **encoder},
-            {id: weights.digest(id) for id in self.weights},
-            library_versions("torch", "transformers"),
-        )
+        return self.stated({**PARAMETERS, **encoder}, "torch", "transformers")
 
     def _embed(self, audio: np.ndarray) -> np.ndarray:
         require("torch", "speech")

@@ -4,6 +4,8 @@ What is wrong with the generated clip is a failure of that clip; what is wrong w
 pair leaves the mean (not applicable) instead of counting against the model.
 """
 
+from typing import Any
+
 import numpy as np
 
 from t2av_bench.errors import NotApplicable, Unscorable
@@ -43,14 +45,15 @@ def reference_speech(clip: Clip, least_seconds: float) -> np.ndarray:
 
 
 def common_speech(
-    reference: Clip, pair: Pair, least_seconds: float, least_overlap: float
-) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    pair: Pair, least_seconds: float, least_overlap: float
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Reference and generated audio, both cut to the shorter one's length from the start, and their durations (s).
 
     Delays are not compensated. Raises as ``reference_speech`` and ``generated_speech``, also for what is left
     after the cut, and Unscorable where one lasts less than ``least_overlap`` of the other.
     """
-    clean, generated = reference_speech(reference, least_seconds), generated_speech(pair, least_seconds)
+    clean = reference_speech(pair.require_reference(), least_seconds)
+    generated = generated_speech(pair, least_seconds)
     durations = {"reference_seconds": len(clean) / SAMPLE_RATE, "generated_seconds": len(generated) / SAMPLE_RATE}
     require_overlap(durations["generated_seconds"], durations["reference_seconds"], least_overlap, "sound")
     length = min(len(clean), len(generated))

@@ -9,7 +9,7 @@ time with its reference fails (option ``least_overlap``).
 import numpy as np
 
 from t2av_bench.metrics.paired_images import PairedImages, check_images
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 from t2av_bench.utils.optional import require
 
 WINDOW = 11
@@ -66,14 +66,8 @@ class SSIM(PairedImages):
 
     @property
     def protocol(self) -> Protocol:
-        return Protocol(
-            id=self.id,
-            parameters={
-                **self.pairing, "colour": "RGB", "window": WINDOW, "sigma": SIGMA, "k1": K1, "k2": K2,
-                "border": "inside only",
-            },
-            libraries=library_versions("av"),
-        )  # fmt: skip
+        window = {"window": WINDOW, "sigma": SIGMA, "k1": K1, "k2": K2, "border": "inside only"}
+        return self.stated({**self.pairing, "colour": "RGB", **window}, "av")
 
     def compare(self, generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return ssim(generated, reference)

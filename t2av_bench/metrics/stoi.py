@@ -10,10 +10,10 @@ import warnings
 import numpy as np
 
 from t2av_bench.errors import Unscorable
-from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
-from t2av_bench.metrics.overlap import LEAST_OVERLAP, checked_overlap
+from t2av_bench.metrics.base import Measurement, Pair
+from t2av_bench.metrics.overlap import OverlapMetric
 from t2av_bench.metrics.speech_input import PARAMETERS, SAMPLE_RATE, common_speech
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.4  # thirty frames of 256 samples every 128 at 10 kHz
@@ -41,11 +41,8 @@ def stoi_score(reference: np.ndarray, generated: np.ndarray, *, extended: bool) 
     return value
 
 
-class STOI(Metric):
-    """Both signals at 16 kHz, cut to the common length, no delay compensation; pystoi resamples to 10 kHz.
-
-    least_overlap: see ``overlap``.
-    """
+class STOI(OverlapMetric):
+    """Both signals at 16 kHz, cut to the common length, no delay compensation; pystoi resamples to 10 kHz."""
 
     id = "stoi/pystoi"
     title = "STOI and ESTOI"
@@ -57,24 +54,15 @@ class STOI(Metric):
         Quantity("estoi", "ESTOI", "higher", "", (-1.0, 1.0), penalty=0.0),
     )
 
-    def __init__(self, settings: Settings | None = None, least_overlap: float = LEAST_OVERLAP) -> None:
-        super().__init__(settings)
-        self.least_overlap = checked_overlap(least_overlap)
-
     @property
     def protocol(self) -> Protocol:
         parameters = {"length": "common", "least_overlap": self.least_overlap, "delay": "not compensated"}
-        return Protocol(self.id, {**PARAMETERS, **parameters}, {}, library_versions("pystoi"))
+        return self.stated({**PARAMETERS, **parameters}, "pystoi")
 
     def measure(self, pair: Pair) -> Measurement:
         require("pystoi", "speech")
-        reference, generated, durations = common_speech(
-            pair.require_reference(), pair, _LEAST_SECONDS, self.least_overlap
-        )
+        reference, generated, durations = common_speech(pair, _LEAST_SECONDS, self.least_overlap)
         return Measurement(
-            values={
-                "stoi": stoi_score(reference, generated, extended=False),
-                "estoi": stoi_score(reference, generated, extended=True),
-            },
-            detail=dict(durations),
+            values={name: stoi_score(reference, generated, extended=name == "estoi") for name in ("stoi", "estoi")},
+            detail=durations,
         )

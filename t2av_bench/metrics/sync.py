@@ -31,7 +31,7 @@ from t2av_bench.media.clip import PICTURES, SOUND, Clip
 from t2av_bench.media.resample import to_int16
 from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.sync_quantities import TOLERANCE, quantities, values
-from t2av_bench.scores import Protocol, library_versions
+from t2av_bench.scores import Protocol
 
 PAPER = "Chung & Zisserman 2016, Out of time (ACCV workshop); pipeline joonson/syncnet_python 6efbb1c"
 LIBRARIES = ("av", "opencv-contrib-python", "python_speech_features", "syncnet-python", "torch")
@@ -161,15 +161,8 @@ class _Sync(Metric):
         return syncnet.syncnet(self.settings.device)
 
     def _protocol(self, parameters: dict[str, Any], *libraries: str) -> Protocol:
-        from t2av_bench import weights
-
-        shared = {"decode": "exact", **PICTURES, **SOUND}
-        return Protocol(
-            self.id,
-            {**shared, "syncnet": syncnet.PARAMETERS, "tolerance": TOLERANCE, **parameters},
-            {id: weights.digest(id) for id in self.weights},
-            library_versions(*sorted({*LIBRARIES, *libraries})),
-        )
+        shared = {"decode": "exact", **PICTURES, **SOUND, "syncnet": syncnet.PARAMETERS, "tolerance": TOLERANCE}
+        return self.stated({**shared, **parameters}, *sorted({*LIBRARIES, *libraries}))
 
 
 class SyncExact(_Sync):

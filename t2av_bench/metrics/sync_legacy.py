@@ -8,6 +8,7 @@ of the protocol: compare only clips of one container, codec and rate.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +24,7 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.sync import CURVES, LIBRARIES, PAPER, measurement, score_crops
 from t2av_bench.metrics.sync_quantities import TOLERANCE, in_tolerance, quantities
-from t2av_bench.scores import Protocol, library_versions
+from t2av_bench.scores import Protocol
 
 
 class SyncJoonson(Metric):
@@ -52,27 +53,22 @@ class SyncJoonson(Metric):
 
     @property
     def protocol(self) -> Protocol:
-        from t2av_bench import weights
-
         try:
             program = legacy.ffmpeg_version()
         except NotApplicable:
             program = "absent"
-        return Protocol(
-            self.id,
-            {
-                "decode": "mpeg4, mp3 and jpeg as the tool writes them",
-                "detector": {"name": S3FD.name, **S3FD.PARAMETERS},
-                "shots": self._shot_parameters(),
-                "tracks": self.rules.as_dict(),
-                "crop": crop.PARAMETERS,
-                "syncnet": syncnet.PARAMETERS,
-                "tolerance": TOLERANCE,
-                "clip_value": self.clip_value,
-            },
-            {id: weights.digest(id) for id in self.weights},
-            {**library_versions(*LIBRARIES, "scenedetect"), "ffmpeg": program},
-        )
+        parameters = {
+            "decode": "mpeg4, mp3 and jpeg as the tool writes them",
+            "detector": {"name": S3FD.name, **S3FD.PARAMETERS},
+            "shots": self._shot_parameters(),
+            "tracks": self.rules.as_dict(),
+            "crop": crop.PARAMETERS,
+            "syncnet": syncnet.PARAMETERS,
+            "tolerance": TOLERANCE,
+            "clip_value": self.clip_value,
+        }
+        stated = self.stated(parameters, *LIBRARIES, "scenedetect")
+        return replace(stated, libraries={**stated.libraries, "ffmpeg": program})
 
     def measure(self, pair: Pair) -> Measurement:
         network = syncnet.syncnet(self.settings.device)
@@ -107,12 +103,10 @@ class SyncJoonson(Metric):
             return Faces(detections, cutter.shots()).to_arrays()
 
         seen = detection_protocol(detector)
-        protocol = Protocol(
-            f"{seen.id}-legacy",
-            {**seen.parameters, "shots": self._shot_parameters()},
-            seen.weights,
-            {**seen.libraries, "ffmpeg": legacy.ffmpeg_version()},
-        )
+        protocol = replace(
+            seen, id=f"{seen.id}-legacy", parameters={**seen.parameters, "shots": self._shot_parameters()},
+            libraries={**seen.libraries, "ffmpeg": legacy.ffmpeg_version()},
+        )  # fmt: skip
         return Faces.from_arrays(clip.stored(protocol.fingerprint, "faces", compute))
 
 

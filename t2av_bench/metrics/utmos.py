@@ -11,7 +11,7 @@ from t2av_bench import weights
 from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS, generated_speech
-from t2av_bench.scores import Protocol, Quantity, library_versions
+from t2av_bench.scores import Protocol, Quantity
 from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.1
@@ -35,13 +35,11 @@ class UTMOS(Metric):
 
     @property
     def protocol(self) -> Protocol:
-        return Protocol(
-            self.id,
-            {**PARAMETERS, "level": "unchanged", "utterances_per_call": 1, "aggregation": "mean over frames",
-             "least_seconds": _LEAST_SECONDS},
-            {id: weights.digest(id) for id in self.weights},
-            library_versions("torch", "transformers"),
-        )  # fmt: skip
+        parameters = {
+            "level": "unchanged", "utterances_per_call": 1, "aggregation": "mean over frames",
+            "least_seconds": _LEAST_SECONDS,
+        }  # fmt: skip
+        return self.stated({**PARAMETERS, **parameters}, "torch", "transformers")
 
     def measure(self, pair: Pair) -> Measurement:
         require("torch", "speech")

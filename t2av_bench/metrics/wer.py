@@ -17,6 +17,7 @@ gives the corpus value; ``wer_utterance`` is the plain mean that seed-tts-eval p
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -25,7 +26,7 @@ import numpy as np
 from t2av_bench import weights
 from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.errors import NotApplicable
-from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, loop_flags
+from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, load_recogniser, loop_flags
 from t2av_bench.media.clip import SOUND
 from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.speech_input import SILENCE_PEAK
@@ -83,9 +84,11 @@ class ErrorRate(Metric):
         module, _, name = cls.recogniser_class.partition(":")
         return getattr(importlib.import_module(module), name)
 
-    @abstractmethod
     def _recogniser(self) -> Recogniser:
         """The loaded recogniser; NotApplicable with the command where its weights are missing."""
+        require("transformers", "speech")
+        (id,) = self.weights
+        return load_recogniser(self._recogniser_type(), weights.path(id), weights.digest(id), self.settings.device)
 
     @abstractmethod
     def _normaliser(self, language: str) -> Callable[[str], str]:
@@ -93,30 +96,22 @@ class ErrorRate(Metric):
 
     def _transcript_protocol(self) -> Protocol:
         kind = self._recogniser_type()
-        return Protocol(
-            f"transcript/{kind.parameters['recogniser']}",
-            {
-                **kind.parameters, "sample_rate": SAMPLE_RATE, **SOUND,
-                "silence": f"peak below {SILENCE_PEAK:g}: empty",
-            },
-            {id: weights.digest(id) for id in self.weights},
-            library_versions(*kind.libraries),
-        )  # fmt: skip
+        heard = {"sample_rate": SAMPLE_RATE, **SOUND, "silence": f"peak below {SILENCE_PEAK:g}: empty"}
+        stated = self.stated({**kind.parameters, **heard}, *kind.libraries)
+        return replace(stated, id=f"transcript/{kind.parameters['recogniser']}")
 
     @property
     def protocol(self) -> Protocol:
         transcript = self._transcript_protocol()
-        return Protocol(
-            self.id,
-            {
-                **transcript.parameters,
-                "normalisation": self.normalisation,
-                "normalisation_revision": REVISION,
-                "unit": "characters" if self.characters else "words",
-            },
-            transcript.weights,
-            {**transcript.libraries, **library_versions("jiwer", "whisper-normalizer", "zhconv")},
-        )
+        parameters = {
+            "normalisation": self.normalisation, "normalisation_revision": REVISION,
+            "unit": "characters" if self.characters else "words",
+        }  # fmt: skip
+        libraries = library_versions("jiwer", "whisper-normalizer", "zhconv")
+        return replace(
+            transcript, id=self.id, parameters={**transcript.parameters, **parameters},
+            libraries={**transcript.libraries, **libraries},
+        )  # fmt: skip
 
     def measure(self, pair: Pair) -> Measurement:
         text = pair.require_text()
@@ -206,30 +201,14 @@ class _Characters(ErrorRate):
         return chinese_characters
 
 
-class _Qwen3:
-    weights: ClassVar[tuple[str, ...]] = ("qwen3_asr_1_7b",)
+class _Qwen3(ErrorRate):
+    weights = ("qwen3_asr_1_7b",)
     recogniser_class = "t2av_bench.extractors.qwen3_recogniser:Qwen3Recogniser"
-    settings: Settings
-
-    def _recogniser(self) -> Recogniser:
-        require("transformers", "speech")
-        from t2av_bench.extractors.qwen3_recogniser import load_qwen3
-
-        id = self.weights[0]
-        return load_qwen3(str(weights.path(id)), weights.digest(id), self.settings.device)
 
 
-class _Whisper:
-    weights: ClassVar[tuple[str, ...]] = ("whisper_large_v3",)
+class _Whisper(ErrorRate):
+    weights = ("whisper_large_v3",)
     recogniser_class = "t2av_bench.extractors.whisper_recogniser:WhisperRecogniser"
-    settings: Settings
-
-    def _recogniser(self) -> Recogniser:
-        require("transformers", "speech")
-        from t2av_bench.extractors.whisper_recogniser import load_whisper
-
-        id = self.weights[0]
-        return load_whisper(str(weights.path(id)), weights.digest(id), self.settings.device)
 
 
 class WERQwen3(_Qwen3, _Words):
@@ -272,7 +251,7 @@ class CERWhisper(_Whisper, _Characters):
     quantities = error_rate_quantities("cer", "CER")
 
 
-class WERWhisperSeedTTS(_Whisper, ErrorRate):
+class WERWhisperSeedTTS(_Whisper):
     """Word error rate as seed-tts-eval normalises it; English, forced as there. Compare ``wer_utterance``.
 
     One difference from upstream stays: audio is resampled with soxr, not with scipy's FFT.
@@ -321,7 +300,7 @@ class WERPocketsphinx(_Words):
     def _transcript_protocol(self) -> Protocol:
         base = super()._transcript_protocol()
         vocabulary = {"grammar": self.grammar or "open vocabulary", "pronunciations": self.pronunciations}
-        return Protocol(base.id, {**base.parameters, **vocabulary}, base.weights, base.libraries)
+        return replace(base, parameters={**base.parameters, **vocabulary})
 
     def _normaliser(self, language: str) -> Callable[[str], str]:
         if language != "en":

@@ -9,6 +9,6 @@ Conventions of every file here:
 
 ``samples``: per-clip values of one quantity. ``intervals``: bootstrap intervals. ``permutation``: paired tests and
 Holm's correction. ``paired``: two systems on the same clips. ``planning``: how many clips a difference needs.
-``influence``: what each clip adds to a distance between sets. ``resampling``: subsets and resamples of sets, floors,
-and extrapolation to an infinite number of clips.
+``influence``: what each clip adds to a distance between sets. ``resampling``: a distance between sets, extrapolated to
+an infinite number of clips.
 """

@@ -10,7 +10,7 @@ without errors (on words) and for shares of clips, order statistics for medians.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,7 +58,6 @@ def bootstrap(
     clips: int,
     random: np.random.RandomState,
     *,
-    level: float = LEVEL,
     method: Method = "bca",
     draws: int = DRAWS,
 ) -> Interval:
@@ -76,7 +75,7 @@ def bootstrap(
     def ask(method: Method) -> tuple[float, float]:
         found = stats.bootstrap(
             (np.arange(clips),), evaluate, vectorized=True, n_resamples=draws, batch=max(1, _ENTRIES // clips),
-            confidence_level=expanded_level(level, clips), method="BCa" if method == "bca" else "percentile",
+            confidence_level=expanded_level(LEVEL, clips), method="BCa" if method == "bca" else "percentile",
             random_state=random,
         ).confidence_interval  # fmt: skip
         return float(found.low), float(found.high)
@@ -88,7 +87,7 @@ def bootstrap(
             # BCa divides by the jackknife's scatter: without any, its correction is void.
             method = "percentile"
             low, high = ask(method)
-    return Interval(low, high, level, method)
+    return Interval(low, high, method=method)
 
 
 def check_enough(sample: Sample) -> None:
@@ -99,9 +98,7 @@ def check_enough(sample: Sample) -> None:
         raise Unscorable(f"{sample.described}; an interval needs at least {LEAST_UNITS} {sample.unit}")
 
 
-def interval(
-    sample: Sample, *context: str, level: float = LEVEL, method: Method = "bca", draws: int = DRAWS
-) -> Interval:
+def interval(sample: Sample, *context: str, method: Method = "bca", draws: int = DRAWS) -> Interval:
     """The interval of a mean, of a corpus ratio (Σ errors / Σ words) or of a median.
 
     Clips are resampled with their weights, groups of clips as a whole. context: quantity and protocol fingerprint, for
@@ -112,8 +109,8 @@ def interval(
     check_enough(sample)
     random = generator("interval", sample.clips, *context)
     if sample.median:
-        return median_interval(sample, random, level=level, draws=draws)
-    if exact := _exact(sample, level):
+        return median_interval(sample, random, draws=draws)
+    if exact := _exact(sample):
         return exact
     drawn = sample.by_group()
     numerators, denominators = drawn.numerators, drawn.denominators
@@ -123,10 +120,10 @@ def interval(
         drawn = np.take(numerators, index)  # half the time of indexing
         return drawn.mean(-1) if plain else drawn.sum(-1) / np.take(denominators, index).sum(-1)
 
-    return bootstrap(value, len(drawn), random, level=level, method=method, draws=draws)
+    return bootstrap(value, len(drawn), random, method=method, draws=draws)
 
 
-def _exact(sample: Sample, level: float) -> Interval | None:
+def _exact(sample: Sample) -> Interval | None:
     """Clopper-Pearson bounds: of a share of clips, and of a rate without any error (on words); else None.
 
     Groups make a share of clips scatter more than its binomial: a bootstrap over them is asked where it has a width.
@@ -136,20 +133,18 @@ def _exact(sample: Sample, level: float) -> Interval | None:
         return None
     trials = max(1, round(float(sample.trials.sum())))
     count = round(float(sample.numerators.sum()))
-    found = stats.binomtest(count, trials).proportion_ci(level, method="exact")
-    return Interval(float(found.low), float(found.high), level, "Clopper-Pearson")
+    found = stats.binomtest(count, trials).proportion_ci(LEVEL, method="exact")
+    return Interval(float(found.low), float(found.high), method="Clopper-Pearson")
 
 
-def median_interval(
-    sample: Sample, random: np.random.RandomState, *, level: float = LEVEL, draws: int = DRAWS
-) -> Interval:
+def median_interval(sample: Sample, random: np.random.RandomState, *, draws: int = DRAWS) -> Interval:
     """Of the median of the numerators: order statistics, which hold for any distribution; groups are bootstrapped."""
     order = np.argsort(sample.numerators, kind="stable")
     values = sample.numerators[order]
     if sample.groups is None:
         # P(X < rank) of Binomial(n, 1/2) is how often the true median lies outside on each side.
-        rank = int(stats.binom.ppf((1 - level) / 2, len(values), 0.5))
-        return Interval(float(values[rank - 1]), float(values[len(values) - rank]), level, "order statistics")
+        rank = int(stats.binom.ppf((1 - LEVEL) / 2, len(values), 0.5))
+        return Interval(float(values[rank - 1]), float(values[len(values) - rank]), method="order statistics")
     members = sample.membership[order]
     medians = np.empty(draws)
     for draw in range(draws):
@@ -157,36 +152,6 @@ def median_interval(
         reached = np.cumsum(times)
         places = np.searchsorted(reached, [(reached[-1] + 1) // 2, reached[-1] // 2 + 1])
         medians[draw] = values[places].mean()
-    wide = expanded_level(level, sample.units)
+    wide = expanded_level(LEVEL, sample.units)
     low, high = np.quantile(medians, [(1 - wide) / 2, (1 + wide) / 2])
-    return Interval(float(low), float(high), level, "percentile")
-
-
-def two_level_interval(
-    seeds: Sequence[Sample], *context: str, level: float = LEVEL, draws: int = DRAWS
-) -> tuple[Interval, float]:
-    """The percentile interval of the mean over generation seeds and clips, and the SD between the seeds' values.
-
-    seeds: one sample a generation seed, all of the same clips. Seeds and clips are both resampled, S−1 of S seeds and
-    n−1 of n clips, which makes the bootstrap's variance unbiased (Rao & Wu 1988). Three seeds say little about the
-    scatter between seeds: such an interval is honest about its centre, short in its ends.
-    """
-    if len(seeds) < 2:
-        raise Unscorable(f"{len(seeds)} generation seed; an interval over seeds needs at least 2")
-    clips = seeds[0].clips
-    if any(seed.clips != clips for seed in seeds):
-        raise ValueError("the generation seeds cover different clips; keep those that all of them scored")
-    check_enough(seeds[0])
-    drawn = [seed.by_group() for seed in seeds]
-    numerators = np.stack([seed.numerators for seed in drawn])
-    denominators = np.stack([seed.denominators for seed in drawn])
-    random = generator("two levels", clips, *context)
-    values = np.empty(draws)
-    count, size = numerators.shape
-    for draw in range(draws):
-        rows = np.bincount(random.randint(0, count, count - 1), minlength=count)
-        columns = np.bincount(random.randint(0, size, size - 1), minlength=size)
-        values[draw] = (rows @ numerators @ columns) / (rows @ denominators @ columns)
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    between = float(np.std([seed.value for seed in seeds], ddof=1))
-    return Interval(float(low), float(high), level, "percentile, two levels"), between
+    return Interval(float(low), float(high), method="percentile")

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from t2av_bench.errors import Unscorable
-from t2av_bench.statistics.intervals import DRAWS, LEVEL, Interval, Method, bootstrap, check_enough, median_interval
+from t2av_bench.statistics.intervals import DRAWS, LEVEL, Interval, bootstrap, check_enough, median_interval
 from t2av_bench.statistics.permutation import FLIPS, sign_flip_p, swap_p
 from t2av_bench.statistics.planning import difference_found
 from t2av_bench.statistics.samples import Sample
@@ -98,9 +98,8 @@ def as_row(found: Difference | None) -> dict[str, Any]:
 
 
 def paired_difference(
-    first: Sample, second: Sample, *context: str, level: float = LEVEL, method: Method = "bca", draws: int = DRAWS,
-    flips: int = FLIPS,
-) -> Difference:  # fmt: skip
+    first: Sample, second: Sample, *context: str, draws: int = DRAWS, flips: int = FLIPS
+) -> Difference:
     """Compare two systems on the clips that both scored; groups (of the first sample) are drawn and swapped whole.
 
     context: quantity and protocol fingerprint, for the seed. Raises Unscorable where they share no clip or no weight.
@@ -112,17 +111,16 @@ def paired_difference(
     second = replace(second, groups=first.groups, unit=first.unit)
     random = generator("paired interval", common, *context)
     if first.median:
-        return _shift(first, second, random, *context, level=level, draws=draws, flips=flips)
+        return _shift(first, second, random, *context, draws=draws, flips=flips)
     found = _without_test(first, second)
     interval = None
     try:
         check_enough(first)
         unchanged = np.array_equal(first.numerators, second.numerators)
         if found.trials is not None and (first.groups is None or unchanged):
-            interval = _matched(first, second, found.trials, level)
+            interval = _matched(first, second, found.trials)
         else:
-            interval = bootstrap(_difference_of(first, second), first.units, random, level=level, method=method,
-                                 draws=draws)  # fmt: skip
+            interval = bootstrap(_difference_of(first, second), first.units, random, draws=draws)
     except Unscorable:
         pass
     return replace(found, interval=interval, p=paired_p(first, second, *context, flips=flips))
@@ -174,7 +172,7 @@ def _difference_of(first: Sample, second: Sample) -> Callable[[np.ndarray], np.n
     return statistic
 
 
-def _matched(first: Sample, second: Sample, trials: float, level: float) -> Interval:
+def _matched(first: Sample, second: Sample, trials: float) -> Interval:
     """Of a difference of shares of the same clips (or of words, none of which changed): Bonett & Price 2012.
 
     Adding one clip to each kind of change gives a width where none changed, about ±2.8 / n.
@@ -182,8 +180,8 @@ def _matched(first: Sample, second: Sample, trials: float, level: float) -> Inte
     change = second.numerators - first.numerators
     gained, lost = ((float(np.sum(np.maximum(sign * change, 0.0))) + 1) / (trials + 2) for sign in (1, -1))
     centre = gained - lost
-    reach = stats.norm.ppf((1 + level) / 2) * math.sqrt((gained + lost - centre**2) / (trials + 2))
-    return Interval(max(-1.0, centre - reach), min(1.0, centre + reach), level, "Bonett-Price")
+    reach = stats.norm.ppf((1 + LEVEL) / 2) * math.sqrt((gained + lost - centre**2) / (trials + 2))
+    return Interval(max(-1.0, centre - reach), min(1.0, centre + reach), method="Bonett-Price")
 
 
 def _mcnemar_p(first: Sample, second: Sample) -> float:
@@ -194,7 +192,7 @@ def _mcnemar_p(first: Sample, second: Sample) -> float:
 
 
 def _shift(
-    first: Sample, second: Sample, random: np.random.RandomState, *context: str, level: float, draws: int, flips: int
+    first: Sample, second: Sample, random: np.random.RandomState, *context: str, draws: int, flips: int
 ) -> Difference:
     """Of signed shifts: the median of the clips' differences, tested by the signs of Wilcoxon's ranks.
 
@@ -204,7 +202,7 @@ def _shift(
     interval = None
     try:
         check_enough(change)
-        interval = median_interval(change, random, level=level, draws=draws)
+        interval = median_interval(change, random, draws=draws)
     except Unscorable:
         pass
     differences = change.numerators

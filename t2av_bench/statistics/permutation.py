@@ -1,4 +1,8 @@
-"""Paired tests without assumptions about distributions, and the correction for asking many questions."""
+"""Paired tests without assumptions about distributions, and the correction for asking many questions.
+
+By hand, because ``scipy.stats.permutation_test`` draws each sample's patterns anew and from a stream of its own (every
+printed p-value would move), and SciPy has no Holm correction.
+"""
 
 from collections.abc import Iterator, Sequence
 

@@ -9,13 +9,6 @@ from scipy import stats
 DECIDING_POWER = 0.96
 
 
-def paired_deviation(deviation: float, correlation: float) -> float:
-    """SD of the differences of two systems whose scores have this SD and correlate so over the clips."""
-    if deviation < 0 or not -1 <= correlation <= 1:
-        raise ValueError(f"expected an SD >= 0 and a correlation in [-1, 1], got {deviation} and {correlation}")
-    return deviation * math.sqrt(2 * (1 - correlation))
-
-
 def clips_needed(deviation: float, difference: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
     """Clips at which a two-sided paired test at level α finds a true difference with this probability.
 

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,10 +80,8 @@ def fetch(
         with exclusively(target, on_wait):
             if store.find(id) is not None:  # another process was faster
                 return _present(store, entry)
-            source = (
-                _from_hub(store, entry, target, largest) if entry.hub
-                else _from_urls(store, entry, target, progress, pause, largest)
-            )  # fmt: skip
+            get = partial(download, progress=progress, pause=pause, largest=largest)
+            source = _from_hub(store, entry, target, largest) if entry.hub else _from_urls(store, entry, target, get)
     except OSError as error:
         said = str(error) if isinstance(error, CannotWrite) else f"cannot write {target}: {error}"
         raise FetchError(
@@ -98,14 +97,7 @@ def _present(store: Weights, entry: WeightsEntry) -> Fetched:
     return Fetched(entry.id, verdict.path, verdict.sha256, "present")
 
 
-def _from_urls(
-    store: Weights,
-    entry: WeightsEntry,
-    target: Path,
-    progress: Progress | None,
-    pause: Callable[[float], None],
-    largest: int,
-) -> str:
+def _from_urls(store: Weights, entry: WeightsEntry, target: Path, get: Callable[..., bool]) -> str:
     part = target.with_name(target.name + ".part")
     if part.is_dir():
         raise CannotWrite(f"{part} is a folder, expected a partial file")
@@ -118,8 +110,7 @@ def _from_urls(
             address, stated = _on_the_hub(entry, url) if url.startswith(_HUB) else (url, None)
             proved = bool(entry.digests or stated or store.lock.get(entry.id))
             for _ in range(2):
-                kept = download(address, part, proved=proved, size=entry.size, largest=largest, progress=progress,
-                                pause=pause)  # fmt: skip
+                kept = get(address, part, proved=proved, size=entry.size)
                 sha256, difference = store.compare(entry, part)
                 if difference is None and stated not in (None, sha256):
                     difference = f"sha256 is {sha256}, the hub states {stated}"

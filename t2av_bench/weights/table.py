@@ -204,20 +204,17 @@ class Weights:
                     raise WeightsRefused(f"{archive} has {len(names)} members named {entry.member}, expected 1")
                 if entry.size is not None and (size := content.getinfo(names[0]).file_size) != entry.size:
                     raise WeightsRefused(f"{archive}, member {names[0]}: size is {size} bytes, expected {entry.size}")
-                self._take(entry, archive, content, names[0])
+                with replacing(self.folders[0] / entry.file) as temporary:
+                    with content.open(names[0]) as source, open(temporary, "wb") as target:
+                        shutil.copyfileobj(source, target)
+                    if difference := self.compare(entry, temporary)[1]:
+                        where = f"{archive}, member {names[0]}"
+                        raise WeightsRefused(f"weights {entry.id!r} refused: {where}: {difference}")
         except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise WeightsRefused(
                 f"weights {entry.id!r} cannot be taken out of {archive} into {self.folders[0]}: {error}; make room "
                 f"there, or move the archive away, then: {self.table[entry.archive].remedy}"
             ) from error
-
-    def _take(self, entry: WeightsEntry, archive: Path, content: zipfile.ZipFile, name: str) -> None:
-        with replacing(self.folders[0] / entry.file) as temporary:
-            with content.open(name) as source, open(temporary, "wb") as target:
-                shutil.copyfileobj(source, target)
-            digests = self.cache.get(temporary, {"sha256", *entry.digests})
-            if difference := entry.disagreement(digests, temporary.stat().st_size):
-                raise WeightsRefused(f"weights {entry.id!r} refused: {archive}, member {name}: {difference}")
 
     def how_to_get(self, entry: WeightsEntry) -> str:
         """What to type, or to download by hand, where the file is missing."""

@@ -5,12 +5,14 @@ cases that most tests need. Every frame of ``moving_pattern`` carries its number
 compression (``frame_number``), so tests can ask *which* frame came out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+from t2av_bench.media.encode import fit, samples_for
 
 _BITS = 12
 
@@ -126,6 +128,22 @@ def write_clip(
                 output.mux(sound.encode(frame))
             output.mux(sound.encode(None))
     return path
+
+
+def write_lossless(
+    path: Path, frames: Iterable[np.ndarray], audio: np.ndarray | None = None, *, frame_rate: int | Fraction = 25,
+    audio_rate: int = 16000, fit_audio: bool = False,
+) -> Path:  # fmt: skip
+    """An mkv that gives back the same bits: FFV1 in RGB, FLAC for int16 audio, 32-bit float PCM for float audio.
+
+    fit_audio: cut or zero-pad the audio to as many samples as the frames last.
+    """
+    frames = np.stack(list(frames))
+    if audio is not None and fit_audio:
+        audio = fit(audio, samples_for(len(frames), frame_rate, audio_rate))
+    codec = "flac" if audio is not None and audio.dtype == np.int16 else "pcm_f32le"
+    return write_clip(path, frames, audio, frame_rate=frame_rate, audio_rate=audio_rate, video_codec="ffv1",
+                      audio_codec=codec, pixel_format="bgr0", container="matroska")  # fmt: skip
 
 
 def tone_clip(path: Path, seconds: float = 2.0, frame_rate: int | Fraction = 25, audio_rate: int = 16000) -> Path:

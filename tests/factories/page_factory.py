@@ -1,9 +1,12 @@
 """Small runs for the page: four items, three systems, every clip with its frame numbers drawn on it."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from media_factory import moving_pattern
@@ -14,6 +17,9 @@ from t2av_bench.metrics.sync import CURVES
 from t2av_bench.results.features import FeatureStore
 from t2av_bench.results.store import Store
 from t2av_bench.scores import Protocol, Quantity, Score, Status
+
+if TYPE_CHECKING:
+    from reports.page.server import Server
 
 SYNC_C = Quantity("sync_c", "Sync-C", "higher", interval=(0.0, None))
 OFFSET = Quantity("sync_offset", "Offset", "none", "frames", (-15.0, 15.0), 0, "mode")
@@ -102,3 +108,19 @@ def make_run(
                     curve = (9 - 3 * np.exp(-(shift**2) / 8)).astype(np.float32)
                     features.put(inputs, protocols[metric].fingerprint, "measurement", {"sync_distance_curve": curve})
     return folder
+
+
+@contextmanager
+def served(report: Path) -> Iterator["Server"]:
+    """A server of a report in a thread, stopped at the end."""
+    from reports.page.server import Server, Site
+
+    server = Server(Site.open(report))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()

@@ -18,6 +18,8 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 
 
 def script(name):
+    if str(BENCH) not in sys.path:
+        sys.path.insert(0, str(BENCH))  # as for a script that is started
     spec = importlib.util.spec_from_file_location(name, BENCH / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

@@ -6,12 +6,12 @@ positive where the audio is early. The network is our own and tiny, trained on G
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from t2av_bench.extractors.syncnet import SyncResult
 from t2av_bench.gridface.extractors.pictures import SIZE, resized
 
 SAMPLE_RATE = 16_000
@@ -42,16 +42,6 @@ PARAMETERS: dict[str, Any] = {
     "mel": f"{_MEL_BANDS} bands, 60 to 7600 Hz, 25 ms every 10 ms",
     "level": "relative to the clip's 95 % quantile, floor -50 dB",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class SyncResult:
-    """offset in frames, distance, confidence, and curve: (31,) float64 distances at offsets 15 ... -15."""
-
-    offset: int
-    distance: float
-    confidence: float
-    curve: np.ndarray
 
 
 def mouths(frames: np.ndarray, margin: int = 0) -> np.ndarray:
@@ -87,8 +77,7 @@ def compare(mouth: np.ndarray, audio: np.ndarray) -> SyncResult:
     """(V, D) mouth and (A, D) audio embeddings, one row a frame -> offset, distance and confidence.
 
     The distance at an offset is the mean over the windows that both sides have there (the published protocol pads
-    with zeros instead, which makes its confidence depend on the clip's length). Distance: the smallest of 31;
-    confidence: their median minus the smallest. Of equal distances the first (largest offset) counts.
+    with zeros instead, which makes its confidence depend on the clip's length).
     """
     count = min(len(mouth), len(audio))
     if count < MAX_SHIFT + LEAST_OVERLAP:
@@ -98,13 +87,7 @@ def compare(mouth: np.ndarray, audio: np.ndarray) -> SyncResult:
     for index, offset in enumerate(range(MAX_SHIFT, -MAX_SHIFT - 1, -1)):
         first, last = max(0, offset), count + min(0, offset)
         curve[index] = np.linalg.norm(seen[first:last] - heard[first - offset : last - offset], axis=1).mean()
-    best = int(np.argmin(curve))
-    return SyncResult(
-        offset=MAX_SHIFT - best,
-        distance=float(curve[best]),
-        confidence=float(np.median(curve) - curve[best]),
-        curve=curve,
-    )
+    return SyncResult.of_curve(curve)
 
 
 class GridFaceSync:
@@ -147,7 +130,7 @@ def stream_mouths(frames: Iterable[np.ndarray]) -> np.ndarray:
 
 
 @lru_cache(maxsize=2)
-def load(device: str = "cpu") -> GridFaceSync:
+def load_sync(device: str = "cpu") -> GridFaceSync:
     """The bundled network, one per process and device."""
     from t2av_bench.gridface.models import loading as extractor_checkpoints
     from t2av_bench.gridface.models.sync_network import SyncNetwork

@@ -9,7 +9,6 @@ numbers of clips. Tables of 40 clips say what real clips score (``gridface/metri
 """
 
 from abc import abstractmethod
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +21,6 @@ from t2av_bench.metrics.base import Floor, Measurement, Pair
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
 from t2av_bench.metrics.set_distance import FrechetDistance
 from t2av_bench.scores import Protocol, Quantity, library_versions
-from t2av_bench.utils.optional import require
 
 FRAMES_PER_CLIP = 16
 WINDOWS_PER_CLIP, WINDOW = 4, 16
@@ -50,7 +48,6 @@ class _GridFaceDistance(FrechetDistance):
 
     @property
     def features_protocol(self) -> Protocol:
-        """What the features depend on; key of the features that are kept for a clip."""
         from t2av_bench.gridface.models.loading import digest
 
         return Protocol(
@@ -65,13 +62,7 @@ class _GridFaceDistance(FrechetDistance):
             libraries=library_versions("av", "opencv-contrib-python", "torch"),
         )
 
-    @property
-    def protocol(self) -> Protocol:
-        shared = self.features_protocol
-        return replace(shared, id=self.id, parameters={**shared.parameters, "covariance_ddof": self.ddof})
-
     def measure(self, pair: Pair) -> Measurement:
-        require("cv2", self.extra)
         reference = pair.require_reference()
         common, detail = common_frames(pair, WINDOW)
         generated = self._features(pair.generated, common)
@@ -82,8 +73,7 @@ class _GridFaceDistance(FrechetDistance):
         return Measurement(features={"generated": generated, "reference": expected}, detail=detail)
 
     def _features(self, clip: Clip, common: int) -> np.ndarray:
-        compute = lambda: {"features": self.compute(clip, common)}  # noqa: E731
-        return clip.stored(self.features_protocol.fingerprint, f"{self.checkpoint}-{common}", compute)["features"]
+        return self.features_of(clip, f"{self.checkpoint}-{common}", lambda: self.compute(clip, common))
 
     @abstractmethod
     def compute(self, clip: Clip, common: int) -> np.ndarray:

@@ -19,7 +19,6 @@ from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
 from t2av_bench.metrics.speech_input import check_speech
 from t2av_bench.metrics.sync_quantities import TOLERANCE, quantities, values
 from t2av_bench.scores import Protocol, library_versions
-from t2av_bench.utils.optional import require
 
 CURVE = "sync_gridface_distance_curve"
 
@@ -54,8 +53,6 @@ class SyncGridFace(Metric):
         return Protocol(self.id, parameters, {}, libraries)
 
     def measure(self, pair: Pair) -> Measurement:
-        require("cv2", self.extra)
-        require("python_speech_features", self.extra)
         clip = pair.generated
         if not clip.info.has_audio:
             clip.audio(gridface_sync.SAMPLE_RATE)  # raises the reason, before anything runs for nothing
@@ -68,7 +65,7 @@ class SyncGridFace(Metric):
             )
         gridface_pictures.check_face(clip)
         pictures = clip.memo(("gridface", "mouths"), lambda: gridface_sync.stream_mouths(clip.frames()))
-        result = gridface_sync.load(self.settings.device).score(pictures, audio)
+        result = gridface_sync.load_sync(self.settings.device).score(pictures, audio)
         return Measurement(
             values=values(result.offset, result.confidence, result.distance, result.curve, "_gridface"),
             detail={"frames": count, "audio_frames": heard},

@@ -14,7 +14,6 @@ from t2av_bench.metrics.base import Measurement, Pair
 from t2av_bench.metrics.text_normalisation import chinese_characters, seed_tts
 from t2av_bench.metrics.wer import ErrorRate, error_rate_quantities, item_language
 from t2av_bench.scores import Protocol
-from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.1
 
@@ -29,7 +28,6 @@ class _GridFace(ErrorRate):
     other: ClassVar[str]
 
     def _recogniser(self) -> Recogniser:
-        require("pocketsphinx", "speech")
         from t2av_bench.gridface.extractors.recogniser import recogniser
 
         return recogniser(self.language)
@@ -101,5 +99,4 @@ class CERGridFace(_GridFace):
 
     @staticmethod
     def normalise(text: str) -> str:
-        require("zhconv", "speech")
         return chinese_characters(text)

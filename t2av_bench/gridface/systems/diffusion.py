@@ -71,9 +71,6 @@ class _EmbeddedDiffusion(LatentSystem):
         2.0 and 10. Raises NotApplicable with the command that helps where a file or package is missing or damaged,
         ValueError for an unknown name, an option out of range or a checkpoint of another network.
         """
-        from t2av_bench.utils.optional import require
-
-        require("torch", "demo")
         from baselines.checkpoints import load_network
         from reference_model.modules.flow_matching import SamplerSettings
         from t2av_bench.gridface.data.tokens import WordTokenizer

@@ -53,11 +53,9 @@ class EmbeddedEspeak(System):
     def load(
         cls, *, device: str = "cpu", voice: str | None = None, rate: int = RATE, pitch: int = PITCH
     ) -> Self:  # fmt: skip
-        """See the constructor; ``device`` is always the processor. NotApplicable while espeakng-loader is missing."""
+        """See the constructor; ``device`` is always the processor."""
         from t2av_bench.gridface.speech.synthesizer import Synthesizer
-        from t2av_bench.utils.optional import require
 
-        require("espeakng_loader", "demo")
         return cls(Synthesizer(), voice=voice, rate=rate, pitch=pitch)
 
     def generate(self, request: Request, on_progress: OnProgress | None = None) -> GeneratedClip:

@@ -120,11 +120,8 @@ def load_parts(device: str = "cpu", digests: Mapping[str, str | None] | None = N
     from t2av_bench.faces.detect import haar
     from t2av_bench.gridface.models.loading import digest
     from t2av_bench.gridface.models.world import vocoder
-    from t2av_bench.utils.optional import require
 
-    for package in ("cv2", "safetensors"):
-        require(package, "demo")
-    vocoder()
+    vocoder()  # what it needs besides may be missing
     audio_codec, motion_codec, voice_encoder = _codecs(str(torch_device(device)))
     return Parts(
         prompt=WordTokenizer().encode, audio_codec=audio_codec, motion_codec=motion_codec,

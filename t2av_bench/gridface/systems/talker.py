@@ -58,11 +58,11 @@ class EmbeddedTalkerT2AV(TalkerSystem):
 
 def load_components(device: str, checkpoint: str | Path) -> "Components":
     """The generator with the embedded parts. Arguments and errors: see ``EmbeddedTalkerT2AV.load``."""
-    from t2av_bench.utils.optional import make_torchvision_importable, require
+    import torch
 
-    torch = require("torch", "demo")
+    from t2av_bench.utils.optional import make_torchvision_importable
+
     make_torchvision_importable()  # transformers imports torchvision
-    require("transformers", "demo")
     from reference_model.checkpoints import load_model
     from reference_model.utils.strict_loading import CheckpointError
     from t2av_bench.gridface.data.tokens import WordTokenizer

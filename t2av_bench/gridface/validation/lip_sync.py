@@ -83,7 +83,7 @@ class SyncRow:
 
 def score(clip: Clip) -> gridface_sync.SyncResult:
     """As the metric ``sync/gridface`` scores a clip."""
-    return gridface_sync.load().score(gridface_sync.mouths(clip.frames), clip.audio)
+    return gridface_sync.load_sync().score(gridface_sync.mouths(clip.frames), clip.audio)
 
 
 AUDIO_DAMAGE: tuple[tuple[str, int, Change], ...] = (
@@ -116,7 +116,7 @@ MOTION_DAMAGE: tuple[tuple[str, Change], ...] = (
 
 def sync_rows(real: Sequence[Clip], altered: Mapping[str, Sequence[Clip]] | None = None) -> list[SyncRow]:
     """Every damage of ``real``; ``altered`` are the same clips, drawn from changed motion."""
-    network = gridface_sync.load()
+    network = gridface_sync.load_sync()
     seen = [network.embed_mouths(gridface_sync.mouths(clip.frames)) for clip in real]
     heard = [network.embed_audio(gridface_sync.log_mel(clip.audio)) for clip in real]
     compare = gridface_sync.compare

@@ -67,21 +67,21 @@ def draw_curves(path: Path, folder: Path = checkpoints.FOLDER) -> None:
 
     found = {name: checkpoints.facts(name, folder) for name in checkpoints.names(folder) if name not in EXTRACTORS}
     panels = {"speech_loss": "speech", "motion_loss": "motion"}
-    figure, axes = new_figure(LIGHT, 9.0, 3.4, columns=len(panels))
+    figure, axes = new_figure(9.0, 3.4, columns=len(panels))
     models = list(dict.fromkeys(training.Run.parse(name).model for name in found))
     for axis, (loss, what) in zip(axes[0], panels.items(), strict=True):
         for name, facts in found.items():
             points = [(row["step"], row[loss]) for row in facts["validation_curve"] if loss in row and row["step"]]
             if points:
                 model = training.Run.parse(name).model
-                tint = colour(LIGHT, models.index(model))
+                tint = colour(models.index(model))
                 label = model if training.Run.parse(name).seed == 0 else None
                 style = "-" if models.index(model) < len(LIGHT.colours) else ":"
                 axis.plot(*zip(*points, strict=True), style, color=tint, linewidth=1.2, label=label)
         axis.grid(True, axis="y", color=LIGHT.line, linewidth=0.5)
-        title(axis, LIGHT, f"validation loss, {what}")
-        label_x(axis, LIGHT, "update")
-        label_y(axis, LIGHT, "flow-matching loss")
+        title(axis, f"validation loss, {what}")
+        label_x(axis, "update")
+        label_y(axis, "flow-matching loss")
     named = {label: line for axis in axes[0] for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     axes[0, -1].legend(
         named.values(), named.keys(), frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1.0)

@@ -97,9 +97,7 @@ def default_detector(device: str = "cpu") -> Detector:
     """S3FD where its weights are there, else OpenCV's Haar cascade."""
     from t2av_bench import weights
     from t2av_bench.faces.detect import haar, s3fd
-    from t2av_bench.utils.optional import require
 
-    require("cv2", "model")
     return s3fd(device) if weights.is_present("sfd_face") else haar()
 
 
@@ -198,20 +196,18 @@ def read_image(path: Path) -> np.ndarray | None:
 
     Raises MediaError for a file that cannot be opened, GenerationFailed for a damaged or oversized image.
     """
-    from t2av_bench.utils.optional import require
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     check_file(path)
-    image_library = require("PIL.Image", "model")
-    upright = require("PIL.ImageOps", "model").exif_transpose
     try:
-        with image_library.open(path) as image:
+        with Image.open(path) as image:
             if getattr(image, "is_animated", False):
                 return None
             check_size(image.width, image.height, path)
-            return np.asarray(upright(image).convert("RGB"))
-    except image_library.UnidentifiedImageError:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except UnidentifiedImageError:
         return None
-    except (OSError, ValueError, image_library.DecompressionBombError) as error:
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise GenerationFailed(f"the image {path.name} cannot be read: {error}") from error
 
 

@@ -10,7 +10,6 @@ from t2av_bench import weights
 from t2av_bench.errors import NotApplicable
 from t2av_bench.systems.latent.parts import torch_device
 from t2av_bench.systems.talker_t2av.inputs import Components
-from t2av_bench.utils.optional import require
 from t2av_bench.weights.entry import fetch_command
 
 TOKENIZER = "qwen3_0_6b"
@@ -31,11 +30,11 @@ def missing_weights(ids: Iterable[str]) -> str | None:
 
 def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> Components:
     """Everything on ``device``, the generator in ``dtype``. Arguments and errors: see ``TalkerT2AV.load``."""
-    torch = require("torch", "model")
+    import torch
+
     from t2av_bench.utils.optional import make_torchvision_importable
 
     make_torchvision_importable()  # transformers imports torchvision
-    require("transformers", "model")
     from reference_model.acceleration import pack_linears
     from reference_model.checkpoints import load_model
     from reference_model.codecs.lia_x import load_lia_x

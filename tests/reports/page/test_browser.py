@@ -2,15 +2,13 @@
 
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from page_factory import FRAMES, ITEMS, NASTY, SYSTEMS, make_run, scores_of
+from page_factory import FRAMES, ITEMS, NASTY, SYSTEMS, make_run, scores_of, served
 
-from reports.page.server import Server, Site
 from reports.page.site import build_report
 from t2av_bench.scores import Score
 
@@ -48,10 +46,8 @@ def browser() -> Iterator:
 
 @pytest.fixture(scope="module")
 def url(linked_report: Path) -> Iterator[str]:
-    with Server(Site.open(linked_report)) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    with served(linked_report) as server:
         yield server.url.rsplit("/", 1)[0]
-        server.shutdown()
 
 
 class Watched:

@@ -12,16 +12,16 @@ from urllib.parse import unquote
 import av
 import numpy as np
 import pytest
-from media_factory import moving_pattern, noise, write_clip
+from media_factory import moving_pattern, noise, write_clip, write_lossless
 from page_factory import FRAMES, ITEMS, NASTY, SYSTEMS, make_run, scores_of
 
 from reports.page.content import SourceFile, gather
 from reports.page.data import kinds_of
-from reports.page.media import PEAKS, Shelf, peaks, playable
+from reports.page.media import PEAKS, MediaFolder, peaks, playable
 from reports.page.site import build_report
 from t2av_bench.errors import ItemError
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.encode import write_lossless, write_mp4
+from t2av_bench.media.encode import write_mp4
 from t2av_bench.media.probe import probe
 from t2av_bench.results.store import StoreError
 
@@ -206,7 +206,7 @@ def test_missing_changed_and_unreadable_clips_say_so(workspace, tmp_path: Path) 
     run = make_run(tmp_path / "run", 0, [*clips[:3], None])
     clips[0].unlink()
     shutil.copyfile(workspace.references[2], clips[1])
-    clips[2].write_bytes(b"this is text, no film")
+    clips[2].write_bytes(b"this is text, no video")
     report = build([run], tmp_path / "out")
     items = [called(tmp_path / "out" / "data" / f"item-{number}.js")[1]["clips"][0] for number in range(4)]
     assert "src" not in items[0] and items[0]["note"] == "0.mp4 does not exist"
@@ -238,7 +238,7 @@ def odd_media(folder: Path) -> dict[str, Path]:
     whole = made["unknown codec"].read_bytes()
     made["cut"].write_bytes(whole[: len(whole) // 2])
     made["unknown codec"].write_bytes(whole.replace(b"avc1", b"qqqq"))
-    made["text"].write_text("no film")
+    made["text"].write_text("no video")
     made["nothing"].write_bytes(b"")
     with wave.open(str(made["sound alone"]), "wb") as sound:
         sound.setparams((1, 2, 16000, 0, "NONE", ""))
@@ -253,14 +253,14 @@ def test_one_clip_never_stops_a_report(workspace, tmp_path: Path, mode: str) -> 
     clips = odd_media(tmp_path)
     names = {type(stream).__name__ for name in ("time code", "font") for stream in av.open(str(clips[name])).streams}
     assert names >= {"DataStream", "AttachmentStream"}, "these files hold what they should"
-    shelf = Shelf(tmp_path / "out", mode)
+    folder = MediaFolder(tmp_path / "out", mode)
     for name, clip in {**clips, "good": workspace.clips[0][0]}.items():
-        shelved = shelf.put(SourceFile(clip, None, None))
-        assert shelved.src or shelved.note, name
+        shown = folder.put(SourceFile(clip, None, None))
+        assert shown.src or shown.note, name
         if name in ("good", "sound alone"):
-            assert shelved.src and not shelved.note, name
+            assert shown.src and not shown.note, name
         if name in ("text", "nothing", "folder", "noise"):
-            assert shelved.src is None and str(tmp_path) not in shelved.note, shelved.note
+            assert shown.src is None and str(tmp_path) not in shown.note, shown.note
 
 
 @pytest.mark.parametrize("error", [AttributeError("has no attribute 'decode'"), MemoryError()])
@@ -288,9 +288,9 @@ def test_whatever_a_decoder_raises_is_the_reason_of_that_clip(
 def test_names_that_are_no_text_do_not_stop_a_report(workspace, tmp_path: Path) -> None:
     clip = tmp_path / os.fsdecode(b"caf\xe9.mp4")
     shutil.copyfile(workspace.clips[0][0], clip)
-    shelf = Shelf(tmp_path / "out", "link")
-    shelved = shelf.put(SourceFile(clip, None, None))
-    assert shelved.src == "../caf%E9.mp4"
+    folder = MediaFolder(tmp_path / "out", "link")
+    shown = folder.put(SourceFile(clip, None, None))
+    assert shown.src == "../caf%E9.mp4"
 
 
 def test_what_browsers_cannot_play_is_transcoded_once(workspace, tmp_path: Path) -> None:
@@ -315,8 +315,8 @@ def test_pictures_and_sound_in_two_files_play_as_one(tmp_path: Path, video_start
     pictures = write_clip(tmp_path / "a.mp4", moving_pattern(50), video_start=video_start)
     sound = write_clip(tmp_path / "a.wav", None, noise(2.0, 48000), audio_rate=48000, audio_codec="pcm_s16le")
     apart = Clip(pictures, sound_path=sound)
-    shelf = Shelf(tmp_path / "out", "link")
-    shelved = shelf.put(SourceFile(pictures, apart.digest, None, sound=sound))
+    media = MediaFolder(tmp_path / "out", "link")
+    shelved = media.put(SourceFile(pictures, apart.digest, None, sound=sound))
     assert (shelved.picture, shelved.sound, shelved.note) == (True, True, None)
     joined = Clip(tmp_path / "out" / shelved.src)
     assert playable(asdict(joined.info), ".mp4") and joined.info.audio_codec == "aac"
@@ -327,7 +327,7 @@ def test_pictures_and_sound_in_two_files_play_as_one(tmp_path: Path, video_start
     late = (int(np.argmax(products)) + 30000) % 60000 - 30000
     assert abs(late) <= 16  # mp4 counts edits in milliseconds
     sound.write_bytes(sound.read_bytes()[:-2] + b"ab")
-    changed = Shelf(tmp_path / "out", "link").put(SourceFile(pictures, apart.digest, None, sound=sound))
+    changed = MediaFolder(tmp_path / "out", "link").put(SourceFile(pictures, apart.digest, None, sound=sound))
     assert changed.note == "the file has changed since it was scored"
 
 
@@ -365,8 +365,8 @@ def test_peaks_are_the_largest_magnitudes() -> None:
 
 def test_without_media_no_clip_is_opened(workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reports.page.media.Clip", None)
-    shelved = Shelf(tmp_path, "none").put(SourceFile(workspace.clips[0][0], None, None))
-    assert shelved.src is None and shelved.note == "this report was built without media"
+    shown = MediaFolder(tmp_path, "none").put(SourceFile(workspace.clips[0][0], None, None))
+    assert shown.src is None and shown.note == "this report was built without media"
 
 
 def test_the_real_run_comes_first_and_must_exist(workspace) -> None:

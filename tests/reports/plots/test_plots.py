@@ -37,13 +37,13 @@ LINE = Extrapolation(2.0, 0.1, 50.0, 0.99, (50, 100, 200), (3.0, 2.5, 2.25))
 CURVES = {"one": [np.cos(np.arange(31) / 5)] * 3, "many": [np.cos(np.arange(31) / 5)] * 80, "empty": []}
 LEARNING = [plots.Checkpoint(10000, 0.2, (0.15, 0.25)), plots.Checkpoint(0, 0.9), plots.Checkpoint(5000, 0.4)]
 DRAWN = {
-    "distribution": lambda theme: plots.distribution("Sync-C ↑", "", SPREADS, theme),
-    "profile": lambda theme: plots.profile(["one", "two", "three"], ROWS, real="one", theme=theme),
-    "forest": lambda theme: plots.forest("one", FOREST, theme=theme),
-    "speed": lambda theme: plots.quality_speed("Sync-C ↑", "higher", PACED, theme=theme),
-    "learning": lambda theme: plots.learning_curve("WER ↓", "lower", LEARNING, real=0.05, theme=theme),
-    "sample size": lambda theme: plots.sample_size("FID", {"one": LINE, "two": LINE}, theme=theme),
-    "curves": lambda theme: plots.sync_curves("Sync distance", range(-15, 16), CURVES, theme=theme),
+    "distribution": lambda: plots.distribution("Sync-C ↑", "", SPREADS),
+    "profile": lambda: plots.profile(["one", "two", "three"], ROWS, real="one"),
+    "forest": lambda: plots.forest("one", FOREST),
+    "speed": lambda: plots.quality_speed("Sync-C ↑", "higher", PACED),
+    "learning": lambda: plots.learning_curve("WER ↓", "lower", LEARNING, real=0.05),
+    "sample size": lambda: plots.sample_size("FID", {"one": LINE, "two": LINE}),
+    "curves": lambda: plots.sync_curves("Sync distance", range(-15, 16), CURVES),
 }
 SHOWN = {
     "distribution": ["real", "a $x^2$ & <b>", "whole", "no score on 12 clips", "Sync-C ↑"],
@@ -61,41 +61,27 @@ def test_plots_say_what_they_show_and_are_the_same_each_time(name: str) -> None:
     import matplotlib
 
     settings = dict(matplotlib.rcParams)
-    figure = DRAWN[name](LIGHT)
+    figure = DRAWN[name]()
     text = plots.svg(figure)
-    assert text == plots.svg(DRAWN[name](LIGHT))
+    assert text == plots.svg(DRAWN[name]())
     assert dict(matplotlib.rcParams) == settings
     assert not any(line in text for line in ("<dc:date>", "matplotlib.org"))
     words = [" ".join("".join(node.itertext()).split()).replace("−", "-")
              for node in ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}text")]  # fmt: skip
     for expected in SHOWN[name]:
         assert expected in words, words
-    dark = plots.svg(DRAWN[name](DARK))
+    dark = plots.darkened(text)
     assert DARK.ink in dark and LIGHT.ink not in dark and DARK.ink not in text
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_recoloured_is_what_drawing_in_the_other_theme_gives(name: str) -> None:
-    def without_names(text: str) -> str:
-        """Matplotlib names its shapes by a digest of their colours, too: number them as they come."""
-        names = dict.fromkeys(re.findall(r'id="([a-z]?[0-9a-f]{10})"', text))
-        for number, each in enumerate(names):
-            text = text.replace(each, f"shape{number}")
-        return text
-
-    light, dark = (plots.svg(DRAWN[name](theme)) for theme in (LIGHT, DARK))
-    assert without_names(plots.recoloured(light)) == without_names(dark) != without_names(light)
-    assert plots.recoloured(plots.recoloured(light), DARK, LIGHT) == light
-
-
-def test_names_that_look_like_colours_are_not_recoloured() -> None:
+def test_names_that_look_like_colours_are_not_darkened() -> None:
     named = f"{LIGHT.ink} {LIGHT.colours[0].lower()} <x style='fill: {LIGHT.ink}'>"
     text = plots.svg(plots.distribution(named, "", [Spread(named[:20], [1.0, 2.0], 1.5)]))
-    recoloured = plots.recoloured(text)
+    darkened = plots.darkened(text)
     words = [
-        "".join(node.itertext()) for node in ElementTree.fromstring(recoloured).iter("{http://www.w3.org/2000/svg}text")
+        "".join(node.itertext()) for node in ElementTree.fromstring(darkened).iter("{http://www.w3.org/2000/svg}text")
     ]
-    assert named in words and named[:20] in words and DARK.ink in recoloured
+    assert named in words and named[:20] in words and DARK.ink in darkened
 
 
 def test_no_figure_is_kept_by_pyplot() -> None:
@@ -104,7 +90,7 @@ def test_no_figure_is_kept_by_pyplot() -> None:
     if "matplotlib.pyplot" in sys.modules:
         assert sys.modules["matplotlib.pyplot"].get_fignums() == []
     for draw in DRAWN.values():
-        draw(LIGHT)
+        draw()
     assert "matplotlib.pyplot" not in sys.modules or sys.modules["matplotlib.pyplot"].get_fignums() == []
 
 
@@ -208,6 +194,6 @@ def test_curves_have_the_offsets_of_their_metrics() -> None:
 def test_systems_differ_in_colour_and_marker() -> None:
     from reports.plots.style import colour, marker
 
-    looks = [(colour(LIGHT, index), marker(index)) for index in range(40)]
+    looks = [(colour(index), marker(index)) for index in range(40)]
     assert len(set(looks)) == 40
     assert all(one[1] != two[1] for one, two in product(looks[:7], looks[:7]) if one is not two)

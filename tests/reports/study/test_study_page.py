@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import threading
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -13,10 +12,10 @@ import av
 import numpy as np
 import pytest
 from media_factory import moving_pattern
+from page_factory import served
 from scipy.io import wavfile
 from typer.testing import CliRunner
 
-from reports.page.server import Server, Site
 from reports.study.make import Study, degrade, make_study
 from reports.study.merge import merge
 from t2av_bench.cli.study import study_app
@@ -221,6 +220,8 @@ def test_commands(runs: list[Path], tmp_path: Path) -> None:
                                      "--question", "lip-sync", "--no-ties"])  # fmt: skip
     assert made.exit_code == 0 and made.stdout.strip() == str(out / "page" / "index.html")
     assert "No difference" not in (out / "page" / "index.html").read_text(encoding="utf-8")
+    from reports.page.server import Site
+
     assert Site.open(out / "page").find("/index.html") == (out / "page" / "index.html").resolve()
     key = json.loads((out / "key.json").read_text(encoding="utf-8"))
     assert key["question"] == "In which clip do the lips match the speech better?"
@@ -378,8 +379,7 @@ def test_a_clip_that_cannot_be_played_can_be_passed_over(browser, study: Study, 
 
 
 def test_it_works_when_served_under_the_strict_policy(browser, study: Study) -> None:
-    with Server(Site.open(study.index.parent)) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    with served(study.index.parent) as server:
         context = browser.new_context(color_scheme="dark")
         page = context.new_page()
         errors: list[str] = []
@@ -394,5 +394,4 @@ def test_it_works_when_served_under_the_strict_policy(browser, study: Study) -> 
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert sum(map(int, background[4:-1].split(","))) < 200
         context.close()
-        server.shutdown()
     assert errors == []

@@ -8,7 +8,13 @@ from speech_factory import RATE, say, with_noise
 
 from t2av_bench.errors import NotApplicable
 from t2av_bench.extractors.pocketsphinx_recogniser import PocketsphinxRecogniser, dithered
-from t2av_bench.extractors.recognisers import Transcript, compression_ratio, longest_repetition, loop_flags
+from t2av_bench.extractors.recognisers import (
+    Transcript,
+    compression_ratio,
+    load_recogniser,
+    longest_repetition,
+    loop_flags,
+)
 
 BYTES = 256  # a byte-level vocabulary: every text can be written, so random networks write something
 COMMANDS = """#JSGF V1.0;
@@ -158,9 +164,9 @@ def whisper_folder(tmp_path_factory):
 
 @pytest.fixture
 def whisper(whisper_folder):
-    from t2av_bench.extractors.whisper_recogniser import load_whisper
+    from t2av_bench.extractors.whisper_recogniser import WhisperRecogniser
 
-    return load_whisper(str(whisper_folder), None, "cpu")
+    return load_recogniser(WhisperRecogniser, whisper_folder, None, "cpu")
 
 
 def test_whisper_equals_the_pipeline_of_transformers(whisper, whisper_folder, noise):
@@ -189,9 +195,9 @@ def test_whisper_decodes_long_audio_to_its_end_and_repeatably(whisper, noise):
 
 
 def test_whisper_is_kept_between_clips(whisper, whisper_folder):
-    from t2av_bench.extractors.whisper_recogniser import load_whisper
+    from t2av_bench.extractors.whisper_recogniser import WhisperRecogniser
 
-    assert load_whisper(str(whisper_folder), None, "cpu") is whisper
+    assert load_recogniser(WhisperRecogniser, whisper_folder, None, "cpu") is whisper
 
 
 def test_whisper_names_a_folder_that_is_no_checkpoint(tmp_path):
@@ -250,9 +256,9 @@ def qwen3(tmp_path_factory):
     extractor = transformers.Qwen3ASRFeatureExtractor()
     transformers.Qwen3ASRProcessor(extractor, tokenizer, chat_template=template).save_pretrained(folder)
 
-    from t2av_bench.extractors.qwen3_recogniser import load_qwen3
+    from t2av_bench.extractors.qwen3_recogniser import Qwen3Recogniser
 
-    return load_qwen3(str(folder), None, "cpu")
+    return load_recogniser(Qwen3Recogniser, folder, None, "cpu")
 
 
 def answering(recogniser, monkeypatch, *answers):

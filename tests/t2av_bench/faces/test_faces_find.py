@@ -75,7 +75,6 @@ def test_faces_survive_the_feature_store(tmp_path, monkeypatch):
 def test_detections_are_kept_under_everything_that_moves_them():
     detector = haar()
     known = detection_protocol(detector).fingerprint
-    assert detection_protocol(detector, shot_threshold=30.0).fingerprint != known
     detector.parameters["min_neighbors"] += 1
     try:
         assert detection_protocol(detector).fingerprint != known

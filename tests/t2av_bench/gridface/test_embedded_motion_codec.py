@@ -244,5 +244,5 @@ def test_gallery_of_a_few_is_built_saved_and_read(codec, tmp_path):
     pictures = np.concatenate([Portrait(who, 128).render(np.full((1, MOTION_SIZE), 0.2)) for who in (300, 5, 3, 230)])
     people, distances = read_back.nearest(pictures)
     assert people.tolist() == [300, 5, 3, 230] and distances.max() < 8
-    # A person's offsets are hers: those in the box, from other poses, agree.
+    # A person's offsets are hers: the bundled ones, from other poses, agree.
     np.testing.assert_allclose(read_back.offset(people), codec.gallery.offset(people), atol=0.1)

@@ -1,4 +1,4 @@
-"""The committed results of the embedded benchmark: what must hold in them, and that the box still gives them."""
+"""The committed results of the embedded benchmark: what must hold in them, and what the bundled models still give."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Training of the embedded models by name: what is trained, continued, put into the box, and refused."""
+"""Training of the embedded models by name: what is trained, continued, bundled, and refused."""
 
 import json
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from media_factory import write_lossless
 
 pytest.importorskip("torch", reason="the networks and the drawn face need torch")
 pytest.importorskip("cv2", reason="OpenCV is not installed")
@@ -22,7 +23,7 @@ from t2av_bench.gridface.training import sync as training_sync
 from t2av_bench.gridface.validation import lip_sync as validity
 from t2av_bench.gridface.validation import page as validity_page
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.encode import write_lossless, write_mp4
+from t2av_bench.media.encode import write_mp4
 from t2av_bench.metrics.base import Pair, Settings
 
 NAMES = ("sync", "frame_features", "clip_features")
@@ -329,8 +330,8 @@ def test_a_checkpoint_that_does_not_fit_says_so(tmp_path):
     (tmp_path / "half.safetensors").write_bytes(checkpoints.path("clip_features").read_bytes()[:5000])
     with pytest.raises(ValueError, match="half"):
         extractor_checkpoints.load("clip_features", lambda state: ClipNetwork(), tmp_path / "half.safetensors")
-    with pytest.raises(ValueError, match="unknown weights id 'sink'; did you mean sync"):
-        extractor_checkpoints.load("sink", lambda state: ClipNetwork())
+    with pytest.raises(ValueError, match="unknown weights id 'sinc'; did you mean sync"):
+        extractor_checkpoints.load("sinc", lambda state: ClipNetwork())
 
 
 def test_networks_do_not_depend_on_the_batch(real):

@@ -9,11 +9,11 @@ import av
 import media_factory as factory
 import numpy as np
 import pytest
+from media_factory import write_lossless
 
 from t2av_bench.errors import MediaError, NotApplicable, Unscorable
 from t2av_bench.media import decode
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.encode import write_lossless
 from t2av_bench.media.picture import orient
 
 UNIT = 1 << 16

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from media_factory import write_lossless
 
 pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("torch", reason="the drawn face needs torch")
@@ -12,7 +13,6 @@ from t2av_bench.errors import Unscorable
 from t2av_bench.gridface import demo
 from t2av_bench.gridface.speech.synthesizer import Synthesizer
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.encode import write_lossless
 from t2av_bench.metrics.base import Measurement, Pair
 from t2av_bench.metrics.envelope import (
     MouthEnvelope,

@@ -55,16 +55,6 @@ def test_the_epsilon_of_the_official_distance_is_kept():
     assert compare(same, same).curve[15] == pytest.approx(20e-6, rel=1e-9)
 
 
-def test_frame_confidence_is_the_filtered_gap_to_the_median():
-    from scipy.signal import medfilt
-
-    mouth, audio = shifted_embeddings()
-    curve, distances = official_curve(mouth, audio)
-    result = compare(mouth, audio)
-    expected = medfilt(np.median(curve) - distances[int(np.argmin(curve))], 9)
-    np.testing.assert_allclose(result.frame_confidence, expected, atol=1e-5)
-
-
 def test_of_equal_distances_the_first_counts():
     """Constant embeddings: at shift 0 nothing is compared with padding; with zeros everywhere all shifts are equal."""
     zeros = np.zeros((20, 8), np.float32)

@@ -69,7 +69,7 @@ def test_without_the_program_the_metric_does_not_apply(id, clip_path, monkeypatc
 
 
 def result(confidence, distance, offset):
-    return SyncResult(offset, distance, confidence, np.full(31, distance), np.zeros(3))
+    return SyncResult(offset, distance, confidence, np.full(31, distance))
 
 
 def tracks(*lengths):

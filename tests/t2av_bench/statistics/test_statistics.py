@@ -8,7 +8,7 @@ from scipy import stats
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.scores import Quantity, Score
-from t2av_bench.statistics.intervals import bootstrap, expanded_level, interval, two_level_interval
+from t2av_bench.statistics.intervals import bootstrap, expanded_level, interval
 from t2av_bench.statistics.paired import paired_difference
 from t2av_bench.statistics.permutation import holm, sign_flip_p, swap_p
 from t2av_bench.statistics.planning import (
@@ -16,7 +16,6 @@ from t2av_bench.statistics.planning import (
     clips_needed,
     clips_to_decide,
     difference_found,
-    paired_deviation,
 )
 from t2av_bench.statistics.samples import Sample
 from t2av_bench.statistics.seeding import generator
@@ -196,7 +195,7 @@ def test_holm_is_its_definition():
 
 def test_the_number_of_clips_is_the_textbooks():
     # metrics.md §11: n = 7.85 · 2(1−ρ)σ²/δ²; a paired 0.25 in Sync-C (SD 1.71) at ρ 0.5 needs about 370 clips.
-    assert clips_needed(paired_deviation(1.71, 0.5), 0.25) == pytest.approx(370, abs=2)
+    assert clips_needed(1.71 * np.sqrt(2 * (1 - 0.5)), 0.25) == pytest.approx(370, abs=2)
     # The power of Student's test at that number, from its noncentral distribution.
     for deviation, difference, power in ((1.0, 0.5, 0.8), (1.0, 0.3, 0.95), (2.0, 0.4, 0.9)):
         n = clips_needed(deviation, difference, power=power)
@@ -229,22 +228,3 @@ def test_a_paired_difference_covers_only_shared_clips():
     assert found.interval is None and found.p == 0.5
     with pytest.raises(Unscorable, match="no clip was scored on both sides"):
         paired_difference(one, Sample.of({"x": 1.0}))
-
-
-def test_two_levels_have_the_variance_of_crossed_effects():
-    random = np.random.default_rng(11)
-    # Few seeds and few clips in turn: there it shows that n−1 of n are drawn (n of n would be 6 % too narrow).
-    for seeds, clips, between, among in ((8, 60, 1.0, 0.5), (40, 20, 0.1, 1.0)):
-        ratios = []
-        for _ in range(8):
-            table = random.normal(0, between, (seeds, 1)) + random.normal(0, among, (1, clips))
-            found, deviation = two_level_interval([sample(row) for row in table], draws=1500, level=0.6827)
-            assert deviation == pytest.approx(table.mean(1).std(ddof=1))
-            # The bootstrap's variance given the table: of the seeds' means and of the clips' means, each unbiased.
-            expected = table.mean(1).var(ddof=1) / seeds + table.mean(0).var(ddof=1) / clips
-            ratios.append((found.high - found.low) / 2 / np.sqrt(expected))
-        assert np.mean(ratios) == pytest.approx(1, abs=0.035)
-    with pytest.raises(Unscorable, match="at least 2"):
-        two_level_interval([sample(table[0])])
-    with pytest.raises(ValueError, match="different clips"):
-        two_level_interval([sample(table[0]), sample(table[1][:5])])

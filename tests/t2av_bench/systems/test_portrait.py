@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from media_factory import write_lossless
 from PIL import Image
 
 from t2av_bench.errors import MediaError
 from t2av_bench.faces.detect import haar
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.encode import write_lossless, write_mp4
+from t2av_bench.media.encode import write_mp4
 from t2av_bench.systems.base import GenerationFailed
 from t2av_bench.systems.latent.portrait import (
     FACE_HEIGHT,

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from media_factory import write_lossless
 from scipy.io import wavfile
 from tiny_talker import PixelMotionCodec, speech
 
@@ -16,7 +17,7 @@ from t2av_bench.gridface.speech.synthesizer import Synthesizer
 from t2av_bench.gridface.systems.anchors import EmbeddedCodec, EmbeddedReal, EmbeddedStranger
 from t2av_bench.gridface.systems.espeak import EmbeddedEspeak
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.encode import write_lossless, write_mp4
+from t2av_bench.media.encode import write_mp4
 from t2av_bench.systems.base import GenerationFailed, Request
 from t2av_bench.systems.latent.parts import Parts
 
@@ -212,7 +213,8 @@ def test_espeak_refuses_what_it_cannot_say(espeak, tmp_path):
     for options, message in (
         ({"voice": "en-us+nobody"}, "unknown voice variant 'en-us\\+nobody'"),
         ({"voice": "fr"}, "unknown voice language 'fr'"),
-        ({"rate": 10}, "rate must be a whole number from 80 to 400"), ({"pitch": 1.5}, "pitch must be a whole number"),
+        ({"rate": 10}, "rate must be a whole number from 80 to 400"),
+        ({"pitch": 100}, "pitch must be a whole number from 0 to 99"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             systems.load("embedded-espeak", **options)
@@ -223,7 +225,7 @@ def test_the_codecs_in_the_box_fit_the_row(ask, clips):
     try:
         system = systems.load("embedded-codec")
     except (NotApplicable, ValueError) as reason:
-        pytest.skip(f"the codecs are not in the box: {reason}")
+        pytest.skip(f"the codecs are not bundled: {reason}")
     clip = system.generate(ask())
     check_files(clip)
     assert np.abs(shown(clip.video) - shown(clips["reference"])).mean() < 12

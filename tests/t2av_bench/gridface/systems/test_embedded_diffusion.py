@@ -261,7 +261,7 @@ def test_checkpoints_that_do_not_fit_are_refused(boxed, parts, tmp_path):
 
 
 def test_the_files_that_move_a_clip_are_named(tmp_path, monkeypatch):
-    """With names in the box and with files; what is missing is left out."""
+    """With bundled names and with files; what is missing is left out."""
     from t2av_bench.gridface.models import checkpoints
 
     box, own = tmp_path / "box", tmp_path / "own.safetensors"

@@ -1,0 +1,113 @@
+"""What the benchmarks share: clocks, peaks of memory, commands in processes of their own, options and tables."""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+
+def processor_seconds() -> float:
+    """Of this process, all its threads, and the programs that it ran and waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def now(device: "torch.device") -> float:
+    """Wall seconds, when everything that the device was asked for is done."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+@contextlib.contextmanager
+def peak_memory(device: "torch.device") -> Iterator[Callable[[], int]]:
+    """A function that tells the peak since the start in bytes: of the device's allocator, or of the process."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+        yield lambda: torch.cuda.max_memory_allocated(device)
+        return
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts again from here
+
+    def peak() -> int:
+        with contextlib.suppress(OSError):
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    yield peak
+
+
+def command(*arguments: str) -> dict[str, float]:
+    """``t2av-bench ARGUMENTS`` in a process of its own: wall and processor seconds, largest resident size in MB.
+
+    The usage of a child that was waited for includes its own waited-for children: the workers.
+    """
+    start = time.perf_counter()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "t2av_bench.cli.main", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    _, status, used = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}")
+    return {
+        "seconds": round(time.perf_counter() - start, 2), "cpu": round(used.ru_utime + used.ru_stime, 2),
+        "memory_mb": round(used.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)),
+    }  # fmt: skip
+
+
+def options(document: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is the script's documentation."""
+    return argparse.ArgumentParser(description=document, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def network_options(document: str | None, sizes: Sequence[str]) -> argparse.ArgumentParser:
+    """The same, with what every measurement of a network asks for."""
+    parser = options(document)
+    parser.add_argument("--size", choices=sorted(sizes), default="small")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="processor threads")
+    parser.add_argument("--json", type=Path, help="write everything here as well")
+    return parser
+
+
+def set_threads(asked: argparse.Namespace) -> str:
+    """Carry ``--threads`` out; a line that says where the measurement runs."""
+    import torch
+
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    where = torch.cuda.get_device_name() if asked.device.startswith("cuda") else f"{torch.get_num_threads()} threads"
+    return f"{asked.size}, {where}; torch {torch.__version__}; load {os.getloadavg()[0]:.1f}"
+
+
+def show(row: Any) -> None:
+    """Print what was measured (a dataclass), numbers to four digits."""
+    values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in vars(row).items()}
+    print("  ".join(f"{name} {value}" for name, value in values.items() if value is not None), flush=True)
+
+
+def write_json(asked: argparse.Namespace, rows: Sequence[Any], **facts: Any) -> None:
+    """Write options, rows and facts to ``--json``, where it was given."""
+    if asked.json:
+        given = {key: value for key, value in vars(asked).items() if key != "json"}
+        asked.json.write_text(json.dumps({**given, **facts, "rows": [vars(row) for row in rows]}, indent=1))

@@ -1,6 +1,5 @@
 """The shards of one evaluation, made side by side on several machines -> the run that one machine would have made."""
 
-import os
 import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +16,10 @@ from t2av_bench.metrics import create, metric_ids, registry
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.columns import RESULTS
 from t2av_bench.results.store import Store
-from t2av_bench.utils.files import replacing
+from t2av_bench.utils.files import link
 from t2av_bench.utils.worker_pool import WorkerPool
+
+_CONFIG = "evaluate.toml"  # what a run was asked for; written once it is finished
 
 
 class _Shard(NamedTuple):
@@ -26,7 +27,6 @@ class _Shard(NamedTuple):
 
     folder: Path
     store: Store
-    asked: EvaluateConfig
     what: Mapping[str, Any]
 
 
@@ -41,7 +41,7 @@ def merge(folders: Sequence[Path], out: Path, notice: Callable[[str], None]) -> 
     with ExitStack() as stack:
         shards = sorted((_opened(folder, stack) for folder in folders), key=lambda shard: shard.what["index"])
         _check(shards)
-        whole = shards[0].asked.model_copy(update={"shard": None, "out": out})
+        whole = load(shards[0].folder / _CONFIG, {}).model_copy(update={"shard": None, "out": out})
         settings, measured = Settings(whole.device, whole.batch_size), shards[0].store.protocols()
         options = registry.options_of(whole.options, [id for id in measured if id in metric_ids()])
         metrics = _set_metrics(measured, settings, options)
@@ -66,7 +66,7 @@ def _opened(folder: Path, stack: ExitStack) -> _Shard:
     what = store.setting("shard")
     if what is None:
         raise RunError(f"{folder} is no shard but a run of its own: 't2av-bench evaluate --shard I/N' makes shards")
-    return _Shard(folder, store, load(folder / "evaluate.toml", {}), what)
+    return _Shard(folder, store, what)
 
 
 def _check(shards: Sequence[_Shard]) -> None:
@@ -89,11 +89,12 @@ def _check(shards: Sequence[_Shard]) -> None:
     lacking = {index: "is missing" for index in range(1, parts + 1) if index not in held}
     lacking |= {
         shard.what["index"]: f"is not finished ({shard.folder})"
-        for shard in shards if not shard.store.sessions()[-1]["finished"]
+        for shard in shards if not any(each["finished"] for each in shard.store.sessions()[-1:])
     }  # fmt: skip
     if lacking:
         told = "; ".join(f"shard {index}/{parts} {why}" for index, why in sorted(lacking.items()))
-        commands = "".join(f"\n  {_command(first, index)}" for index in sorted(lacking))
+        like = next((shard.folder for shard in shards if (shard.folder / _CONFIG).is_file()), first.folder)
+        commands = "".join(f"\n  {_command(like, f'{index}/{parts}')}" for index in sorted(lacking))
         raise RunError(f"{told}. Evaluate, and merge again:{commands}")
 
 
@@ -110,10 +111,10 @@ def _about(shard: _Shard) -> dict[str, Any]:
     return found
 
 
-def _command(shard: _Shard, index: int) -> str:
-    """What makes the shard of that number, as this one was made."""
-    given = ["--config", str(shard.folder / "evaluate.toml"), "--out", str(shard.folder.parent)]
-    return shlex.join(["t2av-bench", "evaluate", *given, "--shard", f"{index}/{shard.what['parts']}"])
+def _command(like: Path, shard: str) -> str:
+    """What makes a shard as the one in ``like`` was made, and beside it."""
+    given = ("--config", str(like / _CONFIG), "--out", str(like.parent), "--shard", shard)
+    return shlex.join(["t2av-bench", "evaluate", *given])
 
 
 def _set_metrics(
@@ -142,16 +143,6 @@ def _features(store: Store, shards: Sequence[_Shard], out: Path) -> Path:
     for shard in shards:
         kept = Path(shard.store.setting("features") or shard.folder / "features")
         if kept.is_dir():
-            shutil.copytree(kept, out / "features", dirs_exist_ok=True, copy_function=_link)
+            # They are replaced, never changed: both folders may hold one file.
+            shutil.copytree(kept, out / "features", dirs_exist_ok=True, copy_function=link)
     return out / "features"
-
-
-def _link(source: str, target: str) -> None:
-    """Features are replaced, never changed: where the file system allows it both folders hold one file."""
-    if os.path.exists(target):
-        return
-    try:
-        os.link(source, target)
-    except OSError:
-        with replacing(Path(target)) as temporary:
-            shutil.copyfile(source, temporary)

@@ -3,8 +3,6 @@
 import filecmp
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +14,7 @@ from t2av_bench.errors import ItemError, NotApplicable, Unscorable
 from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import GenerationFailed, Request, System
-from t2av_bench.utils.files import json_text, replacing, write_text
+from t2av_bench.utils.files import json_text, link, write_text
 
 _LONGEST_NAME = 240
 """Bytes of a file's name without its suffix; file systems take 255 in all."""
@@ -86,12 +84,7 @@ def _link(source: Path, target: Path) -> None:
         if target.samefile(source) or filecmp.cmp(source, target, shallow=False):
             return
         target.unlink()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        with replacing(target) as temporary:
-            shutil.copy2(source, temporary)
+    link(source, target)
 
 
 def item_seed(run_seed: int, row_seed: int, id: str) -> int:

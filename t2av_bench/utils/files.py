@@ -4,11 +4,22 @@ import errno
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+
+def link(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """A second name of a file, or a copy where the file system has none, or where something has the name already."""
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        with replacing(target) as temporary:
+            shutil.copy2(source, temporary)
 
 
 @contextmanager

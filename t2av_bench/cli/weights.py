@@ -215,9 +215,11 @@ def show_path(
     id: Annotated[str, typer.Argument(metavar="ID", help="Id of the table.")], folder: _Folders = None
 ) -> None:
     """Print where the verified file is."""
+    with usage_errors():
+        store = _open(folder)
+        _known(store, [id])
     try:
-        with usage_errors():
-            echo(_open(folder).path(id))
+        echo(store.path(id))
     except NotApplicable as error:
         echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

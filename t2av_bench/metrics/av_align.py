@@ -17,7 +17,6 @@ from t2av_bench.media.clip import PICTURES, SOUND
 from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import SILENCE_PEAK
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.optional import require
 
 AUDIO_RATE = 22050  # librosa's default, which TempoTokens keeps
 SHORTER_SIDE = 256
@@ -132,8 +131,6 @@ class AVAlign(Metric):
         return self.stated(parameters, "librosa", "opencv-contrib-python")
 
     def measure(self, pair: Pair) -> Measurement:
-        require("cv2", self.extra or "")
-        require("librosa", self.extra or "")
         clip = pair.generated
         audio = clip.audio(AUDIO_RATE)
         if np.max(np.abs(audio)) < SILENCE_PEAK:

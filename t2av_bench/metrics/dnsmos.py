@@ -10,7 +10,6 @@ from t2av_bench import weights
 from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS, generated_speech
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.1
 
@@ -45,7 +44,6 @@ class DNSMOS(Metric):
         return self.stated({**PARAMETERS, **parameters}, "speechmos", "onnxruntime", "librosa")
 
     def measure(self, pair: Pair) -> Measurement:
-        require("speechmos", "speech")
         from t2av_bench.extractors.dnsmos_networks import dnsmos
 
         audio = generated_speech(pair, _LEAST_SECONDS)

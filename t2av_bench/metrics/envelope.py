@@ -23,7 +23,6 @@ from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
 from t2av_bench.metrics.speech_input import SAMPLE_RATE, generated_speech
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.optional import require
 
 MAX_SHIFT = 15
 SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
@@ -168,7 +167,6 @@ class MouthEnvelope(Metric):
         return self.stated(parameters, "av", "opencv-contrib-python", "scipy", "soxr")
 
     def measure(self, pair: Pair) -> Measurement:
-        require("cv2", self.extra)
         clip = pair.generated
         audio = generated_speech(pair, LEAST_FRAMES / FRAME_RATE)
         detector: Detector = haar()

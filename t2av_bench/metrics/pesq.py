@@ -16,7 +16,6 @@ from t2av_bench.metrics.base import Measurement, Pair
 from t2av_bench.metrics.overlap import OverlapMetric
 from t2av_bench.metrics.speech_input import PARAMETERS, SAMPLE_RATE, common_speech
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.25
 
@@ -74,7 +73,6 @@ class PESQ(OverlapMetric):
         return self.stated({**PARAMETERS, **parameters}, "pesq")
 
     def measure(self, pair: Pair) -> Measurement:
-        require("pesq", "speech")
         reference, generated, durations = common_speech(pair, _LEAST_SECONDS, self.least_overlap)
         return Measurement(
             values={f"pesq_{mode}": pesq_score(reference, generated, mode) for mode in ("wb", "nb")},

@@ -12,7 +12,6 @@ import numpy as np
 from t2av_bench.metrics.base import Measurement
 from t2av_bench.metrics.paired_images import PairedImages, check_images
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.optional import require
 
 CAP = 100.0
 
@@ -20,7 +19,8 @@ CAP = 100.0
 def psnr(generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """PSNR in dB of uint8 RGB images (n, H, W, 3): (n,) float64 in [0, 100]."""
     check_images(generated, reference)
-    cv2 = require("cv2", "video")
+    import cv2
+
     squares = [cv2.norm(x, y, cv2.NORM_L2SQR) for x, y in zip(generated, reference, strict=True)]  # exact for uint8
     error = np.array(squares) / generated[0].size
     with np.errstate(divide="ignore"):

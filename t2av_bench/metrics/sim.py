@@ -15,7 +15,6 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.speech_input import PARAMETERS, SAMPLE_RATE, check_speech
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.5
 
@@ -103,8 +102,6 @@ class SIMWavLM(_SpeakerSimilarity):
         return self.stated({**PARAMETERS, **encoder}, "torch", "transformers")
 
     def _embed(self, audio: np.ndarray) -> np.ndarray:
-        require("torch", "speech")
-        require("transformers", "speech")
         from t2av_bench.extractors.wavlm_ecapa import voice_embedding
 
         id = self.weights[0]

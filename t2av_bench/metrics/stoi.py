@@ -14,7 +14,6 @@ from t2av_bench.metrics.base import Measurement, Pair
 from t2av_bench.metrics.overlap import OverlapMetric
 from t2av_bench.metrics.speech_input import PARAMETERS, SAMPLE_RATE, common_speech
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.4  # thirty frames of 256 samples every 128 at 10 kHz
 
@@ -60,7 +59,6 @@ class STOI(OverlapMetric):
         return self.stated({**PARAMETERS, **parameters}, "pystoi")
 
     def measure(self, pair: Pair) -> Measurement:
-        require("pystoi", "speech")
         reference, generated, durations = common_speech(pair, _LEAST_SECONDS, self.least_overlap)
         return Measurement(
             values={name: stoi_score(reference, generated, extended=name == "estoi") for name in ("stoi", "estoi")},

@@ -12,7 +12,6 @@ from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS, generated_speech
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.optional import require
 
 _LEAST_SECONDS = 0.1
 
@@ -42,7 +41,6 @@ class UTMOS(Metric):
         return self.stated({**PARAMETERS, **parameters}, "torch", "transformers")
 
     def measure(self, pair: Pair) -> Measurement:
-        require("torch", "speech")
         from t2av_bench.extractors import utmos as utmos_extractor
 
         path = weights.path(self.weights[0])

@@ -32,7 +32,6 @@ from t2av_bench.metrics.base import Measurement, Metric, Pair, Settings
 from t2av_bench.metrics.speech_input import SILENCE_PEAK
 from t2av_bench.metrics.text_normalisation import REVISION, chinese_characters, seed_tts, whisper_basic, whisper_english
 from t2av_bench.scores import Protocol, Quantity, library_versions
-from t2av_bench.utils.optional import require
 
 _WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
 SILENT = "the audio is silent"
@@ -52,7 +51,8 @@ def error_rate(reference: str, hypothesis: str, *, characters: bool = False) -> 
     rate = (S + D + I) / length of the reference, in words (separated by spaces) or in characters; an empty
     hypothesis scores 1. Raises NotApplicable for a reference without a letter or digit.
     """
-    jiwer = require("jiwer", "speech")
+    import jiwer
+
     if not any(character.isalnum() for character in reference):
         raise NotApplicable("nothing is left of the text after normalisation: give a text with words")
     process = jiwer.process_characters if characters else jiwer.process_words
@@ -86,7 +86,6 @@ class ErrorRate(Metric):
 
     def _recogniser(self) -> Recogniser:
         """The loaded recogniser; NotApplicable with the command where its weights are missing."""
-        require("transformers", "speech")
         (id,) = self.weights
         return load_recogniser(self._recogniser_type(), weights.path(id), weights.digest(id), self.settings.device)
 
@@ -186,7 +185,6 @@ class _Words(ErrorRate):
     def _normaliser(self, language: str) -> Callable[[str], str]:
         if language in _WITHOUT_SPACES:
             raise NotApplicable(f"word error rate needs spaces between words, and {language!r} writes none: use cer")
-        require("whisper_normalizer", "speech")
         return whisper_english if language == "en" else whisper_basic
 
 
@@ -197,7 +195,6 @@ class _Characters(ErrorRate):
     def _normaliser(self, language: str) -> Callable[[str], str]:
         if language not in ("zh", "yue"):
             raise NotApplicable(f"character error rate covers Chinese ('zh', 'yue'), the text is {language!r}: use wer")
-        require("zhconv", "speech")
         return chinese_characters
 
 
@@ -308,7 +305,6 @@ class WERPocketsphinx(_Words):
         return super()._normaliser(language)
 
     def _recogniser(self) -> Recogniser:
-        require("pocketsphinx", "speech")
         from t2av_bench.extractors.pocketsphinx_recogniser import PocketsphinxRecogniser
 
         return PocketsphinxRecogniser(self.grammar, self.pronunciations)

@@ -77,6 +77,8 @@ def _check(id: str, metric: type[Metric]) -> None:
             raise ValueError(f"{quantity} has no direction or no interval (low, high)")
         if (quantity.aggregate == "set") != issubclass(metric, SetMetric):
             raise ValueError("a SetMetric's quantities have aggregate='set', and no other's have")
+    if hasattr(metric, "embedded"):  # it would lose its mark unseen
+        raise ValueError("'embedded' is called 'stand_in' now")
     for alias, name in metric.aliases.items():
         if not (isinstance(alias, str) and folded(alias)) or name not in [quantity.name for quantity in quantities]:
             raise ValueError(f"'aliases' is other names -> names of its quantities, got {alias!r}: {name!r}")

@@ -125,11 +125,7 @@ def read_manifest(path: Path) -> list[Entry]:
         raise ItemError(f"the manifest {path} is written in UTF-16; save it as UTF-8")
     folder = path.parent.resolve()
     listed: Listed = {}
-    read = [
-        (number, *_read_line(line, number, folder, listed))
-        for number, line in enumerate(json_lines.split(data), start=1)
-        if line.strip()
-    ]
+    read = [(number, *_read_line(line, number, folder, listed)) for number, line in json_lines.numbered(data)]
     if not read:
         raise ItemError(f'the manifest {path} holds no items; expected lines such as {{"id": "clip_1", "text": "…"}}')
     taken = {id for _, id, _, _ in read if id is not None}

@@ -255,9 +255,7 @@ def read_failures(folder: Path) -> tuple[dict[str, str], list[str]]:
     except OSError as error:
         raise ItemError(f"cannot read {path}: {error}") from error
     found, broken = {}, []
-    for number, line in enumerate(json_lines.split(data), start=1):
-        if not line.strip():
-            continue
+    for number, line in json_lines.numbered(data):
         try:
             row = json_lines.parse(line)
             found[Item(id=row["id"]).id] = str(row["reason"] or "no reason was given")

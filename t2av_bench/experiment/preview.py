@@ -8,7 +8,6 @@ from t2av_bench.experiment.config import Loaded, RunConfig
 from t2av_bench.experiment.run import item_count, manifests, row_plan
 from t2av_bench.generation.generate import RowPlan
 from t2av_bench.generation.records import digests
-from t2av_bench.generation.requests import read_items
 from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.metrics import create, resolve
 from t2av_bench.results.columns import RESULTS
@@ -44,8 +43,7 @@ def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
             count = item_count(row)
             found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0))
             continue
-        items = read_items(row, found_at[row.name])
-        plan = row_plan(loaded.config, row, items, digest, regenerate)
+        plan = row_plan(loaded.config, row, found_at[row.name], digest, regenerate)
         measured = _measured(loaded.config, plan, metrics)
         found.append(Preview(
             row, plan.total, True, len(plan.made), len(plan.to_make), plan.failures, plan.total * len(metrics),

@@ -18,7 +18,7 @@ from typing import Any
 
 from t2av_bench import systems, weights
 from t2av_bench.errors import MediaError, NotApplicable
-from t2av_bench.generation.sources import Digest, code_digest, read_files
+from t2av_bench.generation.sources import Digest, code_digest, files_below, read_files
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
 from t2av_bench.systems.output import names_of
@@ -75,8 +75,7 @@ def option_digests(id: str, options: Mapping[str, Any], digest: Digest) -> dict[
     found: dict[str, str | None] = {weight: _weights_digest(weight) for weight in systems.system_class(id).weights}
     for name, value in options.items():
         if isinstance(value, Path):
-            files = sorted(value.rglob("*")) if value.is_dir() else [value]
-            found |= {f"{name}: {path.relative_to(value)}": digest(path) for path in files if path.is_file()}
+            found |= {f"{name}: {path.relative_to(value)}": digest(path) for path in files_below(value)}
         elif isinstance(value, str) and value in systems.registry:
             parts = option_digests(value, options.get(f"{name}_options", {}), digest)
             found |= {f"{name}: {part}": sha256 for part, sha256 in parts.items()}

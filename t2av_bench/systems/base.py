@@ -224,9 +224,3 @@ class BatchSystem(System):
         if isinstance(made, Exception):
             raise made
         return made
-
-
-__all__ = [
-    "TASKS", "BatchSystem", "GeneratedClip", "GenerationFailed", "NativeFormat", "NotApplicable", "OnProgress",
-    "Progress", "Reason", "Request", "System", "Task",
-]  # fmt: skip

@@ -1,4 +1,4 @@
-"""``run``: make clips with the named systems, and score them. The same command continues it.
+"""``run``: make clips with the named systems, and score them; the same command continues it. Or tell what it would do.
 
 OUT/items/NAME.jsonl      the row's items, as ``evaluate`` reads them
 OUT/clips/NAME/           its clips with their records, and failures.jsonl (finished clips stay in their own folder)
@@ -15,14 +15,14 @@ from typing import Any
 from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.evaluation.config import EvaluateConfig, dump
 from t2av_bench.evaluation.evaluate import Progress, RunError, alone_in, evaluate
-from t2av_bench.evaluation.planning import requested
+from t2av_bench.evaluation.planning import file_digests, inputs_of, requested
 from t2av_bench.experiment.config import Loaded, RunConfig
 from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
 from t2av_bench.generation.records import digests
 from t2av_bench.generation.requests import read_items, write_manifest
 from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.generation.sources import Digest
-from t2av_bench.metrics import resolve
+from t2av_bench.metrics import create, resolve
 from t2av_bench.results.columns import RESULTS
 from t2av_bench.results.run import open_run
 from t2av_bench.results.store import Store, StoreError
@@ -240,3 +240,57 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
         cache=config.out / "features", step=row.step,
         options={id: options for id, options in config.options.items() if id in metrics},
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What ``run`` would do for a row. built: whether its benchmark is; where it is not, all of its clips are to make.
+
+    measurements: (clip, metric) pairs, and how many of them are there already. again: why clips that are there would be
+    made again -> how many.
+    """
+
+    row: ExperimentRow
+    items: int
+    built: bool
+    made: int
+    to_make: int
+    failures: dict[str, str]
+    measurements: int
+    measured: int
+    again: Mapping[str, int] = field(default_factory=dict)
+
+
+def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
+    """What ``run`` would do. Writes nothing, builds nothing, loads no weights."""
+    found_at, digest = manifests(loaded, None), digests()
+    found = []
+    for row in loaded.rows:
+        metrics = resolve(row.metrics)
+        if row.manifest is None and not found_at[row.name].is_file():
+            count = item_count(row)
+            found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0))
+            continue
+        plan = row_plan(loaded.config, row, found_at[row.name], digest, regenerate)
+        measured = _measured(loaded.config, plan, metrics)
+        found.append(Preview(
+            row, plan.total, True, len(plan.made), len(plan.to_make), plan.failures, plan.total * len(metrics),
+            measured, plan.again,
+        ))  # fmt: skip
+    return found
+
+
+def _measured(config: RunConfig, plan: RowPlan, metrics: Sequence[str]) -> int:
+    """How many measurements of clips that stay are there: by today's protocols, of finished clips as they are today."""
+    fingerprints = {id: create(id, None, config.options.get(id)).protocol.fingerprint for id in metrics}
+    try:
+        with Store(config.out / "runs" / plan.row.name / RESULTS) as store:
+            finished = store.finished()
+    except StoreError:
+        return 0
+    known = {entry.item.id: inputs_of(entry, file_digests(entry)) for entry in plan.found}
+    made = set(plan.made)
+    return sum(
+        clip in made and fingerprints.get(metric) == fingerprint and known.get(clip, inputs) == inputs
+        for (clip, metric), (fingerprint, inputs) in finished.items()
+    )

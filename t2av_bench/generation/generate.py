@@ -183,7 +183,5 @@ def _write_failures(plan: RowPlan) -> None:
     if not plan.failures:
         path.unlink(missing_ok=True)
         return
-    order = {entry.item.id: position for position, entry in enumerate(plan.items.entries)}
-    rows = sorted(plan.failures.items(), key=lambda pair: order.get(pair[0], len(order)))
-    text = "".join(json_text({"id": id, "reason": reason}) + "\n" for id, reason in rows)
-    write_text(path, text)
+    ids = [entry.item.id for entry in plan.items.entries if entry.item.id in plan.failures]
+    write_text(path, "".join(json_text({"id": id, "reason": plan.failures[id]}) + "\n" for id in ids))

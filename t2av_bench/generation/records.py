@@ -178,7 +178,7 @@ def finalize_record(request: Request, clip: GeneratedClip, wanted: str, source: 
     Raises GenerationFailed where the system did not write what it was asked for.
     """
     names = names_of(request)
-    files = [path for path in (names.video, names.audio) if path is not None and path.is_file()]
+    files = [path for path in names.media if path.is_file()]
     if request.out not in files:
         raise GenerationFailed(f"the system reports a clip, but wrote no {request.out.name}")
     try:

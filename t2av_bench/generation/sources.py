@@ -14,7 +14,6 @@ import ast
 import hashlib
 import inspect
 import io
-import os
 import sys
 import tokenize
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -195,7 +194,7 @@ def _places(value: Any) -> Iterator[Path]:
         try:
             place = Path(value)
             # "." and the like are no choice of files, and reading all of a home folder would take for ever.
-            if place.exists() and place.resolve() not in (Path.home(), Path.cwd(), *Path(os.getcwd()).parents):
+            if place.exists() and place.resolve() not in (Path.home(), Path.cwd(), *Path.cwd().parents):
                 yield place
         except (OSError, ValueError):  # too long for a name, or no name at all
             pass

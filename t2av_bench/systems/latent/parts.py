@@ -17,7 +17,7 @@ from reference_model.codecs.pixels import uint8_to_frames
 from reference_model.inference.types import GenerationItem
 from t2av_bench.systems.base import GenerationFailed, Request
 from t2av_bench.systems.delivery import file_facts
-from t2av_bench.systems.inputs import input_named, read_speech, read_voice
+from t2av_bench.systems.inputs import first, input_named, read_speech, read_voice
 from t2av_bench.systems.latent.portrait import (
     AROUND_FACE,
     Framing,
@@ -149,12 +149,7 @@ class Parts:
 
     def encode_video(self, video: PortraitVideo, frames: int) -> Tensor:
         """The first ``frames`` frames -> (frames, C)."""
-        codes: list[Tensor] = []
-        for pictures in video.pictures():
-            codes.append(self.encode_pictures(pictures[: frames - sum(map(len, codes))]))
-            if sum(map(len, codes)) == frames:
-                break
-        return torch.cat(codes)
+        return torch.cat([self.encode_pictures(pictures) for pictures in first(video.pictures(), frames)])
 
 
 @dataclass(slots=True)

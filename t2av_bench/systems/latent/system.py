@@ -29,6 +29,7 @@ from t2av_bench.systems.base import (
     Request,
 )
 from t2av_bench.systems.delivery import Product, as_reason, begin, deliver
+from t2av_bench.systems.inputs import first
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +52,7 @@ class LatentSystem(BatchSystem):
     """
 
     components: "Parts"
-    encoder: ClassVar[Mapping[str, Any]] = {"preset": "medium", "crf": 18}
+    encoder: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def _read(self, request: Request, names: "Names", folder: Path) -> "Job":
@@ -126,13 +127,17 @@ class LatentSystem(BatchSystem):
         renderer = job.renderer
         if renderer is None and job.source is not None:
             renderer = parts.motion_codec.source(job.source.to(parts.device))
-        pictures = self._pictures(job, result, renderer, skipped, frames, progress)
+        pictures: Iterator[np.ndarray] | None = None
+        if request.task == "v2a" and job.video is not None:
+            pictures = first(job.video.pictures(), frames)
+        elif renderer is not None and result.motion is not None:
+            pictures = self._rendered(renderer, result.motion[skipped:])
         prefix = self._prefix(job, result, renderer, sound[: skipped * hop]) if skipped else None
         task = request.task
         job.seconds_taken["rendering"] = time.monotonic() - started
         return deliver(self, request, job.names, job.folder, Product(
-            sound[skipped * hop :], rate, parts.frame_rate, pictures, encoder=self.encoder,
-            stop_reason="limit" if job.was_cut else result.stop_reason,
+            sound[skipped * hop :], rate, parts.frame_rate, pictures and _told(pictures, progress),
+            encoder=self.encoder, stop_reason="limit" if job.was_cut else result.stop_reason,
             sound_from="driving audio" if task == "a2v" else "generated",
             pictures_from={"t2av": "rendered", "a2v": "rendered", "v2a": "driving video"}.get(task),
             prefix=prefix and job.folder / output.PREFIX_FOLDER, prefix_seconds=skipped / parts.frame_rate,
@@ -154,24 +159,18 @@ class LatentSystem(BatchSystem):
         folder.mkdir()
         pictures = None
         if renderer is not None and result.motion is not None:
-            pictures = _rendered(renderer, result.motion[:frames], self._at_once(), lambda _: None)
+            pictures = self._rendered(renderer, result.motion[:frames])
         output.write_clip(folder, names, pictures, sound, self.components.sample_rate, rate, **self.encoder)
-        files = [f"{output.PREFIX_FOLDER}/{path.name}" for path in (names.video, names.audio) if path]
+        files = [f"{output.PREFIX_FOLDER}/{path.name}" for path in names.media]
         return {"seconds": frames / rate, "frames": frames, "files": files}
 
-    def _pictures(
-        self, job: "Job", result: "GenerationResult", renderer: "SourceRenderer | None", skipped: int, frames: int,
-        progress: Callable[[int], None],
-    ) -> Iterator[np.ndarray] | None:  # fmt: skip
-        if job.request.task == "v2a" and job.video is not None:
-            return _counted(job.video.pictures(), frames, progress)
-        if renderer is None or result.motion is None:
-            return None
-        return _rendered(renderer, result.motion[skipped:], self._at_once(), progress)
+    def _rendered(self, renderer: "SourceRenderer", motion: "Tensor") -> Iterator[np.ndarray]:
+        """Motion latents (T, C) -> batches (n, size, size, 3) uint8 RGB."""
+        from reference_model.codecs.pixels import frames_to_uint8
 
-    def _at_once(self) -> int:
-        """Frames rendered at a time."""
-        return min(max(_PIXELS_AT_ONCE // self.components.motion_codec.image_size**2, 1), _MOST_AT_ONCE)
+        at_once = min(max(_PIXELS_AT_ONCE // self.components.motion_codec.image_size**2, 1), _MOST_AT_ONCE)
+        for chunk in motion.split(at_once):
+            yield frames_to_uint8(renderer.render(chunk[None])[0].float()).cpu().numpy()
 
 
 @contextmanager
@@ -186,26 +185,10 @@ def _memory(batch: int) -> Iterator[None]:
         raise GenerationFailed(f"out of GPU memory: try {less}--dtype bfloat16 or less --max-seconds") from error
 
 
-def _rendered(
-    renderer: "SourceRenderer", motion: "Tensor", at_once: int, progress: Callable[[int], None]
-) -> Iterator[np.ndarray]:
-    """Motion latents (T, C) -> batches (n, size, size, 3) uint8 RGB."""
-    from reference_model.codecs.pixels import frames_to_uint8
-
-    done = 0
-    for chunk in motion.split(at_once):
-        yield frames_to_uint8(renderer.render(chunk[None])[0].float()).cpu().numpy()
-        done += len(chunk)
-        progress(done)
-
-
-def _counted(batches: Iterator[np.ndarray], frames: int, progress: Callable[[int], None]) -> Iterator[np.ndarray]:
-    """The first ``frames`` pictures."""
+def _told(batches: Iterator[np.ndarray], progress: Callable[[int], None]) -> Iterator[np.ndarray]:
+    """The same pictures; ``progress`` is called with how many of them were taken."""
     done = 0
     for batch in batches:
-        batch = batch[: frames - done]
-        if not len(batch):
-            return
         yield batch
         done += len(batch)
         progress(done)

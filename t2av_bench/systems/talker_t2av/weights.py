@@ -1,6 +1,5 @@
 """The published parts of Talker-T2AV, by id."""
 
-import hashlib
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from t2av_bench import weights
 from t2av_bench.errors import NotApplicable
+from t2av_bench.systems.delivery import file_facts
 from t2av_bench.systems.latent.parts import torch_device
 from t2av_bench.systems.talker_t2av.inputs import Components
 from t2av_bench.weights.entry import fetch_command
@@ -50,7 +50,7 @@ def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> 
     if checkpoint is not None and not checkpoint.is_file():
         raise ValueError(f"no checkpoint at {checkpoint}: expected a .safetensors file")
     place = torch_device(device)
-    ids = [*([] if checkpoint else ["talker_t2av"]), *_tokenizer_ids(), *CODECS]
+    ids = [*([] if checkpoint else ["talker_t2av"]), *([] if _tokenizer_folder() else [TOKENIZER]), *CODECS]
     if message := missing_weights(ids):
         raise NotApplicable(message)
     digests = {id: weights.digest(id) for id in ids}
@@ -58,8 +58,7 @@ def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> 
         if checkpoint is None:
             checkpoint = weights.path("talker_t2av") / "model.safetensors"
         else:
-            with checkpoint.open("rb") as file:
-                digests[checkpoint.name] = hashlib.file_digest(file, "sha256").hexdigest()
+            digests[checkpoint.name] = file_facts(checkpoint)["sha256"]
         model = load_model(checkpoint, device=place, dtype=kinds[dtype])
         if place.type == "cpu":
             pack_linears(model)
@@ -81,10 +80,6 @@ def _tokenizer_folder() -> Path | None:
     """The generator's own tokenizer, where the checkpoint's folder has one."""
     folder = weights.configured().find("talker_t2av")
     return folder if folder is not None and (folder / "tokenizer.json").is_file() else None
-
-
-def _tokenizer_ids() -> list[str]:
-    return [] if _tokenizer_folder() else [TOKENIZER]
 
 
 def _tokenizer() -> Any:

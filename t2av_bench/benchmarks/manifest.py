@@ -6,6 +6,7 @@ A broken line does not cost the others: it becomes an entry with a reason, and s
 import codecs
 import difflib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -191,10 +192,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
 
 def odd_keys(entries: Iterable[Entry]) -> list[str]:
     """What to tell the user about keys that are kept as metadata and look like misspelt ones; each key once."""
-    counts: dict[str, int] = {}
-    for entry in entries:
-        for key in entry.item.model_extra or {}:
-            counts[key] = counts.get(key, 0) + 1
+    counts = Counter(key for entry in entries for key in entry.item.model_extra or {})
     found = []
     for key, lines in counts.items():
         folded = key.strip().casefold().replace("-", "_").replace(" ", "_")

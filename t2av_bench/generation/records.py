@@ -20,7 +20,7 @@ from t2av_bench import systems, weights
 from t2av_bench.errors import MediaError, NotApplicable
 from t2av_bench.generation.sources import Digest, code_digest, files_below, read_files
 from t2av_bench.media.clip import Clip
-from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
+from t2av_bench.systems.base import FILES, GeneratedClip, GenerationFailed, Request
 from t2av_bench.systems.output import names_of
 from t2av_bench.utils.files import json_text, write_text
 from t2av_bench.weights.table import UnknownWeights
@@ -51,7 +51,7 @@ def fingerprint(request: Request, system: str, options: Mapping[str, Any], files
     that do not need it it must not.
     """
     inputs = {
-        name: digest(path) for name in ("identity", "voice", "driving_audio", "driving_video", "reference", "stranger")
+        name: digest(path) for name in FILES
         if (path := getattr(request, name)) is not None and (stranger or name != "stranger")
     }  # fmt: skip
     document = {

@@ -154,4 +154,4 @@ def _finalized(task: GenerationTask, made: GeneratedClip | Exception) -> TaskRes
             error = trouble
     if error is not None:
         remove_clip(task.request.out)
-    return TaskResult(task, error and said(error), disk_trouble(error))
+    return TaskResult(task, None if error is None else said(error), disk_trouble(error))

@@ -23,7 +23,6 @@ from t2av_bench.systems.latent.portrait import (
     Framing,
     Portrait,
     PortraitVideo,
-    default_detector,
     read_image,
     read_portrait,
     read_portrait_video,
@@ -61,7 +60,8 @@ class Parts:
     """Everything around a generator, on ``device`` and in evaluation mode.
 
     prompt: text -> token ids (L,); raises ValueError with what is wrong with the text.
-    digests: weights id (or file) -> sha256, for the record. detector: finds faces; None takes the best that is here.
+    digests: weights id (or file) -> sha256, for the record.
+    detector: finds faces; None takes S3FD where its weights are there, else OpenCV's Haar cascade.
     framing: which square of a picture is the portrait. trims_voice: whether the speaker encoder hears a voice without
     the silence around it. longest_seconds: bound on a clip beside the request's own, where the generator has one.
     renders_at_once: make an identity's renderer when it is read, not when it is needed: for motion codecs that keep
@@ -123,7 +123,10 @@ class Parts:
 
     def face_detector(self) -> "Detector":
         if self.detector is None:
-            self.detector = default_detector(str(self.device))
+            from t2av_bench import weights
+            from t2av_bench.faces.detect import haar, s3fd
+
+            self.detector = s3fd(str(self.device)) if weights.is_present("sfd_face") else haar()
         return self.detector
 
     def text_ids(self, text: str) -> Tensor:

@@ -140,7 +140,7 @@ class LatentSystem(BatchSystem):
             encoder=self.encoder, stop_reason="limit" if job.was_cut else result.stop_reason,
             sound_from="driving audio" if task == "a2v" else "generated",
             pictures_from={"t2av": "rendered", "a2v": "rendered", "v2a": "driving video"}.get(task),
-            prefix=prefix and job.folder / output.PREFIX_FOLDER, prefix_seconds=skipped / parts.frame_rate,
+            prefix=job.folder / output.PREFIX_FOLDER if prefix else None, prefix_seconds=skipped / parts.frame_rate,
             notes=job.notes, inputs=job.facts, settings=None,
             record={
                 **self._settings(), "patches": result.patches, "prefix": prefix, "batch_size": batch,

@@ -1,6 +1,5 @@
 """The published parts of Talker-T2AV, by id."""
 
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,6 @@ from t2av_bench.weights.entry import fetch_command
 
 TOKENIZER = "qwen3_0_6b"
 CODECS = ("whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_mean", "talker_t2av_motion_std")
-
-
-def missing_weights(ids: Iterable[str]) -> str | None:
-    """One message with one command for all ids that are not there, and their licences; None where all are."""
-    absent = [weights.entry(id) for id in ids if not weights.is_present(id)]
-    if not absent:
-        return None
-    listed = "".join(f"\n  {entry.id} ({entry.purpose}): licence {entry.licence}" for entry in absent)
-    return (
-        f"talker-t2av needs weights that are missing:{listed}\nto accept these licences and fetch them: "
-        f"{fetch_command(*absent)}"
-    )
 
 
 def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> Components:
@@ -51,8 +38,10 @@ def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> 
         raise ValueError(f"no checkpoint at {checkpoint}: expected a .safetensors file")
     place = torch_device(device)
     ids = [*([] if checkpoint else ["talker_t2av"]), *([] if _tokenizer_folder() else [TOKENIZER]), *CODECS]
-    if message := missing_weights(ids):
-        raise NotApplicable(message)
+    if absent := [weights.entry(id) for id in ids if not weights.is_present(id)]:
+        listed = "".join(f"\n  {entry.id} ({entry.purpose}): licence {entry.licence}" for entry in absent)
+        raise NotApplicable(f"talker-t2av needs weights that are missing:{listed}\nto accept these licences and fetch "
+                            f"them: {fetch_command(*absent)}")  # fmt: skip
     digests = {id: weights.digest(id) for id in ids}
     try:
         if checkpoint is None:

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from t2av_bench.api.experiment import Runs
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run_tables import TableResult
-    from t2av_bench.experiment.preview import Preview
-    from t2av_bench.experiment.run import Result
+    from t2av_bench.experiment.run import Preview, Result
 
 TOO_MANY_FAILURES = 1
 
@@ -47,7 +46,7 @@ def run(
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run_tables import check_tables, make_tables
     from t2av_bench.experiment.config import load
-    from t2av_bench.experiment.preview import preview
+    from t2av_bench.experiment.run import preview
     from t2av_bench.utils.registry import stdout_to_stderr
 
     display = Display()

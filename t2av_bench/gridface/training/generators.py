@@ -142,7 +142,7 @@ def install(run: Run, output: Path, folder: Path = checkpoints.FOLDER) -> Path:
     with safe_open(trained, "pt") as file:
         metadata = file.metadata()
         state = {name: file.get_tensor(name).to(torch.float16) for name in file.keys()}
-    records = [json.loads(line) for line in json_lines.split((output / "metrics.jsonl").read_bytes()) if line]
+    records = [json.loads(line) for _, line in json_lines.numbered((output / "metrics.jsonl").read_bytes())]
     validation = [record for record in records if record["kind"] == "validation"]
     updates = validation[-1]["step"]
     facts = {

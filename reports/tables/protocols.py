@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from t2av_bench.comparison.comparable import protocol_difference
 from t2av_bench.results.columns import Column
 from t2av_bench.results.run import RunResult
 
@@ -24,9 +23,7 @@ def protocol_marks(
         return [""] * len(cells)
     protocols = {protocol.fingerprint: protocol for run in runs for protocol in run.protocols.values()}
     first = fingerprints[0]
-    differences = {
-        fingerprint: protocol_difference(protocols[first], protocols[fingerprint]) for fingerprint in fingerprints[1:]
-    }
+    differences = {fingerprint: protocols[first].difference(protocols[fingerprint]) for fingerprint in fingerprints[1:]}
     if not allow_mixed:
         holder = {column.fingerprint: run for column, run in zip(cells, runs, strict=True) if column}
         other = fingerprints[1]

@@ -1,8 +1,6 @@
 """Whether two systems' scores may be compared at all: the same items asking for the same, by the same protocols."""
 
-import json
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from t2av_bench.metrics import registry
 from t2av_bench.results.recorded import Recorded
@@ -63,7 +61,7 @@ def revision_problem(metric: str, first: Recorded, second: Recorded) -> str | No
         return None
     text = (
         f"{metric} was measured by another protocol: {one.fingerprint} in {first.path}, {other.fingerprint} in "
-        f"{second.path} ({protocol_difference(one, other)}); "
+        f"{second.path} ({one.difference(other)}); "
     )
     current = _installed(metric)
     older = [run for run in (first, second) if current and run.protocols[metric].parameters != current.parameters]
@@ -83,24 +81,6 @@ def _again(run: Recorded) -> str:
 
 def _installed(metric: str) -> Protocol | None:
     return registry.create(metric).protocol if metric in registry.targets else None
-
-
-def protocol_difference(first: Protocol, second: Protocol) -> str:
-    """What differs between two protocols, in words."""
-    found = []
-    for part in ("parameters", "weights", "libraries"):
-        left, right = getattr(first, part), getattr(second, part)
-        for key in sorted(left.keys() | right.keys()):
-            if left.get(key) != right.get(key) or (key in left) != (key in right):
-                found.append(f"{key} {_short(left, key)} against {_short(right, key)}")
-    return "; ".join(found) or "another id"
-
-
-def _short(part: dict[str, Any], key: str) -> str:
-    if key not in part:
-        return "none"
-    text = part[key] if isinstance(part[key], str) else json.dumps(part[key], ensure_ascii=False)
-    return text if len(text) <= 24 else text[:12] + "…"
 
 
 def choose(available: Iterable[tuple[str, str]], asked: Sequence[str] | None) -> list[tuple[str, str]]:

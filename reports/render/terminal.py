@@ -171,14 +171,10 @@ def _grid(table: Table, styled: bool, names: int = 0) -> _Grid:
     columns = [table.columns[field[0]] for field in table.fields()]
     groups = [_line(column.group) for column in columns]
     heads = [_line(heading) for heading in headings(table)]
-
-    def emphasise(text: str, rank: str | None) -> str:
-        if styled:
-            return {"best": f"\x1b[1m{text}\x1b[0m", "second": f"\x1b[4m{text}\x1b[0m"}.get(rank or "", text)
-        return {"best": f"*{text}*", "second": f"_{text}_"}.get(rank or "", text)
-
+    escapes = {"best": "\x1b[1m{}\x1b[0m", "second": "\x1b[4m{}\x1b[0m"}
+    emphasis = escapes if styled else {"best": "*{}*", "second": "_{}_"}
     lines: list[Any] = []
-    for index, line in enumerate(body_texts(table, _line, emphasise)):
+    for index, line in enumerate(body_texts(table, _line, emphasis)):
         rule = table.break_before(index)
         if rule == "dashed":
             lines.append("dashed")

@@ -9,7 +9,7 @@ that has published rows. Several runs in one row are training seeds of one syste
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.tables.build import asked, floor_notes, measured_cell, measured_notes
+from reports.tables.build import add_cells, asked, floor_notes, measured_notes
 from reports.tables.measured import Measured, over_all_clips, over_language
 from reports.tables.model import Cell, Table, TableColumn, TableRow
 from reports.tables.protocols import protocol_marks
@@ -108,35 +108,33 @@ def _add_measured(
     table.rows += _measured_rows(loaded, table, found)
     rows = table.rows[-len(found) :]
     protocols: dict[str, None] = {}
-    values: list[tuple[TableColumn, Measured]] = []
+    shown: list[list[Measured | str]] = []
     contenders: list[list[Contender | None]] = []
     for position, (given, _, _, language) in enumerate(specification.expanded()):
         metric = _metric(given, language, found, bool(loaded.rows))
         cells = [_measured(specification, given, language, system, metric) for system in found]
         held = [measured.column if isinstance(measured, Measured) else None for measured in cells]
         column = table.columns[position] = _filled(table.columns[position], held, metric)
-        marks = _marks(metric or given.quantity, cells, runs[0], allow_mixed, table.notes)
+        marks = protocol_marks(cells, allow_mixed, table.notes)
         others = [_other_protocol(given, each, metric, table.notes) if each else "" for each in held]
         # Numbers of two protocols are not ranked against each other; a column of one other protocol is in itself.
         one_protocol = len({each.metric for each in held if each and each.summary.score.value is not None}) == 1
-        contending: list[Contender | None] = []
-        for row, system, measured, mark, other in zip(rows, found, cells, marks, others, strict=True):
-            cell = measured_cell(measured, column, mark, intervals=intervals)
-            if other and cell.text:
-                cell.marks, cell.other_protocol = cell.marks + OTHER, other
-            row.cells.append(cell)
-            values += [(column, measured)] if isinstance(measured, Measured) else []
-            ranked = isinstance(measured, Measured) and not any(marks) and not system.reference
-            ranked = ranked and (one_protocol or not other)
-            contending.append(Contender(cell, measured) if ranked and isinstance(measured, Measured) else None)
+        ranked = [
+            not any(marks) and not system.reference and (one_protocol or not other)
+            for system, other in zip(found, others, strict=True)
+        ]
+        contenders.append(add_cells(rows, column, cells, marks, intervals, ranked=ranked))
+        shown.append(cells)
+        for cell, other in zip((row.cells[-1] for row in rows), others, strict=True):
             if cell.text:
                 protocols[f"{cell.metric} ({cell.fingerprint})"] = None
-        contenders.append(contending)
+                if other:
+                    cell.marks, cell.other_protocol = cell.marks + OTHER, other
     origin = "Rows measured here were scored" if loaded.rows else "Scored"
     notes = [f"{origin} by {', '.join(protocols)}." if protocols else f"{origin} by no protocol that this table takes."]
     parts = [system.family for system in found] if specification.rank_within_families else None
     notes += measured_notes(table, contenders, parts)
-    notes += _row_notes(specification, table, found) + floor_notes(values)
+    notes += _row_notes(specification, table, found) + floor_notes(table.columns, shown)
     for position in range(len(contenders)):
         items = {asked(each.measured.run, each.measured.clips) for each in contenders[position] if each}
         if len(items) > 1:
@@ -183,25 +181,6 @@ def _row_notes(specification: Specification, table: Table, found: Sequence[Table
     if absent := absent_rows(specification, found):
         notes.append(f"No run was given for {', '.join(absent)}.")
     return notes
-
-
-def _marks(
-    metric: str, cells: Sequence[Measured | str], fallback: RunResult, allow_mixed: bool, notes: list[str]
-) -> list[str]:
-    """A mark for every cell whose fingerprint is another than that of the first one by its id, in any of its runs."""
-    marks = [""] * len(cells)
-    ids = dict.fromkeys(measured.column.metric for measured in cells if isinstance(measured, Measured))
-    for id in ids or [metric]:
-        flat: list[tuple[int, Column | None, RunResult]] = []
-        for index, measured in enumerate(cells):
-            if isinstance(measured, Measured) and measured.column.metric == id:
-                flat += [(index, part.column, part.run) for part in measured.singles]
-            else:
-                flat.append((index, None, fallback))
-        signs = protocol_marks(id, [part for _, part, _ in flat], [run for _, _, run in flat], allow_mixed, notes)
-        for (index, _, _), sign in zip(flat, signs, strict=True):
-            marks[index] = max(marks[index], sign, key=len)
-    return marks
 
 
 def _other_protocol(given: ColumnSpecification, held: Column, metric: str | None, notes: list[str]) -> str:

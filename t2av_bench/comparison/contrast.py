@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from t2av_bench.comparison.comparable import NotComparable, changed_parts, choose, revision_problem, shared_grouping
@@ -46,11 +46,6 @@ class ItemDifference:
     loss: float
     weight: float = 1.0
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "item": self.item, "first": self.first, "second": self.second, "loss": self.loss, "weight": self.weight
-        }  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
@@ -84,7 +79,7 @@ class Contrast:
             "label": self.quantity.label, "direction": self.quantity.direction, "unit": self.quantity.unit,
             "fingerprint": self.fingerprint, "embedded": self.stand_in, **self.difference.as_dict(), "p_holm": self.p,
             "detectable": self.detectable,
-            "items": [item.as_dict() for item in self.items], "lost": self.lost, "gained": list(self.gained),
+            "items": [asdict(item) for item in self.items], "lost": self.lost, "gained": list(self.gained),
         }  # fmt: skip
 
 
@@ -113,7 +108,7 @@ class Comparison:
         """
         if items:
             return frame((
-                item.as_dict() | {"system": each.system, "quantity": each.quantity.name, "clip": item.item}
+                asdict(item) | {"system": each.system, "quantity": each.quantity.name, "clip": item.item}
                 for each in self.contrasts for item in each.items
             ), ITEMS)  # fmt: skip
         return frame((
@@ -124,13 +119,9 @@ class Comparison:
 
     def to_markdown(self, *, worst: int = 5) -> str:
         """What ``t2av-bench compare`` prints. worst: items to list for each quantity."""
-        return markdown(self, worst=worst)
+        return markdown(self, worst)
 
-    def __repr__(self) -> str:
-        return self.to_markdown()
-
-    def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+    __repr__ = _repr_markdown_ = to_markdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +157,7 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
     first, *others = runs
     names = system_names(runs)
     notes: list[str] = []
-    found: list[tuple[str, QuantityRecord, QuantityRecord, str, Difference, set[str]]] = []
+    found: list[Contrast] = []
     keys = choose(dict.fromkeys(key for run in runs for key in run.quantities), quantities)
     for name, other in zip(names[1:], others, strict=True):
         items = _paired_items(first, other, name, notes)
@@ -192,19 +183,21 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
             except Unscorable as error:
                 notes.append(f"{name}: {key[1]} ({key[0]}) is not compared: {error}.")
                 continue
-            found.append((name, before, after, fingerprint, difference, items))
+            lost = {item: reason for item, reason in before.lost(after).items() if item in items}
+            gained = tuple(sorted((set(after.scored) - set(before.scored)) & items))
+            found.append(
+                Contrast(
+                    name, before.metric, before.quantity, fingerprint, before.stand_in, difference, difference.p,
+                    _items(before, after, items), lost, gained,
+                )
+            )  # fmt: skip
     if not found:
         raise NotComparable(notes or ["the runs share no quantity that can be better or worse"])
-    corrected = holm([entry[4].p for entry in found]).tolist()
+    corrected = holm([each.p for each in found]).tolist()
     contrasts = tuple(
-        Contrast(
-            name, before.metric, before.quantity, fingerprint, before.stand_in, difference, p,
-            _items(before, after, items), _lost(before, after, items),
-            tuple(sorted((set(after.scored) - set(before.scored)) & items)),
-            difference.detectable(tests=len(found)),
-        )
-        for (name, before, after, fingerprint, difference, items), p in zip(found, corrected, strict=True)
-    )  # fmt: skip
+        replace(each, p=p, detectable=each.difference.detectable(tests=len(found)))
+        for each, p in zip(found, corrected, strict=True)
+    )
     return Comparison(names[0], tuple(names[1:]), contrasts, tuple(dict.fromkeys(notes)))
 
 
@@ -240,11 +233,6 @@ def _items(before: QuantityRecord, after: QuantityRecord, items: set[str]) -> tu
     return tuple(sorted(found, key=lambda item: (-item.loss, item.item)))
 
 
-def _lost(before: QuantityRecord, after: QuantityRecord, items: set[str]) -> dict[str, str]:
-    gone = sorted((set(before.scored) - set(after.scored)) & items)
-    return {id: after.missing.get(id, ("", "not measured"))[1] for id in gone}
-
-
 def forest(comparison: Comparison) -> list[ForestRow]:
     """Rows of a forest plot, grouped by quantity in table order. Contrasts without an interval are left out."""
     rows = []
@@ -268,7 +256,7 @@ def forest(comparison: Comparison) -> list[ForestRow]:
     return rows
 
 
-def markdown(comparison: Comparison, *, worst: int = 5) -> str:
+def markdown(comparison: Comparison, worst: int = 5) -> str:
     """Contrasts as a table, then each quantity's worst items; ``worst`` of them a quantity."""
     lines = [
         f"Against {escape(comparison.first)}, paired by item; 95 % bootstrap intervals, sign-flip p corrected by Holm "

@@ -156,11 +156,7 @@ class Gate:
         """JUnit XML, for a CI service."""
         return junit(self)
 
-    def __repr__(self) -> str:
-        return self.to_markdown()
-
-    def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+    __repr__ = _repr_markdown_ = to_markdown
 
 
 def headline(gate: Gate) -> str:

@@ -57,6 +57,11 @@ class QuantityRecord:
     def name(self) -> str:
         return self.quantity.name
 
+    def lost(self, later: "QuantityRecord") -> dict[str, str]:
+        """Clips that have a score here and none in a later run, with that run's reasons."""
+        kept = set(later.scored)
+        return {clip: later.missing.get(clip, ("", "not measured"))[1] for clip in self.scored if clip not in kept}
+
     def sample(self, clips: Iterable[str]) -> Sample:
         """The sample on some of the scored clips. Raises Unscorable with the reason where it cannot be had."""
         chosen = sorted(clips)

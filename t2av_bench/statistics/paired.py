@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,8 +56,8 @@ class Difference:
             return abs(self.first) - abs(self.first + self.value)
         return self.value if direction == "higher" else -self.value
 
-    def detectable(self, *, alpha: float = 0.05, tests: int = 1, power: float = POWER) -> float | None:
-        """The true difference that these clips find with this probability, at level α among so many tests.
+    def detectable(self, *, alpha: float = 0.05, tests: int = 1) -> float | None:
+        """The true difference that these clips find with 80 % probability, at level α among so many tests.
 
         None where no difference could be: too few units for any sign pattern to be rare enough.
         """
@@ -67,19 +67,19 @@ class Difference:
         if units < needed or units <= z * z / 2:
             return None
         deviation = self.deviation * math.sqrt(units / self.clips)
-        found = difference_found(deviation, units, alpha=alpha / tests, power=power) if deviation else 0.0
+        found = difference_found(deviation, units, alpha=alpha / tests, power=POWER) if deviation else 0.0
         if self.shift is not None:
             return max(found, 1.0)  # offsets are whole frames
         if self.trials:
             # Of clips that are in or out, or of words that are right or wrong, so many must change sides.
-            found = max(found, float(stats.beta.ppf(power, needed, max(1.0, self.trials - needed + 1))))
+            found = max(found, float(stats.beta.ppf(POWER, needed, max(1.0, self.trials - needed + 1))))
         return found
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "first": self.first, "second": self.second, "difference": self.value, "clips": self.clips,
             "units": self.units or self.clips, "unit": self.unit, "deviation": self.deviation,
-            "interval": self.interval.as_dict() if self.interval else None, "p": self.p,
+            "interval": asdict(self.interval) if self.interval else None, "p": self.p,
         }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ that has published rows. Several runs in one row are training seeds of one syste
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from reports.tables.build import add_cells, asked, floor_notes, measured_notes
 from reports.tables.measured import Measured, over_all_clips, over_language
@@ -204,18 +205,14 @@ def _coverage(system: TableSystem, by_language: bool) -> str:
     return " + ".join(f"{clips} {language or 'unnamed'}" for language, clips in counts.items()) + " clips"
 
 
-def _accepted(given: ColumnSpecification, run: RunResult, published: bool) -> list[Column]:
-    """The run's columns that may stand here, in the specification's order: its own protocols, then those it marks."""
-    places = {
-        id(column): place for column in run.columns
+def _accepted(given: ColumnSpecification, run: RunResult, published: bool) -> list[tuple[Column, bool]]:
+    """The run's columns that may stand here, and whether they are marked, in the specification's order: its own
+    protocols first."""
+    found = [
+        (place, column) for column in run.columns
         if (place := given.preference(column.metric, column.quantity.name)) and not (published and column.stand_in)
-    }  # fmt: skip
-    return sorted((column for column in run.columns if id(column) in places), key=lambda column: places[id(column)])
-
-
-def _marked(given: ColumnSpecification, column: Column) -> bool:
-    place = given.preference(column.metric, column.quantity.name)
-    return place is not None and place[0]
+    ]  # fmt: skip
+    return [(column, place[0]) for place, column in sorted(found, key=itemgetter(0))]
 
 
 def _metric(
@@ -223,7 +220,7 @@ def _metric(
 ) -> str | None:
     """The metric id of a column: the first of its own that some run has a value for, else that some run knows."""
     runs = [run for system in found for run in system.runs.get(language, ())]
-    known = [column for run in runs for column in _accepted(given, run, published) if not _marked(given, column)]
+    known = [column for run in runs for column, marked in _accepted(given, run, published) if not marked]
     valued = [column for column in known if column.summary.score.value is not None]
     for columns in (valued, known):
         for name in given.metrics or [column.metric for column in columns]:
@@ -263,12 +260,10 @@ def _chosen(
 ) -> list[Column | None]:
     """A column of each run of a row, all by one id: the column's id, else the first marked one that all runs have."""
     accepted = [_accepted(given, run, published) for run in runs]
-    own = [next((each for each in mine if each.metric == metric and not _marked(given, each)), None)
-           for mine in accepted]  # fmt: skip
+    own = [next((each for each, marked in mine if each.metric == metric and not marked), None) for mine in accepted]
     options = [own]
-    for marked in [column for column in accepted[0] if _marked(given, column)]:
-        key = marked.metric, marked.quantity.name
-        options.append([next((each for each in mine if (each.metric, each.quantity.name) == key), None)
+    for key in [(column.metric, column.quantity.name) for column, marked in accepted[0] if marked]:
+        options.append([next((each for each, _ in mine if (each.metric, each.quantity.name) == key), None)
                         for mine in accepted])  # fmt: skip
     valued = (each for each in options if all(column and column.summary.score.value is not None for column in each))
     present = (each for each in options if all(each))
@@ -278,8 +273,8 @@ def _chosen(
 def _why_not(given: ColumnSpecification, run: RunResult, metric: str | None, published: bool) -> str:
     same = [column for column in run.columns if column.quantity.name == given.quantity]
     others = dict.fromkeys(column.metric for column in same)
-    if metric and any(column.metric != metric and not _marked(given, column)
-                      for column in _accepted(given, run, published)):  # fmt: skip
+    accepted = _accepted(given, run, published)
+    if metric and any(column.metric != metric and not marked for column, marked in accepted):
         return f"{given.quantity} was measured by {', '.join(others)}, the other rows by {metric}"
     stand_ins = [
         column for column in run.columns

@@ -38,11 +38,8 @@ class Measured:
 
     def sample(self, clips: Iterable[str]) -> Sample:
         """Values of some of the scored clips for intervals and tests. Raises Unscorable where they cannot be had."""
-        metric, quantity = self.column.metric, self.column.quantity
-        if quantity.aggregate == "set":
-            return Sample.of(self.run.pseudo_values(metric, quantity.name, clips)).grouped(self.run.groups)
-        scores = self.run.scores[metric, quantity.name]
-        return Sample.of_scores(quantity, {clip: scores[clip] for clip in clips}).grouped(self.run.groups)
+        record = self.run.records[self.column.metric, self.column.quantity.name]
+        return record.sample(clips).grouped(self.run.groups)
 
 
 def over_all_clips(run: RunResult, column: Column) -> Measured:

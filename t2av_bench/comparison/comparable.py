@@ -6,7 +6,7 @@ from t2av_bench.metrics import registry
 from t2av_bench.results.recorded import Recorded
 from t2av_bench.scores import Protocol
 from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
-from t2av_bench.utils.text import some
+from t2av_bench.utils.text import escape, some
 
 _STRICT = ("text", "language", "reference")
 _WHERE_KNOWN = ("reference_voice", "identity_image")
@@ -18,6 +18,13 @@ class NotComparable(ValueError):
     def __init__(self, differences: Sequence[str]) -> None:
         self.differences = tuple(differences)
         super().__init__("; ".join(self.differences))
+
+    def as_dict(self) -> dict[str, object]:
+        return {"comparable": False, "differences": list(self.differences)}
+
+    def to_markdown(self) -> str:
+        """A summary that says why nothing was compared."""
+        return "### Not comparable\n\n" + "".join(f"- {escape(reason)}\n" for reason in self.differences)
 
 
 def item_differences(first: Recorded, second: Recorded) -> list[str]:

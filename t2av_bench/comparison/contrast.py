@@ -118,8 +118,50 @@ class Comparison:
         ), COMPARISON)  # fmt: skip
 
     def to_markdown(self, *, worst: int = 5) -> str:
-        """What ``t2av-bench compare`` prints. worst: items to list for each quantity."""
-        return markdown(self, worst)
+        """What ``t2av-bench compare`` prints: contrasts as a table, then ``worst`` items of each quantity."""
+        lines = [
+            f"Against {escape(self.first)}, paired by item; 95 % bootstrap intervals, sign-flip p corrected by Holm "
+            f"for {len(self.contrasts)} tests. *Detectable*: the true difference that these clips would show with "
+            f"{100 * POWER:.0f} % probability.", "",
+            "| System | Quantity | First | This | Difference | 95 % interval | Detectable | p | Clips |",
+            "|---|---|---:|---:|---:|:---:|---:|---:|---:|",
+        ]  # fmt: skip
+        for each in self.contrasts:
+            quantity, difference, decimals = each.quantity, each.difference, each.quantity.decimals
+            arrow = {"higher": "↑", "lower": "↓"}.get(quantity.direction, "")
+            shown = f"– (fewer than {LEAST_CLIPS} clips)" if difference.clips < LEAST_CLIPS else "–"
+            if difference.interval:
+                shown = f"{signed(difference.interval.low, decimals)} … {signed(difference.interval.high, decimals)}"
+            marked = "" if each.p > 0.05 or not each.gain else (" better" if each.gain > 0 else " worse")
+            lines.append(
+                f"| {escape(each.system)} | {escape(quantity.label)}{'‡' if each.stand_in else ''} {arrow} "
+                f"| {difference.first:.{decimals}f} | {difference.second:.{decimals}f} "
+                f"| {signed(difference.value, decimals)}{marked} | {shown} "
+                f"| {detectable_text(each.detectable, decimals)} | {p_text(each.p)} | {difference.clips} |"
+            )
+        for each in self.contrasts:
+            losses = [item for item in each.items if item.loss > 0][:worst]
+            if not losses and not each.lost:
+                continue
+            decimals = each.quantity.decimals
+            lines += ["", f"**{escape(each.system)}, {escape(each.quantity.label)}: worst items**", ""]
+            lines += [
+                f"- {escape(item)}: no score now ({escape(reason)})" for item, reason in list(each.lost.items())[:worst]
+            ]
+            if len(each.lost) > worst:
+                lines.append(f"- and {len(each.lost) - worst} more without a score")
+            lines += [
+                f"- {escape(item.item)}: {item.first:.{decimals}f} → {item.second:.{decimals}f} "
+                f"({signed(item.second - item.first, decimals)})"
+                for item in losses
+            ]
+        if any(each.quantity.aggregate == "set" for each in self.contrasts):
+            lines += ["", AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + "."]
+        if any(each.stand_in for each in self.contrasts):
+            lines += ["", "‡ computed by a bundled stand-in, not comparable with published numbers."]
+        if self.notes:
+            lines += ["", *(f"{escape(note)}  " for note in self.notes)]
+        return "\n".join(lines) + "\n"
 
     __repr__ = _repr_markdown_ = to_markdown
 
@@ -254,50 +296,3 @@ def forest(comparison: Comparison) -> list[ForestRow]:
             )
         )  # fmt: skip
     return rows
-
-
-def markdown(comparison: Comparison, worst: int = 5) -> str:
-    """Contrasts as a table, then each quantity's worst items; ``worst`` of them a quantity."""
-    lines = [
-        f"Against {escape(comparison.first)}, paired by item; 95 % bootstrap intervals, sign-flip p corrected by Holm "
-        f"for {len(comparison.contrasts)} tests. *Detectable*: the true difference that these clips would show with "
-        f"{100 * POWER:.0f} % probability.", "",
-        "| System | Quantity | First | This | Difference | 95 % interval | Detectable | p | Clips |",
-        "|---|---|---:|---:|---:|:---:|---:|---:|---:|",
-    ]  # fmt: skip
-    for each in comparison.contrasts:
-        quantity, difference, decimals = each.quantity, each.difference, each.quantity.decimals
-        arrow = {"higher": "↑", "lower": "↓"}.get(quantity.direction, "")
-        shown = f"– (fewer than {LEAST_CLIPS} clips)" if difference.clips < LEAST_CLIPS else "–"
-        if difference.interval:
-            shown = f"{signed(difference.interval.low, decimals)} … {signed(difference.interval.high, decimals)}"
-        marked = "" if each.p > 0.05 or not each.gain else (" better" if each.gain > 0 else " worse")
-        lines.append(
-            f"| {escape(each.system)} | {escape(quantity.label)}{'‡' if each.stand_in else ''} {arrow} "
-            f"| {difference.first:.{decimals}f} | {difference.second:.{decimals}f} "
-            f"| {signed(difference.value, decimals)}{marked} | {shown} | {detectable_text(each.detectable, decimals)} "
-            f"| {p_text(each.p)} | {difference.clips} |"
-        )
-    for each in comparison.contrasts:
-        losses = [item for item in each.items if item.loss > 0][:worst]
-        if not losses and not each.lost:
-            continue
-        decimals = each.quantity.decimals
-        lines += ["", f"**{escape(each.system)}, {escape(each.quantity.label)}: worst items**", ""]
-        lines += [
-            f"- {escape(item)}: no score now ({escape(reason)})" for item, reason in list(each.lost.items())[:worst]
-        ]
-        if len(each.lost) > worst:
-            lines.append(f"- and {len(each.lost) - worst} more without a score")
-        lines += [
-            f"- {escape(item.item)}: {item.first:.{decimals}f} → {item.second:.{decimals}f} "
-            f"({signed(item.second - item.first, decimals)})"
-            for item in losses
-        ]
-    if any(each.quantity.aggregate == "set" for each in comparison.contrasts):
-        lines += ["", AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + "."]
-    if any(each.stand_in for each in comparison.contrasts):
-        lines += ["", "‡ computed by a bundled stand-in, not comparable with published numbers."]
-    if comparison.notes:
-        lines += ["", *(f"{escape(note)}  " for note in comparison.notes)]
-    return "\n".join(lines) + "\n"

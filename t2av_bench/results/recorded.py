@@ -22,9 +22,9 @@ class ItemRecord:
     clips.
     """
 
-    text: str | None
-    language: str | None
-    reference: str | None
+    text: str | None = None
+    language: str | None = None
+    reference: str | None = None
     reference_voice: str | None = field(default=None, compare=False)
     identity_image: str | None = field(default=None, compare=False)
     generated: str | None = field(default=None, compare=False)
@@ -76,8 +76,6 @@ class QuantityRecord:
             )
         values = {clip: self.values[clip] for clip in chosen}
         weights = {clip: self.weights[clip] for clip in chosen} if self.weights is not None else None
-        if self.quantity.aggregate == "set":
-            return Sample.of(values)
         return Sample.of_values(self.quantity, values, weights)
 
 

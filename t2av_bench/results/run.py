@@ -195,6 +195,11 @@ class RunResult:
         return arrays
 
     @cached_property
+    def records(self) -> dict[tuple[str, str], QuantityRecord]:
+        """(metric id, quantity name) -> the quantity by clip."""
+        return {(each.metric, each.quantity.name): self._quantity(each) for each in self.columns}
+
+    @cached_property
     def recorded(self) -> Recorded:
         """The run as comparisons read it."""
         items = {
@@ -204,9 +209,11 @@ class RunResult:
             ) for clip, item in self.items.items()
         }  # fmt: skip
         # A description is neither better nor worse.
-        compared = [each for each in self.columns if each.quantity.direction != "none" or each.quantity.is_shift]
-        quantities = {(each.metric, each.quantity.name): self._quantity(each) for each in compared}
-        return Recorded(self.name, self.path, items, self.protocols, quantities, self._command())
+        compared = {
+            key: each for key, each in self.records.items()
+            if each.quantity.direction != "none" or each.quantity.is_shift
+        }  # fmt: skip
+        return Recorded(self.name, self.path, items, self.protocols, compared, self._command())
 
     def _quantity(self, column: Column) -> QuantityRecord:
         quantity, whole = column.quantity, column.summary.score

@@ -128,7 +128,7 @@ def test_both_languages_of_a_system_share_a_row():
 
 def test_embedded_columns_are_marked_as_stand_ins():
     table = built("embedded:2", [english("audio-driven", 0.1, 0.5)])
-    assert "Sync-C‡ ↑" in table.labels and note_with(table, "bundled stand-in")
+    assert "Sync-C‡ ↑" in [column.heading for column in table.columns] and note_with(table, "bundled stand-in")
 
 
 def test_given_speech_is_not_scored_in_the_arrangements():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from reports.tables.model import Cell, Table, TableRow
 
 Escape = Callable[[str], str]
-Emphasis = Mapping[str | None, str]
+Emphasis = Mapping[str, str]
 """Rank -> a format of the text that has it."""
 
 
@@ -37,7 +37,7 @@ def body_texts(table: Table, escape: Escape, emphasis: Emphasis, *, stacked: boo
             for index in field:
                 cell, decimals = row.cells[index], table.columns[index].decimals
                 more = "" if short else f" {cell.plus_minus(decimals)}".rstrip() + cell.details(decimals)
-                parts.append(emphasis.get(cell.rank, "{}").format(escape(cell.number)) + escape(more))
+                parts.append(emphasis.get(cell.rank or "", "{}").format(escape(cell.number)) + escape(more))
             line.append(" / ".join(parts))
         body.append(line)
     return body

@@ -11,12 +11,11 @@ from dataclasses import replace
 from operator import itemgetter
 
 from reports.tables.build import add_cells, asked, floor_notes, measured_notes
-from reports.tables.measured import Measured, over_all_clips, over_language
+from reports.tables.measured import Measured, over_all_clips, over_language, pool
 from reports.tables.model import Cell, Table, TableColumn, TableRow
 from reports.tables.protocols import protocol_marks
 from reports.tables.ranking import Contender, mark_by_digits
 from reports.tables.rows import TableSystem, absent_rows, systems
-from reports.tables.seeds import pool
 from reports.tables.specification import ColumnSpecification, Loaded, PublishedRow, Specification
 from t2av_bench.metrics import metric_ids
 from t2av_bench.results.columns import Column
@@ -136,11 +135,8 @@ def _add_measured(
     parts = [system.family for system in found] if specification.rank_within_families else None
     notes += measured_notes(table, contenders, parts)
     notes += _row_notes(specification, table, found) + floor_notes(table.columns, shown)
-    for position in range(len(contenders)):
-        items = {asked(each.measured.run, each.measured.clips) for each in contenders[position] if each}
-        if len(items) > 1:
-            notes.append("The measured rows do not cover the same clips: differences between them are not paired.")
-            break
+    if any(len({asked(each.measured.run, each.measured.clips) for each in row if each}) > 1 for row in contenders):
+        notes.append("The measured rows do not cover the same clips: differences between them are not paired.")
     return notes
 
 

@@ -166,7 +166,9 @@ def _recorded(checked: _File, file: Path) -> Recorded:
     return recorded
 
 
-def _item(id: str, **asked: str | None) -> tuple[str, ItemRecord]:
+def _item(id: str | None = None, **asked: str | None) -> tuple[str, ItemRecord]:
+    if id is None:
+        raise ValueError("an item has no id")
     return id, ItemRecord(**asked)
 
 

@@ -314,9 +314,13 @@ class Store:
                 "LEFT JOIN measurements AS m USING (clip, metric) ORDER BY position, metric, quantity"
             )
             return [
-                ScoreRow(*names, Score(Status(status), value, reason, weight)) if status and not outdated
-                else ScoreRow(*names, Score.failed((_changed if status else _not_measured)(names[1])), True)
-                for *names, status, value, reason, weight, outdated in rows
+                ScoreRow(clip, metric, quantity, fingerprint, Score(Status(status), value, reason, weight))
+                if status and not outdated
+                else ScoreRow(
+                    clip, metric, quantity, fingerprint,
+                    Score.failed(_changed(metric) if status else _not_measured(metric)), True,
+                )
+                for clip, metric, quantity, fingerprint, status, value, reason, weight, outdated in rows
             ]  # fmt: skip
 
     def put_set_scores(self, rows: Iterable[SetScoreRow]) -> None:
@@ -346,11 +350,14 @@ class Store:
             )
             current = {metric: self._set_inputs(metric) for metric in {row[0] for row in rows}}
             return [
-                SetScoreRow(metric, *names, Score(Status(status), value, reason), scored, total, json.loads(detail))
+                SetScoreRow(
+                    metric, quantity, fingerprint, Score(Status(status), value, reason), scored, total,
+                    json.loads(detail),
+                )
                 if inputs == current[metric]
-                else SetScoreRow(metric, *names, Score.failed(_other_set(metric)), 0, total)
-                for metric, *names, status, value, reason, scored, total, detail, inputs in rows
-            ]
+                else SetScoreRow(metric, quantity, fingerprint, Score.failed(_other_set(metric)), 0, total)
+                for metric, quantity, fingerprint, status, value, reason, scored, total, detail, inputs in rows
+            ]  # fmt: skip
 
     def _set_inputs(self, metric: str) -> str:
         """Identifies what a set score is made from: all clips as they are now, and which of them are measured."""

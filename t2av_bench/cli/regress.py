@@ -105,7 +105,7 @@ def regress(
             )  # fmt: skip
         except NotComparable as error:
             outcome = error
-        summary = report.markdown(outcome) if isinstance(outcome, Gate) else report.refusal_markdown(outcome)
+        summary = outcome.to_markdown()
         printed = str(as_json) == "-"
         files = {"junit": junit, "markdown": markdown, "json": None if printed else as_json}
         texts = {"junit": report.junit(outcome), "markdown": summary, "json": report.as_json(outcome)}

@@ -63,7 +63,7 @@ def evaluate(
         keep_finished(store, plan, entries, out)
         store.set("step", plan.step)
         session = store.begin_session(_provenance(plan))
-        store.add_protocols((metric.protocol, describe(metric)) for metric in metrics.values())
+        store.add_protocols((each.protocol, describe(each, prepared.options.get(id))) for id, each in metrics.items())
         store.put_clips(
             (entry.item.id, entry.item.model_dump(), _text(entry.generated), _text(entry.reference), entry.reason)
             for entry in entries

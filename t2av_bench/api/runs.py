@@ -29,6 +29,7 @@ from t2av_bench.utils.text import counted
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+AnyPath = str | os.PathLike[str]
 SCORES = {
     "clip": "text", "metric": "text", "quantity": "text", "value": "float64", "status": "text", "reason": "text",
     "weight": "float64", "fingerprint": "text",
@@ -51,9 +52,7 @@ class Run:
     opened. Raises ValueError where the folder holds no run.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, notices: Sequence[str] = (), config: EvaluateConfig | None = None
-    ) -> None:
+    def __init__(self, path: AnyPath, *, notices: Sequence[str] = (), config: EvaluateConfig | None = None) -> None:
         self.path = Path(path)
         self.notices = tuple(notices)
         self._config = config
@@ -138,7 +137,7 @@ class Run:
         rows = (row for row in self.result.score_rows() if row.score.status is status)
         return count((row.clip, row.metric, str(row.score.reason)) for row in rows)
 
-    def save_baseline(self, file: str | os.PathLike[str]) -> list[str]:
+    def save_baseline(self, file: AnyPath) -> list[str]:
         """Write the small JSON file that ``regress`` takes as its baseline: ``t2av-bench baseline save``.
 
         Returns notes on what could not be kept.
@@ -178,7 +177,7 @@ class Run:
         }  # fmt: skip
 
 
-def open_run(path: str | os.PathLike[str]) -> Run:
+def open_run(path: AnyPath) -> Run:
     """A run folder that ``evaluate`` or ``run`` made. Raises ValueError where it is none."""
     return Run(path)
 

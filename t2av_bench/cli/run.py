@@ -89,7 +89,7 @@ def run(
 
 def explain_failures(result: "Result", display: "Display") -> None:
     """Say what was to be known of the items, and of each row how many clips failed, and why; the worst first."""
-    from t2av_bench.cli.output import explain
+    from t2av_bench.cli.output import tell
     from t2av_bench.evaluation.reasons import count
 
     for reason in count((row.row.name, "", text) for row in result.rows for text in row.notices):
@@ -97,7 +97,8 @@ def explain_failures(result: "Result", display: "Display") -> None:
     for row in result.rows:
         if row.failed:
             display.note(f"{row.row.name}: {row.failed_clips} of {row.items} clips failed in something")
-            explain(display.console, row.failed)
+            reasons = count((each["clip"], each["metric"], each["reason"]) for each in row.failed)
+            tell(display.console, "failed", reasons)
 
 
 def print_tables(tables: "list[TableResult]") -> None:

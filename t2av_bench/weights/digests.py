@@ -45,14 +45,10 @@ def hash_file(path: Path, kinds: Iterable[str] = ("sha256",)) -> dict[str, str]:
 
 def files_in(folder: Path, patterns: Sequence[str]) -> list[Path]:
     """Files below a folder that a model is made of, sorted; hidden files and folders (caches, .git) are not."""
-    found = []
-    for root, folders, names in os.walk(folder, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(root, name) for name in names if not name.startswith(".")]
-    relative = sorted(path.relative_to(folder) for path in found)
+    relative = sorted(path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
     return [
-        path for path in relative
-        if not patterns or any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in patterns)
+        path for path in relative if not any(part.startswith(".") for part in path.parts)
+        and (not patterns or any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in patterns))
     ]  # fmt: skip
 
 

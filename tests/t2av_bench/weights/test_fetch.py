@@ -194,7 +194,7 @@ def test_rows_without_an_address_say_what_to_do(bench: Bench) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_killed_fetch_leaves_no_wrong_file_and_is_continued(server: Server, bench: Bench) -> None:
     bench.row("net", urls=[server.serve("/net", seconds_per_block=0.1)], sha256=SHA256)
-    command = [sys.executable, "-m", "t2av_bench.cli.weights", "fetch", "net"]
+    command = [sys.executable, "-m", "t2av_bench.cli.main", "weights", "fetch", "net"]
     part = bench.home / "net.bin.part"
     for _ in range(2):
         before = part.stat().st_size if part.exists() else 0

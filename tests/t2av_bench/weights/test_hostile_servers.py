@@ -167,7 +167,7 @@ def test_a_full_disk_is_said_once_and_the_same_command_continues(server: Server,
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         limits.setrlimit(limits.RLIMIT_FSIZE, (HALF, HALF))
 
-    command = [sys.executable, "-m", "t2av_bench.cli.weights", "fetch", "net"]
+    command = [sys.executable, "-m", "t2av_bench.cli.main", "weights", "fetch", "net"]
     done = subprocess.run(command, env=bench.environment(), capture_output=True, text=True, preexec_fn=small_files)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert f"cannot write {bench.home / 'net.bin.part'}: {os.strerror(errno.EFBIG)}" in done.stderr
@@ -252,6 +252,6 @@ def test_archives_that_cannot_be_opened_are_reasons(server: Server, bench: Bench
 @pytest.mark.parametrize("given", ["inf", "nan", "-1"])
 def test_the_limit_is_a_number(bench: Bench, given: str) -> None:
     bench.row("net", urls=["file:///nowhere"])
-    command = [sys.executable, "-m", "t2av_bench.cli.weights", "fetch", "net", "--max-size", given]
+    command = [sys.executable, "-m", "t2av_bench.cli.main", "weights", "fetch", "net", "--max-size", given]
     done = subprocess.run(command, env=bench.environment(), capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr

@@ -83,7 +83,7 @@ def run_damage(out: Path) -> None:
             evaluate(
                 manifest.parent / "systems" / system, manifest=manifest, out=out / "runs" / system, metrics=METRICS,
                 name=system, progress=measuring(display, f"scoring {system}"),
-                notice=lambda text: display.note(f"note: {text}"),
+                notice=display.notice,
             )
             for system in SYSTEMS
         ]  # fmt: skip

@@ -52,10 +52,7 @@ def evaluate(
         options = parse_options(given["options"]) if given["options"] else None
         given |= {"generated": folder or given["generated"], "options": options}
         with display, stdout_to_stderr():
-            done = evaluate(
-                config=config, progress=measuring(display, "scoring"),
-                notice=lambda text: display.note(f"note: {text}"), **given,
-            )  # fmt: skip
+            done = evaluate(config=config, progress=measuring(display, "scoring"), notice=display.notice, **given)
         show(done, display, as_json)
         if given["out"] is None:
             display.note(f"the run folder: {done.path}")

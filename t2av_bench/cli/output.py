@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -64,12 +64,6 @@ def measuring(display: Display, name: str) -> "Callable[[Progress], None]":
     """A callback of ``evaluate`` that shows how far it is."""
     show = phase(display, name, "measurements")
     return lambda at: show(at.done, at.total, f"{at.metric}  {at.clip}", at.status is Status.FAILED)
-
-
-def note(display: Display, notes: Iterable[str]) -> None:
-    """What a user should know about something that was made."""
-    for text in notes:
-        display.note(f"note: {text}")
 
 
 def tell(console: Console, what: str, reasons: Sequence[Reason]) -> None:

@@ -30,7 +30,7 @@ def make(
 ) -> None:  # fmt: skip
     """Write a blind A/B page of static files. It sends nothing: participants hand in the file they download."""
     from reports.study.make import make_study
-    from t2av_bench.cli.output import note, phase
+    from t2av_bench.cli.output import phase
     from t2av_bench.cli.progress import Display
 
     with usage_errors(), Display() as display:
@@ -38,8 +38,9 @@ def make(
             runs, out, question=question, text=text, title=title, trials=trials, checks=checks, ties=ties,
             items=items, progress=phase(display, "preparing", "clips"),
         )  # fmt: skip
-        published = f"publish {made.index.parent} alone, and keep {made.key}: it says what is what"
-        note(display, [*made.notes, published])
+        for note in made.notes:
+            display.notice(note)
+        display.notice(f"publish {made.index.parent} alone, and keep {made.key}: it says what is what")
     echo(made.index)
 
 

@@ -9,12 +9,7 @@ from t2av_bench.cli.errors import usage_errors
 from t2av_bench.utils.terminal_text import echo
 
 STOPPED = 1
-train_app = typer.Typer(help="Train the embedded benchmark's models.", no_args_is_help=True)
-
-
-@train_app.callback()
-def _root() -> None:
-    pass
+train_app = typer.Typer(help="Train the embedded benchmark's models.", no_args_is_help=True, callback=lambda: None)
 
 
 @train_app.command()

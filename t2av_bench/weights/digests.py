@@ -21,10 +21,6 @@ LOCK_NAME = "weights.lock.json"
 _CHUNK = 1 << 20
 
 
-class LockDamaged(NotApplicable):
-    """The lock file cannot be read or written, so no recorded digest can be compared or kept."""
-
-
 def stamp(path: Path) -> list[int]:
     """What changes with every write to a file."""
     status = path.stat()
@@ -139,14 +135,14 @@ class Lock:
         return next((entry for path in (self.path, *self._others) if (entry := _entries(path).get(id))), None)
 
     def record(self, id: str, **entry: Any) -> None:
-        """Write an entry. Raises LockDamaged where the file cannot be read or written."""
+        """Write an entry. Raises NotApplicable where the file cannot be read or written."""
         try:
             with exclusively(self.path):
                 recorded = {**entry, "recorded": datetime.date.today().isoformat()}
                 entries = _entries(self.path) | {id: recorded}
                 write_text(self.path, json.dumps(entries, indent=2, sort_keys=True) + "\n")
         except OSError as error:
-            raise LockDamaged(
+            raise NotApplicable(
                 f"the digest of {id!r} cannot be recorded in {self.path}: {error.strerror or error}; make the folder "
                 "writable, or name another one first in T2AV_BENCH_WEIGHTS"
             ) from error
@@ -159,15 +155,15 @@ def _entries(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise LockDamaged(f"{path} cannot be read ({error.strerror}); {advice}") from None
+        raise NotApplicable(f"{path} cannot be read ({error.strerror}); {advice}") from None
     except (ValueError, RecursionError) as error:
-        raise LockDamaged(f"{path} is damaged ({error}); {advice}") from None
+        raise NotApplicable(f"{path} is damaged ({error}); {advice}") from None
     if not isinstance(entries, dict):
-        raise LockDamaged(f"{path} is damaged (not a JSON object); {advice}")
+        raise NotApplicable(f"{path} is damaged (not a JSON object); {advice}")
     for id, entry in entries.items():
         fields = [entry.get(name) for name in ("sha256", "recorded")] if isinstance(entry, dict) else [None]
         if not all(isinstance(field, str) for field in fields):
-            raise LockDamaged(f"{path} is damaged (its entry {id!r:.80} has no sha256 and date); {advice}")
+            raise NotApplicable(f"{path} is damaged (its entry {id!r:.80} has no sha256 and date); {advice}")
     return entries
 
 

@@ -55,4 +55,4 @@ def regress(
 
 
 def _recorded(given: Run | AnyPath) -> Recorded:
-    return given.recorded() if isinstance(given, Run) else read(Path(given))
+    return given.result.recorded if isinstance(given, Run) else read(Path(given))

@@ -16,7 +16,6 @@ from t2av_bench.evaluation.planning import requested
 from t2av_bench.evaluation.reasons import Reason, count
 from t2av_bench.results import baseline
 from t2av_bench.results.columns import Column
-from t2av_bench.results.recorded import Recorded
 from t2av_bench.results.run import RunResult
 from t2av_bench.results.run import open_run as read
 from t2av_bench.results.store import ScoreRow
@@ -143,11 +142,7 @@ class Run:
         Returns notes on what could not be kept.
         """
         with refusals():
-            return baseline.save(self.recorded(), Path(file))
-
-    def recorded(self) -> Recorded:
-        """The run as comparisons read it."""
-        return self.result.recorded
+            return baseline.save(self.result.recorded, Path(file))
 
     def __repr__(self) -> str:
         shown = terminal(build([self.result]), width=100, fit=True)

@@ -108,14 +108,11 @@ def main() -> None:
         interrupted = isinstance(end, KeyboardInterrupt) or end.code == _INTERRUPTED
         if not (stopped_by and interrupted):
             raise
+        command = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
         what = "terminated" if stopped_by[0] == signal.SIGTERM else "interrupted"
-        kept = "; what is finished is kept, and the same command continues" if _command_name() in _CONTINUED else ""
+        kept = "; what is finished is kept, and the same command continues" if command in _CONTINUED else ""
         echo(f"t2av-bench: {what}{kept}", err=True)
         sys.exit(128 + stopped_by[0])
-
-
-def _command_name() -> str | None:
-    return next((word for word in sys.argv[1:] if not word.startswith("-")), None)
 
 
 if __name__ == "__main__":

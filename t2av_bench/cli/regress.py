@@ -25,7 +25,7 @@ def save_baseline(
         for note in opened.save_baseline(file):
             echo(f"note: {note}", err=True)
     size = file.stat().st_size / 1024
-    quantities, items = len(opened.recorded().quantities), len(opened.recorded().items)
+    quantities, items = len(opened.result.recorded.quantities), len(opened.clips)
     echo(f"{file}: {quantities} quantities of {items} items, {size:.0f} KB", err=True)
 
 

@@ -59,11 +59,10 @@ def exclusively(path: Path, on_wait: Callable[[], None] = lambda: None) -> Itera
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            on_wait()
-            lock.acquire()
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_wait()
+        lock.acquire()
     except NotImplementedError as error:
         raise OSError(f"the file system of {path.parent} has no locks") from error
     try:

@@ -139,28 +139,25 @@ class Weights:
         entry, path = self.entry(id), self.find(id)
         if path is None:
             return Verdict(id, "missing", message=self.how_to_get(entry))
+        refused = f"weights {id!r} refused: {path}"
         try:
             sha256, difference = self.compare(entry, path, ignore_lock=relock)
         except OSError as error:
-            return Verdict(id, "refused", path, None, (
-                f"weights {id!r} refused: {path} cannot be read: {error.strerror or error}. Make it readable, or move "
-                f"it away, then: {entry.remedy}"
-            ))  # fmt: skip
+            how = f"Make it readable, or move it away, then: {entry.remedy}"
+            return Verdict(id, "refused", path, None, f"{refused} cannot be read: {error.strerror or error}. {how}")
         if difference:
-            relocking = "" if entry.sha256 else f", or if this file is meant: t2av-bench weights verify --relock {id}"
-            return Verdict(id, "refused", path, sha256, (
-                f"weights {id!r} refused: {path}: {difference}. Move the file away, then: {entry.remedy}{relocking}"
-            ))  # fmt: skip
+            how = f"Move the file away, then: {entry.remedy}"
+            how += "" if entry.sha256 else f", or if this file is meant: t2av-bench weights verify --relock {id}"
+            return Verdict(id, "refused", path, sha256, f"{refused}: {difference}. {how}")
         if entry.sha256:
             return Verdict(id, "ok", path, sha256)
         recorded = self.lock.get(id)
         if recorded and recorded["sha256"] == sha256:
             return Verdict(id, "locked", path, sha256)
         if entry.runs_code and not (relock or explicit):
-            return Verdict(id, "refused", path, None, (
-                f"weights {id!r} refused: {path}: loading {entry.format} runs code, and no digest is known for it "
-                f"(the file's sha256 is {sha256}). If you trust it: t2av-bench weights verify {id}"
-            ))  # fmt: skip
+            why = f"loading {entry.format} runs code, and no digest is known for it (the file's sha256 is {sha256})"
+            how = f"If you trust it: t2av-bench weights verify {id}"
+            return Verdict(id, "refused", path, None, f"{refused}: {why}. {how}")
         self.record(id, path, sha256)
         return Verdict(id, "recorded", path, sha256)
 

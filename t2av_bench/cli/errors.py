@@ -9,7 +9,10 @@ from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.reasons import sentence
 from t2av_bench.utils.terminal_text import echo
 
+FAILED = 1
+"""Exit status where the command did its work, and something in it failed or differs."""
 USAGE_ERROR = 2
+"""Exit status where it cannot be carried out."""
 
 
 @contextmanager

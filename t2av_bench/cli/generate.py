@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from t2av_bench.cli.complete import system_ids
-from t2av_bench.cli.errors import USAGE_ERROR
+from t2av_bench.cli.errors import FAILED, USAGE_ERROR
 from t2av_bench.utils.files import disk_trouble, json_text, said_of_files
 from t2av_bench.utils.progress import Step
 from t2av_bench.utils.reasons import unexpected
@@ -15,8 +15,6 @@ from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.systems.base import GeneratedClip, Progress, Request, System
-
-FAILED = 1
 
 
 def generate(

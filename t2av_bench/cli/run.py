@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from t2av_bench.cli.errors import USAGE_ERROR, usage_errors
+from t2av_bench.cli.errors import FAILED, USAGE_ERROR, usage_errors
 from t2av_bench.cli.options import options_of
 from t2av_bench.experiment.config import RunConfig
 from t2av_bench.utils.files import json_text
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from t2av_bench.cli.run_tables import TableResult
     from t2av_bench.experiment.preview import Preview
     from t2av_bench.experiment.run import Result
-
-TOO_MANY_FAILURES = 1
 
 
 @options_of(RunConfig, without=("benchmark", "metrics", "tables", "seed", "options", "rows"))
@@ -78,11 +76,11 @@ def run(
     if result.failed_clips > allowed:
         display.note(f"{result.failed_clips} clips failed, --max-failures allows {allowed}: exit status 1. The same "
                      "command tries them again.")  # fmt: skip
-        raise typer.Exit(TOO_MANY_FAILURES)
+        raise typer.Exit(FAILED)
     if result.missing and not loaded.config.allow_missing:
         display.note(f"{some(result.missing, 6)}: no clip of any row was scored: exit status 1 (--allow-missing "
                      "accepts that)")  # fmt: skip
-        raise typer.Exit(TOO_MANY_FAILURES)
+        raise typer.Exit(FAILED)
     if any(table.table is None for table in tables):
         raise typer.Exit(USAGE_ERROR)
 

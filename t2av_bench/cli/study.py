@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from t2av_bench.cli.errors import usage_errors
+from t2av_bench.cli.errors import FAILED, usage_errors
 from t2av_bench.utils.terminal_text import echo
-
-REFUSED = 1
 
 study_app = typer.Typer(name="study", help="Ask people: a blind A/B page, and scores from their answers.",
                         no_args_is_help=True)  # fmt: skip
@@ -68,7 +66,7 @@ def merge(
         echo(f"refused: {file}: {reason}", err=True)
     echo(markdown(document), nl=False)
     if document["scores"] is None:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(FAILED)
 
 
 def _find_key(answers: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from t2av_bench.cli.errors import usage_errors
+from t2av_bench.cli.errors import FAILED, usage_errors
 from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.terminal_text import echo
 from t2av_bench.weights import configured
@@ -152,7 +152,7 @@ def _end(results: list[dict[str, Any]], as_json: bool) -> NoReturn:
                 echo(f"{result['id']}  {result['state']}  {result['sha256']}  {result['path']}")
     for reason in reasons:
         echo(f"error: {reason}", err=True)
-    raise typer.Exit(1 if reasons else 0)
+    raise typer.Exit(FAILED if reasons else 0)
 
 
 def _tell(note: Callable[[str], None], store: Weights, ids: list[str]) -> list[WeightsEntry]:
@@ -197,7 +197,7 @@ def verify(
             verdicts.append(store.verify(id, relock=relock, explicit=bool(ids)))
         except (NotApplicable, OSError) as error:
             echo(f"error: {error}", err=True)
-            raise typer.Exit(1) from error
+            raise typer.Exit(FAILED) from error
     _end([
         {"id": item.id, "state": item.state, "path": str(item.path) if item.path else None, "sha256": item.sha256,
          "reason": item.message} for item in verdicts
@@ -216,4 +216,4 @@ def show_path(
         echo(store.path(id))
     except NotApplicable as error:
         echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(FAILED) from error

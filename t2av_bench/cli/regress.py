@@ -9,7 +9,7 @@ from t2av_bench.cli.errors import USAGE_ERROR, usage_errors
 from t2av_bench.utils.terminal_text import echo
 
 baseline_app = typer.Typer(name="baseline", help="Keep a run's scores as a small file to compare with.",
-                           no_args_is_help=True, callback=lambda: None)  # fmt: skip
+                           no_args_is_help=True)  # fmt: skip
 
 
 @baseline_app.command("save")

@@ -8,7 +8,7 @@ import typer
 from t2av_bench.cli.errors import FAILED, usage_errors
 from t2av_bench.utils.terminal_text import echo
 
-train_app = typer.Typer(help="Train the embedded benchmark's models.", no_args_is_help=True, callback=lambda: None)
+train_app = typer.Typer(name="train", help="Train the embedded benchmark's models.", no_args_is_help=True)
 
 
 @train_app.command()

@@ -5,9 +5,7 @@ the whole model.
 """
 
 from .config import ModelConfig
-from .utils.strict_loading import NameMap
-
-Pairs = list[tuple[str, str]]
+from .utils.strict_loading import NameMap, Pairs, under
 
 BLOCK: Pairs = [
     ("norm1.scale", "attention_norm.weight"),
@@ -70,8 +68,3 @@ def model(config: ModelConfig) -> NameMap:
             *under("head_stop", "stop_predictor", STOP_PREDICTOR),
         ]
     )
-
-
-def under(release: str, ours: str, pairs: Pairs) -> Pairs:
-    """``pairs`` moved below a module's two names."""
-    return [(f"{release}.{theirs}", f"{ours}.{mine}") for theirs, mine in pairs]

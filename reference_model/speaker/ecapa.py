@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reference_model.utils.strict_loading import CheckpointError, NameMap
+from reference_model.utils.strict_loading import CheckpointError, NameMap, Pairs, under
 
 GROUPS = 8
 DILATIONS = (2, 3, 4)
@@ -178,6 +178,19 @@ class EcapaHead(nn.Module):
         return self.embedding(self.pooled_normalisation(self.pooling(merged, valid)))
 
 
+CONVOLUTION: Pairs = [("conv", "convolution"), ("bn", "normalisation")]
+"""A :class:`ConvReluNorm`."""
+
+BLOCK: Pairs = [
+    *under("Conv1dReluBn1", "enter", CONVOLUTION),
+    *under("Conv1dReluBn2", "leave", CONVOLUTION),
+    *((f"Res2Conv1dReluBn.convs.{j}", f"res2.groups.{j}.convolution") for j in range(GROUPS - 1)),
+    *((f"Res2Conv1dReluBn.bns.{j}", f"res2.groups.{j}.normalisation") for j in range(GROUPS - 1)),
+    ("SE_Connect.linear1", "gate.squeeze"),
+    ("SE_Connect.linear2", "gate.excite"),
+]
+
+
 def ecapa_names(prefix: str = "") -> NameMap:
     """Release prefix beside our prefix; ``prefix`` goes in front of ours."""
     pairs = [
@@ -187,24 +200,8 @@ def ecapa_names(prefix: str = "") -> NameMap:
         ("pooling.linear2", "pooling.score"),
         ("bn", "pooled_normalisation"),
         ("linear", "embedding"),
-        ("layer1.conv", "stem.convolution"),
-        ("layer1.bn", "stem.normalisation"),
+        *under("layer1", "stem", CONVOLUTION),
     ]
     for i in range(len(DILATIONS)):
-        release, ours = f"layer{i + 2}", f"blocks.{i}"
-        for theirs, mine in (("Conv1dReluBn1", "enter"), ("Conv1dReluBn2", "leave")):
-            pairs += [
-                (f"{release}.{theirs}.conv", f"{ours}.{mine}.convolution"),
-                (f"{release}.{theirs}.bn", f"{ours}.{mine}.normalisation"),
-            ]
-        for j in range(GROUPS - 1):
-            group = f"{ours}.res2.groups.{j}"
-            pairs += [
-                (f"{release}.Res2Conv1dReluBn.convs.{j}", f"{group}.convolution"),
-                (f"{release}.Res2Conv1dReluBn.bns.{j}", f"{group}.normalisation"),
-            ]
-        pairs += [
-            (f"{release}.SE_Connect.linear1", f"{ours}.gate.squeeze"),
-            (f"{release}.SE_Connect.linear2", f"{ours}.gate.excite"),
-        ]
+        pairs += under(f"layer{i + 2}", f"blocks.{i}", BLOCK)
     return NameMap((release, prefix + ours) for release, ours in pairs)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from reference_model.utils.strict_loading import CheckpointError
+from reference_model.utils.strict_loading import Pairs, Shapes, under
 
 STRIDES = (5, 2, 2, 2, 2, 2, 2)
 MAX_DISTANCE = 800
@@ -32,29 +32,18 @@ class WavLMSize:
     @classmethod
     def from_release_state(cls, state: Mapping[str, Tensor]) -> "WavLMSize":
         """Read every size off the shapes of a state dict in the authors' names (no prefix)."""
-
-        def shape(name: str) -> tuple[int, ...]:
-            if name not in state:
-                raise CheckpointError(f"not a WavLM state dict of the Large layout: {name} is missing")
-            return tuple(state[name].shape)
-
-        def count(pattern: str) -> int:
-            n = 0
-            while pattern.format(n) in state:
-                n += 1
-            return n
-
+        shape = Shapes(state, "WavLM (of the Large layout)")
         width = shape("post_extract_proj.weight")[0]
         shape("feature_extractor.conv_layers.0.2.1.weight")
         convolutions = tuple(
             shape(f"feature_extractor.conv_layers.{i}.0.weight")[::2]
-            for i in range(count("feature_extractor.conv_layers.{}.0.weight"))
+            for i in range(shape.count("feature_extractor.conv_layers.{}.0.weight"))
         )
         _, per_group, kernel = shape("encoder.pos_conv.0.weight_v")
         buckets, heads = shape("encoder.layers.0.self_attn.relative_attention_bias.weight")
         return cls(
             width=width,
-            layers=count("encoder.layers.{}.fc1.weight"),
+            layers=shape.count("encoder.layers.{}.fc1.weight"),
             heads=heads,
             feed_forward=shape("encoder.layers.0.fc1.weight")[0],
             convolutions=convolutions,
@@ -100,7 +89,22 @@ def build_wavlm(size: WavLMSize) -> nn.Module:
     )
 
 
-def wavlm_pairs(size: WavLMSize, release: str = "", ours: str = "") -> list[tuple[str, str]]:
+LAYER: Pairs = [
+    ("self_attn.q_proj", "attention.q_proj"),
+    ("self_attn.k_proj", "attention.k_proj"),
+    ("self_attn.v_proj", "attention.v_proj"),
+    ("self_attn.out_proj", "attention.out_proj"),
+    ("self_attn.grep_linear", "attention.gru_rel_pos_linear"),
+    ("self_attn.grep_a", "attention.gru_rel_pos_const"),
+    ("self_attn.relative_attention_bias", "attention.rel_attn_embed"),
+    ("self_attn_layer_norm", "layer_norm"),
+    ("fc1", "feed_forward.intermediate_dense"),
+    ("fc2", "feed_forward.output_dense"),
+    ("final_layer_norm", "final_layer_norm"),
+]
+
+
+def wavlm_pairs(size: WavLMSize, release: str = "", ours: str = "") -> Pairs:
     """The authors' prefix beside that of transformers, each behind a prefix of its own.
 
     Checked: on random weights, every hidden state of a small model agrees to 1e-5 with the authors' code as
@@ -117,22 +121,8 @@ def wavlm_pairs(size: WavLMSize, release: str = "", ours: str = "") -> list[tupl
         ("encoder.pos_conv.0.weight_v", "encoder.pos_conv_embed.conv.parametrizations.weight.original1"),
     ]
     for i in range(len(size.convolutions)):
-        theirs, mine = f"feature_extractor.conv_layers.{i}", f"feature_extractor.conv_layers.{i}"
-        pairs += [(f"{theirs}.0", f"{mine}.conv"), (f"{theirs}.2.1", f"{mine}.layer_norm")]
-    attention = [(f"{x}_proj", f"{x}_proj") for x in ("q", "k", "v", "out")]
-    attention += [
-        ("grep_linear", "gru_rel_pos_linear"),
-        ("grep_a", "gru_rel_pos_const"),
-        ("relative_attention_bias", "rel_attn_embed"),
-    ]
-    rest = [
-        ("self_attn_layer_norm", "layer_norm"),
-        ("fc1", "feed_forward.intermediate_dense"),
-        ("fc2", "feed_forward.output_dense"),
-        ("final_layer_norm", "final_layer_norm"),
-    ]
+        name = f"feature_extractor.conv_layers.{i}"
+        pairs += under(name, name, [("0", "conv"), ("2.1", "layer_norm")])
     for i in range(size.layers):
-        layer = f"encoder.layers.{i}"
-        pairs += [(f"{layer}.self_attn.{theirs}", f"{layer}.attention.{mine}") for theirs, mine in attention]
-        pairs += [(f"{layer}.{theirs}", f"{layer}.{mine}") for theirs, mine in rest]
+        pairs += under(f"encoder.layers.{i}", f"encoder.layers.{i}", LAYER)
     return [(release + theirs, ours + mine) for theirs, mine in pairs]

@@ -7,6 +7,7 @@ pickled beside the tensors become inert stand-ins (:func:`read_checkpoint`).
 """
 
 import difflib
+import itertools
 import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,9 +20,36 @@ from torch import Tensor, nn
 
 LISTED = 6  # names per kind of mismatch that an error spells out
 
+Pairs = list[tuple[str, str]]
+"""(release prefix, our prefix) of what makes up a module."""
+
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read, or that does not fit the module it is meant for."""
+
+
+def under(release: str, ours: str, pairs: Iterable[tuple[str, str]]) -> Pairs:
+    """``pairs`` moved below a module's two names."""
+    return [(f"{release}.{theirs}", f"{ours}.{mine}") for theirs, mine in pairs]
+
+
+class Shapes:
+    """What a release state dict tells of a network's sizes: ``shapes(name)`` is a tensor's shape.
+
+    ``kind``: what it should be a state dict of. Raises :class:`CheckpointError` for a name that it does not have.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], kind: str):
+        self._state, self._kind = state, kind
+
+    def __call__(self, name: str) -> tuple[int, ...]:
+        if name not in self._state:
+            raise CheckpointError(f"not a {self._kind} state dict: without {name} its sizes are unknown")
+        return tuple(self._state[name].shape)
+
+    def count(self, pattern: str, first: int = 0) -> int:
+        """How many of ``pattern``'s names there are, numbered from ``first``."""
+        return next(n for n in itertools.count() if pattern.format(first + n) not in self._state)
 
 
 class NameMap:

@@ -116,15 +116,10 @@ def fill(network: "torch.nn.ModuleDict", state: "Mapping[str, torch.Tensor]") ->
 
     Raises CheckpointError, a ValueError, naming every missing, unknown and misshapen key.
     """
-    from reference_model.utils.strict_loading import check_names_and_shapes
+    from reference_model.utils.strict_loading import NameMap, load_strictly
 
-    own = {published_name(name): name for name in network.state_dict()}
-    check_names_and_shapes(
-        {name: tuple(network.state_dict()[mine].shape) for name, mine in own.items()},
-        {name: tuple(tensor.shape) for name, tensor in state.items()},
-        source="the UTMOS22 strong checkpoint",
-    )
-    network.load_state_dict({own[name]: tensor for name, tensor in state.items()}, strict=True, assign=True)
+    names = NameMap((published_name(name), name) for name in network.state_dict())
+    load_strictly(network, state, names=names, source="the UTMOS22 strong checkpoint")
     return network.requires_grad_(False)
 
 

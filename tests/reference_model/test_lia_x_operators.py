@@ -24,21 +24,17 @@ def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module,
         outputs, inputs, kernel, _ = next(tensor.shape for key, tensor in weights.items() if key.endswith("weight"))
         layer = operators.ConvLayer(inputs, outputs, kernel, resample=resample, **options)
         biased = options.get("bias", True) and options.get("activated", True)
-        pairs = names.conv_layer("x", "x", filtered=resample is not None, activated=biased)
-        return layer, [(release[2:], ours[2:]) for release, ours in pairs]
+        return layer, names.conv_layer(filtered=resample is not None, activated=biased)
 
     def residual(down: bool) -> tuple[torch.nn.Module, list[tuple[str, str]]]:
         outputs, inputs, _, _ = shape("conv1.0.weight")
-        pairs = names.residual_block("x", "x", down=down, projected=inputs != outputs)
-        return operators.ResidualBlock(inputs, outputs, down=down), [(a[2:], b[2:]) for a, b in pairs]
-
-    def named(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        return [(release[2:], ours[2:]) for release, ours in pairs]
+        pairs = names.residual_block(down=down, projected=inputs != outputs)
+        return operators.ResidualBlock(inputs, outputs, down=down), pairs
 
     def styled(resample: str | None = None):
         inputs, outputs, kernel, style_dim = modulated("conv.")
         module = operators.StyledConv(inputs, outputs, style_dim, kernel=kernel, resample=resample)
-        return module, named(names.styled_conv("x", "x"))
+        return module, names.STYLED_CONV
 
     def modulated_conv(resample: str | None = None, demodulate: bool = True):
         inputs, outputs, kernel, style_dim = modulated()
@@ -50,10 +46,10 @@ def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module,
 
     def flow():
         inputs, _, _, style_dim = modulated("conv.")
-        return operators.ToFlow(inputs, style_dim), named(names.to_flow("x", "x"))
+        return operators.ToFlow(inputs, style_dim), names.TO_FLOW
 
     def rgb():
-        return operators.ToRGB(shape("conv.0.weight")[1]), named(names.to_rgb("x", "x"))
+        return operators.ToRGB(shape("conv.0.weight")[1]), names.TO_RGB
 
     def linear(activated: bool):
         outputs, inputs = shape("weight")
@@ -107,7 +103,7 @@ def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module,
         "dec_resblock_proj": lambda: residual(False),
         "flow_resblock": lambda: (
             operators.FlowResidualBlock(len(weights["norm.bias"]), shape("conv1.conv.modulation.weight")[1]),
-            named(names.flow_residual_block("x", "x")),
+            names.FLOW_RESIDUAL_BLOCK,
         ),
     }
     assert name in builders, f"the golden set has an operation {name!r} that this test does not know"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from reference_model.utils.strict_loading import CheckpointError
+from reference_model.utils.strict_loading import Shapes
 
 from .operators import (
     ConvLayer,
@@ -58,13 +58,10 @@ class LIAXConfig:
     @classmethod
     def from_release_state(cls, state: Mapping[str, Tensor]) -> "LIAXConfig":
         """Read the sizes off the shapes of a release state dict."""
-        needed = ["dec.direction.weight", "enc.enc_2r.block1.0.weight", *(f"dec.conv{n}_1.conv.weight" for n in "456")]
-        for name in needed:
-            if name not in state:
-                raise CheckpointError(f"not a LIA-X state dict: without {name} its sizes are unknown")
-        style_dim, motion_dim = state["dec.direction.weight"].shape
-        widths = [state[f"dec.conv{n}_1.conv.weight"].shape[1] for n in "456"]
-        return cls((*widths, state["enc.enc_2r.block1.0.weight"].shape[0]), style_dim, motion_dim)
+        shape = Shapes(state, "LIA-X")
+        style_dim, motion_dim = shape("dec.direction.weight")
+        widths = [shape(f"dec.conv{n}_1.conv.weight")[1] for n in "456"]
+        return cls((*widths, shape("enc.enc_2r.block1.0.weight")[0]), style_dim, motion_dim)
 
 
 class Encoder(nn.Module):

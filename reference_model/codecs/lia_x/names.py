@@ -1,73 +1,53 @@
-"""The release's state-dict names of LIA-X beside ours."""
+"""The release's state-dict names of LIA-X beside ours, table by table as the modules of :mod:`.operators`."""
 
-from reference_model.utils.strict_loading import NameMap
+from reference_model.utils.strict_loading import NameMap, Pairs, under
 
 from .generator import BLOCKS, RESOLUTIONS
 
+STYLED_CONV: Pairs = [("conv", "convolution"), ("activate", "activation")]
+FLOW_RESIDUAL_BLOCK: Pairs = [
+    ("gamma", "gamma"), ("norm", "norm"), *under("conv1", "conv1", STYLED_CONV), *under("conv2", "conv2", STYLED_CONV),
+]  # fmt: skip
+TO_FLOW: Pairs = [("bias", "bias"), ("up", "upsample"), ("conv", "convolution")]
 
-def conv_layer(release: str, ours: str, *, filtered: bool = False, activated: bool = True) -> list[tuple[str, str]]:
+
+def conv_layer(*, filtered: bool = False, activated: bool = True) -> Pairs:
     """A :class:`~.operators.ConvLayer`, numbered in the release: [filter,] convolution [, activation]."""
     parts = (["filter"] if filtered else []) + ["convolution"] + (["activation"] if activated else [])
-    return [(f"{release}.{i}", f"{ours}.{part}") for i, part in enumerate(parts)]
+    return [(str(i), part) for i, part in enumerate(parts)]
 
 
-def residual_block(release: str, ours: str, *, down: bool = False, projected: bool = False) -> list[tuple[str, str]]:
+TO_RGB: Pairs = [("bias", "bias"), ("up", "upsample"), *under("conv", "convolution", conv_layer())]
+
+
+def residual_block(*, down: bool = False, projected: bool = False) -> Pairs:
     """A :class:`.operators.ResidualBlock`."""
-    pairs = conv_layer(f"{release}.conv1", f"{ours}.conv1")
-    pairs += conv_layer(f"{release}.conv2", f"{ours}.conv2", filtered=down)
+    pairs = under("conv1", "conv1", conv_layer()) + under("conv2", "conv2", conv_layer(filtered=down))
     if down or projected:
-        pairs += conv_layer(f"{release}.skip", f"{ours}.skip", filtered=down, activated=False)
+        pairs += under("skip", "skip", conv_layer(filtered=down, activated=False))
     return pairs
-
-
-def styled_conv(release: str, ours: str) -> list[tuple[str, str]]:
-    """A :class:`.operators.StyledConv`."""
-    return [(f"{release}.conv", f"{ours}.convolution"), (f"{release}.activate", f"{ours}.activation")]
-
-
-def flow_residual_block(release: str, ours: str) -> list[tuple[str, str]]:
-    """A :class:`.operators.FlowResidualBlock`."""
-    pairs = [(f"{release}.{name}", f"{ours}.{name}") for name in ("gamma", "norm")]
-    return pairs + [pair for conv in ("conv1", "conv2") for pair in styled_conv(f"{release}.{conv}", f"{ours}.{conv}")]
-
-
-def to_rgb(release: str, ours: str) -> list[tuple[str, str]]:
-    """A :class:`.operators.ToRGB`."""
-    pairs = [(f"{release}.bias", f"{ours}.bias"), (f"{release}.up", f"{ours}.upsample")]
-    return pairs + conv_layer(f"{release}.conv", f"{ours}.convolution")
-
-
-def to_flow(release: str, ours: str) -> list[tuple[str, str]]:
-    """A :class:`.operators.ToFlow`."""
-    return [
-        (f"{release}.bias", f"{ours}.bias"),
-        (f"{release}.up", f"{ours}.upsample"),
-        (f"{release}.conv", f"{ours}.convolution"),
-    ]
 
 
 def lia_x_names() -> NameMap:
     """Release prefix beside our prefix; the same for every width."""
-    stages = [f"block{n}.0" for n in range(2, 8)] + ["block_512"]
-    pairs = conv_layer("enc.enc_2r.block1", "encoder.stem")
-    for i, stage in enumerate(stages):
-        pairs += residual_block(f"enc.enc_2r.{stage}", f"encoder.stages.{i}", down=True)
+    pairs = under("enc.enc_2r.block1", "encoder.stem", conv_layer())
+    for i, stage in enumerate([*(f"block{n}.0" for n in range(2, 8)), "block_512"]):
+        pairs += under(f"enc.enc_2r.{stage}", f"encoder.stages.{i}", residual_block(down=True))
     pairs += [
         ("enc.enc_2r.block8", "encoder.to_reference"),
         ("enc.enc_r2t.0", "encoder.to_motion"),
         ("dec.direction", "decoder.direction"),
         ("dec.input.input", "decoder.constant"),
+        *under("dec.conv1", "decoder.first", STYLED_CONV),
     ]
-    pairs += styled_conv("dec.conv1", "decoder.first")
     for i in range(len(RESOLUTIONS)):
-        ours = f"decoder.levels.{i}"
         conv, suffix = ("conv_512", "_512") if i == 0 else (f"conv{i + 1}", str(i + 1))
-        pairs += styled_conv(f"dec.{conv}_1", f"{ours}.up")
+        level = under(f"{conv}_1", "up", STYLED_CONV)
         for j in range(BLOCKS):
-            pairs += flow_residual_block(f"dec.{conv}_2.{j}", f"{ours}.motion_blocks.{j}")
-            pairs += residual_block(f"dec.{conv}_2_rgb.{j}", f"{ours}.image_blocks.{j}")
+            level += under(f"{conv}_2.{j}", f"motion_blocks.{j}", FLOW_RESIDUAL_BLOCK)
+            level += under(f"{conv}_2_rgb.{j}", f"image_blocks.{j}", residual_block())
         if i > 0:
-            pairs += conv_layer(f"dec.{conv}_2_up", f"{ours}.image_up", filtered=True)
-        pairs += to_rgb(f"dec.rgb{suffix}", f"{ours}.to_rgb")
-        pairs += to_flow(f"dec.flow{suffix}", f"{ours}.to_flow")
+            level += under(f"{conv}_2_up", "image_up", conv_layer(filtered=True))
+        level += under(f"rgb{suffix}", "to_rgb", TO_RGB) + under(f"flow{suffix}", "to_flow", TO_FLOW)
+        pairs += under("dec", f"decoder.levels.{i}", level)
     return NameMap(pairs)

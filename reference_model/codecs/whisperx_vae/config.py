@@ -1,13 +1,12 @@
 """Sizes of WhisperX-VAE, given or read off a checkpoint's shapes."""
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
 from torch import Tensor
 
-from reference_model.utils.strict_loading import CheckpointError
+from reference_model.utils.strict_loading import Shapes
 
 
 @dataclass(frozen=True)
@@ -63,24 +62,16 @@ class WhisperXVAEConfig:
         Strides follow from kernels (a stride-s convolution has kernel 2s). The number of Whisper heads shows
         in no shape: every Whisper has heads of width 64, which is assumed unless ``heads`` is given.
         """
-
-        def shape(name: str) -> tuple[int, ...]:
-            if name not in state:
-                raise CheckpointError(f"not a WhisperX-VAE state dict: without {name} its sizes are unknown")
-            return tuple(state[name].shape)
-
-        def count(pattern: str, first: int = 0) -> int:
-            return next(n for n in itertools.count() if pattern.format(first + n) not in state)
-
-        encoder_stages = count("CodecEnc.block.{}.block.4.weight_v", first=1)
-        decoder_stages = count("CodecDec.model.{}.block.1.weight_v", first=1)
+        shape = Shapes(state, "WhisperX-VAE")
+        encoder_stages = shape.count("CodecEnc.block.{}.block.4.weight_v", first=1)
+        decoder_stages = shape.count("CodecDec.model.{}.block.1.weight_v", first=1)
         width, mel_bins, _ = shape("semantic_model.encoder.conv1.weight")
         size = WhisperSize(
             mel_bins=mel_bins,
             positions=shape("semantic_model.encoder.positional_embedding")[0],
             width=width,
             heads=heads or max(width // 64, 1),
-            layers=count("semantic_model.encoder.blocks.{}.attn.query.weight"),
+            layers=shape.count("semantic_model.encoder.blocks.{}.attn.query.weight"),
         )
         return cls(
             encoder_width=shape("CodecEnc.block.0.weight_v")[0],

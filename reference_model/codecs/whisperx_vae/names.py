@@ -1,6 +1,6 @@
 """The release's state-dict names of WhisperX-VAE beside ours."""
 
-from reference_model.utils.strict_loading import NameMap
+from reference_model.utils.strict_loading import NameMap, Pairs, under
 
 from .config import WhisperXVAEConfig
 from .layers import DILATIONS
@@ -11,72 +11,64 @@ TRAINING_ONLY = ("semantic_model.decoder",)
 INFERENCE = ("CodecEnc", "CodecDec", "vae", "semantic_model")
 """Top-level release names that make up the codec; whatever else a training checkpoint holds is not ours."""
 
+CONVOLUTION: Pairs = [
+    ("bias", "bias"),
+    ("weight_g", "parametrizations.weight.original0"),
+    ("weight_v", "parametrizations.weight.original1"),
+]
+"""A weight-normalised convolution."""
+
+RESIDUAL_UNIT: Pairs = [
+    ("block.0", "snake1"),
+    *under("block.1", "dilated", CONVOLUTION),
+    ("block.2", "snake2"),
+    *under("block.3", "pointwise", CONVOLUTION),
+]
+
+WHISPER_LAYER: Pairs = [
+    ("attn.query", "self_attn.q_proj"),
+    ("attn.key", "self_attn.k_proj"),
+    ("attn.value", "self_attn.v_proj"),
+    ("attn.out", "self_attn.out_proj"),
+    ("attn_ln", "self_attn_layer_norm"),
+    ("mlp.0", "fc1"),
+    ("mlp.2", "fc2"),
+    ("mlp_ln", "final_layer_norm"),
+]
+"""OpenAI's names beside those of transformers."""
+
 
 def whisperx_vae_names(config: WhisperXVAEConfig) -> NameMap:
     """Release prefix beside our prefix, for an encoder and decoder of these strides."""
-    pairs: list[tuple[str, str]] = []
-
-    def convolution(release: str, ours: str) -> None:
-        pairs.extend(
-            [
-                (f"{release}.bias", f"{ours}.bias"),
-                (f"{release}.weight_g", f"{ours}.parametrizations.weight.original0"),
-                (f"{release}.weight_v", f"{ours}.parametrizations.weight.original1"),
-            ]
-        )
-
-    def residual_unit(release: str, ours: str) -> None:
-        pairs.append((f"{release}.block.0", f"{ours}.snake1"))
-        convolution(f"{release}.block.1", f"{ours}.dilated")
-        pairs.append((f"{release}.block.2", f"{ours}.snake2"))
-        convolution(f"{release}.block.3", f"{ours}.pointwise")
-
-    units = len(DILATIONS)
-    last = len(config.encoder_strides)
-    convolution("CodecEnc.block.0", "encoder.stem")
+    units, last = len(DILATIONS), len(config.encoder_strides)
+    encoder = under("block.0", "stem", CONVOLUTION) + [(f"block.{last + 1}", "snake")]
+    encoder += under(f"block.{last + 2}", "head", CONVOLUTION)
+    down = [(str(units), "snake"), *under(str(units + 1), "down", CONVOLUTION), *_units(0)]
     for i in range(last):
-        release, ours = f"CodecEnc.block.{i + 1}.block", f"encoder.stages.{i}"
-        for j in range(units):
-            residual_unit(f"{release}.{j}", f"{ours}.residual_units.{j}")
-        pairs.append((f"{release}.{units}", f"{ours}.snake"))
-        convolution(f"{release}.{units + 1}", f"{ours}.down")
-    pairs.append((f"CodecEnc.block.{last + 1}", "encoder.snake"))
-    convolution(f"CodecEnc.block.{last + 2}", "encoder.head")
+        encoder += under(f"block.{i + 1}.block", f"stages.{i}", down)
 
     last = len(config.decoder_strides)
-    convolution("CodecDec.model.0", "decoder.stem")
+    decoder = under("model.0", "stem", CONVOLUTION) + [(f"model.{last + 1}", "snake")]
+    decoder += under(f"model.{last + 2}", "head", CONVOLUTION)
+    up = [("0", "snake"), *under("1", "up", CONVOLUTION), *_units(2)]
     for i in range(last):
-        release, ours = f"CodecDec.model.{i + 1}.block", f"decoder.stages.{i}"
-        pairs.append((f"{release}.0", f"{ours}.snake"))
-        convolution(f"{release}.1", f"{ours}.up")
-        for j in range(units):
-            residual_unit(f"{release}.{j + 2}", f"{ours}.residual_units.{j}")
-    pairs.append((f"CodecDec.model.{last + 1}", "decoder.snake"))
-    convolution(f"CodecDec.model.{last + 2}", "decoder.head")
+        decoder += under(f"model.{i + 1}.block", f"stages.{i}", up)
 
-    convolution("vae.in_proj", "to_posterior")
-    convolution("vae.out_proj", "from_latent")
-    pairs.extend(_whisper_pairs(config))
-    return NameMap(pairs)
-
-
-def _whisper_pairs(config: WhisperXVAEConfig) -> list[tuple[str, str]]:
-    """OpenAI's Whisper names beside those of transformers."""
-    release, ours = "semantic_model.encoder", "whisper_encoder"
-    pairs = [
-        (f"{release}.positional_embedding", f"{ours}.embed_positions.weight"),
-        (f"{release}.conv1", f"{ours}.conv1"),
-        (f"{release}.conv2", f"{ours}.conv2"),
-        (f"{release}.ln_post", f"{ours}.layer_norm"),
-    ]
+    whisper = [("positional_embedding", "embed_positions.weight"), ("ln_post", "layer_norm")]
+    whisper += [("conv1", "conv1"), ("conv2", "conv2")]
     for i in range(config.whisper.layers):
-        block, layer = f"{release}.blocks.{i}", f"{ours}.layers.{i}"
-        for theirs, mine in (("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj"), ("out", "out_proj")):
-            pairs.append((f"{block}.attn.{theirs}", f"{layer}.self_attn.{mine}"))
-        pairs += [
-            (f"{block}.attn_ln", f"{layer}.self_attn_layer_norm"),
-            (f"{block}.mlp.0", f"{layer}.fc1"),
-            (f"{block}.mlp.2", f"{layer}.fc2"),
-            (f"{block}.mlp_ln", f"{layer}.final_layer_norm"),
+        whisper += under(f"blocks.{i}", f"layers.{i}", WHISPER_LAYER)
+    return NameMap(
+        [
+            *under("CodecEnc", "encoder", encoder),
+            *under("CodecDec", "decoder", decoder),
+            *under("vae.in_proj", "to_posterior", CONVOLUTION),
+            *under("vae.out_proj", "from_latent", CONVOLUTION),
+            *under("semantic_model.encoder", "whisper_encoder", whisper),
         ]
-    return pairs
+    )
+
+
+def _units(first: int) -> Pairs:
+    """A stage's residual units, of which the release's first has the number ``first``."""
+    return [pair for j in range(len(DILATIONS)) for pair in under(f"{first + j}", f"residual_units.{j}", RESIDUAL_UNIT)]

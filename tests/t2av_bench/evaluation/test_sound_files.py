@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluate_factory import FAKES, plan, run
-from media_factory import moving_pattern, noise, write_clip
+from media_factory import moving_pattern, noise, write_clip, write_lossless
 
 from t2av_bench.benchmarks.manifest import Entry, Item
 from t2av_bench.benchmarks.pairing import Sounds
 from t2av_bench.evaluation.planning import file_digests, inputs_of
 from t2av_bench.media.clip import Clip
-from t2av_bench.media.encode import write_lossless
 from t2av_bench.metrics import create
 from t2av_bench.metrics.base import Pair
 from t2av_bench.results.store import Store

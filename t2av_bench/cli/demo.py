@@ -82,8 +82,7 @@ def run_damage(out: Path) -> None:
         runs = [
             evaluate(
                 manifest.parent / "systems" / system, manifest=manifest, out=out / "runs" / system, metrics=METRICS,
-                name=system, progress=measuring(display, f"scoring {system}"),
-                notice=display.notice,
+                name=system, progress=measuring(display, f"scoring {system}"), notice=display.notice,
             )
             for system in SYSTEMS
         ]  # fmt: skip

@@ -91,7 +91,7 @@ def explain_failures(result: "Result", display: "Display") -> None:
     from t2av_bench.evaluation.reasons import count
 
     for reason in count((row.row.name, "", text) for row in result.rows for text in row.notices):
-        display.note(f"note: {reason.text}  [{some(reason.clips)}]")
+        display.notice(f"{reason.text}  [{some(reason.clips)}]")
     for row in result.rows:
         if row.failed:
             display.note(f"{row.row.name}: {row.failed_clips} of {row.items} clips failed in something")

@@ -46,7 +46,8 @@ def show_markdown(text: str) -> None:
     if on_terminal():
         from reports.render.terminal import of_markdown
 
-        typer.echo(of_markdown(text, _width()), nl=False)
+        styled = of_markdown(text, _width())
+        typer.echo(styled, nl=False)
     else:
         echo(text, nl=False)
 

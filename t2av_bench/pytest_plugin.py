@@ -44,7 +44,6 @@ def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"
         from t2av_bench.comparison.comparable import NotComparable
         from t2av_bench.comparison.gate import regress
         from t2av_bench.comparison.margins import margins_of
-        from t2av_bench.comparison.verdicts import markdown, refusal_markdown
         from t2av_bench.results import read
 
         before, after = read(root / Path(baseline)), read(root / Path(candidate))
@@ -56,9 +55,9 @@ def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"
                 lost_allowed=lost_allowed, undecided=undecided,
             )  # fmt: skip
         except NotComparable as error:
-            pytest.fail(refusal_markdown(error), pytrace=False)
+            pytest.fail(error.to_markdown(), pytrace=False)
         if gate.status:
-            pytest.fail(markdown(gate), pytrace=False)
+            pytest.fail(gate.to_markdown(), pytrace=False)
         return gate
 
     return check

@@ -118,6 +118,23 @@ class Protocol:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def difference(self, other: "Protocol") -> str:
+        """What differs between this protocol and another, in words."""
+        found = []
+        for part in ("parameters", "weights", "libraries"):
+            left, right = getattr(self, part), getattr(other, part)
+            for key in sorted(left.keys() | right.keys()):
+                if left.get(key) != right.get(key) or (key in left) != (key in right):
+                    found.append(f"{key} {_short(left, key)} against {_short(right, key)}")
+        return "; ".join(found) or "another id"
+
+
+def _short(part: dict[str, Any], key: str) -> str:
+    if key not in part:
+        return "none"
+    text = part[key] if isinstance(part[key], str) else json.dumps(part[key], ensure_ascii=False)
+    return text if len(text) <= 24 else text[:12] + "…"
+
 
 def library_versions(*distributions: str) -> dict[str, str]:
     """Installed versions by distribution name; an absent one is ``"absent"``.

@@ -22,13 +22,10 @@ def markdown(table: Table) -> str:
     def text(value: str) -> str:
         return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", printable(value, one_line=True))
 
-    def emphasise(shown: str, rank: str | None) -> str:
-        return {"best": f"**{shown}**", "second": f"<u>{shown}</u>"}.get(rank or "", shown)
-
     heads = [table.columns[field[0]] for field in table.fields()]
     lead = headings(table)[: -len(heads)] if heads else headings(table)
     lines = [[text(value) for value in (*lead, *(f"{column.group} {column.heading}".strip() for column in heads))]]
-    for index, line in enumerate(body_texts(table, text, emphasise)):
+    for index, line in enumerate(body_texts(table, text, {"best": "**{}**", "second": "<u>{}</u>"})):
         part = table.break_before(index)
         if part == "dashed":
             lines.append(["╌╌╌"] * len(line))

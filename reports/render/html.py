@@ -60,7 +60,7 @@ def _body(table: Table) -> str:
     words = 1 + len(table.text_headings)
     before, fields = leading(table), table.fields()
     lines = []
-    for index, line in enumerate(body_texts(table, escape, _emphasise)):
+    for index, line in enumerate(body_texts(table, escape, {"best": "<b>{}</b>", "second": "<u>{}</u>"})):
         row, rule = table.rows[index], table.break_before(index)
         if rule == "measured":
             lines.append(
@@ -86,7 +86,3 @@ def _body(table: Table) -> str:
 
 def _class(words: bool) -> str:
     return ' class="name"' if words else ""
-
-
-def _emphasise(shown: str, rank: str | None) -> str:
-    return {"best": f"<b>{shown}</b>", "second": f"<u>{shown}</u>"}.get(rank or "", shown)

@@ -29,6 +29,7 @@ _SIZES = (
     (r"\tiny", 4.2, 1.5),
 )  # fmt: skip
 _LINE = 482.0  # 17 cm
+_EMPHASIS = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 
 
 def latex(table: Table) -> str:
@@ -46,7 +47,7 @@ def latex(table: Table) -> str:
         " & ".join(map(escape, headings(table))) + r" \\",
         r"\midrule",
     ]
-    for index, line in enumerate(body_texts(table, escape, _emphasise, stacked=True)):
+    for index, line in enumerate(body_texts(table, escape, _EMPHASIS, stacked=True)):
         rule = table.break_before(index)
         if rule == "dashed":
             lines.append(_DASHED.format(columns=count))
@@ -75,10 +76,6 @@ def escape(value: str) -> str:
     return re.sub("-(?=-)", "-{}", text)  # two hyphens (an option's) would become a dash
 
 
-def _emphasise(shown: str, rank: str | None) -> str:
-    return {"best": rf"\textbf{{{shown}}}", "second": rf"\underline{{{shown}}}"}.get(rank or "", shown)
-
-
 def _floating(table: Table, lines: list[str], notes: list[str]) -> list[str]:
     """Inside a float that spans a page of two columns, in letters that let it fit there."""
     if notes:
@@ -93,7 +90,7 @@ def _floating(table: Table, lines: list[str], notes: list[str]) -> list[str]:
 
 def _size(table: Table) -> str:
     """The largest letters with which the table is likely to fit a line; the smallest where none does."""
-    body = body_texts(table, str, lambda shown, _: shown, stacked=True)
+    body = body_texts(table, str, {}, stacked=True)
     body += [line for row in table.rows for line in lines_below(table, row, str)]
     columns = list(zip(headings(table), *body, strict=True))
     characters = sum(max(map(len, column)) for column in columns)

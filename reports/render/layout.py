@@ -1,11 +1,12 @@
 """What all renderers share: the texts of headings and rows, cell by printed cell."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from reports.tables.model import Cell, Table, TableRow
 
 Escape = Callable[[str], str]
-Emphasise = Callable[[str, str | None], str]
+Emphasis = Mapping[str, str]
+"""Rank -> a format of the text that has it."""
 
 
 def headings(table: Table) -> list[str]:
@@ -20,7 +21,7 @@ def leading(table: Table) -> int:
     return 1 + len(table.text_headings) + table.shows_clips
 
 
-def body_texts(table: Table, escape: Escape, emphasise: Emphasise, *, stacked: bool = False) -> list[list[str]]:
+def body_texts(table: Table, escape: Escape, emphasis: Emphasis, *, stacked: bool = False) -> list[list[str]]:
     """The rows as escaped, emphasised strings; what is joined stands in one cell with a slash between.
 
     stacked: rows with spreads have their numbers alone, for ``lines_below`` to add what belongs to them.
@@ -36,7 +37,7 @@ def body_texts(table: Table, escape: Escape, emphasise: Emphasise, *, stacked: b
             for index in field:
                 cell, decimals = row.cells[index], table.columns[index].decimals
                 more = "" if short else f" {cell.plus_minus(decimals)}".rstrip() + cell.details(decimals)
-                parts.append(emphasise(escape(cell.number), cell.rank) + escape(more))
+                parts.append(emphasis.get(cell.rank or "", "{}").format(escape(cell.number)) + escape(more))
             line.append(" / ".join(parts))
         body.append(line)
     return body

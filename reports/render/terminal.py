@@ -2,6 +2,7 @@
 
 import io
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +22,8 @@ from t2av_bench.utils.terminal_text import printable
 _COMMAND = re.compile(r"pip install \S+|t2av-bench(?: [\w./:,=<>\[\]-]+)+|--[a-z-]+ [\w./,-]+")
 _KEPT_SPACE = "\ue000"
 _WIDEST_TEXT = 40
+_WIDEST_HEADING = 10  # about as wide as a number
+_SHORTEST_NAME = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class _Grid:
 
     lead: so many columns begin every block. keys: what each of the others belongs to, from the whole to the part;
     blocks rather end between two wholes. groups: headings above the others; each stands over its first column.
+    names: characters that names are wrapped to, and headings over numbers to about these; 0: nothing is wrapped.
     """
 
     heads: Sequence[str | Text]
@@ -38,22 +42,29 @@ class _Grid:
     keys: Sequence[tuple[object, ...]]
     styled: bool
     groups: Sequence[str] = ()
+    names: int = 0
 
     def shown(self, columns: Sequence[int]) -> RichTable:
         chosen = [*range(self.lead), *columns]
-        vertical: Any = "bottom" if self.groups else "top"
         above = ""
-        shown = RichTable(box=HORIZONTALS, pad_edge=False, show_edge=True, header_style="bold" if self.styled else "")
-        for index in chosen:
-            wraps = index >= self.lead and self.justify[index] == "left"
-            head = self.heads[index]
-            if self.groups:
-                group = self.groups[index - self.lead] if index >= self.lead else ""
-                head = Text(f"{group if group != above else ''}\n{head}")
+        shown = RichTable(
+            box=HORIZONTALS, pad_edge=False, collapse_padding=bool(self.names),
+            header_style="bold" if self.styled else "",
+        )  # fmt: skip
+        heads = {index: self._head(index) for index in chosen}
+        most = max(len(lines) for lines in heads.values())
+        for index, lines in heads.items():
+            widest = _WIDEST_TEXT if index >= self.lead else self.names
+            wraps = bool(self.justify[index] == "left" and widest)
+            head: str | Text = self.heads[index]
+            if most > 1 or self.groups:
+                group = self.groups[index - self.lead] if self.groups and index >= self.lead else ""
+                first = [group if group != above else ""] if self.groups else []
+                head = Text("\n".join([*first, *[""] * (most - len(lines)), *lines]))
                 above = group
             shown.add_column(
-                head, justify=self.justify[index], no_wrap=not wraps, vertical=vertical,  # type: ignore[arg-type]
-                max_width=_WIDEST_TEXT if wraps else None,
+                head, justify=self.justify[index], no_wrap=not wraps, overflow="fold",  # type: ignore[arg-type]
+                max_width=widest if wraps else None,
             )  # fmt: skip
         for line in self.lines:
             if line == "dashed":
@@ -64,6 +75,15 @@ class _Grid:
             else:
                 shown.add_row(*[line[index] for index in chosen])  # type: ignore[index]
         return shown
+
+    def _head(self, index: int) -> list[str]:
+        """The lines of a heading."""
+        head = str(self.heads[index])
+        if not self.names or index < self.lead or self.justify[index] == "left":
+            return [head]
+        cells = [line[index].cell_len for line in self.lines if not isinstance(line, Text | str)]
+        width = max([_WIDEST_HEADING, *map(len, head.split()), *cells])
+        return textwrap.wrap(head, width, break_on_hyphens=False)
 
     def blocks(self, fits: Callable[[Sequence[int]], bool]) -> list[list[int]]:
         """The columns after the leading ones, in blocks that fit; one that fits nowhere is a block of its own."""
@@ -95,7 +115,7 @@ def terminal(table: Table, *, styled: bool = False, width: int | None = None, fi
     """
     asked = width or 100
     console = _console(styled, asked)
-    grid = _grid(table, styled)
+    grid = _grid(table, styled, max(_SHORTEST_NAME, asked // 4) if fit else 0)
     if table.caption:
         console.print(Text(_line(table.caption), style="bold" if styled else ""))
     everything = range(grid.lead, len(grid.heads))
@@ -146,19 +166,15 @@ class _Markdown(Markdown):
     elements = {**Markdown.elements, "table_open": _Blocks}
 
 
-def _grid(table: Table, styled: bool) -> _Grid:
+def _grid(table: Table, styled: bool, names: int = 0) -> _Grid:
     words, before = 1 + len(table.text_headings), leading(table)
     columns = [table.columns[field[0]] for field in table.fields()]
     groups = [_line(column.group) for column in columns]
     heads = [_line(heading) for heading in headings(table)]
-
-    def emphasise(text: str, rank: str | None) -> str:
-        if styled:
-            return {"best": f"\x1b[1m{text}\x1b[0m", "second": f"\x1b[4m{text}\x1b[0m"}.get(rank or "", text)
-        return {"best": f"*{text}*", "second": f"_{text}_"}.get(rank or "", text)
-
+    escapes = {"best": "\x1b[1m{}\x1b[0m", "second": "\x1b[4m{}\x1b[0m"}
+    emphasis = escapes if styled else {"best": "*{}*", "second": "_{}_"}
     lines: list[Any] = []
-    for index, line in enumerate(body_texts(table, _line, emphasise)):
+    for index, line in enumerate(body_texts(table, _line, emphasis)):
         rule = table.break_before(index)
         if rule == "dashed":
             lines.append("dashed")
@@ -169,7 +185,7 @@ def _grid(table: Table, styled: bool) -> _Grid:
     justify = ["left" if index < words else "right" for index in range(len(heads))]
     keys = [(column.group, column.kind or (column.metric or column.key).split("/")[0]) for column in columns]
     # rich has no headings over several columns: a group's name stands over its first one.
-    return _Grid(heads, lines, justify, before, keys, styled, groups if any(groups) else ())
+    return _Grid(heads, lines, justify, before, keys, styled, groups if any(groups) else (), names)
 
 
 def _listed(grid: _Grid) -> _Grid:

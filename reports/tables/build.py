@@ -15,13 +15,12 @@ from t2av_bench.errors import Unscorable
 from t2av_bench.metrics import registry
 from t2av_bench.metrics.base import Floor
 from t2av_bench.metrics.distances import AT_THIS_NUMBER
-from t2av_bench.results.columns import Column
 from t2av_bench.results.run import RunResult, system_names
-from t2av_bench.scores import Quantity, Status
+from t2av_bench.scores import Status
 from t2av_bench.utils.text import counted
 
 MOST_REASONS = 4
-Found = dict[tuple[str, str], list[Column | None]]
+Found = dict[tuple[str, str], list[Measured | str]]
 
 
 def build(
@@ -41,8 +40,9 @@ def build(
     found: Found = {}
     for position, run in enumerate(runs):
         for column in run.columns:
-            cells = found.setdefault((column.metric, column.quantity.name), [None] * len(runs))
-            cells[position] = column
+            metric, name = column.metric, column.quantity.name
+            unmeasured = f"{name} was not measured in this run: evaluate it with --metrics {metric}"
+            found.setdefault((metric, name), [unmeasured] * len(runs))[position] = over_all_clips(run, column)
     found = _chosen(found, columns)
     rows = [
         TableRow(name, len(run.clips), [], runs=(run.path,)) for name, run in zip(system_names(runs), runs, strict=True)
@@ -51,10 +51,10 @@ def build(
     contenders: list[list[Contender | None]] = []
     inapplicable: dict[str, list[str]] = {}
     mixed: list[str] = []
-    values: list[tuple[TableColumn, Measured]] = []
+    shown: list[list[Measured | str]] = []
     families = [quantity for _, quantity in found]
     for (metric, name), cells in found.items():
-        present = [column for column in cells if column]
+        present = [each.column for each in cells if isinstance(each, Measured)]
         if all(column.summary.score.status is Status.NOT_APPLICABLE for column in present):
             reason = str(present[0].summary.score.reason)
             inapplicable.setdefault(reason, []).append(name if families.count(name) == 1 else f"{metric} {name}")
@@ -62,24 +62,18 @@ def build(
         quantity = present[0].quantity
         unique = families.count(name) == 1
         label = quantity.label if unique else f"{quantity.label} [{metric.split('/')[1]}]"
-        marks = protocol_marks(metric, cells, runs, allow_mixed, table.notes)
+        marks = protocol_marks(cells, allow_mixed, table.notes)
         if any(marks):
             mixed.append(label)
         stand_in = present[0].stand_in
-        shown = TableColumn(
+        heading = TableColumn(
             name if unique else f"{name}[{metric.split('/')[1]}]", label + ("‡" if stand_in else ""),
             quantity.direction, quantity.decimals, quantity.unit, stand_in=stand_in, quantity=quantity, metric=metric,
         )  # fmt: skip
-        table.columns.append(shown)
-        contending: list[Contender | None] = []
-        for row, run, held, mark in zip(rows, runs, cells, marks, strict=True):
-            measured = over_all_clips(run, held) if held else None
-            cell = measured_cell(measured or _unmeasured(quantity, metric), shown, mark, intervals=intervals)
-            row.cells.append(cell)
-            contending.append(Contender(cell, measured) if measured and not any(marks) else None)
-            values += [(shown, measured)] if measured else []
-        contenders.append(contending)
-    table.notes += floor_notes(values)
+        table.columns.append(heading)
+        contenders.append(add_cells(rows, heading, cells, marks, intervals, ranked=[not any(marks)] * len(rows)))
+        shown.append(cells)
+    table.notes += floor_notes(table.columns, shown)
     table.notes += measured_notes(table, contenders)
     if mixed:
         table.notes.append(f"Not ranked, for their protocols differ: {', '.join(mixed)}.")
@@ -114,6 +108,19 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
         ends = _interval(found, column.scale)
         cell.interval, cell.no_interval = (None, ends) if isinstance(ends, str) else (ends, "")
     return cell
+
+
+def add_cells(
+    rows: Sequence[TableRow], column: TableColumn, measured: Sequence[Measured | str], marks: Sequence[str],
+    intervals: bool, *, ranked: Sequence[bool],
+) -> list[Contender | None]:  # fmt: skip
+    """Append a column's cells to the rows; returns those that may be marked (None: not ranked)."""
+    contending: list[Contender | None] = []
+    for row, each, mark, contends in zip(rows, measured, marks, ranked, strict=True):
+        cell = measured_cell(each, column, mark, intervals=intervals)
+        row.cells.append(cell)
+        contending.append(Contender(cell, each) if contends and isinstance(each, Measured) else None)
+    return contending
 
 
 def measured_notes(
@@ -176,14 +183,14 @@ def _set_differences(table: Table, contenders: Sequence[Sequence[Contender | Non
     return False
 
 
-def floor_notes(measured: Sequence[tuple[TableColumn, Measured]]) -> list[str]:
+def floor_notes(columns: Sequence[TableColumn], measured: Sequence[Sequence[Measured | str]]) -> list[str]:
     """What real clips score against as many real clips: one note for the table, of the columns whose clips it fits.
 
     A floor belongs to its number of clips and to their language; where a column's runs have others, nothing is said.
     """
     found: dict[tuple[str, int, int], list[str]] = {}
-    for column in dict.fromkeys(column for column, _ in measured):
-        floors = {_floor(single) for other, each in measured if other is column for single in each.singles}
+    for column, cells in zip(columns, measured, strict=True):
+        floors = {_floor(single) for each in cells if isinstance(each, Measured) for single in each.singles}
         floor = floors.pop() if len(floors) == 1 else None
         if floor is not None:
             mean, deviation = (f"{value * column.scale:.{column.decimals}f}" for value in (floor.mean, floor.deviation))
@@ -222,10 +229,6 @@ def _interval(found: Measured, scale: float) -> tuple[float, float] | str:
     except Unscorable as error:
         return str(error)
     return ends.low * scale, ends.high * scale
-
-
-def _unmeasured(quantity: Quantity, metric: str) -> str:
-    return f"{quantity.name} was not measured in this run: evaluate it with --metrics {metric}"
 
 
 def asked(run: RunResult, clips: Sequence[str]) -> tuple[object, ...]:

@@ -8,14 +8,14 @@ that has published rows. Several runs in one row are training seeds of one syste
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 
-from reports.tables.build import asked, floor_notes, measured_cell, measured_notes
-from reports.tables.measured import Measured, over_all_clips, over_language
+from reports.tables.build import add_cells, asked, floor_notes, measured_notes
+from reports.tables.measured import Measured, over_all_clips, over_language, pool
 from reports.tables.model import Cell, Table, TableColumn, TableRow
 from reports.tables.protocols import protocol_marks
 from reports.tables.ranking import Contender, mark_by_digits
 from reports.tables.rows import TableSystem, absent_rows, systems
-from reports.tables.seeds import pool
 from reports.tables.specification import ColumnSpecification, Loaded, PublishedRow, Specification
 from t2av_bench.metrics import metric_ids
 from t2av_bench.results.columns import Column
@@ -108,40 +108,35 @@ def _add_measured(
     table.rows += _measured_rows(loaded, table, found)
     rows = table.rows[-len(found) :]
     protocols: dict[str, None] = {}
-    values: list[tuple[TableColumn, Measured]] = []
+    shown: list[list[Measured | str]] = []
     contenders: list[list[Contender | None]] = []
     for position, (given, _, _, language) in enumerate(specification.expanded()):
         metric = _metric(given, language, found, bool(loaded.rows))
         cells = [_measured(specification, given, language, system, metric) for system in found]
         held = [measured.column if isinstance(measured, Measured) else None for measured in cells]
         column = table.columns[position] = _filled(table.columns[position], held, metric)
-        marks = _marks(metric or given.quantity, cells, runs[0], allow_mixed, table.notes)
+        marks = protocol_marks(cells, allow_mixed, table.notes)
         others = [_other_protocol(given, each, metric, table.notes) if each else "" for each in held]
         # Numbers of two protocols are not ranked against each other; a column of one other protocol is in itself.
         one_protocol = len({each.metric for each in held if each and each.summary.score.value is not None}) == 1
-        contending: list[Contender | None] = []
-        for row, system, measured, mark, other in zip(rows, found, cells, marks, others, strict=True):
-            cell = measured_cell(measured, column, mark, intervals=intervals)
-            if other and cell.text:
-                cell.marks, cell.other_protocol = cell.marks + OTHER, other
-            row.cells.append(cell)
-            values += [(column, measured)] if isinstance(measured, Measured) else []
-            ranked = isinstance(measured, Measured) and not any(marks) and not system.reference
-            ranked = ranked and (one_protocol or not other)
-            contending.append(Contender(cell, measured) if ranked and isinstance(measured, Measured) else None)
+        ranked = [
+            not any(marks) and not system.reference and (one_protocol or not other)
+            for system, other in zip(found, others, strict=True)
+        ]
+        contenders.append(add_cells(rows, column, cells, marks, intervals, ranked=ranked))
+        shown.append(cells)
+        for cell, other in zip((row.cells[-1] for row in rows), others, strict=True):
             if cell.text:
                 protocols[f"{cell.metric} ({cell.fingerprint})"] = None
-        contenders.append(contending)
+                if other:
+                    cell.marks, cell.other_protocol = cell.marks + OTHER, other
     origin = "Rows measured here were scored" if loaded.rows else "Scored"
     notes = [f"{origin} by {', '.join(protocols)}." if protocols else f"{origin} by no protocol that this table takes."]
     parts = [system.family for system in found] if specification.rank_within_families else None
     notes += measured_notes(table, contenders, parts)
-    notes += _row_notes(specification, table, found) + floor_notes(values)
-    for position in range(len(contenders)):
-        items = {asked(each.measured.run, each.measured.clips) for each in contenders[position] if each}
-        if len(items) > 1:
-            notes.append("The measured rows do not cover the same clips: differences between them are not paired.")
-            break
+    notes += _row_notes(specification, table, found) + floor_notes(table.columns, shown)
+    if any(len({asked(each.measured.run, each.measured.clips) for each in row if each}) > 1 for row in contenders):
+        notes.append("The measured rows do not cover the same clips: differences between them are not paired.")
     return notes
 
 
@@ -185,25 +180,6 @@ def _row_notes(specification: Specification, table: Table, found: Sequence[Table
     return notes
 
 
-def _marks(
-    metric: str, cells: Sequence[Measured | str], fallback: RunResult, allow_mixed: bool, notes: list[str]
-) -> list[str]:
-    """A mark for every cell whose fingerprint is another than that of the first one by its id, in any of its runs."""
-    marks = [""] * len(cells)
-    ids = dict.fromkeys(measured.column.metric for measured in cells if isinstance(measured, Measured))
-    for id in ids or [metric]:
-        flat: list[tuple[int, Column | None, RunResult]] = []
-        for index, measured in enumerate(cells):
-            if isinstance(measured, Measured) and measured.column.metric == id:
-                flat += [(index, part.column, part.run) for part in measured.singles]
-            else:
-                flat.append((index, None, fallback))
-        signs = protocol_marks(id, [part for _, part, _ in flat], [run for _, _, run in flat], allow_mixed, notes)
-        for (index, _, _), sign in zip(flat, signs, strict=True):
-            marks[index] = max(marks[index], sign, key=len)
-    return marks
-
-
 def _other_protocol(given: ColumnSpecification, held: Column, metric: str | None, notes: list[str]) -> str:
     """Which other protocol a cell was measured by, in words and as a note; empty for the column's own."""
     place = given.preference(held.metric, held.quantity.name)
@@ -225,18 +201,14 @@ def _coverage(system: TableSystem, by_language: bool) -> str:
     return " + ".join(f"{clips} {language or 'unnamed'}" for language, clips in counts.items()) + " clips"
 
 
-def _accepted(given: ColumnSpecification, run: RunResult, published: bool) -> list[Column]:
-    """The run's columns that may stand here, in the specification's order: its own protocols, then those it marks."""
-    places = {
-        id(column): place for column in run.columns
+def _accepted(given: ColumnSpecification, run: RunResult, published: bool) -> list[tuple[Column, bool]]:
+    """The run's columns that may stand here, and whether they are marked, in the specification's order: its own
+    protocols first."""
+    found = [
+        (place, column) for column in run.columns
         if (place := given.preference(column.metric, column.quantity.name)) and not (published and column.stand_in)
-    }  # fmt: skip
-    return sorted((column for column in run.columns if id(column) in places), key=lambda column: places[id(column)])
-
-
-def _marked(given: ColumnSpecification, column: Column) -> bool:
-    place = given.preference(column.metric, column.quantity.name)
-    return place is not None and place[0]
+    ]  # fmt: skip
+    return [(column, place[0]) for place, column in sorted(found, key=itemgetter(0))]
 
 
 def _metric(
@@ -244,7 +216,7 @@ def _metric(
 ) -> str | None:
     """The metric id of a column: the first of its own that some run has a value for, else that some run knows."""
     runs = [run for system in found for run in system.runs.get(language, ())]
-    known = [column for run in runs for column in _accepted(given, run, published) if not _marked(given, column)]
+    known = [column for run in runs for column, marked in _accepted(given, run, published) if not marked]
     valued = [column for column in known if column.summary.score.value is not None]
     for columns in (valued, known):
         for name in given.metrics or [column.metric for column in columns]:
@@ -284,12 +256,10 @@ def _chosen(
 ) -> list[Column | None]:
     """A column of each run of a row, all by one id: the column's id, else the first marked one that all runs have."""
     accepted = [_accepted(given, run, published) for run in runs]
-    own = [next((each for each in mine if each.metric == metric and not _marked(given, each)), None)
-           for mine in accepted]  # fmt: skip
+    own = [next((each for each, marked in mine if each.metric == metric and not marked), None) for mine in accepted]
     options = [own]
-    for marked in [column for column in accepted[0] if _marked(given, column)]:
-        key = marked.metric, marked.quantity.name
-        options.append([next((each for each in mine if (each.metric, each.quantity.name) == key), None)
+    for key in [(column.metric, column.quantity.name) for column, marked in accepted[0] if marked]:
+        options.append([next((each for each, _ in mine if (each.metric, each.quantity.name) == key), None)
                         for mine in accepted])  # fmt: skip
     valued = (each for each in options if all(column and column.summary.score.value is not None for column in each))
     present = (each for each in options if all(each))
@@ -299,8 +269,8 @@ def _chosen(
 def _why_not(given: ColumnSpecification, run: RunResult, metric: str | None, published: bool) -> str:
     same = [column for column in run.columns if column.quantity.name == given.quantity]
     others = dict.fromkeys(column.metric for column in same)
-    if metric and any(column.metric != metric and not _marked(given, column)
-                      for column in _accepted(given, run, published)):  # fmt: skip
+    accepted = _accepted(given, run, published)
+    if metric and any(column.metric != metric and not marked for column, marked in accepted):
         return f"{given.quantity} was measured by {', '.join(others)}, the other rows by {metric}"
     stand_ins = [
         column for column in run.columns

@@ -160,11 +160,6 @@ class Table:
     measured_heading: str = "Measured here"
 
     @property
-    def labels(self) -> list[str]:
-        """Headings of the columns, with arrows."""
-        return [column.heading for column in self.columns]
-
-    @property
     def has_published_rows(self) -> bool:
         return any(row.origin == "published" for row in self.rows)
 

@@ -2,41 +2,41 @@
 
 from collections.abc import Sequence
 
-from t2av_bench.comparison.comparable import protocol_difference
-from t2av_bench.results.columns import Column
-from t2av_bench.results.run import RunResult
+from reports.tables.measured import Measured
 
 
 class MixedProtocols(ValueError):
     """Runs whose numbers are not comparable; the message names what differs."""
 
 
-def protocol_marks(
-    metric: str, cells: Sequence[Column | None], runs: Sequence[RunResult], allow_mixed: bool, notes: list[str]
-) -> list[str]:
-    """A mark for every cell whose protocol differs from the first one's. A cell without a value mixes with any.
+def protocol_marks(cells: Sequence[Measured | str], allow_mixed: bool, notes: list[str]) -> list[str]:
+    """A mark for every cell of a column that a run was measured for by another protocol than the first by its metric.
 
-    runs: one a cell. Raises MixedProtocols unless ``allow_mixed``, which appends the difference to ``notes``.
+    What has no value mixes with any. Raises MixedProtocols unless ``allow_mixed``, which appends the differences to
+    ``notes``.
     """
-    cells = [column if column and column.summary.score.value is not None else None for column in cells]
-    fingerprints = list(dict.fromkeys(column.fingerprint for column in cells if column))
-    if len(fingerprints) <= 1:
-        return [""] * len(cells)
-    protocols = {protocol.fingerprint: protocol for run in runs for protocol in run.protocols.values()}
-    first = fingerprints[0]
-    differences = {
-        fingerprint: protocol_difference(protocols[first], protocols[fingerprint]) for fingerprint in fingerprints[1:]
-    }
-    if not allow_mixed:
-        holder = {column.fingerprint: run for column, run in zip(cells, runs, strict=True) if column}
-        other = fingerprints[1]
-        raise MixedProtocols(
-            f"{metric} was measured by different protocols: {first} in {holder[first].path}, {other} in "
-            f"{holder[other].path} ({differences[other]}); measure both alike, or mark the cells with --allow-mixed"
-        )
-    signs = {first: ""} | {fingerprint: "†" * (1 + index) for index, fingerprint in enumerate(fingerprints[1:])}
-    for fingerprint, difference in differences.items():
-        note = f"{signs[fingerprint]} {metric} by another protocol than the first row's ({difference}): not comparable."
-        if note not in notes:
-            notes.append(note)
-    return [signs[column.fingerprint] if column else "" for column in cells]
+    marks = [""] * len(cells)
+    by_metric: dict[str, list[tuple[int, Measured]]] = {}
+    for index, cell in enumerate(cells):
+        for single in cell.singles if isinstance(cell, Measured) else ():
+            if single.summary.score.value is not None:
+                by_metric.setdefault(single.column.metric, []).append((index, single))
+    for metric, found in by_metric.items():
+        first = found[0][1]
+        signs = {first.column.fingerprint: ""}
+        for index, single in found:
+            fingerprint = single.column.fingerprint
+            if fingerprint not in signs:
+                difference = first.run.protocols[metric].difference(single.run.protocols[metric])
+                if not allow_mixed:
+                    raise MixedProtocols(
+                        f"{metric} was measured by different protocols: {first.column.fingerprint} in "
+                        f"{first.run.path}, {fingerprint} in {single.run.path} ({difference}); measure both alike, or "
+                        "mark the cells with --allow-mixed"
+                    )
+                sign = signs[fingerprint] = "†" * len(signs)
+                note = f"{sign} {metric} by another protocol than the first row's ({difference}): not comparable."
+                if note not in notes:
+                    notes.append(note)
+            marks[index] = max(marks[index], signs[fingerprint], key=len)
+    return marks

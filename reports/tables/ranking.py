@@ -19,7 +19,7 @@ LEVEL = 0.05
 _FLIPS = 10_000
 _MOST_FLIPS = 100_000
 
-Pair = tuple[int, int, int]  # column, row, row
+Pair = tuple[int, int]  # the rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +35,17 @@ class Contender:
         return summary.scored >= (1 - MOST_MISSING_WHEN_RANKED) * summary.total
 
 
-def significantly_different(p_values: Mapping[Pair, float], comparisons: int, level: float = LEVEL) -> set[Pair]:
+def significantly_different(p_values: Mapping[Pair, float], comparisons: int) -> set[Pair]:
     """The pairs that differ, by Holm's correction over all ``comparisons`` of a column.
 
     Pairs without a p-value were never tested and count as not different (p = 1), which keeps the chance of any false
-    difference in the column below ``level`` although only pairs with a leading row are tested.
+    difference in the column below 5 % although only pairs with a leading row are tested.
     """
     from t2av_bench.statistics.permutation import holm
 
     untested = [1.0] * max(0, comparisons - len(p_values))
     corrected = holm([*p_values.values(), *untested])[: len(p_values)]
-    return {pair for pair, p in zip(p_values, corrected, strict=True) if p <= level}
+    return {pair for pair, p in zip(p_values, corrected, strict=True) if p <= LEVEL}
 
 
 def mark_by_digits(columns: Sequence[TableColumn], cells: Sequence[Sequence[Cell]]) -> None:
@@ -68,7 +68,7 @@ def mark_by_test(columns: Sequence[TableColumn], contenders: Sequence[Sequence[C
     among those that it does tell, the leading one and all that it is not told from. Where nothing differs from the
     leader nothing is marked. What prints alike is never told apart. Holm's correction is over all pairs of a column.
     """
-    fields = [_Field(column, place, row) for place, (column, row) in enumerate(zip(columns, contenders, strict=True))]
+    fields = [_Field(column, row) for column, row in zip(columns, contenders, strict=True)]
     fields = [field for field in fields if len(field.order) > 1]
     if not fields:
         return []
@@ -79,8 +79,8 @@ def mark_by_test(columns: Sequence[TableColumn], contenders: Sequence[Sequence[C
 class _Field:
     """The contenders of one column, best value first."""
 
-    def __init__(self, column: TableColumn, place: int, row: Sequence[Contender | None]) -> None:
-        self.column, self.place = column, place
+    def __init__(self, column: TableColumn, row: Sequence[Contender | None]) -> None:
+        self.column = column
         self.contenders = {
             index: contender for index, contender in enumerate(row)
             if contender and contender.complete and contender.cell.value is not None
@@ -130,7 +130,7 @@ class _Field:
                 continue
             if samples[0].units >= self.units:
                 self.units, self.described = samples[0].units, samples[0].described
-            p_values[self.place, leader, other] = p
+            p_values[leader, other] = p
 
     def _common(self, pair: tuple[Measured, Measured]) -> list[str]:
         """Clips that both scored, and that asked for the same in both runs.
@@ -147,9 +147,7 @@ class _Field:
     def alike(self, rows: Sequence[int], different: set[Pair]) -> list[int]:
         """The leading one of some rows, and those that are not told from it."""
         leader = rows[0]
-        return [leader] + [
-            row for row in rows[1:] if self.prints_alike(leader, row) or (self.place, leader, row) not in different
-        ]
+        return [leader] + [row for row in rows[1:] if self.prints_alike(leader, row) or (leader, row) not in different]
 
     def prints_alike(self, one: int, other: int) -> bool:
         return self.contenders[one].cell.text == self.contenders[other].cell.text

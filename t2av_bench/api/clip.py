@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from t2av_bench.api.runs import SCORES, score_row
+from t2av_bench.api.runs import SCORES, AnyPath, score_row
 from t2av_bench.benchmarks.manifest import Entry, Item
 from t2av_bench.benchmarks.names import printable
 from t2av_bench.benchmarks.pairing import Sounds
@@ -34,7 +34,6 @@ from t2av_bench.weights.needs import unusable
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-AnyPath = str | os.PathLike[str]
 _LOCK = Lock()
 
 

@@ -1,11 +1,10 @@
 """Runs against each other: paired differences, and the regression gate."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.api.runs import Run
+from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.comparison import contrast, gate
 from t2av_bench.comparison.contrast import Comparison
 from t2av_bench.comparison.margins import margins_of
@@ -14,8 +13,6 @@ from t2av_bench.results import read
 from t2av_bench.results.recorded import Recorded
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.text import names
-
-AnyPath = str | os.PathLike[str]
 
 
 def compare(runs: Sequence[Run | AnyPath], *, quantities: str | Sequence[str] | None = None) -> Comparison:
@@ -58,4 +55,4 @@ def regress(
 
 
 def _recorded(given: Run | AnyPath) -> Recorded:
-    return given.recorded() if isinstance(given, Run) else read(Path(given))
+    return given.result.recorded if isinstance(given, Run) else read(Path(given))

@@ -1,17 +1,14 @@
 """``evaluate``: a folder of clips -> a Run."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from t2av_bench.api.runs import Run
+from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.evaluation import evaluate as evaluation
 from t2av_bench.evaluation.config import EvaluateConfig, check_device, dump, load
 from t2av_bench.evaluation.evaluate import Progress
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.reasons import refusals
-
-AnyPath = str | os.PathLike[str]
 
 
 def evaluate(

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from warnings import warn
 
-from t2av_bench.api.evaluating import AnyPath
-from t2av_bench.api.runs import Run
+from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.evaluation.config import ConfigError, check_device
 from t2av_bench.experiment import run as experiment
 from t2av_bench.experiment.config import Loaded, RunConfig, load, matching

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from t2av_bench.api.evaluating import AnyPath
-from t2av_bench.api.runs import Run
+from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.evaluation import merging
 from t2av_bench.evaluation.config import dump
 from t2av_bench.utils.files import write_text

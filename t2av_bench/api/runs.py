@@ -16,7 +16,6 @@ from t2av_bench.evaluation.planning import requested
 from t2av_bench.evaluation.reasons import Reason, count
 from t2av_bench.results import baseline
 from t2av_bench.results.columns import Column
-from t2av_bench.results.recorded import Recorded
 from t2av_bench.results.run import RunResult
 from t2av_bench.results.run import open_run as read
 from t2av_bench.results.store import ScoreRow
@@ -29,6 +28,7 @@ from t2av_bench.utils.text import counted
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+AnyPath = str | os.PathLike[str]
 SCORES = {
     "clip": "text", "metric": "text", "quantity": "text", "value": "float64", "status": "text", "reason": "text",
     "weight": "float64", "fingerprint": "text",
@@ -51,9 +51,7 @@ class Run:
     opened. Raises ValueError where the folder holds no run.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, notices: Sequence[str] = (), config: EvaluateConfig | None = None
-    ) -> None:
+    def __init__(self, path: AnyPath, *, notices: Sequence[str] = (), config: EvaluateConfig | None = None) -> None:
         self.path = Path(path)
         self.notices = tuple(notices)
         self._config = config
@@ -138,17 +136,13 @@ class Run:
         rows = (row for row in self.result.score_rows() if row.score.status is status)
         return count((row.clip, row.metric, str(row.score.reason)) for row in rows)
 
-    def save_baseline(self, file: str | os.PathLike[str]) -> list[str]:
+    def save_baseline(self, file: AnyPath) -> list[str]:
         """Write the small JSON file that ``regress`` takes as its baseline: ``t2av-bench baseline save``.
 
         Returns notes on what could not be kept.
         """
         with refusals():
-            return baseline.save(self.recorded(), Path(file))
-
-    def recorded(self) -> Recorded:
-        """The run as comparisons read it."""
-        return self.result.recorded
+            return baseline.save(self.result.recorded, Path(file))
 
     def __repr__(self) -> str:
         shown = terminal(build([self.result]), width=100, fit=True)
@@ -178,7 +172,7 @@ class Run:
         }  # fmt: skip
 
 
-def open_run(path: str | os.PathLike[str]) -> Run:
+def open_run(path: AnyPath) -> Run:
     """A run folder that ``evaluate`` or ``run`` made. Raises ValueError where it is none."""
     return Run(path)
 

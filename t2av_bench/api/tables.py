@@ -10,7 +10,7 @@ from reports.render.formats import comma_separated, html, latex, markdown
 from reports.render.terminal import terminal
 from reports.tables import model
 from reports.tables.make import of_runs
-from t2av_bench.api.runs import Run
+from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.results.run import open_run
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.frames import frame
@@ -20,7 +20,6 @@ from t2av_bench.utils.text import names
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-AnyPath = str | os.PathLike[str]
 CELLS = {
     "system": "text", "origin": "text", "column": "text", "metric": "text", "quantity": "text", "text": "text",
     "value": "float64", "low": "float64", "high": "float64", "sd": "float64", "scored": "Int64", "total": "Int64",

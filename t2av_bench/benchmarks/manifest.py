@@ -6,6 +6,7 @@ A broken line does not cost the others: it becomes an entry with a reason, and s
 import codecs
 import difflib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -125,11 +126,7 @@ def read_manifest(path: Path) -> list[Entry]:
         raise ItemError(f"the manifest {path} is written in UTF-16; save it as UTF-8")
     folder = path.parent.resolve()
     listed: Listed = {}
-    read = [
-        (number, *_read_line(line, number, folder, listed))
-        for number, line in enumerate(json_lines.split(data), start=1)
-        if line.strip()
-    ]
+    read = [(number, *_read_line(line, number, folder, listed)) for number, line in json_lines.numbered(data)]
     if not read:
         raise ItemError(f'the manifest {path} holds no items; expected lines such as {{"id": "clip_1", "text": "…"}}')
     taken = {id for _, id, _, _ in read if id is not None}
@@ -195,10 +192,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
 
 def odd_keys(entries: Iterable[Entry]) -> list[str]:
     """What to tell the user about keys that are kept as metadata and look like misspelt ones; each key once."""
-    counts: dict[str, int] = {}
-    for entry in entries:
-        for key in entry.item.model_extra or {}:
-            counts[key] = counts.get(key, 0) + 1
+    counts = Counter(key for entry in entries for key in entry.item.model_extra or {})
     found = []
     for key, lines in counts.items():
         folded = key.strip().casefold().replace("-", "_").replace(" ", "_")

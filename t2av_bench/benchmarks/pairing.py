@@ -43,7 +43,7 @@ _MEASURED = ("audio", "reference_audio", "reference_voice", "identity_image")
 
 
 @dataclass
-class _Folder:
+class Folder:
     """What a folder holds. files: name (see ``name_of``) -> the files of that name; left_out: kind -> names."""
 
     root: Path
@@ -65,15 +65,8 @@ class _Folder:
         return f"{total} {are.format(self.root)} left out as no media: {some(told, 8)}"
 
 
-def scan(folder: Path) -> dict[str, list[Path]]:
-    """Files below a folder that may be media, by name: the relative path without its suffix.
-
-    Raises ItemError where there is no such folder, or one that cannot be read.
-    """
-    return _survey(folder).files
-
-
-def _survey(folder: Path) -> _Folder:
+def survey(folder: Path) -> Folder:
+    """What lies below a folder. Raises ItemError where there is none, or one that cannot be read."""
     if not folder.is_dir():
         raise ItemError(f"{folder} is not a folder; expected one that holds media files")
     root = Path(os.path.abspath(folder))
@@ -96,7 +89,7 @@ def _survey(folder: Path) -> _Folder:
                     left_out[suffix or "without a suffix"].append(printable(relative.as_posix()))
             else:
                 files[name_of(relative)].append(path)
-    return _Folder(folder, dict(sorted(files.items())), dict(left_out))
+    return Folder(folder, dict(sorted(files.items())), dict(left_out))
 
 
 def _refuse(error: OSError) -> None:
@@ -181,8 +174,8 @@ def pair(
     limit: only the first so many. Returns entries in a fixed order and notices for the user (what was left aside).
     Raises ItemError where nothing can be scored at all.
     """
-    made = _survey(generated)
-    real = _survey(reference) if reference else None
+    made = survey(generated)
+    real = survey(reference) if reference else None
     reasons, notices = read_failures(generated)
     notices += [text for folder in (made, real) if folder and (text := folder.notice())]
     if manifest:
@@ -212,7 +205,7 @@ def pair(
 
 def located(folder: Path, entries: Iterable[Entry]) -> list[Entry]:
     """Items of a manifest with their clips of a folder, as ``pair`` finds them. Raises ItemError as it does."""
-    return _locate(entries, _survey(folder), None, read_failures(folder)[0], Sounds())
+    return _locate(entries, survey(folder), None, read_failures(folder)[0], Sounds())
 
 
 def with_reference_sounds(entries: Iterable[Entry]) -> list[Entry]:
@@ -229,7 +222,7 @@ def with_reference_sounds(entries: Iterable[Entry]) -> list[Entry]:
     return found
 
 
-def _check_references(made: _Folder, real: _Folder, entries: list[Entry] | None, reasons: dict[str, str]) -> None:
+def _check_references(made: Folder, real: Folder, entries: list[Entry] | None, reasons: dict[str, str]) -> None:
     """ItemError where ``--reference`` was given and pairs with nothing: another folder was meant."""
     if not real.files:
         raise ItemError(f"{real.root} holds no media file")
@@ -255,9 +248,7 @@ def read_failures(folder: Path) -> tuple[dict[str, str], list[str]]:
     except OSError as error:
         raise ItemError(f"cannot read {path}: {error}") from error
     found, broken = {}, []
-    for number, line in enumerate(json_lines.split(data), start=1):
-        if not line.strip():
-            continue
+    for number, line in json_lines.numbered(data):
         try:
             row = json_lines.parse(line)
             found[Item(id=row["id"]).id] = str(row["reason"] or "no reason was given")
@@ -270,7 +261,7 @@ def read_failures(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _locate(
-    entries: Iterable[Entry], made: _Folder, real: _Folder | None, reasons: dict[str, str], sounds: Sounds
+    entries: Iterable[Entry], made: Folder, real: Folder | None, reasons: dict[str, str], sounds: Sounds
 ) -> list[Entry]:
     """Entries with their files, or with the reason why one is missing."""
     folder, listed = made.root.resolve(), Listed()
@@ -309,7 +300,7 @@ def _locate(
     return planned
 
 
-def _unused(planned: list[Entry], made: _Folder, real: _Folder | None) -> Iterator[str]:
+def _unused(planned: list[Entry], made: Folder, real: Folder | None) -> Iterator[str]:
     """Files that no item looks at. Those of an item that fails need no second word."""
     used = {
         os.path.realpath(path) for entry in planned

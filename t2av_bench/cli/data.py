@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from t2av_bench.cli.errors import usage_errors
+from t2av_bench.cli.errors import FAILED, usage_errors
 from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.gridface.data.digests import Finding
-
-DIFFERENT = 1
 
 data_app = typer.Typer(name="data", help="Build benchmark data, and list what there is.", no_args_is_help=True)
 
@@ -90,7 +88,7 @@ def build(
         for line in _lines(findings):
             echo(line, err=True)
     if any(found.state is digests.State.DIFFERENT for found in findings):
-        raise typer.Exit(DIFFERENT)
+        raise typer.Exit(FAILED)
 
 
 @data_app.command("list")

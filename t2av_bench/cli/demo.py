@@ -4,7 +4,6 @@ The first one is ``t2av-bench run`` with a packaged file and a page; the second 
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,41 +68,29 @@ def run(out: Path, items: int) -> None:
 def run_damage(out: Path) -> None:
     """Make the material and the runs below ``out`` (the same command continues), and print the table."""
     from reports.page.site import build_report
-    from reports.render.formats import FORMATS
-    from reports.tables.build import build
-    from t2av_bench.cli.output import note, phase, show_table
+    from t2av_bench.api.evaluating import evaluate
+    from t2av_bench.api.tables import table
+    from t2av_bench.cli.output import measuring, phase, show_table
     from t2av_bench.cli.progress import Display
-    from t2av_bench.evaluation.config import EvaluateConfig
-    from t2av_bench.evaluation.evaluate import Progress, evaluate
+    from t2av_bench.cli.run_tables import write_formats
     from t2av_bench.gridface.demo import SYSTEMS, make_material
-    from t2av_bench.results.run import open_run
-    from t2av_bench.scores import Status
-    from t2av_bench.utils.files import write_text
 
     started = time.monotonic()
     with Display() as display:
         display.note("synthesising 4 talking clips and 7 systems with known damage")
         manifest = make_material(out / "material", phase(display, "writing", "clips"))
-        runs = []
-        for system in SYSTEMS:
-            runs.append(out / "runs" / system)
-            show = phase(display, f"scoring {system}", "measurements")
-
-            def progress(at: Progress, show: Callable[..., None] = show) -> None:
-                show(at.done, at.total, f"{at.metric} {at.clip}", at.status is Status.FAILED)
-
-            config = EvaluateConfig(
-                name=system, generated=manifest.parent / "systems" / system, manifest=manifest, metrics=METRICS,
-                out=runs[-1],
-            )  # fmt: skip
-            evaluate(config, progress, lambda text: note(display, [text]))
-        table = build([open_run(path) for path in runs], columns=COLUMNS)
-        for format, render in FORMATS.items():
-            suffix = {"latex": "tex"}.get(format, format)
-            write_text(out / f"table.{suffix}", render(table))
+        runs = [
+            evaluate(
+                manifest.parent / "systems" / system, manifest=manifest, out=out / "runs" / system, metrics=METRICS,
+                name=system, progress=measuring(display, f"scoring {system}"), notice=display.notice,
+            )
+            for system in SYSTEMS
+        ]  # fmt: skip
+        made = table(runs, columns=COLUMNS)
+        write_formats(made, out, "table")
         display.note("writing the page")
-        page = build_report(runs, out / "page", title="Talking clips with known damage")
-    show_table(table)
+        page = build_report([run.path for run in runs], out / "page", title="Talking clips with known damage")
+    show_table(made)
     _tell(display, started, f"the table (md, tex, csv, html), the clips and the runs are in {out}/", page.index)
 
 

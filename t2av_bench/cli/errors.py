@@ -1,23 +1,26 @@
 """How commands end when something is wrong."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import typer
 
+from t2av_bench.errors import NotApplicable
+from t2av_bench.utils.reasons import sentence
 from t2av_bench.utils.terminal_text import echo
 
+FAILED = 1
+"""Exit status where the command did its work, and something in it failed or differs."""
 USAGE_ERROR = 2
+"""Exit status where it cannot be carried out."""
 
 
-class usage_errors:
+@contextmanager
+def usage_errors() -> Iterator[None]:
     """Errors that a user can cause become one line on stderr and exit status 2."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        from t2av_bench.errors import NotApplicable
-        from t2av_bench.utils.reasons import sentence
-
+    try:
+        yield
+    except (NotApplicable, ValueError, OSError, SystemExit) as error:
         # A SystemExit is a plug-in's: it must not look as if the command had done its work.
-        if isinstance(error, NotApplicable | ValueError | OSError | SystemExit):
-            echo(f"t2av-bench: {sentence(error)}", err=True)
-            raise typer.Exit(USAGE_ERROR) from error
+        echo(f"t2av-bench: {sentence(error)}", err=True)
+        raise typer.Exit(USAGE_ERROR) from error

@@ -39,30 +39,20 @@ def evaluate(
     (see --allow-missing); 2 the command cannot be carried out.
     """
     from t2av_bench.api.evaluating import evaluate
+    from t2av_bench.cli.output import measuring
     from t2av_bench.cli.progress import Display
     from t2av_bench.evaluation.config import parse_options
-    from t2av_bench.evaluation.evaluate import Progress
-    from t2av_bench.scores import Status
     from t2av_bench.utils.config import ConfigError
-    from t2av_bench.utils.progress import Step
     from t2av_bench.utils.registry import stdout_to_stderr
 
     display = Display()
-
-    def measured(progress: Progress) -> None:
-        failed = progress.status is Status.FAILED
-        text = f"{progress.metric}  {progress.clip}"
-        display.step(Step("scoring", progress.done, progress.total, "measurements", text, failed))
-
     with usage_errors():
         if folder and given["generated"] not in (None, folder):
             raise ConfigError(f"two folders of clips: {folder}, and --generated {given['generated']}; give one of them")
         options = parse_options(given["options"]) if given["options"] else None
         given |= {"generated": folder or given["generated"], "options": options}
         with display, stdout_to_stderr():
-            done = evaluate(
-                config=config, progress=measured, notice=lambda text: display.note(f"note: {text}"), **given
-            )
+            done = evaluate(config=config, progress=measuring(display, "scoring"), notice=display.notice, **given)
         show(done, display, as_json)
         if given["out"] is None:
             display.note(f"the run folder: {done.path}")

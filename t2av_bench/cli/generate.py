@@ -1,14 +1,13 @@
 """``t2av-bench generate``: one clip from a text, a face and a voice."""
 
 import os
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from t2av_bench.cli.complete import system_ids
-from t2av_bench.cli.errors import USAGE_ERROR
+from t2av_bench.cli.errors import FAILED, USAGE_ERROR
 from t2av_bench.utils.files import disk_trouble, json_text, said_of_files
 from t2av_bench.utils.progress import Step
 from t2av_bench.utils.reasons import unexpected
@@ -17,24 +16,13 @@ from t2av_bench.utils.terminal_text import echo
 if TYPE_CHECKING:
     from t2av_bench.systems.base import GeneratedClip, Progress, Request, System
 
-FAILED = 1
-
-
-class TaskName(StrEnum):
-    """What is made from what."""
-
-    T2AV = "t2av"
-    A2V = "a2v"
-    V2A = "v2a"
-    TTS = "tts"
-
 
 def generate(
     text: Annotated[str, typer.Option(help="What is spoken; for a2v, what the driving audio says.")],
     out: Annotated[Path, typer.Option(help="FILE.mp4 (tts: FILE.wav); FILE.wav and FILE.json are written beside it.")],
     system: Annotated[str, typer.Option(help="The generator.", autocompletion=system_ids)] = "talker-t2av",
-    task: Annotated[TaskName, typer.Option(help="t2av: picture and sound. a2v: picture to --driving-audio. v2a: sound "
-                                                "to --driving-video. tts: sound alone.")] = TaskName.T2AV,
+    task: Annotated[Literal["t2av", "a2v", "v2a", "tts"], typer.Option(help="t2av: picture and sound. a2v: picture to "
+                    "--driving-audio. v2a: sound to --driving-video. tts: sound alone.")] = "t2av",
     identity: Annotated[Path | None, typer.Option(metavar="FILE", help="Image or video of the person: a face of 100 "
                                                   "pixels or more.")] = None,
     voice: Annotated[Path | None, typer.Option(metavar="FILE", help="Audio or video with the voice: 1 s of speech or "
@@ -74,7 +62,7 @@ def generate(
         "recipe": recipe, "prefix_seconds": prefix_seconds, "checkpoint": _checkpoint(checkpoint), "dtype": dtype,
     }  # fmt: skip
     request = Request(
-        id=out.stem, out=out, task=task.value, text=text, language=language, identity=identity, voice=voice,
+        id=out.stem, out=out, task=task, text=text, language=language, identity=identity, voice=voice,
         voice_text=voice_text, driving_audio=driving_audio, driving_video=driving_video, seed=seed,
         max_seconds=max_seconds,
     )  # fmt: skip

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from t2av_bench.cli.errors import FAILED
 from t2av_bench.utils.terminal_text import echo, printable
-
-_UNUSABLE = 1
 
 
 def inspect(
@@ -37,7 +36,7 @@ def inspect(
         # As ASCII: a file name that is no text has no other form.
         echo(json.dumps(seen, indent=1))
     if not usable:
-        raise typer.Exit(_UNUSABLE)
+        raise typer.Exit(FAILED)
 
 
 def describe(facts: dict[str, Any]) -> str:

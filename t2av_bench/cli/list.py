@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Callable
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,37 +10,23 @@ from t2av_bench.api import listing
 from t2av_bench.utils.terminal_text import echo
 
 
-class Listed(StrEnum):
-    """What ``list`` can show."""
-
-    METRICS = "metrics"
-    SYSTEMS = "systems"
-
-
 def list_(
-    what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.METRICS,
+    what: Annotated[Literal["metrics", "systems"], typer.Argument(help="What to list.")] = "metrics",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List metrics (ids, columns, licence of their weights) or systems (ids, tasks and what these need).
 
     Benchmarks: 'data list'. Weights: 'weights list'.
     """
-    metrics(as_json) if what is Listed.METRICS else systems(as_json)
-
-
-def metrics(as_json: bool) -> None:
-    """Print the metrics: ids, columns with direction and other names, licence, and what is missing here."""
-    _show(as_json, listing.metrics(), ("metric", "columns"), lambda row: " ".join(map(_column, row["columns"])))
+    if what == "metrics":
+        _show(as_json, listing.metrics(), ("metric", "columns"), lambda row: " ".join(map(_column, row["columns"])))
+    else:
+        _show(as_json, listing.systems(), ("system", "tasks"), lambda row: " ".join(row["tasks"]))
 
 
 def _column(column: dict[str, Any]) -> str:
     arrow = {"higher": "↑", "lower": "↓", "none": ""}[column["direction"]]
     return column["name"] + arrow + (f" ({', '.join(column['aliases'])})" if column["aliases"] else "")
-
-
-def systems(as_json: bool) -> None:
-    """Print the systems: ids, what each needs for each task, licence, and what is missing here."""
-    _show(as_json, listing.systems(), ("system", "tasks"), lambda row: " ".join(row["tasks"]))
 
 
 def _show(

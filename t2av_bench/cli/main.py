@@ -5,6 +5,7 @@ Nothing heavy is imported here: each command imports what it needs when it runs,
 
 import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -59,27 +60,15 @@ def _root(
 
 
 # In the order in which --help shows them.
-app.command()(evaluate)
-app.command()(merge)
-app.command()(table)
-app.command()(scores)
-app.command()(demo)
-app.command("list")(list_)
-app.command()(run)
-app.command()(generate)
-app.command()(compare)
-app.command()(regress)
-app.command()(report)
-app.command()(serve)
-app.command()(inspect)
-app.command()(new)
-app.command()(env)
-app.add_typer(study_app, name="study")
-app.add_typer(baseline_app, name="baseline")
-app.add_typer(weights_app, name="weights")
-app.add_typer(data_app, name="data")
-app.add_typer(cache_app, name="cache")
-app.add_typer(train_app, name="train")
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "evaluate": evaluate, "merge": merge, "table": table, "scores": scores, "demo": demo, "list": list_, "run": run,
+    "generate": generate, "compare": compare, "regress": regress, "report": report, "serve": serve, "inspect": inspect,
+    "new": new, "env": env,
+}  # fmt: skip
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
+for _group in (study_app, baseline_app, weights_app, data_app, cache_app, train_app):
+    app.add_typer(_group)
 
 # Commands that keep what is finished and go on from there.
 _CONTINUED = ("evaluate", "run", "demo", "weights", "data")
@@ -108,14 +97,11 @@ def main() -> None:
         interrupted = isinstance(end, KeyboardInterrupt) or end.code == _INTERRUPTED
         if not (stopped_by and interrupted):
             raise
+        command = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
         what = "terminated" if stopped_by[0] == signal.SIGTERM else "interrupted"
-        kept = "; what is finished is kept, and the same command continues" if _command_name() in _CONTINUED else ""
+        kept = "; what is finished is kept, and the same command continues" if command in _CONTINUED else ""
         echo(f"t2av-bench: {what}{kept}", err=True)
         sys.exit(128 + stopped_by[0])
-
-
-def _command_name() -> str | None:
-    return next((word for word in sys.argv[1:] if not word.startswith("-")), None)
 
 
 if __name__ == "__main__":

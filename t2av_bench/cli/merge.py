@@ -28,6 +28,6 @@ def merge(
     display = Display()
     with usage_errors():
         with display, stdout_to_stderr():
-            done = merge(shards, out=out, notice=lambda text: display.note(f"note: {text}"))
+            done = merge(shards, out=out, notice=display.notice)
         show(done, display, as_json)
     raise typer.Exit(done.exit_status)

@@ -5,10 +5,9 @@ import os
 import re
 import tempfile
 from collections.abc import Container
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,14 +16,7 @@ from t2av_bench.utils.terminal_text import echo
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _MOST = 40
-
-
-class Kind(StrEnum):
-    """What a package can add."""
-
-    METRIC = "metric"
-    SYSTEM = "system"
-    BENCHMARK = "benchmark"
+Kind = Literal["metric", "system", "benchmark"]
 
 
 def new(
@@ -52,7 +44,7 @@ def rendered(kind: Kind, name: str) -> dict[str, str]:
     module = _module(name)
     words = module.split("_")
     values = {
-        "kind": kind.value, "name": name, "id": f"{name}/v1" if kind is Kind.METRIC else name, "module": module,
+        "kind": kind, "name": name, "id": f"{name}/v1" if kind == "metric" else name, "module": module,
         "class_name": "".join(word.capitalize() for word in words), "quantity": module,
         "label": " ".join(words).capitalize(),
     }  # fmt: skip

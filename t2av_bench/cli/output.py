@@ -3,20 +3,22 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
 from t2av_bench.cli.console import Console
 from t2av_bench.cli.progress import Display
-from t2av_bench.evaluation.reasons import Reason, count
+from t2av_bench.evaluation.reasons import Reason
+from t2av_bench.scores import Status
 from t2av_bench.utils.progress import Step
 from t2av_bench.utils.terminal_text import echo, printable
 from t2av_bench.utils.text import some
 
 if TYPE_CHECKING:
     from reports.tables.model import Table
+    from t2av_bench.evaluation.evaluate import Progress
 
 MOST_REASONS = 5
 
@@ -44,8 +46,7 @@ def show_markdown(text: str) -> None:
     if on_terminal():
         from reports.render.terminal import of_markdown
 
-        styled = of_markdown(text, _width())
-        typer.echo(styled, nl=False)
+        typer.echo(of_markdown(text, _width()), nl=False)
     else:
         echo(text, nl=False)
 
@@ -59,15 +60,10 @@ def phase(display: Display, name: str, unit: str) -> Callable[..., None]:
     return lambda done, total, text, failed=False: display.step(Step(name, done, total, unit, text, failed))
 
 
-def note(display: Display, notes: Iterable[str]) -> None:
-    """What a user should know about something that was made."""
-    for text in notes:
-        display.note(f"note: {text}")
-
-
-def explain(console: Console, failed: list[dict[str, Any]]) -> None:
-    """The reasons of ``failures``."""
-    tell(console, "failed", count((row["clip"], row["metric"], row["reason"]) for row in failed))
+def measuring(display: Display, name: str) -> "Callable[[Progress], None]":
+    """A callback of ``evaluate`` that shows how far it is."""
+    show = phase(display, name, "measurements")
+    return lambda at: show(at.done, at.total, f"{at.metric}  {at.clip}", at.status is Status.FAILED)
 
 
 def tell(console: Console, what: str, reasons: Sequence[Reason]) -> None:

@@ -42,6 +42,10 @@ class Display:
         """A line that stays."""
         self.console.print(text, markup=False)
 
+    def notice(self, text: str) -> None:
+        """What a user should know about something that was made."""
+        self.note(f"note: {text}")
+
     def step(self, step: Step) -> None:
         """Show a step; one of another phase, or one that goes back, begins anew."""
         last = self._last

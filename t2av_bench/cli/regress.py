@@ -1,8 +1,7 @@
 """``t2av-bench regress`` and ``t2av-bench baseline``: the regression gate and the files that it compares with."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,41 +12,20 @@ baseline_app = typer.Typer(name="baseline", help="Keep a run's scores as a small
                            no_args_is_help=True)  # fmt: skip
 
 
-class Undecided(StrEnum):
-    """What the gate makes of open questions."""
-
-    report = "report"
-    passing = "pass"
-    fail = "fail"
-
-
-_Alpha = Annotated[float, typer.Option(help="Chance of any false alarm, over all quantities together.")]
-_Quantities = Annotated[
-    str | None, typer.Option(help="Comma-separated quantities, metrics or families to judge.  [default: all]")
-]
-
-
-@baseline_app.callback()
-def _baseline() -> None:
-    """Keep a run's scores as a small file to compare with."""
-
-
 @baseline_app.command("save")
 def save_baseline(
     run: Annotated[Path, typer.Argument(help="Run folder made by 'evaluate'.", show_default=False)],
     file: Annotated[Path, typer.Argument(help="JSON file to write; commit it.", show_default=False)],
 ) -> None:
     """Write a run's per-clip scores, protocols and item digests as one JSON file for 'regress'."""
-    from t2av_bench.results.baseline import save
-    from t2av_bench.results.run import open_run
+    from t2av_bench.api.runs import open_run
 
     with usage_errors():
-        recorded = open_run(run).recorded
-        notes = save(recorded, file)
-    for note in notes:
-        echo(f"note: {note}", err=True)
+        opened = open_run(run)
+        for note in opened.save_baseline(file):
+            echo(f"note: {note}", err=True)
     size = file.stat().st_size / 1024
-    quantities, items = len(recorded.quantities), len(recorded.items)
+    quantities, items = len(opened.result.recorded.quantities), len(opened.clips)
     echo(f"{file}: {quantities} quantities of {items} items, {size:.0f} KB", err=True)
 
 
@@ -59,8 +37,10 @@ def regress(
     margins: Annotated[
         Path | None, typer.Option(help='TOML file: quantity = smallest difference that matters (0.1 or "2%").')
     ] = None,
-    quantities: _Quantities = None,
-    alpha: _Alpha = 0.05,
+    quantities: Annotated[
+        str | None, typer.Option(help="Comma-separated quantities, metrics or families to judge.  [default: all]")
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Chance of any false alarm, over all quantities together.")] = 0.05,
     max_lost_clips: Annotated[
         int, typer.Option(min=0, help="Clips that the baseline scored and the candidate may fail on.")
     ] = 0,
@@ -68,8 +48,9 @@ def regress(
         list[str] | None, typer.Option(help="Metric of the baseline that the candidate may lack; can be repeated.")
     ] = None,
     undecided: Annotated[
-        Undecided, typer.Option(help="What open questions mean: exit status 3 (report), 0 (pass) or 1 (fail).")
-    ] = Undecided.report,
+        Literal["report", "pass", "fail"],
+        typer.Option(help="What open questions mean: exit status 3 (report), 0 (pass) or 1 (fail)."),
+    ] = "report",
     strict: Annotated[bool, typer.Option("--strict", hidden=True)] = False,
     independent_clips: Annotated[
         bool,
@@ -100,12 +81,12 @@ def regress(
         try:
             outcome = comparing.regress(
                 baseline, candidate, margins=margins, quantities=quantities, waive=",".join(waive or ()), alpha=alpha,
-                max_lost_clips=max_lost_clips, undecided="fail" if strict else undecided.value,
+                max_lost_clips=max_lost_clips, undecided="fail" if strict else undecided,
                 independent_clips=independent_clips,
             )  # fmt: skip
         except NotComparable as error:
             outcome = error
-        summary = report.markdown(outcome) if isinstance(outcome, Gate) else report.refusal_markdown(outcome)
+        summary = outcome.to_markdown()
         printed = str(as_json) == "-"
         files = {"junit": junit, "markdown": markdown, "json": None if printed else as_json}
         texts = {"junit": report.junit(outcome), "markdown": summary, "json": report.as_json(outcome)}

@@ -33,7 +33,7 @@ def report(
     """Write a page with the tables, plots and a clip browser: a folder of static files, to be opened or served."""
     from reports.page.site import build_report
     from reports.study.make import make_study
-    from t2av_bench.cli.output import note, phase
+    from t2av_bench.cli.output import phase
     from t2av_bench.cli.progress import Display
 
     with usage_errors(), Display() as display:
@@ -41,11 +41,13 @@ def report(
             runs, out, media=media, real=real, title=title, tables=table or (), plots=plots,
             extrapolate=extrapolate, progress=phase(display, "reading", "items"),
         )  # fmt: skip
-        note(display, built.notes)
+        for note in built.notes:
+            display.notice(note)
         echo(built.index)
         if study is not None:
             made = make_study(runs, study, progress=phase(display, "preparing", "clips"))
-            note(display, made.notes)
+            for note in made.notes:
+                display.notice(note)
             echo(made.index)
 
 

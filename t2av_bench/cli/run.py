@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from t2av_bench.cli.errors import USAGE_ERROR, usage_errors
+from t2av_bench.cli.errors import FAILED, USAGE_ERROR, usage_errors
 from t2av_bench.cli.options import options_of
 from t2av_bench.experiment.config import RunConfig
 from t2av_bench.utils.files import json_text
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from t2av_bench.api.experiment import Runs
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run_tables import TableResult
-    from t2av_bench.experiment.preview import Preview
-    from t2av_bench.experiment.run import Result
-
-TOO_MANY_FAILURES = 1
+    from t2av_bench.experiment.run import Preview, Result
 
 
 @options_of(RunConfig, without=("benchmark", "metrics", "tables", "seed", "options", "rows"))
@@ -47,7 +44,7 @@ def run(
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run_tables import check_tables, make_tables
     from t2av_bench.experiment.config import load
-    from t2av_bench.experiment.preview import preview
+    from t2av_bench.experiment.run import preview
     from t2av_bench.utils.registry import stdout_to_stderr
 
     display = Display()
@@ -78,26 +75,27 @@ def run(
     if result.failed_clips > allowed:
         display.note(f"{result.failed_clips} clips failed, --max-failures allows {allowed}: exit status 1. The same "
                      "command tries them again.")  # fmt: skip
-        raise typer.Exit(TOO_MANY_FAILURES)
+        raise typer.Exit(FAILED)
     if result.missing and not loaded.config.allow_missing:
         display.note(f"{some(result.missing, 6)}: no clip of any row was scored: exit status 1 (--allow-missing "
                      "accepts that)")  # fmt: skip
-        raise typer.Exit(TOO_MANY_FAILURES)
+        raise typer.Exit(FAILED)
     if any(table.table is None for table in tables):
         raise typer.Exit(USAGE_ERROR)
 
 
 def explain_failures(result: "Result", display: "Display") -> None:
     """Say what was to be known of the items, and of each row how many clips failed, and why; the worst first."""
-    from t2av_bench.cli.output import explain
+    from t2av_bench.cli.output import tell
     from t2av_bench.evaluation.reasons import count
 
     for reason in count((row.row.name, "", text) for row in result.rows for text in row.notices):
-        display.note(f"note: {reason.text}  [{some(reason.clips)}]")
+        display.notice(f"{reason.text}  [{some(reason.clips)}]")
     for row in result.rows:
         if row.failed:
             display.note(f"{row.row.name}: {row.failed_clips} of {row.items} clips failed in something")
-            explain(display.console, row.failed)
+            reasons = count((each["clip"], each["metric"], each["reason"]) for each in row.failed)
+            tell(display.console, "failed", reasons)
 
 
 def print_tables(tables: "list[TableResult]") -> None:

@@ -46,11 +46,17 @@ def make_tables(loaded: Loaded, out: Path, notice: Notice) -> list[TableResult]:
     for made in tables_of(out, wanted, notice):
         if made.table is not None:
             stem = Path(made.name).stem if made.name.endswith(".toml") else made.name.replace(":", "-")
-            for format, render in FORMATS.items():
-                made.files[format] = out / "tables" / f"{stem}.{SUFFIXES[format]}"
-                write_text(made.files[format], render(made.table))
+            made.files.update(write_formats(made.table, out / "tables", stem))
         found.append(made)
     return found
+
+
+def write_formats(table: Table, folder: Path, stem: str) -> dict[str, Path]:
+    """Write a table in every format; format -> file."""
+    files = {format: folder / f"{stem}.{SUFFIXES[format]}" for format in FORMATS}
+    for format, file in files.items():
+        write_text(file, FORMATS[format](table))
+    return files
 
 
 def tables_of(

@@ -1,8 +1,7 @@
 """``t2av-bench scores``: every score of every clip, for other programs."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -12,13 +11,7 @@ from t2av_bench.utils.terminal_text import echo
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-
-class Format(StrEnum):
-    """Formats of a table of scores."""
-
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
+Format = Literal["csv", "json", "parquet"]
 
 
 def scores(
@@ -44,9 +37,9 @@ def scores(
 
     with usage_errors():
         suffix = out.suffix.lstrip(".").lower() if out else ""
-        chosen = format or (Format(suffix) if suffix in list(Format) else Format.CSV)
+        chosen = format or (suffix if suffix in get_args(Format) else "csv")
         found = scores_of(runs, quantities)
-        if chosen is Format.PARQUET:
+        if chosen == "parquet":
             _write_parquet(found, out)
         elif out is not None:
             write_text(out, _text(found, chosen))
@@ -77,11 +70,11 @@ def scores_of(runs: list[Path], quantities: str | None = None) -> "DataFrame":
     return pd.concat(parts, ignore_index=True)
 
 
-def _text(found: "DataFrame", format: Format) -> str:
+def _text(found: "DataFrame", format: str) -> str:
     from t2av_bench.utils.files import json_text
     from t2av_bench.utils.terminal_text import spreadsheet_field
 
-    if format is Format.JSON:
+    if format == "json":
         known = found.astype(object)
         return json_text(known.where(found.notna(), None).to_dict("records"), indent=1) + "\n"
     guarded = found.copy()
@@ -92,16 +85,12 @@ def _text(found: "DataFrame", format: Format) -> str:
 
 
 def _write_parquet(found: "DataFrame", out: Path | None) -> None:
-    from t2av_bench.errors import NotApplicable
     from t2av_bench.utils.files import replacing
     from t2av_bench.utils.optional import require
 
     if out is None:
         raise ValueError("Parquet is no text: name a file, such as --out scores.parquet")
-    try:
-        require("pyarrow", "parquet")
-    except NotApplicable as error:
-        raise ValueError(str(error)) from error
+    require("pyarrow", "parquet")
     texts = {name: "string" for name in found.select_dtypes("object")}
     with replacing(out) as temporary:
         found.astype(texts).to_parquet(temporary, engine="pyarrow", index=False)

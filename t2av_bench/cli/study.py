@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from t2av_bench.cli.errors import usage_errors
+from t2av_bench.cli.errors import FAILED, usage_errors
 from t2av_bench.utils.terminal_text import echo
-
-REFUSED = 1
 
 study_app = typer.Typer(name="study", help="Ask people: a blind A/B page, and scores from their answers.",
                         no_args_is_help=True)  # fmt: skip
@@ -30,7 +28,7 @@ def make(
 ) -> None:  # fmt: skip
     """Write a blind A/B page of static files. It sends nothing: participants hand in the file they download."""
     from reports.study.make import make_study
-    from t2av_bench.cli.output import note, phase
+    from t2av_bench.cli.output import phase
     from t2av_bench.cli.progress import Display
 
     with usage_errors(), Display() as display:
@@ -38,8 +36,9 @@ def make(
             runs, out, question=question, text=text, title=title, trials=trials, checks=checks, ties=ties,
             items=items, progress=phase(display, "preparing", "clips"),
         )  # fmt: skip
-        published = f"publish {made.index.parent} alone, and keep {made.key}: it says what is what"
-        note(display, [*made.notes, published])
+        for note in made.notes:
+            display.notice(note)
+        display.notice(f"publish {made.index.parent} alone, and keep {made.key}: it says what is what")
     echo(made.index)
 
 
@@ -67,7 +66,7 @@ def merge(
         echo(f"refused: {file}: {reason}", err=True)
     echo(markdown(document), nl=False)
     if document["scores"] is None:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(FAILED)
 
 
 def _find_key(answers: Path) -> Path:

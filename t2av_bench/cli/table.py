@@ -2,24 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from t2av_bench.cli.errors import usage_errors
 from t2av_bench.utils.terminal_text import echo
-
-
-class Format(StrEnum):
-    """Output formats of a table."""
-
-    MD = "md"
-    LATEX = "latex"
-    CSV = "csv"
-    HTML = "html"
-    TERMINAL = "terminal"
 
 
 def table(
@@ -33,7 +22,8 @@ def table(
         ),
     ],
     format: Annotated[
-        Format | None, typer.Option(help="Output format.  [default: terminal on a terminal, md elsewhere]")
+        Literal["md", "latex", "csv", "html", "terminal"] | None,
+        typer.Option(help="Output format.  [default: terminal on a terminal, md elsewhere]"),
     ] = None,
     published: Annotated[bool, typer.Option("--published", help="Only the published rows of the table named.")] = False,
     columns: Annotated[
@@ -65,7 +55,7 @@ def table(
         if format is None:
             show_table(made, heading)
         else:
-            echo(terminal(made) if format is Format.TERMINAL else FORMATS[format](made), nl=False)
+            echo(terminal(made) if format == "terminal" else FORMATS[format](made), nl=False)
 
     with usage_errors():
         named, folders = parse(targets)

@@ -5,16 +5,10 @@ from typing import Annotated
 
 import typer
 
-from t2av_bench.cli.errors import usage_errors
+from t2av_bench.cli.errors import FAILED, usage_errors
 from t2av_bench.utils.terminal_text import echo
 
-STOPPED = 1
-train_app = typer.Typer(help="Train the embedded benchmark's models.", no_args_is_help=True)
-
-
-@train_app.callback()
-def _root() -> None:
-    pass
+train_app = typer.Typer(name="train", help="Train the embedded benchmark's models.", no_args_is_help=True)
 
 
 @train_app.command()
@@ -49,5 +43,5 @@ def embedded(
                 raise ValueError(str(error)) from error
             if made is None:
                 echo(f"stopped; the same command continues in {out}", err=True)
-                raise typer.Exit(STOPPED)
+                raise typer.Exit(FAILED)
             echo(made)

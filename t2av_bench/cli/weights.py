@@ -5,12 +5,13 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from t2av_bench.cli.errors import usage_errors
+from t2av_bench.cli.errors import FAILED, usage_errors
 from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.terminal_text import echo
 from t2av_bench.weights import configured
@@ -129,9 +130,7 @@ def fetch(
             def advance(done: int, total: int | None, id: str = id) -> None:
                 display.step(Step(id, done // 10**6, (total or done) // 10**6, "MB"))
 
-            def wait(id: str = id) -> None:
-                display.note(f"{id}: another process is fetching it; waiting for that one")
-
+            wait = partial(display.note, f"{id}: another process is fetching it; waiting for that one")
             try:
                 done = fetch_one(store, id, accepted, advance, largest=round(max_size * 1e9), on_wait=wait)
             except (FetchError, NotApplicable) as error:
@@ -139,16 +138,21 @@ def fetch(
             else:
                 results.append({"id": id, "state": done.state, "path": str(done.path), "sha256": done.sha256,
                                 "source": done.source})  # fmt: skip
-    failed = [result for result in results if result["state"] == "failed"]
+    _end(results, as_json)
+
+
+def _end(results: list[dict[str, Any]], as_json: bool) -> NoReturn:
+    """Print what became of files; those that have a ``reason`` have failed."""
+    reasons = [result["reason"] for result in results if result.get("reason")]
     if as_json:
         _print_json(results)
     else:
         for result in results:
-            if result["state"] != "failed":
+            if not result.get("reason"):
                 echo(f"{result['id']}  {result['state']}  {result['sha256']}  {result['path']}")
-    for result in failed:
-        echo(f"error: {result['reason']}", err=True)
-    raise typer.Exit(1 if failed else 0)
+    for reason in reasons:
+        echo(f"error: {reason}", err=True)
+    raise typer.Exit(FAILED if reasons else 0)
 
 
 def _tell(note: Callable[[str], None], store: Weights, ids: list[str]) -> list[WeightsEntry]:
@@ -193,21 +197,11 @@ def verify(
             verdicts.append(store.verify(id, relock=relock, explicit=bool(ids)))
         except (NotApplicable, OSError) as error:
             echo(f"error: {error}", err=True)
-            raise typer.Exit(1) from error
-    if as_json:
-        _print_json([
-            {"id": item.id, "state": item.state, "path": str(item.path) if item.path else None,
-             "sha256": item.sha256, "reason": item.message}
-            for item in verdicts
-        ])  # fmt: skip
-    else:
-        for item in verdicts:
-            if not item.message:
-                echo(f"{item.id}  {item.state}  {item.sha256}  {item.path}")
-    bad = [item for item in verdicts if item.message]
-    for item in bad:
-        echo(f"error: {item.message}", err=True)
-    raise typer.Exit(1 if bad else 0)
+            raise typer.Exit(FAILED) from error
+    _end([
+        {"id": item.id, "state": item.state, "path": str(item.path) if item.path else None, "sha256": item.sha256,
+         "reason": item.message} for item in verdicts
+    ], as_json)  # fmt: skip
 
 
 @app.command("path")
@@ -222,8 +216,4 @@ def show_path(
         echo(store.path(id))
     except NotApplicable as error:
         echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-
-
-if __name__ == "__main__":
-    sys.exit(app())
+        raise typer.Exit(FAILED) from error

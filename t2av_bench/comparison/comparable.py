@@ -1,14 +1,12 @@
 """Whether two systems' scores may be compared at all: the same items asking for the same, by the same protocols."""
 
-import json
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from t2av_bench.metrics import registry
 from t2av_bench.results.recorded import Recorded
 from t2av_bench.scores import Protocol
 from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
-from t2av_bench.utils.text import some
+from t2av_bench.utils.text import escape, some
 
 _STRICT = ("text", "language", "reference")
 _WHERE_KNOWN = ("reference_voice", "identity_image")
@@ -20,6 +18,13 @@ class NotComparable(ValueError):
     def __init__(self, differences: Sequence[str]) -> None:
         self.differences = tuple(differences)
         super().__init__("; ".join(self.differences))
+
+    def as_dict(self) -> dict[str, object]:
+        return {"comparable": False, "differences": list(self.differences)}
+
+    def to_markdown(self) -> str:
+        """A summary that says why nothing was compared."""
+        return "### Not comparable\n\n" + "".join(f"- {escape(reason)}\n" for reason in self.differences)
 
 
 def item_differences(first: Recorded, second: Recorded) -> list[str]:
@@ -63,7 +68,7 @@ def revision_problem(metric: str, first: Recorded, second: Recorded) -> str | No
         return None
     text = (
         f"{metric} was measured by another protocol: {one.fingerprint} in {first.path}, {other.fingerprint} in "
-        f"{second.path} ({protocol_difference(one, other)}); "
+        f"{second.path} ({one.difference(other)}); "
     )
     current = _installed(metric)
     older = [run for run in (first, second) if current and run.protocols[metric].parameters != current.parameters]
@@ -83,24 +88,6 @@ def _again(run: Recorded) -> str:
 
 def _installed(metric: str) -> Protocol | None:
     return registry.create(metric).protocol if metric in registry.targets else None
-
-
-def protocol_difference(first: Protocol, second: Protocol) -> str:
-    """What differs between two protocols, in words."""
-    found = []
-    for part in ("parameters", "weights", "libraries"):
-        left, right = getattr(first, part), getattr(second, part)
-        for key in sorted(left.keys() | right.keys()):
-            if left.get(key) != right.get(key) or (key in left) != (key in right):
-                found.append(f"{key} {_short(left, key)} against {_short(right, key)}")
-    return "; ".join(found) or "another id"
-
-
-def _short(part: dict[str, Any], key: str) -> str:
-    if key not in part:
-        return "none"
-    text = part[key] if isinstance(part[key], str) else json.dumps(part[key], ensure_ascii=False)
-    return text if len(text) <= 24 else text[:12] + "…"
 
 
 def choose(available: Iterable[tuple[str, str]], asked: Sequence[str] | None) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from t2av_bench.comparison.comparable import NotComparable, changed_parts, choose, revision_problem, shared_grouping
@@ -46,11 +46,6 @@ class ItemDifference:
     loss: float
     weight: float = 1.0
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "item": self.item, "first": self.first, "second": self.second, "loss": self.loss, "weight": self.weight
-        }  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
@@ -84,7 +79,7 @@ class Contrast:
             "label": self.quantity.label, "direction": self.quantity.direction, "unit": self.quantity.unit,
             "fingerprint": self.fingerprint, "embedded": self.stand_in, **self.difference.as_dict(), "p_holm": self.p,
             "detectable": self.detectable,
-            "items": [item.as_dict() for item in self.items], "lost": self.lost, "gained": list(self.gained),
+            "items": [asdict(item) for item in self.items], "lost": self.lost, "gained": list(self.gained),
         }  # fmt: skip
 
 
@@ -113,7 +108,7 @@ class Comparison:
         """
         if items:
             return frame((
-                item.as_dict() | {"system": each.system, "quantity": each.quantity.name, "clip": item.item}
+                asdict(item) | {"system": each.system, "quantity": each.quantity.name, "clip": item.item}
                 for each in self.contrasts for item in each.items
             ), ITEMS)  # fmt: skip
         return frame((
@@ -123,14 +118,52 @@ class Comparison:
         ), COMPARISON)  # fmt: skip
 
     def to_markdown(self, *, worst: int = 5) -> str:
-        """What ``t2av-bench compare`` prints. worst: items to list for each quantity."""
-        return markdown(self, worst=worst)
+        """What ``t2av-bench compare`` prints: contrasts as a table, then ``worst`` items of each quantity."""
+        lines = [
+            f"Against {escape(self.first)}, paired by item; 95 % bootstrap intervals, sign-flip p corrected by Holm "
+            f"for {len(self.contrasts)} tests. *Detectable*: the true difference that these clips would show with "
+            f"{100 * POWER:.0f} % probability.", "",
+            "| System | Quantity | First | This | Difference | 95 % interval | Detectable | p | Clips |",
+            "|---|---|---:|---:|---:|:---:|---:|---:|---:|",
+        ]  # fmt: skip
+        for each in self.contrasts:
+            quantity, difference, decimals = each.quantity, each.difference, each.quantity.decimals
+            arrow = {"higher": "↑", "lower": "↓"}.get(quantity.direction, "")
+            shown = f"– (fewer than {LEAST_CLIPS} clips)" if difference.clips < LEAST_CLIPS else "–"
+            if difference.interval:
+                shown = f"{signed(difference.interval.low, decimals)} … {signed(difference.interval.high, decimals)}"
+            marked = "" if each.p > 0.05 or not each.gain else (" better" if each.gain > 0 else " worse")
+            lines.append(
+                f"| {escape(each.system)} | {escape(quantity.label)}{'‡' if each.stand_in else ''} {arrow} "
+                f"| {difference.first:.{decimals}f} | {difference.second:.{decimals}f} "
+                f"| {signed(difference.value, decimals)}{marked} | {shown} "
+                f"| {detectable_text(each.detectable, decimals)} | {p_text(each.p)} | {difference.clips} |"
+            )
+        for each in self.contrasts:
+            losses = [item for item in each.items if item.loss > 0][:worst]
+            if not losses and not each.lost:
+                continue
+            decimals = each.quantity.decimals
+            lines += ["", f"**{escape(each.system)}, {escape(each.quantity.label)}: worst items**", ""]
+            lines += [
+                f"- {escape(item)}: no score now ({escape(reason)})" for item, reason in list(each.lost.items())[:worst]
+            ]
+            if len(each.lost) > worst:
+                lines.append(f"- and {len(each.lost) - worst} more without a score")
+            lines += [
+                f"- {escape(item.item)}: {item.first:.{decimals}f} → {item.second:.{decimals}f} "
+                f"({signed(item.second - item.first, decimals)})"
+                for item in losses
+            ]
+        if any(each.quantity.aggregate == "set" for each in self.contrasts):
+            lines += ["", AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + "."]
+        if any(each.stand_in for each in self.contrasts):
+            lines += ["", "‡ computed by a bundled stand-in, not comparable with published numbers."]
+        if self.notes:
+            lines += ["", *(f"{escape(note)}  " for note in self.notes)]
+        return "\n".join(lines) + "\n"
 
-    def __repr__(self) -> str:
-        return self.to_markdown()
-
-    def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+    __repr__ = _repr_markdown_ = to_markdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +199,7 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
     first, *others = runs
     names = system_names(runs)
     notes: list[str] = []
-    found: list[tuple[str, QuantityRecord, QuantityRecord, str, Difference, set[str]]] = []
+    found: list[Contrast] = []
     keys = choose(dict.fromkeys(key for run in runs for key in run.quantities), quantities)
     for name, other in zip(names[1:], others, strict=True):
         items = _paired_items(first, other, name, notes)
@@ -192,19 +225,21 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
             except Unscorable as error:
                 notes.append(f"{name}: {key[1]} ({key[0]}) is not compared: {error}.")
                 continue
-            found.append((name, before, after, fingerprint, difference, items))
+            lost = {item: reason for item, reason in before.lost(after).items() if item in items}
+            gained = tuple(sorted((set(after.scored) - set(before.scored)) & items))
+            found.append(
+                Contrast(
+                    name, before.metric, before.quantity, fingerprint, before.stand_in, difference, difference.p,
+                    _items(before, after, items), lost, gained,
+                )
+            )  # fmt: skip
     if not found:
         raise NotComparable(notes or ["the runs share no quantity that can be better or worse"])
-    corrected = holm([entry[4].p for entry in found]).tolist()
+    corrected = holm([each.p for each in found]).tolist()
     contrasts = tuple(
-        Contrast(
-            name, before.metric, before.quantity, fingerprint, before.stand_in, difference, p,
-            _items(before, after, items), _lost(before, after, items),
-            tuple(sorted((set(after.scored) - set(before.scored)) & items)),
-            difference.detectable(tests=len(found)),
-        )
-        for (name, before, after, fingerprint, difference, items), p in zip(found, corrected, strict=True)
-    )  # fmt: skip
+        replace(each, p=p, detectable=each.difference.detectable(tests=len(found)))
+        for each, p in zip(found, corrected, strict=True)
+    )
     return Comparison(names[0], tuple(names[1:]), contrasts, tuple(dict.fromkeys(notes)))
 
 
@@ -240,11 +275,6 @@ def _items(before: QuantityRecord, after: QuantityRecord, items: set[str]) -> tu
     return tuple(sorted(found, key=lambda item: (-item.loss, item.item)))
 
 
-def _lost(before: QuantityRecord, after: QuantityRecord, items: set[str]) -> dict[str, str]:
-    gone = sorted((set(before.scored) - set(after.scored)) & items)
-    return {id: after.missing.get(id, ("", "not measured"))[1] for id in gone}
-
-
 def forest(comparison: Comparison) -> list[ForestRow]:
     """Rows of a forest plot, grouped by quantity in table order. Contrasts without an interval are left out."""
     rows = []
@@ -266,50 +296,3 @@ def forest(comparison: Comparison) -> list[ForestRow]:
             )
         )  # fmt: skip
     return rows
-
-
-def markdown(comparison: Comparison, *, worst: int = 5) -> str:
-    """Contrasts as a table, then each quantity's worst items; ``worst`` of them a quantity."""
-    lines = [
-        f"Against {escape(comparison.first)}, paired by item; 95 % bootstrap intervals, sign-flip p corrected by Holm "
-        f"for {len(comparison.contrasts)} tests. *Detectable*: the true difference that these clips would show with "
-        f"{100 * POWER:.0f} % probability.", "",
-        "| System | Quantity | First | This | Difference | 95 % interval | Detectable | p | Clips |",
-        "|---|---|---:|---:|---:|:---:|---:|---:|---:|",
-    ]  # fmt: skip
-    for each in comparison.contrasts:
-        quantity, difference, decimals = each.quantity, each.difference, each.quantity.decimals
-        arrow = {"higher": "↑", "lower": "↓"}.get(quantity.direction, "")
-        shown = f"– (fewer than {LEAST_CLIPS} clips)" if difference.clips < LEAST_CLIPS else "–"
-        if difference.interval:
-            shown = f"{signed(difference.interval.low, decimals)} … {signed(difference.interval.high, decimals)}"
-        marked = "" if each.p > 0.05 or not each.gain else (" better" if each.gain > 0 else " worse")
-        lines.append(
-            f"| {escape(each.system)} | {escape(quantity.label)}{'‡' if each.stand_in else ''} {arrow} "
-            f"| {difference.first:.{decimals}f} | {difference.second:.{decimals}f} "
-            f"| {signed(difference.value, decimals)}{marked} | {shown} | {detectable_text(each.detectable, decimals)} "
-            f"| {p_text(each.p)} | {difference.clips} |"
-        )
-    for each in comparison.contrasts:
-        losses = [item for item in each.items if item.loss > 0][:worst]
-        if not losses and not each.lost:
-            continue
-        decimals = each.quantity.decimals
-        lines += ["", f"**{escape(each.system)}, {escape(each.quantity.label)}: worst items**", ""]
-        lines += [
-            f"- {escape(item)}: no score now ({escape(reason)})" for item, reason in list(each.lost.items())[:worst]
-        ]
-        if len(each.lost) > worst:
-            lines.append(f"- and {len(each.lost) - worst} more without a score")
-        lines += [
-            f"- {escape(item.item)}: {item.first:.{decimals}f} → {item.second:.{decimals}f} "
-            f"({signed(item.second - item.first, decimals)})"
-            for item in losses
-        ]
-    if any(each.quantity.aggregate == "set" for each in comparison.contrasts):
-        lines += ["", AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + "."]
-    if any(each.stand_in for each in comparison.contrasts):
-        lines += ["", "‡ computed by a bundled stand-in, not comparable with published numbers."]
-    if comparison.notes:
-        lines += ["", *(f"{escape(note)}  " for note in comparison.notes)]
-    return "\n".join(lines) + "\n"

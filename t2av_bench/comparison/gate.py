@@ -72,30 +72,29 @@ def decide(
 
 
 def judge(
-    entries: Sequence[tuple[str, Quantity, str, Difference | None, Margin | None, bool, dict[str, str], str | None]],
-    *,
-    alpha: float = ALPHA,
+    found: Sequence[Verdict], margins: Mapping[str, Margin], *, alpha: float = ALPHA, identical: bool = False
 ) -> list[Verdict]:
     """All quantities together, so that Holm's correction knows their number; worst first.
 
-    Each entry: metric, quantity, fingerprint, difference (or None with a reason), margin, whether the files are
-    identical, lost clips, reason.
+    found: ``not judged`` yet, with the difference that there is. identical: the systems' files are the same ones.
     """
-    tested = [entry[3].p for entry in entries if entry[3] is not None]
+    tested = [verdict.difference.p for verdict in found if verdict.difference]
     corrected = iter(holm(tested).tolist())
-    tests = len(tested)
     verdicts = []
-    for metric, quantity, fingerprint, difference, margin, identical, lost, reason in entries:
-        text = str(margin) if margin else None
-        about = (metric, quantity, fingerprint)
-        if difference is None:
-            verdicts.append(Verdict(*about, "not judged", reason=reason, margin_text=text, lost=lost))
-            continue
-        p = next(corrected)
-        amount = margin.absolute(difference.first) if margin else None
-        word, needed, why = decide(quantity, difference, p, amount, tests=tests, alpha=alpha, identical=identical)
-        seen = difference.detectable(alpha=alpha, tests=tests)
-        verdicts.append(Verdict(*about, word, difference, p, amount, text, seen, needed, why, lost))
+    for verdict in found:
+        margin, difference = margins.get(verdict.quantity.name), verdict.difference
+        verdict = replace(verdict, margin_text=str(margin) if margin else None)
+        if difference:
+            p, tests = next(corrected), len(tested)
+            amount = margin.absolute(difference.first) if margin else None
+            word, needed, why = decide(
+                verdict.quantity, difference, p, amount, tests=tests, alpha=alpha, identical=identical
+            )
+            verdict = replace(
+                verdict, word=word, p=p, margin=amount, detectable=difference.detectable(alpha=alpha, tests=tests),
+                clips_to_decide=needed, reason=why,
+            )  # fmt: skip
+        verdicts.append(verdict)
     return sorted(verdicts, key=lambda verdict: ORDER.index(verdict.word))
 
 
@@ -140,22 +139,18 @@ def regress(
         item.generated and item.generated == candidate.items[id].generated for id, item in baseline.items.items()
     )
     by = shared_grouping(baseline, candidate) if grouped else None
-    entries, empty = [], set()
+    found = []
     for key in keys:
         before, after = baseline.quantities[key], candidate.quantities[key]
         fingerprint = baseline.protocols[key[0]].fingerprint
-        here = set(after.scored)
-        lost = {
-            clip: after.missing.get(clip, ("", "not measured"))[1] for clip in before.scored if clip not in here
-        }  # fmt: skip
         difference, reason = _difference(before, after, fingerprint, by, draws, flips)
-        if not before.scored:
-            empty.add(key)
-        entries.append((key[0], before.quantity, fingerprint, difference, margins.get(key[1]), same, lost, reason))
-    verdicts = [
-        replace(verdict, empty=(verdict.metric, verdict.quantity.name) in empty)
-        for verdict in judge(entries, alpha=alpha)
-    ]
+        found.append(
+            Verdict(
+                key[0], before.quantity, fingerprint, "not judged", difference, reason=reason, lost=before.lost(after),
+                empty=not before.scored,
+            )
+        )  # fmt: skip
+    verdicts = judge(found, margins, alpha=alpha, identical=same)
     notes = _notes(baseline, candidate, keys, left_out, by)
     return Gate(
         baseline.name, candidate.name, len(baseline.items), tuple(verdicts), tuple(notes), alpha, lost_allowed,

@@ -64,35 +64,30 @@ DEFAULT_MARGINS: dict[str, Margin] = {
 }
 
 
-def read_margins(file: Path, quantities: Iterable[str] = ()) -> dict[str, Margin]:
-    """A margins file's entries over the defaults. quantities: names that may stand in it besides the defaults'."""
-    document = read_toml(file, "margins")
-    try:
-        return merge_margins(document, quantities)
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from error
+def margins_of(
+    given: str | PathLike[str] | Mapping[str, Any] | None, quantities: Iterable[str] = ()
+) -> dict[str, Margin]:
+    """A margins file, or quantity -> number, percentage or Margin, over the defaults. Raises ConfigError.
 
-
-def merge_margins(entries: Mapping[str, Any], quantities: Iterable[str] = ()) -> dict[str, Margin]:
-    """Quantity -> number, percentage or Margin, over the defaults. Raises ConfigError."""
+    quantities: names that may stand in it besides the defaults'.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        document = read_toml(Path(given), "margins")
+        try:
+            return margins_of(document, quantities)
+        except ConfigError as error:
+            raise ConfigError(f"{given}: {error}") from error
     known = sorted({*DEFAULT_MARGINS, *quantities})
-    given: dict[str, Margin] = {}
-    for name, value in entries.items():
+    found: dict[str, Margin] = {}
+    for name, value in (given or {}).items():
         try:
             quantity = registry.quantity(name, known)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        if quantity in given:
+        if quantity in found:
             raise ConfigError(f"{name}: the margin of {quantity} is given twice")
-        given[quantity] = value if isinstance(value, Margin) else _parse(name, value)
-    return DEFAULT_MARGINS | given
-
-
-def margins_of(given: str | PathLike[str] | Mapping[str, Any] | None, quantities: Iterable[str]) -> dict[str, Margin]:
-    """A margins file, or a mapping like it, over the defaults. Raises ConfigError."""
-    if given is None or isinstance(given, Mapping):
-        return merge_margins(given or {}, quantities)
-    return read_margins(Path(given), quantities)
+        found[quantity] = value if isinstance(value, Margin) else _parse(name, value)
+    return DEFAULT_MARGINS | found
 
 
 def _parse(name: str, value: Any) -> Margin:

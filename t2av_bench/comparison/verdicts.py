@@ -149,18 +149,33 @@ class Gate:
         ), VERDICTS)  # fmt: skip
 
     def to_markdown(self) -> str:
-        """What ``t2av-bench regress`` prints."""
-        return markdown(self)
+        """What ``t2av-bench regress`` prints: a sentence, a table of all quantities, lost clips, notes."""
+        lines = [
+            f"### {escape(headline(self))}", "",
+            f"{escape(self.candidate)} against {escape(self.baseline)}, {self.items} items, paired by item, "
+            f"p corrected by Holm for {sum(v.p is not None for v in self.verdicts)} "
+            f"tests at α = {self.alpha:g}. *Detectable*: the true difference that these clips would show with "
+            f"{100 * POWER:.0f} % probability.", "",
+            "| | Quantity | Baseline | Candidate | Difference | 95 % interval | Margin | Detectable | p | Clips | |",
+            "|---|---|---:|---:|---:|:---:|---:|---:|---:|---:|---|",
+            *(_row(verdict) for verdict in self.verdicts),
+        ]  # fmt: skip
+        if self.lost:
+            allowed = f", {self.lost_allowed} allowed" if self.lost_allowed else ""
+            lines += ["", f"**{counted(len(self.lost))} scored in the baseline, without a score now{allowed}:**", ""]
+            shown = list(self.lost.items())[:_MOST_LOST]
+            lines += [f"- {escape(clip)}: {escape(reason)}" for clip, reason in shown]
+            if len(self.lost) > _MOST_LOST:
+                lines.append(f"- and {len(self.lost) - _MOST_LOST} more")
+        if self.notes:
+            lines += ["", *(f"{escape(note)}  " for note in self.notes)]
+        return "\n".join(lines) + "\n"
 
     def to_junit(self) -> str:
         """JUnit XML, for a CI service."""
         return junit(self)
 
-    def __repr__(self) -> str:
-        return self.to_markdown()
-
-    def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+    __repr__ = _repr_markdown_ = to_markdown
 
 
 def headline(gate: Gate) -> str:
@@ -179,30 +194,6 @@ def headline(gate: Gate) -> str:
         found = "No regression found" if gate.undecided == "pass" else "Undecided: no regression found"
         return f"{found}; {len(open_)} of {len(gate.verdicts)} quantities {UNDECIDED_TEXT}"
     return "No regression"
-
-
-def markdown(gate: Gate) -> str:
-    """A summary for a pull request: the sentence, a table of all quantities, lost clips, notes."""
-    lines = [
-        f"### {escape(headline(gate))}", "",
-        f"{escape(gate.candidate)} against {escape(gate.baseline)}, {gate.items} items, paired by item, "
-        f"p corrected by Holm for {sum(v.p is not None for v in gate.verdicts)} "
-        f"tests at α = {gate.alpha:g}. *Detectable*: the true difference that these clips would show with "
-        f"{100 * POWER:.0f} % probability.", "",
-        "| | Quantity | Baseline | Candidate | Difference | 95 % interval | Margin | Detectable | p | Clips | |",
-        "|---|---|---:|---:|---:|:---:|---:|---:|---:|---:|---|",
-        *(_row(verdict) for verdict in gate.verdicts),
-    ]  # fmt: skip
-    if gate.lost:
-        allowed = f", {gate.lost_allowed} allowed" if gate.lost_allowed else ""
-        lines += ["", f"**{counted(len(gate.lost))} scored in the baseline, without a score now{allowed}:**", ""]
-        shown = list(gate.lost.items())[:_MOST_LOST]
-        lines += [f"- {escape(clip)}: {escape(reason)}" for clip, reason in shown]
-        if len(gate.lost) > _MOST_LOST:
-            lines.append(f"- and {len(gate.lost) - _MOST_LOST} more")
-    if gate.notes:
-        lines += ["", *(f"{escape(note)}  " for note in gate.notes)]
-    return "\n".join(lines) + "\n"
 
 
 def _row(verdict: Verdict) -> str:
@@ -241,18 +232,9 @@ def explain(verdict: Verdict) -> str:
     return text
 
 
-def refusal_markdown(error: NotComparable) -> str:
-    """A summary that says why nothing was compared."""
-    return "### Not comparable\n\n" + "".join(f"- {escape(reason)}\n" for reason in error.differences)
-
-
 def as_json(outcome: Gate | NotComparable) -> str:
     """The whole answer as one JSON document."""
-    document = (
-        outcome.as_dict() if isinstance(outcome, Gate)
-        else {"comparable": False, "differences": list(outcome.differences)}
-    )  # fmt: skip
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(outcome.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def junit(outcome: Gate | NotComparable) -> str:

@@ -16,7 +16,7 @@ from t2av_bench.benchmarks.manifest import Entry
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
 from t2av_bench.evaluation.provenance import _provenance
-from t2av_bench.evaluation.scoring import aggregation, record, record_set
+from t2av_bench.evaluation.scoring import record, record_set
 from t2av_bench.evaluation.worker import Aggregation, Job, Measuring, MediaFacts, MetricResult, WorkerContext
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.columns import RESULTS, describe
@@ -63,7 +63,7 @@ def evaluate(
         keep_finished(store, plan, entries, out)
         store.set("step", plan.step)
         session = store.begin_session(_provenance(plan))
-        store.add_protocols((metric.protocol, describe(metric)) for metric in metrics.values())
+        store.add_protocols((each.protocol, describe(each, prepared.options.get(id))) for id, each in metrics.items())
         store.put_clips(
             (entry.item.id, entry.item.model_dump(), _text(entry.generated), _text(entry.reference), entry.reason)
             for entry in entries
@@ -114,10 +114,11 @@ def aggregations(store: Store, metrics: Mapping[str, Metric], of_shard: bool = F
     later = "a distance between whole sets of clips: 't2av-bench merge' makes it of all shards"
     for metric in metrics.values():
         if isinstance(metric, SetMetric):
+            measured = tuple(row["inputs"] for row in store.measurements(metric.id) if row["status"] == Status.OK)
             if of_shard:
                 record_set(store, metric, MetricResult("", metric.id, Status.NOT_APPLICABLE, later))
-            elif wanted := aggregation(store, metric):
-                yield wanted
+            elif measured:
+                yield Aggregation(metric.id, measured)
             else:
                 record_set(store, metric, None)
 

@@ -189,22 +189,15 @@ def _faces(path: Path, limits: Limits) -> dict[str, Any]:
     from t2av_bench.faces.find import face_tracks
     from t2av_bench.media.clip import Clip
 
+    found: dict[str, Any] = {"detector": "haar", "tracks": [], "reason": None}
     try:
-        tracks = face_tracks(Clip(path, frame_rate=FRAME_RATE, frame_budget=0, limits=limits), haar())
+        for track in face_tracks(Clip(path, frame_rate=FRAME_RATE, frame_budget=0, limits=limits), haar()):
+            mean_size = [round(side, 1) for side in track.mean_size]
+            first, last = int(track.frames[0]), int(track.frames[-1])
+            found["tracks"].append({"first_frame": first, "last_frame": last, "mean_size": mean_size})
     except (Unscorable, NotApplicable) as error:
-        return {"detector": "haar", "tracks": [], "reason": str(error)}
-    return {
-        "detector": "haar",
-        "tracks": [
-            {
-                "first_frame": int(track.frames[0]),
-                "last_frame": int(track.frames[-1]),
-                "mean_size": [round(side, 1) for side in track.mean_size],
-            }
-            for track in tracks
-        ],
-        "reason": None,
-    }
+        found["reason"] = str(error)
+    return found
 
 
 def _seconds(ticks: int | None, base: Fraction | None) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.benchmarks.manifest import Entry, read_manifest
-from t2av_bench.benchmarks.pairing import pair, scan
+from t2av_bench.benchmarks.pairing import pair, survey
 from t2av_bench.errors import MediaError
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.reasons import count
@@ -72,9 +72,9 @@ def prepare(plan: EvaluateConfig) -> Prepared:
     attempt(_check_apart, plan)
     planned = attempt(pair, plan.generated, plan.reference, plan.manifest, plan.limit)
     if planned is None:  # it gives up at the first of these
-        attempt(scan, plan.generated)
+        attempt(survey, plan.generated)
         if plan.reference:
-            attempt(scan, plan.reference)
+            attempt(survey, plan.reference)
         if plan.manifest:
             attempt(read_manifest, plan.manifest)
     problems = list({str(problem): problem for problem in problems}.values())

@@ -15,6 +15,8 @@ from t2av_bench.version import __version__
 
 def environment() -> dict[str, Any]:
     """What numbers can depend on: versions of this program, Python, the system, libraries and the decoder."""
+    import av
+
     libraries = library_versions(
         "av", "numpy", "scipy", "torch", "torchvision", "opencv-contrib-python", "soxr", "onnxruntime", "transformers"
     )
@@ -24,7 +26,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libraries": libraries,
-        "decoder": _decoder(),
+        "decoder": {name: ".".join(map(str, version)) for name, version in av.library_versions.items()},
     }
 
 
@@ -37,12 +39,6 @@ def _provenance(plan: EvaluateConfig) -> dict[str, Any]:
         "workers": plan.processes,
         "command": [encodable(word) for word in sys.argv],
     }
-
-
-def _decoder() -> dict[str, str]:
-    import av
-
-    return {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
 
 
 def _device_name(device: str) -> str:

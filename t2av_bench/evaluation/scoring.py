@@ -1,7 +1,7 @@
 """From what workers find to scores in a run's store."""
 
 from t2av_bench.benchmarks.manifest import Item
-from t2av_bench.evaluation.worker import Aggregation, MetricResult
+from t2av_bench.evaluation.worker import MetricResult
 from t2av_bench.metrics.base import Metric
 from t2av_bench.metrics.check import score
 from t2av_bench.results.store import SetScoreRow, Store
@@ -38,12 +38,6 @@ def _lost_weight(metric: Metric, item: Item) -> float:
     except Exception:  # a plug-in's code, and no reason to lose the clip's own reason
         return 0.0
     return weight if 0 <= weight < float("inf") else 0.0
-
-
-def aggregation(store: Store, metric: Metric) -> Aggregation | None:
-    """What a worker needs to make the set score of all measured clips; None where no clip was measured."""
-    inputs = tuple(row["inputs"] for row in store.measurements(metric.id) if row["status"] == Status.OK)
-    return Aggregation(metric.id, inputs) if inputs else None
 
 
 def record_set(store: Store, metric: Metric, result: MetricResult | None) -> None:

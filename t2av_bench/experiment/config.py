@@ -132,30 +132,26 @@ def _resolved(given: RowConfig, config: RunConfig, file: Path) -> list[Experimen
     benchmark = given.benchmark or config.benchmark
     manifest = None if benchmark in benchmarks else file.parent / benchmark
     benchmark = benchmarks.find(benchmark) if manifest is None else benchmark
-    seeds = _seeds(given)
-    try:
-        items = _checked_items(given, manifest, benchmark)
-        system = systems.registry.find(given.system) if given.system is not None else ""
-        options = {
-            seed: _checked_system(system, given.task, _with_seed(given.options, seed), file.parent) if system else {}
-            for seed, _, _ in seeds
-        }  # fmt: skip
-        clips = {seed: _checked_clips(_with_seed(given.clips, seed), file.parent) for seed, _, _ in seeds}
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    items = min((count for count in (items, config.items) if count is not None), default=None)
-    label = given.label or given.name
     tables = tuple(
         str(file.parent / name) if name.endswith(".toml") else name
         for name in (config.tables if given.tables is None else given.tables)
     )
-    return [
-        ExperimentRow(
-            given.name + suffix, label + said, system, given.task, manifest, given.split, items, seed,
-            given.max_seconds, given.metrics or config.metrics, tables, given.step, options[seed],
-            None if manifest is not None else benchmark, clips[seed],
-        ) for seed, suffix, said in seeds
-    ]  # fmt: skip
+    rows = []
+    try:
+        items = _checked_items(given, manifest, benchmark)
+        items = min((count for count in (items, config.items) if count is not None), default=None)
+        system = systems.registry.find(given.system) if given.system is not None else ""
+        for seed, suffix, said in _seeds(given):
+            options = _with_seed(given.options, seed)
+            rows.append(ExperimentRow(
+                given.name + suffix, (given.label or given.name) + said, system, given.task, manifest, given.split,
+                items, seed, given.max_seconds, given.metrics or config.metrics, tables, given.step,
+                _checked_system(system, given.task, options, file.parent) if system else {},
+                None if manifest is not None else benchmark, _checked_clips(_with_seed(given.clips, seed), file.parent),
+            ))  # fmt: skip
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return rows
 
 
 def _seeds(given: RowConfig) -> list[tuple[int, str, str]]:

@@ -1,4 +1,4 @@
-"""``run``: make clips with the named systems, and score them. The same command continues it.
+"""``run``: make clips with the named systems, and score them; the same command continues it. Or tell what it would do.
 
 OUT/items/NAME.jsonl      the row's items, as ``evaluate`` reads them
 OUT/clips/NAME/           its clips with their records, and failures.jsonl (finished clips stay in their own folder)
@@ -15,15 +15,14 @@ from typing import Any
 from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.evaluation.config import EvaluateConfig, dump
 from t2av_bench.evaluation.evaluate import Progress, RunError, alone_in, evaluate
-from t2av_bench.evaluation.planning import requested
+from t2av_bench.evaluation.planning import file_digests, inputs_of, requested
 from t2av_bench.experiment.config import Loaded, RunConfig
-from t2av_bench.generation.finished import plan_finished
 from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
 from t2av_bench.generation.records import digests
-from t2av_bench.generation.requests import ItemSet, read_items, write_manifest
+from t2av_bench.generation.requests import read_items, write_manifest
 from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.generation.sources import Digest
-from t2av_bench.metrics import resolve
+from t2av_bench.metrics import create, resolve
 from t2av_bench.results.columns import RESULTS
 from t2av_bench.results.run import open_run
 from t2av_bench.results.store import Store, StoreError
@@ -102,14 +101,14 @@ def manifests(loaded: Loaded, on_step: OnStep | None) -> dict[str, Path]:
     """Row name -> manifest; benchmarks are built as far as the rows need them, and not at all without ``on_step``."""
     config = loaded.config
     found = {row.name: row.manifest for row in loaded.rows if row.manifest is not None}
-    wanted: dict[tuple[str, int], list[str]] = {}
+    wanted: dict[tuple[str, int | None], dict[str, None]] = {}
     for row in loaded.rows:
         if row.benchmark is not None:
             assert row.split is not None
-            count = item_count(row)
-            found[row.name] = benchmark(row.benchmark).manifest(row.split, count, config.data)
-            if row.split not in wanted.setdefault((row.benchmark, count), []):
-                wanted[row.benchmark, count].append(row.split)
+            asked, count = benchmark(row.benchmark), item_count(row)
+            found[row.name] = asked.manifest(row.split, count, config.data)
+            part = count if count < asked.splits[row.split] else None
+            wanted.setdefault((row.benchmark, part), {})[row.split] = None
     if on_step is None:
         return found
 
@@ -117,12 +116,8 @@ def manifests(loaded: Loaded, on_step: OnStep | None) -> dict[str, Path]:
         if done < total or id:
             on_step(Step("building the benchmark", done, total, "clips", id))
 
-    for (id, count), splits in sorted(wanted.items()):
-        asked = benchmark(id)
-        parts = [split for split in splits if count < asked.splits[split]]
-        for chosen, items in ((parts, count), ([split for split in splits if split not in parts], None)):
-            if chosen:
-                asked.build(chosen, items, config.data, config.processes, built)
+    for (id, part), splits in wanted.items():
+        benchmark(id).build([*splits], part, config.data, config.processes, built)
     return found
 
 
@@ -135,17 +130,14 @@ def item_count(row: ExperimentRow) -> int:
 
 def _planned(loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collection[str] = ()) -> list[RowPlan]:
     digest = digests()
-    return [
-        row_plan(loaded.config, row, read_items(row, manifests[row.name]), digest, regenerate) for row in loaded.rows
-    ]
+    return [row_plan(loaded.config, row, manifests[row.name], digest, regenerate) for row in loaded.rows]
 
 
 def row_plan(
-    config: RunConfig, row: ExperimentRow, items: ItemSet, digest: Digest, regenerate: Collection[str]
+    config: RunConfig, row: ExperimentRow, manifest: Path, digest: Digest, regenerate: Collection[str]
 ) -> RowPlan:
-    if row.clips is not None:
-        return plan_finished(row, items)
-    return plan_row(row, items, config.out / "clips" / row.name, config.seed, digest, row.name in regenerate)
+    folder = config.out / "clips" / row.name
+    return plan_row(row, read_items(row, manifest), folder, config.seed, digest, row.name in regenerate)
 
 
 def _make(plans: Sequence[RowPlan], config: RunConfig, on_step: OnStep, notice: Notice) -> None:
@@ -224,7 +216,10 @@ def _score(
             continue
         on_step(Step("scoring", before + counts[position], total, "measurements", plan.row.name))
         result = open_run(asked.out)
-        failed = [_explained(failure, plan.failures) for failure in result.failures]
+        # A score that is missing because its clip is has the reason why the clip could not be made.
+        failed = [
+            failure | {"reason": plan.failures.get(failure["clip"], failure["reason"])} for failure in result.failures
+        ]
         scored = {column.metric for column in result.columns if column.summary.score.value is not None}
         rows.append(RowResult(
             plan.row, plan.folder, asked.out, plan.total, kept[plan.row.name],
@@ -233,11 +228,6 @@ def _score(
             tuple(text for text in notices if plan.row.clips is not None or str(plan.folder) not in text),
         ))  # fmt: skip
     return rows, unscored
-
-
-def _explained(failure: dict[str, Any], not_made: Mapping[str, str]) -> dict[str, Any]:
-    """A score that is missing because its clip is has the reason why the clip could not be made."""
-    return failure | {"reason": not_made.get(failure["clip"], failure["reason"])}
 
 
 def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateConfig:
@@ -250,3 +240,57 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
         cache=config.out / "features", step=row.step,
         options={id: options for id, options in config.options.items() if id in metrics},
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What ``run`` would do for a row. built: whether its benchmark is; where it is not, all of its clips are to make.
+
+    measurements: (clip, metric) pairs, and how many of them are there already. again: why clips that are there would be
+    made again -> how many.
+    """
+
+    row: ExperimentRow
+    items: int
+    built: bool
+    made: int
+    to_make: int
+    failures: dict[str, str]
+    measurements: int
+    measured: int
+    again: Mapping[str, int] = field(default_factory=dict)
+
+
+def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
+    """What ``run`` would do. Writes nothing, builds nothing, loads no weights."""
+    found_at, digest = manifests(loaded, None), digests()
+    found = []
+    for row in loaded.rows:
+        metrics = resolve(row.metrics)
+        if row.manifest is None and not found_at[row.name].is_file():
+            count = item_count(row)
+            found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0))
+            continue
+        plan = row_plan(loaded.config, row, found_at[row.name], digest, regenerate)
+        measured = _measured(loaded.config, plan, metrics)
+        found.append(Preview(
+            row, plan.total, True, len(plan.made), len(plan.to_make), plan.failures, plan.total * len(metrics),
+            measured, plan.again,
+        ))  # fmt: skip
+    return found
+
+
+def _measured(config: RunConfig, plan: RowPlan, metrics: Sequence[str]) -> int:
+    """How many measurements of clips that stay are there: by today's protocols, of finished clips as they are today."""
+    fingerprints = {id: create(id, None, config.options.get(id)).protocol.fingerprint for id in metrics}
+    try:
+        with Store(config.out / "runs" / plan.row.name / RESULTS) as store:
+            finished = store.finished()
+    except StoreError:
+        return 0
+    known = {entry.item.id: inputs_of(entry, file_digests(entry)) for entry in plan.found}
+    made = set(plan.made)
+    return sum(
+        clip in made and fingerprints.get(metric) == fingerprint and known.get(clip, inputs) == inputs
+        for (clip, metric), (fingerprint, inputs) in finished.items()
+    )

@@ -5,25 +5,24 @@ has no clip. Failures are tried again when the command is repeated.
 """
 
 import errno
-import hashlib
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from t2av_bench import systems
 from t2av_bench.benchmarks.manifest import Entry
+from t2av_bench.benchmarks.pairing import located
 from t2av_bench.generation.records import Standing, fingerprint, made_from, mark, option_digests, remove_clip, standing
 from t2av_bench.generation.requests import ItemSet, Requests, unusable_name
 from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.generation.sources import Digest
 from t2av_bench.generation.worker import Generating, GenerationTask, Job
-from t2av_bench.systems.base import Request, System
+from t2av_bench.systems.base import System
 from t2av_bench.utils.files import json_text, write_text
 from t2av_bench.utils.registry import PluginError, calling
 from t2av_bench.utils.worker_pool import WorkerPool
@@ -61,8 +60,16 @@ def plan_row(
 ) -> RowPlan:
     """Look at what is there; changes nothing. A system that is broken costs its own row alone.
 
-    regenerate: make all clips again.
+    Clips that somebody else made are found in their folder, and neither copied nor changed: ItemError if it cannot be
+    read. regenerate: make all clips again.
     """
+    if row.clips is not None:
+        plan = RowPlan(row, row.clips, items)
+        entries = located(row.clips, items.entries)
+        plan.failures = {entry.item.id: entry.reason for entry in entries if entry.reason}
+        plan.found = [entry for entry in entries if not entry.reason]
+        plan.made = [entry.item.id for entry in plan.found]
+        return plan
     plan = RowPlan(row, folder, items, regenerate=regenerate)
     where = f"the system {row.system} is broken"
     try:
@@ -89,7 +96,10 @@ def plan_row(
             for stranger in (True, "stranger" in kind.needs[row.task])
         )
         task = GenerationTask(row.name, request, wanted, source)
-        found = _on_request(request) if regenerate else standing(request, wanted, source, earlier)
+        if regenerate:
+            found = Standing("--regenerate asks for it" if request.out.exists() else "")
+        else:
+            found = standing(request, wanted, source, earlier)
         if found.reason is None:
             plan.made.append(id)
             plan.unmarked += [task] * found.unmarked
@@ -97,10 +107,6 @@ def plan_row(
             plan.to_make.append(task)
             plan.again.update([found.reason] if found.reason else [])
     return plan
-
-
-def _on_request(request: Request) -> Standing:
-    return Standing("--regenerate asks for it" if request.out.exists() else "")
 
 
 def make_rows(
@@ -144,20 +150,14 @@ def _jobs(plans: Sequence[RowPlan], device: str, batch_size: int) -> Iterator[Jo
     for plan in plans:
         if not plan.to_make:  # also where the system is broken
             continue
-        row, size = plan.row, batch_size if _gains_from_batches(systems.system_class(plan.row.system)) else 1
-        key = system_key(row.system, row.options)
+        row, kind = plan.row, systems.system_class(plan.row.system)
+        # Batches are for systems with code of their own for them and whose clips do not depend on the company.
+        gains = kind.generate_batch is not System.generate_batch and kind.seed_support == "full"
+        size = batch_size if gains else 1
+        # Equal where a loaded system serves both.
+        key = json.dumps([row.system, row.options], sort_keys=True, default=str)
         for start in range(0, len(plan.to_make), size):
             yield Job(key, row.system, row.options, device, tuple(plan.to_make[start : start + size]))
-
-
-def _gains_from_batches(kind: type[System]) -> bool:
-    """Batches are for systems that have code of their own for them and whose clips do not depend on the company."""
-    return kind.generate_batch is not System.generate_batch and kind.seed_support == "full"
-
-
-def system_key(id: str, options: Mapping[str, Any]) -> str:
-    """Equal where a loaded system serves both."""
-    return hashlib.sha256(json.dumps([id, options], sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _prepare(plan: RowPlan) -> None:
@@ -183,7 +183,5 @@ def _write_failures(plan: RowPlan) -> None:
     if not plan.failures:
         path.unlink(missing_ok=True)
         return
-    order = {entry.item.id: position for position, entry in enumerate(plan.items.entries)}
-    rows = sorted(plan.failures.items(), key=lambda pair: order.get(pair[0], len(order)))
-    text = "".join(json_text({"id": id, "reason": reason}) + "\n" for id, reason in rows)
-    write_text(path, text)
+    ids = [entry.item.id for entry in plan.items.entries if entry.item.id in plan.failures]
+    write_text(path, "".join(json_text({"id": id, "reason": plan.failures[id]}) + "\n" for id in ids))

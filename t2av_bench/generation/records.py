@@ -18,9 +18,9 @@ from typing import Any
 
 from t2av_bench import systems, weights
 from t2av_bench.errors import MediaError, NotApplicable
-from t2av_bench.generation.sources import Digest, code_digest, read_files
+from t2av_bench.generation.sources import Digest, code_digest, files_below, read_files
 from t2av_bench.media.clip import Clip
-from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request
+from t2av_bench.systems.base import FILES, GeneratedClip, GenerationFailed, Request
 from t2av_bench.systems.output import names_of
 from t2av_bench.utils.files import json_text, write_text
 from t2av_bench.weights.table import UnknownWeights
@@ -51,7 +51,7 @@ def fingerprint(request: Request, system: str, options: Mapping[str, Any], files
     that do not need it it must not.
     """
     inputs = {
-        name: digest(path) for name in ("identity", "voice", "driving_audio", "driving_video", "reference", "stranger")
+        name: digest(path) for name in FILES
         if (path := getattr(request, name)) is not None and (stranger or name != "stranger")
     }  # fmt: skip
     document = {
@@ -75,8 +75,7 @@ def option_digests(id: str, options: Mapping[str, Any], digest: Digest) -> dict[
     found: dict[str, str | None] = {weight: _weights_digest(weight) for weight in systems.system_class(id).weights}
     for name, value in options.items():
         if isinstance(value, Path):
-            files = sorted(value.rglob("*")) if value.is_dir() else [value]
-            found |= {f"{name}: {path.relative_to(value)}": digest(path) for path in files if path.is_file()}
+            found |= {f"{name}: {path.relative_to(value)}": digest(path) for path in files_below(value)}
         elif isinstance(value, str) and value in systems.registry:
             parts = option_digests(value, options.get(f"{name}_options", {}), digest)
             found |= {f"{name}: {part}": sha256 for part, sha256 in parts.items()}
@@ -179,7 +178,7 @@ def finalize_record(request: Request, clip: GeneratedClip, wanted: str, source: 
     Raises GenerationFailed where the system did not write what it was asked for.
     """
     names = names_of(request)
-    files = [path for path in (names.video, names.audio) if path is not None and path.is_file()]
+    files = [path for path in names.media if path.is_file()]
     if request.out not in files:
         raise GenerationFailed(f"the system reports a clip, but wrote no {request.out.name}")
     try:

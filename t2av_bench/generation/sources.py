@@ -12,10 +12,8 @@ Comments, docstrings and blank lines are no code.
 
 import ast
 import hashlib
-import importlib.util
 import inspect
 import io
-import os
 import sys
 import tokenize
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -36,7 +34,10 @@ _COMPILED = {".so", ".pyd"}
 def code_digest(kind: type[System]) -> str | None:
     """Changes with the code of a system; None where its code is in no file."""
     files = code_files(kind)
-    lines = [f"{hashlib.sha256(_code(path)).hexdigest()}  {name}\n" for name, path in sorted(files.items())]
+    lines = []
+    for name, path in sorted(files.items()):
+        code = _without_comments(_read(path)) if path.suffix == ".py" else _read(path)
+        lines.append(f"{hashlib.sha256(code).hexdigest()}  {name}\n")
     return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else None
 
 
@@ -49,8 +50,8 @@ def code_files(kind: type[System]) -> dict[str, Path]:
             continue
         root = file.parents[name.count(".") + (file.name == "__init__.py")]
         own = name.partition(".")[0] in _PROJECT
-        folders = {file.parent, *(root / each for each in _SYSTEMS)} if own else {root}
-        for path in _with_imports(file, root, folders, only_folders=own):
+        folders = {file.parent, *(root / each for each in _SYSTEMS)} if own else None
+        for path in _with_imports(file, root, folders):
             found[path.relative_to(root).as_posix()] = path
         package = root / name.partition(".")[0]
         if not own and package.is_dir():
@@ -61,21 +62,14 @@ def code_files(kind: type[System]) -> dict[str, Path]:
 
 
 def _file_of(module: str) -> Path | None:
-    loaded = sys.modules.get(module)
-    origin = getattr(loaded, "__file__", None)
-    if origin is None:
-        try:
-            spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError, AttributeError):
-            return None
-        origin = spec.origin if spec else None
+    origin = getattr(sys.modules.get(module), "__file__", None)
     return Path(origin) if origin and Path(origin).is_file() else None
 
 
-def _with_imports(file: Path, root: Path, folders: Collection[Path], only_folders: bool) -> set[Path]:
-    """A module and all that it imports, directly or not: from below ``folders``, or without only_folders from anywhere
-    below ``root`` but this project."""
-    if root.name in ("site-packages", "dist-packages") and not only_folders:
+def _with_imports(file: Path, root: Path, folders: Collection[Path] | None) -> set[Path]:
+    """A module and all that it imports, directly or not: from below ``folders``, or (None) from anywhere below ``root``
+    but this project."""
+    if root.name in ("site-packages", "dist-packages") and folders is None:
         return {file}
     found, waiting = set(), [file]
     while waiting:
@@ -85,23 +79,21 @@ def _with_imports(file: Path, root: Path, folders: Collection[Path], only_folder
         found.add(path)
         if path.suffix != ".py":
             continue
-        for name in _imports(path, root):
+        for name in _imports(_read(path), path.parent.relative_to(root).parts):
             parts = name.split(".")
-            if not only_folders and parts[0] in _PROJECT:
+            if folders is None and parts[0] in _PROJECT:
                 continue
             for length in range(1, len(parts) + 1):  # importing a module runs the packages above it
                 target = _find(root, parts[:length])
-                if target and not (only_folders and (_is_shared(target, root) or not _is_below(target, folders))):
+                if target and (folders is None or _is_own(target, root, folders)):
                     waiting.append(target)
     return found
 
 
-def _is_shared(file: Path, root: Path) -> bool:
-    return file.name == "__init__.py" or file.relative_to(root).as_posix() in _SHARED
-
-
-def _is_below(file: Path, folders: Collection[Path]) -> bool:
-    return any(folder in file.parents for folder in folders)
+def _is_own(file: Path, root: Path, folders: Collection[Path]) -> bool:
+    """Whether a file of this project is a system's, not what all of them share."""
+    is_shared = file.name == "__init__.py" or file.relative_to(root).as_posix() in _SHARED
+    return not is_shared and any(folder in file.parents for folder in folders)
 
 
 def _find(root: Path, parts: list[str]) -> Path | None:
@@ -112,13 +104,9 @@ def _find(root: Path, parts: list[str]) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _imports(path: Path, root: Path) -> list[str]:
-    """Full names of what a file imports, wherever in it: modules, and names of modules that may be modules too."""
-    return _imports_of(_read(path), path.parent.relative_to(root).parts)
-
-
 @lru_cache(maxsize=1024)
-def _imports_of(data: bytes, package: tuple[str, ...]) -> list[str]:
+def _imports(data: bytes, package: tuple[str, ...]) -> list[str]:
+    """Full names of what a file imports, wherever in it: modules, and names of modules that may be modules too."""
     try:
         return list(_imported(ast.parse(data), package))
     except (SyntaxError, ValueError, RecursionError):
@@ -142,11 +130,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
-
-
-def _code(path: Path) -> bytes:
-    """A file's bytes; of a Python file without comments, docstrings and blank lines."""
-    return _without_comments(_read(path)) if path.suffix == ".py" else _read(path)
 
 
 @lru_cache(maxsize=1024)
@@ -181,21 +164,20 @@ def read_files(kind: type[System], options: Mapping[str, Any], digest: Digest) -
     every = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted.values())
     known = {name: value for name, value in options.items() if every or name in accepted}
     places = [("declared", Path(path)) for path in kind.checkpoint_files(**known)]
-    for name, parameter in inspect.signature(kind.load).parameters.items():
-        if name not in options and isinstance(parameter.default, Path | str):
-            places += [(name, place) for place in _places(parameter.default)]
-    for name, value in options.items():
-        if not isinstance(value, Path):  # those are in the fingerprint
-            places += [(name, place) for place in _places(value)]
+    defaults = {name: each.default for name, each in inspect.signature(kind.load).parameters.items()}
+    values = {name: value for name, value in defaults.items() if name not in options and isinstance(value, Path | str)}
+    values |= {name: value for name, value in options.items() if not isinstance(value, Path)}  # those are fingerprinted
+    places += [(name, place) for name, value in values.items() for place in _places(value)]
     found: dict[str, str | None] = {}
     for name, place in places:
-        for path in _files_below(place):
+        for path in files_below(place):
             key = f"{name}: {path.relative_to(place.parent).as_posix()}"
             found[key if key not in found else f"{key} ({len(found)})"] = digest(path)
     return found
 
 
-def _files_below(place: Path) -> list[Path]:
+def files_below(place: Path) -> list[Path]:
+    """Of a folder all files in it, of a file that one."""
     files = sorted(place.rglob("*")) if place.is_dir() else [place]
     return [path for path in files if path.is_file()]
 
@@ -212,7 +194,7 @@ def _places(value: Any) -> Iterator[Path]:
         try:
             place = Path(value)
             # "." and the like are no choice of files, and reading all of a home folder would take for ever.
-            if place.exists() and place.resolve() not in (Path.home(), Path.cwd(), *Path(os.getcwd()).parents):
+            if place.exists() and place.resolve() not in (Path.home(), Path.cwd(), *Path.cwd().parents):
                 yield place
         except (OSError, ValueError):  # too long for a name, or no name at all
             pass

@@ -146,13 +146,12 @@ def _make(system: System, tasks: Sequence[GenerationTask], tell: _Tell) -> None:
 
 
 def _finalized(task: GenerationTask, made: GeneratedClip | Exception) -> TaskResult:
-    reason = said(made) if isinstance(made, Exception) else None
-    disk = disk_trouble(made) if isinstance(made, Exception) else None
+    error = made if isinstance(made, Exception) else None
     if isinstance(made, GeneratedClip):
         try:
             finalize_record(task.request, made, task.fingerprint, task.made_from)
-        except (Unscorable, OSError, ValueError) as error:
-            reason, disk = said(error), disk_trouble(error)
-    if reason is not None:
+        except (Unscorable, OSError, ValueError) as trouble:
+            error = trouble
+    if error is not None:
         remove_clip(task.request.out)
-    return TaskResult(task, reason, disk)
+    return TaskResult(task, None if error is None else said(error), disk_trouble(error))

@@ -77,6 +77,6 @@ class KernelDistance(FeatureDistance):
         return polynomial_mmd2(generated, reference)
 
     def pseudo_values(self, features: Sequence[Mapping[str, np.ndarray]], quantity: str) -> np.ndarray:
-        from t2av_bench.statistics.influence import KernelSums
+        from t2av_bench.statistics.influence import kernel_pseudo_values
 
-        return KernelSums.of([(clip["generated"], clip["reference"]) for clip in features]).pseudo_values()
+        return kernel_pseudo_values([(clip["generated"], clip["reference"]) for clip in features])

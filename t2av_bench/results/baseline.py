@@ -29,19 +29,6 @@ class BaselineError(ValueError):
     """A file that is no baseline, or one of another version; the message says what to type next."""
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    id: str
-    text: str | None = None
-    language: str | None = None
-    reference: str | None = None
-    reference_voice: str | None = None
-    identity_image: str | None = None
-    generated: str | None = None
-    speaker: str | None = None
-    video: str | None = None
-
-
 class _Quantity(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
@@ -73,7 +60,7 @@ class _File(BaseModel):
     version: int
     made_by: str
     name: str
-    items: list[_Row]
+    items: list[dict[str, str | None]]
     metrics: dict[str, _Metric]
 
 
@@ -153,10 +140,10 @@ def load(file: Path) -> Recorded:
 
 
 def _recorded(checked: _File, file: Path) -> Recorded:
-    ids = [row.id for row in checked.items]
-    if len(set(ids)) != len(ids):
+    items = dict(_item(**row) for row in checked.items)
+    if len(items) != len(checked.items):
         raise ValueError("an item's id is there twice")
-    items = {row.id: ItemRecord(**row.model_dump(exclude={"id"})) for row in checked.items}
+    ids = list(items)
     recorded = Recorded(checked.name, file, items, {}, {})
     for metric, entry in checked.metrics.items():
         protocol = Protocol(**entry.protocol)
@@ -177,6 +164,12 @@ def _recorded(checked: _File, file: Path) -> Recorded:
                 metric, quantity, entry.embedded, item.value, item.reason, scored, missing, values, weights
             )
     return recorded
+
+
+def _item(id: str | None = None, **asked: str | None) -> tuple[str, ItemRecord]:
+    if id is None:
+        raise ValueError("an item has no id")
+    return id, ItemRecord(**asked)
 
 
 def _aligned(values: list[float | None] | None, ids: list[str], what: str) -> dict[str, float] | None:

@@ -49,8 +49,11 @@ def columns(
     return found
 
 
-def describe(metric: Metric) -> dict[str, Any]:
-    """What a table needs to know about a metric, kept with the run so that reading needs no plug-in."""
+def describe(metric: Metric, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a table needs to know about a metric, kept with the run so that reading needs no plug-in.
+
+    options: that the metric was made with; whoever leaves out its clips one by one makes it again with them.
+    """
     from t2av_bench.metrics import metric_ids
 
     known = metric_ids()
@@ -63,4 +66,5 @@ def describe(metric: Metric) -> dict[str, Any]:
         "curves": [asdict(curve) for curve in metric.curves],
         "floors": [asdict(floor) for floor in metric.floors],
         "position": known.index(metric.id) if metric.id in known else len(known),
+        **({"options": dict(options)} if options else {}),
     }

@@ -22,9 +22,9 @@ class ItemRecord:
     clips.
     """
 
-    text: str | None
-    language: str | None
-    reference: str | None
+    text: str | None = None
+    language: str | None = None
+    reference: str | None = None
     reference_voice: str | None = field(default=None, compare=False)
     identity_image: str | None = field(default=None, compare=False)
     generated: str | None = field(default=None, compare=False)
@@ -57,6 +57,11 @@ class QuantityRecord:
     def name(self) -> str:
         return self.quantity.name
 
+    def lost(self, later: "QuantityRecord") -> dict[str, str]:
+        """Clips that have a score here and none in a later run, with that run's reasons."""
+        kept = set(later.scored)
+        return {clip: later.missing.get(clip, ("", "not measured"))[1] for clip in self.scored if clip not in kept}
+
     def sample(self, clips: Iterable[str]) -> Sample:
         """The sample on some of the scored clips. Raises Unscorable with the reason where it cannot be had."""
         chosen = sorted(clips)
@@ -71,8 +76,6 @@ class QuantityRecord:
             )
         values = {clip: self.values[clip] for clip in chosen}
         weights = {clip: self.weights[clip] for clip in chosen} if self.weights is not None else None
-        if self.quantity.aggregate == "set":
-            return Sample.of(values)
         return Sample.of_values(self.quantity, values, weights)
 
 

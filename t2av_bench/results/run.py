@@ -20,7 +20,6 @@ from t2av_bench.results.store import ScoreRow, Store, StoreError
 from t2av_bench.scores import Protocol, Score, Status
 from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
 from t2av_bench.utils.reasons import said, unexpected
-from t2av_bench.utils.registry import PluginError
 from t2av_bench.utils.text import some
 
 
@@ -150,12 +149,42 @@ class RunResult:
             if self.notice:
                 self.notice(f"{self.name}: what each clip adds to {quantity}, computed once")
             arrays = [self._measured(clip, inputs, fingerprint) for clip in chosen]
-            found = {"values": _pseudo_values(metric, quantity, arrays)}
+            found = {"values": self._pseudo_values(metric, quantity, arrays)}
             try:
                 kept.put(content, fingerprint, suffix, found)
             except OSError:
                 pass  # a run folder that cannot be written is read all the same
         return dict(zip(chosen, found["values"].tolist(), strict=True))
+
+    def _pseudo_values(self, id: str, quantity: str, features: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+        """What the metric says of each clip (n,). Raises Unscorable where it is not installed as the run had it."""
+        from t2av_bench.metrics import create, metric_ids
+        from t2av_bench.metrics.base import SetMetric
+
+        options = self.described[id]["description"].get("options")
+        try:
+            metric = create(id, options=options) if id in metric_ids() else None
+        except ValueError as error:  # a broken plug-in, or one that does not take these options any more
+            raise Unscorable(str(error)) from error
+        if not isinstance(metric, SetMetric):
+            raise Unscorable(f"{id} is not installed here, and only it knows what each clip adds to {quantity}")
+        measured, here = (Protocol(id, each.parameters) for each in (self.protocols[id], metric.protocol))
+        if measured.fingerprint != here.fingerprint:
+            raise Unscorable(
+                f"the run measured {id} with other parameters than this t2av-bench would say what each clip adds to "
+                f"{quantity} with ({measured.difference(here)}): evaluate it again"
+            )
+        try:
+            values = np.asarray(metric.pseudo_values(features, quantity), dtype=np.float64)
+        except Unscorable:
+            raise
+        except NotApplicable as error:
+            raise Unscorable(said(error)) from error
+        except Exception as error:  # a plug-in's defect
+            raise Unscorable(f"{id}: {unexpected(error)}") from error
+        if values.shape != (len(features),) or not np.isfinite(values).all():
+            raise Unscorable(f"{id} gave pseudo-values {values.shape}, expected a finite number for each of the clips")
+        return values
 
     def _measured(self, clip: str, inputs: Mapping[str, str], fingerprint: str) -> dict[str, np.ndarray]:
         arrays = self.features.get(inputs[clip], fingerprint, "measurement") if clip in inputs else None
@@ -164,6 +193,11 @@ class RunResult:
                 f"the features of {clip} are not in {self.features.folder}: keep the run's features (or its --cache)"
             )
         return arrays
+
+    @cached_property
+    def records(self) -> dict[tuple[str, str], QuantityRecord]:
+        """(metric id, quantity name) -> the quantity by clip."""
+        return {(each.metric, each.quantity.name): self._quantity(each) for each in self.columns}
 
     @cached_property
     def recorded(self) -> Recorded:
@@ -175,9 +209,11 @@ class RunResult:
             ) for clip, item in self.items.items()
         }  # fmt: skip
         # A description is neither better nor worse.
-        compared = [each for each in self.columns if each.quantity.direction != "none" or each.quantity.is_shift]
-        quantities = {(each.metric, each.quantity.name): self._quantity(each) for each in compared}
-        return Recorded(self.name, self.path, items, self.protocols, quantities, self._command())
+        compared = {
+            key: each for key, each in self.records.items()
+            if each.quantity.direction != "none" or each.quantity.is_shift
+        }  # fmt: skip
+        return Recorded(self.name, self.path, items, self.protocols, compared, self._command())
 
     def _quantity(self, column: Column) -> QuantityRecord:
         quantity, whole = column.quantity, column.summary.score
@@ -260,27 +296,3 @@ def _file_digest(path: str | None) -> str | None:
             return _short(hashlib.file_digest(handle, "sha256").hexdigest())
     except OSError:
         return None
-
-
-def _pseudo_values(id: str, quantity: str, features: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """What the metric says of each clip (n,). Raises Unscorable where the metric is not installed here."""
-    from t2av_bench.metrics import create, metric_ids
-    from t2av_bench.metrics.base import SetMetric
-
-    try:
-        metric = create(id) if id in metric_ids() else None
-    except PluginError as error:
-        raise Unscorable(str(error)) from error
-    if not isinstance(metric, SetMetric):
-        raise Unscorable(f"{id} is not installed here, and only it knows what each clip adds to {quantity}")
-    try:
-        values = np.asarray(metric.pseudo_values(features, quantity), dtype=np.float64)
-    except Unscorable:
-        raise
-    except NotApplicable as error:
-        raise Unscorable(said(error)) from error
-    except Exception as error:  # a plug-in's defect
-        raise Unscorable(f"{id}: {unexpected(error)}") from error
-    if values.shape != (len(features),) or not np.isfinite(values).all():
-        raise Unscorable(f"{id} gave pseudo-values {values.shape}, expected a finite number for each of the clips")
-    return values

@@ -306,29 +306,22 @@ class Store:
         """
         with undamaged(self._path):
             rows = self._query(
-                "SELECT clip, metric, quantity, s.fingerprint, s.status, value, s.reason, weight, "
-                f"{_OUTDATED} FROM scores AS s JOIN measurements AS m USING (clip, metric) JOIN clips USING (clip)"
+                "WITH wanted AS (SELECT metric, fingerprint, json_extract(value, '$.name') AS quantity "
+                "FROM protocols, json_each(description, '$.quantities') "
+                "UNION SELECT metric, fingerprint, quantity FROM scores) "
+                "SELECT clip, metric, quantity, w.fingerprint, s.status, s.value, s.reason, s.weight, "
+                f"{_OUTDATED} FROM clips CROSS JOIN wanted AS w LEFT JOIN scores AS s USING (clip, metric, quantity) "
+                "LEFT JOIN measurements AS m USING (clip, metric) ORDER BY position, metric, quantity"
             )
-            known = {
-                (clip, metric, quantity): ScoreRow(
-                    clip, metric, quantity, fingerprint, Score.failed(_changed(metric)), True
+            return [
+                ScoreRow(clip, metric, quantity, fingerprint, Score(Status(status), value, reason, weight))
+                if status and not outdated
+                else ScoreRow(
+                    clip, metric, quantity, fingerprint,
+                    Score.failed(_changed(metric) if status else _not_measured(metric)), True,
                 )
-                if outdated
-                else ScoreRow(clip, metric, quantity, fingerprint, Score(Status(status), value, reason, weight))
                 for clip, metric, quantity, fingerprint, status, value, reason, weight, outdated in rows
-            }
-            wanted = {(row.metric, row.quantity): row.fingerprint for row in known.values()}
-            for metric, recorded in self.protocols().items():
-                for quantity in recorded["description"]["quantities"]:
-                    wanted[metric, quantity["name"]] = recorded["fingerprint"]
-            order = sorted(wanted.items())
-            absent = {metric: Score.failed(_not_measured(metric)) for metric, _ in wanted}
-            found = []
-            for (clip,) in self._query("SELECT clip FROM clips ORDER BY position"):
-                for (metric, quantity), fingerprint in order:
-                    row = known.get((clip, metric, quantity))
-                    found.append(row or ScoreRow(clip, metric, quantity, fingerprint, absent[metric], True))
-            return found
+            ]  # fmt: skip
 
     def put_set_scores(self, rows: Iterable[SetScoreRow]) -> None:
         """Replace the set scores of the metrics named; they belong to the clips as they are now."""
@@ -358,18 +351,13 @@ class Store:
             current = {metric: self._set_inputs(metric) for metric in {row[0] for row in rows}}
             return [
                 SetScoreRow(
-                    metric,
-                    quantity,
-                    fingerprint,
-                    Score(Status(status), value, reason),
-                    scored,
-                    total,
+                    metric, quantity, fingerprint, Score(Status(status), value, reason), scored, total,
                     json.loads(detail),
                 )
                 if inputs == current[metric]
                 else SetScoreRow(metric, quantity, fingerprint, Score.failed(_other_set(metric)), 0, total)
                 for metric, quantity, fingerprint, status, value, reason, scored, total, detail, inputs in rows
-            ]
+            ]  # fmt: skip
 
     def _set_inputs(self, metric: str) -> str:
         """Identifies what a set score is made from: all clips as they are now, and which of them are measured."""

@@ -15,7 +15,6 @@ A clip is a pair of arrays: generated (k, d) and reference (l, d) features. Clip
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -89,52 +88,33 @@ def frechet_pseudo_values(clips: Clips, *, ddof: int = 1) -> np.ndarray:
     return max(0.0, float(shift @ shift + traces - 2 * cross)) + influence
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class KernelSums:
-    """Sums of the polynomial kernel (x·y/d + 1)³ by pairs of clips: all that a kernel distance needs of its features.
+def kernel_pseudo_values(clips: Clips) -> np.ndarray:
+    """Pseudo-values (n,) of the unbiased MMD² with the kernel (x·y/d + 1)³, by leaving out each clip once.
 
-    generated, reference, cross: (n, n); pairs of one sample with itself are left out of the first two.
-    sizes: (2, n) samples of each clip, generated and reference.
+    Sums of the kernel by pairs of clips are all that it takes; pairs of one sample with itself are left out of them.
     """
+    (x, y), (nx, ny) = _stacked(clips)
+    n = len(clips)
+    sides = [(_kernel_sums(side, size, side, size, same=True), size) for side, size in ((x, nx), (y, ny))]
+    cross = _kernel_sums(x, nx, y, ny, same=False)
 
-    generated: np.ndarray
-    reference: np.ndarray
-    cross: np.ndarray
-    sizes: np.ndarray
+    def distances(chosen: np.ndarray) -> np.ndarray:
+        """Which clips are in, as 1 and 0 (B, n) -> their distances (B,)."""
 
-    @classmethod
-    def of(cls, clips: Clips) -> "KernelSums":
-        (x, y), counts = _stacked(clips)
-        return cls(
-            _kernel_sums(x, counts[0], x, counts[0], same=True), _kernel_sums(y, counts[1], y, counts[1], same=True),
-            _kernel_sums(x, counts[0], y, counts[1], same=False), np.stack(counts),
-        )  # fmt: skip
-
-    def distances(self, draws: np.ndarray) -> np.ndarray:
-        """Unbiased MMD² of resamples: how often each clip was drawn (B, n) -> (B,).
-
-        A clip drawn c times counts c times, but its copies are not paired with one another: a sample would meet
-        itself, which never happens among different clips and would pull every resample the same way.
-        """
-        c = np.asarray(draws, dtype=np.float64)
-
-        def weighted(sums: np.ndarray) -> np.ndarray:
-            return np.einsum("bi,bi->b", c @ sums, c) - (c * c - c) @ np.diag(sums)
+        def over(sums: np.ndarray) -> np.ndarray:
+            return np.einsum("bi,bi->b", chosen @ sums, chosen)
 
         within = []
-        for sums, sizes in ((self.generated, self.sizes[0]), (self.reference, self.sizes[1])):
+        for sums, sizes in sides:
             pairs = np.multiply.outer(sizes, sizes).astype(np.float64)
             np.fill_diagonal(pairs, sizes * (sizes - 1.0))
-            within.append(weighted(sums) / weighted(pairs))
-        between = weighted(self.cross) / weighted(np.multiply.outer(*self.sizes).astype(np.float64))
+            within.append(over(sums) / over(pairs))
+        between = over(cross) / over(np.multiply.outer(nx, ny).astype(np.float64))
         return within[0] + within[1] - 2 * between
 
-    def pseudo_values(self) -> np.ndarray:
-        """Pseudo-values (n,) of the unbiased MMD² of the full sets, by leaving out each clip once."""
-        n = len(self.cross)
-        whole = float(self.distances(np.ones((1, n)))[0])
-        left_out = self.distances(1.0 - np.eye(n))
-        return whole + (n - 1) * (left_out.mean() - left_out)
+    whole = float(distances(np.ones((1, n)))[0])
+    left_out = distances(1.0 - np.eye(n))
+    return whole + (n - 1) * (left_out.mean() - left_out)
 
 
 def _kernel_sums(x: np.ndarray, nx: np.ndarray, y: np.ndarray, ny: np.ndarray, *, same: bool) -> np.ndarray:

@@ -12,7 +12,7 @@ without errors (on words) and for shares of clips, order statistics for medians.
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -42,9 +42,6 @@ class Interval:
     def inside(self, low: float, high: float) -> bool:
         """Whether the whole interval lies strictly between two numbers."""
         return low < self.low and self.high < high
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"low": self.low, "high": self.high, "level": self.level, "method": self.method}
 
 
 def expanded_level(level: float, clips: int) -> float:

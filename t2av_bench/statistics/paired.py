@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,8 +56,8 @@ class Difference:
             return abs(self.first) - abs(self.first + self.value)
         return self.value if direction == "higher" else -self.value
 
-    def detectable(self, *, alpha: float = 0.05, tests: int = 1, power: float = POWER) -> float | None:
-        """The true difference that these clips find with this probability, at level α among so many tests.
+    def detectable(self, *, alpha: float = 0.05, tests: int = 1) -> float | None:
+        """The true difference that these clips find with 80 % probability, at level α among so many tests.
 
         None where no difference could be: too few units for any sign pattern to be rare enough.
         """
@@ -67,19 +67,19 @@ class Difference:
         if units < needed or units <= z * z / 2:
             return None
         deviation = self.deviation * math.sqrt(units / self.clips)
-        found = difference_found(deviation, units, alpha=alpha / tests, power=power) if deviation else 0.0
+        found = difference_found(deviation, units, alpha=alpha / tests, power=POWER) if deviation else 0.0
         if self.shift is not None:
             return max(found, 1.0)  # offsets are whole frames
         if self.trials:
             # Of clips that are in or out, or of words that are right or wrong, so many must change sides.
-            found = max(found, float(stats.beta.ppf(power, needed, max(1.0, self.trials - needed + 1))))
+            found = max(found, float(stats.beta.ppf(POWER, needed, max(1.0, self.trials - needed + 1))))
         return found
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "first": self.first, "second": self.second, "difference": self.value, "clips": self.clips,
             "units": self.units or self.clips, "unit": self.unit, "deviation": self.deviation,
-            "interval": self.interval.as_dict() if self.interval else None, "p": self.p,
+            "interval": asdict(self.interval) if self.interval else None, "p": self.p,
         }  # fmt: skip
 
 
@@ -110,14 +110,15 @@ def paired_difference(
     first, second = first.on(common), second.on(common)
     second = replace(second, groups=first.groups, unit=first.unit)
     random = generator("paired interval", common, *context)
-    if first.median:
-        return _shift(first, second, random, *context, draws=draws, flips=flips)
     found = _without_test(first, second)
     interval = None
     try:
         check_enough(first)
         unchanged = np.array_equal(first.numerators, second.numerators)
-        if found.trials is not None and (first.groups is None or unchanged):
+        if first.median:
+            change = replace(first, numerators=second.numerators - first.numerators)
+            interval = median_interval(change, random, draws=draws)
+        elif found.trials is not None and (first.groups is None or unchanged):
             interval = _matched(first, second, found.trials)
         else:
             interval = bootstrap(_difference_of(first, second), first.units, random, draws=draws)
@@ -127,35 +128,45 @@ def paired_difference(
 
 
 def paired_detectable(first: Sample, second: Sample, *, tests: int = 1) -> float | None:
-    """``Difference.detectable`` alone; both samples cover the same clips, and are no signed shifts."""
+    """``Difference.detectable`` alone; both samples cover the same clips."""
     return _without_test(first, replace(second, groups=first.groups, unit=first.unit)).detectable(tests=tests)
 
 
 def _without_test(first: Sample, second: Sample) -> Difference:
-    """What of a difference needs no draws: all but its interval and its p-value (1 here)."""
+    """What of a difference needs no draws: all but its interval and its p-value (1 here).
+
+    Of signed shifts it is the median of the clips' differences: a few clips whose shift is arbitrary do not move it.
+    """
     exact = (first.share and second.share) or (first.rate and np.array_equal(first.numerators, second.numerators))
     trials = float(first.trials.sum() + second.trials.sum()) / 2 if exact else None
-    scatter = second.by_group().pseudo_values - first.by_group().pseudo_values
-    deviation = float(np.std(scatter, ddof=1)) * math.sqrt(len(first) / len(scatter)) if len(scatter) > 1 else 0.0
+    if first.median:
+        change = second.numerators - first.numerators
+        shift = float(np.median(change))
+        # The half width of the middle 68 % is an SD that outliers leave alone; π/2 is what a median costs.
+        low, high = np.quantile(change, [0.16, 0.84])
+        deviation = float(high - low) / 2 * math.sqrt(math.pi / 2)
+    else:
+        shift = None
+        scatter = second.by_group().pseudo_values - first.by_group().pseudo_values
+        deviation = float(np.std(scatter, ddof=1)) * math.sqrt(len(first) / len(scatter)) if len(scatter) > 1 else 0.0
     return Difference(
-        first.value, second.value, len(first), deviation, None, 1.0, None, first.units, first.unit, trials
+        first.value, second.value, len(first), deviation, None, 1.0, shift, first.units, first.unit, trials
     )
 
 
 def paired_p(first: Sample, second: Sample, *context: str, flips: int = FLIPS) -> float:
-    """The two-sided p-value of ``paired_difference`` alone; both samples cover the same clips."""
+    """The two-sided p-value of ``paired_difference`` alone; both samples cover the same clips.
+
+    Of signed shifts by the signs of Wilcoxon's ranks; a clip that did not move counts for none (Pratt 1959).
+    """
     second = replace(second, groups=first.groups, unit=first.unit)
     if first.median:
-        ranks = _signed_ranks(second.numerators - first.numerators)
-        signed = np.bincount(first.membership, ranks)
+        change = second.numerators - first.numerators
+        signed = np.bincount(first.membership, np.sign(change) * stats.rankdata(np.abs(change)))
         return float(sign_flip_p(signed, generator("swap", first.clips, *context), flips=flips))
     if first.share and second.share and first.groups is None:
         return _mcnemar_p(first, second)
     return swap_p(first.by_group(), second.by_group(), *context, flips=flips)
-
-
-def _signed_ranks(differences: np.ndarray) -> np.ndarray:
-    return np.sign(differences) * stats.rankdata(np.abs(differences))
 
 
 def _difference_of(first: Sample, second: Sample) -> Callable[[np.ndarray], np.ndarray]:
@@ -189,28 +200,3 @@ def _mcnemar_p(first: Sample, second: Sample) -> float:
     change = second.numerators - first.numerators
     changed = int(np.count_nonzero(change))
     return float(stats.binomtest(int(np.sum(change > 0)), changed).pvalue) if changed else 1.0
-
-
-def _shift(
-    first: Sample, second: Sample, random: np.random.RandomState, *context: str, draws: int, flips: int
-) -> Difference:
-    """Of signed shifts: the median of the clips' differences, tested by the signs of Wilcoxon's ranks.
-
-    A few clips whose shift is arbitrary move neither; a clip that did not move counts for none (Pratt 1959).
-    """
-    change = replace(first, numerators=second.numerators - first.numerators)
-    interval = None
-    try:
-        check_enough(change)
-        interval = median_interval(change, random, draws=draws)
-    except Unscorable:
-        pass
-    differences = change.numerators
-    p = paired_p(first, second, *context, flips=flips)
-    # The half width of the middle 68 % is an SD that outliers leave alone; π/2 is what a median costs.
-    low, high = np.quantile(differences, [0.16, 0.84])
-    spread = float(high - low) / 2 * math.sqrt(math.pi / 2)
-    return Difference(
-        first.value, second.value, len(first), spread, interval, p, float(np.median(differences)), first.units,
-        first.unit,
-    )  # fmt: skip

@@ -16,10 +16,7 @@ from t2av_bench.statistics.seeding import generator
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
 LEAST_FIT = 0.9
-
-
-def _distance(distance: Distance, clips: Clips, chosen: Sequence[int] | np.ndarray) -> float:
-    return distance(*(np.concatenate([clips[i][side] for i in chosen]) for side in (0, 1)))
+SUBSETS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +24,21 @@ class Extrapolation:
     """A distance read off at 1/n = 0 (Chong & Forsyth 2020, arXiv 1911.07023).
 
     value: intercept of the line through mean distance against 1/n. standard_error: the intercept's, of the fit alone:
-    the clips that there are were drawn once, which the fit cannot see. r_squared: of the fit. sizes, means: the points.
+    the clips that there are were drawn once, which the fit cannot see. sizes, means: the points.
     """
 
     value: float
     standard_error: float
     slope: float
-    r_squared: float
     sizes: tuple[int, ...]
     means: tuple[float, ...]
 
 
-def extrapolate(
-    ids: Sequence[str], clips: Clips, distance: Distance, *context: str, sizes: Sequence[int] | None = None,
-    subsets: int = 20,
-) -> Extrapolation:  # fmt: skip
+def extrapolate(ids: Sequence[str], clips: Clips, distance: Distance, *context: str) -> Extrapolation:
     """The distance that infinitely many clips would have, from subsets of both sides of equal size.
 
-    sizes: numbers of clips; by default 7 even steps from a quarter of the clips to all of them. Raises Unscorable
-    below 20 clips, and where R² <= 0.9: then the distance is not a line in 1/n and the intercept means nothing.
+    20 subsets of each of 7 sizes, in even steps from a quarter of the clips to all of them. Raises Unscorable below 20
+    clips, and where R² <= 0.9: then the distance is not a line in 1/n and the intercept means nothing.
     """
     n = len(clips)
     if len(set(ids)) != n or len(ids) != n:
@@ -53,22 +46,19 @@ def extrapolate(
     clips = [clip for _, clip in sorted(zip(ids, clips, strict=True), key=lambda pair: pair[0])]
     if n < 20:
         raise Unscorable(f"{n} clips; extrapolation to an infinite number needs at least 20")
-    asked = tuple(sorted(set(sizes or np.linspace(n / 4, n, 7).round().astype(int).tolist())))
-    if len(asked) < 3 or asked[0] < 2 or asked[-1] > n:
-        raise ValueError(f"expected at least 3 sizes between 2 and {n} clips, got {asked}")
+    sizes = tuple(np.linspace(n / 4, n, 7).round().astype(int).tolist())
     random = generator("extrapolation", ids, *context)
     means = []
-    for size in asked:
+    for size in sizes:
         # All subsets of the full size are the same one.
-        drawn = [np.sort(random.permutation(n)[:size]) for _ in range(subsets if size < n else 1)]
-        means.append(float(np.mean([_distance(distance, clips, chosen) for chosen in drawn])))
-    fit = stats.linregress(1.0 / np.array(asked), means)
+        drawn = [np.sort(random.permutation(n)[:size]) for _ in range(SUBSETS if size < n else 1)]
+        sides = ((np.concatenate([clips[i][side] for i in chosen]) for side in (0, 1)) for chosen in drawn)
+        means.append(float(np.mean([distance(*pair) for pair in sides])))
+    fit = stats.linregress(1.0 / np.array(sizes), means)
     r_squared = float(fit.rvalue) ** 2
     if not r_squared > LEAST_FIT:
         raise Unscorable(
             f"the distance does not fall on a line in 1/n (R² {r_squared:.2f}, expected above {LEAST_FIT}): "
             "no extrapolation; more clips may help"
         )
-    return Extrapolation(
-        float(fit.intercept), float(fit.intercept_stderr), float(fit.slope), r_squared, asked, tuple(means)
-    )
+    return Extrapolation(float(fit.intercept), float(fit.intercept_stderr), float(fit.slope), sizes, tuple(means))

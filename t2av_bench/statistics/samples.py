@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from t2av_bench.errors import Unscorable
-from t2av_bench.scores import Quantity, Score
+from t2av_bench.scores import Quantity
 
 # What an item may say of where it comes from; the first that is named decides. In the plural for notes.
 GROUP_KEYS = {"speaker": "speakers", "video": "source videos"}
@@ -74,9 +74,9 @@ class Sample:
     def of_values(
         cls, quantity: Quantity, values: Mapping[str, float], weights: Mapping[str, float] | None = None
     ) -> "Sample":
-        """The same, of one quantity; only a corpus rate is weighted. ValueError for a distance between sets."""
+        """The same, of one quantity; only a corpus rate is weighted. A distance between sets has pseudo-values."""
         if quantity.aggregate == "set":
-            raise ValueError(f"{quantity.name} is aggregated by 'set'; expected values by clip")
+            return cls.of(values)
         found = cls.of(values, weights if quantity.aggregate == "weighted" else None)
         trials = found.denominators if weights is None else np.array([weights[clip] for clip in found.clips])
         low, high = quantity.interval
@@ -87,13 +87,6 @@ class Sample:
             rate=quantity.is_error_rate,
             share=(low, high) == (0, 1) and found.plain and bool(np.isin(found.numerators, (0.0, 1.0)).all()),
         )
-
-    @classmethod
-    def of_scores(cls, quantity: Quantity, scores: Mapping[str, Score]) -> "Sample":
-        """The scored clips of one quantity."""
-        found = {clip: score for clip, score in scores.items() if score.value is not None}
-        values = {clip: float(score.value) for clip, score in found.items() if score.value is not None}
-        return cls.of_values(quantity, values, {clip: score.weight for clip, score in found.items()})
 
     def grouped(self, by: Grouping | None) -> "Sample":
         """The same clips, drawn and tested by group. Clips of a single group stand for themselves."""

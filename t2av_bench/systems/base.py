@@ -23,6 +23,8 @@ TASKS: Mapping[Task, str] = {
 _OPTION = {"text": "--text", "identity": "--identity FILE", "voice": "--voice FILE",
            "driving_audio": "--driving-audio FILE", "driving_video": "--driving-video FILE",
            "reference": "the item's reference clip", "stranger": "another item's reference clip"}  # fmt: skip
+FILES = ("identity", "voice", "driving_audio", "driving_video", "reference", "stranger")
+"""Fields of a request that name files."""
 _LARGEST_SEED = (1 << 63) - 1
 
 
@@ -62,10 +64,7 @@ class Request:
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that are named: nothing may be written over one of them."""
-        named = (
-            self.identity, self.voice, self.driving_audio, self.driving_video, self.reference, self.stranger,
-        )  # fmt: skip
-        return tuple(path for path in named if path)
+        return tuple(path for name in FILES if (path := getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +223,3 @@ class BatchSystem(System):
         if isinstance(made, Exception):
             raise made
         return made
-
-
-__all__ = [
-    "TASKS", "BatchSystem", "GeneratedClip", "GenerationFailed", "NativeFormat", "NotApplicable", "OnProgress",
-    "Progress", "Reason", "Request", "System", "Task",
-]  # fmt: skip

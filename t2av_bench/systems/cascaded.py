@@ -4,7 +4,7 @@ The first is asked in task ``tts``, the second in ``a2v`` with the first one's s
 request's text, inputs and seed. Of the first stage nothing stays but its record, inside the clip's own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from t2av_bench.systems.base import (
     System,
     Task,
 )
-from t2av_bench.systems.delivery import facts
+from t2av_bench.systems.delivery import begin, facts
 
 _NAMES: Mapping[Task, str] = {"tts": "speech", "a2v": "picture"}
 
@@ -46,7 +46,7 @@ class _Job:
 class Cascaded(BatchSystem):
     """Text to speech by one system, then a picture to that speech by another.
 
-    What a request must name depends on the two: ``stage_needs`` says it, and their own checks come before any work.
+    What a request must name depends on the two: their own checks come before any work.
     The same seed gives the same clip where both stages keep that promise.
     """
 
@@ -88,37 +88,19 @@ class Cascaded(BatchSystem):
             return cls(first, first)
         return cls(first, systems.load(a2v, device=device, **wanted["a2v"][1]))
 
-    @property
-    def stage_needs(self) -> tuple[str, ...]:
-        """The request's fields that this pair needs for task ``t2av``."""
-        fields = [name for task, system in self.stages.items() for name in system.needs[task]]
-        return tuple(dict.fromkeys([*self.needs["t2av"], *(name for name in fields if name != "driving_audio")]))
-
     def generate_batch(
         self, requests: Sequence[Request], on_progress: OnProgress | None = None
     ) -> list[GeneratedClip | Reason]:
         """All requests go through the first stage together, then those that it served through the second."""
-        made: dict[int, GeneratedClip | Reason] = {}
-        jobs: dict[int, _Job] = {}
-        taken: set[Path] = set()
         with ExitStack() as stack:
-            for number, request in enumerate(requests):
-                try:
-                    if request.out.resolve() in taken:
-                        raise GenerationFailed(f"another request of this batch is called {request.out}")
-                    jobs[number] = self._job(request, stack)
-                    taken.add(request.out.resolve())
-                except (GenerationFailed, NotApplicable) as reason:
-                    made[number] = reason
-
-            def speak(number: int, clip: GeneratedClip) -> None:
+            jobs, made = begin(requests, lambda request: self._job(request, stack))
+            for number, clip in self._run("tts", jobs, made, on_progress):
                 jobs[number].speech = clip
-
-            def finish(number: int, clip: GeneratedClip) -> None:
-                made[number] = self._publish(jobs[number], clip)
-
-            self._run("tts", jobs, made, on_progress, speak)
-            self._run("a2v", jobs, made, on_progress, finish)
+            for number, clip in self._run("a2v", jobs, made, on_progress):
+                try:
+                    made[number] = self._publish(jobs[number], clip)
+                except GenerationFailed as reason:
+                    made[number] = reason
         return [made[number] for number in range(len(requests))]
 
     def _job(self, request: Request, stack: ExitStack) -> _Job:
@@ -134,21 +116,19 @@ class Cascaded(BatchSystem):
 
     def _run(
         self, task: Task, jobs: Mapping[int, _Job], made: dict[int, GeneratedClip | Reason],
-        on_progress: OnProgress | None, keep: Callable[[int, GeneratedClip], None],
-    ) -> None:  # fmt: skip
-        """One stage for all jobs that have no answer yet; its reasons go to ``made``, its clips to ``keep``."""
+        on_progress: OnProgress | None,
+    ) -> list[tuple[int, GeneratedClip]]:  # fmt: skip
+        """Clips of one stage, of all jobs that have no answer yet; its reasons go to ``made``."""
         waiting = [number for number in jobs if number not in made]
-        if not waiting:
-            return
         asked = [jobs[number].stage_request(task) for number in waiting]
-        for number, answer in zip(waiting, self.stages[task].generate_batch(asked, on_progress), strict=True):
+        answers = self.stages[task].generate_batch(asked, on_progress) if asked else []
+        found = []
+        for number, answer in zip(waiting, answers, strict=True):
             if isinstance(answer, GeneratedClip):
-                try:
-                    keep(number, answer)
-                except GenerationFailed as reason:
-                    made[number] = reason
+                found.append((number, answer))
             else:
                 made[number] = self._named(task, answer)
+        return found
 
     def _named(self, task: Task, reason: Reason) -> Reason:
         kind = NotApplicable if isinstance(reason, NotApplicable) else GenerationFailed
@@ -165,8 +145,8 @@ class Cascaded(BatchSystem):
             real_time_factor=spent / shown.seconds, prefix_seconds=speech.prefix_seconds, notes=tuple(notes),
             details={},
         )  # fmt: skip
-        settings = {task: system.id for task, system in self.stages.items()}
-        clip.details.update(facts(self, job.request, clip, settings) | {
+        clip.details.update(facts(self, job.request, clip) | {
+            "settings": {task: system.id for task, system in self.stages.items()},
             "pictures": shown.details.get("pictures"),
             "sound": speech.details.get("sound"),
             "stages": {"tts": speech.details, "a2v": shown.details},

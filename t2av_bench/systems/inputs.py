@@ -6,7 +6,7 @@ half a second in all (so that a click sets no standard); a file that exceeds ``S
 silent. Driving speech is not trimmed: its time line is the clip's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +103,15 @@ def read_speech(path: Path, max_seconds: float, rate: int) -> tuple[np.ndarray, 
     used = audio[: round(max_seconds * rate)].copy()
     speech_span(used, rate)
     return used, len(used) < len(audio)
+
+
+def first(batches: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
+    """The first ``count`` pictures of batches (n, H, W, 3)."""
+    for batch in batches:
+        if count <= 0:
+            return
+        yield batch[:count]
+        count -= len(batch)
 
 
 def _seconds(audio: np.ndarray, start: float, end: float) -> np.ndarray:

@@ -6,10 +6,9 @@ every clip of the folder.
 """
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,11 @@ class Names:
     audio: Path
     record: Path
 
+    @property
+    def media(self) -> list[Path]:
+        """Picture and sound."""
+        return [path for path in (self.video, self.audio) if path is not None]
+
     def prefix(self) -> "Names":
         """Where the continued reference goes; it has no record of its own."""
         folder = self.audio.parent / PREFIX_FOLDER
@@ -47,9 +51,7 @@ def names_of(request: Request) -> Names:
         raise GenerationFailed(f"task {request.task} makes {what}: name it {out.with_suffix('').name}{suffix}, not "
                                f"{out.name}")  # fmt: skip
     names = Names(None if request.task == "tts" else out, out.with_suffix(".wav"), out.with_suffix(".json"))
-    for path in (names.video, names.audio, names.record):
-        if path is None:
-            continue
+    for path in (*names.media, names.record):
         if path.is_dir():
             raise GenerationFailed(f"{path} is a folder; name a file (--out FILE)")
         if path.exists() and any(source.exists() and source.samefile(path) for source in request.inputs):
@@ -65,32 +67,30 @@ def staged(names: Names) -> Iterator[Path]:
     """
     place = names.audio.parent
     made = [folder for folder in (place, *place.parents) if not folder.exists()]
-    folder = None
     try:
         try:
             place.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f".{names.audio.stem[:40]}.", suffix=".part", dir=place))
+            folder = tempfile.TemporaryDirectory(
+                prefix=f".{names.audio.stem[:40]}.", suffix=".part", dir=place, ignore_cleanup_errors=True
+            )
         except OSError as error:
             raise GenerationFailed(f"cannot write in {place}: {error.strerror}; choose another --out") from error
-        yield folder
+        with folder as name:
+            yield Path(name)
     finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-        for empty in made:
-            try:
+        with suppress(OSError):  # the first that holds something else ends it
+            for empty in made:
                 empty.rmdir()
-            except OSError:
-                break
 
 
 def write_clip(
     folder: Path, names: Names, pictures: Iterable[np.ndarray] | None, audio: np.ndarray, audio_rate: int,
-    frame_rate: int, preset: str = "medium", crf: int = 18,
+    frame_rate: int, **encoder: Any,
 ) -> int:  # fmt: skip
     """Write into ``folder`` under the final file names; returns the number of frames (0 without pictures).
 
     pictures: batches (n, H, W, 3) uint8 RGB; audio: (n,) float32, exactly as long as the pictures. The wav holds the
-    float samples as they are. preset, crf: of the H.264 encoder, see ``write_mp4``.
+    float samples as they are. encoder: options of ``write_mp4``.
     """
     from scipy.io import wavfile
 
@@ -100,9 +100,8 @@ def write_clip(
     try:
         if pictures is not None and names.video is not None:
             count = write_mp4(
-                folder / names.video.name, pictures, audio, frame_rate=frame_rate, audio_rate=audio_rate,
-                preset=preset, crf=crf,
-            )  # fmt: skip
+                folder / names.video.name, pictures, audio, frame_rate=frame_rate, audio_rate=audio_rate, **encoder
+            )
             if count * audio_rate != len(audio) * frame_rate:
                 raise AssertionError(f"{count} frames at {frame_rate} fps and {len(audio)} samples at {audio_rate} Hz")
         wavfile.write(folder / names.audio.name, audio_rate, np.ascontiguousarray(audio, np.float32))
@@ -115,17 +114,16 @@ def publish(folder: Path, names: Names, record: dict[str, Any], prefix_folder: P
     """Give the staged files their names, the record last; an older record goes first, so that none describes others."""
     try:
         names.record.unlink(missing_ok=True)
-        prefix = names.prefix()
-        stale = [path for path in (prefix.video, prefix.audio) if path]
+        stale = names.prefix().media
         if prefix_folder is None:
             for path in stale:
                 path.unlink(missing_ok=True)
         else:
-            prefix.audio.parent.mkdir(exist_ok=True)
+            stale[0].parent.mkdir(exist_ok=True)
             _move(prefix_folder, stale)
         staged_record = folder / names.record.name
         staged_record.write_text(json_text(record, indent=1) + "\n", encoding="utf-8")
-        _move(folder, [path for path in (names.video, names.audio, names.record) if path])
+        _move(folder, [*names.media, names.record])
     except OSError as error:
         raise GenerationFailed(f"cannot write {names.record.with_suffix('')}: {error}") from error
 

@@ -7,6 +7,7 @@ import codecs
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 _DEEPEST = 32
@@ -15,9 +16,11 @@ _DEEPEST = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def split(data: bytes) -> list[bytes]:
-    """The lines of a file, without a byte order mark; ``lines[n - 1]`` is what an editor calls line n."""
-    return data.removeprefix(codecs.BOM_UTF8).split(b"\n")
+def numbered(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, each with its number from 1, without a byte order mark."""
+    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
+        if line.strip():
+            yield number, line
 
 
 class LineError(ValueError):

@@ -11,6 +11,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -41,7 +42,6 @@ class Registry(Generic[T]):
         self.noun = noun
         self._built_in, self._kind, self._check = built_in, kind, check
         self._maker, self._given = maker, given
-        self._found: tuple[dict[str, str], dict[str, str]] | None = None
         self._loaded: dict[str, type[T] | PluginError] = {}
 
     def ids(self) -> list[str]:
@@ -51,12 +51,12 @@ class Registry(Generic[T]):
     @property
     def targets(self) -> dict[str, str]:
         """Ids -> ``module:Class``."""
-        return self._entries()[0]
+        return self._entries[0]
 
     @property
     def refused(self) -> dict[str, str]:
         """Plug-ins whose id is taken, and why they are left out. The order of installation does not matter."""
-        return self._entries()[1]
+        return self._entries[1]
 
     def __contains__(self, name: object) -> bool:
         """Whether a name is an id, case and punctuation aside."""
@@ -126,22 +126,21 @@ class Registry(Generic[T]):
 
     def forget(self) -> None:
         """Look for plug-ins anew."""
-        self._found = None
+        self.__dict__.pop("_entries", None)
         self._loaded.clear()
 
+    @cached_property
     def _entries(self) -> tuple[dict[str, str], dict[str, str]]:
-        if self._found is None:
-            found, refused = dict(self._built_in), {}
-            entries = entry_points(group=f"t2av_bench.{self.noun}s")
-            for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
-                taken = found.setdefault(entry.name, entry.value)
-                if taken != entry.value:
-                    refused[f"{entry.name} ({entry.value})"] = (
-                        f"the plug-in {entry.value} is left out: its id {entry.name!r} is taken by {taken}; rename one "
-                        "of both"
-                    )
-            self._found = found, refused
-        return self._found
+        found, refused = dict(self._built_in), {}
+        entries = entry_points(group=f"t2av_bench.{self.noun}s")
+        for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
+            taken = found.setdefault(entry.name, entry.value)
+            if taken != entry.value:
+                refused[f"{entry.name} ({entry.value})"] = (
+                    f"the plug-in {entry.value} is left out: its id {entry.name!r} is taken by {taken}; rename one of "
+                    "both"
+                )
+        return found, refused
 
     def _load(self, id: str, target: str) -> type[T]:
         """Import a plug-in's class. Raises PluginError for any trouble."""

@@ -87,13 +87,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 def open_url(url: str, headers: dict[str, str]) -> Any:
     """The response. Raises OSError (urllib's errors are), HTTPException, ValueError for a URL, and Refused."""
-    # The standard opener would follow redirects to ftp.
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(), _Http(), _Https(), urllib.request.FileHandler(),
-        urllib.request.HTTPDefaultErrorHandler(), urllib.request.HTTPErrorProcessor(), _Redirects(),
-    ):  # fmt: skip
-        opener.add_handler(handler)
+    opener = urllib.request.build_opener(_Http, _Https, _Redirects)
     return opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
 
 

@@ -21,10 +21,6 @@ LOCK_NAME = "weights.lock.json"
 _CHUNK = 1 << 20
 
 
-class LockDamaged(NotApplicable):
-    """The lock file cannot be read or written, so no recorded digest can be compared or kept."""
-
-
 def stamp(path: Path) -> list[int]:
     """What changes with every write to a file."""
     status = path.stat()
@@ -45,14 +41,10 @@ def hash_file(path: Path, kinds: Iterable[str] = ("sha256",)) -> dict[str, str]:
 
 def files_in(folder: Path, patterns: Sequence[str]) -> list[Path]:
     """Files below a folder that a model is made of, sorted; hidden files and folders (caches, .git) are not."""
-    found = []
-    for root, folders, names in os.walk(folder, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(root, name) for name in names if not name.startswith(".")]
-    relative = sorted(path.relative_to(folder) for path in found)
+    relative = sorted(path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
     return [
-        path for path in relative
-        if not patterns or any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in patterns)
+        path for path in relative if not any(part.startswith(".") for part in path.parts)
+        and (not patterns or any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in patterns))
     ]  # fmt: skip
 
 
@@ -67,11 +59,10 @@ def exclusively(path: Path, on_wait: Callable[[], None] = lambda: None) -> Itera
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            on_wait()
-            lock.acquire()
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_wait()
+        lock.acquire()
     except NotImplementedError as error:
         raise OSError(f"the file system of {path.parent} has no locks") from error
     try:
@@ -143,14 +134,14 @@ class Lock:
         return next((entry for path in (self.path, *self._others) if (entry := _entries(path).get(id))), None)
 
     def record(self, id: str, **entry: Any) -> None:
-        """Write an entry. Raises LockDamaged where the file cannot be read or written."""
+        """Write an entry. Raises NotApplicable where the file cannot be read or written."""
         try:
             with exclusively(self.path):
                 recorded = {**entry, "recorded": datetime.date.today().isoformat()}
                 entries = _entries(self.path) | {id: recorded}
                 write_text(self.path, json.dumps(entries, indent=2, sort_keys=True) + "\n")
         except OSError as error:
-            raise LockDamaged(
+            raise NotApplicable(
                 f"the digest of {id!r} cannot be recorded in {self.path}: {error.strerror or error}; make the folder "
                 "writable, or name another one first in T2AV_BENCH_WEIGHTS"
             ) from error
@@ -163,15 +154,15 @@ def _entries(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise LockDamaged(f"{path} cannot be read ({error.strerror}); {advice}") from None
+        raise NotApplicable(f"{path} cannot be read ({error.strerror}); {advice}") from None
     except (ValueError, RecursionError) as error:
-        raise LockDamaged(f"{path} is damaged ({error}); {advice}") from None
+        raise NotApplicable(f"{path} is damaged ({error}); {advice}") from None
     if not isinstance(entries, dict):
-        raise LockDamaged(f"{path} is damaged (not a JSON object); {advice}")
+        raise NotApplicable(f"{path} is damaged (not a JSON object); {advice}")
     for id, entry in entries.items():
         fields = [entry.get(name) for name in ("sha256", "recorded")] if isinstance(entry, dict) else [None]
         if not all(isinstance(field, str) for field in fields):
-            raise LockDamaged(f"{path} is damaged (its entry {id!r:.80} has no sha256 and date); {advice}")
+            raise NotApplicable(f"{path} is damaged (its entry {id!r:.80} has no sha256 and date); {advice}")
     return entries
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from t2av_bench.errors import NotApplicable
 from t2av_bench.weights.digests import exclusively
 from t2av_bench.weights.download import (  # fmt: skip
     LARGEST_UNSTATED,
@@ -23,17 +24,13 @@ from t2av_bench.weights.download import (  # fmt: skip
     printable,
 )
 from t2av_bench.weights.entry import WeightsEntry
-from t2av_bench.weights.table import Weights, WeightsRefused
+from t2av_bench.weights.table import Weights
 
 _HUB = "https://huggingface.co/"
 
 
 class FetchError(Exception):
-    """The file could not be had; the message names each address tried, and why it failed."""
-
-
-class LicenceNotAccepted(FetchError):
-    """The licence group was not accepted; the message shows the licence and the command that accepts it."""
+    """The file could not be had; the message names each address tried, and why it failed, or the licence to accept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +57,14 @@ def fetch(
 
     accept: licence groups that the user agreed to; ``free`` needs no word. largest: bytes that are taken where the
     table states no size. Several processes may fetch the same id: one downloads, the others call ``on_wait`` and wait
-    for it. Raises UnknownWeights, LicenceNotAccepted, FetchError, and WeightsRefused where a file that is already there
-    is not the one expected.
+    for it. Raises UnknownWeights, FetchError, and NotApplicable where a file that is already there is not the one
+    expected.
     """
     entry = store.entry(id)
     if store.find(id) is not None:
         return _present(store, entry)
     if entry.group != "free" and entry.group not in accept:
-        raise LicenceNotAccepted(
+        raise FetchError(
             f"weights {id!r} are under: {entry.licence} (group {entry.group}). If you accept that: {entry.remedy}"
         )
     if entry.archive:
@@ -92,8 +89,8 @@ def fetch(
 
 def _present(store: Weights, entry: WeightsEntry) -> Fetched:
     verdict = store.verify(entry.id, explicit=True)
-    if verdict.path is None or verdict.state == "refused":
-        raise WeightsRefused(verdict.message)
+    if verdict.path is None or verdict.message:
+        raise NotApplicable(verdict.message)
     return Fetched(entry.id, verdict.path, verdict.sha256, "present")
 
 

@@ -36,14 +36,6 @@ class UnknownWeights(ValueError):
     """No such id in the table; the message names near ones."""
 
 
-class WeightsMissing(NotApplicable):
-    """The file is nowhere; the message is the command that fetches it."""
-
-
-class WeightsRefused(NotApplicable):
-    """The file is there, but is not the file that it should be; the message names both digests."""
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What ``Weights.verify`` found. state: ``ok`` (table's digest), ``locked`` (recorded digest agrees), ``recorded``
@@ -126,17 +118,15 @@ class Weights:
     def path(self, id: str) -> Path:
         """The verified file: the one function that loaders use. Its digest is compared once per process.
 
-        Raises WeightsMissing (the message is the command that fetches it) and WeightsRefused (both digests named).
+        Raises NotApplicable: the message is the command that fetches the file, or names both digests.
         """
         if id not in self._verified:
             entry = self.entry(id)
             if entry.archive and self.find(id) is None:
                 self._extract(entry)
             verdict = self.verify(id)
-            if verdict.path is None:
-                raise WeightsMissing(verdict.message)
-            if verdict.state == "refused":
-                raise WeightsRefused(verdict.message)
+            if verdict.path is None or verdict.message:
+                raise NotApplicable(verdict.message)
             self._verified[id] = verdict.path
         return self._verified[id]
 
@@ -149,28 +139,25 @@ class Weights:
         entry, path = self.entry(id), self.find(id)
         if path is None:
             return Verdict(id, "missing", message=self.how_to_get(entry))
+        refused = f"weights {id!r} refused: {path}"
         try:
             sha256, difference = self.compare(entry, path, ignore_lock=relock)
         except OSError as error:
-            return Verdict(id, "refused", path, None, (
-                f"weights {id!r} refused: {path} cannot be read: {error.strerror or error}. Make it readable, or move "
-                f"it away, then: {entry.remedy}"
-            ))  # fmt: skip
+            how = f"Make it readable, or move it away, then: {entry.remedy}"
+            return Verdict(id, "refused", path, None, f"{refused} cannot be read: {error.strerror or error}. {how}")
         if difference:
-            relocking = "" if entry.sha256 else f", or if this file is meant: t2av-bench weights verify --relock {id}"
-            return Verdict(id, "refused", path, sha256, (
-                f"weights {id!r} refused: {path}: {difference}. Move the file away, then: {entry.remedy}{relocking}"
-            ))  # fmt: skip
+            how = f"Move the file away, then: {entry.remedy}"
+            how += "" if entry.sha256 else f", or if this file is meant: t2av-bench weights verify --relock {id}"
+            return Verdict(id, "refused", path, sha256, f"{refused}: {difference}. {how}")
         if entry.sha256:
             return Verdict(id, "ok", path, sha256)
         recorded = self.lock.get(id)
         if recorded and recorded["sha256"] == sha256:
             return Verdict(id, "locked", path, sha256)
         if entry.runs_code and not (relock or explicit):
-            return Verdict(id, "refused", path, None, (
-                f"weights {id!r} refused: {path}: loading {entry.format} runs code, and no digest is known for it "
-                f"(the file's sha256 is {sha256}). If you trust it: t2av-bench weights verify {id}"
-            ))  # fmt: skip
+            why = f"loading {entry.format} runs code, and no digest is known for it (the file's sha256 is {sha256})"
+            how = f"If you trust it: t2av-bench weights verify {id}"
+            return Verdict(id, "refused", path, None, f"{refused}: {why}. {how}")
         self.record(id, path, sha256)
         return Verdict(id, "recorded", path, sha256)
 
@@ -201,17 +188,17 @@ class Weights:
             with zipfile.ZipFile(archive) as content:
                 names = [name for name in content.namelist() if Path(name).name == entry.member]
                 if len(names) != 1:
-                    raise WeightsRefused(f"{archive} has {len(names)} members named {entry.member}, expected 1")
+                    raise NotApplicable(f"{archive} has {len(names)} members named {entry.member}, expected 1")
                 if entry.size is not None and (size := content.getinfo(names[0]).file_size) != entry.size:
-                    raise WeightsRefused(f"{archive}, member {names[0]}: size is {size} bytes, expected {entry.size}")
+                    raise NotApplicable(f"{archive}, member {names[0]}: size is {size} bytes, expected {entry.size}")
                 with replacing(self.folders[0] / entry.file) as temporary:
                     with content.open(names[0]) as source, open(temporary, "wb") as target:
                         shutil.copyfileobj(source, target)
                     if difference := self.compare(entry, temporary)[1]:
                         where = f"{archive}, member {names[0]}"
-                        raise WeightsRefused(f"weights {entry.id!r} refused: {where}: {difference}")
+                        raise NotApplicable(f"weights {entry.id!r} refused: {where}: {difference}")
         except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise WeightsRefused(
+            raise NotApplicable(
                 f"weights {entry.id!r} cannot be taken out of {archive} into {self.folders[0]}: {error}; make room "
                 f"there, or move the archive away, then: {self.table[entry.archive].remedy}"
             ) from error

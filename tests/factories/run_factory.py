@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from t2av_bench.metrics import create
 from t2av_bench.results.features import FeatureStore
 from t2av_bench.results.store import SetScoreRow, Store
 from t2av_bench.scores import Protocol, Quantity, Score, Status
@@ -51,7 +52,9 @@ def make_run(
     grouped: dict[str, dict[Quantity, Sequence[float | Score]]] = {}
     for quantity, scores in quantities.items():
         grouped.setdefault(METRICS[quantity.name], {})[quantity] = scores
-    protocols = {metric: Protocol(metric, dict(parameters or {"version": 1})) for metric in grouped}
+    # What each clip adds to a distance is asked of the metric itself, which must be the one that measured.
+    known = {metric: create(metric).protocol.parameters for metric in grouped if metric == "fid/clean"}
+    protocols = {metric: Protocol(metric, dict(parameters or known.get(metric, {"version": 1}))) for metric in grouped}
     with Store(folder / "results.db", create=True) as store:
         store._connection.execute("PRAGMA synchronous = OFF")  # hundreds of synced transactions would take seconds
         store.set("claim", {"name": name, "generated": "made", "reference": None, "manifest": None})

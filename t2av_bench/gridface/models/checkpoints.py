@@ -42,7 +42,7 @@ def facts(name: str, folder: Path = FOLDER) -> dict[str, Any]:
 
 
 def path(name: str, folder: Path = FOLDER) -> Path:
-    """The model's safetensors file, verified. Raises UnknownWeights, WeightsMissing and WeightsRefused."""
+    """The model's safetensors file, verified. Raises UnknownWeights, and NotApplicable with what to do."""
     return _weights(folder).path(name)
 
 

@@ -67,8 +67,8 @@ class DrawnMotionCodec:
     def load(cls, folder: Path = checkpoints.FOLDER, device: torch.device | str = "cpu") -> "DrawnMotionCodec":
         """The bundled codec, or that of another folder that ``checkpoints.add`` filled.
 
-        Raises UnknownWeights (ValueError), and WeightsMissing and WeightsRefused (NotApplicable), with the command that
-        makes the file, where one is missing or damaged.
+        Raises UnknownWeights (ValueError), and NotApplicable with the command that makes the file, where one is
+        missing or damaged.
         """
         encoder = load_encoder(checkpoints.path(motion_encoder.CHECKPOINT, folder))
         return cls(encoder, IdentityGallery.load(checkpoints.path(identity_gallery.CHECKPOINT, folder)), device)

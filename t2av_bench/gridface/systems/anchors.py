@@ -33,7 +33,7 @@ from t2av_bench.systems.base import (
     System,
 )
 from t2av_bench.systems.delivery import Product, deliver, file_facts
-from t2av_bench.systems.inputs import input_named
+from t2av_bench.systems.inputs import first, input_named
 from t2av_bench.systems.output import EMBEDDED_ENCODER
 from t2av_bench.utils.inference import full_precision
 
@@ -159,7 +159,11 @@ class EmbeddedCodec(_Anchor):
             if request.task != "a2v":
                 audio = self.parts.decode_audio(self.parts.encode_audio(audio))
         frames = len(audio) // self.parts.hop
-        pictures = _first(reference, frames) if request.task == "v2a" else self._through_motion_codec(reference, frames)
+        pictures = (
+            first(reference.frames(_FRAMES_AT_ONCE), frames)
+            if request.task == "v2a"
+            else self._through_motion_codec(reference, frames)
+        )
         return Product(
             audio, rate, FRAME_RATE, pictures,
             sound_from="driving audio" if request.task == "a2v" else "reference through the audio codec",
@@ -179,7 +183,7 @@ class EmbeddedCodec(_Anchor):
         codec = self.parts.motion_codec
         size = codec.image_size
         renderer = None
-        for pictures in _first(reference, count):
+        for pictures in first(reference.frames(_FRAMES_AT_ONCE), count):
             height, width = pictures.shape[1:3]
             if (height, width) != (size, size):
                 raise GenerationFailed(f"reference: {reference.path.name} is {width}x{height}, and the motion codec "
@@ -207,12 +211,3 @@ def _sound(clip: Clip, frames: int, rate: int | None = None) -> tuple[np.ndarray
     if rate % FRAME_RATE:
         rate = 16_000
     return np.array(fit(clip.audio(rate), frames * rate // FRAME_RATE)), rate
-
-
-def _first(clip: Clip, count: int) -> Iterator[np.ndarray]:
-    """The first ``count`` frames in batches."""
-    done = 0
-    for batch in clip.frames(_FRAMES_AT_ONCE):
-        if done < count:
-            yield batch[: count - done]
-        done += len(batch)

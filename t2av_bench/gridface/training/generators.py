@@ -136,7 +136,7 @@ def install(run: Run, output: Path, folder: Path = checkpoints.FOLDER) -> Path:
         raise ValueError(f"{output} holds no finished run: continue it with {checkpoints.command(str(run))}")
     tensors, metadata = read_safetensors(trained)
     state = {name: tensor.to(torch.float16) for name, tensor in tensors.items()}
-    records = [json.loads(line) for line in json_lines.split((output / "metrics.jsonl").read_bytes()) if line]
+    records = [json.loads(line) for _, line in json_lines.numbered((output / "metrics.jsonl").read_bytes())]
     validation = [record for record in records if record["kind"] == "validation"]
     updates = validation[-1]["step"]
     facts = {

@@ -3,7 +3,6 @@
 Imports torch: only systems import this, when they are used.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,13 +16,13 @@ from reference_model.codecs import AudioCodec, MotionCodec, SourceRenderer
 from reference_model.codecs.pixels import uint8_to_frames
 from reference_model.inference.types import GenerationItem
 from t2av_bench.systems.base import GenerationFailed, Request
-from t2av_bench.systems.inputs import input_named, read_speech, read_voice
+from t2av_bench.systems.delivery import file_facts
+from t2av_bench.systems.inputs import first, input_named, read_speech, read_voice
 from t2av_bench.systems.latent.portrait import (
     AROUND_FACE,
     Framing,
     Portrait,
     PortraitVideo,
-    default_detector,
     read_image,
     read_portrait,
     read_portrait_video,
@@ -61,7 +60,8 @@ class Parts:
     """Everything around a generator, on ``device`` and in evaluation mode.
 
     prompt: text -> token ids (L,); raises ValueError with what is wrong with the text.
-    digests: weights id (or file) -> sha256, for the record. detector: finds faces; None takes the best that is here.
+    digests: weights id (or file) -> sha256, for the record.
+    detector: finds faces; None takes S3FD where its weights are there, else OpenCV's Haar cascade.
     framing: which square of a picture is the portrait. trims_voice: whether the speaker encoder hears a voice without
     the silence around it. longest_seconds: bound on a clip beside the request's own, where the generator has one.
     renders_at_once: make an identity's renderer when it is read, not when it is needed: for motion codecs that keep
@@ -123,7 +123,10 @@ class Parts:
 
     def face_detector(self) -> "Detector":
         if self.detector is None:
-            self.detector = default_detector(str(self.device))
+            from t2av_bench import weights
+            from t2av_bench.faces.detect import haar, s3fd
+
+            self.detector = s3fd(str(self.device)) if weights.is_present("sfd_face") else haar()
         return self.detector
 
     def text_ids(self, text: str) -> Tensor:
@@ -149,12 +152,7 @@ class Parts:
 
     def encode_video(self, video: PortraitVideo, frames: int) -> Tensor:
         """The first ``frames`` frames -> (frames, C)."""
-        codes: list[Tensor] = []
-        for pictures in video.pictures():
-            codes.append(self.encode_pictures(pictures[: frames - sum(map(len, codes))]))
-            if sum(map(len, codes)) == frames:
-                break
-        return torch.cat(codes)
+        return torch.cat([self.encode_pictures(pictures) for pictures in first(video.pictures(), frames)])
 
 
 @dataclass(slots=True)
@@ -204,39 +202,31 @@ def read_sources(job: Job, parts: Parts, patch_size: int, *, moving_identity: bo
 
     Raises GenerationFailed naming the input that is wrong.
     """
-    request, most_frames = job.request, job.item.max_patches * patch_size
-    if request.voice and "speech" in job.drawn:
-        with input_named("voice"):
-            _read_voice(job, parts)
-    if request.driving_audio and request.task == "a2v":
-        with input_named("driving audio"):
-            _read_driving_audio(job, parts, most_frames)
-    if request.driving_video and request.task == "v2a":
-        with input_named("driving video"):
-            _read_driving_video(job, parts, most_frames)
-    if request.identity and "motion" in job.drawn:
-        with input_named("identity"):
-            if moving_identity:
-                job.video = _read_identity_video(job, parts)
-            else:
-                _read_identity(job, parts)
+    request, most = job.request, job.item.max_patches * patch_size
+    readers = {
+        "voice": (_read_voice, "speech" in job.drawn),
+        "driving_audio": (_read_driving_audio, request.task == "a2v"),
+        "driving_video": (_read_driving_video, request.task == "v2a"),
+        "identity": (_read_identity_video if moving_identity else _read_identity, "motion" in job.drawn),
+    }  # fmt: skip
+    for name, (read, is_used) in readers.items():
+        path = getattr(request, name)
+        if path and is_used:
+            with input_named(name.replace("_", " ")):
+                taken = read(path, job, parts, most)
+                job.facts[name] = file_facts(path) | taken
 
 
-def _read_voice(job: Job, parts: Parts) -> None:
-    path = job.request.voice
-    assert path is not None
+def _read_voice(path: Path, job: Job, parts: Parts, most: int) -> dict[str, Any]:
+    """As the others: puts what it reads into the job, at most so many frames, and returns facts for the record."""
     voice = read_voice(path, parts.trims_voice)
     samples = torch.from_numpy(voice.audio)[None].to(parts.device)
     job.item.speaker_embedding = parts.speaker_encoder(samples)[0].float().cpu()
     job.notes += voice.notes
-    job.facts["voice"] = _file(path) | {
-        "start": round(voice.start, 3), "end": round(voice.end, 3), "speech_seconds": round(voice.speech_seconds, 3),
-    }  # fmt: skip
+    return {name: round(getattr(voice, name), 3) for name in ("start", "end", "speech_seconds")}
 
 
-def _read_driving_audio(job: Job, parts: Parts, most: int) -> None:
-    path = job.request.driving_audio
-    assert path is not None
+def _read_driving_audio(path: Path, job: Job, parts: Parts, most: int) -> dict[str, Any]:
     audio, job.was_cut = read_speech(path, most / parts.frame_rate, parts.sample_rate)
     if len(audio) < parts.hop:
         raise GenerationFailed(f"{path.name} is shorter than one frame of {1 / parts.frame_rate:g} s")
@@ -244,19 +234,16 @@ def _read_driving_audio(job: Job, parts: Parts, most: int) -> None:
         job.notes.append(_cut_note(path, job, parts, most))
     job.driving_audio = audio
     job.item.speech = parts.encode_audio(audio)
-    job.facts["driving_audio"] = _file(path) | {"seconds": len(audio) / parts.sample_rate}
+    return {"seconds": len(audio) / parts.sample_rate}
 
 
-def _read_driving_video(job: Job, parts: Parts, most: int) -> None:
-    path = job.request.driving_video
-    assert path is not None
+def _read_driving_video(path: Path, job: Job, parts: Parts, most: int) -> dict[str, Any]:
     video = read_portrait_video(path, parts.face_detector(), parts.motion_codec.image_size, most, parts.framing)
     if video.was_cut:
         job.notes.append(_cut_note(path, job, parts, most))
     job.video, job.was_cut = video, video.was_cut
     job.item.motion = parts.encode_video(video, video.frame_count)
-    job.notes += video.notes
-    job.facts["driving_video"] = _file(path) | _framing(video) | {"frames": video.frame_count}
+    return _framing(job, video) | {"frames": video.frame_count}
 
 
 def _cut_note(path: Path, job: Job, parts: Parts, most: int) -> str:
@@ -265,27 +252,20 @@ def _cut_note(path: Path, job: Job, parts: Parts, most: int) -> str:
     return f"{path.name}: only its first {most / parts.frame_rate:g} s are used ({why})"
 
 
-def _read_identity(job: Job, parts: Parts) -> None:
-    path = job.request.identity
-    assert path is not None
+def _read_identity(path: Path, job: Job, parts: Parts, most: int) -> dict[str, Any]:
     portrait = read_portrait(path, parts.face_detector(), parts.motion_codec.image_size, parts.framing)
     _take_source(job, parts, portrait.picture)
-    job.notes += portrait.notes
-    job.facts["identity"] = _file(path) | _framing(portrait) | {"frame": portrait.frame}
+    return _framing(job, portrait) | {"frame": portrait.frame}
 
 
-def _read_identity_video(job: Job, parts: Parts) -> PortraitVideo:
-    path = job.request.identity
-    assert path is not None
+def _read_identity_video(path: Path, job: Job, parts: Parts, most: int) -> dict[str, Any]:
     if read_image(path) is not None:
         raise GenerationFailed(f"{path.name} is a still image, and a prefix continues a moving one: give a video, or "
                                "--prefix-seconds 0")  # fmt: skip
     size = parts.motion_codec.image_size
-    video = read_portrait_video(path, parts.face_detector(), size, _REFERENCE_FRAMES, parts.framing)
-    _take_source(job, parts, next(video.pictures(1))[0])
-    job.notes += video.notes
-    job.facts["identity"] = _file(path) | _framing(video) | {"frame": 0}
-    return video
+    job.video = read_portrait_video(path, parts.face_detector(), size, _REFERENCE_FRAMES, parts.framing)
+    _take_source(job, parts, next(job.video.pictures(1))[0])
+    return _framing(job, job.video) | {"frame": 0}
 
 
 def _take_source(job: Job, parts: Parts, picture: np.ndarray) -> None:
@@ -298,11 +278,7 @@ def _take_source(job: Job, parts: Parts, picture: np.ndarray) -> None:
     job.item.first_motion = parts.encode_pictures(picture[None])[0]
 
 
-def _framing(portrait: Portrait | PortraitVideo) -> dict[str, Any]:
+def _framing(job: Job, portrait: Portrait | PortraitVideo) -> dict[str, Any]:
+    job.notes += portrait.notes
     return {"square": asdict(portrait.square), "face_side": round(portrait.face_side, 1),
             "detector": portrait.detector}  # fmt: skip
-
-
-def _file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

@@ -93,14 +93,6 @@ class PortraitVideo:
             yield np.stack(pictures)
 
 
-def default_detector(device: str = "cpu") -> Detector:
-    """S3FD where its weights are there, else OpenCV's Haar cascade."""
-    from t2av_bench import weights
-    from t2av_bench.faces.detect import haar, s3fd
-
-    return s3fd(device) if weights.is_present("sfd_face") else haar()
-
-
 def square_around(face: Face, width: int, height: int) -> Square:
     """The square of this module's rule in a picture of ``width`` x ``height`` pixels."""
     side = min(round(FACE_TO_SQUARE * face.side), width, height)

@@ -12,13 +12,12 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.errors import Unscorable
 from t2av_bench.systems import output
 from t2av_bench.systems.base import (
     BatchSystem,
@@ -29,6 +28,8 @@ from t2av_bench.systems.base import (
     Reason,
     Request,
 )
+from t2av_bench.systems.delivery import Product, as_reason, begin, deliver
+from t2av_bench.systems.inputs import first
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +52,7 @@ class LatentSystem(BatchSystem):
     """
 
     components: "Parts"
-    encoder: ClassVar[Mapping[str, Any]] = {"preset": "medium", "crf": 18}
+    encoder: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def _read(self, request: Request, names: "Names", folder: Path) -> "Job":
@@ -75,18 +76,8 @@ class LatentSystem(BatchSystem):
         from t2av_bench.utils.inference import full_precision
 
         report = on_progress or (lambda _: None)
-        made: dict[int, GeneratedClip | Reason] = {}
-        jobs: dict[int, Job] = {}
-        taken: set[Path] = set()
         with ExitStack() as stack, full_precision():
-            for number, request in enumerate(requests):
-                try:
-                    if request.out.resolve() in taken:
-                        raise GenerationFailed(f"another request of this batch is called {request.out}")
-                    jobs[number] = self._job(request, stack, report)
-                    taken.add(request.out.resolve())
-                except (Unscorable, NotApplicable) as reason:
-                    made[number] = _as_reason(reason)
+            jobs, made = begin(requests, lambda request: self._job(request, stack, report))
             try:
                 with _memory(len(jobs)):
                     results = self._sample(list(jobs.values()), report)
@@ -97,7 +88,7 @@ class LatentSystem(BatchSystem):
                     with _memory(1):
                         made[number] = self._deliver(job, result, len(jobs), report)
                 except Unscorable as reason:
-                    made[number] = _as_reason(reason)
+                    made[number] = as_reason(reason)
         return [made[number] for number in range(len(requests))]
 
     def _job(self, request: Request, stack: ExitStack, report: OnProgress) -> "Job":
@@ -136,96 +127,50 @@ class LatentSystem(BatchSystem):
         renderer = job.renderer
         if renderer is None and job.source is not None:
             renderer = parts.motion_codec.source(job.source.to(parts.device))
-        pictures = self._pictures(job, result, renderer, skipped, frames, progress)
-        new_sound = sound[skipped * hop :]
-        count = output.write_clip(job.folder, job.names, pictures, new_sound, rate, parts.frame_rate, **self.encoder)
-        prefix_folder = None
-        if skipped:
-            prefix_folder = job.folder / output.PREFIX_FOLDER
-            prefix_folder.mkdir()
-            motion = result.motion[:skipped] if result.motion is not None else None
-            before = None
-            if renderer is not None and motion is not None:
-                before = _rendered(renderer, motion, self._at_once(), lambda _: None)
-            old_sound = sound[: skipped * hop]
-            output.write_clip(prefix_folder, job.names, before, old_sound, rate, parts.frame_rate, **self.encoder)
+        pictures: Iterator[np.ndarray] | None = None
+        if request.task == "v2a" and job.video is not None:
+            pictures = first(job.video.pictures(), frames)
+        elif renderer is not None and result.motion is not None:
+            pictures = self._rendered(renderer, result.motion[skipped:])
+        prefix = self._prefix(job, result, renderer, sound[: skipped * hop]) if skipped else None
+        task = request.task
         job.seconds_taken["rendering"] = time.monotonic() - started
-        clip = GeneratedClip(
-            id=request.id, video=job.names.video, audio=job.names.audio, record=job.names.record,
-            frame_count=count if job.names.video else frames, frame_rate=parts.frame_rate,
-            audio_samples=len(new_sound), audio_rate=rate, seed=request.seed,
-            stop_reason="limit" if job.was_cut else result.stop_reason,
-            real_time_factor=(job.seconds_taken["sampling"] + job.seconds_taken["rendering"])
-            / (frames / parts.frame_rate),
-            prefix_seconds=skipped / parts.frame_rate, notes=tuple(job.notes),
-        )  # fmt: skip
-        record = self._record(job, clip, result, batch)
-        clip.details.update(record)
-        output.publish(job.folder, job.names, record, prefix_folder)
-        return clip
+        return deliver(self, request, job.names, job.folder, Product(
+            sound[skipped * hop :], rate, parts.frame_rate, pictures and _told(pictures, progress),
+            encoder=self.encoder, stop_reason="limit" if job.was_cut else result.stop_reason,
+            sound_from="driving audio" if task == "a2v" else "generated",
+            pictures_from={"t2av": "rendered", "a2v": "rendered", "v2a": "driving video"}.get(task),
+            prefix=job.folder / output.PREFIX_FOLDER if prefix else None, prefix_seconds=skipped / parts.frame_rate,
+            notes=job.notes, inputs=job.facts, settings=None,
+            record={
+                **self._settings(), "patches": result.patches, "prefix": prefix, "batch_size": batch,
+                "device": str(parts.device),
+            },
+            weights=dict(parts.digests) | (parts.detector.weights if parts.detector else {}),
+            libraries=("torch", "transformers", "av", "soxr"), seconds_taken=job.seconds_taken,
+        ))  # fmt: skip
 
-    def _pictures(
-        self, job: "Job", result: "GenerationResult", renderer: "SourceRenderer | None", skipped: int, frames: int,
-        progress: Callable[[int], None],
-    ) -> Iterator[np.ndarray] | None:  # fmt: skip
-        if job.request.task == "v2a" and job.video is not None:
-            return _counted(job.video.pictures(), frames, progress)
-        if renderer is None or result.motion is None:
-            return None
-        return _rendered(renderer, result.motion[skipped:], self._at_once(), progress)
+    def _prefix(
+        self, job: "Job", result: "GenerationResult", renderer: "SourceRenderer | None", sound: np.ndarray
+    ) -> dict[str, Any]:
+        """Write the reference that was continued, its ``sound`` and picture; what the record says of it."""
+        frames, rate = result.speech_prefix_frames, self.components.frame_rate
+        folder, names = job.folder / output.PREFIX_FOLDER, job.names.prefix()
+        folder.mkdir()
+        pictures = None
+        if renderer is not None and result.motion is not None:
+            pictures = self._rendered(renderer, result.motion[:frames])
+        output.write_clip(folder, names, pictures, sound, self.components.sample_rate, rate, **self.encoder)
+        files = [f"{output.PREFIX_FOLDER}/{path.name}" for path in names.media]
+        return {"seconds": frames / rate, "frames": frames, "files": files}
 
-    def _at_once(self) -> int:
-        """Frames rendered at a time."""
-        return min(max(_PIXELS_AT_ONCE // self.components.motion_codec.image_size**2, 1), _MOST_AT_ONCE)
+    def _rendered(self, renderer: "SourceRenderer", motion: "Tensor") -> Iterator[np.ndarray]:
+        """Motion latents (T, C) -> batches (n, size, size, 3) uint8 RGB."""
+        from reference_model.codecs.pixels import frames_to_uint8
 
-    def _record(self, job: "Job", clip: GeneratedClip, result: "GenerationResult", batch: int) -> dict[str, Any]:
-        """Everything that led to the clip, JSON-ready; files by name, not by place."""
-        request, parts = job.request, self.components
-        prefix = None
-        if clip.prefix_seconds:
-            names = job.names.prefix()
-            prefix = {
-                "seconds": clip.prefix_seconds,
-                "frames": result.speech_prefix_frames,
-                "files": [f"{output.PREFIX_FOLDER}/{path.name}" for path in (names.video, names.audio) if path],
-            }
-        return {
-            "system": self.id,
-            "id": request.id,
-            "task": request.task,
-            "text": request.text,
-            "language": request.language,
-            "seed": request.seed,
-            "max_seconds": request.max_seconds,
-            **self._settings(),
-            "stop_reason": clip.stop_reason,
-            "seconds": clip.seconds,
-            "frames": clip.frame_count,
-            "frame_rate": clip.frame_rate,
-            "audio_samples": clip.audio_samples,
-            "audio_rate": clip.audio_rate,
-            "patches": result.patches,
-            "files": [path.name for path in (clip.video, clip.audio) if path],
-            "pictures": {"t2av": "rendered", "a2v": "rendered", "v2a": "driving video"}.get(request.task),
-            "sound": "driving audio" if request.task == "a2v" else "generated",
-            "prefix": prefix,
-            "real_time_factor": clip.real_time_factor,
-            "seconds_taken": {name: round(value, 3) for name, value in job.seconds_taken.items()},
-            "batch_size": batch,
-            "inputs": job.facts,
-            "notes": list(clip.notes),
-            "device": str(parts.device),
-            "weights": dict(parts.digests) | (parts.detector.weights if parts.detector else {}),
-            "versions": _versions(),
-        }
-
-
-@cache
-def _versions() -> dict[str, str]:
-    from t2av_bench.scores import library_versions
-    from t2av_bench.version import __version__
-
-    return {"t2av-bench": __version__, **library_versions("torch", "transformers", "av", "soxr")}
+        at_once = min(max(_PIXELS_AT_ONCE // self.components.motion_codec.image_size**2, 1), _MOST_AT_ONCE)
+        for chunk in motion.split(at_once):
+            yield frames_to_uint8(renderer.render(chunk[None])[0].float()).cpu().numpy()
 
 
 @contextmanager
@@ -240,30 +185,10 @@ def _memory(batch: int) -> Iterator[None]:
         raise GenerationFailed(f"out of GPU memory: try {less}--dtype bfloat16 or less --max-seconds") from error
 
 
-def _rendered(
-    renderer: "SourceRenderer", motion: "Tensor", at_once: int, progress: Callable[[int], None]
-) -> Iterator[np.ndarray]:
-    """Motion latents (T, C) -> batches (n, size, size, 3) uint8 RGB."""
-    from reference_model.codecs.pixels import frames_to_uint8
-
-    done = 0
-    for chunk in motion.split(at_once):
-        yield frames_to_uint8(renderer.render(chunk[None])[0].float()).cpu().numpy()
-        done += len(chunk)
-        progress(done)
-
-
-def _counted(batches: Iterator[np.ndarray], frames: int, progress: Callable[[int], None]) -> Iterator[np.ndarray]:
-    """The first ``frames`` pictures."""
+def _told(batches: Iterator[np.ndarray], progress: Callable[[int], None]) -> Iterator[np.ndarray]:
+    """The same pictures; ``progress`` is called with how many of them were taken."""
     done = 0
     for batch in batches:
-        batch = batch[: frames - done]
-        if not len(batch):
-            return
         yield batch
         done += len(batch)
         progress(done)
-
-
-def _as_reason(reason: Unscorable | NotApplicable) -> Reason:
-    return reason if isinstance(reason, GenerationFailed | NotApplicable) else GenerationFailed(str(reason))

@@ -1,31 +1,18 @@
 """The published parts of Talker-T2AV, by id."""
 
-import hashlib
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from t2av_bench import weights
 from t2av_bench.errors import NotApplicable
+from t2av_bench.systems.delivery import file_facts
 from t2av_bench.systems.latent.parts import torch_device
 from t2av_bench.systems.talker_t2av.inputs import Components
 from t2av_bench.weights.entry import fetch_command
 
 TOKENIZER = "qwen3_0_6b"
 CODECS = ("whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_mean", "talker_t2av_motion_std")
-
-
-def missing_weights(ids: Iterable[str]) -> str | None:
-    """One message with one command for all ids that are not there, and their licences; None where all are."""
-    absent = [weights.entry(id) for id in ids if not weights.is_present(id)]
-    if not absent:
-        return None
-    listed = "".join(f"\n  {entry.id} ({entry.purpose}): licence {entry.licence}" for entry in absent)
-    return (
-        f"talker-t2av needs weights that are missing:{listed}\nto accept these licences and fetch them: "
-        f"{fetch_command(*absent)}"
-    )
 
 
 def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> Components:
@@ -50,16 +37,17 @@ def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> 
     if checkpoint is not None and not checkpoint.is_file():
         raise ValueError(f"no checkpoint at {checkpoint}: expected a .safetensors file")
     place = torch_device(device)
-    ids = [*([] if checkpoint else ["talker_t2av"]), *_tokenizer_ids(), *CODECS]
-    if message := missing_weights(ids):
-        raise NotApplicable(message)
+    ids = [*([] if checkpoint else ["talker_t2av"]), *([] if _tokenizer_folder() else [TOKENIZER]), *CODECS]
+    if absent := [weights.entry(id) for id in ids if not weights.is_present(id)]:
+        listed = "".join(f"\n  {entry.id} ({entry.purpose}): licence {entry.licence}" for entry in absent)
+        raise NotApplicable(f"talker-t2av needs weights that are missing:{listed}\nto accept these licences and fetch "
+                            f"them: {fetch_command(*absent)}")  # fmt: skip
     digests = {id: weights.digest(id) for id in ids}
     try:
         if checkpoint is None:
             checkpoint = weights.path("talker_t2av") / "model.safetensors"
         else:
-            with checkpoint.open("rb") as file:
-                digests[checkpoint.name] = hashlib.file_digest(file, "sha256").hexdigest()
+            digests[checkpoint.name] = file_facts(checkpoint)["sha256"]
         model = load_model(checkpoint, device=place, dtype=kinds[dtype])
         if place.type == "cpu":
             pack_linears(model)
@@ -81,10 +69,6 @@ def _tokenizer_folder() -> Path | None:
     """The generator's own tokenizer, where the checkpoint's folder has one."""
     folder = weights.configured().find("talker_t2av")
     return folder if folder is not None and (folder / "tokenizer.json").is_file() else None
-
-
-def _tokenizer_ids() -> list[str]:
-    return [] if _tokenizer_folder() else [TOKENIZER]
 
 
 def _tokenizer() -> Any:

@@ -33,7 +33,7 @@ FOREST = [
     ForestRow("three", "wer", "WER", "", 40, 0.0, 0.0, 0.0, None, None, None, 1.0),
 ]
 PACED = [Paced("fast", 3.0, 0.2, (2.8, 3.2)), Paced("slow", 5.0, 4.0), Paced("worse", 2.9, 4.5)]
-LINE = Extrapolation(2.0, 0.1, 50.0, 0.99, (50, 100, 200), (3.0, 2.5, 2.25))
+LINE = Extrapolation(2.0, 0.1, 50.0, (50, 100, 200), (3.0, 2.5, 2.25))
 CURVES = {"one": [np.cos(np.arange(31) / 5)] * 3, "many": [np.cos(np.arange(31) / 5)] * 80, "empty": []}
 LEARNING = [plots.Checkpoint(10000, 0.2, (0.15, 0.25)), plots.Checkpoint(0, 0.9), plots.Checkpoint(5000, 0.4)]
 DRAWN = {

@@ -18,7 +18,7 @@ from reports.render.terminal import of_markdown, terminal
 from reports.tables import specification
 from reports.tables.build import build
 from reports.tables.make import of_runs
-from reports.tables.model import Table, TableColumn
+from reports.tables.model import Cell, Table, TableColumn, TableRow
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = [name for name in specification.names() if specification.load(name).rows]
@@ -141,3 +141,31 @@ def test_a_terminal_gets_tables_and_a_pipe_markdown(tmp_path):
 
 def test_a_column_without_rows_is_a_table_of_headings():
     assert "Sync-C" in terminal(Table([TableColumn("sync_c", "Sync-C", "higher")], []), fit=True)
+
+
+LONG = [
+    "Sync-C (GridFace)‡",
+    "Sync-D (GridFace)‡",
+    "Sync-D at 0 (GridFace)‡",
+    "In tolerance (GridFace)‡",
+    "WER (GridFace)‡",
+]
+
+
+@pytest.mark.parametrize(("width", "blocks"), [(100, 1), (80, 2)])
+def test_headings_are_wrapped_so_that_five_columns_of_numbers_fit_and_no_name_is_cut(width, blocks):
+    """What stands between two columns' edges, read downwards, is the whole heading, and so is a wrapped name."""
+    columns = [TableColumn(f"c{index}", label, "higher") for index, label in enumerate(LONG)]
+    name = "a system (/a/folder/with/a/long/name/that/tells/it/from/others)"
+    rows = [TableRow(each, 2, [Cell("0.474", 0.474) for _ in LONG]) for each in ("short", name)]
+    shown = terminal(Table(columns, rows), width=width, fit=True)
+    assert max(map(cell_len, shown.splitlines())) <= width
+    parts = shown.split("\n\n")
+    assert len(parts) == blocks
+    for part in parts:
+        head, body = (each.splitlines()[1:] for each in part.split(" ──")[1:3])
+        edges = [found.end() for found in re.finditer(r"\S+", body[0])]
+        columns = zip(edges[1:], edges[2:], strict=False)
+        found = [" ".join(" ".join(line[start:end] for line in head).split()) for start, end in columns]
+        assert found and set(found) <= {f"{label} ↑" for label in LONG}
+        assert "".join(line[: edges[1] - 1].strip() for line in body[1:]) == name.replace(" (", "(")

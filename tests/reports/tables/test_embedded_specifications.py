@@ -14,9 +14,8 @@ from typer.testing import CliRunner
 from reports.render.formats import comma_separated, html, latex, markdown
 from reports.render.terminal import terminal
 from reports.tables import from_specification, specification
-from reports.tables.measured import Measured, over_all_clips
+from reports.tables.measured import Measured, over_all_clips, pool
 from reports.tables.protocols import MixedProtocols
-from reports.tables.seeds import Pooled, pool
 from t2av_bench.cli.main import app
 from t2av_bench.metrics import metric_class
 from t2av_bench.scores import Quantity, Score
@@ -128,7 +127,7 @@ def test_both_languages_of_a_system_share_a_row():
 
 def test_embedded_columns_are_marked_as_stand_ins():
     table = built("embedded:2", [english("audio-driven", 0.1, 0.5)])
-    assert "Sync-C‡ ↑" in table.labels and note_with(table, "bundled stand-in")
+    assert "Sync-C‡ ↑" in [column.heading for column in table.columns] and note_with(table, "bundled stand-in")
 
 
 def test_given_speech_is_not_scored_in_the_arrangements():
@@ -197,7 +196,7 @@ def test_the_test_takes_each_clips_mean_over_the_seeds():
     first = scored_run("a", {WER: [Score.ok(value, 6.0) for value in (0.0, 0.5, 1.0)]}, ["en"] * 3)
     second = scored_run("b", {WER: [Score.ok(value, 6.0) for value in (1.0, 0.0, 1.0)]}, ["en"] * 3)
     pooled = pool([over_all_clips(each, each.columns[0]) for each in (first, second)])
-    assert isinstance(pooled, Pooled)
+    assert isinstance(pooled, Measured) and len(pooled.parts) > 1
     sample = pooled.sample(pooled.scored)
     assert np.allclose(sample.numerators / sample.denominators, [0.5, 0.25, 1.0])
     assert sample.value == pytest.approx(pooled.summary.score.value)

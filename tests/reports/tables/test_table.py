@@ -74,19 +74,19 @@ def test_a_run_without_a_value_stands_beside_any_protocol():
 
 def test_variants_of_one_metric_are_two_columns_with_their_variant_named():
     table = build([run("s", {SYNC: (5.0, 20), ("sync/crop", SYNC_C): (6.0, 20)})])
-    assert table.labels == ["Sync-C [joonson] ↑", "Sync-C [crop] ↑"]
+    assert [column.heading for column in table.columns] == ["Sync-C [joonson] ↑", "Sync-C [crop] ↑"]
 
 
 def test_a_column_that_applies_to_no_row_becomes_a_note_with_the_command():
     missing = Score.not_applicable("weights are missing: t2av-bench weights fetch syncnet_v2")
     table = build([run("s", {SYNC: (missing, 0), ("wer/whisper", WER): (5.0, 20)})])
-    assert table.labels == ["WER ↓"]
+    assert [column.heading for column in table.columns] == ["WER ↓"]
     assert any("sync_c" in note and "t2av-bench weights fetch syncnet_v2" in note for note in table.notes)
 
 
 def test_embedded_columns_carry_their_sign_and_note():
     table = build([run("s", {SYNC: (5.0, 20)}, stand_in=True)])
-    assert table.labels == ["Sync-C‡ ↑"]
+    assert [column.heading for column in table.columns] == ["Sync-C‡ ↑"]
     assert any("not comparable with published numbers" in note for note in table.notes)
 
 

@@ -321,7 +321,9 @@ def test_a_specification_of_ones_own(tmp_path):
     table = from_specification.build(specification.load(str(file)), [both_languages()])
     cells = cells_of(table, "ours")
     assert cells["utmos"].text == "2.4" and cells["sync_c_haar"].text == "1.000"
-    assert table.labels == ["UTMOS ↑", "Sync-C‡ ↑"] and any(note.startswith("‡") for note in table.notes)
+    assert [column.heading for column in table.columns] == ["UTMOS ↑", "Sync-C‡ ↑"] and any(
+        note.startswith("‡") for note in table.notes
+    )
     assert "Measured here" not in markdown(table), "nothing published to set it off from"
     rows = list(csv.DictReader(io.StringIO(comma_separated(table))))
     assert float(rows[0]["utmos"]) == pytest.approx((12 * 2 + 7 * 3) / 19) and rows[0]["clips"] == "20"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from t2av_bench.cli.compare import compare
 from t2av_bench.comparison.comparable import NotComparable
-from t2av_bench.comparison.contrast import contrast, forest, markdown
+from t2av_bench.comparison.contrast import contrast, forest
 from t2av_bench.results import read
 from t2av_bench.scores import Score
 from t2av_bench.statistics.permutation import holm
@@ -57,7 +57,7 @@ def test_items_are_listed_worst_loss_first_in_either_direction(runs):
 
 
 def test_the_summary_names_systems_losses_and_failures(runs):
-    shown = markdown(contrast([read(run) for run in runs], draws=1000), worst=2)
+    shown = contrast([read(run) for run in runs], draws=1000).to_markdown(worst=2)
     rows = [line for line in shown.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 4 and len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
     assert "clip\\_003: no score now (no face found)" in shown

@@ -15,8 +15,8 @@ from t2av_bench.cli.regress import baseline_app, regress
 from t2av_bench.comparison.comparable import NotComparable
 from t2av_bench.comparison.gate import Gate, decide
 from t2av_bench.comparison.gate import regress as judge
-from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin, merge_margins, read_margins
-from t2av_bench.comparison.verdicts import as_json, junit, markdown
+from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin, margins_of
+from t2av_bench.comparison.verdicts import as_json, junit
 from t2av_bench.results import read
 from t2av_bench.results.baseline import BaselineError, load, save
 from t2av_bench.results.run import open_run
@@ -116,7 +116,7 @@ def test_a_run_without_any_score_or_with_few_clips_judges_nothing(tmp_path):
     absent = [Score.not_applicable("weights are missing")] * CLIPS
     run = make_run(tmp_path / "none", {SYNC_C: absent, UTMOS: absent})
     found = gate(run, run)
-    assert found.status == 2 and "Nothing was judged: the baseline has no value" in markdown(found)
+    assert found.status == 2 and "Nothing was judged: the baseline has no value" in found.to_markdown()
     done = command("regress", run, run, "--undecided", "pass", "--junit", tmp_path / "j.xml")
     assert done.exit_code == 2 and "Nothing was judged" in done.stderr
     assert ElementTree.parse(tmp_path / "j.xml").getroot().get("errors") == "2"
@@ -124,7 +124,7 @@ def test_a_run_without_any_score_or_with_few_clips_judges_nothing(tmp_path):
     worse = make_run(tmp_path / "worse", {SYNC_C: scores(clips=19) - 3})
     for other in (few, worse):
         found = gate(few, other)
-        assert found.status == 2 and "scored on both sides: 19 clips; the gate judges 20 or more" in markdown(found)
+        assert found.status == 2 and "scored on both sides: 19 clips; the gate judges 20 or more" in found.to_markdown()
     beside = make_run(tmp_path / "beside", {SYNC_C: scores(), UTMOS: absent})
     assert gate(beside, beside).status == 0, "what the baseline never had is no open question"
 
@@ -208,7 +208,7 @@ def test_every_verdict_says_what_these_clips_could_have_shown(tmp_path):
     seen = found.verdicts[0].detectable
     # (1.96 + 0.84) SD / sqrt(n - 1.92)
     assert seen == pytest.approx(2.8016 * found.verdicts[0].difference.deviation / np.sqrt(CLIPS - 1.92), rel=1e-3)
-    assert f"±{seen:.3f}" in markdown(found) and f"±{seen:.3f} could have been seen" in junit(found)
+    assert f"±{seen:.3f}" in found.to_markdown() and f"±{seen:.3f} could have been seen" in junit(found)
     assert json.loads(as_json(found))["quantities"][0]["detectable"] == seen
 
 
@@ -256,7 +256,7 @@ def test_failing_on_a_clip_that_the_baseline_scored_is_a_regression(tmp_path):
     assert found.status == 1
     assert found.lost == {"clip_007": "no face found in any of 10 frames", "clip_009": "no audio stream"}
     assert found.regressed and not gate(*runs, lost_allowed=2).regressed
-    assert "clip\\_007: no face found" in markdown(found)
+    assert "clip\\_007: no face found" in found.to_markdown()
     assert not gate(runs[1], runs[0]).regressed, "the other way round two clips are gained"
     assert "scored 2 clips that the baseline failed on" in gate(runs[1], runs[0]).notes[0]
 
@@ -386,9 +386,9 @@ def test_undecided_has_a_status_of_its_own_and_is_skipped_in_junit(tmp_path):
     before, after = two_runs(tmp_path, 0.0, spread=3.0)
     found = gate(before, after)
     assert found.verdicts[0].word == "undecided" and not found.regressed and found.status == 3
-    assert "Undecided" in markdown(found).splitlines()[0]
+    assert "Undecided" in found.to_markdown().splitlines()[0]
     needed = found.verdicts[0].clips_to_decide
-    assert f"about {needed:,} clips would decide" in markdown(found)
+    assert f"about {needed:,} clips would decide" in found.to_markdown()
     suite = ElementTree.fromstring(junit(found))
     assert suite.get("skipped") == "1" and f"{needed:,} clips" in suite.find(".//skipped").get("message")
     assert command("regress", before, after).exit_code == 3
@@ -407,7 +407,7 @@ def test_reports_survive_names_and_reasons_of_any_kind(tmp_path):
         make_run(tmp_path / "b", {SYNC_C: after}, ids=ids, name="</testcase>"),
     ]
     found = gate(*runs)
-    rows = [line for line in markdown(found).splitlines() if line.startswith("|")]
+    rows = [line for line in found.to_markdown().splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
     assert ElementTree.fromstring(junit(found)).find(".//failure") is not None
     assert json.loads(as_json(found))["coverage"]["regressed"]
@@ -416,7 +416,7 @@ def test_reports_survive_names_and_reasons_of_any_kind(tmp_path):
 def test_margins_are_numbers_or_percentages_over_the_defaults(tmp_path):
     file = tmp_path / "margins.toml"
     file.write_text('sync_c = 0.5\nfid = "4.5 %"\ncsim = 0.01\n')
-    found = read_margins(file, ["csim"])
+    found = margins_of(file, ["csim"])
     assert found["sync_c"] == Margin(0.5) and found["fid"] == Margin(0.045, relative=True)
     assert found["utmos"] == DEFAULT_MARGINS["utmos"] and found["fid"].absolute(20.0) == pytest.approx(0.9)
     for text, message in (
@@ -429,11 +429,11 @@ def test_margins_are_numbers_or_percentages_over_the_defaults(tmp_path):
     ):
         file.write_text(text)
         with pytest.raises(ConfigError, match=re.escape(message)):
-            read_margins(file)
+            margins_of(file)
     before, after = two_runs(tmp_path, -0.5)
     file.write_text("sync_c = 1.0")
     assert command("regress", before, after, "--margins", file).exit_code == 0
-    assert merge_margins({"sync_c": 0.2})["sync_c"] == Margin(0.2)
+    assert margins_of({"sync_c": 0.2})["sync_c"] == Margin(0.2)
 
 
 def test_every_quantity_that_can_be_better_or_worse_has_a_margin():
@@ -466,7 +466,7 @@ def test_the_documentation_states_the_defaults_and_a_margins_file_that_works(tmp
         assert margins.get(name, margins.get(plain.sub("", name))) == str(margin), name
     assert margins.keys() <= DEFAULT_MARGINS.keys()
     (tmp_path / "margins.toml").write_text(re.search(r"```toml\n(.*?)```", stated, re.DOTALL)[1])
-    assert read_margins(tmp_path / "margins.toml", ["csim"])["fid"] == Margin(0.05, relative=True)
+    assert margins_of(tmp_path / "margins.toml", ["csim"])["fid"] == Margin(0.05, relative=True)
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path):

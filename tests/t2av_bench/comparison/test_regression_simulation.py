@@ -12,6 +12,7 @@ from run_factory import SYNC_C, SYNC_D, UTMOS, WER
 
 from t2av_bench.comparison.gate import decide, judge
 from t2av_bench.comparison.margins import DEFAULT_MARGINS
+from t2av_bench.comparison.verdicts import Verdict
 from t2av_bench.statistics.paired import paired_difference
 from t2av_bench.statistics.planning import clips_to_decide
 from t2av_bench.statistics.samples import Sample
@@ -47,13 +48,13 @@ def world(random: np.random.Generator, clips: int, losses: dict[str, float]) -> 
 
 def verdicts(random: np.random.Generator, clips: int, losses: dict[str, float], study: int) -> dict[str, str]:
     made = world(random, clips, losses)
-    entries = []
+    found = []
     for quantity in QUANTITIES:
         difference = paired_difference(
             *made[quantity.name], quantity.name, str(study), draws=600 if losses else 300, flips=2000
         )
-        entries.append(("metric", quantity, "f", difference, DEFAULT_MARGINS[quantity.name], False, {}, None))
-    return {verdict.quantity.name: verdict.word for verdict in judge(entries)}
+        found.append(Verdict("metric", quantity, "f", "not judged", difference))
+    return {verdict.quantity.name: verdict.word for verdict in judge(found, DEFAULT_MARGINS)}
 
 
 def verdict_alone(random: np.random.Generator, clips: int, name: str, loss: float, study: int, draws: int = 600) -> str:

@@ -7,8 +7,7 @@ from plugin_factory import install
 from t2av_bench.benchmarks import registry
 from t2av_bench.evaluation.config import ConfigError
 from t2av_bench.experiment.config import load
-from t2av_bench.experiment.preview import preview
-from t2av_bench.experiment.run import run
+from t2av_bench.experiment.run import preview, run
 
 OWN = """
 import json

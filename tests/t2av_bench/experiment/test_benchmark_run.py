@@ -30,7 +30,7 @@ from t2av_bench.cli.main import app
 from t2av_bench.cli.run_tables import make_tables
 from t2av_bench.evaluation.evaluate import RunError
 from t2av_bench.experiment.config import load
-from t2av_bench.experiment.preview import preview
+from t2av_bench.experiment.run import preview
 from t2av_bench.generation import records as benchmark_clips
 
 

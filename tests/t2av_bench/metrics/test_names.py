@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from t2av_bench import metrics
 from t2av_bench.cli.main import app
 from t2av_bench.comparison.comparable import choose
-from t2av_bench.comparison.margins import merge_margins
+from t2av_bench.comparison.margins import margins_of
 from t2av_bench.evaluation.planning import requested
 from t2av_bench.metrics import metric_class, metric_ids, registry, resolve
 from t2av_bench.utils.config import ConfigError
@@ -96,7 +96,7 @@ def test_selecting_quantities_that_there_are():
 
 
 def test_margins_have_the_same_names():
-    margins = merge_margins({"LSE-C": 0.5, "psnr": "2%", "Gone": 1}, ["gone"])
+    margins = margins_of({"LSE-C": 0.5, "psnr": "2%", "Gone": 1}, ["gone"])
     assert (margins["sync_c"].amount, margins["psnr"].amount, margins["gone"].amount) == (0.5, 0.02, 1.0)
     for entries, expected in (
         ({"LSE-C": 0.5, "sync_c": 0.2}, "sync_c: the margin of sync_c is given twice"),
@@ -104,7 +104,7 @@ def test_margins_have_the_same_names():
         ({"LSE-X": 0.5}, "unknown quantity or metric 'LSE-X'"),
     ):
         with pytest.raises(ConfigError, match=expected):
-            merge_margins(entries)
+            margins_of(entries)
 
 
 def test_options_have_the_same_names():

@@ -6,12 +6,14 @@ from run_factory import FID, SYNC_C, frames, make_run
 
 import t2av_bench as tb
 from t2av_bench.errors import Unscorable
-from t2av_bench.metrics import create
-from t2av_bench.metrics.base import SetMetric
+from t2av_bench.metrics import create, registry
+from t2av_bench.metrics.base import Measurement, SetMetric
 from t2av_bench.results import run as reader
+from t2av_bench.results.columns import describe
+from t2av_bench.results.features import FeatureStore
 from t2av_bench.results.run import open_run
 from t2av_bench.results.store import Store, StoreError
-from t2av_bench.scores import Score, Status
+from t2av_bench.scores import Protocol, Quantity, Score, Status
 
 
 def test_a_database_is_opened_once_for_all_that_tables_and_comparisons_ask(tmp_path, monkeypatch):
@@ -87,6 +89,53 @@ def test_odd_pseudo_values_are_a_reason(tmp_path, monkeypatch, answer, reason):
         open_run(folder).recorded.quantities["fid/clean", "fid"].sample(["clip_000", "clip_001", "clip_002"])
     with pytest.raises(Unscorable, match="the features of nobody are not in"):
         open_run(folder).pseudo_values("fid/clean", "fid", ["nobody"])
+
+
+class Trimmed(SetMetric):
+    """The mean of the clips' features above a limit that is an option."""
+
+    id = "trimmed/mean"
+    title, paper, quantities = "Trimmed", "none", (Quantity("trimmed", "Trimmed", "lower", aggregate="set"),)
+
+    def __init__(self, settings=None, *, above: float = 0.0):
+        super().__init__(settings)
+        self.above = above
+
+    @property
+    def protocol(self):
+        return Protocol(self.id, {"above": self.above})
+
+    def measure(self, pair):
+        raise NotImplementedError
+
+    def aggregate(self, features):
+        values = np.concatenate([clip["generated"] for clip in features])
+        return Measurement({"trimmed": float(values[values > self.above].mean())})
+
+
+def test_clips_are_left_out_with_the_options_that_the_run_was_measured_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_found", ({**registry.targets, Trimmed.id: "plugin:Trimmed"}, {}))
+    monkeypatch.setitem(registry._loaded, Trimmed.id, Trimmed)
+    features = [{"generated": np.array([x, x + 1], dtype=np.float32)} for x in (0.1, 1.2, 2.3, 3.4)]
+    names = [f"clip_{i}" for i in range(4)]
+    protocol = create(Trimmed.id, options={"above": 2.0}).protocol
+    for folder, kept in (("new", {"above": 2.0}), ("old", {})):  # earlier runs say nothing of options
+        described = describe(create(Trimmed.id, options={"above": 2.0}), kept)
+        (tmp_path / folder).mkdir()
+        store = FeatureStore(tmp_path / folder / "features")
+        with Store(tmp_path / folder / "results.db", create=True) as results:
+            results.add_protocols([(protocol, described)])
+            results.put_clips((name, {"id": name}, f"{name}.mp4", None, None) for name in names)
+            for name, arrays in zip(names, features, strict=True):
+                results.put_digests(name, name, None, name)
+                results.put_measurement(name, protocol, name, {"trimmed": Score.ok(0.0)}, Status.OK, None, {})
+                store.put(name, protocol.fingerprint, "measurement", arrays)
+    found = open_run(tmp_path / "new").pseudo_values(Trimmed.id, "trimmed", names)
+    expected = SetMetric.pseudo_values(Trimmed(above=2.0), features, "trimmed")
+    assert list(found.values()) == pytest.approx(expected)
+    assert list(found.values()) != pytest.approx(SetMetric.pseudo_values(Trimmed(), features, "trimmed"))
+    with pytest.raises(Unscorable, match=r"other parameters than .* \(above 2.0 against 0.0\)"):
+        open_run(tmp_path / "old").pseudo_values(Trimmed.id, "trimmed", names)
 
 
 def test_what_does_not_apply_is_no_failure(tmp_path):

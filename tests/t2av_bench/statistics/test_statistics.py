@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from t2av_bench.errors import Unscorable
-from t2av_bench.scores import Quantity, Score
+from t2av_bench.scores import Quantity
 from t2av_bench.statistics.intervals import bootstrap, expanded_level, interval
 from t2av_bench.statistics.paired import paired_difference
 from t2av_bench.statistics.permutation import holm, sign_flip_p, swap_p
@@ -41,15 +41,13 @@ def test_a_corpus_rate_is_errors_over_words_and_not_the_mean_of_rates():
     assert sample(rates, words).value != pytest.approx(rates.mean(), rel=1e-3)
 
 
-def test_scores_with_reasons_are_left_out_and_only_weighted_quantities_use_weights():
-    scores = {"b": Score.ok(1.0, 3.0), "a": Score.ok(0.0, 1.0), "c": Score.failed("no face")}
-    corpus = Sample.of_scores(Quantity("wer", "WER", "lower", aggregate="weighted"), scores)
-    plain = Sample.of_scores(Quantity("utmos", "UTMOS", "higher"), scores)
+def test_only_weighted_quantities_use_weights():
+    values, weights = {"b": 1.0, "a": 0.0}, {"a": 1.0, "b": 3.0}
+    corpus = Sample.of_values(Quantity("wer", "WER", "lower", aggregate="weighted"), values, weights)
+    plain = Sample.of_values(Quantity("utmos", "UTMOS", "higher"), values, weights)
     assert (corpus.clips, corpus.value, plain.value) == (("a", "b"), 0.75, 0.5)
-    offsets = Sample.of_scores(Quantity("sync_offset", "Offset", "none", aggregate="median"), scores)
+    offsets = Sample.of_values(Quantity("sync_offset", "Offset", "none", aggregate="median"), values, weights)
     assert offsets.value == 0.5 and offsets.median
-    with pytest.raises(ValueError, match="aggregated by 'set'"):
-        Sample.of_scores(Quantity("fid", "FID", "lower", aggregate="set"), scores)
 
 
 def test_pseudo_values_have_the_set_value_as_mean_and_the_delta_methods_error():

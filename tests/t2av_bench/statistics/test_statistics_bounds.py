@@ -9,7 +9,7 @@ from scipy import stats
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.wer import error_rate_quantities
-from t2av_bench.scores import Quantity, Score
+from t2av_bench.scores import Quantity
 from t2av_bench.statistics.intervals import interval
 from t2av_bench.statistics.paired import paired_difference, paired_p
 from t2av_bench.statistics.samples import Grouping, Sample, grouping
@@ -25,8 +25,8 @@ def ids(count: int) -> list[str]:
 
 def of(quantity: Quantity, values, weights=None) -> Sample:
     weights = [1.0] * len(values) if weights is None else weights
-    scores = [Score.ok(float(value), weight) for value, weight in zip(values, weights, strict=True)]
-    return Sample.of_scores(quantity, dict(zip(ids(len(values)), scores, strict=True)))
+    names = ids(len(values))
+    return Sample.of_values(quantity, *(dict(zip(names, map(float, each), strict=True)) for each in (values, weights)))
 
 
 def coverage(make, truth: float, studies: int = 250) -> float:

@@ -6,7 +6,7 @@ from scipy import linalg
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.distances import frechet_distance, polynomial_mmd2
-from t2av_bench.statistics.influence import KernelSums, frechet_pseudo_values, jackknife_pseudo_values
+from t2av_bench.statistics.influence import frechet_pseudo_values, jackknife_pseudo_values, kernel_pseudo_values
 from t2av_bench.statistics.paired import paired_difference
 from t2av_bench.statistics.resampling import extrapolate
 from t2av_bench.statistics.samples import Sample
@@ -72,28 +72,10 @@ def test_they_scatter_like_leaving_clips_out_also_with_fewer_samples_than_dimens
 
 def test_kernel_sums_hold_all_that_a_kernel_distance_needs():
     clips = clip_set(2, 14, 3, 6)
-    sums = KernelSums.of(clips)
-    assert sums.distances(np.ones((1, 14)))[0] == pytest.approx(polynomial_mmd2(side(clips, 0), side(clips, 1)))
-    chosen = [0, 3, 4, 9, 12]
-    subset = np.isin(np.arange(14), chosen)[None].astype(int)
-    expected = polynomial_mmd2(side(clips, 0, chosen), side(clips, 1, chosen))
-    assert sums.distances(subset)[0] == pytest.approx(expected)
     slow = jackknife_pseudo_values(14, lambda c: polynomial_mmd2(side(clips, 0, c), side(clips, 1, c)))
-    assert sums.pseudo_values() == pytest.approx(slow)
-
-
-def test_resamples_of_a_kernel_distance_are_not_inflated():
-    clips = clip_set(3, 60, 2, 6)
-    sums = KernelSums.of(clips)
-    whole = sums.distances(np.ones((1, 60)))[0]
-    draws = np.random.default_rng(0).multinomial(60, np.full(60, 1 / 60), 20_000)
-    resampled = sums.distances(draws)
-    assert resampled.mean() == pytest.approx(whole, abs=0.1 * resampled.std())
-    naive = [
-        polynomial_mmd2(*(side(clips, which, np.repeat(np.arange(60), draw)) for which in (0, 1)))
-        for draw in draws[:60]
-    ]
-    assert np.mean(naive) - whole > 3 * abs(resampled.mean() - whole), "copies that meet themselves pull every draw"
+    found = kernel_pseudo_values(clips)
+    assert found == pytest.approx(slow)
+    assert found.mean() == pytest.approx(polynomial_mmd2(side(clips, 0), side(clips, 1)))
 
 
 def test_leaving_out_one_gives_a_means_values_back():
@@ -124,7 +106,7 @@ def _differences(clips: int, samples: int, d: int, studies: int, pseudo_values) 
 
 def _kernel_pseudo_values(clips) -> np.ndarray:
     # Features of the size that networks give: the cubic kernel of larger ones has tails that no 100 clips can show.
-    return KernelSums.of([(0.3 * made, 0.3 * real) for made, real in clips]).pseudo_values()
+    return kernel_pseudo_values([(0.3 * made, 0.3 * real) for made, real in clips])
 
 
 @pytest.mark.parametrize(("pseudo_values", "d"), [(frechet_pseudo_values, 3), (_kernel_pseudo_values, 24)])
@@ -171,7 +153,7 @@ def test_the_paired_bootstrap_agrees_with_the_influences():
 def test_extrapolation_reads_the_line_at_infinity():
     clips = [(np.zeros((1, 1)), np.zeros((1, 1)))] * 200
     found = extrapolate(ids(clips), clips, lambda x, y: 3.0 + 50.0 / len(x))
-    assert (found.value, found.slope, found.r_squared) == pytest.approx((3.0, 50.0, 1.0))
+    assert (found.value, found.slope) == pytest.approx((3.0, 50.0))
     assert found.sizes == (50, 75, 100, 125, 150, 175, 200)
     assert found.standard_error == pytest.approx(0.0, abs=1e-6)
     noise = np.random.RandomState(0)
@@ -196,7 +178,7 @@ def test_too_few_clips_and_broken_features_are_said():
     with pytest.raises(Unscorable, match="2 clips; influences .* at least 3"):
         frechet_pseudo_values(clips[:2])
     with pytest.raises(ValueError, match="not finite"):
-        KernelSums.of([*clips[:5], (clips[5][0] * np.nan, clips[5][1])])
+        kernel_pseudo_values([*clips[:5], (clips[5][0] * np.nan, clips[5][1])])
     with pytest.raises(ValueError, match="5 and 3 dimensions"):
         frechet_pseudo_values([(np.ones((2, 5)), np.ones((2, 3)))] * 4)
     with pytest.raises(ValueError, match="no id twice"):

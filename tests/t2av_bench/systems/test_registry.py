@@ -91,13 +91,13 @@ def test_a_name_that_is_taken_is_reported_and_the_others_work(plugged):
 
 
 def test_a_plug_in_that_cannot_be_used_is_broken_alone(plugged, monkeypatch, capsys):
-    from t2av_bench.cli.list import systems as list_systems
+    from t2av_bench.cli.list import list_
 
     plugged()
     monkeypatch.delattr(Echo, "title")
     with pytest.raises(PluginError, match=r"the plug-in echo \(echo_system:Echo\) is broken: .*'title'"):
         systems.system_class("echo")
-    list_systems(as_json=True)
+    list_("systems", as_json=True)
     rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
     assert "'title'" in rows["echo"]["broken"] and rows["talker-t2av"]["broken"] is None
 

@@ -213,9 +213,9 @@ def test_a_continued_reference_is_kept_apart(components, ask, inputs, monkeypatc
     assert len(before) == 12 * 960
     joined = np.concatenate([before, wavfile.read(clip.audio)[1]])
     assert np.array_equal(joined, heard[0][0].numpy()), "one decoding, cut where the prefix ends"
-    from t2av_bench.benchmarks.pairing import scan
+    from t2av_bench.benchmarks.pairing import survey
 
-    assert list(scan(folder)) == ["clip"], "scoring a folder does not meet the prefixes"
+    assert list(survey(folder).files) == ["clip"], "scoring a folder does not meet the prefixes"
     again = plain.generate(request)
     assert again.details["prefix"] is None and not (folder / ".prefix" / "clip.mp4").exists()
     assert not np.array_equal(wavfile.read(again.audio)[1], joined[12 * 960 :])

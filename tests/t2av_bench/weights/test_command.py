@@ -104,7 +104,7 @@ def test_fetch_for_all_is_every_family_by_its_preferred_variant() -> None:
 
 def test_the_second_process_says_that_it_waits(server: Server, bench: Bench) -> None:
     bench.row("net", urls=[server.serve("/net", seconds_per_block=0.1)], sha256=SHA256)
-    command = [sys.executable, "-m", "t2av_bench.cli.weights", "fetch", "net"]
+    command = [sys.executable, "-m", "t2av_bench.cli.main", "weights", "fetch", "net"]
     first = subprocess.Popen(command, env=bench.environment(), stdout=subprocess.PIPE, text=True)
     limit = time.monotonic() + 30
     while not (bench.home / "net.bin.part").exists() and time.monotonic() < limit:

@@ -20,7 +20,7 @@ class Recorded:
 
     def __init__(self, function: Callable[..., Any]):
         self._function = function
-        self._recordings: dict[Any, _Recording] = {}
+        self._recordings: dict[Any, Callable[..., Any]] = {}
 
     def __call__(self, *inputs: Tensor) -> Any:
         key = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
@@ -28,7 +28,7 @@ class Recorded:
             self._recordings[key] = self._record(inputs)
         return self._recordings[key](*inputs)
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> "_Recording":
+    def _record(self, inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
         static = [tensor.clone() for tensor in inputs]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -39,19 +39,18 @@ class Recorded:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             outputs = self._function(*static)
-        return _Recording(static, outputs, graph.replay)
+        return replayed(static, outputs, graph.replay)
 
 
-class _Recording:
-    """One input shape: where its inputs and outputs live, and what turns the first into the second."""
+def replayed(
+    static: list[Tensor], outputs: Tensor | tuple[Tensor, ...], replay: Callable[[], None]
+) -> Callable[..., Any]:
+    """One input shape: where its inputs and outputs live, and what turns the first into the second, as a function."""
 
-    def __init__(self, inputs: list[Tensor], outputs: Tensor | tuple[Tensor, ...], replay: Callable[[], None]):
-        self._inputs, self._outputs, self._replay = inputs, outputs, replay
+    def run(*inputs: Tensor) -> Any:
+        for place, value in zip(static, inputs, strict=True):
+            place.copy_(value)
+        replay()
+        return outputs.clone() if isinstance(outputs, Tensor) else tuple(output.clone() for output in outputs)
 
-    def __call__(self, *inputs: Tensor) -> Any:
-        for static, value in zip(self._inputs, inputs, strict=True):
-            static.copy_(value)
-        self._replay()
-        if isinstance(self._outputs, Tensor):
-            return self._outputs.clone()
-        return tuple(output.clone() for output in self._outputs)
+    return run

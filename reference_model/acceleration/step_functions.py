@@ -42,23 +42,13 @@ class StepFunctions:
 
     def sampler(self, modality: str, settings: SamplerSettings) -> Callable[..., Tensor]:
         """``(noise, hidden, context, condition)`` to patches: see :class:`..modules.flow_matching.PatchSampler`."""
-
-        def make() -> Callable:
-            sampler = PatchSampler(self.model.head(modality), settings)
-            sampler.network = self._compiled(sampler.network)
-            return self._recorded(sampler)
-
-        return self._once((modality, settings), make)
+        build = functools.partial(PatchSampler, self.model.head(modality), settings)
+        return self._once((modality, settings), lambda: self._sampler(build()))
 
     def paired_sampler(self, settings: SamplerSettings) -> Callable[..., tuple[Tensor, Tensor]]:
         """Both modalities from one batched network: see :class:`.paired_heads.PairedSampler`."""
-
-        def make() -> Callable:
-            sampler = PairedSampler(self.model.speech_head, self.model.motion_head, settings)
-            sampler.network = self._compiled(sampler.network)
-            return self._recorded(sampler)
-
-        return self._once(settings, make)
+        build = functools.partial(PairedSampler, self.model.speech_head, self.model.motion_head, settings)
+        return self._once(settings, lambda: self._sampler(build()))
 
     def encode(self, modality: str, patches: Tensor, valid: Tensor) -> Tensor:
         """What :meth:`.model.TalkerT2AV.encode` does."""
@@ -97,6 +87,10 @@ class StepFunctions:
             for oldest in self._idle[:-KEPT_CACHES]:
                 self._made.pop(oldest, None)
             del self._idle[:-KEPT_CACHES]
+
+    def _sampler(self, sampler: PatchSampler | PairedSampler) -> Callable:
+        sampler.network = self._compiled(sampler.network)
+        return self._recorded(sampler)
 
     def _once(self, key: Any, make: Callable[[], Callable]) -> Callable:
         if key not in self._made:

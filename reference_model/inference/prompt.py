@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..utils.transformers import make_transformers_importable
+
 PLACEHOLDER = "<SPEECH_FRAME>"
 MAX_TOKENS = 1000
 """Training sequences were cut at this many tokens, text and placeholders together."""
@@ -29,8 +31,6 @@ class PromptError(ValueError):
 
 def load_tokenizer(folder: str | Path) -> Any:
     """The tokenizer in a checkpoint folder (``tokenizer.json`` and its configuration). Nothing is downloaded."""
-    from ..utils.transformers import make_transformers_importable
-
     make_transformers_importable()
     from transformers import AutoTokenizer
 

@@ -33,18 +33,9 @@ from .slot_tokens import known_patches, patch_tokens, prompt_embeddings
 from .types import GeneratedPatch, GenerationItem, GenerationResult, StopReason
 
 
-def generate(
-    model: TalkerT2AV,
-    items: Iterable[GenerationItem],
-    recipe: Recipe,
-    *,
-    window: int | None = None,
-    trace: bool = False,
-    autocast: torch.dtype | None = None,
-    pair_heads: bool | None = None,
-) -> list[GenerationResult]:
-    """Results in the order of ``items``; see :func:`stream`."""
-    events = stream(model, items, recipe, window=window, trace=trace, autocast=autocast, pair_heads=pair_heads)
+def generate(model: TalkerT2AV, items: Iterable[GenerationItem], recipe: Recipe, **options) -> list[GenerationResult]:
+    """Results in the order of ``items``; ``options`` are those of :func:`stream`."""
+    events = stream(model, items, recipe, **options)
     results = [event for event in events if isinstance(event, GenerationResult)]
     return sorted(results, key=lambda result: result.item)
 

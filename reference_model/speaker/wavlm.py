@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from reference_model.utils.strict_loading import Pairs, Shapes, under
+from reference_model.utils.transformers import make_transformers_importable
 
 STRIDES = (5, 2, 2, 2, 2, 2, 2)
 MAX_DISTANCE = 800
@@ -61,8 +62,6 @@ class WavLMSize:
 
 def build_wavlm(size: WavLMSize) -> nn.Module:
     """transformers' ``WavLMModel`` of these dimensions with random weights."""
-    from reference_model.utils.transformers import make_transformers_importable
-
     make_transformers_importable()
     from transformers import WavLMConfig, WavLMModel
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from t2av_bench.utils.inference import full_precision, load_torchscript
-from t2av_bench.utils.optional import require
+from t2av_bench.utils.optional import make_torchvision_importable, require
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +48,6 @@ def _load_torchscript(path: Path, device: str) -> "Callable[[torch.Tensor], torc
 
 def _load_state_dict(path: Path, device: str) -> "Callable[[torch.Tensor], torch.Tensor]":
     import torch
-
-    from t2av_bench.utils.optional import make_torchvision_importable
 
     make_torchvision_importable()
     network_module: Any = require("cleanfid.inception_pytorch", "video")

@@ -9,7 +9,7 @@ import numpy as np
 
 from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.inference import full_precision
-from t2av_bench.utils.optional import require
+from t2av_bench.utils.optional import make_torchvision_importable, require
 
 if TYPE_CHECKING:
     import torch
@@ -23,8 +23,6 @@ HEAD_WEIGHTS: dict[str, str] = {"alex": "lpips_alex_lin", "vgg": "lpips_vgg_lin"
 def load(net: Backbone, backbone: Path, head: Path, digests: tuple[str | None, ...], device: str) -> "torch.nn.Module":
     """LPIPS v0.1 with a torchvision backbone's state dict and the package's head. ``digests`` only key the cache."""
     import torch
-
-    from t2av_bench.utils.optional import make_torchvision_importable
 
     make_torchvision_importable()
     lpips = require("lpips", "video")

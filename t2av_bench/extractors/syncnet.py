@@ -11,6 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench import weights
+from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.optional import make_torchvision_importable, require
+
 SAMPLE_RATE = 16000
 SAMPLES_PER_FRAME = 640
 WINDOW = 5
@@ -55,8 +59,6 @@ def mfcc(audio: np.ndarray) -> np.ndarray:
     Computed minute by minute: each piece starts one hop early, so that pre-emphasis sees the sample before it, and
     drops that row. ValueError for floats, which would lower the first coefficient by 20.8 without any error.
     """
-    from t2av_bench.utils.optional import require
-
     if audio.dtype != np.int16 or audio.ndim != 1:
         raise ValueError(f"MFCCs need mono int16 samples, got {audio.dtype} of shape {audio.shape}")
     features = require("python_speech_features", "sync").mfcc
@@ -109,8 +111,6 @@ class SyncNet:
         """(n, 224, 224, 3) uint8 RGB -> (n - 4, 1024) float32, row i from frames i ... i + 4."""
         import torch
 
-        from t2av_bench.utils.inference import full_precision
-
         # The network was trained on OpenCV's channel order. The array's memory is already what channels_last_3d means.
         pixels = torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).to(self.device)
         video = pixels.float().permute(3, 0, 1, 2)[None]
@@ -121,8 +121,6 @@ class SyncNet:
     def embed_audio(self, coefficients: np.ndarray, windows: int) -> np.ndarray:
         """(M, 13) MFCCs -> (windows, 1024) float32, row i from MFCC rows 4i ... 4i + 19."""
         import torch
-
-        from t2av_bench.utils.inference import full_precision
 
         span, step = 4 * WINDOW, 4
         if len(coefficients) < step * (windows - 1) + span:
@@ -201,8 +199,6 @@ def _fold(layers: Any) -> Any:
 
 @lru_cache(maxsize=2)
 def _load(path: str, digest: str | None, device: str) -> SyncNet:
-    from t2av_bench.utils.optional import make_torchvision_importable, require
-
     torch = require("torch", "sync")
     make_torchvision_importable()
     network = require("syncnet_python.SyncNetModel", "sync").S()
@@ -212,6 +208,4 @@ def _load(path: str, digest: str | None, device: str) -> SyncNet:
 
 def syncnet(device: str = "cpu") -> SyncNet:
     """SyncNet with the weights ``syncnet_v2``, one per process and device. NotApplicable while they are missing."""
-    from t2av_bench import weights
-
     return _load(str(weights.path("syncnet_v2")), weights.digest("syncnet_v2"), device)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.optional import make_torchvision_importable, require
 
 if TYPE_CHECKING:
     import torch
@@ -73,8 +74,6 @@ def published_name(own: str) -> str:
 def build(sizes: Sizes) -> "torch.nn.ModuleDict":
     """The network without weights (on torch's meta device), in evaluation mode."""
     import torch
-
-    from t2av_bench.utils.optional import make_torchvision_importable, require
 
     make_torchvision_importable()  # transformers imports torchvision where there is one
     transformers = require("transformers", "speech")

@@ -84,15 +84,9 @@ def crop_tracks(frames: Iterable[np.ndarray], tracks: Sequence[Track]) -> Iterat
         for index, (first, rectangles, border) in enumerate(plans):
             low, high = max(start, first), min(start + len(batch), first + len(rectangles))
             if low < high:
-                yield (
-                    index,
-                    np.stack(
-                        [
-                            cut(batch[number - start], rectangles[number - first], border[number - first])
-                            for number in range(low, high)
-                        ]
-                    ),
-                )
+                places = slice(low - first, high - first)
+                shown = zip(batch[low - start : high - start], rectangles[places], border[places], strict=True)
+                yield index, np.stack([cut(frame, rectangle, width) for frame, rectangle, width in shown])
         start += len(batch)
 
 

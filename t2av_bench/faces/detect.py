@@ -11,7 +11,10 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from t2av_bench import weights
 from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.optional import make_torchvision_importable, require
 
 NMS_OVERLAP = 0.1
 _S3FD_MEAN = (123.0, 117.0, 104.0)  # RGB
@@ -60,8 +63,6 @@ class S3FD:
     def detect(self, frames: np.ndarray) -> list[np.ndarray]:
         import cv2
         import torch
-
-        from t2av_bench.utils.inference import full_precision
 
         height, width = frames.shape[1:3]
         if min(height, width) < _S3FD_LEAST_SIDE:
@@ -113,8 +114,6 @@ class Haar:
     }
 
     def __init__(self) -> None:
-        from t2av_bench.utils.optional import require
-
         cv2 = require("cv2", "sync")
         self.parameters = dict(self.PARAMETERS)
         self.weights: dict[str, str | None] = {}
@@ -162,8 +161,6 @@ def squares_of(boxes: np.ndarray) -> list[list[float]]:
 
 @lru_cache(maxsize=2)
 def _load_s3fd(path: str, digest: str | None, device: str) -> S3FD:
-    from t2av_bench.utils.optional import make_torchvision_importable, require
-
     torch = require("torch", "sync")
     make_torchvision_importable()
     network = require("syncnet_python.detectors.s3fd.nets", "sync").S3FDNet(device="cpu")
@@ -179,6 +176,4 @@ def haar() -> Haar:
 
 def s3fd(device: str = "cpu") -> S3FD:
     """S3FD with the weights ``sfd_face``, one per process and device. NotApplicable while they are missing."""
-    from t2av_bench import weights
-
     return _load_s3fd(str(weights.path("sfd_face")), weights.digest("sfd_face"), device)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from t2av_bench.utils.optional import require
+
 # Threshold of PySceneDetect 0.6; a frame is compared with the one before it in hue, saturation and value.
 THRESHOLD = 27.0
 MIN_SHOT = 15
@@ -17,8 +19,6 @@ class ShotCutter:
     """
 
     def __init__(self, threshold: float = THRESHOLD, merge: bool = True) -> None:
-        from t2av_bench.utils.optional import require
-
         detector = require("scenedetect.detectors", "sync").ContentDetector
         modes = require("scenedetect.scene_detector", "sync").FlashFilter.Mode
         self._detector = detector(

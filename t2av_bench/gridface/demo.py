@@ -9,15 +9,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from t2av_bench.gridface.data import damage
+from t2av_bench.gridface.speech import visemes
+from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE, Synthesizer
+from t2av_bench.media.clip import Clip
+from t2av_bench.media.encode import fit, samples_for, write_mp4
+from t2av_bench.media.resample import resample
 from t2av_bench.utils.files import write_text
-
-if TYPE_CHECKING:
-    from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
 FRAME_RATE = 25
 AUDIO_RATE = 24000
@@ -58,9 +59,21 @@ CLIPS = (
                 "en-us+f2", 160, 62, 22, 4),
 )  # fmt: skip
 
-SYSTEMS = (
-    "clean", f"audio_shifted_{SHIFT_FRAMES}_frames", "blurred", "noisy", "silent", "no_face", "truncated",
-)  # fmt: skip
+
+SYSTEMS: dict[str, Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]] = {
+    "clean": lambda frames, audio, seed: (frames, audio),
+    f"audio_shifted_{SHIFT_FRAMES}_frames": lambda frames, audio, seed: (
+        frames,
+        damage.delay(audio, SHIFT_FRAMES, AUDIO_RATE // FRAME_RATE),
+    ),
+    "blurred": lambda frames, audio, seed: (damage.blur(frames, BLUR_SIGMA), audio),
+    "noisy": lambda frames, audio, seed: (frames, add_noise(audio, NOISE_DECIBELS, seed)),
+    "silent": lambda frames, audio, seed: (frames, np.zeros_like(audio)),
+    "no_face": lambda frames, audio, seed: (mosaic(frames, SIZE // 8), audio),
+    "truncated": lambda frames, audio, seed: (frames, audio),
+}
+"""What is wrong with each system: pictures, sound and the clip's seed -> its pictures and sound. Of ``truncated`` the
+first file is cut in half besides."""
 
 
 def make_material(folder: Path | str, progress: Progress | None = None) -> Path:
@@ -71,10 +84,6 @@ def make_material(folder: Path | str, progress: Progress | None = None) -> Path:
     progress: called with steps done, steps in all, and what has just been written.
     The same versions of the libraries write the same files; existing ones are replaced, each at once.
     """
-    from t2av_bench.gridface.speech.synthesizer import Synthesizer
-    from t2av_bench.media.clip import Clip
-    from t2av_bench.media.encode import write_mp4
-
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"the demonstration's folder {folder} is a file: name another folder")
@@ -98,7 +107,7 @@ def make_material(folder: Path | str, progress: Progress | None = None) -> Path:
             heard = Clip(reference).audio(AUDIO_RATE)
             for name in SYSTEMS:
                 path = folder / "systems" / name / f"{clip.id}.mp4"
-                pictures, sound = _damaged(name, seen, heard, clip.seed)
+                pictures, sound = SYSTEMS[name](seen, heard, clip.seed)
                 write_mp4(path, pictures, sound, audio_rate=AUDIO_RATE, crf=20, preset=_PRESET, fit_audio=True)
                 if name == "truncated" and clip is CLIPS[0]:
                     os.truncate(path, path.stat().st_size // 2)
@@ -110,13 +119,9 @@ def make_material(folder: Path | str, progress: Progress | None = None) -> Path:
     return manifest
 
 
-def make_clip(clip: TalkingClip, synthesizer: "Synthesizer") -> tuple[np.ndarray, np.ndarray]:
+def make_clip(clip: TalkingClip, synthesizer: Synthesizer) -> tuple[np.ndarray, np.ndarray]:
     """Frames (T, 256, 256, 3) uint8 RGB at 25 fps and audio (n,) float32 at 24 kHz, of equal length."""
     from t2av_bench.gridface.portrait.portrait import Portrait
-    from t2av_bench.gridface.speech import visemes
-    from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE
-    from t2av_bench.media.encode import fit, samples_for
-    from t2av_bench.media.resample import resample
 
     utterance = synthesizer.say(clip.text, clip.voice, rate=clip.rate, pitch=clip.pitch)
     count = int(np.ceil((_LEAD_SECONDS + utterance.duration + _TAIL_SECONDS) * FRAME_RATE))
@@ -126,21 +131,6 @@ def make_clip(clip: TalkingClip, synthesizer: "Synthesizer") -> tuple[np.ndarray
     motion = visemes.motion(visemes.shift(utterance.phonemes, _LEAD_SECONDS), count, clip.seed)
     frames = Portrait(clip.identity, SIZE).render(motion)
     return frames, fit(audio, samples_for(count, FRAME_RATE, AUDIO_RATE))
-
-
-def _damaged(name: str, frames: np.ndarray, audio: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The pictures and the sound of one system."""
-    if name.startswith("audio_shifted"):
-        return frames, damage.delay(audio, SHIFT_FRAMES, AUDIO_RATE // FRAME_RATE)
-    if name == "blurred":
-        return damage.blur(frames, BLUR_SIGMA), audio
-    if name == "noisy":
-        return frames, add_noise(audio, NOISE_DECIBELS, seed)
-    if name == "silent":
-        return frames, np.zeros_like(audio)
-    if name == "no_face":
-        return mosaic(frames, SIZE // 8), audio
-    return frames, audio
 
 
 def add_noise(audio: np.ndarray, decibels: float, seed: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from build import random_model
 from test_sampling import NO_STOP, PAPER, RELEASE, close, config, item, mixed_items
 
 from reference_model.acceleration.accelerate import PackedLinear, accelerate, can_pack, pack_linears
-from reference_model.acceleration.cuda_graphs import Recorded, _Recording
+from reference_model.acceleration.cuda_graphs import Recorded, replayed
 from reference_model.acceleration.paired_heads import PairedSampler, can_pair
 from reference_model.acceleration.step_functions import StepFunctions
 from reference_model.checkpoints import convert
@@ -109,7 +109,7 @@ class Rerun(Recorded):
             for kept, fresh in pairs:
                 kept.copy_(fresh)
 
-        return _Recording(static, outputs, replay)
+        return replayed(static, outputs, replay)
 
 
 @pytest.fixture(params=["fixed buffers", "cuda graphs"])

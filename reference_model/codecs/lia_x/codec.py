@@ -63,12 +63,14 @@ class LIAXCodec(nn.Module):
     larger batches only cost more fresh memory (at widths of 32: 3.4 instead of 2.7 processor seconds a frame at 8).
     """
 
+    image_size = IMAGE_SIZE
+    frame_rate = 25
+
     def __init__(
         self,
         generator: Generator,
         statistics: MotionStatistics,
         *,
-        frame_rate: int = 25,
         frames_per_batch: int | None = None,
     ):
         super().__init__()
@@ -81,8 +83,6 @@ class LIAXCodec(nn.Module):
         self.register_buffer("motion_mean", statistics.mean.float().clone())
         self.register_buffer("motion_std", statistics.std.float().clone())
         self.latent_dim = generator.config.motion_dim
-        self.image_size = IMAGE_SIZE
-        self.frame_rate = frame_rate
         self._frames_per_batch = frames_per_batch
 
     @property
@@ -138,7 +138,6 @@ def load_lia_x(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
-    frames_per_batch: int | None = None,
 ) -> LIAXCodec:
     """Build LIA-X at the checkpoint's own widths and load it strictly, for inference.
 
@@ -152,4 +151,4 @@ def load_lia_x(
         generator = Generator(config)
     load_strictly(generator, state, names=lia_x_names(), source=name, device=device, dtype=dtype)
     generator.eval().requires_grad_(False)
-    return LIAXCodec(generator, statistics, frames_per_batch=frames_per_batch).to(device)
+    return LIAXCodec(generator, statistics).to(device)

@@ -134,7 +134,6 @@ def load_whisperx_vae(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     heads: int | None = None,
-    fold_weight_norm: bool = True,
 ) -> WhisperXVAE:
     """Build the codec at the checkpoint's own sizes and load it, for inference.
 
@@ -153,5 +152,4 @@ def load_whisperx_vae(
     load_strictly(
         model, state, names=whisperx_vae_names(config), source=name, unused=TRAINING_ONLY, device=device, dtype=dtype
     )
-    model.eval().requires_grad_(False)
-    return model.fold_weight_norm() if fold_weight_norm else model
+    return model.eval().requires_grad_(False).fold_weight_norm()

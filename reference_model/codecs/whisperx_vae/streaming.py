@@ -143,16 +143,9 @@ class WaveformStream:
         if not self.started or self.finished:
             raise RuntimeError("nothing to flush: push latents first, and flush once")
         self.finished = True
-        x: Tensor | None = None
-        for layer in self.layers:
-            x = _end(layer, x)
+        stem, *rest = self.layers
+        x = stem.flush(stem.held)
+        for layer in rest:
+            # Each is fed its last inputs, and finishes.
+            x = torch.cat([layer.push(x), layer.flush(x[..., :0])], dim=-1)
         return torch.tanh(x)[:, 0]
-
-
-def _end(layer, x: Tensor | None) -> Tensor:
-    """Feed a layer its last inputs and let it finish."""
-    if x is None:
-        return layer.flush(layer.held)
-    if isinstance(layer, _Pointwise):
-        return layer.push(x)
-    return torch.cat([layer.push(x), layer.flush(x[..., :0])], dim=-1)

@@ -29,13 +29,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.data.corpus import AUDIO_RATE, FRAME_RATE, NAME, SIZE, TEST_SPLITS, VERSION, Utterance
+from t2av_bench.gridface.speech.synthesizer import Synthesizer
+from t2av_bench.media.encode import write_mp4
+from t2av_bench.media.resample import to_int16
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.machine import cores, user_cache
 
 if TYPE_CHECKING:
-    import numpy as np
+    from t2av_bench.gridface.portrait.portrait import Portrait
 
 FOLDER_VARIABLE = "T2AV_BENCH_DATA"
 SIZES = (128, 256)
@@ -88,8 +93,8 @@ def build(
     everything = [utterance for found in chosen.values() for utterance in found]
     missing = [utterance for utterance in everything if finished(folder, utterance, size) is None]
     done = len(everything) - len(missing)
-    if on_progress is not None:
-        on_progress(done, len(everything), "")
+    report = on_progress or (lambda *_: None)
+    report(done, len(everything), "")
     if missing:
         with _explained(folder):
             _prepare(folder, chosen, len(missing) * _ITEM_BYTES[size])
@@ -97,8 +102,7 @@ def build(
         missing.sort(key=lambda utterance: (utterance.split, utterance.identity))
         count = min(workers or cores(), len(missing))
         for number, id in enumerate(_made(missing, folder, size, count), start=1):
-            if on_progress is not None:
-                on_progress(done + number, len(everything), id)
+            report(done + number, len(everything), id)
     manifests = {}
     for split, found in chosen.items():
         manifests[split] = folder / split / manifest_name(split, len(found))
@@ -217,7 +221,8 @@ def _explained(where: Path) -> Iterator[None]:
 def _made(missing: list[Utterance], folder: Path, size: int, workers: int) -> Iterator[str]:
     """Make the items, yielding each one's id when it is finished; the first failure ends it."""
     if workers == 1:
-        with _Maker(folder, size) as maker:
+        with Synthesizer() as synthesizer:
+            maker = _Maker(folder, size, synthesizer)
             for utterance in missing:
                 yield maker.make(utterance)
         return
@@ -241,37 +246,33 @@ def _start_worker(folder: Path, size: int) -> None:
     global _maker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C for all
     torch.set_num_threads(1)
-    _maker = _Maker(folder, size)
+    _maker = _Maker(folder, size, Synthesizer())
 
 
 def _make(utterance: Utterance) -> str:
     return _maker.make(utterance)
 
 
+@lru_cache(maxsize=1)
+def _painted(identity: int, size: int) -> "Portrait":
+    """The last head that was painted: items come one person after the other."""
+    from t2av_bench.gridface.portrait.portrait import Portrait
+
+    return Portrait(identity, size)
+
+
 class _Maker:
-    """Makes items one after the other, with one synthesiser and the last head that was painted."""
+    """Makes items one after the other, with one synthesiser."""
 
-    def __init__(self, folder: Path, size: int) -> None:
-        from t2av_bench.gridface.speech.synthesizer import Synthesizer
-
-        self._folder, self._size = folder, size
-        self._synthesizer = Synthesizer()
-        self._portrait: Any = None
-
-    def __enter__(self) -> "_Maker":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._synthesizer.close()
+    def __init__(self, folder: Path, size: int, synthesizer: Synthesizer) -> None:
+        self._folder, self._size, self._synthesizer = folder, size, synthesizer
 
     def make(self, utterance: Utterance) -> str:
         """Write the item's files, all of them or none, and its record last; returns its id."""
-        from t2av_bench.media.resample import to_int16
-
         try:
             recording = corpus.record(utterance, self._synthesizer)
             voice = to_int16(corpus.record(corpus.voice_sample(utterance), self._synthesizer).audio)
-            frames = self._painted(utterance.identity).render(recording.motion)
+            frames = _painted(utterance.identity, self._size).render(recording.motion)
         except ValueError as error:
             raise BuildError(f"{utterance.id} cannot be made: {error}") from error
         sound = to_int16(recording.audio)
@@ -288,24 +289,13 @@ class _Maker:
             write_text(self._record(utterance), json.dumps(record, indent=1) + "\n")
         return utterance.id
 
-    def _painted(self, identity: int) -> Any:
-        from t2av_bench.gridface.portrait.portrait import Portrait
-
-        if self._portrait is None or self._portrait.person.seed != identity:
-            self._portrait = Portrait(identity, self._size)
-        return self._portrait
-
     def _record(self, utterance: Utterance) -> Path:
         return self._folder / utterance.split / RECORDS / f"{utterance.id}.json"
 
-    def _write(
-        self, utterance: Utterance, frames: "np.ndarray", sound: "np.ndarray", voice: "np.ndarray"
-    ) -> dict[str, str]:
+    def _write(self, utterance: Utterance, frames: np.ndarray, sound: np.ndarray, voice: np.ndarray) -> dict[str, str]:
         """Name within the split -> sha256. The files wait in a hidden folder until all are written."""
         from PIL import Image
         from scipy.io import wavfile
-
-        from t2av_bench.media.encode import write_mp4
 
         id, record = utterance.id, self._record(utterance)
         with tempfile.TemporaryDirectory(prefix=f"{id}.", suffix=".part", dir=record.parent) as name:

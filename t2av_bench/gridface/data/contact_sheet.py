@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from t2av_bench.benchmarks.manifest import read_manifest
+from t2av_bench.media.clip import Clip
 from t2av_bench.utils.files import replacing
 
 _CAPTION_HEIGHT = 20
@@ -39,8 +40,6 @@ def contact_sheet(manifest: Path, count: int, columns: int = 8, clips: Sequence[
 
 
 def _row(path: Path, columns: int) -> np.ndarray:
-    from t2av_bench.media.clip import Clip
-
     clip = Clip(path)
     # Not the first and the last tenth: the mouth rests there.
     times = np.linspace(0.1, 0.9, columns) * (clip.frame_count - 1)

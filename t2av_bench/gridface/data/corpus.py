@@ -17,6 +17,8 @@ import numpy as np
 from t2av_bench.gridface.speech import visemes
 from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE, Synthesizer
 from t2av_bench.gridface.speech.synthesizer import Utterance as Speech
+from t2av_bench.media.encode import fit
+from t2av_bench.media.resample import resample
 from t2av_bench.utils.config import near
 
 NAME, VERSION = "gridface", "1"
@@ -149,9 +151,6 @@ def record(utterance: Utterance, synthesizer: Synthesizer) -> Recording:
 
 def sound(said: Speech) -> np.ndarray:
     """(T * 640,) float32 at 16 kHz: what was said, with 0.12 s before and after it, in whole patches, at ``LEVEL``."""
-    from t2av_bench.media.encode import fit
-    from t2av_bench.media.resample import resample
-
     count = int(np.ceil((_LEAD_SECONDS + said.duration + _TAIL_SECONDS) * FRAME_RATE / PATCH)) * PATCH
     speech = said.samples.astype(np.float32)
     lead = np.zeros(round(_LEAD_SECONDS * SAMPLE_RATE), np.float32)

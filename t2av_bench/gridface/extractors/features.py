@@ -1,14 +1,13 @@
 """Features of the embedded benchmark's frames and short clips, for Fréchet distances. See ``feature_networks``."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from t2av_bench.gridface.extractors.pictures import resized
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from t2av_bench.gridface.extractors.pictures import network_input, resized
+from t2av_bench.gridface.models.loading import load
+from t2av_bench.utils.inference import full_precision
 
 FRAME_CHECKPOINT, CLIP_CHECKPOINT = "frame_features", "clip_features"
 _WINDOW_SIDE = 64
@@ -24,51 +23,28 @@ def small_grey(frames: np.ndarray) -> np.ndarray:
     return np.stack([cv2.resize(frame, (_WINDOW_SIDE, _WINDOW_SIDE), interpolation=cv2.INTER_AREA) for frame in grey])
 
 
-def frame_input(frames: np.ndarray) -> "Tensor":
-    """(n, 128, 128, 3) uint8 RGB -> (n, 3, 128, 128) float32 in [-1, 1]."""
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 127.5 - 1
-
-
-def window_input(windows: np.ndarray) -> "Tensor":
-    """(n, 16, 64, 64) uint8 grey -> the same as float32 in [-1, 1]."""
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(windows)).float() / 127.5 - 1
-
-
 def frame_features(frames: np.ndarray, device: str = "cpu") -> np.ndarray:
     """(n, H, W, 3) uint8 RGB square frames -> (n, 104) float32, compressed deviations."""
-    return _run(load_frame_network(device), [frame_input(resized(frames))], _FRAME_BATCH, device)
+    return _run(FRAME_CHECKPOINT, resized(frames), _FRAME_BATCH, device)
 
 
 def window_features(windows: np.ndarray, device: str = "cpu") -> np.ndarray:
     """(n, 16, 64, 64) uint8 grey, as by ``small_grey`` -> (n, 80) float32, compressed deviations."""
-    return _run(load_clip_network(device), [window_input(windows)], _WINDOW_BATCH, device)
+    return _run(CLIP_CHECKPOINT, windows, _WINDOW_BATCH, device)
 
 
-def _run(network: Any, pictures: list["Tensor"], batch: int, device: str) -> np.ndarray:
-    from t2av_bench.utils.inference import full_precision
-
+def _run(name: str, pixels: np.ndarray, batch: int, device: str) -> np.ndarray:
+    network = load_network(name, device)
     with full_precision():
-        parts = [part for values in pictures for part in values.split(batch)]
+        parts = network_input(pixels).split(batch)
         return np.concatenate([network.features(part.to(device)).cpu().numpy() for part in parts])
 
 
-@lru_cache(maxsize=2)
-def load_frame_network(device: str = "cpu") -> Any:
-    """The bundled frame network, one per process and device."""
-    from t2av_bench.gridface.models.feature_networks import FrameNetwork
-    from t2av_bench.gridface.models.loading import load
+@lru_cache(maxsize=4)
+def load_network(name: str, device: str = "cpu") -> Any:
+    """A bundled network, ``FRAME_CHECKPOINT`` or ``CLIP_CHECKPOINT``, one per process and device."""
+    from t2av_bench.gridface.models.feature_networks import ClipNetwork, FrameNetwork
 
-    return load(FRAME_CHECKPOINT, lambda state: FrameNetwork(len(state["appearance.bias"]))).to(device)
-
-
-@lru_cache(maxsize=2)
-def load_clip_network(device: str = "cpu") -> Any:
-    """The bundled clip network, one per process and device."""
-    from t2av_bench.gridface.models.feature_networks import ClipNetwork
-    from t2av_bench.gridface.models.loading import load
-
-    return load(CLIP_CHECKPOINT, lambda state: ClipNetwork()).to(device)
+    if name == CLIP_CHECKPOINT:
+        return load(name, lambda state: ClipNetwork()).to(device)
+    return load(name, lambda state: FrameNetwork(len(state["appearance.bias"]))).to(device)

@@ -3,12 +3,17 @@
 There is no face tracking: GridFace's portraits fill the frame in one known way, so places are fractions of the frame.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from t2av_bench.errors import Unscorable
+from t2av_bench.faces.detect import haar
 from t2av_bench.media.clip import Clip
+from t2av_bench.metrics.paired_frames import segment_centres
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SIZE = 128
 SMALLEST_SIDE = 64
@@ -50,15 +55,21 @@ def resized(frames: np.ndarray, size: int = SIZE) -> np.ndarray:
     return np.stack([cv2.resize(frame, (size, size), interpolation=how) for frame in frames])
 
 
+def network_input(pixels: np.ndarray) -> "Tensor":
+    """(n, H, W, 3) uint8 RGB -> (n, 3, H, W), or grey ones of any shape as they are: float32 in [-1, 1]."""
+    import torch
+
+    if pixels.shape[-1] == 3:
+        pixels = pixels.transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 127.5 - 1
+
+
 def check_face(clip: Clip) -> None:
     """Unscorable where none of five frames of the clip shows a face in GridFace's place."""
     clip.memo(("gridface", "face"), lambda: _look(clip))
 
 
 def _look(clip: Clip) -> None:
-    from t2av_bench.faces.detect import haar
-    from t2av_bench.metrics.paired_frames import segment_centres
-
     looks = min(_LOOKS, clip.frame_count)
     frames = clip.frames_at(segment_centres(clip.frame_count, looks))
     check_square(*frames.shape[1:3])

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.extractors.syncnet import SyncResult
+from t2av_bench.extractors.syncnet import MAX_SHIFT, SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW, SyncResult
 from t2av_bench.gridface.extractors.pictures import SIZE, resized
+from t2av_bench.gridface.models import loading as extractor_checkpoints
+from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.optional import require
 
-SAMPLE_RATE = 16_000
-SAMPLES_PER_FRAME = 640
-WINDOW = 5
-MAX_SHIFT = 15
 LEAST_OVERLAP = 8
 LEAST_FRAMES = MAX_SHIFT + LEAST_OVERLAP + WINDOW - 1
 """Below this the largest shift would be judged by fewer than eight windows."""
@@ -58,8 +57,6 @@ def log_mel(audio: np.ndarray) -> np.ndarray:
 
     Loudness is relative to the clip's own, so volume does not count; the floor lies 50 dB below the loud parts.
     """
-    from t2av_bench.utils.optional import require
-
     bank = require("python_speech_features", "sync").fbank
     rows = _ROWS_PER_FRAME * (len(audio) // SAMPLES_PER_FRAME)
     # The first window of 400 samples is centred on sample 80; zeros at the end give the last row its window.
@@ -114,8 +111,6 @@ class GridFaceSync:
     def _run(self, embed: Any, windows: np.ndarray, prepare: Any) -> np.ndarray:
         import torch
 
-        from t2av_bench.utils.inference import full_precision
-
         embedded = []
         with full_precision():
             for start in range(0, len(windows), _BATCH):
@@ -132,7 +127,6 @@ def stream_mouths(frames: Iterable[np.ndarray]) -> np.ndarray:
 @lru_cache(maxsize=2)
 def load_sync(device: str = "cpu") -> GridFaceSync:
     """The bundled network, one per process and device."""
-    from t2av_bench.gridface.models import loading as extractor_checkpoints
     from t2av_bench.gridface.models.sync_network import SyncNetwork
 
     return GridFaceSync(extractor_checkpoints.load(CHECKPOINT, lambda state: SyncNetwork()), device)

@@ -16,6 +16,8 @@ import numpy as np
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.gridface.extractors import features as gridface_features
 from t2av_bench.gridface.extractors import pictures as gridface_pictures
+from t2av_bench.gridface.metrics.floors import floors
+from t2av_bench.gridface.models.loading import digest
 from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Floor, Measurement, Pair
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
@@ -42,14 +44,10 @@ class _GridFaceDistance(FrechetDistance):
     @property
     def floors(self) -> tuple[Floor, ...]:  # type: ignore[override]
         """Real clips against real clips, measured by ``gridface.validation.floors``."""
-        from t2av_bench.gridface.metrics.floors import floors
-
         return floors(self.id)
 
     @property
     def features_protocol(self) -> Protocol:
-        from t2av_bench.gridface.models.loading import digest
-
         return Protocol(
             id=f"gridface/{self.checkpoint}",
             parameters={

@@ -11,8 +11,10 @@ drawing and espeak-ng's voices alone and is close to saturation on them: see ``d
 import numpy as np
 
 from t2av_bench.errors import Unscorable
+from t2av_bench.faces.detect import Haar
 from t2av_bench.gridface.extractors import pictures as gridface_pictures
 from t2av_bench.gridface.extractors import sync as gridface_sync
+from t2av_bench.gridface.models.loading import digest
 from t2av_bench.media.clip import PICTURES
 from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
@@ -37,9 +39,6 @@ class SyncGridFace(Metric):
 
     @property
     def protocol(self) -> Protocol:
-        from t2av_bench.faces.detect import Haar
-        from t2av_bench.gridface.models.loading import digest
-
         parameters = {
             **SPEECH_PARAMETERS,
             **PICTURES,

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser
+from t2av_bench.gridface.extractors.recogniser import pronunciations, recogniser, sentence_grammar, sentence_pattern
 from t2av_bench.metrics.base import Measurement, Pair
 from t2av_bench.metrics.text_normalisation import chinese_characters, seed_tts
 from t2av_bench.metrics.wer import ErrorRate, error_rate_quantities, item_language
@@ -28,13 +29,9 @@ class _GridFace(ErrorRate):
     other: ClassVar[str]
 
     def _recogniser(self) -> Recogniser:
-        from t2av_bench.gridface.extractors.recogniser import recogniser
-
         return recogniser(self.language)
 
     def _transcript_protocol(self) -> Protocol:
-        from t2av_bench.gridface.extractors.recogniser import pronunciations, sentence_grammar
-
         base = super()._transcript_protocol()
         closed = {
             "grammar": sentence_grammar(self.language), "pronunciations": pronunciations(self.language),
@@ -54,8 +51,6 @@ class _GridFace(ErrorRate):
 
     def measure(self, pair: Pair) -> Measurement:
         """As ``ErrorRate.measure``; the text must be a sentence of the grammar, and the sound not too short for it."""
-        from t2av_bench.gridface.extractors.recogniser import sentence_pattern
-
         text = pair.require_text()
         normalise = self._normaliser(item_language(pair))
         if not sentence_pattern(self.language).fullmatch(normalise(text)):
@@ -96,7 +91,4 @@ class CERGridFace(_GridFace):
     normalisation = "NFKC, zh-cn, lower case, letters, marks and digits alone"
     language = "zh"
     other = "wer/gridface"
-
-    @staticmethod
-    def normalise(text: str) -> str:
-        return chinese_characters(text)
+    normalise = staticmethod(chinese_characters)

@@ -6,7 +6,6 @@ drawing that person in the same pose. Knowing the person also helps the encoder,
 lowered one: the gallery holds what it misjudges for each person on average.
 """
 
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,8 +34,9 @@ class DrawnRenderer:
         self.device = torch.device(device)
         self._portraits = [portrait(identity, str(self.device)) for identity in identities]
 
-    def batches(self, motion_latents: Tensor) -> Iterator[Tensor]:
-        """(B, T, 16) normalised latents to frames (B, t, 3, 128, 128) in [-1, 1], t at most 32."""
+    @torch.no_grad()
+    def render(self, motion_latents: Tensor) -> Tensor:
+        """(B, T, 16) normalised latents to frames (B, T, 3, 128, 128) in [-1, 1]."""
         fits = motion_latents.ndim == 3 and motion_latents.shape[0::2] == (len(self._portraits), MOTION_SIZE)
         if not fits:
             raise ValueError(
@@ -44,14 +44,11 @@ class DrawnRenderer:
                 f"{tuple(motion_latents.shape)}"
             )
         motion = motion_statistics.denormalize(motion_latents.detach().to(self.device, torch.float32))
-        for part in motion.split(_BATCH, 1):
-            with torch.no_grad():
-                drawn = [portrait.draw(one) for portrait, one in zip(self._portraits, part, strict=True)]
-            yield torch.stack(drawn) * 2 - 1
-
-    def render(self, motion_latents: Tensor) -> Tensor:
-        """All frames at once, (B, T, 3, 128, 128): see :meth:`batches`."""
-        return torch.cat(list(self.batches(motion_latents)), 1)
+        drawn = [
+            torch.cat([portrait.draw(part) for part in one.split(_BATCH)])
+            for portrait, one in zip(self._portraits, motion, strict=True)
+        ]
+        return torch.stack(drawn) * 2 - 1
 
 
 class DrawnMotionCodec:

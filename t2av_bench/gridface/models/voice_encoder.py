@@ -17,33 +17,21 @@ _RANGE_DECIBELS = 30.0
 class VoiceEncoder:
     """Mean and standard deviation of each latent over the frames within 30 dB of the loudest."""
 
-    sample_rate = 16_000
-
     def __init__(self, codec: WorldCodec) -> None:
         self.codec = codec
         self.embedding_dim = 2 * codec.latent_dim
-
-    @property
-    def minimum_samples(self) -> int:
-        """The shortest accepted utterance: two frames, since one has no deviation."""
-        return 2 * HOP
 
     def embed(self, audio: np.ndarray | Tensor) -> Tensor:
         """(n,) mono at 16 kHz -> (64,) float32. Raises ValueError for less than 0.2 s of sound above silence."""
         audio = np.asarray(audio, np.float64)
         latents = self.codec.encode(torch.from_numpy(audio)[None])[0].numpy()
-        return self.statistics(audio, latents)
-
-    def __call__(self, audio: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, samples) -> (B, 64), as the reference's speaker encoder is called."""
-        counts = [audio.shape[1]] * len(audio) if lengths is None else lengths.tolist()
-        return torch.stack([self.embed(row[: int(count)].cpu()) for row, count in zip(audio, counts, strict=True)])
-
-    def statistics(self, audio: np.ndarray, latents: np.ndarray) -> Tensor:
-        """The embedding from a sound and its latents (T, 32)."""
         level = np.square(audio[: len(latents) * HOP]).reshape(len(latents), HOP).mean(1)
         speaks = level > level.max() * 10 ** (-_RANGE_DECIBELS / 10)
         if level.max() < 1e-8 or speaks.sum() < 5:
             raise ValueError("the voice is silent or shorter than 0.2 s; give one that speaks for 1 s or more")
         chosen = latents[speaks]
         return torch.from_numpy(np.concatenate([chosen.mean(0), chosen.std(0)]).astype(np.float32))
+
+    def __call__(self, audio: Tensor) -> Tensor:
+        """(B, samples) -> (B, 64), as the reference's speaker encoder is called."""
+        return torch.stack([self.embed(row.cpu()) for row in audio])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from t2av_bench.gridface.data.corpus import AUDIO_RATE, FRAME_RATE, HOP
-from t2av_bench.gridface.models import world
+from t2av_bench.gridface.models import checkpoints, world
 
 LATENT_DIM = 32
 CHECKPOINT = "audio_codec"
@@ -36,8 +36,6 @@ class WorldCodec:
     def load(cls) -> "WorldCodec":
         """The bundled codec, fitted on the training split."""
         from safetensors.numpy import load_file
-
-        from t2av_bench.gridface.models import checkpoints
 
         return cls(**load_file(checkpoints.path(CHECKPOINT)))
 

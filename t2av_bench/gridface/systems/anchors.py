@@ -21,6 +21,7 @@ import numpy as np
 
 from t2av_bench.gridface.systems.options import checkpoint_files
 from t2av_bench.media.clip import Clip
+from t2av_bench.media.encode import fit
 from t2av_bench.systems import output
 from t2av_bench.systems.base import (
     GeneratedClip,
@@ -34,6 +35,7 @@ from t2av_bench.systems.base import (
 from t2av_bench.systems.delivery import Product, deliver, file_facts
 from t2av_bench.systems.inputs import first, input_named
 from t2av_bench.systems.output import EMBEDDED_ENCODER
+from t2av_bench.utils.inference import full_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -149,8 +151,6 @@ class EmbeddedCodec(_Anchor):
         return checkpoint_files()
 
     def make(self, request: Request, reference: Clip) -> Product:
-        from t2av_bench.utils.inference import full_precision
-
         given = request.driving_audio if request.task == "a2v" and request.driving_audio else None
         rate = self.parts.sample_rate
         with full_precision():
@@ -179,7 +179,6 @@ class EmbeddedCodec(_Anchor):
         import torch
 
         from reference_model.codecs.pixels import frames_to_uint8, uint8_to_frames
-        from t2av_bench.utils.inference import full_precision
 
         codec = self.parts.motion_codec
         size = codec.image_size
@@ -208,8 +207,6 @@ def _sound(clip: Clip, frames: int, rate: int | None = None) -> tuple[np.ndarray
 
     Raises MediaError, and GenerationFailed for a rate that does not divide into frames.
     """
-    from t2av_bench.media.encode import fit
-
     rate = rate or clip.info.audio_rate or 16_000
     if rate % FRAME_RATE:
         rate = 16_000

@@ -7,17 +7,15 @@ whole patches), so it says one of the benchmark's sentences, in the benchmark's 
 import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
 from t2av_bench.errors import NotApplicable
+from t2av_bench.gridface.speech.synthesizer import SpeechError, Synthesizer, check_settings
 from t2av_bench.systems import output
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, NativeFormat, OnProgress, Progress, Request, System
 from t2av_bench.systems.delivery import Product, deliver
-
-if TYPE_CHECKING:
-    from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
 LANGUAGE_OF: Mapping[str, str] = {"en": "en-us", "zh": "cmn"}
 """ISO 639-1 -> espeak-ng's language; its plain voice is the default one."""
@@ -38,14 +36,12 @@ class EmbeddedEspeak(System):
     extra = "demo"
 
     def __init__(
-        self, synthesizer: "Synthesizer", *, voice: str | None = None, rate: int = RATE, pitch: int = PITCH
+        self, synthesizer: Synthesizer, *, voice: str | None = None, rate: int = RATE, pitch: int = PITCH
     ) -> None:  # fmt: skip
         """voice: one for all texts (``en-us+f2``) instead of the language's plain one. rate: words a minute, 80 to 400.
 
         pitch: 0 to 99. Raises ValueError for a voice that espeak-ng does not have.
         """
-        from t2av_bench.gridface.speech.synthesizer import check_settings
-
         check_settings(voice or LANGUAGE_OF["en"], rate, pitch)
         self.synthesizer, self.voice, self.rate, self.pitch = synthesizer, voice, rate, pitch
 
@@ -54,8 +50,6 @@ class EmbeddedEspeak(System):
         cls, *, device: str = "cpu", voice: str | None = None, rate: int = RATE, pitch: int = PITCH
     ) -> Self:  # fmt: skip
         """See the constructor; ``device`` is always the processor."""
-        from t2av_bench.gridface.speech.synthesizer import Synthesizer
-
         return cls(Synthesizer(), voice=voice, rate=rate, pitch=pitch)
 
     def generate(self, request: Request, on_progress: OnProgress | None = None) -> GeneratedClip:
@@ -89,7 +83,6 @@ class EmbeddedEspeak(System):
     def _say(self, request: Request, voice: str) -> tuple[np.ndarray, bool]:
         """(n,) float32 at 16 kHz in whole patches, and whether the end was cut away."""
         from t2av_bench.gridface.data.corpus import FRAME_RATE, HOP, PATCH, sound
-        from t2av_bench.gridface.speech.synthesizer import SpeechError
 
         patch_seconds = PATCH / FRAME_RATE
         most = int(request.max_seconds / patch_seconds + 1e-9) * PATCH * HOP

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from t2av_bench.gridface.models import checkpoints
+
 CODECS = ("audio_codec", "motion_encoder", "identity_gallery")
 """The bundled models that every embedded system computes with."""
 
@@ -13,8 +15,6 @@ def checkpoint_files(generator: str | Path | None = None) -> list[Path]:
 
     Nothing is read: whoever caches clips compares the contents.
     """
-    from t2av_bench.gridface.models import checkpoints
-
     found = [] if generator is None or not Path(generator).is_file() else [Path(generator)]
     for name in (*CODECS, str(generator)):
         if name in checkpoints.names():

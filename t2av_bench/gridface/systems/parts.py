@@ -13,23 +13,25 @@ import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from reference_model.codecs import AudioCodec, MotionCodec
 from t2av_bench.errors import NotApplicable
+from t2av_bench.faces.detect import Haar, haar
 from t2av_bench.gridface.data.tokens import WordTokenizer
 from t2av_bench.gridface.models import checkpoints
+from t2av_bench.gridface.models.loading import digest
+from t2av_bench.gridface.models.motion_codec import DrawnMotionCodec
 from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
+from t2av_bench.gridface.models.world import vocoder
+from t2av_bench.gridface.models.world_codec import WorldCodec
 from t2av_bench.gridface.systems.options import CODECS
 from t2av_bench.systems.base import GenerationFailed
 from t2av_bench.systems.latent.parts import Parts, torch_device
 from t2av_bench.systems.latent.portrait import Face, Framing, Square
-
-if TYPE_CHECKING:
-    from reference_model.codecs import AudioCodec, MotionCodec
-    from t2av_bench.faces.detect import Haar
 
 LONGEST_SECONDS = 12.0
 """Bound on every clip: training clips last 2 to 4 s, and the longest text that is taken has four sentences."""
@@ -45,7 +47,7 @@ class EnlargedHaar:
 
     name = "haar_enlarged"
 
-    def __init__(self, haar: "Haar") -> None:
+    def __init__(self, haar: Haar) -> None:
         self._haar = haar
         self.parameters: dict[str, Any] = {**haar.parameters, "enlarged_to": _ENLARGED, "enlarged_by": "cubic"}
         self.weights: dict[str, str | None] = {}
@@ -117,10 +119,6 @@ def load_parts(device: str = "cpu", digests: Mapping[str, str | None] | None = N
     The voice encoder hears a voice's whole file, as in training. Raises NotApplicable, with what helps, where a codec's
     file or package is missing; ValueError for a device that is not there.
     """
-    from t2av_bench.faces.detect import haar
-    from t2av_bench.gridface.models.loading import digest
-    from t2av_bench.gridface.models.world import vocoder
-
     vocoder()  # what it needs besides may be missing
     audio_codec, motion_codec, voice_encoder = _codecs(str(torch_device(device)))
     return Parts(
@@ -135,9 +133,6 @@ def load_parts(device: str = "cpu", digests: Mapping[str, str | None] | None = N
 @lru_cache(maxsize=2)
 def _codecs(device: str) -> "tuple[AudioCodec, MotionCodec, RememberingVoiceEncoder]":
     """Loaded once per process and device: they have no state that a clip could change."""
-    from t2av_bench.gridface.models.motion_codec import DrawnMotionCodec
-    from t2av_bench.gridface.models.world_codec import WorldCodec
-
     try:
         audio_codec = WorldCodec.load()
         motion_codec = DrawnMotionCodec.load(device=device)

@@ -16,6 +16,7 @@ from t2av_bench.gridface.systems.options import checkpoint_files, sampler_change
 from t2av_bench.systems.base import NativeFormat
 from t2av_bench.systems.output import EMBEDDED_ENCODER
 from t2av_bench.systems.talker_t2av.system import TalkerSystem, check_recipe
+from t2av_bench.utils.optional import make_torchvision_importable
 
 if TYPE_CHECKING:
     from t2av_bench.systems.talker_t2av.inputs import Components
@@ -59,8 +60,6 @@ class EmbeddedTalkerT2AV(TalkerSystem):
 def load_components(device: str, checkpoint: str | Path) -> "Components":
     """The generator with the embedded parts. Arguments and errors: see ``EmbeddedTalkerT2AV.load``."""
     import torch
-
-    from t2av_bench.utils.optional import make_torchvision_importable
 
     make_torchvision_importable()  # transformers imports torchvision
     from reference_model.checkpoints import load_model

@@ -11,14 +11,16 @@ import numpy as np
 
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.models import checkpoints
+from t2av_bench.scores import library_versions
 from t2av_bench.utils.files import replacing
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
 _LINES = 40
 FACTS = "facts"
+DATA_VERSION = f"{corpus.NAME} {corpus.VERSION}"
 
 
 def training_clips(
@@ -42,18 +44,16 @@ def training_clips(
 
 
 def fit(
-    network: Any,
-    step: Callable[[], tuple["Tensor", dict[str, float]]],
-    updates: int,
-    name: str,
-    output: Path,
-    *,
-    learning_rate: float = 1e-3,
-    quiet: bool = False,
-) -> None:
-    """AdamW with a short warm-up and a cosine to zero. ``step`` draws a batch: the loss, and numbers for the journal.
+    network: Any, step: Callable[[], tuple["Tensor", dict[str, float]]], name: str, output: Path, *, updates: int,
+    seed: int, quiet: bool = False, learning_rate: float = 1e-3, finish: Callable[[], None] = lambda: None,
+    **facts: Any,
+) -> Path:  # fmt: skip
+    """Train a network and write it below ``output``: AdamW with a short warm-up and a cosine to zero.
 
-    Writes ``NAME.metrics.jsonl`` under ``output``: means since the last line, 40 lines in all.
+    ``step`` draws a batch: the loss, and numbers for the journal, ``NAME.metrics.jsonl``: means since the last line,
+    40 lines in all. finish: called on the trained network before it is written, its matrices and kernels in half
+    precision, the rest in single. facts: see :func:`write`. Returns the checkpoint's path. Raises ValueError for
+    updates below 1.
     """
     import torch
 
@@ -89,6 +89,14 @@ def fit(
                     print(f"{name}: {update}/{updates}  {shown}", file=sys.stderr, flush=True)
                 sums, count = {}, 0
     network.eval().to(memory_format=torch.contiguous_format)
+    finish()
+    arrays = {
+        key: value.numpy().astype(np.float16 if value.ndim > 1 else np.float32, order="C")
+        for key, value in network.state_dict().items()
+        if value.is_floating_point()
+    }
+    facts |= {"parameters": sum(parameter.numel() for parameter in network.parameters())}
+    return write(arrays, name, output, libraries=library_versions("torch"), seed=seed, updates=updates, **facts)
 
 
 def fast() -> "torch.autocast":
@@ -96,19 +104,6 @@ def fast() -> "torch.autocast":
     import torch
 
     return torch.autocast("cpu", torch.bfloat16)
-
-
-def keep(network: "nn.Module", name: str, output: Path, **facts: Any) -> Path:
-    """Write a trained network: matrices and kernels in half precision, the rest in single; see :func:`write`."""
-    from t2av_bench.scores import library_versions
-
-    arrays = {
-        key: value.numpy().astype(np.float16 if value.ndim > 1 else np.float32, order="C")
-        for key, value in network.state_dict().items()
-        if value.is_floating_point()
-    }
-    facts["parameters"] = sum(parameter.numel() for parameter in network.parameters())
-    return write(arrays, name, output, libraries=library_versions("torch"), **facts)
 
 
 def write(arrays: Mapping[str, np.ndarray], name: str, output: Path, **facts: Any) -> Path:
@@ -119,7 +114,7 @@ def write(arrays: Mapping[str, np.ndarray], name: str, output: Path, **facts: An
     from safetensors.numpy import save_file
 
     told = {
-        "command": checkpoints.command(name), "data_version": f"{corpus.NAME} {corpus.VERSION}", "seed": 0,
+        "command": checkpoints.command(name), "data_version": DATA_VERSION, "seed": 0,
         "updates": 0, "parameters": sum(array.size for array in arrays.values()), **facts,
     }  # fmt: skip
     path = output / f"{name}.safetensors"
@@ -129,11 +124,10 @@ def write(arrays: Mapping[str, np.ndarray], name: str, output: Path, **facts: An
 
 
 def facts_of(file: Path) -> dict[str, Any]:
-    """What ``keep`` wrote into a file's header: what ``checkpoints.add`` asks for."""
-    from safetensors import safe_open
+    """What ``write`` put into a file's header: what ``checkpoints.add`` asks for."""
+    from reference_model.utils.strict_loading import read_safetensors
 
-    with safe_open(file, "pt") as opened:
-        return json.loads((opened.metadata() or {})[FACTS])
+    return json.loads(read_safetensors(file)[1][FACTS])
 
 
 def seeded(build: Callable[[], Any], seed: int) -> Any:

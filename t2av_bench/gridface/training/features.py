@@ -8,18 +8,17 @@ out of training, so that the validity table asks about damage that was never sho
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
-from t2av_bench.gridface.extractors.features import CLIP_CHECKPOINT, FRAME_CHECKPOINT, frame_input, window_input
-from t2av_bench.gridface.models.feature_networks import WINDOW
-from t2av_bench.gridface.training.extractors import fast, fit, keep, seeded, training_clips
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from t2av_bench.gridface.portrait.identity import Identity
+from t2av_bench.gridface.extractors.features import CLIP_CHECKPOINT, FRAME_CHECKPOINT, small_grey
+from t2av_bench.gridface.extractors.pictures import network_input
+from t2av_bench.gridface.models.feature_networks import WINDOW, ClipNetwork, FrameNetwork
+from t2av_bench.gridface.portrait.identity import CLOTHES, HAIR_STYLES, Identity, sample_identity
+from t2av_bench.gridface.training.extractors import fast, fit, seeded, training_clips
 
 FRAME_CLIPS, FRAMES_A_CLIP, FRAME_UPDATES = 800, 8, 1000
 CLIPS, CLIP_UPDATES = 400, 1000
@@ -29,10 +28,8 @@ Frames = tuple[np.ndarray, np.ndarray, np.ndarray]
 Clips = list[tuple[np.ndarray, np.ndarray]]
 
 
-def appearance(person: "Identity") -> np.ndarray:
+def appearance(person: Identity) -> np.ndarray:
     """(a,) float32: every number of an identity, and one place for each hair style and piece of clothing."""
-    from t2av_bench.gridface.portrait.identity import CLOTHES, HAIR_STYLES
-
     facts = asdict(person)
     numbers = [np.ravel(value) for name, value in facts.items() if name not in ("seed", "hair_style", "clothes")]
     chosen = [[person.hair_style == style for style in HAIR_STYLES], [person.clothes == piece for piece in CLOTHES]]
@@ -41,8 +38,6 @@ def appearance(person: "Identity") -> np.ndarray:
 
 def frame_material(clips: int = FRAME_CLIPS, seed: int = 0) -> Frames:
     """(n, 128, 128, 3) uint8 frames, (n, 16) motion and (n, a) appearance."""
-    from t2av_bench.gridface.portrait.identity import sample_identity
-
     pictures, motions, looks = [], [], []
     for utterance, recording, indices, frames in training_clips(clips, FRAMES_A_CLIP, seed):
         pictures.append(frames)
@@ -53,8 +48,6 @@ def frame_material(clips: int = FRAME_CLIPS, seed: int = 0) -> Frames:
 
 def clip_material(clips: int = CLIPS, seed: int = 0) -> Clips:
     """Per clip: (T, 64, 64) uint8 grey frames and (T, 16) motion."""
-    from t2av_bench.gridface.extractors.features import small_grey
-
     return [(small_grey(frames), recording.motion) for _, recording, _, frames in training_clips(clips, None, seed)]
 
 
@@ -62,39 +55,30 @@ def train_frames(
     output: Path, seed: int = 0, quiet: bool = False, updates: int = FRAME_UPDATES, clips: int = FRAME_CLIPS
 ) -> Path:  # fmt: skip
     """Train the frame network on the split ``train``; about 2 CPU minutes. Returns the checkpoint's path."""
-    import torch
-
-    from t2av_bench.gridface.models.feature_networks import FrameNetwork
-
     pictures, *targets = frame_material(clips, seed)
     motion, looks = (torch.from_numpy(_standardised(values)) for values in targets)
     network = seeded(lambda: FrameNetwork(looks.shape[1]), seed)
     random = np.random.default_rng([0xF4A3, seed])
 
-    def step() -> tuple["Tensor", dict[str, float]]:
+    def step() -> tuple[Tensor, dict[str, float]]:
         chosen = random.choice(len(pictures), min(_FRAME_BATCH, len(pictures)), replace=False)
         with fast():
-            posed, looked = network(frame_input(pictures[chosen]))
+            posed, looked = network(network_input(pictures[chosen]))
         posed_loss = (posed - motion[chosen]).square().mean()
         looked_loss = (looked - looks[chosen]).square().mean()
         return posed_loss + looked_loss, {"motion": posed_loss.item(), "appearance": looked_loss.item()}
 
-    fit(network, step, updates, FRAME_CHECKPOINT, Path(output), quiet=quiet)
-    with torch.inference_mode():
-        parts = np.array_split(pictures[:: max(1, len(pictures) // 2000)], 40)
-        network.set_scale(torch.cat([network.raw_features(frame_input(part)) for part in parts if len(part)]))
-    return keep(network, FRAME_CHECKPOINT, Path(output), seed=seed, updates=updates, clips=clips)
+    some = pictures[:: max(1, len(pictures) // 2000)]
+    return fit(
+        network, step, FRAME_CHECKPOINT, output, updates=updates, seed=seed, quiet=quiet, clips=clips,
+        finish=lambda: _set_scale(network, some, 40),
+    )  # fmt: skip
 
 
 def train_clips(
     output: Path, seed: int = 0, quiet: bool = False, updates: int = CLIP_UPDATES, clips: int = CLIPS
 ) -> Path:  # fmt: skip
     """Train the clip network on the split ``train``; about 2 CPU minutes. Returns its path."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    from t2av_bench.gridface.models.feature_networks import ClipNetwork
-
     prepared = clip_material(clips, seed)
     every = np.concatenate([motion for _, motion in prepared])
     centre, spread = every.mean(0), every.std(0) + 1e-6
@@ -102,7 +86,7 @@ def train_clips(
     network = seeded(ClipNetwork, seed)
     random = np.random.default_rng([0xC11B, seed])
 
-    def step() -> tuple["Tensor", dict[str, float]]:
+    def step() -> tuple[Tensor, dict[str, float]]:
         windows, courses, played = [], [], random.integers(0, network.PLAYBACKS, _CLIP_BATCH)
         for playback in played:
             frames, motion = prepared[random.integers(len(prepared))]
@@ -115,19 +99,25 @@ def train_clips(
             change = (course[2:] - course[:-2]) / quick
             courses.append(np.concatenate([(course[1:-1] - centre) / spread, change], 1).T)
         with fast():
-            read, guessed = network(window_input(np.stack(windows)))
+            read, guessed = network(network_input(np.stack(windows)))
         moved = (read - torch.from_numpy(np.stack(courses).astype(np.float32))).square().mean()
         told = cross_entropy(guessed, torch.from_numpy(played))
         right = (guessed.argmax(1).numpy() == played).mean()
         return moved + 0.5 * told, {"motion": moved.item(), "playback": told.item(), "right": float(right)}
 
-    fit(network, step, updates, CLIP_CHECKPOINT, Path(output), quiet=quiet)
+    starts = [(frames, (len(frames) - WINDOW) * part // 3) for frames, _ in prepared for part in range(4)]
+    some = np.stack([frames[start : start + WINDOW] for frames, start in starts])
+    return fit(
+        network, step, CLIP_CHECKPOINT, output, updates=updates, seed=seed, quiet=quiet, clips=len(prepared),
+        finish=lambda: _set_scale(network, some, max(1, len(some) // 32)),
+    )  # fmt: skip
+
+
+def _set_scale(network: FrameNetwork | ClipNetwork, pixels: np.ndarray, batches: int) -> None:
+    """From the features of some frames or windows of the training split."""
     with torch.inference_mode():
-        starts = [(frames, (len(frames) - WINDOW) * part // 3) for frames, _ in prepared for part in range(4)]
-        windows = np.stack([frames[start : start + WINDOW] for frames, start in starts])
-        parts = np.array_split(windows, max(1, len(windows) // 32))
-        network.set_scale(torch.cat([network.raw_features(window_input(part)) for part in parts]))
-    return keep(network, CLIP_CHECKPOINT, Path(output), seed=seed, updates=updates, clips=len(prepared))
+        parts = [part for part in np.array_split(pixels, batches) if len(part)]
+        network.set_scale(torch.cat([network.raw_features(network_input(part)) for part in parts]))
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

@@ -5,14 +5,15 @@ Every run ends in ``model.safetensors`` with a journal beside it, and continues 
 
 import json
 import re
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.models import checkpoints
+from t2av_bench.gridface.training.extractors import DATA_VERSION
 from t2av_bench.utils import json_lines
 from t2av_bench.utils.config import near
 
@@ -23,7 +24,6 @@ _SETTINGS = tomllib.loads(Path(__file__).with_name("training.toml").read_text(en
 _SHARED = _SETTINGS.pop("shared")
 MODELS: Mapping[str, Mapping[str, Any]] = _SETTINGS
 """Name -> its table of ``training.toml``."""
-DATA_VERSION = f"{corpus.NAME} {corpus.VERSION}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ def talker_config(run: Run, output: Path, updates: int) -> "TalkerTraining":
         "aids.regression_weight": 0.0,
         **{f"model.backbone.{key}": value for key, value in settings.get("model", {}).items()},
     }  # fmt: skip
-    return read_config("tiny", [f"{key}={_toml(value)}" for key, value in values.items()])
+    told = (str(value) if isinstance(value, Path) else json.dumps(value) for value in values.values())
+    return read_config("tiny", [f"{key}={value}" for key, value in zip(values, told, strict=True)])
 
 
 def baseline_config(run: Run, updates: int) -> Any:
@@ -120,28 +121,21 @@ def talker_parameters() -> int:
     return sum(parameter.numel() for name, parameter in model.named_parameters() if "lm_head" not in name)
 
 
-def _toml(value: Any) -> str:
-    return str(value) if isinstance(value, Path) else json.dumps(value)
-
-
 def install(run: Run, output: Path, folder: Path = checkpoints.FOLDER) -> Path:
     """Bundle a finished run, in half precision, with everything that made it; returns its place.
 
     Raises ValueError where the run has not finished.
     """
-    import tempfile
-
     import torch
-    from safetensors import safe_open
 
     from reference_model.checkpoints import write_safetensors
+    from reference_model.utils.strict_loading import read_safetensors
 
     trained = output / "model.safetensors"
     if not trained.is_file():
         raise ValueError(f"{output} holds no finished run: continue it with {checkpoints.command(str(run))}")
-    with safe_open(trained, "pt") as file:
-        metadata = file.metadata()
-        state = {name: file.get_tensor(name).to(torch.float16) for name in file.keys()}
+    tensors, metadata = read_safetensors(trained)
+    state = {name: tensor.to(torch.float16) for name, tensor in tensors.items()}
     records = [json.loads(line) for _, line in json_lines.numbered((output / "metrics.jsonl").read_bytes())]
     validation = [record for record in records if record["kind"] == "validation"]
     updates = validation[-1]["step"]
@@ -159,6 +153,3 @@ def install(run: Run, output: Path, folder: Path = checkpoints.FOLDER) -> Path:
         half = Path(scratch) / "half.safetensors"
         write_safetensors(state, half, metadata)
         return checkpoints.add(str(run), half, facts, folder)
-
-
-__all__ = ["DATA_VERSION", "MODELS", "Run", "install", "open_sources", "train"]

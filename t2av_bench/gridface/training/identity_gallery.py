@@ -3,11 +3,13 @@
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.extractors.pictures import network_input
+from t2av_bench.gridface.models import checkpoints, motion_encoder
 from t2av_bench.gridface.models.identity_gallery import (
     CHECKPOINT,
     DIMENSIONS,
@@ -17,11 +19,12 @@ from t2av_bench.gridface.models.identity_gallery import (
     IdentityGallery,
     describe,
 )
+from t2av_bench.gridface.models.motion_encoder import MotionEncoder
+from t2av_bench.gridface.models.motion_statistics import MEAN, STD
+from t2av_bench.gridface.portrait.portrait import Portrait
 from t2av_bench.gridface.speech.visemes import MOTION_SIZE
 from t2av_bench.gridface.training.extractors import write
-
-if TYPE_CHECKING:
-    from t2av_bench.gridface.models.motion_encoder import MotionEncoder
+from t2av_bench.gridface.training.motion import damage
 
 # Share of the average variance added to every direction, so that none is taken to be without spread.
 _SHRINKAGE = 1e-3
@@ -32,12 +35,10 @@ def everybody() -> list[int]:
     return sorted({person for split in corpus.SPLITS for person in corpus.identities(split)})
 
 
-def train(output: str | Path, encoder: "MotionEncoder | None" = None, quiet: bool = False) -> Path:
+def train(output: Path, encoder: MotionEncoder | None = None, quiet: bool = False) -> Path:
     """Build the gallery of everybody for ``encoder`` (the bundled one by default), and write it into ``output``."""
-    from t2av_bench.gridface.models import checkpoints, motion_encoder
-
     encoder = encoder or motion_encoder.load_encoder(checkpoints.path(motion_encoder.CHECKPOINT))
-    return save(build(encoder, quiet=quiet), Path(output))
+    return save(build(encoder, quiet=quiet), output)
 
 
 def save(gallery: IdentityGallery, output: Path) -> Path:
@@ -50,20 +51,13 @@ def save(gallery: IdentityGallery, output: Path) -> Path:
 def poses(random: np.random.Generator, count: int) -> np.ndarray:
     """(count, 16) float32: independent dimensions, spread as in speech; lips touch teeth or each other in every other
     pose."""
-    from t2av_bench.gridface.models.motion_statistics import MEAN, STD
-
     motion = MEAN + STD * random.standard_normal((count, MOTION_SIZE))
     motion[:, 3:5] *= random.uniform(size=(count, 2)) < 0.5
     return np.clip(motion, [0.0] * 7 + [-1.0] * 9, 1.0).astype(np.float32)
 
 
-def build(encoder: "MotionEncoder", people: list[int] | None = None, *, quiet: bool = True) -> IdentityGallery:
+def build(encoder: MotionEncoder, people: list[int] | None = None, *, quiet: bool = True) -> IdentityGallery:
     """Draw everybody (or ``people``, ascending) in 48 poses and learn what tells them apart; 60 seconds on one core."""
-    import torch
-
-    from t2av_bench.gridface.portrait.portrait import Portrait
-    from t2av_bench.gridface.training.motion import damage
-
     people = everybody() if people is None else people
     random = np.random.default_rng(0x6A11)
     means, offsets, inside = [], [], np.zeros((PLACES * PLACES * 3,) * 2)
@@ -72,8 +66,7 @@ def build(encoder: "MotionEncoder", people: list[int] | None = None, *, quiet: b
         motion = poses(random, FRAMES_PER_PERSON)
         frames = Portrait(person, corpus.SIZE).render(motion)
         with torch.no_grad():
-            pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
-            offsets.append(np.median(motion - encoder(pictures).numpy(), 0))
+            offsets.append(np.median(motion - encoder(network_input(frames)).numpy(), 0))
         frames[::2] = damage(random, frames[::2])
         described = describe(frames)
         means.append(described.mean(0))

@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from reference_model.training.samples import Sample
+from reference_model.training.shards import INDEX, ShardWriter
 from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.data.tokens import WordTokenizer
 from t2av_bench.gridface.models import motion_statistics, world
+from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
+from t2av_bench.gridface.models.world_codec import CHECKPOINT, LATENT_DIM, WorldCodec
 from t2av_bench.gridface.speech.synthesizer import Synthesizer
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from reference_model.training.samples import Sample
-    from t2av_bench.gridface.models.world_codec import WorldCodec
+from t2av_bench.gridface.training.extractors import write
 
 FITTED_ON = 600
 """Clips that the codec's components are fitted on: the first of the training split."""
@@ -35,9 +37,6 @@ def build_latents(
 
     The result does not depend on ``workers``. Raises ValueError for an unknown split.
     """
-    from reference_model.training.shards import INDEX, ShardWriter
-    from t2av_bench.gridface.models.world_codec import LATENT_DIM
-
     clips = corpus.utterances(split, count)
     target = folder / split
     if (target / INDEX).is_file():
@@ -59,6 +58,11 @@ def features(split: str, count: int, workers: int | None = None) -> np.ndarray:
     return np.concatenate(list(_mapped(_features, corpus.utterances(split, count), workers)))
 
 
+def fit_codec(output: Path, workers: int | None = None, quiet: bool = False) -> Path:
+    """The audio codec's components, from the first clips of the training split; returns the file below ``output``."""
+    return write(vars(WorldCodec.fit(features("train", FITTED_ON, workers))), CHECKPOINT, output)
+
+
 def _mapped(
     function: Callable[[corpus.Utterance], Any], clips: list[corpus.Utterance], workers: int | None
 ) -> Iterator[Any]:
@@ -70,12 +74,7 @@ def _features(clip: corpus.Utterance) -> np.ndarray:
     return world.analyse(corpus.record(clip, _synthesizer()).audio)
 
 
-def _sample(clip: corpus.Utterance) -> "Sample":
-    import torch
-
-    from reference_model.training.samples import Sample
-    from t2av_bench.gridface.data.tokens import WordTokenizer
-
+def _sample(clip: corpus.Utterance) -> Sample:
     codec = _codec()
     recording = corpus.record(clip, _synthesizer())
     return Sample(
@@ -87,18 +86,14 @@ def _sample(clip: corpus.Utterance) -> "Sample":
 
 
 @cache
-def _codec() -> "WorldCodec":
+def _codec() -> WorldCodec:
     """Read once for each worker."""
-    from t2av_bench.gridface.models.world_codec import WorldCodec
-
     return WorldCodec.load()
 
 
 @cache
-def _voice(clip: corpus.Utterance) -> "Tensor":
+def _voice(clip: corpus.Utterance) -> Tensor:
     """Few voice samples serve many clips."""
-    from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
-
     return VoiceEncoder(_codec()).embed(corpus.record(clip, _synthesizer()).audio)
 
 

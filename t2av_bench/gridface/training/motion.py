@@ -7,16 +7,18 @@ noise, JPEG, resampling.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import smooth_l1_loss
 
 from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.extractors.pictures import network_input
+from t2av_bench.gridface.models.motion_encoder import CHECKPOINT, MotionEncoder
+from t2av_bench.gridface.portrait.portrait import Portrait
 from t2av_bench.gridface.speech.visemes import MOTION_SIZE, SPEECH_SIZE
-from t2av_bench.gridface.training.extractors import fast, fit, keep, seeded
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from t2av_bench.gridface.training.extractors import fast, fit, seeded
 
 UPDATES = 2300
 BATCH = 64
@@ -86,8 +88,6 @@ class _Pool:
     """The latest frames drawn, of all persons in turn."""
 
     def __init__(self, random: np.random.Generator, tracks: np.ndarray, persons: range) -> None:
-        from t2av_bench.gridface.portrait.portrait import Portrait
-
         self.random, self.tracks = random, tracks
         self.portraits = [Portrait(person, corpus.SIZE) for person in persons]
         self.frames = np.empty((_POOL, corpus.SIZE, corpus.SIZE, 3), np.uint8)
@@ -111,17 +111,12 @@ class _Pool:
         return damage(self.random, self.frames[chosen]), self.motion[chosen]
 
 
-def train(output: str | Path, seed: int = 0, updates: int = UPDATES, quiet: bool = False) -> Path:
+def train(output: Path, seed: int = 0, updates: int = UPDATES, quiet: bool = False) -> Path:
     """Train the encoder; 8 minutes on one core. Returns the checkpoint's path in the folder ``output``.
 
     Progress goes to stderr, the curve to ``motion_encoder.metrics.jsonl`` beside the checkpoint.
     Raises ValueError for updates below 1, SpeechError where espeak-ng is missing.
     """
-    import torch
-    from torch.nn.functional import smooth_l1_loss
-
-    from t2av_bench.gridface.models.motion_encoder import CHECKPOINT, MotionEncoder
-
     random = np.random.default_rng([0x307E, seed])
     tracks = mouth_and_head_tracks("train", SENTENCES)
     encoder = seeded(MotionEncoder, seed)
@@ -132,15 +127,16 @@ def train(output: str | Path, seed: int = 0, updates: int = UPDATES, quiet: bool
     weight /= weight.mean()
     pool = _Pool(random, tracks, corpus.identities("train"))
 
-    def step() -> tuple["Tensor", dict[str, float]]:
+    def step() -> tuple[Tensor, dict[str, float]]:
         frames, motion = pool.batch()
         target = (torch.from_numpy(motion) - encoder.mean) / encoder.std
-        pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
         with fast():
-            predicted = encoder.standardised(pictures).float()
+            predicted = encoder.standardised(network_input(frames)).float()
         # Random poses lie many standard deviations out where a dimension is rarely used; they must not rule the loss.
         losses = smooth_l1_loss(predicted, target, reduction="none", beta=0.3).mean(0)
         return (losses * weight).mean(), {"mouth": losses[:SPEECH_SIZE].mean().item()}
 
-    fit(encoder, step, updates, CHECKPOINT, Path(output), learning_rate=LEARNING_RATE, quiet=quiet)
-    return keep(encoder, CHECKPOINT, Path(output), seed=seed, updates=updates, batch=BATCH, sentences=SENTENCES)
+    return fit(
+        encoder, step, CHECKPOINT, output, updates=updates, seed=seed, quiet=quiet, learning_rate=LEARNING_RATE,
+        batch=BATCH, sentences=SENTENCES,
+    )  # fmt: skip

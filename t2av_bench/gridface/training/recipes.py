@@ -1,14 +1,19 @@
 """What makes each bundled model, by name: the codec's components, the extractors' networks, the generators."""
 
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from t2av_bench.gridface.models import checkpoints
 from t2av_bench.gridface.training import generators
+from t2av_bench.gridface.training.extractors import facts_of
 
-EXTRACTORS = ("audio_codec", "motion_encoder", "identity_gallery", "sync", "frame_features", "clip_features")
-"""In the order in which they can be made: latents need the first, the gallery needs the second."""
+EXTRACTORS = {
+    "audio_codec": "latents:fit_codec", "motion_encoder": "motion:train", "identity_gallery": "identity_gallery:train",
+    "sync": "sync:train", "frame_features": "features:train_frames", "clip_features": "features:train_clips",
+}  # fmt: skip
+"""What makes each, in the order in which they can be made: latents need the first, the gallery needs the second."""
 _COMPUTED = ("audio_codec", "identity_gallery")
 _SEEDS = {"talker_t2av": 2, "dual_branch": 2}
 """Models of the main table are trained this many times, others once."""
@@ -56,36 +61,17 @@ def _generator(name: str) -> generators.Run:
 def _make_extractor(
     name: str, out: Path, updates: int | None, workers: int | None, install: bool, quiet: bool
 ) -> Path:  # fmt: skip
-    from t2av_bench.gridface.training import features as training_features
-    from t2av_bench.gridface.training import identity_gallery
-    from t2av_bench.gridface.training import motion as training_motion
-    from t2av_bench.gridface.training import sync as training_sync
-    from t2av_bench.gridface.training.extractors import facts_of
-
-    if name in _COMPUTED:
-        if updates is not None:
+    options: dict[str, int | None] = {}
+    if updates is not None:
+        if name in _COMPUTED:
             raise ValueError(f"{name} is computed, not trained in updates: leave --updates out")
-        if name == "audio_codec":
-            file = fit_codec(out / name, workers)
-        else:
-            file = identity_gallery.train(out / name, quiet=quiet)
-    else:
-        trainers: dict[str, Callable[..., Path]] = {
-            "motion_encoder": training_motion.train, "sync": training_sync.train,
-            "frame_features": training_features.train_frames, "clip_features": training_features.train_clips,
-        }  # fmt: skip
-        file = trainers[name](out / name, quiet=quiet, **({} if updates is None else {"updates": updates}))
+        options["updates"] = updates
+    if name == "audio_codec":
+        options["workers"] = workers
+    module, _, function = EXTRACTORS[name].partition(":")
+    maker = getattr(importlib.import_module(f"t2av_bench.gridface.training.{module}"), function)
+    file = maker(out / name, quiet=quiet, **options)
     return checkpoints.add(name, file, facts_of(file)) if install else file
-
-
-def fit_codec(folder: Path, workers: int | None = None) -> Path:
-    """The audio codec's components, from the first clips of the training split."""
-    from t2av_bench.gridface.models.world_codec import CHECKPOINT, WorldCodec
-    from t2av_bench.gridface.training import latents
-    from t2av_bench.gridface.training.extractors import write
-
-    codec = WorldCodec.fit(latents.features("train", latents.FITTED_ON, workers))
-    return write(vars(codec), CHECKPOINT, folder)
 
 
 def _counter(split: str) -> Callable[[int, int], None]:

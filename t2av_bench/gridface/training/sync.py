@@ -6,15 +6,16 @@ sounds get noise, a tilt and another level: the network should not care how a cl
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import avg_pool2d, cross_entropy
 
+from t2av_bench.gridface.extractors.pictures import network_input
 from t2av_bench.gridface.extractors.sync import CHECKPOINT, WINDOW, log_mel, mouths
-from t2av_bench.gridface.training.extractors import fast, fit, keep, seeded, training_clips
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
+from t2av_bench.gridface.models.sync_network import SyncNetwork
+from t2av_bench.gridface.training.extractors import fast, fit, seeded, training_clips
 
 CLIPS, UPDATES = 400, 1200
 _MARGIN = 6
@@ -37,18 +38,13 @@ def train(
     output: Path, seed: int = 0, quiet: bool = False, updates: int = UPDATES, clips: int = CLIPS
 ) -> Path:  # fmt: skip
     """Train on ``clips`` clips of the split ``train``; about 3 CPU minutes. Returns the checkpoint's path."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    from t2av_bench.gridface.models.sync_network import SyncNetwork
-
     prepared = material(clips, seed)
     network = seeded(SyncNetwork, seed)
     network.log_scale = torch.nn.Parameter(torch.tensor(2.3))
     random = np.random.default_rng([0x51C5, seed])
     noise = torch.Generator().manual_seed(seed)
 
-    def step() -> tuple["Tensor", dict[str, float]]:
+    def step() -> tuple[Tensor, dict[str, float]]:
         pictures, sounds = _batch(prepared, random)
         with fast():
             seen = network.embed_mouths(_spoil_pictures(pictures, noise))
@@ -58,15 +54,14 @@ def train(
         found = (scores.argmax(1) == own).float().mean().item()
         return (cross_entropy(scores, own) + cross_entropy(scores.T, own)) / 2, {"found": found}
 
-    fit(network, step, updates, CHECKPOINT, Path(output), quiet=quiet)
-    del network.log_scale
-    return keep(network, CHECKPOINT, Path(output), seed=seed, updates=updates, clips=len(prepared))
+    return fit(
+        network, step, CHECKPOINT, output, updates=updates, seed=seed, quiet=quiet, clips=len(prepared),
+        finish=lambda: delattr(network, "log_scale"),
+    )  # fmt: skip
 
 
-def _batch(prepared: Material, random: np.random.Generator) -> tuple["Tensor", "Tensor"]:
+def _batch(prepared: Material, random: np.random.Generator) -> tuple[Tensor, Tensor]:
     """(n, 5, 44, 52) float in [-1, 1], and (n, 20, 40): windows that belong together."""
-    import torch
-
     pictures, sounds = [], []
     for index in random.choice(len(prepared), min(_CLIPS_A_BATCH, len(prepared)), replace=False):
         frames, rows = prepared[index]
@@ -77,15 +72,13 @@ def _batch(prepared: Material, random: np.random.Generator) -> tuple["Tensor", "
         for place in random.permutation(places)[:_WINDOWS_A_CLIP]:
             pictures.append(frames[place : place + WINDOW])
             sounds.append(rows[_ROWS_PER_FRAME * place : _ROWS_PER_FRAME * place + _ROWS])
-    return torch.from_numpy(np.stack(pictures)).float() / 127.5 - 1, torch.from_numpy(np.stack(sounds))
+    return network_input(np.stack(pictures)), torch.from_numpy(np.stack(sounds))
 
 
-def _spoil_pictures(pictures: "Tensor", noise: "Generator") -> "Tensor":
+def _spoil_pictures(pictures: Tensor, noise: Generator) -> Tensor:
     """Softness, contrast, brightness and grain, drawn for each window."""
-    import torch
-    from torch.nn.functional import avg_pool2d
 
-    def draw(*shape: int) -> "Tensor":
+    def draw(*shape: int) -> Tensor:
         return torch.rand(shape, generator=noise)
 
     count = len(pictures)
@@ -95,10 +88,8 @@ def _spoil_pictures(pictures: "Tensor", noise: "Generator") -> "Tensor":
     return pictures + 0.08 * draw(count, 1, 1, 1) * torch.randn(pictures.shape, generator=noise)
 
 
-def _spoil_sounds(sounds: "Tensor", noise: "Generator") -> "Tensor":
+def _spoil_sounds(sounds: Tensor, noise: Generator) -> Tensor:
     """A noise floor up to about 20 dB below the loud parts, a level, a tilt over the bands, and grain."""
-    import torch
-
     count, _, bands = sounds.shape
     floor = -1.3 + 1.2 * torch.rand(count, 1, 1, generator=noise)
     sounds = torch.logaddexp(5 * sounds, 5 * floor.expand_as(sounds)) / 5

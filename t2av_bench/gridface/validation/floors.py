@@ -11,6 +11,8 @@ Fréchet distances are biased by about 1/n, so a floor belongs to its number of 
 import numpy as np
 
 from t2av_bench.gridface.metrics.floors import FILE
+from t2av_bench.gridface.validation import lip_sync as validity
+from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.utils.config import dump_toml
 from t2av_bench.utils.files import write_text
 
@@ -23,8 +25,6 @@ def drawn(by_person: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
 
     by_person: (persons, clips, samples, d); every draw takes two different clips of each person, one for either side.
     """
-    from t2av_bench.metrics.distances import frechet_distance
-
     persons, clips = by_person.shape[:2]
     random = np.random.RandomState(seed)
     values = []
@@ -38,7 +38,6 @@ def drawn(by_person: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
 def measure() -> dict[str, dict[str, dict[str, float | int]]]:
     """Metric id -> language -> ``clips``, ``mean``, ``deviation`` and ``draws``."""
     from t2av_bench.gridface.data import corpus
-    from t2av_bench.gridface.validation import lip_sync as validity
 
     found: dict[str, dict[str, dict[str, float | int]]] = {"fd_frame/gridface": {}, "fd_clip/gridface": {}}
     for language, split in SPLITS.items():

@@ -17,6 +17,9 @@ from t2av_bench.gridface.data import corpus, damage
 from t2av_bench.gridface.extractors import features as gridface_features
 from t2av_bench.gridface.extractors import sync as gridface_sync
 from t2av_bench.gridface.metrics.features import FRAMES_PER_CLIP, WINDOW, window_starts
+from t2av_bench.gridface.portrait.portrait import Portrait
+from t2av_bench.media import clip as media
+from t2av_bench.media.encode import write_mp4
 from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.paired_frames import segment_centres
 
@@ -39,10 +42,6 @@ class Clip:
 
 def clips(utterances: Iterable[corpus.Utterance], move: Change | None = None) -> list[Clip]:
     """Draw, encode and decode; ``move`` changes the motion (T, 16) before it is drawn."""
-    from t2av_bench.gridface.portrait.portrait import Portrait
-    from t2av_bench.media import clip as media
-    from t2av_bench.media.encode import write_mp4
-
     made = []
     with tempfile.TemporaryDirectory() as folder:
         for utterance, recording in corpus.recordings(utterances):
@@ -119,19 +118,25 @@ def sync_rows(real: Sequence[Clip], altered: Mapping[str, Sequence[Clip]] | None
     network = gridface_sync.load_sync()
     seen = [network.embed_mouths(gridface_sync.mouths(clip.frames)) for clip in real]
     heard = [network.embed_audio(gridface_sync.log_mel(clip.audio)) for clip in real]
-    compare = gridface_sync.compare
-    rows = [SyncRow("in sync", 0, [compare(*pair) for pair in zip(seen, heard, strict=True)])]
+
+    def row(name: str, expected: int | None, mouth: list[np.ndarray], audio: list[np.ndarray]) -> SyncRow:
+        return SyncRow(name, expected, list(map(gridface_sync.compare, mouth, audio)))
+
+    rows = [row("in sync", 0, seen, heard)]
     for name, offset, change in AUDIO_DAMAGE:
         changed = [network.embed_audio(gridface_sync.log_mel(change(clip.audio))) for clip in real]
-        rows.append(SyncRow(name, offset, [compare(*pair) for pair in zip(seen, changed, strict=True)]))
+        rows.append(row(name, offset, seen, changed))
     for name, change in MOUTH_DAMAGE:
         changed = [network.embed_mouths(gridface_sync.mouths(change(clip.frames))) for clip in real]
-        rows.append(SyncRow(name, 0, [compare(*pair) for pair in zip(changed, heard, strict=True)]))
+        rows.append(row(name, 0, changed, heard))
     for name, drawn in (altered or {}).items():
         rows.append(SyncRow(name, 0, [score(clip) for clip in drawn]))
     frozen = [network.embed_mouths(gridface_sync.mouths(damage.freeze(clip.frames))) for clip in real]
-    rows.append(SyncRow("frozen picture", None, [compare(*pair) for pair in zip(frozen, heard, strict=True)]))
-    return [*rows, SyncRow(STRANGER, None, [score(clip) for clip in strangers(real)])]
+    return [
+        *rows,
+        row("frozen picture", None, frozen, heard),
+        SyncRow(STRANGER, None, [score(clip) for clip in strangers(real)]),
+    ]
 
 
 def strangers(real: Sequence[Clip]) -> list[Clip]:

@@ -9,20 +9,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.data.damage import blur, grain
+from t2av_bench.gridface.extractors.pictures import network_input
+from t2av_bench.gridface.models.identity_gallery import FRAMES_PER_PERSON, UnknownIdentity
+from t2av_bench.gridface.models.motion_codec import FARTHEST, LARGEST_DIFFERENCE, DrawnMotionCodec, portrait
+from t2av_bench.gridface.portrait.portrait import Portrait
 from t2av_bench.gridface.speech.visemes import MOTION_NAMES, SPEECH_SIZE
 from t2av_bench.gridface.training.motion import jpeg
 from t2av_bench.gridface.validation.report import run, table
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from t2av_bench.gridface.models.motion_codec import DrawnMotionCodec
+from t2av_bench.media.clip import Clip
+from t2av_bench.media.encode import write_mp4
+from t2av_bench.metrics.psnr import psnr
+from t2av_bench.metrics.ssim import ssim
 
 UNSEEN_SPLITS = corpus.TEST_SPLITS
 FRAMES_PER_CLIP = 8
@@ -41,8 +44,6 @@ class Sample:
 
 def samples(utterances: Iterable[corpus.Utterance]) -> list[Sample]:
     """Evenly spaced frames of each clip."""
-    from t2av_bench.gridface.portrait.portrait import Portrait
-
     found = []
     for utterance, recording in corpus.recordings(utterances):
         motion = recording.motion[np.linspace(0, len(recording.motion) - 1, FRAMES_PER_CLIP).round().astype(int)]
@@ -65,17 +66,15 @@ def explained(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     return 1 - ((found - true) ** 2).sum(0) / ((true - true.mean(0)) ** 2).sum(0)
 
 
-def encode(codec: "DrawnMotionCodec", pictures: np.ndarray) -> np.ndarray:
+def encode(codec: DrawnMotionCodec, pictures: np.ndarray) -> np.ndarray:
     """(n, 128, 128, 3) uint8 to motion (n, 16) in its own units."""
-    return codec.denormalize(codec.encode(_tensor(pictures)[None])[0]).cpu().numpy()
+    return codec.denormalize(codec.encode(network_input(pictures)[None])[0]).cpu().numpy()
 
 
-def encode_alone(codec: "DrawnMotionCodec", pictures: np.ndarray) -> np.ndarray:
+def encode_alone(codec: DrawnMotionCodec, pictures: np.ndarray) -> np.ndarray:
     """As ``encode``, by the network alone, which does not know the person."""
-    import torch
-
     with torch.no_grad():
-        return codec.encoder(_tensor(pictures).to(codec.device)).cpu().numpy()
+        return codec.encoder(network_input(pictures).to(codec.device)).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -96,14 +95,9 @@ class Reading:
 
 
 def read(
-    codec: "DrawnMotionCodec", clips: list[Sample], damage: Callable[[np.ndarray], np.ndarray] | None = None
+    codec: DrawnMotionCodec, clips: list[Sample], damage: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> Reading:
     """Encode every (damaged) picture, draw what was found, and compare with the truth."""
-    from t2av_bench.gridface.models.identity_gallery import UnknownIdentity
-    from t2av_bench.gridface.models.motion_codec import portrait
-    from t2av_bench.metrics.psnr import psnr
-    from t2av_bench.metrics.ssim import ssim
-
     found, noise, similarity, named, refused = [], [], [], 0, 0
     for clip in clips:
         pictures = clip.pictures if damage is None else damage(clip.pictures)
@@ -111,7 +105,7 @@ def read(
         drawn = portrait(clip.identity).render(found[-1])
         noise.append(psnr(drawn, clip.pictures))
         similarity.append(ssim(drawn, clip.pictures))
-        for picture in _tensor(pictures):
+        for picture in network_input(pictures):
             try:
                 named += codec.identify(picture[None]) == [clip.identity]
             except UnknownIdentity:
@@ -135,9 +129,6 @@ def damages() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
 
 def h264(frames: np.ndarray, crf: int) -> np.ndarray:
     """Frames as they come back from an mp4 file."""
-    from t2av_bench.media.clip import Clip
-    from t2av_bench.media.encode import write_mp4
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_mp4(path, frames, crf=crf)
@@ -156,11 +147,8 @@ def _resized(frame: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(there, frame.shape[1::-1], interpolation=cv2.INTER_CUBIC if smaller else cv2.INTER_AREA)
 
 
-def strangers(codec: "DrawnMotionCodec", seeds: Iterable[int] = STRANGERS) -> tuple[int, int, float]:
+def strangers(codec: DrawnMotionCodec, seeds: Iterable[int] = STRANGERS) -> tuple[int, int, float]:
     """Pictures of persons in no split: how many, how many are taken for somebody, and the smallest distance."""
-    from t2av_bench.gridface.models.identity_gallery import UnknownIdentity
-    from t2av_bench.gridface.portrait.portrait import Portrait
-
     random = np.random.default_rng(0)
     taken, distances = 0, []
     for seed in seeds:
@@ -168,7 +156,7 @@ def strangers(codec: "DrawnMotionCodec", seeds: Iterable[int] = STRANGERS) -> tu
         picture = Portrait(seed, corpus.SIZE).render(motion)
         distances.append(float(codec.gallery.nearest(picture)[1][0]))
         try:
-            codec.identify(_tensor(picture))
+            codec.identify(network_input(picture))
             taken += 1
         except UnknownIdentity:
             pass
@@ -177,9 +165,6 @@ def strangers(codec: "DrawnMotionCodec", seeds: Iterable[int] = STRANGERS) -> tu
 
 def document(count: int) -> str:
     """The page, with everything measured anew on ``count`` clips of each test split."""
-    from t2av_bench.gridface.models.identity_gallery import FRAMES_PER_PERSON
-    from t2av_bench.gridface.models.motion_codec import FARTHEST, LARGEST_DIFFERENCE, DrawnMotionCodec
-
     codec = DrawnMotionCodec.load()
     others = samples(unseen(count))
     own = samples(trained(len(others)))
@@ -211,55 +196,47 @@ def document(count: int) -> str:
             for name, one in by_damage.items()
         ],
     )  # fmt: skip
-    lines = [
-        "# GridFace's motion codec",
-        "",
-        "Written by `python -m t2av_bench.gridface.validation.motion`: a check of this pipeline on drawn "
-        "faces, not a claim about LIA-X.",
-        "",
-        "The decoder is the renderer, so a motion is drawn exactly. The encoder is a small network that sees single "
-        f"frames of 128 x 128 pixels, trained on the {len(corpus.identities('train'))} persons of the training split. "
-        "From one frame it cannot tell a wide mouth from a widened one. So the codec first recognises the person in "
-        "the gallery, which holds, for all persons of the benchmark, what the network misjudges on average in "
-        f"{FRAMES_PER_PERSON} drawn poses; pictures of nobody in the gallery are read by the network alone.",
-        "",
-        "## What the codec reads from a frame",
-        "",
-        f"Unseen: {clean.frames} frames of {len(others)} persons of the test splits. Trained: {familiar.frames} frames "
-        "of persons of the training split, in sentences that the network never saw. R2 is the share of a dimension's "
-        "variance that is explained: 1 is exact, 0 no better than the mean.",
-        "",
-        read_from_a_frame,
-        "",
-        "The tongue moves pixels only in an open mouth, and a vertical gaze moves the iris by a fifth of a pixel: "
-        "neither is read well, and neither changes much of the picture.",
-        "",
-        "## What damage costs",
-        "",
-        f"Unseen persons, {by_damage['none'].frames} frames each row. PSNR and SSIM compare the frame drawn "
-        "from the estimate with the undamaged frame. Recognised: the codec names "
-        "the right person; refused: it declines to answer; the rest, if any, are mistaken for somebody else. "
-        "H.264 gets frames that lie far apart in the clip, which is harder for it than a clip.",
-        "",
-        costs,
-        "",
-        "## Who is shown",
-        "",
-        f"The gallery holds the {len(codec.gallery.people)} persons of all splits. A person is recognised at most "
-        f"{FARTHEST:g} standard deviations away, and only if drawing that person in the estimated pose differs from "
-        f"the picture by at most {LARGEST_DIFFERENCE:g} of 255 (root mean square). The farthest undamaged frame of the "
-        f"right person was {farthest:.1f} away. Of {asked} persons who are in no split, {taken} were taken for "
-        f"somebody; the nearest came within {nearest:.1f}. Of {clean.frames + familiar.frames} undamaged frames, "
-        f"{round(clean.recognised * clean.frames + familiar.recognised * familiar.frames)} were recognised.",
-        "",
-    ]
-    return "\n".join(lines)
+    return f"""\
+# GridFace's motion codec
 
+Written by `python -m t2av_bench.gridface.validation.motion`: a check of this pipeline on drawn faces, not a claim \
+about LIA-X.
 
-def _tensor(pictures: np.ndarray) -> "Tensor":
-    import torch
+The decoder is the renderer, so a motion is drawn exactly. The encoder is a small network that sees single frames of \
+128 x 128 pixels, trained on the {len(corpus.identities("train"))} persons of the training split. From one frame it \
+cannot tell a wide mouth from a widened one. So the codec first recognises the person in the gallery, which holds, for \
+all persons of the benchmark, what the network misjudges on average in {FRAMES_PER_PERSON} drawn poses; pictures of \
+nobody in the gallery are read by the network alone.
 
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+## What the codec reads from a frame
+
+Unseen: {clean.frames} frames of {len(others)} persons of the test splits. Trained: {familiar.frames} frames of \
+persons of the training split, in sentences that the network never saw. R2 is the share of a dimension's variance that \
+is explained: 1 is exact, 0 no better than the mean.
+
+{read_from_a_frame}
+
+The tongue moves pixels only in an open mouth, and a vertical gaze moves the iris by a fifth of a pixel: neither is \
+read well, and neither changes much of the picture.
+
+## What damage costs
+
+Unseen persons, {by_damage["none"].frames} frames each row. PSNR and SSIM compare the frame drawn from the estimate \
+with the undamaged frame. Recognised: the codec names the right person; refused: it declines to answer; the rest, if \
+any, are mistaken for somebody else. H.264 gets frames that lie far apart in the clip, which is harder for it than a \
+clip.
+
+{costs}
+
+## Who is shown
+
+The gallery holds the {len(codec.gallery.people)} persons of all splits. A person is recognised at most {FARTHEST:g} \
+standard deviations away, and only if drawing that person in the estimated pose differs from the picture by at most \
+{LARGEST_DIFFERENCE:g} of 255 (root mean square). The farthest undamaged frame of the right person was {farthest:.1f} \
+away. Of {asked} persons who are in no split, {taken} were taken for somebody; the nearest came within {nearest:.1f}. \
+Of {clean.frames + familiar.frames} undamaged frames, \
+{round(clean.recognised * clean.frames + familiar.recognised * familiar.frames)} were recognised.
+"""
 
 
 if __name__ == "__main__":

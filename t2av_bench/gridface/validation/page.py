@@ -7,6 +7,8 @@ from textwrap import fill
 import numpy as np
 
 from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.data.corpus import VOICES
+from t2av_bench.gridface.metrics.features import FRAMES_PER_CLIP, WINDOWS_PER_CLIP
 from t2av_bench.gridface.models import checkpoints
 from t2av_bench.gridface.validation.lip_sync import (
     CLIPS,
@@ -65,9 +67,6 @@ is damage that the metric does not see: frames have no order in time, and window
 
 def document(sync: Sequence[SyncRow], features: Sequence[FeatureRow], clips: int) -> str:
     """The page as Markdown."""
-    from t2av_bench.gridface.data.corpus import VOICES
-    from t2av_bench.gridface.metrics.features import FRAMES_PER_CLIP, WINDOWS_PER_CLIP
-
     voices = ", ".join(voice for group in VOICES.values() for voice in group)
     sizes = {"clips": clips, "frames": clips * FRAMES_PER_CLIP, "windows": clips * WINDOWS_PER_CLIP}
     return (

@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from t2av_bench.experiment.config import load
 from t2av_bench.gridface.models import checkpoints
 from t2av_bench.gridface.training import generators as training
 from t2av_bench.gridface.training.recipes import EXTRACTORS
+from t2av_bench.results.columns import RESULTS as DATABASE
+from t2av_bench.results.run import open_run
 from t2av_bench.utils.files import write_text
 
 RESULTS = Path("reports/embedded")
@@ -47,8 +50,6 @@ def first_clips(
     run: Path, rows: Sequence[str] = FIRST_ROWS, count: int = FIRST_COUNT
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Row -> clip -> quantity -> value, of the first clips of a few rows."""
-    from t2av_bench.results.run import open_run
-
     found: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
         result = open_run(run / "runs" / row)
@@ -71,13 +72,12 @@ def draw_curves(path: Path, folder: Path = checkpoints.FOLDER) -> None:
     models = list(dict.fromkeys(training.Run.parse(name).model for name in found))
     for axis, (loss, what) in zip(axes[0], panels.items(), strict=True):
         for name, facts in found.items():
-            points = [(row["step"], row[loss]) for row in facts["validation_curve"] if loss in row and row["step"]]
-            if points:
-                model = training.Run.parse(name).model
-                tint = colour(models.index(model))
-                label = model if training.Run.parse(name).seed == 0 else None
-                style = "-" if models.index(model) < len(LIGHT.colours) else ":"
-                axis.plot(*zip(*points, strict=True), style, color=tint, linewidth=1.2, label=label)
+            run, curve = training.Run.parse(name), facts["validation_curve"]
+            if points := [(row["step"], row[loss]) for row in curve if loss in row and row["step"]]:
+                place = models.index(run.model)
+                label = run.model if run.seed == 0 else None
+                style = "-" if place < len(LIGHT.colours) else ":"
+                axis.plot(*zip(*points, strict=True), style, color=colour(place), linewidth=1.2, label=label)
         axis.grid(True, axis="y", color=LIGHT.line, linewidth=0.5)
         title(axis, f"validation loss, {what}")
         label_x(axis, "update")
@@ -91,10 +91,6 @@ def draw_curves(path: Path, folder: Path = checkpoints.FOLDER) -> None:
 
 def _scores(run: Path) -> dict[str, dict[str, Any]]:
     """Checkpoint -> run -> quantity -> value, for every row that one generator made."""
-    from t2av_bench.experiment.config import load
-    from t2av_bench.results.columns import RESULTS as DATABASE
-    from t2av_bench.results.run import open_run
-
     found: dict[str, dict[str, Any]] = {}
     for row in load(Path(__file__).parents[1] / "experiment.toml").rows:
         name = row.options.get("checkpoint") or _DEFAULTS.get(row.system)

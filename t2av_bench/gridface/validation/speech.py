@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from t2av_bench.gridface.data import corpus
+from t2av_bench.gridface.extractors.recogniser import recogniser
+from t2av_bench.gridface.metrics.wer import CERGridFace, WERGridFace
 from t2av_bench.gridface.validation.report import run, table
+from t2av_bench.metrics.wer import error_rate
 
 CLIPS = 100
 _SPLITS = {"en": "test-en", "zh": "test-zh"}
@@ -35,9 +38,6 @@ class Tally:
         return self.errors.total() / self.units.total()
 
     def add(self, wanted: corpus.Utterance, heard: str) -> None:
-        from t2av_bench.gridface.metrics.wer import CERGridFace, WERGridFace
-        from t2av_bench.metrics.wer import error_rate
-
         metric = CERGridFace if wanted.language == "zh" else WERGridFace
         found = error_rate(metric.normalise(wanted.text), metric.normalise(heard), characters=metric.characters)
         self.errors[wanted.voice] += found["substitutions"] + found["deletions"] + found["insertions"]
@@ -98,8 +98,6 @@ CONDITIONS: dict[str, Damage] = {
 
 def measure(clips: Clips, language: str, condition: str) -> Tally:
     """One condition over some clips of one language; the random numbers depend on the condition and the clip alone."""
-    from t2av_bench.gridface.extractors.recogniser import recogniser
-
     tally = Tally()
     place = list(CONDITIONS).index(condition)
     for index, (one, _) in enumerate(clips):

@@ -50,6 +50,9 @@ def test_clips_without_sound_or_face_say_so(scores, clips_folder):
     for clip in described(clips_folder):
         score = scores[clip["clip"], "envelope_offset"]
         if "audio" in clip and clip["audio"] is None:
-            assert score.reason.endswith("has no audio stream")
+            if (clips_folder / clip["clip"]).with_suffix(".wav").exists():  # its sound lies beside it
+                assert score.value is not None
+            else:
+                assert score.reason.endswith("has no audio stream")
         elif "no face" in clip.get("note", ""):
             assert "face" in score.reason

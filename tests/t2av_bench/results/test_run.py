@@ -114,7 +114,7 @@ class Trimmed(SetMetric):
 
 
 def test_clips_are_left_out_with_the_options_that_the_run_was_measured_with(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "_found", ({**registry.targets, Trimmed.id: "plugin:Trimmed"}, {}))
+    monkeypatch.setitem(registry.__dict__, "_entries", ({**registry.targets, Trimmed.id: "plugin:Trimmed"}, {}))
     monkeypatch.setitem(registry._loaded, Trimmed.id, Trimmed)
     features = [{"generated": np.array([x, x + 1], dtype=np.float32)} for x in (0.1, 1.2, 2.3, 3.4)]
     names = [f"clip_{i}" for i in range(4)]

@@ -198,9 +198,8 @@ class Store:
         """Take over what shards of one run hold. Their clips take turns, as they did when they were dealt out."""
         with self.transaction() as connection:
             for shard in shards:
-                self.add_protocols(
-                    (Protocol(**entry["protocol"]), entry["description"]) for entry in shard.protocols().values()
-                )
+                described = shard.protocols().values()
+                self.add_protocols((Protocol(**each["protocol"]), each["description"]) for each in described)
             dealt = [shard._query("SELECT * FROM clips ORDER BY position") for shard in shards]
             clips = [row for turn in zip_longest(*dealt) for row in turn if row]
             self.put_clips((row[0], json.loads(row[2]), *row[3:6]) for row in clips)

@@ -44,6 +44,7 @@ class RunResult:
     settings: Mapping[str, Any] = field(default_factory=dict)
     sessions: Sequence[Mapping[str, Any]] = ()
     notice: Callable[[str], None] | None = None
+    _told: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @cached_property
     def clips(self) -> list[str]:
@@ -146,8 +147,9 @@ class RunResult:
         kept, suffix = FeatureStore(self.path / "features"), f"pseudo-{quantity}"
         found = kept.get(content, fingerprint, suffix)
         if found is None:
-            if self.notice:
+            if self.notice and quantity not in self._told:  # a table may ask for several choices of clips
                 self.notice(f"{self.name}: what each clip adds to {quantity}, computed once")
+                self._told.add(quantity)
             arrays = [self._measured(clip, inputs, fingerprint) for clip in chosen]
             found = {"values": self._pseudo_values(metric, quantity, arrays)}
             try:

@@ -17,6 +17,8 @@ from t2av_bench.statistics.paired import paired_difference
 from t2av_bench.statistics.planning import clips_to_decide
 from t2av_bench.statistics.samples import Sample
 
+pytestmark = pytest.mark.slow
+
 QUANTITIES = (SYNC_C, SYNC_D, UTMOS, WER)
 # SD over clips of the difference between two systems: two margins, as neighbouring checkpoints of one model may have.
 # The number of clips grows with its square, so that the study itself is the same for systems further apart.

@@ -10,6 +10,8 @@ from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.store import Store
 
+pytestmark = pytest.mark.slow
+
 METRICS = ("envelope/haar", "stoi/pystoi")
 
 

@@ -72,7 +72,8 @@ def test_dubbing_keeps_the_picture_and_the_codec_costs_what_the_vocoder_does_not
         assert codec.loc[order, name].is_monotonic_decreasing
 
 
-def test_the_models_in_the_box_still_give_the_committed_scores(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_the_bundled_models_still_give_the_committed_scores(tmp_path, monkeypatch):
     committed = json.loads((COMMITTED / publish.FIRST_CLIPS).read_text(encoding="utf-8"))
     monkeypatch.setenv("T2AV_BENCH_DATA", str(tmp_path / "data"))
     rows = tuple(committed)

@@ -181,6 +181,7 @@ def test_utterances_are_counted_generously(name, signal):
     assert by_package <= counted <= 2 * by_package + 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["wb", "nb"])
 def test_a_minute_of_sentences_is_scored_whole(mode):
     """Cut in three equal parts it differs: P.862 weighs the end of a long signal more than its beginning."""
@@ -193,6 +194,7 @@ def test_a_minute_of_sentences_is_scored_whole(mode):
     assert abs(np.mean([pesq_package.pesq(RATE, *third, mode) for third in thirds]) - whole) > 0.02
 
 
+@pytest.mark.slow
 def test_many_utterances_are_cut_at_pauses():
     """Two minutes of 267 bursts: the package alone writes past its fifty utterances, which can end the process."""
     reference = bursts(120)

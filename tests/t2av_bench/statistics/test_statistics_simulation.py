@@ -9,6 +9,8 @@ from t2av_bench.statistics.paired import paired_difference
 from t2av_bench.statistics.permutation import holm, sign_flip_p
 from t2av_bench.statistics.samples import Sample
 
+pytestmark = pytest.mark.slow
+
 # Coverage of 0.95 is known to ± 0.007 (one standard error) from 1,000 studies, so ± 0.02 is three of them.
 STUDIES = 1000
 

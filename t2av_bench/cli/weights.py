@@ -95,6 +95,7 @@ def fetch(
     from t2av_bench.api.listing import users_of_weights
     from t2av_bench.cli.progress import Display
     from t2av_bench.utils.progress import Step
+    from t2av_bench.utils.text import names
     from t2av_bench.weights.fetch import FetchError
     from t2av_bench.weights.fetch import fetch as fetch_one
     from t2av_bench.weights.needs import lacks
@@ -108,7 +109,7 @@ def fetch(
         if not ids and users is None:
             raise ValueError("which weights? Give ids ('t2av-bench weights list' shows them), or --for METRICS")
         store = _open(folder)
-        needing = users_of_weights(filter(None, map(str.strip, (users or "").split(","))))
+        needing = users_of_weights(names(users) or ())
         needed = [id for user in needing for id in user.weights if not store.entry(id).package]
         chosen = list(dict.fromkeys([*(_known(store, ids) if ids else []), *needed]))
     display = Display()

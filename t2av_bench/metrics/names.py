@@ -115,8 +115,8 @@ class MetricRegistry(Registry[Metric]):
         What two names of a metric say is put together, the later before the earlier.
         """
         found: dict[str, dict[str, Any]] = {}
+        keys = [(id, quantity.name) for id in ids for quantity in self.class_of(id).quantities] if options else []
         for name, given in options.items():
-            keys = [(id, quantity.name) for id in ids for quantity in self.class_of(id).quantities]
             meant = dict.fromkeys(id for id, _ in _named(name, keys) or self._called(name, keys))
             if len(meant) != 1:
                 several = f"which may be {' or '.join(meant)}" if meant else "which is not measured"

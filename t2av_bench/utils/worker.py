@@ -109,9 +109,8 @@ class Child:
 def _serve(descriptor: int) -> None:
     """The child: carry out jobs until the parent closes the pipe."""
     del sys.argv[1:]
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # who sends it to every process means the parent, which answers for all
+    # Who sends it to every process means the parent, which answers for all.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(OSError):  # there may be no stderr
         os.dup2(2, 1)  # the descriptor, for what C code and started programs print
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as handle:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from ..model import TalkerT2AV
+from .batched.sampling import stream
 from .recipes import Recipe
-from .sampling import stream
 from .types import GeneratedPatch, GenerationItem, GenerationResult, SeededNoise
 
 
@@ -26,12 +26,12 @@ def stream_passages(
     overlap_patches: int = 4,
     **options,
 ) -> Iterator[GeneratedPatch | GenerationResult]:
-    """Speak ``texts`` (prompts ``(L,)``, in order) as one clip; events as :func:`.sampling.stream` yields them.
+    """Speak ``texts`` (prompts ``(L,)``, in order) as one clip; events as :func:`.batched.sampling.stream` yields them.
 
     ``item`` gives everything else; its own prefix opens the first passage and its ``text_ids`` are not used.
     ``max_patches`` bounds each passage. Event fields ``item`` and ``index`` count passages and patches from 0; a
     result holds its passage's prefix first, so new frames begin at ``speech_prefix_frames``. ``options`` go to
-    :func:`.sampling.stream`.
+    :func:`.batched.sampling.stream`.
     """
     if item.task not in ("t2av", "tts"):
         raise ValueError(f"passages need a task that ends by itself, t2av or tts; {item.task} follows a given clip")

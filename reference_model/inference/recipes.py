@@ -2,7 +2,7 @@
 
 ``RECIPES["paper"]`` is section 4.2. ``RECIPES["release"]`` is the published inference script, which a comparison
 with the released checkpoint needs. The release contains two more loops inside its model class, with choices of
-their own: ``release_t2av`` and ``release_tts``. All of them run through the one loop of :mod:`.sampling`.
+their own: ``release_t2av`` and ``release_tts``. All of them run through the one loop of :mod:`.batched.sampling`.
 """
 
 from dataclasses import dataclass

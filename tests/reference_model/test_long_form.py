@@ -7,8 +7,8 @@ import torch
 from build import random_model
 from test_sampling import NO_STOP, config, item
 
+from reference_model.inference.batched.sampling import generate
 from reference_model.inference.long_form import stream_passages
-from reference_model.inference.sampling import generate
 from reference_model.inference.types import GeneratedPatch, GenerationResult, SeededNoise
 
 TEXTS = [torch.randint(256, (length,), generator=torch.Generator().manual_seed(length)) for length in (4, 9, 6)]

@@ -6,7 +6,7 @@ Imports torch: only :mod:`.talker_t2av` imports this, when it is used.
 from dataclasses import dataclass
 from pathlib import Path
 
-from reference_model.inference.plan import make_plan
+from reference_model.inference.batched.plan import make_plan
 from reference_model.inference.prompt import MAX_TOKENS
 from reference_model.inference.recipes import Recipe
 from reference_model.inference.types import GenerationItem

@@ -64,7 +64,7 @@ class TalkerSystem(LatentSystem):
         return read_inputs(request, self.components, self.recipe, names, folder)
 
     def _sample(self, jobs: "list[Job]", report: OnProgress) -> "list[GenerationResult]":
-        from reference_model.inference.sampling import stream
+        from reference_model.inference.batched.sampling import stream
         from reference_model.inference.types import GenerationResult
 
         model, started = self.components.model, time.monotonic()

@@ -138,7 +138,7 @@ def test_motion_codes_of_a_video_are_those_of_its_frames(ask):
 
 
 def test_the_release_rounds_reference_motion_and_the_paper_does_not(components, ask, monkeypatch):
-    from reference_model.inference import sampling
+    from reference_model.inference.batched import sampling
 
     given, stream = [], sampling.stream
     monkeypatch.setattr(
@@ -305,7 +305,7 @@ def test_running_out_of_memory_is_a_reason(system, ask, tmp_path, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("reference_model.inference.sampling.stream", full)
+    monkeypatch.setattr("reference_model.inference.batched.sampling.stream", full)
     requests = [ask(), ask(text="", out=tmp_path / "out" / "b.mp4"), ask(out=tmp_path / "out" / "c.mp4")]
     reasons = [str(reason) for reason in system.generate_batch(requests)]
     assert "fewer than 2 requests" in reasons[0] and "text is empty" in reasons[1] and reasons[2] == reasons[0]

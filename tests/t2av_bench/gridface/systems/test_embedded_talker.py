@@ -15,9 +15,9 @@ from tiny_talker import speech
 
 from reference_model.checkpoints import random_model, save_model
 from reference_model.config import ModelConfig
-from reference_model.inference.plan import make_plan
+from reference_model.inference.batched.plan import make_plan
+from reference_model.inference.batched.slot_tokens import prompt_embeddings
 from reference_model.inference.recipes import RECIPES
-from reference_model.inference.slot_tokens import prompt_embeddings
 from reference_model.training.forward import TrainingBatch, sequence_embeddings
 from t2av_bench import systems
 from t2av_bench.errors import NotApplicable
@@ -146,7 +146,7 @@ def test_the_record_names_everything_that_decides_the_clip(system, ask, weights)
 
 
 def test_the_model_is_given_what_it_was_trained_on(system, ask, files, codec, monkeypatch):
-    from reference_model.inference import sampling
+    from reference_model.inference.batched import sampling
 
     given, stream = [], sampling.stream
     monkeypatch.setattr(

@@ -5,9 +5,9 @@
     python bench/generation_speed.py --size release --device cuda --variants graphs both --batch 1 16 --json gpu.json
 
 For every precision: the page (``reference_model.generate``: batch 1, written as the release loops), then the batched
-loop in every variant and batch size. Each run is prepared by a short one (packing, compilation and recording included,
-reported as ``prepare_s``); then ``--patches`` patches are generated for every item. A patch is 4 frames, 0.16 s of audio
-and video. Printed:
+loop in every variant and batch size. Each run is prepared by a short one (compilation and recording included, reported
+as ``prepare_s``); then ``--patches`` patches are generated for every item. A patch is 4 frames, 0.16 s of audio and
+video. Printed:
 
     patch_s    wall seconds between patches of the stream, for the whole batch
     cpu_s      processor seconds between patches, all threads; on a busy machine the fairer number
@@ -113,7 +113,8 @@ def steps_of(
     """Of every step of the batch, the first item's patch: the stream yields one patch of every item a step."""
     for event in stream(model, batch, recipe, networks=networks):
         if isinstance(event, GeneratedPatch):
-            first = event if event.item == 0 else first
+            if event.item == 0:
+                first = event
             if event.item == len(batch) - 1:
                 yield first.speech, first.motion
 
@@ -148,7 +149,7 @@ def rows_of(config: ModelConfig, dtype: torch.dtype, options: argparse.Namespace
 
     row, page = measured("page", 1, lambda patches: generate_one(model, items(config, 1, patches)[0], recipe))
     yield row
-    for variant in options.variants:
+    for variant in sorted(options.variants, key="packed".__eq__):  # packing is for good
         try:
             networks = networks_of(model, variant)
             for batch in options.batch:

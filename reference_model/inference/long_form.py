@@ -1,20 +1,37 @@
-"""Long form: text longer than one sequence, passage by passage, in bounded memory.
+"""Long texts: passage by passage, joined into one clip, in bounded memory.
 
 Each passage is a sequence of its own: its text, then the last patches of the passage before as prefix, then new
-patches. Training never saw sequences beyond 1,000 tokens or 30 s, so passages keep positions and attention
-where the model was trained; attention memory is that of the longest passage. The noise generator runs on, so
-one seed fixes the whole.
+patches. Training never saw sequences beyond 1,000 tokens or 30 s, so passages keep positions and attention where the
+model was trained; attention memory is that of the longest passage. The noise generator runs on, so one seed fixes the
+whole.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 from ..model import TalkerT2AV
 from .batched.sampling import stream
 from .recipes import Recipe
 from .types import GeneratedPatch, GenerationItem, GenerationResult, SeededNoise
+
+SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n")
+"""Where a text may be parted: after a full stop and a space, a Chinese full stop, at the end of a line."""
+
+
+def split_passages(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """Passages of whole sentences, as many in each as fit together; a sentence that fits nowhere stands alone."""
+    passages: list[str] = []
+    for sentence in filter(None, map(str.strip, SENTENCE_END.split(text))):
+        longer = f"{passages[-1]} {sentence}" if passages else sentence
+        if passages and fits(longer):
+            passages[-1] = longer
+        else:
+            passages.append(sentence)
+    return passages
 
 
 def stream_passages(
@@ -23,15 +40,16 @@ def stream_passages(
     texts: Sequence[Tensor],
     recipe: Recipe,
     *,
-    overlap_patches: int = 4,
-    **options,
+    passage_patches: int,
+    overlap_patches: int = 3,
 ) -> Iterator[GeneratedPatch | GenerationResult]:
-    """Speak ``texts`` (prompts ``(L,)``, in order) as one clip; events as :func:`.batched.sampling.stream` yields them.
+    """Speak ``texts`` (prompts ``(L,)``, in order) as one clip; events as :func:`.batched.sampling.stream` yields them:
+    every patch, then one result of all passages, whose ``passages`` are their numbers of patches.
 
-    ``item`` gives everything else; its own prefix opens the first passage and its ``text_ids`` are not used.
-    ``max_patches`` bounds each passage. Event fields ``item`` and ``index`` count passages and patches from 0; a
-    result holds its passage's prefix first, so new frames begin at ``speech_prefix_frames``. ``options`` go to
-    :func:`.batched.sampling.stream`.
+    ``item`` gives everything else; its own prefix opens the first passage and its ``text_ids`` are not used. Its
+    ``max_patches`` bound the whole, ``passage_patches`` each passage. The result's ``stop_reason`` is ``predictor``
+    where every passage ended so. The default overlap is the release's reference prefix, 0.5 s in whole patches.
+    Raises ValueError for a task that follows a given clip, and a recipe whose prefixes hold no motion.
     """
     if item.task not in ("t2av", "tts"):
         raise ValueError(f"passages need a task that ends by itself, t2av or tts; {item.task} follows a given clip")
@@ -40,19 +58,24 @@ def stream_passages(
             "this recipe's prefixes hold no motion, so the face would jump at every passage; "
             "use prefix_contents = 'speech_and_motion'"
         )
-    if overlap_patches < 1:
-        raise ValueError(f"overlap_patches must be at least 1, got {overlap_patches}")
     tail = overlap_patches * model.config.patch_size
     if item.task == "t2av" and item.first_motion is None and item.motion is not None:
         item = dataclasses.replace(item, first_motion=item.motion[0])
-    noise, index = item.noise or SeededNoise(item.seed), 0
-    for number, text in enumerate(texts):
-        passage = dataclasses.replace(item, text_ids=text, noise=noise)
-        for event in stream(model, [passage], recipe, **options):
-            event.item = number
+    passage = dataclasses.replace(item, noise=item.noise or SeededNoise(item.seed))
+    results: list[GenerationResult] = []
+    for text in texts:
+        done = sum(result.patches for result in results)
+        passage = dataclasses.replace(
+            passage, text_ids=text, max_patches=min(passage_patches, item.max_patches - done)
+        )
+        if passage.max_patches == 0:
+            break
+        for event in stream(model, [passage], recipe):
             if isinstance(event, GeneratedPatch):
-                event.index, index = index, index + 1
+                event.index += done
+                yield event
             else:
                 motion = None if event.motion is None else event.motion[-tail:]
-                item = dataclasses.replace(item, speech=event.speech[-tail:], motion=motion)
-            yield event
+                passage = dataclasses.replace(passage, speech=event.speech[-tail:], motion=motion)
+                results.append(event)
+    yield _joined(results, len(texts))

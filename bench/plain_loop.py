@@ -16,7 +16,7 @@ from reference_model.inference.conditions import global_conditions
 from reference_model.inference.plan import make_plan
 from reference_model.inference.recipes import Recipe
 from reference_model.inference.slot_tokens import prompt_embeddings
-from reference_model.inference.types import GenerationItem, SeededNoise
+from reference_model.inference.types import GenerationItem
 from reference_model.model import TalkerT2AV
 from reference_model.modules.diffusion_head import DiffusionHead
 from reference_model.modules.flow_matching import SamplerSettings, guided, time_grid
@@ -50,7 +50,7 @@ def plain_loop(model: TalkerT2AV, item: GenerationItem, recipe: Recipe) -> Itera
     """Speech ``(P, 32)`` and motion ``(P, 40)`` of each patch of a T2AV item, ``item.max_patches`` of them."""
     from transformers import DynamicCache
 
-    plan, device, noise = make_plan(item, model.config, recipe, 0), model.device, SeededNoise(item.seed)
+    plan, device, noise = make_plan(item, model.config, recipe, 0), model.device, item.own_noise()
     size, keep = model.config.patch_size, model.config.context_patches * model.config.patch_size
     valid = torch.ones(1, 1, size, dtype=torch.bool, device=device)
     streak, cache = 0, DynamicCache()

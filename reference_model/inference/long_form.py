@@ -9,12 +9,13 @@ one seed fixes the whole.
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 from ..model import TalkerT2AV
 from .recipes import Recipe
 from .sampling import stream
-from .types import GeneratedPatch, GenerationItem, GenerationResult, SeededNoise
+from .types import GeneratedPatch, GenerationItem, GenerationResult
 
 
 def stream_passages(
@@ -45,7 +46,7 @@ def stream_passages(
     tail = overlap_patches * model.config.patch_size
     if item.task == "t2av" and item.first_motion is None and item.motion is not None:
         item = dataclasses.replace(item, first_motion=item.motion[0])
-    noise, index = item.noise or SeededNoise(item.seed), 0
+    noise, index = dataclasses.replace(item, text_ids=torch.cat(list(texts))).own_noise(), 0
     for number, text in enumerate(texts):
         passage = dataclasses.replace(item, text_ids=text, noise=noise)
         for event in stream(model, [passage], recipe, **options):

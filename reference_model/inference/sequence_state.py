@@ -8,7 +8,7 @@ from ..arrangement import Arrangement
 from ..config import ModelConfig
 from .plan import Plan, Source, make_plan
 from .recipes import Recipe
-from .types import GenerationItem, GenerationTrace, Noise, SeededNoise
+from .types import GenerationItem, GenerationTrace, Noise
 
 
 @dataclass
@@ -63,7 +63,7 @@ def first_state(
     return SequenceState(
         index,
         plan,
-        item.noise or SeededNoise(item.seed),
+        item.own_noise(),
         GenerationTrace() if trace else None,
         asks_stop=recipe.use_stop and (joint or item.task == "tts"),
         first_test=max(recipe.min_patches, arrangement.delay + 1 if joint else 0),

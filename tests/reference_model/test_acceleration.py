@@ -11,7 +11,7 @@ from reference_model.acceleration.accelerate import PackedLinear, accelerate, ca
 from reference_model.acceleration.cuda_graphs import Recorded, replayed
 from reference_model.acceleration.paired_heads import PairedSampler, can_pair
 from reference_model.acceleration.step_functions import StepFunctions
-from reference_model.checkpoints import convert
+from reference_model.checkpoints import load_state
 from reference_model.inference.sampling import generate, stream
 from reference_model.modules.flow_matching import PatchSampler, SamplerSettings
 
@@ -38,7 +38,7 @@ def test_packed_weights_in_bfloat16(model):
     recipe = dataclasses.replace(NO_STOP, sampler=dataclasses.replace(NO_STOP.sampler, guidance=1.0))
     one = item(31, patches=1)
     (exact,) = generate(model, [one], recipe)
-    half = convert(model, dtype=torch.bfloat16)
+    half = load_state(model.state_dict(), config(), dtype=torch.bfloat16)
     pack_linears(half)
     (packed,) = generate(half, [one], recipe)
     assert 1e-5 < (packed.speech - exact.speech).std() / exact.speech.std() < 0.1
@@ -131,7 +131,7 @@ def recorded(request):
 def test_recorded_steps_give_the_same_results(recorded, arrangement, pair):
     """Mixed tasks that end at different steps: finished rows stay in the batch, and must not matter."""
     device, record = recorded
-    model = convert(random_model(config(arrangement), seed=5), device=device)
+    model = random_model(config(arrangement), seed=5).to(device)
     for recipe in (PAPER, RELEASE):
         model.step_functions = None
         plain = generate(model, mixed_items(), recipe, pair_heads=pair)
@@ -142,7 +142,7 @@ def test_recorded_steps_give_the_same_results(recorded, arrangement, pair):
 
 def test_recordings_serve_later_batches_and_interleaved_streams(recorded):
     device, record = recorded
-    model = convert(random_model(config(), seed=5), device=device)
+    model = random_model(config(), seed=5).to(device)
     items = [item(seed, text=4 + seed, patches=4) for seed in range(3)]
     plain = [generate(model, [one], NO_STOP)[0] for one in items]
     record(model)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .inference.recipes import Recipe
-from .inference.types import GenerationItem, SeededNoise
+from .inference.types import GenerationItem
 from .model import TASK_T2AV, TalkerT2AV
 from .modules.diffusion_head import DiffusionHead
 from .modules.flow_matching import SamplerSettings, guided, sampler_times
@@ -26,7 +26,7 @@ def generate_one(model: TalkerT2AV, item: GenerationItem, recipe: Recipe) -> Ite
     """
     if item.task != "t2av" or model.config.arrangement != "add" or (item.speech is None) != (item.motion is None):
         raise ValueError("this page tells t2av, add, and prefixes of both modalities; use inference.batched.sampling")
-    size, noise, history = model.config.patch_size, item.noise or SeededNoise(item.seed), {}
+    size, noise, history = model.config.patch_size, item.own_noise(), {}
     for name, prefix in (("speech", item.speech), ("motion", item.motion)):
         prefix = torch.zeros(0, model.channels(name)) if prefix is None else prefix
         history[name] = prefix[None].to(model.device)
@@ -38,7 +38,7 @@ def generate_one(model: TalkerT2AV, item: GenerationItem, recipe: Recipe) -> Ite
     text = model.embed_text(item.text_ids[None].to(model.device))
     task = model.task_embedding.weight[TASK_T2AV].to(text.dtype)
     prefix = joint_tokens(model, history).to(text.dtype)
-    if recipe.task_embedding == "prepend":
+    if recipe.prepends_task(has_prefix=item.speech is not None):
         text = torch.cat((task.expand(1, 1, -1), text), dim=1)
     else:
         prefix[:, :1] += task

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..model import TalkerT2AV
 from .batched.sampling import stream
 from .recipes import Recipe
-from .types import GeneratedPatch, GenerationItem, GenerationResult, SeededNoise
+from .types import GeneratedPatch, GenerationItem, GenerationResult
 
 SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n")
 """Where a text may be parted: after a full stop and a space, a Chinese full stop, at the end of a line."""
@@ -61,7 +61,8 @@ def stream_passages(
     tail = overlap_patches * model.config.patch_size
     if item.task == "t2av" and item.first_motion is None and item.motion is not None:
         item = dataclasses.replace(item, first_motion=item.motion[0])
-    passage = dataclasses.replace(item, noise=item.noise or SeededNoise(item.seed))
+    noise = dataclasses.replace(item, text_ids=torch.cat(list(texts))).own_noise()
+    passage = dataclasses.replace(item, noise=noise)
     results: list[GenerationResult] = []
     for text in texts:
         done = sum(result.patches for result in results)
@@ -79,3 +80,18 @@ def stream_passages(
                 passage = dataclasses.replace(passage, speech=event.speech[-tail:], motion=motion)
                 results.append(event)
     yield _joined(results, len(texts))
+
+
+def _joined(results: Sequence[GenerationResult], wanted: int) -> GenerationResult:
+    """One clip: the first passage with its prefix, of the others what is new."""
+    first = results[0]
+    speech = [first.speech, *(result.speech[result.speech_prefix_frames :] for result in results[1:])]
+    motion = None
+    if first.motion is not None:
+        motion = torch.cat([first.motion, *(result.motion[result.motion_prefix_frames :] for result in results[1:])])
+    ended = len(results) == wanted and all(result.stop_reason == "predictor" for result in results)
+    passages = [result.patches for result in results]
+    return dataclasses.replace(
+        first, speech=torch.cat(speech), motion=motion, patches=sum(passages), passages=passages,
+        stop_reason="predictor" if ended else "limit",
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from reference_model.acceleration import Accelerated, pack_linears
 from reference_model.acceleration.cuda_graphs import Recorded
 from reference_model.acceleration.packed_weights import PackedLinear, can_pack
 from reference_model.acceleration.paired_heads import PairedSampler
-from reference_model.checkpoints import convert, load_model, save_model
+from reference_model.checkpoints import load_model, load_state, save_model
 from reference_model.inference.batched.sampling import generate, stream
 from reference_model.modules.flow_matching import PatchSampler, SamplerSettings
 
@@ -41,7 +41,7 @@ def test_packed_weights_in_bfloat16(model):
     recipe = dataclasses.replace(NO_STOP, sampler=dataclasses.replace(NO_STOP.sampler, guidance=1.0))
     one = item(31, patches=1)
     (exact,) = generate(model, [one], recipe)
-    half = convert(model, dtype=torch.bfloat16)
+    half = load_state(model.state_dict(), config(), dtype=torch.bfloat16)
     pack_linears(half)
     (packed,) = generate(half, [one], recipe)
     assert 1e-5 < (packed.speech - exact.speech).std() / exact.speech.std() < 0.1
@@ -52,7 +52,7 @@ def test_a_packed_model_is_saved_as_if_it_were_not(model, tmp_path, dtype):
     """Every weight bit for bit, in our layout and in the release's; what is loaded generates the same."""
     if not can_pack(dtype):
         pytest.skip(f"this build or processor has no oneDNN products of {dtype}")
-    model = convert(model, dtype=dtype)
+    model = load_state(model.state_dict(), config(), dtype=dtype)
     save_model(model, tmp_path / "plain.safetensors")
     save_model(model, tmp_path / "plain_release.safetensors", release_names=True)
     assert pack_linears(model)
@@ -175,7 +175,7 @@ def recorded(request):
 @pytest.mark.parametrize("arrangement", ["add", "delay(1)", "interleaved_va"])
 def test_recorded_steps_give_the_same_results(recorded, arrangement, pair_heads):
     device, record = recorded
-    model = convert(random_model(config(arrangement), seed=5), device=device)
+    model = random_model(config(arrangement), seed=5).to(device)
     networks = record(model, pair_heads=pair_heads)
     for recipe in (PAPER, RELEASE):
         plain = generate(model, mixed_items(), recipe)
@@ -185,7 +185,7 @@ def test_recorded_steps_give_the_same_results(recorded, arrangement, pair_heads)
 
 def test_recordings_serve_later_batches_and_interleaved_streams(recorded):
     device, record = recorded
-    model = convert(random_model(config(), seed=5), device=device)
+    model = random_model(config(), seed=5).to(device)
     items = [item(seed, text=4 + seed, patches=4) for seed in range(3)]
     plain = [generate(model, [one], NO_STOP)[0] for one in items]
     networks = record(model)

@@ -26,7 +26,7 @@ def recipe_of(case):
         sway=1.0,
     )
     if "gt_prefix_seconds" in arguments:
-        return dataclasses.replace(RECIPES["release"], sampler=sampler, prefix_seconds=prefix)
+        return dataclasses.replace(RECIPES["release_script"], sampler=sampler, prefix_seconds=prefix)
     name = "release_tts" if arguments["mode"] == "tts" else "release_t2av"
     patch_size = case.config["run"]["patch_size"]
     first_test = (

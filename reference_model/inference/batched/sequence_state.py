@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ...model import TalkerT2AV
 from ..recipes import Recipe
-from ..types import GenerationItem, GenerationTrace, Noise, SeededNoise
+from ..types import GenerationItem, GenerationTrace, Noise
 from .plan import Plan, Source, make_plan
 
 
@@ -61,7 +61,7 @@ def first_state(index: int, item: GenerationItem, model: TalkerT2AV, recipe: Rec
     return SequenceState(
         index,
         plan,
-        item.noise or SeededNoise(item.seed),
+        item.own_noise(),
         GenerationTrace() if trace else None,
         asks_stop=recipe.use_stop and (joint or item.task == "tts"),
         first_test=max(recipe.min_patches, delay + 1 if joint else 0),

@@ -4,8 +4,8 @@ Everything but the parts is :mod:`.talker_t2av`: what is read, sampled and writt
 word ids alone, without a chat; audio is 16 kHz, 640 samples a frame; pictures are the drawn persons at 128x128.
 
 The recipe ``paper`` is how these models were trained: the task embedding in front, absent motion as encoded zeros, an
-end as soon as the stop predictor says so. ``release`` leaves the task embedding out (it adds it to a prefix, and there
-is none) and lets nothing end before 1.12 s, so it shows what a wrong recipe costs.
+end as soon as the stop predictor says so. ``release`` lets nothing end before 1.12 s; ``release_script`` also leaves
+the task embedding out (it adds it to a prefix, and there is none), so it shows what a wrong recipe costs.
 """
 
 from dataclasses import fields, replace
@@ -45,10 +45,10 @@ class EmbeddedTalkerT2AV(TalkerSystem):
     ) -> Self:  # fmt: skip
         """checkpoint: a bundled one's name (``gridface.models.checkpoints``), or a safetensors file of your own.
 
-        recipe: ``paper`` (default) or ``release``. temperature (of the initial noise), classifier_free_guidance (1:
-        none) and steps (of the solver) replace the recipe's: 0.7, 2.0 and 10 in ``paper``, 0.3, 2.0 and 10 in
-        ``release``. Raises NotApplicable with the command that helps where a checkpoint is missing or damaged,
-        ValueError for an unknown name, an option out of range or a checkpoint of another model.
+        recipe: ``paper`` (default), ``release`` or ``release_script``. temperature (of the initial noise),
+        classifier_free_guidance (1: none) and steps (of the solver) replace the recipe's: 0.7, 2.0 and 10 in ``paper``,
+        0.3, 2.0 and 10 in the others. Raises NotApplicable with the command that helps where a checkpoint is missing or
+        damaged, ValueError for an unknown name, an option out of range or a checkpoint of another model.
         """
         check_recipe(recipe)
         changes = sampler_changes(temperature, classifier_free_guidance, steps)

@@ -77,7 +77,7 @@ class Parts:
     digests: Mapping[str, str | None] = field(default_factory=dict)
     detector: "Detector | None" = None
     framing: Framing = AROUND_FACE
-    trims_voice: bool = True
+    trims_voice: bool = False
     longest_seconds: float = float("inf")
     renders_at_once: bool = False
 

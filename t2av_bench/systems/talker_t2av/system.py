@@ -6,6 +6,8 @@
 - ``a2v``: the clip carries the driving audio itself. ``v2a``: it carries the driving video itself, cut to the
   portrait's square; only the sound is new.
 - Audio is 24 kHz mono, 960 samples a frame at 25 frames a second; sound and picture end together.
+
+What differs from the released script, task by task, stands in ``docs/reference_model.md``.
 """
 
 import time
@@ -22,13 +24,13 @@ if TYPE_CHECKING:
     from t2av_bench.systems.output import Names
     from t2av_bench.systems.talker_t2av.inputs import Components
 
-RECIPES = ("release", "paper")
+RECIPES = ("paper", "release", "release_script")
 
 
 def check_recipe(name: str) -> None:
     """ValueError for a recipe that does not exist, before anything is loaded."""
     if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}; there are {' and '.join(RECIPES)}")
+        raise ValueError(f"unknown recipe {name!r}; there are {', '.join(RECIPES)}")
 
 
 class TalkerSystem(LatentSystem):
@@ -44,8 +46,8 @@ class TalkerSystem(LatentSystem):
     seed_support = "full"
     components: "Components"
 
-    def __init__(self, components: "Components", *, recipe: str = "release", prefix_seconds: float = 0.0) -> None:
-        """recipe: ``release`` or ``paper``, see ``reference_model.inference.recipes``.
+    def __init__(self, components: "Components", *, recipe: str = "paper", prefix_seconds: float = 0.0) -> None:
+        """recipe: ``paper``, ``release`` or ``release_script``, see ``reference_model.inference.recipes``.
 
         prefix_seconds: reference to continue.
         """
@@ -83,9 +85,11 @@ class TalkerSystem(LatentSystem):
         return [results[number] for number in range(len(jobs))]
 
     def _settings(self) -> dict[str, Any]:
+        from t2av_bench.systems.talker_t2av.weights import precision_of
+
         return {
             "recipe": {"name": self.recipe_name, **asdict(self.recipe)},
-            "dtype": str(self.components.model.dtype).removeprefix("torch."),
+            "precision": precision_of(self.components.model),
         }
 
 
@@ -105,15 +109,25 @@ class TalkerT2AV(TalkerSystem):
 
     @classmethod
     def load(
-        cls, *, device: str = "cpu", recipe: str = "release", prefix_seconds: float = 0.0, dtype: str = "float32",
-        checkpoint: Path | None = None,
+        cls, *, device: str = "cpu", recipe: str = "paper", prefix_seconds: float = 0.0, precision: str | None = None,
+        checkpoint: Path | None = None, trim_voice: bool = False, dtype: str | None = None,
     ) -> Self:  # fmt: skip
-        """The published weights, by id. dtype: ``float32`` or ``bfloat16``, of the generator; its codecs stay float32.
+        """The published weights, by id.
 
+        recipe: ``paper`` (default), ``release`` (the published script's choices) or ``release_script`` (to the letter:
+        without a prefix, which is continued for ``prefix_seconds``, no task embedding at all).
+        precision: of the generator, whose codecs stay float32. ``float32`` (default), where a clip is the same in
+        every batch and on every machine up to rounding; ``release``, a bfloat16 backbone beside float32 heads and
+        patch encoders; or ``bfloat16``. dtype: its earlier name.
         checkpoint: a generator of your own (safetensors, as ``reference_model.train`` writes it) instead of the
-        published one. Raises NotApplicable with the command that fetches what is missing, and the licences.
+        published one. trim_voice: leave silence before and after the reference voice out of the speaker embedding,
+        which the release does not.
+        Raises NotApplicable with the command that fetches what is missing, and the licences.
         """
         from t2av_bench.systems.talker_t2av.weights import load_components
 
         check_recipe(recipe)
-        return cls(load_components(device, dtype, checkpoint), recipe=recipe, prefix_seconds=prefix_seconds)
+        if dtype is not None and precision is not None:
+            raise ValueError(f"dtype is the earlier name of precision: give precision alone, not dtype = {dtype!r} too")
+        parts = load_components(device, precision or dtype or "float32", checkpoint, trim_voice)
+        return cls(parts, recipe=recipe, prefix_seconds=prefix_seconds)

@@ -1,6 +1,7 @@
 """Talker-T2AV with tiny random parts, from files to files."""
 
 import dataclasses
+import itertools
 import json
 import os
 
@@ -21,7 +22,8 @@ SECONDS = 1.0  # six whole patches
 
 @pytest.fixture(scope="module")
 def system(components) -> TalkerT2AV:
-    return TalkerT2AV(components)
+    """The recipe whose clips last: random weights vote to stop at once, and it asks them from patch 7 on."""
+    return TalkerT2AV(components, recipe="release")
 
 
 @pytest.fixture
@@ -73,6 +75,7 @@ def test_text_becomes_picture_and_sound(system, ask):
     first = Clip(clip.video).frames_at([0])[0]
     assert first.shape == (64, 64, 3)
     assert clip.details["seed"] == 3 and clip.details["recipe"]["name"] == "release"
+    assert clip.details["precision"] == "float32"
     assert clip.details["weights"]["talker_t2av"] == "0" * 64
     assert clip.details["inputs"]["voice"]["speech_seconds"] == pytest.approx(2.0, abs=0.05)
     assert clip.details["seconds_taken"].keys() == {"reading", "sampling", "rendering"}
@@ -151,12 +154,15 @@ def test_the_release_rounds_reference_motion_and_the_paper_does_not(components, 
     assert torch.allclose(rounded, exact, rtol=2**-8)
 
 
-def test_the_voice_that_conditions_is_the_trimmed_one(ask, inputs, monkeypatch):
-    parts, heard = tiny_components(), []
+@pytest.mark.parametrize(("trims", "seconds"), [(False, None), (True, 2.2)])
+def test_the_whole_voice_conditions_unless_it_is_to_be_trimmed(ask, inputs, trims, seconds):
+    parts, heard = dataclasses.replace(tiny_components(), trims_voice=trims), []
     encoder = tiny_speaker_encoder()
     parts.speaker_encoder = lambda audio: heard.append(audio) or encoder(audio)
     TalkerT2AV(parts).generate(ask("tts"))
-    assert heard[0].shape[1] == pytest.approx(2.2 * 16_000, abs=700)
+    whole = Clip(inputs["voice"]).audio(16_000)
+    assert len(whole) > 2.5 * 16_000, "silence surrounds it"
+    assert heard[0].shape[1] == (len(whole) if seconds is None else pytest.approx(seconds * 16_000, abs=700))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(system, ask):
@@ -199,8 +205,8 @@ def test_one_bad_request_costs_the_others_nothing(system, ask, tmp_path):
 def test_a_continued_reference_is_kept_apart(components, ask, inputs, monkeypatch):
     decode, heard = components.audio_codec.decode, []
     monkeypatch.setattr(components.audio_codec, "decode", lambda latents: heard.append(decode(latents)) or heard[-1])
-    plain = TalkerT2AV(components)
-    system = TalkerT2AV(components, prefix_seconds=0.5)
+    plain = TalkerT2AV(components, recipe="release")
+    system = TalkerT2AV(components, recipe="release", prefix_seconds=0.5)
     request = ask(identity=inputs["video"], voice=inputs["video"], seed=5)
     clip = system.generate(request)
     check_files(clip)
@@ -222,7 +228,7 @@ def test_a_continued_reference_is_kept_apart(components, ask, inputs, monkeypatc
 
 
 def test_a_prefix_needs_a_moving_reference_and_a_free_half(components, ask, inputs):
-    system = TalkerT2AV(components, prefix_seconds=0.5)
+    system = TalkerT2AV(components, recipe="release", prefix_seconds=0.5)
     with pytest.raises(GenerationFailed, match="identity: image.png is a still image.*--prefix-seconds 0"):
         system.generate(ask())
     with pytest.raises(NotApplicable, match="prefix cannot be continued in task a2v"):
@@ -312,13 +318,14 @@ def test_running_out_of_memory_is_a_reason(system, ask, tmp_path, monkeypatch):
     assert files(requests[0]) == []
 
 
-def test_the_two_recipes_sample_differently(components, ask):
-    sounds = {
-        recipe: wavfile.read(TalkerT2AV(components, recipe=recipe).generate(ask()).audio)[1][:9600]
-        for recipe in ("release", "paper")
-    }
-    assert not np.array_equal(sounds["release"], sounds["paper"])
-    with pytest.raises(ValueError, match="unknown recipe 'papers'; there are release and paper"):
+def test_every_recipe_samples_differently(components, ask):
+    sounds = [
+        wavfile.read(TalkerT2AV(components, recipe=recipe).generate(ask()).audio)[1][:3840]
+        for recipe in ("paper", "release", "release_script")
+    ]
+    assert TalkerT2AV(components).recipe_name == "paper" and {len(sound) for sound in sounds} == {3840}
+    assert all(not np.array_equal(left, right) for left, right in itertools.combinations(sounds, 2))
+    with pytest.raises(ValueError, match="unknown recipe 'papers'; there are paper, release, release_script"):
         TalkerT2AV(components, recipe="papers")
 
 

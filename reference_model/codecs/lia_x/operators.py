@@ -2,7 +2,8 @@
 arXiv 1912.04958), with the flow head of LIA (Wang et al. 2022, arXiv 2203.09043).
 
 Images and feature maps are (B, channels, H, W); a style is (B, style_dim). "Equalised" weights are stored at unit
-variance and multiplied by 1 / sqrt(fan in) when used.
+variance and multiplied by 1 / sqrt(fan in) when used. The network is frozen: sums overwrite what a layer has just made
+(at 512 x 512 the time goes into fresh memory as much as into arithmetic), so nothing here can be trained.
 """
 
 import math
@@ -24,10 +25,7 @@ def _precise(x: Tensor) -> Tensor:
 
 
 class Derived:
-    """A quantity computed from a weight, kept for as long as that weight stays as it is.
-
-    With gradients it is computed anew, so that it is part of the graph.
-    """
+    """A quantity computed from a weight, kept for as long as that weight stays as it is."""
 
     def __init__(self, compute: Callable[[Tensor], Tensor]):
         self.compute = compute
@@ -35,8 +33,6 @@ class Derived:
         self.value: Tensor | None = None
 
     def __call__(self, weight: Tensor) -> Tensor:
-        if weight.requires_grad and torch.is_grad_enabled():
-            return self.compute(weight)
         version = 0 if weight.is_inference() else weight._version
         key = (weight.data_ptr(), version, weight.dtype, weight.device)
         if key != self.key:
@@ -46,21 +42,14 @@ class Derived:
 
 
 class FusedLeakyReLU(nn.Module):
-    """leaky_relu(x + bias, 0.2) * sqrt(2), the bias per channel (axis 1).
-
-    ``in_place`` overwrites ``x`` where no gradient is recorded. At 512 x 512 the time goes into fresh memory as
-    much as into sums, so layers that own their input ask for it.
-    """
+    """leaky_relu(x + bias, 0.2) * sqrt(2), the bias per channel (axis 1); overwrites ``x``."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor, *, in_place: bool = False) -> Tensor:
-        bias = self.bias.view(1, -1, *[1] * (x.ndim - 2))
-        if in_place and not torch.is_grad_enabled():
-            return F.leaky_relu_(x.add_(bias), SLOPE).mul_(GAIN)
-        return F.leaky_relu(x + bias, SLOPE) * GAIN
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu_(x.add_(self.bias[:, None, None]), SLOPE).mul_(GAIN)
 
 
 class EqualisedConv2d(nn.Module):
@@ -125,8 +114,7 @@ class ConvLayer(nn.Module):
             self.activation = FusedLeakyReLU(outputs) if bias else nn.LeakyReLU(SLOPE)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.convolution(self.filter(x))
-        return self.activation(x, in_place=True) if isinstance(self.activation, FusedLeakyReLU) else self.activation(x)
+        return self.activation(self.convolution(self.filter(x)))
 
 
 class ModulatedConv2d(nn.Module):
@@ -173,7 +161,7 @@ class ModulatedConv2d(nn.Module):
         if self.demodulate:
             energy = _precise(style).square() @ self._energy(self.weight).T
             gain = torch.rsqrt(energy + 1e-8).to(x.dtype)[:, :, None, None]
-            x = x * gain if torch.is_grad_enabled() else x.mul_(gain)
+            x = x.mul_(gain)
         return self.blur(x) if self.resample == "up" else x
 
 
@@ -186,7 +174,7 @@ class StyledConv(nn.Module):
         self.activation = FusedLeakyReLU(outputs)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        return self.activation(self.convolution(x, style), in_place=True)
+        return self.activation(self.convolution(x, style))
 
 
 class ResidualBlock(nn.Module):
@@ -207,10 +195,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        branch = self.conv2(self.conv1(x))
-        if torch.is_grad_enabled():
-            return (branch + self.skip(x)) / GAIN
-        return branch.add_(self.skip(x)).div_(GAIN)
+        return self.conv2(self.conv1(x)).add_(self.skip(x)).div_(GAIN)
 
 
 class FlowResidualBlock(nn.Module):

@@ -289,7 +289,7 @@ def folder_dims(folder: str | Path) -> dict[str, int]:
 
 
 def dims_found(data: Any) -> dict[str, int]:
-    """:func:`folder_dims` of the first folder of shards that a configuration's table ``data`` names, if any is there."""
+    """:func:`folder_dims` of the first folder of shards that a configuration's ``data`` names and that is there."""
     named = [data.get(name) for name in ("t2av", "tts", "validation")] if isinstance(data, Mapping) else []
     for folder in (folder for value in named for folder in (value if isinstance(value, list | tuple) else [value])):
         if isinstance(folder, str) and (Path(folder) / INDEX).is_file():

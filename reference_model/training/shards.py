@@ -63,9 +63,16 @@ def check_sample(id: str, sample: Sample, dims: Mapping[str, int]) -> None:
 
 
 def write_shard(
-    path: Path, entries: Sequence[tuple[str, Sample]], dims: Mapping[str, int], dtype: torch.dtype = torch.float32
+    path: Path,
+    entries: Sequence[tuple[str, Sample]],
+    dims: Mapping[str, int],
+    dtype: torch.dtype = torch.float32,
+    metadata: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Write (id, sample) pairs as one shard, whole or not at all; returns what the index says of it."""
+    """Write (id, sample) pairs as one shard, whole or not at all; returns what the index says of it.
+
+    ``metadata`` goes into the file's header beside the format.
+    """
     samples = [sample for _, sample in entries]
     no_motion = torch.zeros(0, dims["motion_dim"])
     names = [id.encode() for id, _ in entries]
@@ -80,7 +87,8 @@ def write_shard(
         "ids": torch.frombuffer(bytearray(b"".join(names)), dtype=torch.uint8),
         "id_ends": torch.tensor([len(name) for name in names]).cumsum(0),
     }  # fmt: skip
-    write_safetensors({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, path, {"format": FORMAT})
+    stored = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    write_safetensors(stored, path, {"format": FORMAT, **(metadata or {})})
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path), "entries": len(entries)}
 
 

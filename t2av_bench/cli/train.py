@@ -65,8 +65,10 @@ def prepare(
     echo(done.folder)
     _tell_left_out(display.console, done.left_out)
     whose = "the clip's own voice" if voice == "own" else "another clip of the speaker"
-    display.note(f"prepared {done.prepared} of {done.total} clips (speaker embeddings of {whose}), left out "
-                 f"{len(done.left_out)}" + (f": reasons in {done.folder / 'left_out.jsonl'}" if done.left_out else ""))
+    display.note(
+        f"prepared {done.prepared} of {done.total} clips (speaker embeddings of {whose}), left out "
+        f"{len(done.left_out)}" + (f": reasons in {done.folder / 'left_out.jsonl'}" if done.left_out else "")
+    )
     raise typer.Exit(FAILED if len(done.left_out) > max_left_out else 0)
 
 

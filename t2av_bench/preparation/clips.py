@@ -137,16 +137,18 @@ def _of_table(path: Path, media: Path, split: str | None) -> tuple[list[ClipFile
             reader = csv.DictReader(file, strict=True)
             columns = list(reader.fieldnames or ())
             _check_columns(path, columns)
-            rows = [row for row in reader if split is None or row.get("split") == split]
+            rows = [(reader.line_num, row) for row in reader if split is None or row.get("split") == split]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ItemError(f"cannot read the table {path}: {error}; expected CSV in UTF-8 with a line of names") from error
     if not rows:
         raise ItemError(f"the table {path} has no row" + (f" of the split {split!r}" if split is not None else ""))
     clips, listed, seen = [], Listed(), set()
-    for number, row in enumerate(rows, start=1):
+    for number, row in rows:
         clip = _of_row(row, number, media.resolve(), listed)
         if clip.id in seen:
-            clip = replace(clip, id=f"{clip.id} (row {number})", reason=f"the id {clip.id!r} stands in an earlier row")
+            clip = replace(
+                clip, id=f"{clip.id} (line {number})", reason=f"the id {clip.id!r} stands on an earlier line"
+            )
         seen.add(clip.id)
         clips.append(clip)
     unknown = [name for name in columns if name not in COLUMNS]
@@ -170,19 +172,19 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
 def _of_row(row: dict[str, str | None], number: int, media: Path, listed: Listed) -> ClipFiles:
     cells = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
     files: dict[str, Path] = {}
-    id = cells.get("sample_id") or Path(cells.get("wav_path") or cells.get("video_path") or f"row {number}").stem
+    id = cells.get("sample_id") or Path(cells.get("wav_path") or cells.get("video_path") or f"line {number}").stem
     try:
         if None in row or None in row.values():
-            raise ValueError(f"row {number} has another number of fields than the line of names")
+            raise ValueError(f"line {number} has another number of fields than the line of names")
         for name in ("wav_path", "motion_pt_path", "video_path"):
             if cells.get(name):
                 files[name] = inside(cells[name], media, name, listed)
         rate = _number(cells, "fps")
         frames = _number(cells, "pt_length")
-        if not files.keys() & {"wav_path", "video_path"}:
-            raise ValueError("neither wav_path nor video_path names a file")
         if "motion_pt_path" in files and "wav_path" not in files:
             raise ValueError("motion_pt_path names a file and wav_path none")
+        if not files.keys() & {"wav_path", "video_path"}:
+            raise ValueError("neither wav_path nor video_path names a file")
     except ValueError as error:
         return ClipFiles(id, cells.get("text", ""), reason=str(error))
     media_file = files["wav_path"] if "motion_pt_path" in files or "video_path" not in files else files["video_path"]
@@ -222,5 +224,3 @@ def _with_voices(clips: Sequence[ClipFiles]) -> list[ClipFiles]:
                 yield replace(clip, reason=f"there is no other clip {who} to take the voice from: --voice own")
 
     return list(voiced())
-
-

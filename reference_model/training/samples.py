@@ -6,7 +6,7 @@ sample at a time, read from a file or computed. :class:`FunctionSource` makes a 
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -127,6 +127,19 @@ def read_sample(source: SampleSource, index: int, shape: SampleShape) -> Sample:
                 f"tokens 0 to {shape.vocab_size - 1}; use the tokenizer that belongs to the model"
             )
     return sample
+
+
+def random_window(sample: Sample, frames: int, seed: Sequence[int]) -> Sample:
+    """``frames`` frames of a longer sample from a place that ``seed`` decides, the same in both modalities.
+
+    The text stays whole, as in the release's training. Where one modality is no longer than the window and the other
+    is, the window is the beginning. 0 frames: the whole sample.
+    """
+    shorter = len(sample.speech) if sample.motion is None else min(len(sample.speech), len(sample.motion))
+    start = int(np.random.default_rng(list(seed)).integers(max(0, shorter - frames) + 1)) if frames else 0
+    window = slice(start, start + frames if frames else None)
+    motion = None if sample.motion is None else sample.motion[window]
+    return replace(sample, speech=sample.speech[window], motion=motion)
 
 
 def check_lengths(source: SampleSource, name: str, max_tokens: int) -> None:

@@ -3,14 +3,14 @@
 import numpy as np
 import torch
 
-from .batch_plan import sample_seed
+from .batch_plan import sample_seed, window_seed
 from .collate import collate
 from .config import TrainingConfig
 from .distributed import Processes
 from .layout import layout, totals
 from .objective import Objective
-from .samples import SampleSource, read_sample
-from .sources import sample_shape, sequence_lengths
+from .samples import SampleSource, random_window, read_sample
+from .sources import TrainedLengths, sample_shape
 
 STREAM = 2**40
 """Takes the place of the step in the seeds: no training run gets that far."""
@@ -21,15 +21,21 @@ def validate(
     objective: Objective, source: SampleSource, config: TrainingConfig, processes: Processes
 ) -> dict[str, float]:
     """Losses by name. Processes share the work; every one gets the result."""
-    layouts = [layout(lengths, config.model, config.data.max_tokens) for lengths in source.lengths]
+    lengths = TrainedLengths(source, config)
+    layouts = [layout(row, config.model, config.data.max_tokens) for row in lengths.rows(slice(None))]
     whole = totals(layouts, config.model, config.loss.stop_positive_factor)
-    order = np.argsort(sequence_lengths(source.lengths, config.model), kind="stable")
+    order = np.argsort(lengths[:], kind="stable")
     size, shape = config.validation.batch_size, sample_shape(config.model)
     sums: dict[str, torch.Tensor] = {}
     for start in range(processes.rank * size, len(order), processes.count * size):
         chosen = [int(index) for index in order[start : start + size]]
         part = collate(
-            [read_sample(source, index, shape) for index in chosen],
+            [
+                random_window(
+                    read_sample(source, index, shape), config.window_frames, window_seed(config.seed, STREAM, index)
+                )
+                for index in chosen
+            ],
             [layouts[index] for index in chosen],
             [sample_seed(config.seed, STREAM, index) for index in chosen],
             whole,

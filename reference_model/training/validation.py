@@ -1,14 +1,14 @@
-"""The losses on held-out samples: exact means over the whole set, with the same random numbers every time."""
+"""What is held out, as micro-batches whose losses add up to exact means over the whole set, with the same random
+numbers every time."""
+
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from .batch_plan import sample_seed
-from .collate import collate
+from .collate import MicroBatch, collate
 from .config import TrainingConfig
-from .distributed import Processes
 from .layout import layout, totals
-from .objective import Objective
 from .samples import SampleSource, read_sample
 from .sources import sample_shape, sequence_lengths
 
@@ -16,36 +16,28 @@ STREAM = 2**40
 """Takes the place of the step in the seeds: no training run gets that far."""
 
 
-@torch.no_grad()
-def validate(
-    objective: Objective, source: SampleSource, config: TrainingConfig, processes: Processes
-) -> dict[str, float]:
-    """Losses by name. Processes share the work; every one gets the result."""
-    layouts = [layout(lengths, config.model, config.data.max_tokens) for lengths in source.lengths]
-    whole = totals(layouts, config.model, config.loss.stop_positive_factor)
-    order = np.argsort(sequence_lengths(source.lengths, config.model), kind="stable")
-    size, shape = config.validation.batch_size, sample_shape(config.model)
-    sums: dict[str, torch.Tensor] = {}
-    for start in range(processes.rank * size, len(order), processes.count * size):
-        chosen = [int(index) for index in order[start : start + size]]
-        part = collate(
-            [read_sample(source, index, shape) for index in chosen],
-            [layouts[index] for index in chosen],
+class HeldOut(Sequence[MicroBatch]):
+    """Micro-batches of ``config.validation.batch_size`` samples of ``source``, from short to long."""
+
+    def __init__(self, source: SampleSource, config: TrainingConfig):
+        self.source, self.config = source, config
+        self._layouts = [layout(lengths, config.model, config.data.max_tokens) for lengths in source.lengths]
+        self._whole = totals(self._layouts, config.model, config.loss.stop_positive_factor)
+        self._order = np.argsort(sequence_lengths(source.lengths, config.model), kind="stable").tolist()
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self.config.validation.batch_size)
+
+    def __getitem__(self, number: int) -> MicroBatch:
+        config, size = self.config, self.config.validation.batch_size
+        chosen = self._order[number * size : (number + 1) * size]
+        shape = sample_shape(config.model)
+        return collate(
+            [read_sample(self.source, index, shape) for index in chosen],
+            [self._layouts[index] for index in chosen],
             [sample_seed(config.seed, STREAM, index) for index in chosen],
-            whole,
+            self._whole,
             config.model,
             config.aids,
             config.loss.repeats,
         )
-        with processes.autocast(config.precision):
-            losses = objective(part.to(processes.device)).detached()
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0) + value.double()
-    names = ("loss", "speech_loss", "motion_loss", "stop_loss", "regression_loss")
-    values = torch.stack(
-        [
-            sums[name] if name in sums else torch.zeros((), dtype=torch.float64, device=processes.device)
-            for name in names
-        ]
-    )
-    return dict(zip(names, processes.sum(values).tolist(), strict=True))

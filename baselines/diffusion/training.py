@@ -3,19 +3,19 @@
 Everything but the batches and their losses is the reference's run.
 """
 
-import sys
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
-from reference_model.config import ConfigError
-from reference_model.training.batch_plan import BatchPlan, sample_seed
-from reference_model.training.distributed import Processes
-from reference_model.training.interruption import Interruption
-from reference_model.training.loop import Run, TrainingResult
+from reference_model.checkpoints import write_safetensors
+from reference_model.modules.transformer import Block
+from reference_model.training.batch_plan import BatchPlan, sample_seed, split
+from reference_model.training.loop import checkpoint_blocks
+from reference_model.training.run import Run, TrainingResult
 from reference_model.training.samples import (
     MOTION,
     SPEECH,
@@ -28,11 +28,12 @@ from reference_model.training.samples import (
 from reference_model.training.sources import Sources
 from reference_model.training.validation import STREAM
 
-from ..checkpoints import load_network, save_network
+from ..checkpoints import CONFIG_KEY, load_network
 from ..families import network_class, random_network
 from .config import NetworkConfig, TrainingConfig
 from .network import DiffusionNetwork
 from .objective import Objective, TrainingBatch, collate
+from .tower import TowerBlock
 
 MAX_TEXT = 1000
 """Text tokens beyond which a sample is refused."""
@@ -56,13 +57,7 @@ def train(
     ``quiet``. Raises :class:`.ConfigError`, :class:`.SampleError`, :class:`.CheckpointError`,
     :class:`.TrainingError`.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    with Processes.join(config.device) as processes, Interruption() as interruption:
-        if processes.count > 1:
-            raise ConfigError("baselines train in a single process; start them without torchrun")
-        run = _Run(config, sources, Path(output), processes, resume, stop_after, None if quiet else sys.stderr)
-        return run.run(interruption)
+    return _Run.start(config, Path(output), sources, resume=resume, stop_after=stop_after, quiet=quiet)
 
 
 def training_source(sources: Sources, network: NetworkConfig) -> SampleSource:
@@ -96,73 +91,60 @@ class _Run(Run):
     resuming = "resume"
     unit = "frames"
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        sources: Sources,
-        output: Path,
-        processes: Processes,
-        resume: bool,
-        stop_after: int | None,
-        stream: TextIO | None,
-    ):
-        network = config.network
-        self.source, self.validation = training_source(sources, network), sources.validation
-        self.shape = SampleShape(network.speech_dim, network.motion_dim, network.speaker_dim, network.vocab_size)
+    def __init__(self, sources: Sources, config: TrainingConfig, output: Path, accelerator: Any, *options: Any):
+        source = training_source(sources, config.network)
         counts = {"t2av": config.batch_size, "tts": 0}
-        self.plan = BatchPlan({"t2av": self.source.lengths[:, SPEECH]}, counts, config.seed, config.pool_steps)
-        super().__init__(config, output, {"training": self.source.fingerprint}, processes, resume, stop_after, stream)
+        self.config = config
+        self.plan = BatchPlan({"t2av": source.lengths[:, SPEECH]}, counts, config.seed, config.pool_steps)
+        self.sources, self.fingerprints = {"t2av": source}, {"training": source.fingerprint}
+        self.held_out = _HeldOut(self, sources.validation) if sources.validation else ()
+        self.rank, self.processes = accelerator.process_index, accelerator.num_processes
+        split(self.plan.step(0), self.processes * config.accumulation)  # a batch that cannot be split is an error now
+        super().__init__(config, output, accelerator, *options)
 
     def first_model(self) -> DiffusionNetwork:
         return random_network(self.config.network, seed=self.config.seed)
 
     def make_objective(self, model: DiffusionNetwork) -> Objective:
-        return Objective(model.train(), self.config.flow)
+        return Objective(model, self.config.flow)
+
+    def checkpoint_activations(self, model: DiffusionNetwork) -> None:
+        checkpoint_blocks(model, (Block, TowerBlock))
 
     def read_model(self, path: Path) -> DiffusionNetwork:
-        return load_network(path, config=self.config.network, device=str(self.processes.device))
+        return load_network(path, config=self.config.network)
 
-    def write_model(self, model: DiffusionNetwork, path: Path) -> None:
-        save_network(model, path)
+    def write_model(self, weights: dict[str, Tensor], path: Path) -> None:
+        write_safetensors(weights, path, {CONFIG_KEY: json.dumps(self.config.network.to_dict())})
 
-    def gradients(self) -> dict[str, float]:
-        picks = self.plan.step(self.step)
-        seeds = [sample_seed(self.config.seed, self.step, pick.position) for pick in picks]
-        part = self._batch(self.source, [pick.index for pick in picks], seeds)
-        losses = self.objective.means(self.objective(part), part.batch.frames)
-        losses["loss"].backward()
-        frames = int(part.batch.frames.sum())
-        self.journal.count(frames, next(iter(part.targets.values())).shape[:2].numel() - frames)
-        return {name: float(value.detach()) for name, value in losses.items()}
+    def micro_batches(self, first_step: int, end_step: int) -> Iterator[TrainingBatch]:
+        source = self.sources["t2av"]
+        for step in range(first_step, end_step):
+            picks = self.plan.step(step)
+            frames = int(source.lengths[[pick.index for pick in picks], SPEECH].sum())
+            for own in split(picks, self.processes * self.config.accumulation)[self.rank :: self.processes]:
+                draws = [(pick.index, sample_seed(self.config.seed, step, pick.position)) for pick in own]
+                yield self.part(source, draws, (frames, len(picks)))
 
-    @torch.no_grad()
-    def losses(self, model: DiffusionNetwork) -> dict[str, float] | None:
-        """Exact means over the held-out samples, with the same random numbers each time."""
-        if self.validation is None:
-            return None
-        judged = Objective(model, self.config.flow)
-        order = np.argsort(self.validation.lengths[:, SPEECH], kind="stable")
-        parts: dict[str, list[torch.Tensor]] = {}
-        frames, size = [], self.config.validation.batch_size
-        for start in range(0, len(order), size):
-            chosen = [int(index) for index in order[start : start + size]]
-            part = self._batch(self.validation, chosen, [sample_seed(self.config.seed, STREAM, i) for i in chosen])
-            for name, values in judged(part).items():
-                parts.setdefault(name, []).append(values.double())
-            frames.append(part.batch.frames)
-        losses = {name: torch.cat(values) for name, values in parts.items()}
-        means = judged.means(losses, torch.cat(frames).double())
-        return {name: float(value) for name, value in means.items()}
+    def part(self, source: SampleSource, draws: Sequence[tuple[int, int]], whole: tuple[int, int]) -> TrainingBatch:
+        """The samples of ``draws`` (index and seed), of a batch of ``whole`` frames and clips."""
+        network = self.config.network
+        shape = SampleShape(network.speech_dim, network.motion_dim, network.speaker_dim, network.vocab_size)
+        samples = [read_sample(source, index, shape) for index, _ in draws]
+        return collate(samples, [seed for _, seed in draws], self.objective.model, whole)
 
-    def _batch(self, source: SampleSource, indices: Sequence[int], seeds: Sequence[int]) -> TrainingBatch:
-        samples = [read_sample(source, index, self.shape) for index in indices]
-        return collate(samples, seeds, self.objective.model).to(self.processes.device)
 
-    def positions(self, step: int) -> dict[str, int]:
-        return {"t2av": step * self.config.batch_size}
+class _HeldOut(Sequence[TrainingBatch]):
+    """Parts of all that is held out, from short to long, with the same random numbers each time."""
 
-    def epochs(self) -> dict[str, float]:
-        return {"t2av": self.plan.epoch("t2av", self.step)}
+    def __init__(self, run: _Run, source: SampleSource):
+        self.run, self.source, self.size = run, source, run.config.validation.batch_size
+        self.whole = int(source.lengths[:, SPEECH].sum()), len(source.lengths)
+        order = np.argsort(source.lengths[:, SPEECH], kind="stable")
+        self.draws = [(index, sample_seed(run.config.seed, STREAM, index)) for index in order.tolist()]
 
-    def described(self) -> str:
-        return ", ".join(self.source.describe(pick.index) for pick in self.plan.step(self.step)[:8]) + " ..."
+    def __len__(self) -> int:
+        return -(-len(self.draws) // self.size)
+
+    def __getitem__(self, number: int) -> TrainingBatch:
+        return self.run.part(self.source, self.draws[number * self.size :][: self.size], self.whole)

@@ -1,57 +1,47 @@
-"""The losses on held-out samples: exact means over the whole set, with the same random numbers every time."""
+"""What is held out, as micro-batches whose losses add up to exact means over the whole set, with the same random
+numbers every time."""
+
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from .batch_plan import sample_seed, window_seed
-from .collate import collate
+from .collate import MicroBatch, collate
 from .config import TrainingConfig
-from .distributed import Processes
 from .layout import layout, totals
-from .objective import Objective
-from .samples import SampleSource, random_window, read_sample
+from .samples import Sample, SampleSource, random_window, read_sample
 from .sources import TrainedLengths, sample_shape
 
 STREAM = 2**40
 """Takes the place of the step in the seeds: no training run gets that far."""
 
 
-@torch.no_grad()
-def validate(
-    objective: Objective, source: SampleSource, config: TrainingConfig, processes: Processes
-) -> dict[str, float]:
-    """Losses by name. Processes share the work; every one gets the result."""
-    lengths = TrainedLengths(source, config)
-    layouts = [layout(row, config.model, config.data.max_tokens) for row in lengths.rows(slice(None))]
-    whole = totals(layouts, config.model, config.loss.stop_positive_factor)
-    order = np.argsort(lengths[:], kind="stable")
-    size, shape = config.validation.batch_size, sample_shape(config.model)
-    sums: dict[str, torch.Tensor] = {}
-    for start in range(processes.rank * size, len(order), processes.count * size):
-        chosen = [int(index) for index in order[start : start + size]]
-        part = collate(
-            [
-                random_window(
-                    read_sample(source, index, shape), config.window_frames, window_seed(config.seed, STREAM, index)
-                )
-                for index in chosen
-            ],
-            [layouts[index] for index in chosen],
+class HeldOut(Sequence[MicroBatch]):
+    """Micro-batches of ``config.validation.batch_size`` samples of ``source``, from short to long."""
+
+    def __init__(self, source: SampleSource, config: TrainingConfig):
+        self.source, self.config = source, config
+        lengths = TrainedLengths(source, config)
+        self._layouts = [layout(row, config.model, config.data.max_tokens) for row in lengths.rows(slice(None))]
+        self._whole = totals(self._layouts, config.model, config.loss.stop_positive_factor)
+        self._order = np.argsort(lengths[:], kind="stable").tolist()
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self.config.validation.batch_size)
+
+    def __getitem__(self, number: int) -> MicroBatch:
+        config, size = self.config, self.config.validation.batch_size
+        chosen = self._order[number * size : (number + 1) * size]
+        return collate(
+            [self._read(index) for index in chosen],
+            [self._layouts[index] for index in chosen],
             [sample_seed(config.seed, STREAM, index) for index in chosen],
-            whole,
+            self._whole,
             config.model,
             config.aids,
             config.loss.repeats,
         )
-        with processes.autocast(config.precision):
-            losses = objective(part.to(processes.device)).detached()
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0) + value.double()
-    names = ("loss", "speech_loss", "motion_loss", "stop_loss", "regression_loss")
-    values = torch.stack(
-        [
-            sums[name] if name in sums else torch.zeros((), dtype=torch.float64, device=processes.device)
-            for name in names
-        ]
-    )
-    return dict(zip(names, processes.sum(values).tolist(), strict=True))
+
+    def _read(self, index: int) -> Sample:
+        sample = read_sample(self.source, index, sample_shape(self.config.model))
+        return random_window(sample, self.config.window_frames, window_seed(self.config.seed, STREAM, index))

@@ -13,7 +13,7 @@ from training_factory import metrics, micro_config, synthetic
 from reference_model import train as command
 from reference_model.checkpoints import load_model
 from reference_model.config import ConfigError
-from reference_model.training import run_state
+from reference_model.training import run as run_module
 from reference_model.training.loop import TrainingError, train
 from reference_model.training.run_state import checkpoints
 from reference_model.training.samples import FunctionSource
@@ -116,14 +116,14 @@ def test_resuming_equals_not_stopping(straight, tmp_path, stops):
 def test_a_crash_after_a_checkpoint_costs_nothing_but_time(straight, tmp_path, monkeypatch):
     """The lines written after the last checkpoint are forgotten, a half-written checkpoint is not taken for one."""
     config = micro_config(tmp_path, **AIDED, checkpoints={"every": 2})
-    genuine = run_state.write_safetensors
+    genuine = run_module.write_safetensors
 
     def fails_at_step_four(state, path, metadata):
         if "step-00000004" in str(path):
             raise OSError("no space left on device")
         genuine(state, path, metadata)
 
-    monkeypatch.setattr(run_state, "write_safetensors", fails_at_step_four)
+    monkeypatch.setattr(run_module, "write_safetensors", fails_at_step_four)
     with pytest.raises(OSError, match="no space left"):
         run(config)
     assert [path.name for path in checkpoints(tmp_path)] == ["step-00000002"]

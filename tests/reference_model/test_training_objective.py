@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 import torch
 from build import random_model
+from reference_model.training.distributed import Processes
 from training_factory import SHAPE, micro_config, synthetic
 
 from reference_model.modules.stop_predictor import IGNORED
 from reference_model.training.batch_plan import sample_seed
 from reference_model.training.collate import collate
-from reference_model.training.distributed import Processes
 from reference_model.training.forward import LOSS_RECIPES, training_forward
 from reference_model.training.layout import layout, totals
 from reference_model.training.loop import accumulate_gradients

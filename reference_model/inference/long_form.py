@@ -66,9 +66,7 @@ def stream_passages(
     results: list[GenerationResult] = []
     for text in texts:
         done = sum(result.patches for result in results)
-        passage = dataclasses.replace(
-            passage, text_ids=text, max_patches=min(passage_patches, item.max_patches - done)
-        )
+        passage = dataclasses.replace(passage, text_ids=text, max_patches=min(passage_patches, item.max_patches - done))
         if passage.max_patches == 0:
             break
         for event in stream(model, [passage], recipe):

@@ -25,13 +25,13 @@ SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n")
 def split_passages(text: str, fits: Callable[[str], bool]) -> list[str]:
     """Passages of whole sentences, as many in each as fit together; a sentence that fits nowhere stands alone."""
     passages: list[str] = []
-    for sentence in filter(None, map(str.strip, SENTENCE_END.split(text))):
-        longer = f"{passages[-1]} {sentence}" if passages else sentence
-        if passages and fits(longer):
-            passages[-1] = longer
-        else:
-            passages.append(sentence)
-    return passages
+    start = end = 0
+    for boundary in [*(match.end() for match in SENTENCE_END.finditer(text)), len(text)]:
+        if end > start and not fits(text[start:boundary]):
+            passages.append(text[start:end])
+            start = end
+        end = boundary
+    return [" ".join(passage.split()) for passage in [*passages, text[start:]] if passage.strip()]
 
 
 def stream_passages(

@@ -346,7 +346,7 @@ def test_a_long_text_is_spoken_in_passages_and_joined(components, ask, monkeypat
     )
     decode, heard = components.audio_codec.decode, []
     monkeypatch.setattr(components.audio_codec, "decode", lambda latents: heard.append(latents) or decode(latents))
-    parts = dataclasses.replace(components, passage_tokens=15)
+    parts = dataclasses.replace(components, passage_tokens=len(components.prompt("three words fit")))
     system = TalkerT2AV(parts, recipe="release", long=True)
     text, seen = "hello there world. good day. world.\nhello day", []
     clip = system.generate(ask(text=text, max_seconds=20.0), seen.append)

@@ -12,7 +12,7 @@ from reference_model.inference.long_form import split_passages, stream_passages
 from reference_model.inference.types import GeneratedPatch
 
 TEXTS = [torch.randint(256, (length,), generator=torch.Generator().manual_seed(length)) for length in (4, 9, 6)]
-OVERLAP = 12
+OVERLAP = 4
 
 
 @pytest.fixture(scope="module")

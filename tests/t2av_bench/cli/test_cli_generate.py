@@ -16,7 +16,8 @@ def run(monkeypatch, components):
     loaded = []
 
     def load(
-        cls, *, device="cpu", recipe="paper", prefix_seconds=0.0, precision=None, checkpoint=None, dtype=None, long=False
+        cls, *, device="cpu", recipe="paper", prefix_seconds=0.0, precision=None, checkpoint=None, dtype=None,
+        long=False,
     ):  # fmt: skip
         loaded.append((device, recipe, prefix_seconds, precision or dtype, checkpoint))
         return cls(components, recipe=recipe, prefix_seconds=prefix_seconds, long=long)

@@ -45,6 +45,8 @@ def read_inputs(request: Request, parts: Components, recipe: Recipe, names: Name
     read_sources(job, parts, config.patch_size, moving_identity=continued)
     if continued:
         _read_prefix(job, parts, recipe)
+    if recipe.limit_margin_patches is not None and request.task in ("t2av", "tts"):
+        _bound_by_reference(job, parts, recipe)
     if item.first_motion is not None and recipe.motion_reference_dtype == "bfloat16":
         item.first_motion = item.first_motion.bfloat16().float()
     try:
@@ -63,6 +65,21 @@ def _check_length(item: GenerationItem, parts: Components, prefix_patches: int) 
             f"the text is too long: {len(item.text_ids)} tokens, and {max(room, 0)} fit beside the patches of "
             f"{item.max_patches * parts.model.config.patch_size / parts.frame_rate:g} s (the model was trained on at "
             f"most {MAX_TOKENS} in all): shorten the text, split it into several clips, or lower --max-seconds"
+        )
+
+
+def _bound_by_reference(job: Job, parts: Components, recipe: Recipe) -> None:
+    """The released script's bound, from the lengths of the reference voice and of a moving identity that is read."""
+    size, item = parts.model.config.patch_size, job.item
+    voice = job.facts["voice"]
+    speech = int((voice["end"] - voice["start"]) * parts.frame_rate)
+    motion = job.video.frame_count if job.video is not None else 0
+    prefix = 0 if item.speech is None else -(-len(item.speech) // size)
+    limit = recipe.patch_limit(speech, motion, prefix, size, parts.model.arrangement.delay)
+    if limit < item.max_patches:
+        item.max_patches = limit
+        job.notes.append(
+            f"at most {limit * size / parts.frame_rate:g} s: the released script's bound for this reference"
         )
 
 

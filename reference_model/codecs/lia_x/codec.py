@@ -115,10 +115,6 @@ class LIAXCodec(nn.Module):
         """Encode the identity image (B, 3, 512, 512) in [-1, 1] once."""
         return LIAXRenderer(self, source_image)
 
-    def decode(self, source_image: Tensor, motion_latents: Tensor) -> Tensor:
-        """(B, 3, 512, 512) and normalised latents (B, T, motion_dim) to frames (B, T, 3, 512, 512)."""
-        return self.source(source_image).render(motion_latents)
-
     def check_images(self, images: Tensor) -> None:
         """Raise ``ValueError`` unless ``images`` is (N, 3, 512, 512) float in about [-1, 1]."""
         if images.ndim != 4 or images.shape[1:] != (3, IMAGE_SIZE, IMAGE_SIZE):

@@ -68,6 +68,8 @@ def read_inputs(
     read_sources(job, parts, config.patch_size, moving_identity=continued)
     if continued:
         _read_prefix(job, parts, recipe)
+    if recipe.limit_margin_patches is not None and request.task in ("t2av", "tts"):
+        _bound_by_reference(job, parts, recipe)
     if item.first_motion is not None and recipe.motion_reference_dtype == "bfloat16":
         item.first_motion = item.first_motion.bfloat16().float()
     try:
@@ -86,6 +88,21 @@ def _check_length(text_ids: Tensor, patches: int, parts: Components, prefix_patc
             f"the text is too long: {len(text_ids)} tokens, and {max(room, 0)} fit beside the patches of "
             f"{patches * parts.model.config.patch_size / parts.frame_rate:g} s (the model was trained on at most "
             f"{MAX_TOKENS} in all): shorten its sentences, speak it in passages (--long), or lower --max-seconds"
+        )
+
+
+def _bound_by_reference(job: Job, parts: Components, recipe: Recipe) -> None:
+    """The released script's bound, from the lengths of the reference voice and of a moving identity that is read."""
+    size, item = parts.model.config.patch_size, job.item
+    voice = job.facts["voice"]
+    speech = int((voice["end"] - voice["start"]) * parts.frame_rate)
+    motion = job.video.frame_count if job.video is not None else 0
+    prefix = 0 if item.speech is None else -(-len(item.speech) // size)
+    limit = recipe.patch_limit(speech, motion, prefix, size, parts.model.arrangement.delay)
+    if limit < item.max_patches:
+        item.max_patches = limit
+        job.notes.append(
+            f"at most {limit * size / parts.frame_rate:g} s: the released script's bound for this reference"
         )
 
 

@@ -140,7 +140,8 @@ class TalkerT2AV(TalkerSystem):
         """The published weights, by id.
 
         recipe: ``paper`` (default), ``release`` (the published script's choices) or ``release_script`` (to the letter:
-        without a prefix, which is continued for ``prefix_seconds``, no task embedding at all).
+        without a prefix, which is continued for ``prefix_seconds``, no task embedding at all; and no clip is longer
+        than its reference and 2.4 s).
         precision: of the generator, whose codecs stay float32. ``float32`` (default), where a clip is the same in
         every batch and on every machine up to rounding; ``release``, a bfloat16 backbone beside float32 heads and
         patch encoders; or ``bfloat16``. dtype: its earlier name.

@@ -329,6 +329,16 @@ def test_every_recipe_samples_differently(components, ask):
         TalkerT2AV(components, recipe="papers")
 
 
+def test_the_letter_of_the_script_bounds_a_clip_by_its_reference(components, ask, inputs):
+    system = TalkerT2AV(components, recipe="release_script")
+    system.recipe = dataclasses.replace(system.recipe, use_stop=False)
+    clip = system.generate(ask("tts", max_seconds=30.0))
+    frames = len(Clip(inputs["voice"]).audio(24_000)) // 960
+    assert clip.frame_count == 4 * (-(-frames // 4) + 15) and clip.stop_reason == "limit"
+    assert f"at most {clip.seconds:g} s: the released script's bound" in clip.notes[-1]
+    assert system.generate(ask("tts")).frame_count == 24, "a shorter bound of the caller counts"
+
+
 def test_parts_that_do_not_fit_are_refused(components):
     codec = PixelMotionCodec()
     codec.latent_dim = 40

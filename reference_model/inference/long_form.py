@@ -1,6 +1,6 @@
 """Long texts: passage by passage, joined into one clip, in bounded memory.
 
-Each passage is a sequence of its own: its text, then the last patches of the passage before as prefix, then new
+Each passage is a sequence of its own: its text, then the last patch of the passage before as prefix, then new
 patches. Training never saw sequences beyond 1,000 tokens or 30 s, so passages keep positions and attention where the
 model was trained; attention memory is that of the longest passage. The noise generator runs on, so one seed fixes the
 whole.
@@ -20,18 +20,22 @@ from .types import GeneratedPatch, GenerationItem, GenerationResult
 
 SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n")
 """Where a text may be parted: after a full stop and a space, a Chinese full stop, at the end of a line."""
+OVERLAP_PATCHES = 1
+"""Of a passage, how much the next continues: enough for the heads, which see one patch back, and for a face that does
+not jump. The text of a passage does not hold the words of its prefix, so a longer one swallows words: the embedded
+model's error rate is 0.07 with one patch, 0.17 with two, 0.48 with four (18 sentences; 0.13 where each starts anew)."""
 
 
 def split_passages(text: str, fits: Callable[[str], bool]) -> list[str]:
     """Passages of whole sentences, as many in each as fit together; a sentence that fits nowhere stands alone."""
     passages: list[str] = []
-    for sentence in filter(None, map(str.strip, SENTENCE_END.split(text))):
-        longer = f"{passages[-1]} {sentence}" if passages else sentence
-        if passages and fits(longer):
-            passages[-1] = longer
-        else:
-            passages.append(sentence)
-    return passages
+    start = end = 0
+    for boundary in [*(match.end() for match in SENTENCE_END.finditer(text)), len(text)]:
+        if end > start and not fits(text[start:boundary]):
+            passages.append(text[start:end])
+            start = end
+        end = boundary
+    return [" ".join(passage.split()) for passage in [*passages, text[start:]] if passage.strip()]
 
 
 def stream_passages(
@@ -39,16 +43,14 @@ def stream_passages(
     item: GenerationItem,
     texts: Sequence[Tensor],
     recipe: Recipe,
-    *,
     passage_patches: int,
-    overlap_patches: int = 3,
 ) -> Iterator[GeneratedPatch | GenerationResult]:
     """Speak ``texts`` (prompts ``(L,)``, in order) as one clip; events as :func:`.batched.sampling.stream` yields them:
     every patch, then one result of all passages, whose ``passages`` are their numbers of patches.
 
     ``item`` gives everything else; its own prefix opens the first passage and its ``text_ids`` are not used. Its
     ``max_patches`` bound the whole, ``passage_patches`` each passage. The result's ``stop_reason`` is ``predictor``
-    where every passage ended so. The default overlap is the release's reference prefix, 0.5 s in whole patches.
+    where every passage ended so.
     Raises ValueError for a task that follows a given clip, and a recipe whose prefixes hold no motion.
     """
     if item.task not in ("t2av", "tts"):
@@ -58,7 +60,7 @@ def stream_passages(
             "this recipe's prefixes hold no motion, so the face would jump at every passage; "
             "use prefix_contents = 'speech_and_motion'"
         )
-    tail = overlap_patches * model.config.patch_size
+    tail = OVERLAP_PATCHES * model.config.patch_size
     if item.task == "t2av" and item.first_motion is None and item.motion is not None:
         item = dataclasses.replace(item, first_motion=item.motion[0])
     noise = dataclasses.replace(item, text_ids=torch.cat(list(texts))).own_noise()

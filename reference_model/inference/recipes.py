@@ -1,10 +1,11 @@
 """Inference recipes: every choice in which the paper and the released code differ, as named settings.
 
-``RECIPES["paper"]`` is section 4.2. ``RECIPES["release"]`` is the published inference script with one repair: without
+``RECIPES["paper"]`` is section 4.2. ``RECIPES["release"]`` is the published inference script with two repairs. Without
 a reference prefix the script feeds no task embedding at all, a sequence that nobody trains; here it then stands in
-front of the text, as in training. ``release_script`` is the script to the letter. The release has two more loops
-inside its model class, with choices of their own: ``release_t2av`` and ``release_tts``. All of them run through the
-one loop of :mod:`.batched.sampling`.
+front of the text, as in training. And the script's clips end with the reference's length and 2.4 s, whatever the text;
+here the caller bounds them. ``release_script`` is the script to the letter. The release has two more loops inside its
+model class, with choices of their own: ``release_t2av`` and ``release_tts``. All of them run through the one loop of
+:mod:`.batched.sampling`.
 """
 
 from dataclasses import dataclass, replace
@@ -103,8 +104,6 @@ RECIPES: dict[str, Recipe] = {
         delay_restarts=True,
         prefix_seconds=0.5,
         motion_reference_dtype="bfloat16",
-        limit_margin_patches=15,
-        limit_counts_motion=True,
     ),
     "release_t2av": Recipe(
         sampler=_RELEASE_CLASS_SAMPLER,
@@ -130,5 +129,7 @@ RECIPES: dict[str, Recipe] = {
         limit_margin_patches=25,
     ),
 }
-RECIPES["release_script"] = replace(RECIPES["release"], task_embedding="add_to_prefix_only")
+RECIPES["release_script"] = replace(
+    RECIPES["release"], task_embedding="add_to_prefix_only", limit_margin_patches=15, limit_counts_motion=True
+)
 """Named recipes; vary one with ``dataclasses.replace``."""

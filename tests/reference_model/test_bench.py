@@ -1,8 +1,14 @@
-"""What the benchmarks count is counted right."""
+"""The benchmarks: what they count is counted right, and the one for a GPU records whatever happens."""
 
 import importlib.util
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+import torch
 
 from reference_model.config import ModelConfig
 from reference_model.inference.recipes import RECIPES
@@ -35,3 +41,49 @@ def test_the_floor_of_the_released_size():
     assert 2 * 4 * block < work["encoders"].bytes / 2 < 2.2 * 4 * block
     machine = floor.Machine(bandwidth=1e9, throughput=1e12)
     assert machine.seconds([floor.Work("a", 2e9, 1e12), floor.Work("b", 1e9, 3e12)]) == 5.0
+
+
+def gpu_script(*arguments, python=sys.executable):
+    environment = {**os.environ, "PYTHON": str(python)}
+    return subprocess.run(["bash", BENCH / "gpu.sh", *arguments], env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_there_is_nothing_to_measure(tmp_path):
+    done = gpu_script(tmp_path / "gpu.json")
+    assert done.returncode == 0 and "sees no GPU" in done.stderr and not (tmp_path / "gpu.json").exists()
+
+
+def test_a_step_that_fails_or_hangs_is_a_reason_and_stops_no_other(tmp_path):
+    """A stand-in for python: some scripts write their rows, one breaks down after its first, one is killed."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"""#!/bin/bash
+case "$1" in
+    -) exec {sys.executable} "$@" ;;
+    -c) exit 0 ;;
+esac
+rows='{{"rows": [{{"difference": null}}, {{"difference": 2e-06}}]}}'
+case "$*" in
+    *render_speed*) echo "$rows" > "${{@: -1}}"; echo "no kernel image" >&2; exit 3 ;;
+    *training_speed*) exit 124 ;;  # as timeout says it
+    *) echo "$rows" > "${{@: -1}}" ;;
+esac
+""")
+    stand_in.chmod(0o755)
+    done = gpu_script(tmp_path / "gpu.json", python=stand_in)
+    assert done.returncode == 0, done.stderr
+    steps = json.loads((tmp_path / "gpu.json").read_text())["steps"]
+    assert len(steps) == 8 and {step["status"] for step in steps.values()} == {"ok", "failed", "over its 60 s"}
+    assert steps["codecs"]["status"] == "failed" and "no kernel image" in steps["codecs"]["said"]
+    assert len(steps["codecs"]["result"]["rows"]) == 2, "what was measured before it broke down"
+    assert steps["training"]["status"] == "over its 60 s" and "result" not in steps["training"]
+    assert steps["latents_equal"]["latents_equal"] is True and "latents_equal" not in steps["graphs"]
+
+
+@pytest.mark.slow
+def test_every_step_runs_on_the_processor(tmp_path):
+    done = gpu_script("--cpu-smoke", tmp_path / "smoke.json")
+    steps = json.loads((tmp_path / "smoke.json").read_text())["steps"]
+    assert {name: step["status"] for name, step in steps.items()} == dict.fromkeys(steps, "ok"), done.stderr
+    assert steps["latents_equal"]["latents_equal"]
+    assert all(step["result"]["rows"] for step in steps.values())

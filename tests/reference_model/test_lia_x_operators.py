@@ -20,29 +20,37 @@ def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module,
         _, outputs, inputs, kernel, _ = shape(f"{key}weight")
         return inputs, outputs, kernel, shape(f"{key}modulation.weight")[1]
 
-    def conv(resample: str | None = None, **options) -> tuple[torch.nn.Module, list[tuple[str, str]]]:
+    def conv(resample: str | None = None, activated: bool = True) -> tuple[torch.nn.Module, list[tuple[str, str]]]:
         outputs, inputs, kernel, _ = next(tensor.shape for key, tensor in weights.items() if key.endswith("weight"))
-        layer = operators.ConvLayer(inputs, outputs, kernel, resample=resample, **options)
-        biased = options.get("bias", True) and options.get("activated", True)
-        return layer, names.conv_layer(filtered=resample is not None, activated=biased)
+        layer = operators.ConvLayer(inputs, outputs, kernel, resample=resample, activated=activated)
+        return layer, names.conv_layer(filtered=resample is not None, activated=activated)
+
+    def followed_by(built, function):
+        """What the release has and its model does not use: an operation that it does use, and the rest of it."""
+        built[0].register_forward_hook(lambda module, inputs, output: function(output))
+        return built
 
     def residual(down: bool) -> tuple[torch.nn.Module, list[tuple[str, str]]]:
         outputs, inputs, _, _ = shape("conv1.0.weight")
         pairs = names.residual_block(down=down, projected=inputs != outputs)
         return operators.ResidualBlock(inputs, outputs, down=down), pairs
 
-    def styled(resample: str | None = None):
-        inputs, outputs, kernel, style_dim = modulated("conv.")
-        module = operators.StyledConv(inputs, outputs, style_dim, kernel=kernel, resample=resample)
-        return module, names.STYLED_CONV
+    def styled(up: bool = False):
+        inputs, outputs, _, style_dim = modulated("conv.")
+        return operators.StyledConv(inputs, outputs, style_dim, up=up), names.STYLED_CONV
 
-    def modulated_conv(resample: str | None = None, demodulate: bool = True):
+    def modulated_conv(**options):
         inputs, outputs, kernel, style_dim = modulated()
-        blur = [("blur", "blur")] if resample else []
-        pairs = [("weight", "weight"), ("modulation", "modulation"), *blur]
-        return operators.ModulatedConv2d(
-            inputs, outputs, kernel, style_dim, resample=resample, demodulate=demodulate
-        ), pairs
+        pairs = [("weight", "weight"), ("modulation", "modulation"), *([("blur", "blur")] if "up" in options else [])]
+        return operators.ModulatedConv2d(inputs, outputs, kernel, style_dim, **options), pairs
+
+    def modulated_down():
+        """The blur, then every other pixel of the convolution, without the pixels that saw its padding."""
+        module, pairs = modulated_conv()
+        module.before = resampling.blur_before_stride(module.kernel)
+        module.register_forward_pre_hook(lambda _, inputs: (module.before(inputs[0]), inputs[1]))
+        inside = slice(module.kernel // 2, -(module.kernel // 2), 2)
+        return followed_by((module, [*pairs, ("blur", "before")]), lambda y: y[..., inside, inside])
 
     def flow():
         inputs, _, _, style_dim = modulated("conv.")
@@ -51,18 +59,13 @@ def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module,
     def rgb():
         return operators.ToRGB(shape("conv.0.weight")[1]), names.TO_RGB
 
-    def linear(activated: bool):
+    def linear():
         outputs, inputs = shape("weight")
-        return operators.EqualisedLinear(inputs, outputs, activated=activated), same
+        return operators.EqualisedLinear(inputs, outputs), same
 
     def equal_conv():
         outputs, inputs, kernel, _ = shape("weight")
         return operators.EqualisedConv2d(inputs, outputs, kernel, padding=kernel // 2, bias="bias" in weights), same
-
-    def downsample():
-        module = resampling.Filter((1, 1))
-        module.register_forward_hook(lambda _, __, filtered: filtered[..., ::2, ::2])
-        return module, same
 
     def constant():
         module = torch.nn.Module()
@@ -72,26 +75,26 @@ def build(name: str, weights: dict[str, torch.Tensor]) -> tuple[torch.nn.Module,
 
     builders = {
         "equal_conv3": equal_conv,
-        "equal_linear": lambda: linear(False),
-        "equal_linear_act": lambda: linear(True),
+        "equal_linear": linear,
+        "equal_linear_act": lambda: followed_by(linear(), lambda y: F.leaky_relu(y, 0.2) * 2**0.5),
         "blur_down": lambda: (resampling.blur_before_stride(3), same),
         "blur_down_k1": lambda: (resampling.blur_before_stride(1), same),
         "blur_up": lambda: (resampling.blur_after_upsampling(), same),
         "upsample": lambda: (resampling.upsample(), same),
-        "downsample": downsample,
+        "downsample": lambda: followed_by((resampling.Filter((1, 1)), same), lambda y: y[..., ::2, ::2]),
         "fused_lrelu": lambda: (operators.FusedLeakyReLU(len(weights["bias"])), same),
         "convlayer": conv,
         "convlayer_1x1": conv,
         "convlayer_down": lambda: conv("down"),
-        "convlayer_down_skip": lambda: conv("down", bias=False, activated=False),
+        "convlayer_down_skip": lambda: conv("down", activated=False),
         "convlayer_up": lambda: conv("up"),
-        "convlayer_nobias_act": lambda: conv(bias=False),
+        "convlayer_nobias_act": lambda: followed_by(conv(activated=False), lambda y: F.leaky_relu(y, 0.2)),
         "modconv": modulated_conv,
-        "modconv_up": lambda: modulated_conv("up"),
-        "modconv_down": lambda: modulated_conv("down"),
+        "modconv_up": lambda: modulated_conv(up=True),
+        "modconv_down": modulated_down,
         "modconv_1x1_nodemod": lambda: modulated_conv(demodulate=False),
         "styled_conv": styled,
-        "styled_conv_up": lambda: styled("up"),
+        "styled_conv_up": lambda: styled(up=True),
         "to_rgb": rgb,
         "to_rgb_skip": rgb,
         "to_flow": flow,

@@ -67,26 +67,20 @@ class EqualisedConv2d(nn.Module):
 
 
 class EqualisedLinear(nn.Module):
-    """Linear layer; with ``activated`` followed by the fused leaky ReLU, which then takes the bias."""
+    """Linear layer whose weight is scaled when used."""
 
-    def __init__(self, inputs: int, outputs: int, *, bias_init: float = 0.0, activated: bool = False):
+    def __init__(self, inputs: int, outputs: int, *, bias_init: float = 0.0):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs))
         self.bias = nn.Parameter(torch.full((outputs,), bias_init))
         self.scale = 1 / math.sqrt(inputs)
-        self.activated = activated
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.activated:
-            return F.leaky_relu(F.linear(x, self.weight * self.scale) + self.bias, SLOPE) * GAIN
         return F.linear(x, self.weight * self.scale, self.bias)
 
 
 class ConvLayer(nn.Module):
-    """Convolution with its resampling (``"up"``, ``"down"`` or none) and activation.
-
-    With a bias the activation is the fused one; without, it is a plain leaky ReLU without the sqrt(2).
-    """
+    """Convolution with its resampling (``"up"``, ``"down"`` or none); ``activated``: and fused leaky ReLU."""
 
     def __init__(
         self,
@@ -95,7 +89,6 @@ class ConvLayer(nn.Module):
         kernel: int,
         *,
         resample: str | None = None,
-        bias: bool = True,
         activated: bool = True,
     ):
         super().__init__()
@@ -106,19 +99,17 @@ class ConvLayer(nn.Module):
             kernel,
             stride=2 if resample == "down" else 1,
             padding=0 if resample == "down" else kernel // 2,
-            bias=bias and not activated,
+            bias=False,
         )
-        if not activated:
-            self.activation = nn.Identity()
-        else:
-            self.activation = FusedLeakyReLU(outputs) if bias else nn.LeakyReLU(SLOPE)
+        self.activation = FusedLeakyReLU(outputs) if activated else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.convolution(self.filter(x)))
 
 
 class ModulatedConv2d(nn.Module):
-    """Convolution whose weights a style scales per input channel, normalised again per output channel.
+    """Convolution whose weights a style scales per input channel, normalised again per output channel; ``up`` doubles
+    the resolution.
 
     For a batch it is written as scaling of inputs and outputs around one shared convolution: the same sums as
     with weights per sample, at the price of a single convolution.
@@ -131,17 +122,15 @@ class ModulatedConv2d(nn.Module):
         kernel: int,
         style_dim: int,
         *,
-        resample: str | None = None,
+        up: bool = False,
         demodulate: bool = True,
     ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, outputs, inputs, kernel, kernel))
         self.modulation = EqualisedLinear(style_dim, inputs, bias_init=1.0)
         self.scale = 1 / math.sqrt(inputs * kernel**2)
-        self.kernel, self.resample, self.demodulate = kernel, resample, demodulate
-        self.blur = {"up": blur_after_upsampling, "down": lambda: blur_before_stride(kernel), None: nn.Identity}[
-            resample
-        ]()
+        self.kernel, self.up, self.demodulate = kernel, up, demodulate
+        self.blur = blur_after_upsampling() if up else nn.Identity()
         # At full size, adding up 0.8 billion squares for every frame would cost as much as a coarse level.
         self._energy = Derived(lambda weight: _precise(weight[0]).square().sum(dim=(2, 3)))
 
@@ -152,25 +141,23 @@ class ModulatedConv2d(nn.Module):
             weight = weight * style[0, :, None, None]
         else:
             x = x * style[:, :, None, None]
-        if self.resample == "up":
+        if self.up:
             x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-        elif self.resample == "down":
-            x = F.conv2d(self.blur(x), weight, stride=2)
         else:
             x = F.conv2d(x, weight, padding=self.kernel // 2)
         if self.demodulate:
             energy = _precise(style).square() @ self._energy(self.weight).T
             gain = torch.rsqrt(energy + 1e-8).to(x.dtype)[:, :, None, None]
             x = x.mul_(gain)
-        return self.blur(x) if self.resample == "up" else x
+        return self.blur(x)
 
 
 class StyledConv(nn.Module):
     """Modulated 3 x 3 convolution and fused leaky ReLU; no noise is injected."""
 
-    def __init__(self, inputs: int, outputs: int, style_dim: int, *, kernel: int = 3, resample: str | None = None):
+    def __init__(self, inputs: int, outputs: int, style_dim: int, *, up: bool = False):
         super().__init__()
-        self.convolution = ModulatedConv2d(inputs, outputs, kernel, style_dim, resample=resample)
+        self.convolution = ModulatedConv2d(inputs, outputs, 3, style_dim, up=up)
         self.activation = FusedLeakyReLU(outputs)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
@@ -189,7 +176,7 @@ class ResidualBlock(nn.Module):
         self.conv1 = ConvLayer(inputs, outputs, 3)
         self.conv2 = ConvLayer(outputs, outputs, 3, resample=resample)
         self.skip = (
-            ConvLayer(inputs, outputs, 1, resample=resample, bias=False, activated=False)
+            ConvLayer(inputs, outputs, 1, resample=resample, activated=False)
             if down or inputs != outputs
             else nn.Identity()
         )

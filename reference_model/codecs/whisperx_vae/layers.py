@@ -131,3 +131,14 @@ class WaveformDecoder(nn.Module):
         for stage in self.stages:
             x = stage(x)
         return self.head(self.snake(x))
+
+    @property
+    def context(self) -> int:
+        """Latent frames on either side of one that can still change its own samples (rounded up)."""
+        rate = hop = math.prod(stage.stride for stage in self.stages)
+        reach = KERNEL // 2 * (rate + 1)
+        for stage in self.stages:
+            reach += rate  # a transposed convolution hears one neighbour
+            rate //= stage.stride
+            reach += sum(DILATIONS) * (KERNEL // 2) * rate
+        return -(-reach // hop)

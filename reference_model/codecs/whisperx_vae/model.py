@@ -13,7 +13,6 @@ from reference_model.utils.strict_loading import CheckpointError, load_strictly,
 from .config import WhisperXVAEConfig
 from .layers import WaveformDecoder, WaveformEncoder, convolution
 from .names import INFERENCE, TRAINING_ONLY, whisperx_vae_names
-from .streaming import WaveformStream
 from .whisper_features import (
     WHISPER_FRAME_RATE,
     MelFrontEnd,
@@ -96,17 +95,14 @@ class WhisperXVAE(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (B, T, latent_dim) to 24 kHz audio (B, T * hop) in [-1, 1].
 
-        Long sequences are streamed in chunks, so memory does not grow with the network's inner rates.
+        Long sequences are worked through in chunks, as in :meth:`acoustic`.
         """
-        if latents.shape[1] <= CHUNK_FRAMES:
-            return torch.tanh(self.waveform_logits(latents))
-        stream = self.stream()
-        pieces = [stream.push(chunk) for chunk in latents.split(CHUNK_FRAMES, dim=1)]
-        return torch.cat([*pieces, stream.flush()], dim=1)
-
-    def stream(self) -> WaveformStream:
-        """A decoder with memory: see :class:`WaveformStream`."""
-        return WaveformStream(self.decoder, lambda latents: self.from_latent(latents.transpose(1, 2)))
+        context, pieces = self.decoder.context, []
+        for first in range(0, latents.shape[1], CHUNK_FRAMES):
+            last, begin = first + CHUNK_FRAMES, max(first - context, 0)
+            piece = self.waveform_logits(latents[:, begin : last + context])
+            pieces.append(piece[:, (first - begin) * self.hop : (last - begin) * self.hop])
+        return torch.tanh(torch.cat(pieces, dim=1))
 
     def fold_weight_norm(self) -> "WhisperXVAE":
         """Replace every weight-normalised weight by its product, for inference; the state dict changes with it."""

@@ -189,6 +189,16 @@ def test_the_paper_recipe_builds_the_prompt_of_training(system, ask, tmp_path):
         assert len(prompts["release"]) == len(trained) - 1, "the release has no task embedding without a prefix"
 
 
+def test_a_long_text_is_spoken_sentence_by_sentence(weights, ask):
+    text = f"{TEXT}. set white in hotel two again. {TEXT}. place red by c four please. {TEXT}."
+    assert len(text.split()) == 30, "more than the model takes at a time"
+    system = systems.load("embedded-talker-t2av", checkpoint=weights, long=True)
+    clip = system.generate(ask(text=text, max_seconds=0.7))
+    check_files(clip)
+    assert [passage["text"] for passage in clip.details["passages"]] == [f"{TEXT}."]
+    assert clip.frame_count == 16 and clip.stop_reason == "limit"
+
+
 def test_a_batch_gives_each_item_what_it_gets_alone(system, ask):
     requests = [ask(seed=1), ask("a2v", "b", seed=2), ask("v2a", "c", seed=3), ask("tts", "d", seed=4)]
     alone = [wavfile.read(system.generate(request).audio)[1] for request in requests]

@@ -20,11 +20,12 @@ three channel counts, the digest of ``lengths.npy`` and, for each shard, ``file`
 holds ids and lengths itself, are read as well.
 """
 
+import functools
 import hashlib
+import itertools
 import json
 import os
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,65 +119,37 @@ def write_index(folder: Path, dims: Mapping[str, int], shards: Sequence[Mapping[
     return path
 
 
-class ShardWriter:
-    """Writes a folder of shards; use it in a ``with`` block, which writes the index at its end.
+def write_shards(
+    folder: str | Path,
+    samples: Iterable[tuple[str, Sample]],
+    *,
+    speech_dim: int,
+    motion_dim: int,
+    speaker_dim: int,
+    samples_per_shard: int = 1000,
+    dtype: torch.dtype = torch.float32,
+) -> Path:
+    """Write (id, sample) pairs as they come, and the index at their end; returns the index's path.
 
-        with ShardWriter("latents/t2av", speech_dim=32, motion_dim=40, speaker_dim=256) as writer:
-            writer.add("clip-0001", Sample(text_ids, speech, speaker_embedding, motion))
-
-    Shards hold ``samples_per_shard`` entries and store latents as ``dtype`` (half precision halves the space).
-    Raises FileExistsError for a folder that already holds shards, :class:`.SampleError` for a sample that does not
-    fit. When the block is left by an error, no index is written.
+    Latents are stored as ``dtype`` (half precision halves the space); ids name samples in messages. Raises
+    FileExistsError for a folder that already holds shards, :class:`.SampleError` for a sample that does not fit or an
+    id that is not new.
     """
-
-    def __init__(
-        self,
-        folder: str | Path,
-        *,
-        speech_dim: int,
-        motion_dim: int,
-        speaker_dim: int,
-        samples_per_shard: int = 1000,
-        dtype: torch.dtype = torch.float32,
-    ):
-        if samples_per_shard < 1:
-            raise ValueError(f"samples_per_shard must be at least 1, got {samples_per_shard}")
-        self.folder, self.dtype, self.samples_per_shard = Path(folder), dtype, samples_per_shard
-        self.dims = {"speech_dim": speech_dim, "motion_dim": motion_dim, "speaker_dim": speaker_dim}
-        if any(self.folder.glob("*.safetensors")) or (self.folder / INDEX).exists():
-            raise FileExistsError(f"{self.folder} already holds shards; choose another folder or remove it")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._waiting: list[tuple[str, Sample]] = []
-        self._shards: list[dict[str, Any]] = []
-        self._ids: set[str] = set()
-
-    def __enter__(self) -> "ShardWriter":
-        return self
-
-    def __exit__(self, kind: type | None, *_: Any) -> None:
-        if kind is None:
-            self.close()
-
-    def add(self, id: str, sample: Sample) -> None:
-        """Append one sample. ``id`` names it in error messages and must be new."""
-        if id in self._ids:
-            raise SampleError(f"{self.folder}: there is already a sample {id!r}; give every sample an id of its own")
-        check_sample(id, sample, self.dims)
-        self._ids.add(id)
-        self._waiting.append((id, sample))
-        if len(self._waiting) == self.samples_per_shard:
-            self._write_shard()
-
-    def close(self) -> Path:
-        """Write what is left and the index; returns the index's path."""
-        if self._waiting:
-            self._write_shard()
-        return write_index(self.folder, self.dims, self._shards)
-
-    def _write_shard(self) -> None:
-        path = self.folder / f"{len(self._shards):05d}.safetensors"
-        self._shards.append(write_shard(path, self._waiting, self.dims, self.dtype))
-        self._waiting = []
+    folder, pairs = Path(folder), iter(samples)
+    dims = {"speech_dim": speech_dim, "motion_dim": motion_dim, "speaker_dim": speaker_dim}
+    if any(folder.glob("*.safetensors")) or (folder / INDEX).exists():
+        raise FileExistsError(f"{folder} already holds shards; choose another folder or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    shards: list[dict[str, Any]] = []
+    ids: set[str] = set()
+    while entries := list(itertools.islice(pairs, samples_per_shard)):
+        for id, sample in entries:
+            if id in ids:
+                raise SampleError(f"{folder}: there is already a sample {id!r}; give every sample an id of its own")
+            ids.add(id)
+            check_sample(id, sample, dims)
+        shards.append(write_shard(folder / f"{len(shards):05d}.safetensors", entries, dims, dtype))
+    return write_index(folder, dims, shards)
 
 
 class ShardSource:
@@ -208,7 +181,7 @@ class ShardSource:
         if with_motion and not (self.lengths[:, MOTION] > 0).all():
             self._kept = np.flatnonzero(self.lengths[:, MOTION] > 0).astype(np.int32)
             self.lengths = self.lengths[self._kept]
-        self._open: OrderedDict[int, _Shard] = OrderedDict()
+        self._shard = functools.lru_cache(OPEN_SHARDS)(lambda shard: _Shard(self._paths[shard]))
 
     def __reduce__(self) -> tuple:
         folders, with_motion = self._opened_with  # mapped and open files stay in the process that opened them
@@ -245,14 +218,6 @@ class ShardSource:
         place = index if self._kept is None else int(self._kept[index])
         shard = int(np.searchsorted(self._ends, place, side="right"))
         return shard, place - int(self._ends[shard - 1] if shard else 0)
-
-    def _shard(self, shard: int) -> "_Shard":
-        if shard not in self._open:
-            self._open[shard] = _Shard(self._paths[shard])
-            if len(self._open) > OPEN_SHARDS:
-                self._open.popitem(last=False)
-        self._open.move_to_end(shard)
-        return self._open[shard]
 
 
 def _reopened(folders: tuple[Path, ...], with_motion: bool) -> ShardSource:
@@ -311,7 +276,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
         hint = "writing it was not finished" if folder.is_dir() else "there is no such folder"
         raise SampleError(
             f"no {INDEX} in {folder}: {hint}. A folder of latents is written by t2av-bench train prepare, or with "
-            f"reference_model.training.shards.ShardWriter"
+            f"reference_model.training.shards.write_shards"
         )
     try:
         index = json.loads(path.read_text(encoding="utf-8"))

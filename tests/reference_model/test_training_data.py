@@ -9,13 +9,14 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from function_source import FunctionSource
 from safetensors.torch import load_file, save_file
 from training_factory import SHAPE, micro_config, synthetic
 
 from reference_model.training.batch_plan import BatchPlan, sample_seed, split
 from reference_model.training.loader import MicroBatches, load
-from reference_model.training.samples import FunctionSource, Sample, SampleError, random_window, read_sample
-from reference_model.training.shards import ShardSource, ShardWriter
+from reference_model.training.samples import Sample, SampleError, random_window, read_sample
+from reference_model.training.shards import ShardSource, write_shards
 from reference_model.training.sources import Sources, check_sources, open_sources
 
 DIMS = {"speech_dim": 8, "motion_dim": 6, "speaker_dim": 8}
@@ -40,9 +41,7 @@ def samples(count=7):
 
 
 def write(folder, items, **settings):
-    with ShardWriter(folder, **DIMS, **settings) as writer:
-        for index, sample in enumerate(items):
-            writer.add(f"clip-{index}", sample)
+    write_shards(folder, ((f"clip-{index}", sample) for index, sample in enumerate(items)), **DIMS, **settings)
     return folder
 
 
@@ -84,21 +83,23 @@ def test_the_writer_refuses_what_it_should(tmp_path):
     items = samples(2)
     folder = write(tmp_path / "a", items)
     with pytest.raises(FileExistsError, match="already holds shards"):
-        ShardWriter(folder, **DIMS)
-    with ShardWriter(tmp_path / "b", **DIMS) as writer:
-        writer.add("x", items[0])
-        with pytest.raises(SampleError, match="already a sample 'x'"):
-            writer.add("x", items[1])
-        with pytest.raises(SampleError, match="sample 'y': speech has shape .5, 9., expected 8 channels"):
-            writer.add("y", Sample(items[0].text_ids, torch.zeros(5, 9), items[0].speaker_embedding))
-        with pytest.raises(SampleError, match="sample 'y': speech holds values that are not finite"):
-            writer.add("y", Sample(items[0].text_ids, torch.full((5, 8), torch.inf), items[0].speaker_embedding))
-        with pytest.raises(SampleError, match="sample 'y': it needs at least one speech frame"):
-            writer.add("y", Sample(items[0].text_ids, torch.zeros(0, 8), items[0].speaker_embedding))
+        write(folder, items)
+    for number, (id, speech, told) in enumerate((
+        ("x", torch.zeros(5, 8), "already a sample 'x'"),
+        ("y", torch.zeros(5, 9), "sample 'y': speech has shape .5, 9., expected 8 channels"),
+        ("y", torch.full((5, 8), torch.inf), "sample 'y': speech holds values that are not finite"),
+        ("y", torch.zeros(0, 8), "sample 'y': it needs at least one speech frame"),
+    )):  # fmt: skip
+        second = Sample(items[0].text_ids, speech, items[0].speaker_embedding)
+        with pytest.raises(SampleError, match=told):
+            write_shards(tmp_path / f"b{number}", [("x", items[0]), (id, second)], **DIMS)
+
+    def interrupted():
+        yield "x", items[0]
+        raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
-        with ShardWriter(tmp_path / "c", **DIMS, samples_per_shard=1) as writer:
-            writer.add("x", items[0])
-            raise KeyboardInterrupt
+        write_shards(tmp_path / "c", interrupted(), **DIMS, samples_per_shard=1)
     with pytest.raises(SampleError, match="no index.json in .*c: writing it was not finished"):
         ShardSource(tmp_path / "c")
     with pytest.raises(SampleError, match="there is no such folder"):
@@ -185,9 +186,7 @@ def test_a_source_crosses_to_another_process(tmp_path):
 
 
 def test_names_in_any_script_come_back(tmp_path):
-    with ShardWriter(tmp_path / "a", **DIMS) as writer:
-        for name, sample in zip(("слово/é", "说话", "a b"), samples(3), strict=True):
-            writer.add(name, sample)
+    write_shards(tmp_path / "a", zip(("слово/é", "说话", "a b"), samples(3), strict=True), **DIMS)
     described = [ShardSource(tmp_path / "a").describe(index) for index in range(3)]
     assert [text.rpartition(", entry ")[2] for text in described] == ["0 ('слово/é')", "1 ('说话')", "2 ('a b')"]
 

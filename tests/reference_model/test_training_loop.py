@@ -7,6 +7,7 @@ import signal
 
 import pytest
 import torch
+from function_source import FunctionSource
 from safetensors.torch import load_file, save_file
 from training_factory import metrics, micro_config, synthetic
 
@@ -16,7 +17,6 @@ from reference_model.config import ConfigError
 from reference_model.training import run as run_module
 from reference_model.training.loop import TrainingError, train
 from reference_model.training.run_state import checkpoints
-from reference_model.training.samples import FunctionSource
 from reference_model.training.sources import Sources, open_sources
 from reference_model.utils.strict_loading import CheckpointError
 

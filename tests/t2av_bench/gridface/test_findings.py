@@ -84,7 +84,9 @@ def test_one_runs_difference_is_the_one_that_compare_tells(tmp_path):
     found = findings.contrast([open_run(folders[0])], [open_run(folders[1])], "wer")
     (told,) = tb.compare([folders[1], folders[0]]).to_frame().itertuples()
     assert (found["first"], found["second"]) == (told.second, told.first)
-    assert [found[key] for key in ("difference", "low", "high")] == [told.difference, told.low, told.high]
+    assert found["difference"] == told.difference and found["p_holm"] is None
+    # The same draws, of speakers in another order.
+    assert (found["low"], found["high"]) == pytest.approx((told.low, told.high), abs=0.01)
     assert found["speakers"] == 10 and found["seeds_low"] is None
 
 

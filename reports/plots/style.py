@@ -117,15 +117,18 @@ def legend(figure: "Figure", handles: Sequence[Any], columns: int = 4) -> None:
         text.set_color(LIGHT.ink)
 
 
-def svg(figure: "Figure") -> str:
-    """The figure as SVG with real text, without date or version: equal data gives equal bytes."""
+def svg(figure: "Figure", *, background: str | None = None) -> str:
+    """The figure as SVG with real text, without date or version: equal data gives equal bytes.
+
+    background: a colour, for readers that show it on one that is not known; transparent without.
+    """
     import matplotlib
 
     target = io.StringIO()
     # The SVG writer reads these two from the global settings alone; they are put back at once.
     with matplotlib.rc_context({"svg.hashsalt": "t2av-bench", "svg.fonttype": "none"}):
         figure.savefig(
-            target, format="svg", transparent=True,
+            target, format="svg", transparent=background is None, facecolor=background or "none",
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )  # fmt: skip
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"

@@ -12,6 +12,6 @@ WHAT = "real GridFace clips against real clips of the same persons saying other 
 
 @cache
 def floors(metric: str) -> tuple[Floor, ...]:
-    """The floors of a metric id, one a language; none where none were measured."""
-    rows = tomllib.loads(FILE.read_text(encoding="utf-8")).get(metric, {})
-    return tuple(Floor(language=language, what=WHAT, **numbers) for language, numbers in rows.items())
+    """The floors of a metric id, by language and number of clips; none where none were measured."""
+    rows = tomllib.loads(FILE.read_text(encoding="utf-8")).get(metric, [])
+    return tuple(Floor(what=WHAT, **row) for row in rows)

@@ -86,7 +86,7 @@ def draw_curves(path: Path, folder: Path = checkpoints.FOLDER) -> None:
     axes[0, -1].legend(
         named.values(), named.keys(), frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1.0)
     )
-    write_text(path, svg(figure))
+    write_text(path, svg(figure, background="white"))
 
 
 def _scores(run: Path) -> dict[str, dict[str, Any]]:
@@ -113,7 +113,7 @@ def _page(command: str, tables: list[Path]) -> str:
     lines = [
         "# The embedded benchmark's results", "",
         "Generated; a check of the pipeline on synthetic clips with small models, not a claim about published systems.",
-        "Made by", "", "```console", f"$ {command}",
+        "Made by", "", "<!-- needs: two hours -->", "```console", f"$ {command}",
         f'$ python -m t2av_bench.gridface.validation.publish embedded-run --command "{command}"', "```", "",
         f"![Validation losses over training]({CURVES})", "",
     ]  # fmt: skip

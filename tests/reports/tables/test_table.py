@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from table_factory import CLIPS, FID, OFFSET, SYNC, SYNC_C, WER, run, scored_run
 from reports.render.formats import FORMATS, comma_separated, html, latex, markdown
 from reports.tables.build import build
 from reports.tables.protocols import MixedProtocols
-from t2av_bench.gridface.data import corpus
+from t2av_bench.experiment.config import load
+from t2av_bench.gridface.validation import publish
 from t2av_bench.gridface.validation.floors import drawn
 from t2av_bench.metrics import create
 from t2av_bench.metrics.base import Floor
@@ -201,20 +203,22 @@ def test_the_embedded_floors_are_what_a_new_draw_gives():
     """Clips of one distribution: their floor is the Fréchet distance's bias, about 1/n."""
     random = np.random.default_rng(0)
     means = []
-    for persons in (20, 80):
-        mean, deviation = drawn(random.standard_normal((persons, 5, 4, 3)), 50, seed=1)
+    for persons, whole in ((20, False), (20, True), (80, False)):
+        mean, deviation = drawn(random.standard_normal((persons, 5, 4, 3)), 50, seed=1, whole=whole)
         means.append(mean)
         # d dimensions, n samples of both sides: 2d/n for the means, and to second order d(d+1)/2n for the covariances.
-        samples = persons * 4
+        samples = persons * 4 * (2.5 if whole else 1)
         assert mean == pytest.approx((2 * 3 + 3 * 4 / 2) / samples, rel=0.25) and 0 < deviation < mean
-    assert means[0] > 3 * means[1]
+    assert means[0] > 3 * means[2]
 
 
-def test_the_floors_in_the_box_have_the_benchmarks_number_of_persons():
+def test_the_floors_in_the_box_have_the_published_tables_numbers_of_clips():
+    rows = load(Path(publish.__file__).parents[1] / "experiment.toml").rows
+    asked = {row.items for row in rows if {"fd_frame", "fd_clip"} & set(row.metrics)}
     for id in ("fd_frame/gridface", "fd_clip/gridface"):
         floors = create(id).floors
-        assert {floor.language for floor in floors} == {"en", "zh"}
-        assert all(floor.clips == 40 == len(corpus.identities("test-en")) and floor.draws >= 100 for floor in floors)
+        assert {(floor.language, floor.clips) for floor in floors} == {(of, n) for of in ("en", "zh") for n in asked}
+        assert all(floor.draws >= 100 for floor in floors)
         assert all(0 < floor.deviation < floor.mean for floor in floors)
 
 

@@ -79,17 +79,6 @@ def collate(
     return TrainingBatch(batch, targets, draws, whole or (int(batch.frames.sum()), len(samples)))
 
 
-@dataclass
-class Losses:
-    """Scalars that add up over the parts of a batch: ``loss`` is the weighted sum of those ``named``."""
-
-    loss: Tensor
-    named: dict[str, Tensor]
-
-    def detached(self) -> dict[str, Tensor]:
-        return {name: value.detach() for name, value in {"loss": self.loss, **self.named}.items()}
-
-
 class Objective(nn.Module):
     """A network with its losses."""
 
@@ -100,21 +89,12 @@ class Objective(nn.Module):
             hidden_dropout=flow.condition_dropout, time_mean=flow.time_mean, time_scale=flow.time_scale
         )
 
-    def forward(self, part: TrainingBatch) -> Losses:
-        """Flow losses over all frames of the whole batch, the length's over its clips, and their weighted sum."""
-        frames, clips = part.whole
-        losses = {
-            name: values.sum() / clips if name == "length_loss" else (values * (part.batch.frames / frames)).sum()
-            for name, values in self.of_clips(part).items()
-        }
-        weights = {"motion_loss": self.flow.motion_weight, "length_loss": self.flow.length_weight}
-        return Losses(sum(weights.get(name, 1.0) * value for name, value in losses.items()), losses)
-
-    def of_clips(self, part: TrainingBatch) -> dict[str, Tensor]:
-        """Losses of each clip ``(B,)``: ``speech_loss`` and ``motion_loss`` (those the network draws) are means over
-        frames and channels of the squared error of the velocity; ``length_loss``, in patches, is a smooth absolute
-        error."""
+    def forward(self, part: TrainingBatch) -> dict[str, Tensor]:
+        """Scalars that add up over the parts of a batch: ``speech_loss`` and ``motion_loss`` (those the network draws),
+        means over the frames of all clips and over channels of the squared error of the velocity; ``length_loss``, a
+        smooth absolute error in patches, mean over clips; and ``loss``, their weighted sum."""
         model, batch = self.model, part.batch
+        frames, clips = part.whole
         noisy = {}
         for name, target in part.targets.items():
             noisy[name], time = noised(target, part.draws[name], self.settings)
@@ -124,8 +104,10 @@ class Objective(nn.Module):
         losses = {}
         for name, velocity in model.velocity(noisy, time, condition).items():
             error = (velocity - (part.draws[name].noise - part.targets[name])).square().mean(dim=-1)
-            losses[f"{name}_loss"] = (error * condition.mask).sum(dim=1) / batch.frames
+            of_clips = (error * condition.mask).sum(dim=1) / batch.frames
+            losses[f"{name}_loss"] = (of_clips * (batch.frames / frames)).sum()
         if text is not None:
             patches = batch.frames / model.config.patch_size
-            losses["length_loss"] = F.smooth_l1_loss(text.patches, patches, reduction="none")
-        return losses
+            losses["length_loss"] = F.smooth_l1_loss(text.patches, patches, reduction="sum") / clips
+        weights = {"motion_loss": self.flow.motion_weight, "length_loss": self.flow.length_weight}
+        return {"loss": sum(weights.get(name, 1.0) * value for name, value in losses.items()), **losses}

@@ -14,7 +14,6 @@ from torch import Tensor
 from reference_model.checkpoints import write_safetensors
 from reference_model.modules.transformer import Block
 from reference_model.training.batch_plan import BatchPlan, sample_seed, split
-from reference_model.training.loop import checkpoint_blocks
 from reference_model.training.run import Run, TrainingResult
 from reference_model.training.samples import (
     MOTION,
@@ -26,7 +25,7 @@ from reference_model.training.samples import (
     read_sample,
 )
 from reference_model.training.sources import Sources
-from reference_model.training.validation import STREAM
+from reference_model.training.validation import STREAM, HeldOut
 
 from ..checkpoints import CONFIG_KEY, load_network
 from ..families import network_class, random_network
@@ -57,7 +56,7 @@ def train(
     ``quiet``. Raises :class:`.ConfigError`, :class:`.SampleError`, :class:`.CheckpointError`,
     :class:`.TrainingError`.
     """
-    return _Run.start(config, Path(output), sources, resume=resume, stop_after=stop_after, quiet=quiet)
+    return _Run.start(sources, config, Path(output), resume, stop_after, quiet)
 
 
 def training_source(sources: Sources, network: NetworkConfig) -> SampleSource:
@@ -90,61 +89,43 @@ def _check(source: SampleSource, name: str, kind: type[DiffusionNetwork]) -> Non
 class _Run(Run):
     resuming = "resume"
     unit = "frames"
+    blocks = (Block, TowerBlock)
 
     def __init__(self, sources: Sources, config: TrainingConfig, output: Path, accelerator: Any, *options: Any):
-        source = training_source(sources, config.network)
-        counts = {"t2av": config.batch_size, "tts": 0}
-        self.config = config
-        self.plan = BatchPlan({"t2av": source.lengths[:, SPEECH]}, counts, config.seed, config.pool_steps)
+        source, network = training_source(sources, config.network), config.network
+        self.shape = SampleShape(network.speech_dim, network.motion_dim, network.speaker_dim, network.vocab_size)
+        self.plan = BatchPlan(
+            {"t2av": source.lengths[:, SPEECH]}, {"t2av": config.batch_size, "tts": 0}, config.seed, config.pool_steps
+        )
         self.sources, self.fingerprints = {"t2av": source}, {"training": source.fingerprint}
-        self.held_out = _HeldOut(self, sources.validation) if sources.validation else ()
-        self.rank, self.processes = accelerator.process_index, accelerator.num_processes
-        split(self.plan.step(0), self.processes * config.accumulation)  # a batch that cannot be split is an error now
+        order = np.argsort(sources.validation.lengths[:, SPEECH], kind="stable").tolist() if sources.validation else []
+        self.held_out = HeldOut(
+            order, config.validation.batch_size,
+            lambda chosen: self.part(sources.validation, STREAM, [(index, index) for index in chosen], order),
+        )  # fmt: skip
         super().__init__(config, output, accelerator, *options)
 
-    def first_model(self) -> DiffusionNetwork:
-        return random_network(self.config.network, seed=self.config.seed)
-
-    def make_objective(self, model: DiffusionNetwork) -> Objective:
+    def make_objective(self, path: Path | None) -> Objective:
+        network = self.config.network
+        model = load_network(path, config=network) if path else random_network(network, seed=self.config.seed)
         return Objective(model, self.config.flow)
-
-    def checkpoint_activations(self, model: DiffusionNetwork) -> None:
-        checkpoint_blocks(model, (Block, TowerBlock))
-
-    def read_model(self, path: Path) -> DiffusionNetwork:
-        return load_network(path, config=self.config.network)
 
     def write_model(self, weights: dict[str, Tensor], path: Path) -> None:
         write_safetensors(weights, path, {CONFIG_KEY: json.dumps(self.config.network.to_dict())})
 
     def micro_batches(self, first_step: int, end_step: int) -> Iterator[TrainingBatch]:
-        source = self.sources["t2av"]
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         for step in range(first_step, end_step):
             picks = self.plan.step(step)
-            frames = int(source.lengths[[pick.index for pick in picks], SPEECH].sum())
-            for own in split(picks, self.processes * self.config.accumulation)[self.rank :: self.processes]:
-                draws = [(pick.index, sample_seed(self.config.seed, step, pick.position)) for pick in own]
-                yield self.part(source, draws, (frames, len(picks)))
+            whole = [pick.index for pick in picks]
+            for own in split(picks, processes * self.config.accumulation)[rank::processes]:
+                places = [(pick.index, pick.position) for pick in own]
+                yield self.part(self.sources["t2av"], step, places, whole)
 
-    def part(self, source: SampleSource, draws: Sequence[tuple[int, int]], whole: tuple[int, int]) -> TrainingBatch:
-        """The samples of ``draws`` (index and seed), of a batch of ``whole`` frames and clips."""
-        network = self.config.network
-        shape = SampleShape(network.speech_dim, network.motion_dim, network.speaker_dim, network.vocab_size)
-        samples = [read_sample(source, index, shape) for index, _ in draws]
-        return collate(samples, [seed for _, seed in draws], self.objective.model, whole)
-
-
-class _HeldOut(Sequence[TrainingBatch]):
-    """Parts of all that is held out, from short to long, with the same random numbers each time."""
-
-    def __init__(self, run: _Run, source: SampleSource):
-        self.run, self.source, self.size = run, source, run.config.validation.batch_size
-        self.whole = int(source.lengths[:, SPEECH].sum()), len(source.lengths)
-        order = np.argsort(source.lengths[:, SPEECH], kind="stable")
-        self.draws = [(index, sample_seed(run.config.seed, STREAM, index)) for index in order.tolist()]
-
-    def __len__(self) -> int:
-        return -(-len(self.draws) // self.size)
-
-    def __getitem__(self, number: int) -> TrainingBatch:
-        return self.run.part(self.source, self.draws[number * self.size :][: self.size], self.whole)
+    def part(
+        self, source: SampleSource, step: int, places: Sequence[tuple[int, int]], whole: Sequence[int]
+    ) -> TrainingBatch:
+        """The samples of ``places`` (index and position in the batch), as part of the samples ``whole``."""
+        samples = [read_sample(source, index, self.shape) for index, _ in places]
+        seeds = [sample_seed(self.config.seed, step, position) for _, position in places]
+        return collate(samples, seeds, self.objective.model, (int(source.lengths[whole, SPEECH].sum()), len(whole)))

@@ -44,6 +44,11 @@ class StartConfig:
     def __post_init__(self):
         if self.weights and self.backbone:
             raise ConfigError("start.weights already holds a backbone; give start.weights or start.backbone, not both")
+        if self.freeze_text_embedding and not (self.weights or self.backbone):
+            raise ConfigError(
+                "start.freeze_text_embedding would freeze random numbers: give start.weights or start.backbone, or set "
+                "start.freeze_text_embedding = false"
+            )
 
 
 @strict_dataclass

@@ -1,6 +1,5 @@
 """Training of the reference (section 3.4): :func:`train` runs a configuration to its end, or to a signal."""
 
-import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from ..checkpoints import CONFIG_KEY, EMBEDDING, LM_HEAD, load_model, random_model, write_safetensors
 from ..model import TalkerT2AV
@@ -21,9 +19,9 @@ from .loader import MicroBatches, load
 from .objective import Objective
 from .run import Run, TrainingError, TrainingResult
 from .sources import Sources, check_sources, open_sources
-from .validation import HeldOut
+from .validation import held_out
 
-__all__ = ["TrainingError", "TrainingResult", "checkpoint_blocks", "train"]
+__all__ = ["TrainingError", "TrainingResult", "train"]
 
 
 def train(
@@ -43,15 +41,7 @@ def train(
     :class:`.TrainingError`.
     """
     data = sources or open_sources(config)
-    return _TalkerRun.start(config, Path(config.output), data, resume=resume, stop_after=stop_after, quiet=quiet)
-
-
-def checkpoint_blocks(model: torch.nn.Module, kind: type) -> None:
-    """Let every module of ``kind`` in ``model`` compute its activations again in the backward pass."""
-    for module in model.modules():
-        if isinstance(module, kind):
-            again = functools.partial(checkpoint, module.forward, use_reentrant=False, preserve_rng_state=False)
-            module.forward = again
+    return _TalkerRun.start(data, config, Path(config.output), resume, stop_after, quiet)
 
 
 class _TalkerRun(Run):
@@ -60,32 +50,26 @@ class _TalkerRun(Run):
         self.batches = MicroBatches(config, sources, accelerator.process_index, accelerator.num_processes)
         self.batches.picks(0)  # a batch that cannot be split is an error now
         self.plan, self.sources, self.fingerprints = self.batches.plan, self.batches.sources, sources.fingerprints()
-        self.held_out = HeldOut(sources.validation, config) if sources.validation else ()
+        self.held_out = held_out(sources.validation, config) if sources.validation else ()
         super().__init__(config, output, accelerator, *options)
 
-    def first_model(self) -> TalkerT2AV:
-        config, start = self.config, self.config.start
-        if start.weights:
-            _check_start("weights", Path(start.weights))
-            return load_model(start.weights, config=config.model, dtype=torch.float32)
-        model = random_model(config.model, seed=config.seed)
-        if start.backbone:
-            _load_backbone(model, Path(start.backbone))
-        return model
-
-    def make_objective(self, model: TalkerT2AV) -> Objective:
-        if not self.config.model.backbone.tie_word_embeddings:
+    def make_objective(self, path: Path | None) -> Objective:
+        config = self.config
+        model = load_model(path, config=config.model) if path else _first_model(config)
+        if not config.model.backbone.tie_word_embeddings:
             model.get_parameter(LM_HEAD).requires_grad_(False)  # it is never run
-        if self.config.start.freeze_text_embedding:
+        if config.start.freeze_text_embedding:
             model.get_parameter(EMBEDDING).requires_grad_(False)
-        return Objective(model, self.config.loss, self.config.aids)
+        return Objective(model, config.loss, config.aids)
 
-    def checkpoint_activations(self, model: TalkerT2AV) -> None:
-        model.backbone.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
-        checkpoint_blocks(model, Block)  # of patch encoders and heads
+    def losses(self, part: MicroBatch) -> dict[str, Tensor]:
+        losses = self.module(part)
+        return {**losses.detached(), "loss": losses.loss}
 
-    def read_model(self, path: Path) -> TalkerT2AV:
-        return load_model(path, config=self.config.model)
+    @property
+    def blocks(self) -> tuple[type, ...]:
+        """Of patch encoders and heads, and of the backbone."""
+        return Block, type(self.objective.model.backbone.model.layers[0])
 
     def write_model(self, weights: dict[str, Tensor], path: Path) -> None:
         config = self.config.model
@@ -97,24 +81,30 @@ class _TalkerRun(Run):
         return load(self.batches, first_step, end_step)
 
 
-def _load_backbone(model: TalkerT2AV, path: Path) -> None:
-    """Put a published Qwen3 into the model's backbone (section 4.1)."""
-    file = path / "model.safetensors" if path.is_dir() else path
-    _check_start("backbone", file)
-    state = load_file(file)
+def _first_model(config: TrainingConfig) -> TalkerT2AV:
+    start = config.start
+    if start.weights:
+        file = _given("weights", Path(start.weights), "a safetensors file of a whole model")
+        return load_model(file, config=config.model, dtype=torch.float32)
+    if not start.backbone:
+        return random_model(config.model, seed=config.seed)
+    # A published Qwen3 (section 4.1).
+    folder = Path(start.backbone)
+    file = folder / "model.safetensors" if folder.is_dir() else folder
+    what = "a safetensors file of a Qwen3 language model, or the folder with its model.safetensors"
+    state = load_file(_given("backbone", file, what))
     if "lm_head.weight" not in state and "model.embed_tokens.weight" in state:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    model = random_model(config.model, seed=config.seed)
     load_strictly(model.backbone, state, source=str(file), dtype=torch.float32)
-    if model.config.backbone.tie_word_embeddings:
+    if config.model.backbone.tie_word_embeddings:
         model.backbone.lm_head.weight = model.backbone.get_input_embeddings().weight
+    return model
 
 
-def _check_start(setting: str, file: Path) -> None:
-    what = {
-        "weights": "a safetensors file of a whole model",
-        "backbone": "a safetensors file of a Qwen3 language model, or the folder with its model.safetensors",
-    }
+def _given(setting: str, file: Path, what: str) -> Path:
     if not file.is_file():
         raise CheckpointError(
-            f"start.{setting}: no file {file}; give {what[setting]}, or start.{setting}= to begin with random weights"
+            f"start.{setting}: no file {file}; give {what}, or start.{setting}= to begin with random weights"
         )
+    return file

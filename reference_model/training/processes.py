@@ -35,11 +35,14 @@ def joined(config: Any, output: Path) -> Iterator["Accelerator"]:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError('device is \'cuda\', but torch sees no GPU here; set device = "cpu" or "auto"')
 
-    states = (GradientState, AcceleratorState, PartialState)
-    before, threads, in_group = [dict(state._shared_state) for state in states], torch.get_num_threads(), _in_group()
-    for state in states:
-        state._reset_state()
-    try:
+    with contextlib.ExitStack() as undo:
+        for state in (PartialState, AcceleratorState, GradientState):
+            undo.callback(state._shared_state.update, dict(state._shared_state))
+            undo.callback(state._reset_state)
+            state._reset_state()
+        undo.callback(torch.set_num_threads, torch.get_num_threads())
+        if not _in_group():
+            undo.callback(lambda: torch.distributed.destroy_process_group() if _in_group() else None)
         accelerator = Accelerator(
             cpu=config.device == "cpu" or not torch.cuda.is_available(),
             mixed_precision="bf16" if config.precision == "bfloat16" else "no",
@@ -51,20 +54,10 @@ def joined(config: Any, output: Path) -> Iterator["Accelerator"]:
                 DistributedDataParallelKwargs(gradient_as_bucket_view=True, broadcast_buffers=False),
             ],
         )
+        undo.callback(lambda: [tracker.finish() for tracker in accelerator.trackers])
         if config.threads:
             torch.set_num_threads(config.threads)
-        try:
-            yield accelerator
-        finally:
-            for tracker in accelerator.trackers:
-                tracker.finish()
-    finally:
-        if _in_group() and not in_group:
-            torch.distributed.destroy_process_group()
-        torch.set_num_threads(threads)
-        for state, kept in zip(states, before, strict=True):
-            state._reset_state()
-            state._shared_state.update(kept)
+        yield accelerator
 
 
 def _in_group() -> bool:
@@ -73,26 +66,19 @@ def _in_group() -> bool:
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """The numbers of the signals (Ctrl-C, SIGTERM) that arrived inside the block: it ends when its owner looks.
+    """The numbers of the signals (Ctrl-C, SIGTERM) that arrived in the block: it ends when its owner looks.
 
     A second signal acts as it would have without this. Only the main thread can receive signals; elsewhere the list
     stays empty.
     """
     received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.getsignal(number) for number in numbers}
+    with contextlib.ExitStack() as undo:
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        def note(number: int, _: Any) -> None:
+            received.append(number)
+            undo.close()
 
-    def note(number: int, _: Any) -> None:
-        received.append(number)
-        restore()
-
-    for number in before:
-        signal.signal(number, note)
-    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                undo.callback(signal.signal, number, signal.signal(number, note))
         yield received
-    finally:
-        restore()

@@ -12,8 +12,8 @@ file                     content
 =======================  ========================================================================
 
 The random numbers of a step are a function of seed and step (:mod:`.batch_plan`), so these two are the random
-state, and with the counts of a step they are the position in the data. The folder is written under another name,
-flushed and renamed. accelerate's own ``save_state`` pickles, and writes in place.
+state, and with the counts of a step they are the position in the data. (accelerate's ``save_state`` pickles, and
+writes in place.)
 """
 
 import contextlib
@@ -29,13 +29,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
+from torch.distributed.checkpoint import state_dict
 
 from ..config import ConfigError
 from ..utils.strict_loading import CheckpointError, check_names_and_shapes
@@ -45,7 +39,8 @@ if TYPE_CHECKING:
 
 FREE = (
     "output", "steps", "device", "threads", "timeout", "activation_checkpointing", "start.", "data.t2av", "data.tts",
-    "data.validation", "data.verify", "data.workers", "batch.accumulation", "validation.", "checkpoints.", "journal.",
+    "data.validation", "data.verify", "data.workers", "accumulation", "batch.accumulation", "validation.",
+    "checkpoints.", "journal.",
 )  # fmt: skip
 """Settings that may change between a checkpoint and its continuation. Data may move, but not change: its
 fingerprint is compared instead. ``start`` decided only where the run began."""
@@ -53,8 +48,8 @@ fingerprint is compared instead. ``start`` decided only where the run began."""
 TRAINED_ON = ("t2av", "tts", "training")
 """Sources whose fingerprints must stay."""
 
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-"""Tensors by the names of the model, complete and on the CPU, however processes share it."""
+WHOLE = state_dict.StateDictOptions(full_state_dict=True, cpu_offload=True)
+"""Complete tensors on the CPU of the first process, however processes share the weights; none on the others."""
 
 
 def checkpoints(output: Path) -> list[Path]:
@@ -63,65 +58,10 @@ def checkpoints(output: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.split("-")[1]))
 
 
-def weights_of(objective: nn.Module) -> dict[str, Tensor]:
-    """The weights of ``objective.model``; empty on processes but the first."""
-    return {
-        name.removeprefix("model."): tensor
-        for name, tensor in get_model_state_dict(objective, options=WHOLE).items()
-        if name.startswith("model.")
-    }
-
-
-def optimiser_state(objective: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """``exp_avg.NAME``, ``exp_avg_sq.NAME`` and ``step.NAME`` of every trained parameter, and ``weight.NAME`` of those
-    that are not the ``model``'s; empty on processes but the first."""
-    moments = get_optimizer_state_dict(objective, optimiser, options=WHOLE).get("state", {})
-    aids = get_model_state_dict(objective, options=WHOLE)
-    return {
-        **{f"weight.{name}": tensor for name, tensor in aids.items() if not name.startswith("model.")},
-        **{f"{key}.{name}": value.contiguous() for name, state in moments.items() for key, value in state.items()},
-    }
-
-
-def restore(
-    objective: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    weights: Mapping[str, Tensor],
-    tensors: Mapping[str, Tensor],
-    source: Path,
-) -> None:
-    """Put back what :func:`weights_of` and :func:`optimiser_state` told. Raises :class:`.CheckpointError`."""
-    expected: dict[str, tuple[int, ...]] = {}
-    for name, parameter in objective.named_parameters():
-        if parameter.requires_grad:
-            shape = tuple(parameter.shape)
-            expected |= {f"exp_avg.{name}": shape, f"exp_avg_sq.{name}": shape, f"step.{name}": ()}
-            if not name.startswith("model."):
-                expected[f"weight.{name}"] = shape
-    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    check_names_and_shapes(expected, given, source=str(source / "optimiser.safetensors"))
-    state = {f"model.{name}": tensor for name, tensor in weights.items()}
-    moments: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        kind, _, name = key.partition(".")
-        if kind == "weight":
-            state[name] = tensor
-        else:
-            moments.setdefault(name, {})[kind] = tensor
-    whole = StateDictOptions(full_state_dict=True)
-    groups = get_optimizer_state_dict(objective, optimiser)["param_groups"]
-    set_optimizer_state_dict(objective, optimiser, {"state": moments, "param_groups": groups}, options=whole)
-    set_model_state_dict(objective, state, options=whole)
-
-
-def checkpoint_folder(output: Path, step: int) -> Path:
-    return output / "checkpoints" / f"step-{step:08d}"
-
-
 @contextlib.contextmanager
 def new_checkpoint(target: Path, state: dict[str, Any], keep: int, accelerator: "Accelerator") -> Iterator[Path]:
-    """A folder for the first process to write into, which becomes ``target`` when the block has ended well, with
-    ``state`` as its ``state.json``; of the older ones beyond ``keep`` the oldest go."""
+    """A folder for the first process to write into, which is renamed to ``target`` when the block has ended well,
+    with ``state`` as its ``state.json``; the oldest of the run's checkpoints beyond ``keep`` go."""
     part = target.with_name(f".{target.name}.part")
     if accelerator.is_main_process:
         shutil.rmtree(part, ignore_errors=True)
@@ -132,7 +72,6 @@ def new_checkpoint(target: Path, state: dict[str, Any], keep: int, accelerator: 
             json.dump({**state, "torch": torch.__version__}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        shutil.rmtree(target, ignore_errors=True)
         os.replace(part, target)
         for old in checkpoints(target.parent.parent)[:-keep]:
             shutil.rmtree(old)
@@ -157,19 +96,60 @@ def load_checkpoint(
         ) from error
 
 
+def weights_of(objective: nn.Module) -> dict[str, Tensor]:
+    """The weights of ``objective.model``, as ``WHOLE`` says."""
+    named = state_dict.get_model_state_dict(objective, options=WHOLE)
+    return {name.removeprefix("model."): tensor for name, tensor in named.items() if name.startswith("model.")}
+
+
+def optimiser_state(
+    objective: nn.Module, optimiser: torch.optim.Optimizer, options: state_dict.StateDictOptions | None = None
+) -> dict[str, Tensor]:
+    """``exp_avg.NAME``, ``exp_avg_sq.NAME`` and ``step.NAME`` of every trained parameter, and ``weight.NAME`` of those
+    that are not the ``model``'s."""
+    moments = state_dict.get_optimizer_state_dict(objective, optimiser, options=options).get("state", {})
+    weights = state_dict.get_model_state_dict(objective, options=options)
+    return {
+        **{f"weight.{name}": tensor for name, tensor in weights.items() if not name.startswith("model.")},
+        **{f"{kind}.{name}": tensor for name, state in moments.items() for kind, tensor in state.items()},
+    }
+
+
+def restore(
+    objective: nn.Module, optimiser: torch.optim.Optimizer, weights: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor], source: Path,
+) -> None:  # fmt: skip
+    """Put back what :func:`weights_of` and :func:`optimiser_state` told. Raises :class:`.CheckpointError`."""
+    shapes = [
+        {name: tuple(tensor.shape) for name, tensor in each.items()}
+        for each in (optimiser_state(objective, optimiser), tensors)
+    ]
+    check_names_and_shapes(*shapes, source=str(source / "optimiser.safetensors"))
+    whole = state_dict.StateDictOptions(full_state_dict=True)
+    moments = {"state": {}, "param_groups": state_dict.get_optimizer_state_dict(objective, optimiser)["param_groups"]}
+    state = {f"model.{name}": tensor for name, tensor in weights.items()}
+    for key, tensor in tensors.items():
+        kind, _, name = key.partition(".")
+        if kind == "weight":
+            state[name] = tensor
+        else:
+            moments["state"].setdefault(name, {})[kind] = tensor
+    state_dict.set_optimizer_state_dict(objective, optimiser, moments, options=whole)
+    state_dict.set_model_state_dict(objective, state, options=whole)
+
+
 def _check_same_run(folder: Path, state: dict[str, Any], config: Any, fingerprints: dict[str, str]) -> None:
     then, now = _flat(state["config"]), _flat(config.to_dict())
-    # A setting that only one side knows came or went with a version.
     changed = [
         f"{name} was {then[name]!r}, now {now[name]!r}"
-        for name in sorted(then.keys() & now.keys())
+        for name in sorted(then.keys() & now.keys())  # a setting that one side lacks came or went with a version
         if then[name] != now[name] and not name.startswith(FREE)
     ]
     changed += [f"the {name} data changed" for name in TRAINED_ON if state["data"].get(name) != fingerprints.get(name)]
     if changed:
         raise ConfigError(
-            f"{folder} belongs to a different run: {'; '.join(changed)}. Restore the settings to "
-            f"continue it, or start a new run with another output; its weights are there as safetensors"
+            f"{folder} belongs to a different run: {'; '.join(changed)}. Restore the settings to continue it, or "
+            f"start a new run with another output; its weights are there as safetensors"
         )
     if config.steps < state["step"]:
         raise ConfigError(f"{folder} has done {state['step']} steps already, steps = {config.steps} asks for fewer")

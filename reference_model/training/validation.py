@@ -1,7 +1,9 @@
 """What is held out, as micro-batches whose losses add up to exact means over the whole set, with the same random
 numbers every time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,32 +18,42 @@ STREAM = 2**40
 """Takes the place of the step in the seeds: no training run gets that far."""
 
 
-class HeldOut(Sequence[MicroBatch]):
-    """Micro-batches of ``config.validation.batch_size`` samples of ``source``, from short to long."""
+@dataclass
+class HeldOut(Sequence):
+    """Samples in ``order``, ``size`` at a time, as ``part`` makes a micro-batch of them."""
 
-    def __init__(self, source: SampleSource, config: TrainingConfig):
-        self.source, self.config = source, config
-        lengths = TrainedLengths(source, config)
-        self._layouts = [layout(row, config.model, config.data.max_tokens) for row in lengths.rows(slice(None))]
-        self._whole = totals(self._layouts, config.model, config.loss.stop_positive_factor)
-        self._order = np.argsort(lengths[:], kind="stable").tolist()
+    order: list[int]
+    size: int
+    part: Callable[[list[int]], Any]
 
     def __len__(self) -> int:
-        return -(-len(self._order) // self.config.validation.batch_size)
+        return -(-len(self.order) // self.size)
 
-    def __getitem__(self, number: int) -> MicroBatch:
-        config, size = self.config, self.config.validation.batch_size
-        chosen = self._order[number * size : (number + 1) * size]
+    def __getitem__(self, number: int) -> Any:
+        return self.part(self.order[number * self.size :][: self.size])
+
+
+def held_out(source: SampleSource, config: TrainingConfig) -> HeldOut:
+    """All samples of ``source``, from short to long."""
+    lengths = TrainedLengths(source, config)
+    layouts = [layout(row, config.model, config.data.max_tokens) for row in lengths.rows(slice(None))]
+    whole = totals(layouts, config.model, config.loss.stop_positive_factor)
+    order = np.argsort(lengths[:], kind="stable")
+    shape = sample_shape(config.model)
+
+    def read(index: int) -> Sample:
+        sample = read_sample(source, index, shape)
+        return random_window(sample, config.window_frames, window_seed(config.seed, STREAM, index))
+
+    def part(chosen: list[int]) -> MicroBatch:
         return collate(
-            [self._read(index) for index in chosen],
-            [self._layouts[index] for index in chosen],
+            [read(index) for index in chosen],
+            [layouts[index] for index in chosen],
             [sample_seed(config.seed, STREAM, index) for index in chosen],
-            self._whole,
+            whole,
             config.model,
             config.aids,
             config.loss.repeats,
         )
 
-    def _read(self, index: int) -> Sample:
-        sample = read_sample(self.source, index, sample_shape(self.config.model))
-        return random_window(sample, self.config.window_frames, window_seed(self.config.seed, STREAM, index))
+    return HeldOut(order.tolist(), config.validation.batch_size, part)

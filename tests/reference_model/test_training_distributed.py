@@ -1,5 +1,6 @@
 """Two processes train as one does: the same gradients for the same batch, the same curve, one end for a signal."""
 
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_factory import metrics, micro_config
+from training_factory import metrics, micro_config, synthetic
 
+from baselines.diffusion.config import TrainingConfig as BaselineConfig
+from baselines.diffusion.training import train as train_baseline
 from reference_model.training.loop import train
 from reference_model.training.run_state import checkpoints
 from reference_model.training.samples import FunctionSource
@@ -29,6 +32,20 @@ SETTINGS = {
     "validation": {"every": 3, "batch_size": 2},  # three parts for two processes
     "timeout": 60,
 }
+
+
+BASELINE = BaselineConfig.from_dict(
+    {
+        "network": {"family": "dual_branch", "width": 32, "heads": 2, "vocab_size": 20, "speech_dim": 8,
+                    "motion_dim": 6, "speaker_dim": 8},
+        "steps": 3, "batch_size": 6, "accumulation": 2, "optimiser": {"clip_norm": 1e9},
+        "validation": {"every": 3, "batch_size": 3}, "journal": {"every": 1}, "timeout": 60,
+    }
+)  # fmt: skip
+
+
+def baseline_sources():
+    return Sources(t2av=synthetic(40), validation=synthetic(7, 2))
 
 
 def interrupted_sources(config, rank):
@@ -63,12 +80,14 @@ def one_of_two(rank, ports, output):
     assert (result.step, result.signal_number) == (2, signal.SIGTERM)
     os.environ["MASTER_PORT"] = ports[2]
     assert train(config, resume=True, quiet=True).step == 3
+    os.environ["MASTER_PORT"] = ports[3]
+    assert train_baseline(BASELINE, baseline_sources(), output / "baseline", quiet=True).step == 3
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     output = tmp_path_factory.mktemp("two")
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
     ports = [str(listener.getsockname()[1]) for listener in listeners]
     for listener in listeners:
         listener.close()
@@ -108,6 +127,18 @@ def test_two_processes_draw_the_curve_of_one(both, alone):
         assert [line["step"] for line in ours] == [line["step"] for line in theirs] and len(ours) == count
         for left, right in zip(ours, theirs, strict=True):
             for name in ("loss", "speech_loss", "motion_loss", "stop_loss"):
+                assert left[name] == pytest.approx(right[name], rel=1e-3), (kind, left["step"], name)
+
+
+@needs_fork
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_baseline_does_not_depend_on_processes_and_passes(both, accumulation, tmp_path):
+    train_baseline(dataclasses.replace(BASELINE, accumulation=accumulation), baseline_sources(), tmp_path, quiet=True)
+    for kind, count in (("train", 3), ("validation", 2)):
+        ours, theirs = metrics(both / "baseline", kind), metrics(tmp_path, kind)
+        assert len(ours) == len(theirs) == count
+        for left, right in zip(ours, theirs, strict=True):
+            for name in ("loss", "speech_loss", "motion_loss", "length_loss"):
                 assert left[name] == pytest.approx(right[name], rel=1e-3), (kind, left["step"], name)
 
 

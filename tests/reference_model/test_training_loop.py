@@ -9,9 +9,9 @@ import sys
 
 import pytest
 import torch
-from function_source import FunctionSource
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from function_source import FunctionSource
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_factory import metrics, micro_config, synthetic

@@ -9,7 +9,7 @@ file               idea
 =================  ====================================================================================
 ``config``         one strict TOML file; ``paper``, ``release`` and ``tiny`` are packaged
 ``samples``        what one sample is, and where samples come from: a source
-``shards``         the file format: ``ShardWriter`` and ``ShardSource``
+``shards``         the file format: ``write_shards`` and ``ShardSource``
 ``synthetic``      a small task that can be learnt anywhere, without data
 ``sources``        the sources that a configuration names
 ``batch_plan``     which samples make which step, on which process

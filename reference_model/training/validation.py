@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .batch_plan import sample_seed
+from .batch_plan import sample_seed, window_seed
 from .collate import MicroBatch, collate
 from .config import TrainingConfig
 from .layout import layout, totals
-from .samples import SampleSource, read_sample
-from .sources import sample_shape, sequence_lengths
+from .samples import Sample, SampleSource, random_window, read_sample
+from .sources import TrainedLengths, sample_shape
 
 STREAM = 2**40
 """Takes the place of the step in the seeds: no training run gets that far."""
@@ -35,14 +35,19 @@ class HeldOut(Sequence):
 
 def held_out(source: SampleSource, config: TrainingConfig) -> HeldOut:
     """All samples of ``source``, from short to long."""
-    layouts = [layout(lengths, config.model, config.data.max_tokens) for lengths in source.lengths]
+    lengths = TrainedLengths(source, config)
+    layouts = [layout(row, config.model, config.data.max_tokens) for row in lengths.rows(slice(None))]
     whole = totals(layouts, config.model, config.loss.stop_positive_factor)
-    order = np.argsort(sequence_lengths(source.lengths, config.model), kind="stable")
+    order = np.argsort(lengths[:], kind="stable")
     shape = sample_shape(config.model)
+
+    def read(index: int) -> Sample:
+        sample = read_sample(source, index, shape)
+        return random_window(sample, config.window_frames, window_seed(config.seed, STREAM, index))
 
     def part(chosen: list[int]) -> MicroBatch:
         return collate(
-            [read_sample(source, index, shape) for index in chosen],
+            [read(index) for index in chosen],
             [layouts[index] for index in chosen],
             [sample_seed(config.seed, STREAM, index) for index in chosen],
             whole,

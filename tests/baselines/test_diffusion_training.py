@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusion_factory import FAMILIES, items, metrics, micro, micro_training, sources, synthetic
+from function_source import FunctionSource
 from safetensors.torch import load_file, save_file
 
 from baselines.checkpoints import load_network, save_network
@@ -19,7 +20,7 @@ from reference_model.config import ConfigError
 from reference_model.modules.flow_matching import SamplerSettings
 from reference_model.training.loop import TrainingError
 from reference_model.training.run_state import checkpoints
-from reference_model.training.samples import FunctionSource, SampleError
+from reference_model.training.samples import SampleError
 from reference_model.training.sources import Sources
 from reference_model.utils.strict_loading import CheckpointError
 

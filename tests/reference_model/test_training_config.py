@@ -81,7 +81,7 @@ def test_overrides_are_toml_or_text():
         ({"optimiser": {"learning_rate": 0.0}}, "'optimiser.learning_rate': Input should be greater than 0"),
         ({"average": {"decay": 1.0}}, "'average.decay': Input should be less than 1"),
         ({"start": {"weights": "a", "backbone": "b"}}, "start.weights or start.backbone, not both"),
-        ({"data": {"kind": "shards", "t2av": "x"}}, "data.tts names no folder; set it, or batch.tts_share = 0"),
+        ({"data": {"kind": "shards", "tts": "x"}}, "data.t2av names no folder; set it, or batch.tts_share = 1"),
         ({"data": {"kind": "synthetic", "t2av": [3]}}, "'data.t2av.0': Input should be a valid string, got 3"),
         ({"aids": {"input_noise": -1.0}}, "'aids.input_noise': Input should be greater than or equal to 0"),
     ],

@@ -11,6 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from function_source import FunctionSource
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_factory import metrics, micro_config, synthetic
@@ -24,7 +25,6 @@ from reference_model.training.loader import MicroBatches
 from reference_model.training.loop import TrainingError, train
 from reference_model.training.objective import Objective
 from reference_model.training.run_state import checkpoints
-from reference_model.training.samples import FunctionSource
 from reference_model.training.sources import Sources, open_sources
 from reference_model.utils.strict_loading import CheckpointError
 

@@ -14,8 +14,10 @@ file               idea
 ``sources``        the sources that a configuration names
 ``batch_plan``     which samples make which step, on which process
 ``layout``         how many tokens, flow-matching rows and stop labels a sample has, from its lengths
-``collate``        samples to padded tensors, with every random number of the losses
+``collate``        samples to padded tensors, with every index and random number of the losses
+``micro_batch``    those tensors
 ``loader``         the above in background processes
+``forward``        from a micro-batch to hidden states and to the rows that the heads are trained on
 ``objective``      the losses, split over micro-batches and processes without changing their sum
 ``validation``     the same losses on held-out samples
 ``loop``           :func:`~.loop.train`: what the reference adds to a run

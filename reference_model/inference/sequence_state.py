@@ -60,12 +60,14 @@ def first_state(
     except ValueError as error:
         raise ValueError(f"item {index}: {error}") from None
     joint = item.task == "t2av"
+    # The release may end before motion has begun.
+    waits = joint and recipe.missing_motion == "encoded_zeros"
     return SequenceState(
         index,
         plan,
         item.noise or SeededNoise(item.seed),
         GenerationTrace() if trace else None,
         asks_stop=recipe.use_stop and (joint or item.task == "tts"),
-        first_test=max(recipe.min_patches, arrangement.delay + 1 if joint else 0),
+        first_test=max(recipe.min_patches, arrangement.delay + 1 if waits else 0),
         patches={name: list(plan.given[name]) for name in ("speech", "motion")},
     )

@@ -224,13 +224,13 @@ class TrainingConfig:
                     )
 
     @property
+    def accumulation(self) -> int:
+        return self.batch.accumulation
+
+    @property
     def window_frames(self) -> int:
         """``data.window_seconds`` in latent frames."""
         return round(self.data.window_seconds * self.model.fps)
-
-    @property
-    def accumulation(self) -> int:
-        return self.batch.accumulation
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainingConfig":

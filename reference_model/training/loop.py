@@ -52,6 +52,10 @@ class _TalkerRun(Run):
         self.plan, self.sources, self.fingerprints = self.batches.plan, self.batches.sources, sources.fingerprints()
         self.held_out = held_out(sources.validation, config) if sources.validation else ()
         super().__init__(config, output, accelerator, *options)
+        if config.data.kind == "shards" and config.batch.tts and not config.data.tts:
+            self.journal.say("data.tts names no folder: TTS samples are those of data.t2av without their motion")
+        if config.validation.every and not sources.validation:
+            self.journal.say("data.validation names no folder: there are no held-out losses")
 
     def make_objective(self, path: Path | None) -> Objective:
         config = self.config

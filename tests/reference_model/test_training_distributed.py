@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from function_source import FunctionSource
 from safetensors.torch import load_file
 from training_factory import metrics, micro_config, synthetic
 
@@ -18,7 +19,6 @@ from baselines.diffusion.config import TrainingConfig as BaselineConfig
 from baselines.diffusion.training import train as train_baseline
 from reference_model.training.loop import train
 from reference_model.training.run_state import checkpoints
-from reference_model.training.samples import FunctionSource
 from reference_model.training.sources import Sources, open_sources
 
 needs_fork = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")

@@ -46,7 +46,7 @@ class Encoder(Protocol):
     @property
     def dims(self) -> Mapping[str, int]: ...
 
-    def __call__(self, content: Any, alive: Callable[[], None]) -> "Sample":
+    def __call__(self, content: Any, alive: Callable[[], None], /) -> "Sample":
         """Raises Unscorable with the reason why there is no sample. ``alive`` is called while that takes long."""
         ...
 

@@ -11,18 +11,6 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 
-class AudioStream(Protocol):
-    """Decodes latents that arrive bit by bit; what it returns, joined, is the offline decoding."""
-
-    def push(self, latents: Tensor) -> Tensor:
-        """Take (B, t, latent_dim), return the samples that are final by now, (B, n) with n >= 0."""
-        ...
-
-    def flush(self) -> Tensor:
-        """End the sequence: the remaining samples, (B, n)."""
-        ...
-
-
 class SourceRenderer(Protocol):
     """Renders one identity, whose source image has been encoded once."""
 
@@ -47,10 +35,6 @@ class AudioCodec(Protocol):
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, T, latent_dim) to (B, T * sample_rate / frame_rate)."""
-        ...
-
-    def stream(self) -> AudioStream:
-        """A decoder with memory, for one batch of sequences."""
         ...
 
 

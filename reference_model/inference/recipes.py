@@ -5,7 +5,7 @@ a reference prefix the script feeds no task embedding at all, a sequence that no
 front of the text, as in training. And the script's clips end with the reference's length and 2.4 s, whatever the text;
 here the caller bounds them. ``release_script`` is the script to the letter. The release has two more loops inside its
 model class, with choices of their own: ``release_t2av`` and ``release_tts``. All of them run through the one loop of
-:mod:`.sampling`.
+:mod:`.batched.sampling`.
 """
 
 from dataclasses import dataclass, replace

@@ -94,7 +94,8 @@ class GenerationResult:
 
     ``speech (T, 32)``, ``motion (M, 40)`` (None in ``tts``); the first ``speech_prefix_frames`` and
     ``motion_prefix_frames`` of them were given as prefix. Both end at the same frame.
-    ``stop_reason`` is a :data:`StopReason`. ``patches`` counts generated patches.
+    ``stop_reason`` is a :data:`StopReason`. ``patches`` counts generated patches, ``passages`` those of each passage of
+    a long text (:mod:`.long_form`).
     """
 
     item: int
@@ -105,6 +106,7 @@ class GenerationResult:
     patches: int
     stop_reason: StopReason
     trace: "GenerationTrace | None" = None
+    passages: list[int] | None = None
 
 
 @dataclass

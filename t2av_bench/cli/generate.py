@@ -33,7 +33,10 @@ def generate(
                                                  "it.")] = None,
     voice_text: Annotated[str | None, typer.Option(help="What --voice says, for systems that need it.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same clip.")] = 0,
-    max_seconds: Annotated[float, typer.Option(help="Longest clip.")] = 30.0,
+    max_seconds: Annotated[float | None, typer.Option(help="Longest clip. Default: 30, with --long 600.")] = None,
+    long: Annotated[bool, typer.Option("--long", help="talker-t2av and its embedded form: speak a long text in "
+                                       "passages of whole sentences, each continuing the one before, joined into one "
+                                       "clip.")] = False,
     recipe: Annotated[str | None, typer.Option(help="talker-t2av: paper (section 4.2), release (the published "
                                                "script) or release_script (to the letter). Default: paper.")] = None,
     prefix_seconds: Annotated[float | None, typer.Option(help="talker-t2av: seconds of the reference to continue; kept "
@@ -62,12 +65,12 @@ def generate(
 
     options: dict[str, Any] = {
         "recipe": recipe, "prefix_seconds": prefix_seconds, "checkpoint": _checkpoint(checkpoint), "dtype": dtype,
-        "precision": precision,
+        "precision": precision, "long": long or None,
     }  # fmt: skip
     request = Request(
         id=out.stem, out=out, task=task, text=text, language=language, identity=identity, voice=voice,
         voice_text=voice_text, driving_audio=driving_audio, driving_video=driving_video, seed=seed,
-        max_seconds=max_seconds,
+        max_seconds=max_seconds if max_seconds is not None else 600.0 if long else 30.0,
     )  # fmt: skip
     try:
         given = {key: value for key, value in options.items() if value is not None}

@@ -7,10 +7,10 @@ import torch
 from build import random_model
 from test_sampling import ARRANGEMENTS, NO_STOP, config, item
 
-from reference_model.inference.plan import make_plan
+from reference_model.inference.batched.plan import make_plan
+from reference_model.inference.batched.sampling import generate
+from reference_model.inference.batched.slot_tokens import prompt_embeddings
 from reference_model.inference.recipes import RECIPES
-from reference_model.inference.sampling import generate
-from reference_model.inference.slot_tokens import prompt_embeddings
 from reference_model.inference.types import GenerationItem, SeededNoise
 from reference_model.model import TASK_T2AV, TASK_TTS
 

@@ -8,8 +8,8 @@ from build import StoredNoise, golden_model
 from golden import cases, check
 
 from reference_model.codecs.motion_statistics import denormalise_motion, normalise_motion
+from reference_model.inference.batched.sampling import generate
 from reference_model.inference.recipes import RECIPES
-from reference_model.inference.sampling import generate
 from reference_model.inference.types import GenerationItem
 from reference_model.modules.flow_matching import SamplerSettings
 

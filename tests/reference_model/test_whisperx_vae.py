@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from golden import cases, check, check_outputs
+from golden import cases, check_outputs
 
 from reference_model.codecs import AudioCodec
 from reference_model.codecs.whisperx_vae import (
@@ -70,12 +70,10 @@ def test_golden(case):
         "wav_from_encode": codec.decode(mean)[:, None],
     }  # fmt: skip
     if "latent" in case.inputs:
-        latents, stream = case.inputs["latent"], codec.stream()
+        latents = case.inputs["latent"]
         decoded = codec.decode(latents)[:, None]
         found |= {"wav_from_latent": decoded, "wav_from_latent_bct": decoded}
         found["pre_tanh_from_latent"] = codec.waveform_logits(latents)[:, None]
-        pieces = [stream.push(frame) for frame in latents.split(1, dim=1)]
-        check(case, "wav_from_latent", torch.cat([*pieces, stream.flush()], dim=1)[:, None])
     check_outputs(case, found)
 
 
@@ -151,52 +149,26 @@ def test_company_changes_no_item(codec):
         torch.testing.assert_close(decoded[row], codec.decode(alone)[0], atol=2e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 4, 50])
-def test_streaming_equals_offline(codec, chunk):
-    latents = torch.randn(2, 23, 6, generator=torch.Generator().manual_seed(chunk))
-    stream = codec.stream()
-    pieces = [stream.push(piece) for piece in latents.split(chunk, dim=1)]
-    assert sum(piece.shape[1] for piece in pieces) == 23 * codec.hop - stream.delay
-    streamed = torch.cat([*pieces, stream.flush()], dim=1)
-    torch.testing.assert_close(streamed, codec.decode(latents), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("frames", [1, 2, 8])
-def test_streaming_shorter_than_its_delay(codec, frames):
-    latents = torch.randn(1, frames, 6, generator=torch.Generator().manual_seed(0))
-    stream = codec.stream()
-    streamed = torch.cat([stream.push(latents), stream.flush()], dim=1)
-    torch.testing.assert_close(streamed, codec.decode(latents), atol=1e-5, rtol=0)
-
-
-def test_stream_ends_once(codec):
-    with pytest.raises(RuntimeError, match="push latents first"):
-        codec.stream().flush()
-    stream = codec.stream()
-    stream.push(torch.zeros(1, 2, 6))
-    stream.flush()
-    with pytest.raises(RuntimeError, match="start another"):
-        stream.push(torch.zeros(1, 2, 6))
-
-
-def test_samples_within_the_delay_do_depend_on_later_latents(codec):
-    """The stated delay is not slack: the last sample before it hears the newest latent."""
-    latents = torch.randn(1, 20, 6, generator=torch.Generator().manual_seed(1))
-    changed = latents.clone()
-    changed[:, 12:] += 1
-    delay = codec.stream().delay
-    differs = (codec.waveform_logits(latents) != codec.waveform_logits(changed))[0].nonzero()[0].item()
-    assert 12 * codec.hop - delay <= differs <= 12 * codec.hop - delay + codec.hop
-
-
 def test_long_clips_in_chunks_equal_one_pass(codec, monkeypatch):
     audio = tone(40 * 960 + 123, 31 * 960)
     whole = codec.acoustic(audio)
     latents = torch.randn(1, 40, 6, generator=torch.Generator().manual_seed(2))
     decoded = codec.decode(latents)
+    torch.testing.assert_close(decoded, torch.tanh(codec.waveform_logits(latents)), atol=0, rtol=0)
     monkeypatch.setattr(model, "CHUNK_FRAMES", 9)
     torch.testing.assert_close(codec.acoustic(audio), whole, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(codec.decode(latents), decoded, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("frame", [0, 20, 39])
+def test_the_context_of_a_frame_is_all_that_hears_it(codec, frame):
+    latents = torch.randn(1, 40, 6, generator=torch.Generator().manual_seed(1))
+    changed = latents.clone()
+    changed[:, frame] += 1
+    differs = (codec.waveform_logits(latents) != codec.waveform_logits(changed))[0].unflatten(0, (40, -1)).any(dim=1)
+    heard, context = differs.nonzero().flatten().tolist(), codec.decoder.context
+    assert max(frame - heard[0], heard[-1] - frame) <= context
+    assert frame != 20 or heard[-1] - heard[0] >= 2 * context - 2, "and not much more than is needed"
 
 
 @pytest.mark.parametrize("window", [25, 750])

@@ -131,3 +131,13 @@ class WaveformDecoder(nn.Module):
         for stage in self.stages:
             x = stage(x)
         return self.head(self.snake(x))
+
+    @property
+    def context(self) -> int:
+        """Latent frames on either side of one that can still hear it (rounded up)."""
+        reach, rate = KERNEL // 2, 1
+        for stage in self.stages:
+            reach += 1 / rate
+            rate *= stage.stride
+            reach += sum(DILATIONS) * (KERNEL // 2) / rate
+        return math.ceil(reach + KERNEL // 2 / rate)

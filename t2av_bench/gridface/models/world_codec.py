@@ -77,24 +77,3 @@ class WorldCodec:
         """(B, T, 32) to (B, T * 640), T at least 1."""
         sounds = [world.synthesise(self.features_of(sequence.float().cpu().numpy())) for sequence in latents]
         return torch.from_numpy(np.stack(sounds)).to(latents.device, torch.float32)
-
-    def stream(self) -> "_WholeStream":
-        """The vocoder's phases run on from its first sample, so everything comes at the end."""
-        return _WholeStream(self)
-
-
-class _WholeStream:
-    """A :class:`reference_model.codecs.AudioStream` that gives all samples when it is flushed."""
-
-    def __init__(self, codec: WorldCodec) -> None:
-        self._codec = codec
-        self._parts: list[Tensor] = []
-
-    def push(self, latents: Tensor) -> Tensor:
-        self._parts.append(latents)
-        return latents.new_zeros(len(latents), 0)
-
-    def flush(self) -> Tensor:
-        if not self._parts:
-            raise ValueError("nothing was pushed, so there is nothing to decode")
-        return self._codec.decode(torch.cat(self._parts, 1))

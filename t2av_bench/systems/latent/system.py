@@ -145,7 +145,7 @@ class LatentSystem(BatchSystem):
             prefix=job.folder / output.PREFIX_FOLDER if prefix else None, prefix_seconds=skipped / parts.frame_rate,
             notes=job.notes, inputs=job.facts, settings=None,
             record={
-                **self._settings(), "patches": result.patches, "prefix": prefix, "batch_size": batch,
+                **self._settings(), **job.record, "patches": result.patches, "prefix": prefix, "batch_size": batch,
                 "device": str(parts.device),
             },
             weights=dict(parts.digests) | (parts.detector.weights if parts.detector else {}),

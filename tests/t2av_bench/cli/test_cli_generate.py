@@ -15,9 +15,12 @@ def run(monkeypatch, components):
     """The command with tiny parts behind the published name; records the options it was loaded with."""
     loaded = []
 
-    def load(cls, *, device="cpu", recipe="paper", prefix_seconds=0.0, precision=None, checkpoint=None, dtype=None):
+    def load(
+        cls, *, device="cpu", recipe="paper", prefix_seconds=0.0, precision=None, checkpoint=None, dtype=None,
+        long=False,
+    ):  # fmt: skip
         loaded.append((device, recipe, prefix_seconds, precision or dtype, checkpoint))
-        return cls(components, recipe=recipe, prefix_seconds=prefix_seconds)
+        return cls(components, recipe=recipe, prefix_seconds=prefix_seconds, long=long)
 
     monkeypatch.setattr(TalkerT2AV, "load", classmethod(load))
     app = typer.Typer()
@@ -53,6 +56,17 @@ def test_each_task_writes_its_files_and_prints_the_name(run, typed, tmp_path, ta
     record = json.loads((tmp_path / "new" / "a.json").read_text())
     assert (record["task"], record["seed"], record["frames"]) == (task, 5, 16)
     assert "reading: 0/" in done.stderr and "rendering:" in done.stderr and "real-time factor" in done.stderr
+
+
+def test_a_long_text_has_ten_minutes_where_others_have_half_a_one(run, inputs, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(TalkerT2AV, "check", classmethod(lambda cls, request: asked.append(request.max_seconds)))
+    common = ["--task", "tts", "--text", "hello. world", "--voice", inputs["voice"], "--out", tmp_path / "a.wav"]
+    assert run(*common, "--long", "--max-seconds", 2).exit_code == 0
+    assert len(json.loads((tmp_path / "a.json").read_text())["passages"]) == 1, "two short sentences are one passage"
+    for option in ([], ["--long"]):
+        run("--recipe", "paper", *common, *option)
+    assert list(dict.fromkeys(asked)) == [2, 30, 600]
 
 
 def test_json_is_the_record_on_stdout_and_nothing_else(run, typed, tmp_path):

@@ -141,7 +141,7 @@ def test_motion_codes_of_a_video_are_those_of_its_frames(ask):
 
 
 def test_the_release_rounds_reference_motion_and_the_paper_does_not(components, ask, monkeypatch):
-    from reference_model.inference import sampling
+    from reference_model.inference.batched import sampling
 
     given, stream = [], sampling.stream
     monkeypatch.setattr(
@@ -255,7 +255,7 @@ def test_what_is_wrong_is_said_and_nothing_is_left_behind(system, ask, inputs, t
         (ask(text=" \n"), GenerationFailed, "the text is empty: give the words"),
         (ask("a2v", text=""), GenerationFailed, "give what the driving audio says"),
         (ask(text="hello <|im_end|>"), GenerationFailed, "reserves"),
-        (ask(text="hello " * 990), GenerationFailed, r"too long: 99\d tokens, and 994 fit"),
+        (ask(text="hello " * 990), GenerationFailed, r"too long: 99\d tokens, and 994 fit .*--long"),
         (ask(max_seconds=0.1), GenerationFailed, "less than one patch"),
         (ask(max_seconds=0), GenerationFailed, "positive"),
         (ask(seed=-1), GenerationFailed, "seed"),
@@ -311,7 +311,7 @@ def test_running_out_of_memory_is_a_reason(system, ask, tmp_path, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("reference_model.inference.sampling.stream", full)
+    monkeypatch.setattr("reference_model.inference.batched.sampling.stream", full)
     requests = [ask(), ask(text="", out=tmp_path / "out" / "b.mp4"), ask(out=tmp_path / "out" / "c.mp4")]
     reasons = [str(reason) for reason in system.generate_batch(requests)]
     assert "fewer than 2 requests" in reasons[0] and "text is empty" in reasons[1] and reasons[2] == reasons[0]
@@ -344,3 +344,46 @@ def test_parts_that_do_not_fit_are_refused(components):
     codec.latent_dim = 40
     with pytest.raises(ValueError, match="motion latents are 10 for the generator and 40 for its codec"):
         dataclasses.replace(components, motion_codec=codec)
+
+
+def test_a_long_text_is_spoken_in_passages_and_joined(components, ask, monkeypatch):
+    """One decoding of latents in which each passage continues the one before; picture and sound end together."""
+    from reference_model.inference.batched import sampling
+
+    given, run = [], sampling.stream
+    monkeypatch.setattr(
+        "reference_model.inference.long_form.stream", lambda *inputs: given.append(inputs[1][0]) or run(*inputs)
+    )
+    decode, heard = components.audio_codec.decode, []
+    monkeypatch.setattr(components.audio_codec, "decode", lambda latents: heard.append(latents) or decode(latents))
+    parts = dataclasses.replace(components, passage_tokens=len(components.prompt("three words fit")))
+    system = TalkerT2AV(parts, recipe="release", long=True)
+    text, seen = "hello there world. good day. world.\nhello day", []
+    clip = system.generate(ask(text=text, max_seconds=20.0), seen.append)
+    check_files(clip)
+    spoken = clip.details["passages"]
+    assert [passage["text"] for passage in spoken] == ["hello there world.", "good day. world.", "hello day"]
+    assert [len(item.text_ids) for item in given] == [len(parts.prompt(passage["text"])) for passage in spoken]
+    assert sum(passage["seconds"] for passage in spoken) == pytest.approx(clip.seconds)
+    assert len(heard) == 1 and heard[0].shape[1] == clip.frame_count, "one decoding: nothing is joined in the sound"
+    start = 0
+    for passage, (item, after) in zip(spoken, itertools.pairwise(given), strict=False):
+        start += round(passage["seconds"] * 25)
+        assert item.speech is None or len(item.speech) == 4
+        assert torch.equal(after.speech, heard[0][0, start - 4 : start]) and len(after.motion) == 4
+    made = [progress.done for progress in seen if progress.stage == "generating"]
+    assert made == list(range(1, clip.frame_count // 4 + 1))
+
+    cut = system.generate(ask(text=text, max_seconds=1.3, out=clip.video.with_name("cut.mp4")))
+    check_files(cut)
+    assert cut.frame_count == 32 and cut.stop_reason == "limit"
+    assert system.generate(ask("tts", text=text, max_seconds=20.0)).details["passages"]
+
+
+def test_passages_are_for_texts_that_lead(components, ask):
+    system = TalkerT2AV(components, long=True)
+    with pytest.raises(NotApplicable, match=r"--long.*in the tasks t2av and tts; a2v follows what is given"):
+        system.generate(ask("a2v"))
+    with pytest.raises(GenerationFailed, match="too long: .*shorten its sentences"):
+        system.generate(ask(text="hello world. " + "hello " * 990))
+    assert "passages" not in TalkerT2AV(components, recipe="release").generate(ask()).details

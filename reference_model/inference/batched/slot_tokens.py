@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..model import TASK_T2AV, TASK_TTS, TalkerT2AV, combine
+from ...model import TASK_T2AV, TASK_TTS, TalkerT2AV, combine
+from ..recipes import Recipe
 from .plan import Plan, Source
-from .recipes import Recipe
 
 
 def prompt_embeddings(model: TalkerT2AV, recipe: Recipe, plan: Plan) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 from build import random_model
 
 from reference_model.config import ModelConfig
+from reference_model.inference.batched.sampling import generate
 from reference_model.inference.recipes import RECIPES
-from reference_model.inference.sampling import generate
 from reference_model.inference.types import GenerationItem
 from reference_model.modules.flow_matching import LossDraws
 from reference_model.training.forward import LOSS_RECIPES, TrainingBatch, training_forward

@@ -122,13 +122,6 @@ def test_padding_never_reaches_an_items_latents(codec, recording):
     assert not together[0, alone.shape[1] :].any() and not together[1, 4:].any()
 
 
-def test_a_stream_gives_the_offline_decoding(codec, recording):
-    sequence = codec.encode(torch.from_numpy(recording.audio)[None])
-    stream = codec.stream()
-    parts = [stream.push(sequence[:, :5]), stream.push(sequence[:, 5:]), stream.flush()]
-    assert torch.equal(torch.cat(parts, 1), codec.decode(sequence))
-
-
 def test_silence_and_scraps_are_coded_or_refused(codec):
     assert torch.isfinite(codec.encode(torch.zeros(1, corpus.HOP))).all()
     with pytest.raises(ValueError, match="640 is the least"):

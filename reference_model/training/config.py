@@ -44,6 +44,11 @@ class StartConfig:
     def __post_init__(self):
         if self.weights and self.backbone:
             raise ConfigError("start.weights already holds a backbone; give start.weights or start.backbone, not both")
+        if self.freeze_text_embedding and not (self.weights or self.backbone):
+            raise ConfigError(
+                "start.freeze_text_embedding would freeze random numbers: give start.weights or start.backbone, or set "
+                "start.freeze_text_embedding = false"
+            )
 
 
 @strict_dataclass
@@ -143,7 +148,7 @@ class AidsConfig:
 
 @strict_dataclass
 class AverageConfig:
-    """Exponential moving average of the weights: the model that a run delivers.
+    """Exponential moving average of the weights: the model that a run delivers. ``decay`` 0: the weights themselves.
 
     The decay of update n is min(``decay``, n / (n + ``warmup``)), so that the average forgets its start quickly.
     """
@@ -170,9 +175,14 @@ class CheckpointConfig:
 
 @strict_dataclass
 class JournalConfig:
-    """A line of metrics every ``every`` steps: the mean over those steps."""
+    """A line of metrics every ``every`` steps: the mean over those steps.
+
+    ``trackers`` are told the same: TensorBoard writes to the folder ``t2av-training`` of the run, W&B has a project of
+    this name.
+    """
 
     every: PositiveInt = 10
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
 
 @strict_dataclass
@@ -180,6 +190,8 @@ class TrainingConfig:
     """A run. ``precision`` is that of autocast (``bfloat16``, or ``float32`` for none); weights are float32 always.
 
     ``device``: ``auto``, ``cpu``, ``cuda``. ``threads``: CPU threads of each process, 0 leaves torch's choice.
+    ``timeout``: seconds that a process waits for the others before the run fails. ``activation_checkpointing``
+    computes activations again in the backward pass instead of keeping them: less memory, about a third more time.
     """
 
     output: Annotated[str, Field(min_length=1, description='the folder of the run, e.g. output = "runs/first"')]
@@ -188,6 +200,8 @@ class TrainingConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     threads: NonNegativeInt = 0
+    timeout: PositiveInt = 1800
+    activation_checkpointing: bool = False
     model: ModelConfig = ModelConfig()
     start: StartConfig = StartConfig()
     data: DataConfig = DataConfig()
@@ -208,6 +222,10 @@ class TrainingConfig:
                         f"each batch holds {count} {name.upper()} samples, but data.{name} names no "
                         f"folder; set it, or batch.tts_share = {share}"
                     )
+
+    @property
+    def accumulation(self) -> int:
+        return self.batch.accumulation
 
     @property
     def window_frames(self) -> int:

@@ -340,12 +340,13 @@ def test_workers_change_nothing():
         assert torch.equal(torch.get_rng_state(), state)
     assert len(results[0]) == len(results[1]) == 6
     for left, right in zip(*results, strict=True):
-        for name in vars(left.batch):
-            assert torch.equal(getattr(left.batch, name), getattr(right.batch, name)), name
-        for name in ("speech", "motion"):
-            assert torch.equal(left.draws[name].noise, right.draws[name].noise)
-            assert torch.equal(left.input_noise[name], right.input_noise[name])
-        assert (left.shares, left.tokens, left.padding) == (right.shares, right.tokens, right.padding)
+        for name in ("input_ids", "task", "place", "token", "labelled", "labels", "stop_weight"):
+            assert torch.equal(getattr(left, name), getattr(right, name)), name
+        for mine, other in zip(left.modalities.values(), right.modalities.values(), strict=True):
+            for name in ("latents", "valid", "condition", "state", "window", "input_noise"):
+                assert torch.equal(getattr(mine, name), getattr(other, name)), name
+            assert torch.equal(mine.draws.noise, other.draws.noise) and mine.share == other.share
+        assert (left.stop_share, left.tokens, left.padding) == (right.stop_share, right.tokens, right.padding)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -406,6 +407,6 @@ def test_long_clips_are_trained_in_windows_that_seed_and_step_decide():
 
 def test_half_of_a_batch_is_tts_and_tts_has_no_motion():
     both = synthetic(12)
-    part = next(load(MicroBatches(micro_config(batch={"size": 8}), Sources(both, both)), 0, 1)).batch
+    part = next(load(MicroBatches(micro_config(batch={"size": 8}), Sources(both, both)), 0, 1))
     assert sorted(part.task.tolist()) == [0, 0, 0, 0, 1, 1, 1, 1]
-    assert ((part.motion_lengths > 0) == (part.task == 1)).all()
+    assert torch.equal(part.has_motion, part.task == 1)

@@ -26,7 +26,7 @@ def precision_of(model: Any) -> str:
     return next((name for name, pair in PRECISIONS.items() if pair == dtypes), " beside ".join(dtypes))
 
 
-def load_components(device: str, precision: str, checkpoint: Path | None, trim_voice: bool) -> Components:
+def load_components(device: str, precision: str, checkpoint: Path | None = None) -> Components:
     """Everything on ``device``. Arguments and errors: see ``TalkerT2AV.load``."""
     import torch
 
@@ -53,8 +53,7 @@ def load_components(device: str, precision: str, checkpoint: Path | None, trim_v
         if place.type == "cpu":
             pack_linears(model)
         parts = load_parts(place, digests)
-        own = {field.name: getattr(parts, field.name) for field in fields(parts)}
-        return Components(model=model, **own | {"trims_voice": trim_voice})
+        return Components(model=model, **{field.name: getattr(parts, field.name) for field in fields(parts)})
     except (CheckpointError, FileNotFoundError) as error:
         raise NotApplicable(f"talker-t2av does not load: {error}") from error
 

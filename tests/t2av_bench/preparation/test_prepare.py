@@ -49,7 +49,9 @@ def test_the_authors_table_becomes_shards_that_the_papers_configuration_starts_f
     again = prepare(authors, "--codec", "release", "--out", shards, "--max-left-out", 1)
     assert again.exit_code == 0 and again.stderr.splitlines()[-1] == last
 
-    config = read_config("paper", [f"data.t2av={shards}", "batch.size=8", "batch.accumulation=1", "start.backbone="])
+    config = read_config(
+        "paper", [f"data.t2av={shards}", "batch.size=8", "batch.accumulation=1", "data.workers=0", "start.backbone="]
+    )
     sizes = config.model
     assert (sizes.speech_dim, sizes.motion_dim, sizes.speaker_dim) == (6, 10, 8)
     assert (sizes.backbone, sizes.head) == (read_config("paper").model.backbone, read_config("paper").model.head)

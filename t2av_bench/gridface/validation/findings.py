@@ -33,13 +33,15 @@ DIFFERENCES = Path("reports/embedded/findings.csv")
 PAGE = Path("docs/findings.md")
 PICTURE = Path("docs/findings.svg")
 LEVEL = 0.05
+BETTER = ("better", "worse")
 SEEDS = (0, 1, 2)
 JOINT = ("wer_gridface", "cer_gridface", "dnsmos_ovrl", "fd_frame_gridface", "fd_clip_gridface", "sync_c_gridface",
          "sync_d_gridface")  # fmt: skip
 CASCADES = {
-    "cascaded": "Cascaded (Talker)", "cascaded-diffusion": "Cascaded (Talker, diffusion)",
+    "cascaded": "Cascaded (Talker)",
+    "cascaded-diffusion": "Cascaded (diffusion)",
     "cascaded-espeak": "Cascaded (espeak)",
-}  # fmt: skip
+}
 ARRANGEMENTS = {
     "interleaved-av": "Interleaved (A-V)", "interleaved-va": "Interleaved (V-A)", "delay-1": "Delay-1",
     "delay-3": "Delay-3",
@@ -186,11 +188,12 @@ def filled(page: str, made: Mapping[str, str]) -> str:
     return page
 
 
-def verdict(row: Any) -> str:
-    """What the clips say of the claim: ``for`` or ``against`` where the corrected test tells the systems apart."""
+def verdict(row: Any, words: Sequence[str] = ("for", "against")) -> str:
+    """What the clips say: the first word where the corrected test finds the first system better, the second where it
+    finds it worse, else ``open``."""
     if row.p_holm > LEVEL:
         return "open"
-    return "for" if (row.difference > 0) == (_column(row.quantity).direction == "higher") else "against"
+    return words[(row.difference > 0) != (_column(row.quantity).direction == "higher")]
 
 
 def _label(quantity: str) -> str:
@@ -208,19 +211,20 @@ def _signed(row: Any, ends: tuple[str, str] = ("low", "high"), value: bool = Tru
 
 
 def _dual_branch_table(found: "DataFrame") -> str:
-    heads = ["", "quantity", "Talker-T2AV", "dual-branch", "difference, 95 % over clips", "p",
-             "95 % over seeds", "pairs of seeds for", "the clips say"]  # fmt: skip
+    heads = ["", "quantity", "Talker-T2AV", "Dual-branch", "difference, over clips", "over seeds; pairs for",
+             "the clips say"]  # fmt: skip
     return table(heads, (
         [_LANGUAGES[row.language], _label(row.quantity), _number(row.first, row.quantity),
-         _number(row.second, row.quantity), _signed(row), p_text(row.p_holm),
-         _signed(row, ("seeds_low", "seeds_high"), value=False), row.seeds_for, verdict(row)]
+         _number(row.second, row.quantity), _signed(row),
+         f"{_signed(row, ('seeds_low', 'seeds_high'), value=False)}; {row.seeds_for}",
+         f"{verdict(row)}, p {'' if row.p_holm < 0.001 else '= '}{p_text(row.p_holm)}"]
         for row in found.itertuples()
     ))  # fmt: skip
 
 
-def _cells(rows: "DataFrame", quantities: Iterable[str]) -> list[str]:
+def _cells(rows: "DataFrame", quantities: Iterable[str], words: Sequence[str] = ("for", "against")) -> list[str]:
     by_name = {row.quantity: row for row in rows.itertuples()}
-    return [f"{_signed(row)} {verdict(row)}" if (row := by_name.get(name)) else "" for name in quantities]
+    return [f"{_signed(by_name[name])} {verdict(by_name[name], words)}" for name in quantities]
 
 
 def _cascades_table(found: "DataFrame") -> str:
@@ -236,48 +240,57 @@ def _cascades_table(found: "DataFrame") -> str:
 
 
 def _published(name: str) -> "DataFrame":
+    """A table of the paper, with every digit as printed."""
     import pandas as pd
 
-    return pd.read_csv(specification.PUBLISHED / name)
+    return pd.read_csv(specification.PUBLISHED / name, dtype="string")
 
 
 def _published_table() -> str:
     rows = _published("table1_t2av.csv").set_index("method")
-    ours, others = rows.loc["Talker-T2AV"], rows.drop(index="Talker-T2AV")
+    others = rows.drop(index="Talker-T2AV").drop(columns="family").astype(float)
     lines = []
-    for language, rate in (("en", "wer"), ("zh", "cer")):
-        for name, best in ((rate, "min"), ("utmos", "max"), ("fid", "min"), ("fvd", "min"), ("sync_c", "max"),
-                           ("sync_d", "min")):  # fmt: skip
-            column = f"{language}_{name}"
+    for name, best in (("wer", "min"), ("utmos", "max"), ("fid", "min"), ("fvd", "min"), ("sync_c", "max"),
+                       ("sync_d", "min")):  # fmt: skip
+        cells = []
+        for language in _LANGUAGES:
+            column = f"{language}_{'cer' if (name, language) == ('wer', 'zh') else name}"
             other = getattr(others[column], f"idx{best}")()
-            lines.append([_LANGUAGES[language], name.upper().replace("_", "-"), f"{ours[column]:g}",
-                          f"{others.loc[other, column]:g}", other])  # fmt: skip
-    return table(["", "published quantity", "Talker-T2AV", "best of the five others", "which"], lines)
+            cells += [rows.loc["Talker-T2AV", column], f"{rows.loc[other, column]} ({other})"]
+        arrow = "↓" if best == "min" else "↑"
+        shown = {"wer": "WER, CER", "sync_c": "Sync-C", "sync_d": "Sync-D"}.get(name, name.upper())
+        lines.append([f"{shown} {arrow}", *cells])
+    heads = [head for name in _LANGUAGES.values() for head in (f"{name}: Talker-T2AV", "best of the others")]
+    return table(["published", *heads], lines)
 
 
 def _arrangements_table(found: "DataFrame") -> str:
     """Joint generation: each arrangement less Add, as published and here."""
     rows = _published("table4_ablation_en.csv").query("task == 't2av'").set_index("arrangement")
-    pairs = {"wer": ("wer_gridface", 3), "fvd": ("fd_clip_gridface", 1), "sync_c": ("sync_c_gridface", 2)}
-    heads = ["less Add"]
-    for name, (quantity, _) in pairs.items():
-        heads += [f"paper: {name.upper().replace('_', '-')}", f"here: {_label(quantity)}"]
+    pairs = {"wer": ("wer_gridface", 3), "fvd": ("fd_clip_gridface", 2), "sync_c": ("sync_c_gridface", 3)}
+    heads = ["less Add", "paper: WER ↓", "here: WER ↓", "paper: FVD ↓", "here: FD-clip ↓", "paper: Sync-C ↑",
+             "here: Sync-C ↑"]  # fmt: skip
     lines = []
     for system, label in ARRANGEMENTS.items():
-        here = _cells(found[found.system == system], [quantity for quantity, _ in pairs.values()])
-        paper = [signed(rows.loc[label, name] - rows.loc["Add", name], digits) for name, (_, digits) in pairs.items()]
+        here = _cells(found[found.system == system], [quantity for quantity, _ in pairs.values()], BETTER)
+        paper = [signed(float(rows.loc[label, name]) - float(rows.loc["Add", name]), digits)
+                 for name, (_, digits) in pairs.items()]  # fmt: skip
         lines.append([label, *(cell for pair in zip(paper, here, strict=True) for cell in pair)])
     return table(heads, lines)
 
 
 def _given_table(found: "DataFrame") -> str:
-    """What is given in part: each arrangement less Add."""
-    heads = ["less Add", "A2V: Sync-C ↑", "A2V: FD-clip ↓", "V2A: Sync-C ↑", "V2A: WER ↓"]
+    """With one modality given: each arrangement less Add. Add's published A2V is the system of Table 2."""
+    rows = _published("table4_ablation_en.csv").query("task == 'a2v'").set_index("arrangement")
+    add = float(_published("table2_a2v.csv").set_index("method").loc["Talker-T2AV", "en_sync_c"])
+    heads = ["less Add", "paper: A2V Sync-C ↑", "here: A2V Sync-C ↑", "here: A2V FD-clip ↓", "here: V2A Sync-C ↑",
+             "here: V2A WER ↓"]  # fmt: skip
     lines = []
     for system, label in ARRANGEMENTS.items():
-        cells = _cells(found[found.system == f"{system}-a2v"], ("sync_c_gridface", "fd_clip_gridface"))
-        cells += _cells(found[found.system == f"{system}-v2a"], ("sync_c_gridface", "wer_gridface"))
-        lines.append([label, *cells])
+        paper = signed(float(rows.loc[label, "sync_c"]) - add, 2) if label in rows.index else "–"
+        cells = _cells(found[found.system == f"{system}-a2v"], ("sync_c_gridface", "fd_clip_gridface"), BETTER)
+        cells += _cells(found[found.system == f"{system}-v2a"], ("sync_c_gridface", "wer_gridface"), BETTER)
+        lines.append([label, paper, *cells])
     return table(heads, lines)
 
 

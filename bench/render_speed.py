@@ -67,8 +67,7 @@ def rows_of(options: argparse.Namespace) -> Iterator[Row]:
         speech = torch.randn(batch, CLIP_FRAMES, audio.latent_dim, device=device, dtype=dtype)
 
         def render(codec=codec, image=image, motion=motion) -> float:
-            for _ in codec.source(image).batches(motion):
-                pass
+            codec.source(image).render(motion)
             return motion.shape[1] / FRAME_RATE
 
         def decode(speech=speech) -> float:

@@ -162,9 +162,21 @@ def test_long_clips_in_chunks_equal_one_pass(codec, monkeypatch):
     whole = codec.acoustic(audio)
     latents = torch.randn(1, 40, 6, generator=torch.Generator().manual_seed(2))
     decoded = codec.decode(latents)
+    torch.testing.assert_close(decoded, torch.tanh(codec.waveform_logits(latents)), atol=0, rtol=0)
     monkeypatch.setattr(model, "CHUNK_FRAMES", 9)
     torch.testing.assert_close(codec.acoustic(audio), whole, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(codec.decode(latents), decoded, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("frame", [0, 20, 39])
+def test_the_context_of_a_frame_is_all_that_hears_it(codec, frame):
+    latents = torch.randn(1, 40, 6, generator=torch.Generator().manual_seed(1))
+    changed = latents.clone()
+    changed[:, frame] += 1
+    differs = (codec.waveform_logits(latents) != codec.waveform_logits(changed))[0].unflatten(0, (40, -1)).any(dim=1)
+    heard, context = differs.nonzero().flatten().tolist(), codec.decoder.context
+    assert max(frame - heard[0], heard[-1] - frame) <= context
+    assert frame != 20 or heard[-1] - heard[0] >= 2 * context - 2, "and not much more than is needed"
 
 
 @pytest.mark.parametrize("window", [25, 750])

@@ -134,11 +134,10 @@ class WaveformDecoder(nn.Module):
 
     @property
     def context(self) -> int:
-        """Latent frames on either side of one that can still change its own samples (rounded up)."""
-        rate = hop = math.prod(stage.stride for stage in self.stages)
-        reach = KERNEL // 2 * (rate + 1)
+        """Latent frames on either side of one that can still hear it (rounded up)."""
+        reach, rate = KERNEL // 2, 1
         for stage in self.stages:
-            reach += rate  # a transposed convolution hears one neighbour
-            rate //= stage.stride
-            reach += sum(DILATIONS) * (KERNEL // 2) * rate
-        return -(-reach // hop)
+            reach += 1 / rate
+            rate *= stage.stride
+            reach += sum(DILATIONS) * (KERNEL // 2) / rate
+        return math.ceil(reach + KERNEL // 2 / rate)

@@ -1,7 +1,7 @@
 """The autoencoder itself and its loader."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -22,6 +22,13 @@ from .whisper_features import (
 
 CHUNK_FRAMES = 500
 """Latent frames (20 s) that the convolutional encoder and decoder take at once; bounds memory, not results."""
+
+
+def chunks(frames: int, context: int) -> Iterator[tuple[int, int, int, int]]:
+    """Chunks ``[first, last)`` of so many latent frames, and ``[begin, end)``: each with ``context`` on both sides."""
+    for first in range(0, frames, CHUNK_FRAMES):
+        last = min(first + CHUNK_FRAMES, frames)
+        yield max(first - context, 0), first, last, min(last + context, frames)
 
 
 class WhisperXVAE(nn.Module):
@@ -51,16 +58,12 @@ class WhisperXVAE(nn.Module):
         Long clips are worked through in chunks, with as much context on both sides as can matter.
         """
         frames, audio = audio.shape[-1] // self.hop, audio[:, None]
-        if frames <= CHUNK_FRAMES:
-            return self.encoder(audio)
-        context = -(-self.encoder.context // self.hop)
         pieces = []
-        for first in range(0, frames, CHUNK_FRAMES):
-            last = min(first + CHUNK_FRAMES, frames)
-            begin = max(first - context, 0) * self.hop
-            end = audio.shape[-1] if last + context >= frames else (last + context) * self.hop
-            piece = self.encoder(audio[..., begin:end])
-            pieces.append(piece[..., first - begin // self.hop : last - begin // self.hop])
+        for begin, first, last, end in chunks(frames, -(-self.encoder.context // self.hop)):
+            # Samples past the last whole hop still count as context.
+            stop = audio.shape[-1] if end == frames else end * self.hop
+            piece = self.encoder(audio[..., begin * self.hop : stop])
+            pieces.append(piece[..., first - begin : last - begin])
         return torch.cat(pieces, dim=-1)
 
     def posterior(self, combined: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,16 +96,12 @@ class WhisperXVAE(nn.Module):
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents (B, T, latent_dim) to 24 kHz audio (B, T * hop) in [-1, 1].
-
-        Long sequences are worked through in chunks, as in :meth:`acoustic`.
-        """
-        context, pieces = self.decoder.context, []
-        for first in range(0, latents.shape[1], CHUNK_FRAMES):
-            last, begin = first + CHUNK_FRAMES, max(first - context, 0)
-            piece = self.waveform_logits(latents[:, begin : last + context])
-            pieces.append(piece[:, (first - begin) * self.hop : (last - begin) * self.hop])
-        return torch.tanh(torch.cat(pieces, dim=1))
+        """Latents (B, T, latent_dim) to 24 kHz audio (B, T * hop) in [-1, 1]; in chunks, as :meth:`acoustic`."""
+        pieces = []
+        for begin, first, last, end in chunks(latents.shape[1], self.decoder.context):
+            audio = torch.tanh(self.waveform_logits(latents[:, begin:end]))
+            pieces.append(audio[:, (first - begin) * self.hop : (last - begin) * self.hop])
+        return torch.cat(pieces, dim=1)
 
     def fold_weight_norm(self) -> "WhisperXVAE":
         """Replace every weight-normalised weight by its product, for inference; the state dict changes with it."""

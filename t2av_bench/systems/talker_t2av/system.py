@@ -156,5 +156,6 @@ class TalkerT2AV(TalkerSystem):
         check_recipe(recipe)
         if dtype is not None and precision is not None:
             raise ValueError(f"dtype is the earlier name of precision: give precision alone, not dtype = {dtype!r} too")
-        parts = load_components(device, precision or dtype or "float32", checkpoint, trim_voice)
+        parts = load_components(device, precision or dtype or "float32", checkpoint)
+        parts.trims_voice = trim_voice
         return cls(parts, recipe=recipe, prefix_seconds=prefix_seconds, long=long)

@@ -24,7 +24,7 @@ def precision_of(model: Any) -> str:
     return next((name for name, pair in PRECISIONS.items() if pair == dtypes), " beside ".join(dtypes))
 
 
-def load_components(device: str, precision: str, checkpoint: Path | None, trim_voice: bool) -> Components:
+def load_components(device: str, precision: str, checkpoint: Path | None = None) -> Components:
     """Everything on ``device``. Arguments and errors: see ``TalkerT2AV.load``."""
     import torch
 
@@ -68,7 +68,7 @@ def load_components(device: str, precision: str, checkpoint: Path | None, trim_v
             audio_codec=load_whisperx_vae(weights.path("whisperx_vae"), device=place),
             motion_codec=load_lia_x(weights.path("lia_x"), statistics, device=place),
             speaker_encoder=load_speaker_encoder(weights.path("wavlm_large_finetune"), device=place),
-            device=place, digests=digests, trims_voice=trim_voice,
+            device=place, digests=digests,
         )  # fmt: skip
     except (CheckpointError, FileNotFoundError) as error:
         raise NotApplicable(f"talker-t2av does not load: {error}") from error

@@ -98,7 +98,8 @@ def test_a_clip_from_files_in_the_published_layout(published, inputs, tmp_path):
     own = published.parent / "own.safetensors"
     own.write_bytes((published / "talker-t2av" / "model.safetensors").read_bytes())
     (published / "talker-t2av" / "model.safetensors").rename(published / "gone")
-    mixed = systems.load("talker-t2av", precision="release", checkpoint=own)
+    mixed = systems.load("talker-t2av", precision="release", checkpoint=own, trim_voice=True)
+    assert mixed.components.trims_voice and not system.components.trims_voice
     kinds = {name: p.dtype for name, p in mixed.components.model.named_parameters()}
     assert {name for name, kind in kinds.items() if kind is torch.bfloat16} == {n for n in kinds if "backbone." in n}
     mine = systems.load("talker-t2av", recipe="paper", checkpoint=own)
@@ -157,7 +158,7 @@ def test_files_that_do_not_fit_are_named(published):
         ({"checkpoint": Path("absent.safetensors")}, "no checkpoint at absent.safetensors"),
         (
             {"guidance": 3.0},
-            "has no option 'guidance'; there are recipe, prefix_seconds, precision, checkpoint, trim_voice, dtype",
+            "has no option 'guidance'; there are recipe, prefix_seconds, precision, checkpoint, trim_voice, long",
         ),
     ],
 )

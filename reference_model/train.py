@@ -1,8 +1,8 @@
 """``python -m reference_model.train CONFIG [--resume] [setting=value ...]``: train from the command line.
 
-CONFIG is a TOML file, or a packaged configuration: ``paper``, ``release``, ``tiny``. Under ``torchrun`` the
-processes share each batch. Exit status: 0 finished or stopped by ``--stop-after``, 2 for wrong settings or data,
-1 when training failed, 128 + n after signal n (with a checkpoint).
+CONFIG is a TOML file, or a packaged configuration: ``paper``, ``release``, ``tiny``. The processes of ``torchrun`` or
+``accelerate launch`` share each batch. Exit status: 0 finished or stopped by ``--stop-after``, 2 for wrong settings or
+data, 1 when training failed, 128 + n after signal n (with a checkpoint).
 """
 
 import argparse
@@ -31,16 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--stop-after must be at least 1, got {options.stop_after}")
 
     # Imported late, so that --help does not wait for torch.
-    from .config import ConfigError
     from .training.config import read_config
     from .training.loop import TrainingError, train
-    from .training.samples import SampleError
-    from .utils.strict_loading import CheckpointError
 
     try:
         config = read_config(options.config, options.overrides)
         result = train(config, resume=options.resume, stop_after=options.stop_after, quiet=options.quiet)
-    except (ConfigError, SampleError, CheckpointError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError) as error:  # settings, samples, checkpoints
         print(f"error: {error}", file=sys.stderr)
         return 2
     except TrainingError as error:

@@ -71,19 +71,23 @@ class FlowConfig:
 
 @strict_dataclass
 class TrainingConfig:
-    """A run of ``steps`` updates with ``batch_size`` clips each, in float32.
+    """A run of ``steps`` updates with ``batch_size`` clips each, over all processes and ``accumulation`` passes.
 
-    The clips of ``pool_steps`` updates are sorted by length together, which limits padding. ``device``: ``auto``,
-    ``cpu``, ``cuda``. ``threads``: CPU threads, 0 leaves torch's choice.
+    The clips of ``pool_steps`` updates are sorted by length together, which limits padding. The other settings are as
+    those of the reference's run.
     """
 
     network: NetworkConfig
     steps: PositiveInt = 5000
     seed: NonNegativeInt = 0
     batch_size: PositiveInt = 16
+    accumulation: PositiveInt = 1
     pool_steps: PositiveInt = 20
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["bfloat16", "float32"] = "float32"
     threads: NonNegativeInt = 1
+    timeout: PositiveInt = 1800
+    activation_checkpointing: bool = False
     flow: FlowConfig = FlowConfig()
     optimiser: OptimiserConfig = OptimiserConfig(learning_rate=2e-3, schedule="cosine")
     average: AverageConfig = AverageConfig(decay=0.995)

@@ -19,26 +19,39 @@ from .network import DiffusionNetwork
 
 @dataclass
 class TrainingBatch:
-    """``batch`` of B clips, their clean latents ``targets`` by modality ``(B, T, C)``, and every random number of the
-    losses: ``draws`` by modality, with the same time and the same dropping of the condition for both."""
+    """``batch`` of B clips, part of a larger one of ``whole`` frames and clips; their clean latents ``targets`` by
+    modality ``(B, T, C)``, and every random number of the losses: ``draws`` by modality, with the same time and the
+    same dropping of the condition for both."""
 
     batch: Batch
     targets: dict[str, Tensor]
     draws: dict[str, LossDraws]
+    whole: tuple[int, int]
+
+    @property
+    def tokens(self) -> int:
+        """Frames of latents."""
+        return int(self.batch.frames.sum())
+
+    @property
+    def padding(self) -> int:
+        """Empty places beside them."""
+        return next(iter(self.targets.values())).shape[:2].numel() - self.tokens
 
     def to(self, device: torch.device | str) -> "TrainingBatch":
         draws = {
             name: LossDraws(**{key: value.to(device) for key, value in vars(draw).items()})
             for name, draw in self.draws.items()
         }
-        return TrainingBatch(
-            self.batch.to(device), {name: value.to(device) for name, value in self.targets.items()}, draws
-        )
+        targets = {name: value.to(device) for name, value in self.targets.items()}
+        return TrainingBatch(self.batch.to(device), targets, draws, self.whole)
 
 
-def collate(samples: Sequence[Sample], seeds: Sequence[int], network: DiffusionNetwork) -> TrainingBatch:
+def collate(
+    samples: Sequence[Sample], seeds: Sequence[int], network: DiffusionNetwork, whole: tuple[int, int] | None = None
+) -> TrainingBatch:
     """``samples`` (with motion, where the network reads or draws it) with a seed each: a sample's random numbers do
-    not depend on what it is batched with."""
+    not depend on what it is batched with. ``whole``: frames and clips of the batch that they are part of."""
     size = network.config.patch_size
     items = [
         Item(
@@ -63,7 +76,7 @@ def collate(samples: Sequence[Sample], seeds: Sequence[int], network: DiffusionN
             for length, generator in zip(lengths, generators, strict=True)
         ]
         draws[name] = LossDraws(scalars[:, 0], scalars[:, 1], normal, padded(noise, size))
-    return TrainingBatch(batch, targets, draws)
+    return TrainingBatch(batch, targets, draws, whole or (int(batch.frames.sum()), len(samples)))
 
 
 class Objective(nn.Module):
@@ -77,10 +90,11 @@ class Objective(nn.Module):
         )
 
     def forward(self, part: TrainingBatch) -> dict[str, Tensor]:
-        """Losses of each clip ``(B,)``: ``speech_loss`` and ``motion_loss`` (those the network draws) are means over
-        frames and channels of the squared error of the velocity; ``length_loss``, in patches, is a smooth absolute
-        error."""
+        """Scalars that add up over the parts of a batch: ``speech_loss`` and ``motion_loss`` (those the network draws),
+        means over the frames of all clips and over channels of the squared error of the velocity; ``length_loss``, a
+        smooth absolute error in patches, mean over clips; and ``loss``, their weighted sum."""
         model, batch = self.model, part.batch
+        frames, clips = part.whole
         noisy = {}
         for name, target in part.targets.items():
             noisy[name], time = noised(target, part.draws[name], self.settings)
@@ -90,21 +104,10 @@ class Objective(nn.Module):
         losses = {}
         for name, velocity in model.velocity(noisy, time, condition).items():
             error = (velocity - (part.draws[name].noise - part.targets[name])).square().mean(dim=-1)
-            losses[f"{name}_loss"] = (error * condition.mask).sum(dim=1) / batch.frames
+            of_clips = (error * condition.mask).sum(dim=1) / batch.frames
+            losses[f"{name}_loss"] = (of_clips * (batch.frames / frames)).sum()
         if text is not None:
             patches = batch.frames / model.config.patch_size
-            losses["length_loss"] = F.smooth_l1_loss(text.patches, patches, reduction="none")
-        return losses
-
-    def total(self, losses: dict[str, Tensor]) -> Tensor:
-        """The weighted sum that is minimised."""
+            losses["length_loss"] = F.smooth_l1_loss(text.patches, patches, reduction="sum") / clips
         weights = {"motion_loss": self.flow.motion_weight, "length_loss": self.flow.length_weight}
-        return sum(weights.get(name, 1.0) * value for name, value in losses.items())
-
-    def means(self, losses: dict[str, Tensor], frames: Tensor) -> dict[str, Tensor]:
-        """Flow losses over all frames of the batch, the length's over clips, and ``loss``: their weighted sum."""
-        share = frames / frames.sum()
-        means = {
-            name: values.mean() if name == "length_loss" else (values * share).sum() for name, values in losses.items()
-        }
-        return {"loss": self.total(means), **means}
+        return {"loss": sum(weights.get(name, 1.0) * value for name, value in losses.items()), **losses}

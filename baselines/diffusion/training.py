@@ -3,19 +3,18 @@
 Everything but the batches and their losses is the reference's run.
 """
 
-import sys
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
-from reference_model.config import ConfigError
-from reference_model.training.batch_plan import BatchPlan, sample_seed
-from reference_model.training.distributed import Processes
-from reference_model.training.interruption import Interruption
-from reference_model.training.loop import Run, TrainingResult
+from reference_model.checkpoints import write_safetensors
+from reference_model.modules.transformer import Block
+from reference_model.training.batch_plan import BatchPlan, sample_seed, split
+from reference_model.training.run import Run, TrainingResult
 from reference_model.training.samples import (
     MOTION,
     SPEECH,
@@ -26,13 +25,14 @@ from reference_model.training.samples import (
     read_sample,
 )
 from reference_model.training.sources import Sources
-from reference_model.training.validation import STREAM
+from reference_model.training.validation import STREAM, HeldOut
 
-from ..checkpoints import load_network, save_network
+from ..checkpoints import CONFIG_KEY, load_network
 from ..families import network_class, random_network
 from .config import NetworkConfig, TrainingConfig
 from .network import DiffusionNetwork
 from .objective import Objective, TrainingBatch, collate
+from .tower import TowerBlock
 
 MAX_TEXT = 1000
 """Text tokens beyond which a sample is refused."""
@@ -56,13 +56,7 @@ def train(
     ``quiet``. Raises :class:`.ConfigError`, :class:`.SampleError`, :class:`.CheckpointError`,
     :class:`.TrainingError`.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    with Processes.join(config.device) as processes, Interruption() as interruption:
-        if processes.count > 1:
-            raise ConfigError("baselines train in a single process; start them without torchrun")
-        run = _Run(config, sources, Path(output), processes, resume, stop_after, None if quiet else sys.stderr)
-        return run.run(interruption)
+    return _Run.start(sources, config, Path(output), resume, stop_after, quiet)
 
 
 def training_source(sources: Sources, network: NetworkConfig) -> SampleSource:
@@ -95,74 +89,43 @@ def _check(source: SampleSource, name: str, kind: type[DiffusionNetwork]) -> Non
 class _Run(Run):
     resuming = "resume"
     unit = "frames"
+    blocks = (Block, TowerBlock)
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        sources: Sources,
-        output: Path,
-        processes: Processes,
-        resume: bool,
-        stop_after: int | None,
-        stream: TextIO | None,
-    ):
-        network = config.network
-        self.source, self.validation = training_source(sources, network), sources.validation
+    def __init__(self, sources: Sources, config: TrainingConfig, output: Path, accelerator: Any, *options: Any):
+        source, network = training_source(sources, config.network), config.network
         self.shape = SampleShape(network.speech_dim, network.motion_dim, network.speaker_dim, network.vocab_size)
-        counts = {"t2av": config.batch_size, "tts": 0}
-        self.plan = BatchPlan({"t2av": self.source.lengths[:, SPEECH]}, counts, config.seed, config.pool_steps)
-        super().__init__(config, output, {"training": self.source.fingerprint}, processes, resume, stop_after, stream)
+        self.plan = BatchPlan(
+            {"t2av": source.lengths[:, SPEECH]}, {"t2av": config.batch_size, "tts": 0}, config.seed, config.pool_steps
+        )
+        self.sources, self.fingerprints = {"t2av": source}, {"training": source.fingerprint}
+        order = np.argsort(sources.validation.lengths[:, SPEECH], kind="stable").tolist() if sources.validation else []
+        self.held_out = HeldOut(
+            order, config.validation.batch_size,
+            lambda chosen: self.part(sources.validation, STREAM, [(index, index) for index in chosen], order),
+        )  # fmt: skip
+        super().__init__(config, output, accelerator, *options)
 
-    def first_model(self) -> DiffusionNetwork:
-        return random_network(self.config.network, seed=self.config.seed)
+    def make_objective(self, path: Path | None) -> Objective:
+        network = self.config.network
+        model = load_network(path, config=network) if path else random_network(network, seed=self.config.seed)
+        return Objective(model, self.config.flow)
 
-    def make_objective(self, model: DiffusionNetwork) -> Objective:
-        return Objective(model.train(), self.config.flow)
+    def write_model(self, weights: dict[str, Tensor], path: Path) -> None:
+        write_safetensors(weights, path, {CONFIG_KEY: json.dumps(self.config.network.to_dict())})
 
-    def read_model(self, path: Path) -> DiffusionNetwork:
-        return load_network(path, config=self.config.network, device=str(self.processes.device))
+    def micro_batches(self, first_step: int, end_step: int) -> Iterator[TrainingBatch]:
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        for step in range(first_step, end_step):
+            picks = self.plan.step(step)
+            whole = [pick.index for pick in picks]
+            for own in split(picks, processes * self.config.accumulation)[rank::processes]:
+                places = [(pick.index, pick.position) for pick in own]
+                yield self.part(self.sources["t2av"], step, places, whole)
 
-    def write_model(self, model: DiffusionNetwork, path: Path) -> None:
-        save_network(model, path)
-
-    def gradients(self) -> dict[str, float]:
-        picks = self.plan.step(self.step)
-        seeds = [sample_seed(self.config.seed, self.step, pick.position) for pick in picks]
-        part = self._batch(self.source, [pick.index for pick in picks], seeds)
-        losses = self.objective.means(self.objective(part), part.batch.frames)
-        losses["loss"].backward()
-        frames = int(part.batch.frames.sum())
-        self.journal.count(frames, next(iter(part.targets.values())).shape[:2].numel() - frames)
-        return {name: float(value.detach()) for name, value in losses.items()}
-
-    @torch.no_grad()
-    def losses(self, model: DiffusionNetwork) -> dict[str, float] | None:
-        """Exact means over the held-out samples, with the same random numbers each time."""
-        if self.validation is None:
-            return None
-        judged = Objective(model, self.config.flow)
-        order = np.argsort(self.validation.lengths[:, SPEECH], kind="stable")
-        parts: dict[str, list[torch.Tensor]] = {}
-        frames, size = [], self.config.validation.batch_size
-        for start in range(0, len(order), size):
-            chosen = [int(index) for index in order[start : start + size]]
-            part = self._batch(self.validation, chosen, [sample_seed(self.config.seed, STREAM, i) for i in chosen])
-            for name, values in judged(part).items():
-                parts.setdefault(name, []).append(values.double())
-            frames.append(part.batch.frames)
-        losses = {name: torch.cat(values) for name, values in parts.items()}
-        means = judged.means(losses, torch.cat(frames).double())
-        return {name: float(value) for name, value in means.items()}
-
-    def _batch(self, source: SampleSource, indices: Sequence[int], seeds: Sequence[int]) -> TrainingBatch:
-        samples = [read_sample(source, index, self.shape) for index in indices]
-        return collate(samples, seeds, self.objective.model).to(self.processes.device)
-
-    def positions(self, step: int) -> dict[str, int]:
-        return {"t2av": step * self.config.batch_size}
-
-    def epochs(self) -> dict[str, float]:
-        return {"t2av": self.plan.epoch("t2av", self.step)}
-
-    def described(self) -> str:
-        return ", ".join(self.source.describe(pick.index) for pick in self.plan.step(self.step)[:8]) + " ..."
+    def part(
+        self, source: SampleSource, step: int, places: Sequence[tuple[int, int]], whole: Sequence[int]
+    ) -> TrainingBatch:
+        """The samples of ``places`` (index and position in the batch), as part of the samples ``whole``."""
+        samples = [read_sample(source, index, self.shape) for index, _ in places]
+        seeds = [sample_seed(self.config.seed, step, position) for _, position in places]
+        return collate(samples, seeds, self.objective.model, (int(source.lengths[whole, SPEECH].sum()), len(whole)))

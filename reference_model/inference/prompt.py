@@ -42,6 +42,12 @@ def load_tokenizer(folder: str | Path) -> Any:
 
 def text_prompt(tokenizer: Any, text: str) -> Tensor:
     """Token ids ``(L,)`` of everything before the first patch. Raises :class:`PromptError`."""
+    return chat_ids(tokenizer, text)[0]
+
+
+def chat_ids(tokenizer: Any, text: str) -> tuple[Tensor, Tensor]:
+    """Token ids of the chat before the first patch ``(L,)``, and after the last one ``(S,)``, which is seen in
+    training alone. Raises :class:`PromptError`."""
     marker = tokenizer.convert_tokens_to_ids(PLACEHOLDER)
     if marker is None or marker == tokenizer.unk_token_id:
         raise PromptError(
@@ -62,4 +68,5 @@ def text_prompt(tokenizer: Any, text: str) -> Tensor:
     ids = tokenizer(wording, add_special_tokens=False)["input_ids"]
     if ids.count(marker) != 1:
         raise PromptError(f"the chat template kept {ids.count(marker)} of 1 placeholders; it does not fit this model")
-    return torch.tensor(ids[: ids.index(marker)])
+    place = ids.index(marker)
+    return torch.tensor(ids[:place]), torch.tensor(ids[place + 1 :], dtype=torch.long)

@@ -41,23 +41,20 @@ def stop_labels(
 
     The last slot is 1, the ``max(1, round(ignore_seconds * fps / patch_size))`` before it are ignored, earlier
     ones are 0. A span that runs past ``tokens``, or fills ``max_seconds``, was cut off: all its slots are 0 and
-    it has no positive. A slot's label sits on its last token; everything else is ignored.
+    it has no positive. A slot's label sits on its last token; everything else is ignored. What lies before token 0
+    (a negative ``start``) or behind the last is left out.
     """
     ignored = max(1, round(ignore_seconds * fps / patch_size))
     longest = int(max_seconds * fps / patch_size)
-    labels = torch.full((len(start), tokens), IGNORED, dtype=torch.long, device=start.device)
-    for row, (first, count) in enumerate(zip(start.tolist(), slots.tolist(), strict=True)):
-        if count <= 0 or first < 0:
-            continue
-        cut_off = first + count * tokens_per_slot > tokens or count > longest
-        values = torch.zeros(count, dtype=torch.long, device=start.device)
-        if not cut_off:
-            values[max(0, count - 1 - ignored) :] = IGNORED
-            values[-1] = 1
-        last_tokens = torch.arange(count, device=start.device) * tokens_per_slot + first + tokens_per_slot - 1
-        inside = last_tokens < tokens
-        labels[row, last_tokens[inside]] = values[inside]
-    return labels
+    start, slots = start[:, None], slots[:, None]
+    token = torch.arange(tokens, device=start.device) - start
+    slot = token.div(tokens_per_slot, rounding_mode="floor")
+    labelled = (slot >= 0) & (slot < slots) & (token % tokens_per_slot == tokens_per_slot - 1)
+    to_end = slots - 1 - slot
+    cut_off = (start + slots * tokens_per_slot > tokens) | (slots > longest)
+    zero = labelled & (cut_off | (to_end > ignored))
+    labels = torch.full_like(slot, IGNORED).masked_fill(zero, 0)
+    return labels.masked_fill(labelled & ~cut_off & (to_end == 0), 1)
 
 
 def positive_weight(labels: Tensor) -> Tensor:
@@ -73,10 +70,8 @@ def positive_weight(labels: Tensor) -> Tensor:
 
 
 def stop_loss(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
-    """Mean binary cross-entropy over labelled positions, positives multiplied by ``weight``; 0 without labels."""
-    labelled = labels != IGNORED
-    if not labelled.any():
+    """Mean binary cross-entropy of ``logits (L,)`` with ``labels (L,)``, which are 0 or 1; positives are multiplied by
+    ``weight``. 0 without labels."""
+    if not len(labels):
         return logits.sum() * 0.0
-    return F.binary_cross_entropy_with_logits(
-        logits[labelled].float(), labels[labelled].float(), pos_weight=weight.float()
-    )
+    return F.binary_cross_entropy_with_logits(logits.float(), labels.float(), pos_weight=weight.float())

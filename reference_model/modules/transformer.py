@@ -104,18 +104,18 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Input projection, blocks with rotary positions, final norm: the body of a diffusion head."""
+    """Input projection, blocks with rotary positions, final norm: the body of a diffusion head. ``input_width`` is that
+    of the tokens (None: ``width``)."""
 
-    def __init__(self, width: int, layers: int, heads: int):
+    def __init__(self, width: int, layers: int, heads: int, input_width: int | None = None):
         super().__init__()
-        self.input_projection = nn.Linear(width, width)
+        self.input_projection = nn.Linear(input_width or width, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.norm = RMSNorm(width)
         self.rope = RotaryEmbedding(width // heads)
 
-    def forward(self, x: Tensor, valid: Tensor | None = None, keep: slice = slice(None)) -> Tensor:
-        """``x (B, T, D)``, ``valid (B, T)`` True for real tokens; returns the tokens of ``keep``, normalised."""
-        mask = None if valid is None else valid[:, None, None, :]
+    def forward(self, x: Tensor, mask: Tensor | None = None, keep: slice = slice(None)) -> Tensor:
+        """``x (B, T, input width)``, ``mask`` as for :class:`Attention`; returns the tokens of ``keep``, normalised."""
         x = self.input_projection(x)
         return self.norm(run_blocks(self.blocks, x, self.rope, mask, keep))
 

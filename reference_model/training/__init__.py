@@ -9,21 +9,23 @@ file               idea
 =================  ====================================================================================
 ``config``         one strict TOML file; ``paper``, ``release`` and ``tiny`` are packaged
 ``samples``        what one sample is, and where samples come from: a source
-``shards``         the file format: ``ShardWriter`` and ``ShardSource``
+``shards``         the file format: ``write_shards`` and ``ShardSource``
 ``synthetic``      a small task that can be learnt anywhere, without data
 ``sources``        the sources that a configuration names
 ``batch_plan``     which samples make which step, on which process
 ``layout``         how many tokens, flow-matching rows and stop labels a sample has, from its lengths
-``collate``        samples to padded tensors, with every random number of the losses
+``collate``        samples to padded tensors, with every index and random number of the losses
+``micro_batch``    those tensors
 ``loader``         the above in background processes
+``forward``        from a micro-batch to hidden states and to the rows that the heads are trained on
 ``objective``      the losses, split over micro-batches and processes without changing their sum
-``optimisation``   AdamW, learning rate, moving average of the weights
 ``validation``     the same losses on held-out samples
+``loop``           :func:`~.loop.train`: what the reference adds to a run
+``run``            the loop itself: steps, validations, checkpoints; the baselines train in it too
+``processes``      accelerate's ``Accelerator`` for the block of a run; Ctrl-C and SIGTERM
+``optimisation``   AdamW, learning rate, moving average of the weights
 ``run_state``      checkpoints: written whole or not at all, read back bit for bit
-``journal``        metrics as JSON Lines, progress on stderr
-``interruption``   Ctrl-C and SIGTERM end a run after the current step
-``distributed``    the processes of torchrun
-``loop``           :func:`~.loop.train`
+``journal``        metrics as JSON Lines and to TensorBoard or W&B, progress on stderr
 =================  ====================================================================================
 
 Two properties hold everything together. What a step trains on, and every random number in it, is a function of

@@ -7,15 +7,24 @@ order.
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 TASKS = ("tts", "t2av")
 """By their row of the task embedding."""
 
-_PERMUTATION, _ORDER, _SAMPLE = range(3)
+_PERMUTATION, _ORDER, _SAMPLE, _WINDOW = range(4)
 """What a random number is for: the first word of its seed after the run's own."""
+
+
+class Lengths(Protocol):
+    """An array (N,), or what looks lengths up as they are asked for."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: np.ndarray, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -28,15 +37,19 @@ class Pick:
 
 
 class BatchPlan:
-    """``counts`` says how many samples of each task a step has, ``lengths`` the sequence length of each sample."""
+    """``counts`` says how many samples of each task a step has, ``lengths`` the sequence length of each sample.
 
-    def __init__(self, lengths: dict[str, np.ndarray], counts: dict[str, int], seed: int, pool_steps: int):
+    Of ``lengths`` only the number of samples and those of the samples at hand are asked for. Memory: 4 bytes for each
+    sample and task, the permutation of the epoch.
+    """
+
+    def __init__(self, lengths: Mapping[str, Lengths], counts: dict[str, int], seed: int, pool_steps: int):
         for task in TASKS:
             if counts[task] and not len(lengths.get(task, ())):
                 raise ValueError(f"a step needs {counts[task]} {task} samples, but there are none")
         self.lengths, self.counts, self.seed, self.pool_steps = lengths, counts, seed, pool_steps
         self._pool = functools.lru_cache(maxsize=2)(self._make_pool)
-        self._permutation = functools.lru_cache(maxsize=4)(self._make_permutation)
+        self._permutation = functools.lru_cache(maxsize=len(TASKS))(self._make_permutation)
 
     def __getstate__(self) -> dict:
         return {name: getattr(self, name) for name in ("lengths", "counts", "seed", "pool_steps")}
@@ -84,7 +97,8 @@ class BatchPlan:
         return np.concatenate(parts)
 
     def _make_permutation(self, task: str, epoch: int) -> np.ndarray:
-        return _generator(self.seed, _PERMUTATION, TASKS.index(task), epoch).permutation(len(self.lengths[task]))
+        order = _generator(self.seed, _PERMUTATION, TASKS.index(task), epoch).permutation(len(self.lengths[task]))
+        return order.astype(np.int32)
 
 
 def split(picks: list[Pick], parts: int) -> list[list[Pick]]:
@@ -109,6 +123,11 @@ def split(picks: list[Pick], parts: int) -> list[list[Pick]]:
 def sample_seed(seed: int, step: int, position: int) -> int:
     """Seed of every random number in the loss of one sample of one step."""
     return int(np.random.SeedSequence([seed, _SAMPLE, step, position]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def window_seed(seed: int, step: int, position: int) -> tuple[int, ...]:
+    """Seed of the place at which a long sample of one step is cut."""
+    return seed, _WINDOW, step, position
 
 
 def _generator(*words: int) -> np.random.Generator:

@@ -1,54 +1,24 @@
-"""Samples to the tensors of one micro-batch, with every random number that its losses need.
+"""Samples to the tensors of one micro-batch, with every index and every random number that its losses need.
 
 Random numbers come from one generator a sample, seeded by the caller: they are the same whatever the sample is
 batched with and wherever it is prepared.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import fields
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Generator, Tensor
 
+from ..arrangement import Arrangement
 from ..config import ModelConfig
 from ..modules.flow_matching import LossDraws
 from ..modules.stop_predictor import IGNORED
 from .config import AidsConfig
-from .forward import TrainingBatch
-from .layout import Layout, Totals, labels_of
+from .layout import MODALITIES, Layout, Totals, labels_of
+from .micro_batch import MicroBatch, ModalityBatch
 from .samples import Sample
-
-
-@dataclass
-class MicroBatch:
-    """Part of a batch, B samples.
-
-    ``labels (B, 1 + T)``: stop labels. ``draws``: random numbers of each head's rows. ``shares``: this part's share
-    of the whole batch's rows (``speech``, ``motion``) and stop labels (``stop``). ``input_noise (B, T, C)`` and
-    ``context_noise (R, K, C)`` by modality, empty without noise. ``tokens`` counts tokens, ``padding`` empty places.
-    """
-
-    batch: TrainingBatch
-    labels: Tensor
-    draws: dict[str, LossDraws]
-    shares: dict[str, float]
-    stop_weight: float
-    input_noise: dict[str, Tensor]
-    context_noise: dict[str, Tensor]
-    tokens: int
-    padding: int
-
-    def to(self, device: torch.device | str) -> "MicroBatch":
-        draws = {
-            name: LossDraws(**{entry.name: getattr(draw, entry.name).to(device) for entry in fields(draw)})
-            for name, draw in self.draws.items()
-        }
-        noise = {
-            kind: {name: tensor.to(device) for name, tensor in getattr(self, kind).items()}
-            for kind in ("input_noise", "context_noise")
-        }
-        return replace(self, batch=self.batch.to(device), labels=self.labels.to(device), draws=draws, **noise)
 
 
 def collate(
@@ -61,76 +31,109 @@ def collate(
     repeats: int,
 ) -> MicroBatch:
     """``samples`` with their ``layouts`` and ``seeds``, as part of a batch that counts ``whole``."""
-    longest = max(item.tokens for item in layouts)
-    motion = [
-        sample.speech.new_zeros(0, config.motion_dim) if sample.motion is None else sample.motion for sample in samples
-    ]
-    batch = TrainingBatch(
-        input_ids=torch.stack([_ids(sample, item, longest) for sample, item in zip(samples, layouts, strict=True)]),
-        attention_mask=torch.stack([torch.arange(longest) < item.tokens for item in layouts]),
-        span=torch.tensor([[item.start, item.end] if item.slots else [-1, -1] for item in layouts]),
-        task=torch.tensor([int(sample.motion is not None) for sample in samples]),
-        speech_latents=_pad([sample.speech for sample in samples]),
-        speech_lengths=torch.tensor([len(sample.speech) for sample in samples]),
-        motion_latents=_pad(motion),
-        motion_lengths=torch.tensor([len(frames) for frames in motion]),
-        speaker_embedding=torch.stack([sample.speaker_embedding for sample in samples]),
-    )
-    labels = labels_of(layouts, config, 1 + longest)
-
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    draws = {name: _draws(name, layouts, generators, config, repeats) for name in ("speech", "motion")}
-    noise: dict[str, Any] = {"input_noise": {}, "context_noise": {}}
-    if aids.input_noise:
-        noise["input_noise"] = {
-            "speech": _pad(
-                [
-                    _input_noise(sample.speech, aids.input_noise, config.patch_size, generator)
-                    for sample, generator in zip(samples, generators, strict=True)
-                ]
-            ),
-            "motion": _pad(
-                [
-                    _input_noise(frames, aids.input_noise, config.patch_size, generator)
-                    for frames, generator in zip(motion, generators, strict=True)
-                ]
-            ),
-        }
-    if aids.context_noise:
-        noise["context_noise"] = {
-            name: _context_noise(name, layouts, generators, config, repeats) * aids.context_noise
-            for name in ("speech", "motion")
-        }
-
-    shares = {
-        name: _share(sum(item.patches[name] for item in layouts), whole.patches[name]) for name in ("speech", "motion")
+    per_slot = Arrangement.parse(config.arrangement).tokens_per_slot
+    filled = torch.tensor([item.end - item.start for item in layouts])
+    slots = -(-int(filled.max()) // per_slot)
+    frames = {
+        "speech": [item.speech for item in samples],
+        "motion": [torch.zeros(0, config.motion_dim) if item.motion is None else item.motion for item in samples],
     }
-    shares["stop"] = _share(int((labels != IGNORED).sum()), whole.labels)
+    conditions = {
+        "speech": [item.speaker_embedding for item in samples],
+        "motion": [motion[0] if len(motion) else torch.zeros(config.motion_dim) for motion in frames["motion"]],
+    }
+    generators = [Generator().manual_seed(seed) for seed in seeds]
+    modalities = {
+        name: _modality(name, frames[name], conditions[name], layouts, whole, config, repeats, slots, generators)
+        for name in MODALITIES
+    }
+    for name, rows in modalities.items():
+        if aids.input_noise:
+            rows.input_noise = _input_noise(name, frames[name], aids.input_noise, config, slots, generators)
+    for name, rows in modalities.items():
+        if aids.context_noise:
+            rows.context_noise = _context_noise(name, layouts, aids.context_noise, config, repeats, generators)
+
+    sample, token = _numbered(filled)
+    length = 1 + max(item.tokens for item in layouts)
+    start = torch.tensor([1 + item.start for item in layouts])
+    labels = labels_of(layouts, config).flatten()
+    labelled = (labels != IGNORED).nonzero()[:, 0]
     tokens = sum(1 + item.tokens for item in layouts)
     return MicroBatch(
-        batch, labels, draws, shares, whole.stop_weight, tokens=tokens, padding=labels.numel() - tokens, **noise
+        input_ids=torch.stack([_ids(item, place, length - 1) for item, place in zip(samples, layouts, strict=True)]),
+        task=torch.tensor([int(item.motion is not None) for item in samples]),
+        has_motion=torch.tensor([len(motion) > 0 for motion in frames["motion"]]),
+        place=sample * length + start[sample] + token,
+        token=sample * slots * per_slot + token,
+        modalities=modalities,
+        labelled=labelled,
+        labels=labels[labelled],
+        stop_weight=torch.tensor(whole.stop_weight),
+        stop_share=_share(len(labelled), whole.labels),
+        tokens=tokens,
+        padding=len(labels) - tokens,
     )
+
+
+def _modality(
+    name: str,
+    frames: Sequence[Tensor],
+    conditions: Sequence[Tensor],
+    layouts: Sequence[Layout],
+    whole: Totals,
+    config: ModelConfig,
+    repeats: int,
+    slots: int,
+    generators: Sequence[Generator],
+) -> ModalityBatch:
+    arrangement, context = Arrangement.parse(config.arrangement), config.context_patches
+    delay = arrangement.slot(name, 0)
+    counts = torch.tensor([item.patches[name] for item in layouts])
+    width = max(slots, delay + int(counts.max()))
+    sample, patch = (column.repeat_interleave(repeats) for column in _numbered(counts))
+    start = torch.tensor([item.start for item in layouts])
+    length = 1 + max(item.tokens for item in layouts)
+    frame = torch.arange(slots * config.patch_size) - delay * config.patch_size
+    known = torch.tensor([len(latents) for latents in frames])[:, None]
+    return ModalityBatch(
+        latents=_by_slot(frames, delay, context, width, config.patch_size),
+        valid=((frame >= 0) & (frame < known)).unflatten(1, (slots, config.patch_size)),
+        condition=torch.stack(list(conditions)),
+        sample=sample,
+        state=sample * length + start[sample] + arrangement.token(name, patch),
+        window=(sample * (context + width) + delay + patch)[:, None] + torch.arange(context + 1),
+        draws=_draws(frames[0].shape[-1], counts * repeats, config.patch_size, generators),
+        share=_share(int(counts.sum()), whole.patches[name]),
+    )
+
+
+def _numbered(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and number of every entry, of ``counts (B,)`` entries a row: (3, 1) gives (0, 0, 0, 1) and (0, 1, 2, 0)."""
+    row = torch.arange(len(counts)).repeat_interleave(counts)
+    return row, torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]
+
+
+def _by_slot(frames: Sequence[Tensor], delay: int, empty: int, slots: int, patch_size: int) -> Tensor:
+    """``frames (T, C)`` of each sample to ``(B, empty + slots, P, C)``, from slot ``delay`` on."""
+    table = torch.zeros(len(frames), (empty + slots) * patch_size, frames[0].shape[-1])
+    first = (empty + delay) * patch_size
+    for row, latents in zip(table, frames, strict=True):
+        row[first : first + len(latents)] = latents[: max(0, len(row) - first)]
+    return table.unflatten(1, (empty + slots, patch_size))
 
 
 def _ids(sample: Sample, item: Layout, longest: int) -> Tensor:
     """Patch tokens overwrite the placeholders, so any id serves for those and for padding."""
     placeholders = torch.zeros(item.end - item.start, dtype=torch.long)
     ids = torch.cat((sample.text_ids.long(), placeholders, sample.suffix_ids.long()))[: item.tokens]
-    return torch.nn.functional.pad(ids, (0, longest - len(ids)))
+    return F.pad(ids, (0, longest - len(ids)))
 
 
-def _pad(frames: list[Tensor]) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(frames, batch_first=True)
-
-
-def _draws(
-    name: str, layouts: Sequence[Layout], generators: Sequence[torch.Generator], config: ModelConfig, repeats: int
-) -> LossDraws:
+def _draws(channels: int, counts: Tensor, patch_size: int, generators: Sequence[Generator]) -> LossDraws:
     parts = [
-        LossDraws.sample(
-            torch.empty(item.patches[name] * repeats, config.patch_size, _channels(config, name)), generator
-        )
-        for item, generator in zip(layouts, generators, strict=True)
+        LossDraws.sample(torch.empty(count, patch_size, channels), generator)
+        for count, generator in zip(counts.tolist(), generators, strict=True)
     ]
     columns = {entry.name: torch.cat([getattr(part, entry.name) for part in parts]) for entry in fields(LossDraws)}
     return LossDraws(**{column: _stand_in(tensor) for column, tensor in columns.items()})
@@ -141,28 +144,41 @@ def _stand_in(rows: Tensor) -> Tensor:
     return rows if len(rows) else rows.new_zeros(1, *rows.shape[1:])
 
 
-def _channels(config: ModelConfig, name: str) -> int:
-    return config.speech_dim if name == "speech" else config.motion_dim
-
-
-def _input_noise(latents: Tensor, scale: float, patch_size: int, generator: torch.Generator) -> Tensor:
-    patches = -(-len(latents) // patch_size)
-    amount = torch.rand(patches, generator=generator).repeat_interleave(patch_size)[: len(latents), None]
-    return 2 * scale * amount * torch.randn(latents.shape, generator=generator)
+def _input_noise(
+    name: str,
+    frames: Sequence[Tensor],
+    scale: float,
+    config: ModelConfig,
+    slots: int,
+    generators: Sequence[Generator],
+) -> Tensor:
+    """Noise for every frame, of an amount that each patch draws anew: ``(B, S, P, C)``."""
+    size, noise = config.patch_size, []
+    for latents, generator in zip(frames, generators, strict=True):
+        amount = torch.rand(-(-len(latents) // size), generator=generator).repeat_interleave(size)
+        amount = amount[: len(latents), None]
+        noise.append(2 * scale * amount * torch.randn(latents.shape, generator=generator))
+    return _by_slot(noise, Arrangement.parse(config.arrangement).slot(name, 0), 0, slots, size)
 
 
 def _context_noise(
-    name: str, layouts: Sequence[Layout], generators: Sequence[torch.Generator], config: ModelConfig, repeats: int
+    name: str,
+    layouts: Sequence[Layout],
+    scale: float,
+    config: ModelConfig,
+    repeats: int,
+    generators: Sequence[Generator],
 ) -> Tensor:
-    shape = config.context_patches * config.patch_size, _channels(config, name)
-    return _stand_in(
-        torch.cat(
-            [
-                torch.randn(item.patches[name] * repeats, *shape, generator=generator)
-                for item, generator in zip(layouts, generators, strict=True)
-            ]
-        )
-    )
+    """Noise for every context ``(R, K P, C)``. Before the first patch there is nothing, here as in generation."""
+    channels = config.speech_dim if name == "speech" else config.motion_dim
+    shape = config.context_patches, config.patch_size, channels
+    noise = []
+    for item, generator in zip(layouts, generators, strict=True):
+        count = item.patches[name]
+        patch = torch.arange(count).repeat_interleave(repeats)[:, None] - torch.arange(config.context_patches, 0, -1)
+        drawn = torch.randn(count * repeats, shape[0] * shape[1], channels, generator=generator).view(-1, *shape)
+        noise.append(drawn * (patch >= 0)[..., None, None])
+    return _stand_in(torch.cat(noise)).flatten(1, 2) * scale
 
 
 def _share(part: int, whole: int) -> float:

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, P
 from ..config import ModelConfig
 from ..utils.config import ConfigError, assignment, checked, merged, near, read_toml, strict_dataclass
 from .forward import LOSS_RECIPES, LossRecipe
+from .shards import dims_found
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -43,6 +44,11 @@ class StartConfig:
     def __post_init__(self):
         if self.weights and self.backbone:
             raise ConfigError("start.weights already holds a backbone; give start.weights or start.backbone, not both")
+        if self.freeze_text_embedding and not (self.weights or self.backbone):
+            raise ConfigError(
+                "start.freeze_text_embedding would freeze random numbers: give start.weights or start.backbone, or set "
+                "start.freeze_text_embedding = false"
+            )
 
 
 @strict_dataclass
@@ -64,10 +70,11 @@ class DataConfig:
     """Where samples come from: ``kind`` is ``shards``, ``synthetic``, or ``given`` (sources passed to ``train``).
 
     ``t2av``, ``tts`` and ``validation`` are folders of shards (a path or a list of paths). T2AV uses the entries
-    that have motion; TTS uses all of its folder and leaves motion out, so one folder can serve both. ``verify``
+    that have motion; TTS uses all of its folder, or of T2AV's where it has none, and leaves motion out. ``verify``
     checks the shards' ``size`` or, reading every byte at start, their ``digest``. ``workers`` are processes that
     prepare batches. ``pool_steps``: samples of so many steps are sorted by length together, which limits padding.
-    ``max_tokens``: longer sequences are cut there.
+    ``max_tokens``: longer sequences are cut there. ``window_seconds``: of a longer clip each step trains on a part of
+    that length from a random place, the same in both modalities, with the whole text (0: on the whole clip).
     """
 
     kind: Literal["shards", "synthetic", "given"] = "shards"
@@ -78,6 +85,7 @@ class DataConfig:
     workers: NonNegativeInt = 0
     pool_steps: PositiveInt = 20
     max_tokens: Annotated[int, Field(ge=2)] = 1000
+    window_seconds: NonNegativeFloat = 30.0
     synthetic: SyntheticConfig = SyntheticConfig()
 
 
@@ -140,7 +148,7 @@ class AidsConfig:
 
 @strict_dataclass
 class AverageConfig:
-    """Exponential moving average of the weights: the model that a run delivers.
+    """Exponential moving average of the weights: the model that a run delivers. ``decay`` 0: the weights themselves.
 
     The decay of update n is min(``decay``, n / (n + ``warmup``)), so that the average forgets its start quickly.
     """
@@ -167,9 +175,14 @@ class CheckpointConfig:
 
 @strict_dataclass
 class JournalConfig:
-    """A line of metrics every ``every`` steps: the mean over those steps."""
+    """A line of metrics every ``every`` steps: the mean over those steps.
+
+    ``trackers`` are told the same: TensorBoard writes to the folder ``t2av-training`` of the run, W&B has a project of
+    this name.
+    """
 
     every: PositiveInt = 10
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
 
 @strict_dataclass
@@ -177,6 +190,8 @@ class TrainingConfig:
     """A run. ``precision`` is that of autocast (``bfloat16``, or ``float32`` for none); weights are float32 always.
 
     ``device``: ``auto``, ``cpu``, ``cuda``. ``threads``: CPU threads of each process, 0 leaves torch's choice.
+    ``timeout``: seconds that a process waits for the others before the run fails. ``activation_checkpointing``
+    computes activations again in the backward pass instead of keeping them: less memory, about a third more time.
     """
 
     output: Annotated[str, Field(min_length=1, description='the folder of the run, e.g. output = "runs/first"')]
@@ -185,6 +200,8 @@ class TrainingConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     threads: NonNegativeInt = 0
+    timeout: PositiveInt = 1800
+    activation_checkpointing: bool = False
     model: ModelConfig = ModelConfig()
     start: StartConfig = StartConfig()
     data: DataConfig = DataConfig()
@@ -200,11 +217,20 @@ class TrainingConfig:
     def __post_init__(self):
         if self.data.kind == "shards":
             for count, name, share in ((self.batch.t2av, "t2av", 1), (self.batch.tts, "tts", 0)):
-                if count and not getattr(self.data, name):
+                if count and not (getattr(self.data, name) or self.data.t2av):
                     raise ConfigError(
                         f"each batch holds {count} {name.upper()} samples, but data.{name} names no "
                         f"folder; set it, or batch.tts_share = {share}"
                     )
+
+    @property
+    def accumulation(self) -> int:
+        return self.batch.accumulation
+
+    @property
+    def window_frames(self) -> int:
+        """``data.window_seconds`` in latent frames."""
+        return round(self.data.window_seconds * self.model.fps)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainingConfig":
@@ -226,8 +252,8 @@ class TrainingConfig:
 def read_config(path: str | Path, overrides: Iterable[str] = ()) -> TrainingConfig:
     """Read a TOML file, or a packaged configuration by name, and lay ``key.subkey=value`` overrides over it.
 
-    A value is TOML (``8``, ``0.5``, ``true``, ``["a", "b"]``); what is not TOML is taken as text.
-    Raises :class:`.ConfigError`.
+    A value is TOML (``8``, ``0.5``, ``true``, ``["a", "b"]``); what is not TOML is taken as text. Channel counts that
+    neither says are those of the shards that it names. Raises :class:`.ConfigError`, :class:`.SampleError`.
     """
     file = Path(path)
     if not file.is_file():
@@ -238,6 +264,8 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> TrainingConf
     values = read_toml(file)
     for override in overrides:
         values = merged(values, _override(override))
+    if dims := dims_found(values.get("data")):
+        values = merged({"model": dims}, values)
     try:
         return TrainingConfig.from_dict(values)
     except ConfigError as error:

@@ -1,127 +1,117 @@
-"""Metrics as JSON Lines in ``metrics.jsonl``, progress on stderr.
+"""Metrics as JSON Lines in ``metrics.jsonl`` and to the trackers that a run names, progress on stderr.
 
 A ``train`` line has ``step`` (steps done), the losses (means over the steps since the last line), ``learning_rate``,
 ``gradient_norm`` (before clipping, mean), ``tokens_per_second`` (a baseline's: frames), ``padding`` (share of empty
 places), ``epoch`` by task and ``seconds`` of this process. A ``validation`` line has ``step`` and the losses of the
-averaged weights.
+averaged weights. Trackers are told the same as ``train/...`` and ``validation/...``.
 """
 
 import json
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-class Meter:
-    """Sums since the last line of metrics. Part of a checkpoint, so that resuming continues the very same means."""
-
-    def __init__(self, state: dict[str, Any] | None = None):
-        self.steps: int = state["steps"] if state else 0
-        self.sums: dict[str, float] = dict(state["sums"]) if state else {}
-
-    def add(self, values: dict[str, float]) -> None:
-        self.steps += 1
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-
-    def means(self) -> dict[str, float]:
-        """Means since the last call."""
-        result = {name: value / self.steps for name, value in self.sums.items()}
-        self.steps, self.sums = 0, {}
-        return result
-
-    def state(self) -> dict[str, Any]:
-        return {"steps": self.steps, "sums": dict(self.sums)}
+PROJECT = "t2av-training"
+"""TensorBoard's folder in the run's, and the project of W&B."""
 
 
 class Journal:
-    """Writes both. ``stream`` None is silent; without ``folder`` (processes but the first) nothing is written."""
+    """Writes them; processes but the first write nothing. ``stream`` None is silent.
+
+    ``meter`` has the sums since the last line. It is part of a checkpoint, so that resuming continues the same means.
+    """
 
     def __init__(
-        self, folder: Path | None, stream: TextIO | None, first_step: int, end_step: int, unit: str = "tokens"
-    ):
-        self.path = folder / "metrics.jsonl" if folder else None
-        self.stream = stream if folder else None
+        self, output: Path, accelerator: "Accelerator", stream: TextIO | None, config: Any, first_step: int,
+        end_step: int, unit: str, meter: dict[str, Any] | None,
+    ):  # fmt: skip
+        self.path, self.accelerator = output / "metrics.jsonl", accelerator
+        self.stream = stream if accelerator.is_main_process else None
         self.first_step, self.end_step, self.unit = first_step, end_step, unit
+        self.meter: dict[str, Any] = meter or {"steps": 0, "sums": {}}
         self.started = self.last_line = time.monotonic()
-        self.tokens = self.places = 0
-        if self.path:
-            _forget_later_lines(self.path, first_step)
+        self.units = self.places = 0
+        if accelerator.is_main_process:
+            output.mkdir(parents=True, exist_ok=True)
+            _write(output / "config.json", json.dumps(config.to_dict(), indent=1) + "\n")
+            if self.path.is_file():
+                _write(self.path, _lines_until(first_step, self.path.read_text(encoding="utf-8", errors="replace")))
+        accelerator.init_trackers(
+            PROJECT,
+            init_kwargs={
+                "tensorboard": {"purge_step": first_step + 1},
+                "wandb": {"dir": str(output), "name": output.name, "config": config.to_dict()},
+            },
+        )
 
-    def count(self, tokens: int, padding: int) -> None:
-        self.tokens += tokens
-        self.places += tokens + padding
+    def count(self, units: int, padding: int) -> None:
+        self.units += units
+        self.places += units + padding
 
-    def train(self, step: int, means: dict[str, float], rate: float, epochs: dict[str, float]) -> None:
+    def add(self, values: dict[str, float]) -> None:
+        """The losses of a step."""
+        sums = self.meter["sums"]
+        sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
+        self.meter = {"steps": self.meter["steps"] + 1, "sums": sums}
+
+    def train(self, step: int, rate: float, epochs: dict[str, float]) -> None:
         now = time.monotonic()
-        speed = self.tokens / max(now - self.last_line, 1e-9)
-        padding = 1 - self.tokens / max(self.places, 1)
-        self._line(
-            {
-                "kind": "train",
-                "step": step,
-                **means,
-                "learning_rate": rate,
-                f"{self.unit}_per_second": round(speed, 1),
-                "padding": round(padding, 4),
-                "epoch": {name: round(epoch, 4) for name, epoch in epochs.items()},
-                "seconds": round(now - self.started, 2),
-            }
-        )
-        self.last_line, self.tokens, self.places = now, 0, 0
+        speed = self.units / max(now - self.last_line, 1e-9)
+        values = {name: value / self.meter["steps"] for name, value in self.meter["sums"].items()}
+        values |= {
+            "learning_rate": rate,
+            f"{self.unit}_per_second": round(speed, 1),
+            "padding": round(1 - self.units / max(self.places, 1), 4),
+            "epoch": {name: round(epoch, 4) for name, epoch in epochs.items()},
+            "seconds": round(now - self.started, 2),
+        }
         left = (now - self.started) / max(step - self.first_step, 1) * (self.end_step - step)
-        self.say(
-            f"step {step}/{self.end_step}  {_losses(means)}  rate {rate:.1e}  {speed:.0f} {self.unit}/s  "
-            f"{_duration(left)} left",
-            passing=True,
-        )
+        self._line(
+            "train", step, values,
+            f"step {step}/{self.end_step}  {_losses(values)}  rate {rate:.1e}  {speed:.0f} {self.unit}/s  "
+            f"{timedelta(seconds=round(left))} left",
+        )  # fmt: skip
+        self.last_line, self.units, self.places, self.meter = now, 0, 0, {"steps": 0, "sums": {}}
 
     def validation(self, step: int, losses: dict[str, float]) -> None:
-        self._line({"kind": "validation", "step": step, **losses})
-        self.say(f"step {step}  validation: {_losses(losses)}")
+        self._line("validation", step, losses, f"step {step}  validation: {_losses(losses)}")
 
-    def say(self, text: str, passing: bool = False) -> None:
-        """A line on the stream; a ``passing`` one is overwritten by the next where the stream is a terminal."""
-        if self.stream is None:
-            return
-        if self.stream.isatty():
-            text = "\r\x1b[K" + text + ("" if passing else "\n")
-        else:
-            text += "\n"
-        self.stream.write(text)
-        self.stream.flush()
+    def say(self, text: str) -> None:
+        if self.stream:
+            print(text, file=self.stream, flush=True)
 
-    def _line(self, values: dict[str, Any]) -> None:
-        if self.path:
+    def _line(self, kind: str, step: int, values: dict[str, Any], text: str) -> None:
+        if self.accelerator.is_main_process:
             with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
+                file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        told = {**values, **{f"epoch_{task}": epoch for task, epoch in values.get("epoch", {}).items()}}
+        self.accelerator.log({f"{kind}/{name}": value for name, value in told.items() if name != "epoch"}, step=step)
+        self.say(text)
 
 
-def _forget_later_lines(path: Path, step: int) -> None:
-    """Drop lines of steps after the checkpoint that the run continues from: those steps are done again."""
-    if not path.is_file():
-        return
+def _lines_until(step: int, text: str) -> str:
+    """The lines up to the checkpoint that the run continues from: later steps are done again."""
     kept = []
-    for line in path.read_bytes().split(b"\n"):  # not splitlines: U+2028 ends no line of JSON
+    for line in text.split("\n"):  # not splitlines: U+2028 ends no line of JSON
         try:
             if json.loads(line)["step"] <= step:
-                kept.append(line + b"\n")
+                kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):
             continue  # the process died while writing this line
+    return "".join(kept)
+
+
+def _write(path: Path, text: str) -> None:
     part = path.with_suffix(".part")
-    part.write_bytes(b"".join(kept))
+    part.write_text(text, encoding="utf-8")
     os.replace(part, path)
 
 
-def _losses(values: dict[str, float]) -> str:
+def _losses(values: dict[str, Any]) -> str:
     shown = [f"{name.removesuffix('_loss')} {value:.4f}" for name, value in values.items() if name.endswith("_loss")]
     return f"loss {values['loss']:.4f} ({', '.join(shown)})"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -7,12 +7,12 @@ from dataclasses import replace
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .batch_plan import TASKS, BatchPlan, Pick, sample_seed, split
+from .batch_plan import TASKS, BatchPlan, Pick, sample_seed, split, window_seed
 from .collate import MicroBatch, collate
 from .config import TrainingConfig
 from .layout import layout, totals
-from .samples import SampleError, read_sample
-from .sources import Sources, sample_shape, sequence_lengths, task_lengths
+from .samples import Sample, SampleError, random_window, read_sample
+from .sources import Sources, TrainedLengths, sample_shape
 
 
 class MicroBatches(Dataset):
@@ -26,9 +26,10 @@ class MicroBatches(Dataset):
         self.shape = sample_shape(config.model)
         counts = {"tts": config.batch.tts, "t2av": config.batch.t2av}
         self.sources = {task: getattr(sources, task) for task in TASKS if counts[task]}
-        self.lengths = {task: task_lengths(source, task) for task, source in self.sources.items()}
-        sorting = {task: sequence_lengths(lengths, config.model) for task, lengths in self.lengths.items()}
-        self.plan = BatchPlan(sorting, counts, config.seed, config.data.pool_steps)
+        self.lengths = {
+            task: TrainedLengths(source, config, motion=task == "t2av") for task, source in self.sources.items()
+        }
+        self.plan = BatchPlan(self.lengths, counts, config.seed, config.data.pool_steps)
 
     def picks(self, number: int) -> tuple[int, list[Pick], list[Pick]]:
         """Step, the whole batch of that step, and the samples of micro-batch ``number`` of this process.
@@ -43,9 +44,11 @@ class MicroBatches(Dataset):
     def __getitem__(self, number: int) -> MicroBatch | SampleError:
         config = self.config
         step, whole, own = self.picks(number)
-        layouts = [layout(self.lengths[pick.task][pick.index], config.model, config.data.max_tokens) for pick in whole]
+        layouts = [
+            layout(self.lengths[pick.task].rows(pick.index), config.model, config.data.max_tokens) for pick in whole
+        ]
         try:
-            samples = [self._read(pick) for pick in own]
+            samples = [self._read(pick, step) for pick in own]
         except SampleError as error:
             return error
         return collate(
@@ -58,9 +61,11 @@ class MicroBatches(Dataset):
             config.loss.repeats,
         )
 
-    def _read(self, pick: Pick):
+    def _read(self, pick: Pick, step: int) -> Sample:
         sample = read_sample(self.sources[pick.task], pick.index, self.shape)
-        return replace(sample, motion=None) if pick.task == "tts" else sample
+        if pick.task == "tts":
+            sample = replace(sample, motion=None)
+        return random_window(sample, self.config.window_frames, window_seed(self.config.seed, step, pick.position))
 
 
 def load(batches: MicroBatches, first_step: int, end_step: int) -> Iterator[MicroBatch]:

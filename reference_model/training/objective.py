@@ -1,13 +1,11 @@
 """The training loss of a micro-batch, as its part of the whole batch's loss (section 3.4).
 
-Unsplit and without aids this is :func:`.forward.training_forward` (a test holds the two together). The
-differences: random numbers and labels come prepared, each loss is multiplied by the part's share of the whole
-batch, and the aids of :class:`.AidsConfig` may add noise and a regression loss.
+Each loss is a mean over the whole batch: multiplied by the part's share of it, losses of parts add up. The aids of
+:class:`.AidsConfig` may add a regression loss.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,11 +13,10 @@ from ..model import TalkerT2AV
 from ..modules.backbone import hidden_states
 from ..modules.flow_matching import flow_matching_loss
 from ..modules.stop_predictor import stop_loss
-from .collate import MicroBatch
 from .config import AidsConfig
 from .forward import FlowRows, LossRecipe, flow_rows, sequence_embeddings
-
-MODALITIES = ("speech", "motion")
+from .layout import MODALITIES
+from .micro_batch import MicroBatch
 
 
 @dataclass
@@ -54,26 +51,18 @@ class Objective(nn.Module):
                 nn.init.zeros_(self.regression[name].bias)
 
     def forward(self, part: MicroBatch) -> Losses:
-        model, batch, recipe = self.model, part.batch, self.recipe
-        embeddings, mask, slots = sequence_embeddings(model, self._as_read(part))
-        hidden = hidden_states(model.backbone, embeddings, mask) * mask[..., None].to(embeddings.dtype)
-        flow, regression = {}, hidden.new_zeros((), dtype=torch.float32)
-        for name in MODALITIES:
-            rows = flow_rows(model, batch, name, hidden, slots, recipe.repeats)
-            share = part.shares[name]
-            flow[name] = share * flow_matching_loss(
-                model.head(name),
-                rows.target,
-                rows.hidden,
-                self._context(part, name, rows),
-                rows.condition,
-                part.draws[name],
-                recipe.flow,
+        model, recipe = self.model, self.recipe
+        hidden = hidden_states(model.backbone, sequence_embeddings(model, part))
+        flow, regression = {}, hidden.new_zeros(()).float()
+        for name, rows in part.modalities.items():
+            row = flow_rows(rows, hidden)
+            flow[name] = rows.share * flow_matching_loss(
+                model.head(name), row.target, row.hidden, row.context, row.condition, rows.draws, recipe.flow
             )
             if name in self.regression:
-                regression = regression + share * self._regression_loss(name, rows)
-        logits = model.stop_predictor(hidden) * mask
-        stop = part.shares["stop"] * stop_loss(logits, part.labels, torch.tensor(part.stop_weight).to(logits.device))
+                regression = regression + rows.share * self._regression_loss(name, row)
+        logits = model.stop_predictor(hidden).flatten()[part.labelled]
+        stop = part.stop_share * stop_loss(logits, part.labels, part.stop_weight)
         total = (
             flow["speech"]
             + recipe.motion_weight * flow["motion"]
@@ -81,24 +70,6 @@ class Objective(nn.Module):
             + self.aids.regression_weight * regression
         )
         return Losses(total, flow["speech"], flow["motion"], stop, regression)
-
-    def _as_read(self, part: MicroBatch):
-        """The batch as the backbone reads it; targets and contexts keep the clean one."""
-        noise = part.input_noise
-        if not noise:
-            return part.batch
-        return replace(
-            part.batch,
-            speech_latents=part.batch.speech_latents + noise["speech"],
-            motion_latents=part.batch.motion_latents + noise["motion"],
-        )
-
-    @staticmethod
-    def _context(part: MicroBatch, name: str, rows: FlowRows) -> Tensor:
-        if not part.context_noise:
-            return rows.context
-        # Before the first patch there is nothing, here as in generation: those frames stay zero.
-        return rows.context + part.context_noise[name] * (rows.context != 0).any(dim=-1, keepdim=True)
 
     def _regression_loss(self, name: str, rows: FlowRows) -> Tensor:
         prediction = self.regression[name](rows.hidden.to(self.regression[name].weight.dtype))

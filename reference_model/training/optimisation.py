@@ -1,10 +1,12 @@
 """AdamW, the learning rate by step, and the moving average of the weights (section 4.1)."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from .config import AverageConfig, OptimiserConfig
 
@@ -38,22 +40,35 @@ def make_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.Ad
     )
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = rate
+class Average:
+    """The moving average of a model's trained weights, begun with the weights as they are; none at a decay of 0."""
 
-
-def average_decay(update: int, config: AverageConfig) -> float:
-    """Decay of the ``update``-th update, counted from 1."""
-    return min(config.decay, update / (update + config.warmup))
-
-
-def make_average(model: nn.Module, config: AverageConfig) -> AveragedModel:
-    """A second copy of the weights; ``update_parameters(model)`` after each step, ``module`` is the model."""
+    def __init__(self, model: nn.Module, config: AverageConfig, updates: int = 0):
+        self.config, self.updates = config, updates
+        self._current = [p for p in model.parameters() if p.requires_grad] if config.decay else []
+        self._averaged = [parameter.detach().clone() for parameter in self._current]
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
-        weight = 1 - average_decay(int(updates) + 1, config)
-        torch._foreach_lerp_(averaged, current, weight)
+    def update(self) -> None:
+        """After a step. The first update takes the weights as they are."""
+        if self._averaged:
+            self.updates += 1
+            decay = min(self.config.decay, self.updates / (self.updates + self.config.warmup))
+            average = get_ema_multi_avg_fn(decay if self.updates > 1 else 0.0)
+            average(self._averaged, self._current, self.updates)
 
-    return AveragedModel(model, multi_avg_fn=update)
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """In this block the model has the averaged weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for current, averaged in zip(self._current, self._averaged, strict=True):
+            kept = current.clone()
+            current.copy_(averaged)
+            averaged.copy_(kept)

@@ -1,12 +1,11 @@
 """What one training sample is, and where samples come from.
 
 A *source* knows the lengths of all its samples beforehand (batches are planned from lengths alone) and gives one
-sample at a time, read from a file or computed. :class:`FunctionSource` makes a source from any function.
+sample at a time, read from a file or computed.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -59,34 +58,6 @@ class SampleSource(Protocol):
         ...
 
 
-class FunctionSource:
-    """Samples computed when they are asked for: ``function(index)`` gives sample ``index``.
-
-    ``lengths`` lists (text tokens, suffix tokens, speech frames, motion frames) of every sample; the function must
-    keep to them, and must depend on the index alone. It runs in the data workers, so it must be picklable where
-    processes are spawned. ``fingerprint`` should name whatever decides the samples; lengths are always part of it.
-    """
-
-    def __init__(
-        self,
-        function: Callable[[int], Sample],
-        lengths: Sequence[Sequence[int]] | np.ndarray,
-        name: str = "function",
-        fingerprint: str = "",
-    ):
-        self.function, self.name = function, name
-        self.lengths = np.asarray(lengths, dtype=np.int64).reshape(-1, 4)
-        content = hashlib.sha256(self.lengths.tobytes())
-        content.update(fingerprint.encode())
-        self.fingerprint = content.hexdigest()
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.function(index)
-
-    def describe(self, index: int) -> str:
-        return f"{self.name}, sample {index}"
-
-
 @dataclass(frozen=True)
 class SampleShape:
     """What the model expects of every sample: channels and the number of text tokens it knows."""
@@ -102,31 +73,56 @@ def read_sample(source: SampleSource, index: int, shape: SampleShape) -> Sample:
 
     Raises :class:`SampleError` that names the sample's place.
     """
-    where = source.describe(index)
     try:
         sample = source[index]
     except SampleError:
         raise
     except Exception as error:  # a source of the user's own may raise anything; say for which sample
-        raise SampleError(f"{where}: {type(error).__name__}: {error}") from error
+        raise SampleError(f"{source.describe(index)}: {type(error).__name__}: {error}") from error
     announced = tuple(int(length) for length in source.lengths[index])
+    if problem := next(_problems(sample, announced, shape), None):
+        raise SampleError(f"{source.describe(index)}: {problem}")
+    return sample
+
+
+def _problems(sample: Sample, announced: tuple[int, ...], shape: SampleShape) -> Iterator[str]:
     if sample.lengths != announced:
-        raise SampleError(
-            f"{where}: its lengths (text, suffix, speech, motion) are {sample.lengths}, but "
+        yield (
+            f"its lengths (text, suffix, speech, motion) are {sample.lengths}, but "
             f"{announced} were announced; write the index again"
         )
-    _check_latents(where, "speech", sample.speech, shape.speech_dim)
-    if sample.motion is not None:
-        _check_latents(where, "motion", sample.motion, shape.motion_dim)
-    _check_latents(where, "speaker_embedding", sample.speaker_embedding[None], shape.speaker_dim)
+    for name, latents, channels in (
+        ("speech", sample.speech, shape.speech_dim),
+        ("motion", sample.motion, shape.motion_dim),
+        ("speaker_embedding", sample.speaker_embedding[None], shape.speaker_dim),
+    ):
+        if latents is None:
+            continue
+        if latents.ndim != 2 or latents.shape[1] != channels:
+            yield f"{name} has shape {list(latents.shape)}, the model needs {channels} channels"
+        if not torch.isfinite(latents).all():
+            row = int((~torch.isfinite(latents)).any(dim=1).nonzero()[0])
+            yield f"{name} is not finite from frame {row} on; compute this sample again"
     for name in ("text_ids", "suffix_ids"):
         ids = getattr(sample, name)
         if len(ids) and not (0 <= int(ids.min()) and int(ids.max()) < shape.vocab_size):
-            raise SampleError(
-                f"{where}: {name} go from {int(ids.min())} to {int(ids.max())}, but the model knows "
+            yield (
+                f"{name} go from {int(ids.min())} to {int(ids.max())}, but the model knows "
                 f"tokens 0 to {shape.vocab_size - 1}; use the tokenizer that belongs to the model"
             )
-    return sample
+
+
+def random_window(sample: Sample, frames: int, seed: Sequence[int]) -> Sample:
+    """``frames`` frames of a longer sample from a place that ``seed`` decides, the same in both modalities.
+
+    The text stays whole, as in the release's training. Where one modality is no longer than the window and the other
+    is, the window is the beginning. 0 frames: the whole sample.
+    """
+    shorter = len(sample.speech) if sample.motion is None else min(len(sample.speech), len(sample.motion))
+    start = int(np.random.default_rng(list(seed)).integers(shorter - frames + 1)) if 0 < frames < shorter else 0
+    window = slice(start, start + frames if frames else None)
+    motion = None if sample.motion is None else sample.motion[window]
+    return replace(sample, speech=sample.speech[window], motion=motion)
 
 
 def check_lengths(source: SampleSource, name: str, max_tokens: int) -> None:
@@ -145,11 +141,3 @@ def check_lengths(source: SampleSource, name: str, max_tokens: int) -> None:
                 f"{source.describe(index)} {problem} ({int(bad.sum())} samples of {name} do); leave "
                 f"such samples out when writing the data"
             )
-
-
-def _check_latents(where: str, name: str, latents: Tensor, channels: int) -> None:
-    if latents.ndim != 2 or latents.shape[1] != channels:
-        raise SampleError(f"{where}: {name} has shape {list(latents.shape)}, the model needs {channels} channels")
-    if not torch.isfinite(latents).all():
-        row = int((~torch.isfinite(latents)).any(dim=1).nonzero()[0])
-        raise SampleError(f"{where}: {name} is not finite from frame {row} on; compute this sample again")

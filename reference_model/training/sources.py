@@ -60,7 +60,7 @@ def open_sources(config: TrainingConfig) -> Sources:
                 )
     return Sources(
         ShardSource(*data.t2av, with_motion=True, verify=data.verify) if data.t2av else None,
-        ShardSource(*data.tts, verify=data.verify) if data.tts else None,
+        ShardSource(*(data.tts or data.t2av), verify=data.verify) if data.tts or data.t2av else None,
         ShardSource(*data.validation, verify=data.verify) if data.validation else None,
     )
 
@@ -79,17 +79,37 @@ def check_sources(sources: Sources, config: TrainingConfig) -> None:
             raise SampleError(f"{source.describe(index)} has no motion, so it cannot be a T2AV sample; give it to tts")
 
 
-def task_lengths(source: SampleSource, task: str) -> np.ndarray:
-    """The source's lengths as the task sees them: TTS has no motion."""
-    lengths = source.lengths.copy()
-    if task == "tts":
-        lengths[:, MOTION] = 0
-    return lengths
+@dataclass
+class TrainedLengths:
+    """How long a source's samples are in training; nothing is kept for each sample.
+
+    ``motion=False``: they are trained without their motion. Longer ones are cut to ``config.data.window_seconds``.
+    """
+
+    source: SampleSource
+    config: TrainingConfig
+    motion: bool = True
+
+    def __len__(self) -> int:
+        return len(self.source.lengths)
+
+    def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
+        """Tokens of the samples at ``index``: what batches are sorted by."""
+        return sequence_lengths(self.rows(index), self.config.model)
+
+    def rows(self, index: int | slice | np.ndarray) -> np.ndarray:
+        """(..., 4) int64, columns as in :mod:`.samples`."""
+        rows = np.array(self.source.lengths[index], np.int64)
+        if frames := self.config.window_frames:
+            rows[..., SPEECH:] = np.minimum(rows[..., SPEECH:], frames)
+        if not self.motion:
+            rows[..., MOTION] = 0
+        return rows
 
 
 def sequence_lengths(lengths: np.ndarray, model: ModelConfig) -> np.ndarray:
-    """Tokens of each sample ``(N,)``: what batches are sorted by."""
+    """Tokens of each sample of ``lengths (..., 4)``."""
     arrangement = Arrangement.parse(model.arrangement)
-    patches = -(-lengths[:, [SPEECH, MOTION]] // model.patch_size)
-    motion = np.where(patches[:, 1] > 0, patches[:, 1] + arrangement.delay, 0)
-    return lengths[:, TEXT] + lengths[:, SUFFIX] + np.maximum(patches[:, 0], motion) * arrangement.tokens_per_slot
+    patches = -(-lengths[..., [SPEECH, MOTION]] // model.patch_size)
+    motion = np.where(patches[..., 1] > 0, patches[..., 1] + arrangement.delay, 0)
+    return lengths[..., TEXT] + lengths[..., SUFFIX] + np.maximum(patches[..., 0], motion) * arrangement.tokens_per_slot

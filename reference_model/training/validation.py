@@ -1,35 +1,53 @@
-"""The losses on held-out samples: exact means over the whole set, with the same random numbers every time."""
+"""What is held out, as micro-batches whose losses add up to exact means over the whole set, with the same random
+numbers every time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 
-from .batch_plan import sample_seed
-from .collate import collate
+from .batch_plan import sample_seed, window_seed
+from .collate import MicroBatch, collate
 from .config import TrainingConfig
-from .distributed import Processes
 from .layout import layout, totals
-from .objective import Objective
-from .samples import SampleSource, read_sample
-from .sources import sample_shape, sequence_lengths
+from .samples import Sample, SampleSource, random_window, read_sample
+from .sources import TrainedLengths, sample_shape
 
 STREAM = 2**40
 """Takes the place of the step in the seeds: no training run gets that far."""
 
 
-@torch.no_grad()
-def validate(
-    objective: Objective, source: SampleSource, config: TrainingConfig, processes: Processes
-) -> dict[str, float]:
-    """Losses by name. Processes share the work; every one gets the result."""
-    layouts = [layout(lengths, config.model, config.data.max_tokens) for lengths in source.lengths]
+@dataclass
+class HeldOut(Sequence):
+    """Samples in ``order``, ``size`` at a time, as ``part`` makes a micro-batch of them."""
+
+    order: list[int]
+    size: int
+    part: Callable[[list[int]], Any]
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.size)
+
+    def __getitem__(self, number: int) -> Any:
+        return self.part(self.order[number * self.size :][: self.size])
+
+
+def held_out(source: SampleSource, config: TrainingConfig) -> HeldOut:
+    """All samples of ``source``, from short to long."""
+    lengths = TrainedLengths(source, config)
+    layouts = [layout(row, config.model, config.data.max_tokens) for row in lengths.rows(slice(None))]
     whole = totals(layouts, config.model, config.loss.stop_positive_factor)
-    order = np.argsort(sequence_lengths(source.lengths, config.model), kind="stable")
-    size, shape = config.validation.batch_size, sample_shape(config.model)
-    sums: dict[str, torch.Tensor] = {}
-    for start in range(processes.rank * size, len(order), processes.count * size):
-        chosen = [int(index) for index in order[start : start + size]]
-        part = collate(
-            [read_sample(source, index, shape) for index in chosen],
+    order = np.argsort(lengths[:], kind="stable")
+    shape = sample_shape(config.model)
+
+    def read(index: int) -> Sample:
+        sample = read_sample(source, index, shape)
+        return random_window(sample, config.window_frames, window_seed(config.seed, STREAM, index))
+
+    def part(chosen: list[int]) -> MicroBatch:
+        return collate(
+            [read(index) for index in chosen],
             [layouts[index] for index in chosen],
             [sample_seed(config.seed, STREAM, index) for index in chosen],
             whole,
@@ -37,15 +55,5 @@ def validate(
             config.aids,
             config.loss.repeats,
         )
-        with processes.autocast(config.precision):
-            losses = objective(part.to(processes.device)).detached()
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0) + value.double()
-    names = ("loss", "speech_loss", "motion_loss", "stop_loss", "regression_loss")
-    values = torch.stack(
-        [
-            sums[name] if name in sums else torch.zeros((), dtype=torch.float64, device=processes.device)
-            for name in names
-        ]
-    )
-    return dict(zip(names, processes.sum(values).tolist(), strict=True))
+
+    return HeldOut(order.tolist(), config.validation.batch_size, part)

@@ -71,7 +71,7 @@ for _group in (study_app, baseline_app, weights_app, data_app, cache_app, train_
     app.add_typer(_group)
 
 # Commands that keep what is finished and go on from there.
-_CONTINUED = ("evaluate", "run", "demo", "weights", "data")
+_CONTINUED = ("evaluate", "run", "demo", "weights", "data", "train")
 
 
 def main() -> None:

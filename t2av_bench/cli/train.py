@@ -1,14 +1,89 @@
-"""``t2av-bench train``: make the embedded benchmark's models again, or others of the kind."""
+"""``t2av-bench train``: clips become training data, and the embedded benchmark's models are made again."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from t2av_bench.cli.errors import FAILED, usage_errors
 from t2av_bench.utils.terminal_text import echo
 
-train_app = typer.Typer(name="train", help="Train the embedded benchmark's models.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from t2av_bench.cli.console import Console
+
+train_app = typer.Typer(
+    name="train", help="Prepare clips for training, and train the embedded benchmark's models.", no_args_is_help=True
+)
+
+
+@train_app.command()
+def prepare(
+    clips: Annotated[Path, typer.Argument(help="A folder of clips with a .txt of the same name beside each, a manifest "
+                                               "(.jsonl), or a table (.csv) such as Talker-T2AV-Data's.")],
+    codec: Annotated[str, typer.Option(help="What they are encoded with: 'release' (WhisperX-VAE, LIA-X, WavLM, Qwen3) "
+                                            "or 'gridface' (the embedded benchmark's).")],
+    out: Annotated[Path, typer.Option(help="Folder of the shards; the same command continues.")],
+    media: Annotated[Path | None, typer.Option(metavar="FOLDER", help="What a list's file names are relative to.  "
+                                               "[default: the list's folder]", show_default=False)] = None,
+    split: Annotated[str | None, typer.Option(help="Of a table, the rows of this split alone.")] = None,
+    voice: Annotated[Literal["own", "other"], typer.Option(help="Whose voice the speaker embedding is of: the clip's "
+        "own, as in the release's training, or another clip of the same speaker.")] = "own",
+    difference: Annotated[int, typer.Option(min=0, help="Frames (of 0.04 s) by which sound and motion may differ; both "
+                                                        "are cut to the shorter one.")] = 5,
+    max_tokens: Annotated[int, typer.Option(min=2, help="Longest sequence of training: longer texts are left "
+                                                        "out.")] = 1000,
+    dtype: Annotated[Literal["float32", "float16"], typer.Option(help="Stored latents; float16 takes half the "
+                                                                      "space.")] = "float32",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; changes no byte.  [default: cores, fewer where "
+                                                "memory is short, 1 on a GPU]", show_default=False)] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds without a sign of life after which a clip is left "
+                                                       "out.")] = 1800.0,
+    memory: Annotated[float | None, typer.Option(metavar="GB", help="Memory that one process may hold.  [default: its "
+                                                 "share of what is available]", show_default=False)] = None,
+    max_left_out: Annotated[int, typer.Option(min=0, help="Clips that may be left out before the exit status is "
+                                                          "1.")] = 0,
+) -> None:  # fmt: skip
+    """Turn clips with their texts into latents that 'python -m reference_model.train' trains on.
+
+    Every clip becomes a sample, or has its reason in left_out.jsonl. Prints the folder of the shards.
+
+    Exit status: 0 all well; 1 more clips were left out than --max-left-out allows (the shards are whole all the same);
+    2 the command cannot be carried out (missing weights, no usable clip, a folder of other settings).
+    """
+    from t2av_bench.cli.progress import Display
+    from t2av_bench.preparation.prepare import prepare
+    from t2av_bench.utils.registry import stdout_to_stderr
+
+    display = Display()
+    with usage_errors(), display, stdout_to_stderr():
+        done = prepare(
+            clips, codec, out, media=media, split=split, voice=voice, device=device, dtype=dtype, difference=difference,
+            max_tokens=max_tokens, workers=workers, timeout=timeout, memory=memory, on_step=display.step,
+            notice=display.notice,
+        )  # fmt: skip
+    echo(done.folder)
+    _tell_left_out(display.console, done.left_out)
+    whose = "the clip's own voice" if voice == "own" else "another clip of the speaker"
+    display.note(
+        f"prepared {done.prepared} of {done.total} clips (speaker embeddings of {whose}), left out "
+        f"{len(done.left_out)}" + (f": reasons in {done.folder / 'left_out.jsonl'}" if done.left_out else "")
+    )
+    raise typer.Exit(FAILED if len(done.left_out) > max_left_out else 0)
+
+
+def _tell_left_out(console: "Console", left_out: list[tuple[str, str]]) -> None:
+    from t2av_bench.cli.output import MOST_REASONS
+    from t2av_bench.evaluation.reasons import count
+    from t2av_bench.utils.text import counted, some
+
+    reasons = count((id, "", reason) for id, reason in left_out)
+    for reason in reasons[:MOST_REASONS]:
+        alike = " (the others alike)" if reason.alike else ""
+        console.print(f"left out: {counted(len(reason.clips))} ({some(reason.clips)}): {reason.text}{alike}",
+                      markup=False)  # fmt: skip
+    if len(reasons) > MOST_REASONS:
+        console.print(f"left out: {len(reasons) - MOST_REASONS} more reasons")
 
 
 @train_app.command()

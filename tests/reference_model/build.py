@@ -19,14 +19,15 @@ class StoredNoise:
 
 def golden_config(case) -> ModelConfig:
     """The configuration of golden cases 07 and 08 in our words."""
-    config = case.config
+    config, weights = case.config, case.weights
     run = config.get("run", {})
     delay = run.get("delay", 0)
+    embedding, head = (weights.get(f"llm.{name}.weight") for name in ("model.embed_tokens", "lm_head"))
     llm = dict(config["llm"])
     for key, default in (("rope_theta", 1e6), ("rms_norm_eps", 1e-6)):
         llm[key] = float(config.get(key, llm.get(key, default)))
     return ModelConfig(
-        backbone=BackboneConfig(**llm, tie_word_embeddings=config.get("tied_embeddings", True)),
+        backbone=BackboneConfig(**llm, tie_word_embeddings=head is None or torch.equal(head, embedding)),
         patch_encoder=TransformerConfig(config["patch_encoder"]["n_layer"], config["patch_encoder"]["n_head"]),
         head=TransformerConfig(config["head"]["n_layer"], config["head"]["n_head"]),
         speech_dim=config["speech_dim"],
@@ -34,7 +35,7 @@ def golden_config(case) -> ModelConfig:
         speaker_dim=config["speaker_dim"],
         patch_size=run.get("patch_size", config.get("patch_size", 4)),
         context_patches=run["context_patches"],
-        fps=config["fps"],
+        fps=config.get("fps", 25),
         arrangement=f"delay({delay})" if delay else "add",
     )
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 from build import StoredNoise, golden_model
-from golden import cases, check
+from golden import cases, check_outputs
 
 from reference_model.codecs.motion_statistics import denormalise_motion, normalise_motion
 from reference_model.inference.batched.sampling import generate
@@ -22,8 +22,8 @@ def recipe_of(case):
         steps=arguments["cfm_steps"],
         temperature=arguments["cfm_temperature"],
         guidance=arguments["cfm_cfg"],
-        zero_star=True,
-        sway=1.0,
+        zero_star=arguments.get("use_cfg_zero_star", True),
+        sway=arguments.get("sway_sampling_coef", 1.0),
     )
     if "gt_prefix_seconds" in arguments:
         return dataclasses.replace(RECIPES["release_script"], sampler=sampler, prefix_seconds=prefix)
@@ -76,36 +76,36 @@ def item_of(case, recipe):
 
 @pytest.mark.parametrize("case", cases("08"))
 def test_generation(case):
-    model, recipe = golden_model(case), recipe_of(case)
+    model, recipe, given = golden_model(case), recipe_of(case), case.inputs
     item = item_of(case, recipe)
     (result,) = generate(model, [item], recipe, trace=True)
-    trace, given = result.trace, case.inputs
+    trace, width = result.trace, model.config.backbone.hidden_size
+    spoken = torch.cat([item.speech if item.speech is not None else torch.zeros(0, model.config.speech_dim)])
+    spoken = torch.cat([spoken, *trace.drawn_speech])
+    found = {
+        "prefill_embeds": trace.prefill,
+        "n_steps": torch.tensor(len(trace.drawn_speech)),
+        "n_prefix_frames": torch.tensor(result.speech_prefix_frames),
+        "step_tokens": torch.cat([torch.zeros(0, width), *(token[None] for token in trace.tokens)]),
+        "hidden": torch.stack(trace.hidden),
+        "stop_prob_all": torch.tensor(trace.stop_probability),
+        "stop_prob_checked": torch.tensor(trace.checked),
+        "speech_latents_full": spoken,
+    }
+    if item.task == "t2av":
+        if not model.arrangement.delay:
+            assert torch.equal(result.speech, spoken)
+        found["motion_latents"] = generated = result.motion[result.motion_prefix_frames :]
+    if "motion_raw" in given:
+        raw, size = given["motion_raw"], model.config.patch_size
+        raw = raw[: len(raw) // size * size]
+        generated = denormalise_motion(generated, given["motion_mean"], given["motion_std"])
+        found["pred_motion_raw"] = torch.cat((raw[: result.motion_prefix_frames], generated))
+        found["gt_motion_raw_used"] = raw
+    check_outputs(case, found)
     if "motion_norm_bf16" in given:
         motion = normalise_motion(given["motion_raw"], given["motion_mean"], given["motion_std"])
         assert torch.equal(motion.bfloat16().float(), given["motion_norm_bf16"])
-
-    check(case, "prefill_embeds", trace.prefill)
-    check(case, "n_steps", torch.tensor(len(trace.drawn_speech)))
-    check(case, "n_prefix_frames", torch.tensor(result.speech_prefix_frames))
-    check(case, "step_tokens", torch.stack(trace.tokens))
-    check(case, "hidden", torch.stack(trace.hidden))
-    check(case, "stop_prob_all", torch.tensor(trace.stop_probability))
-    check(case, "stop_prob_checked", torch.tensor(trace.checked))
-    prefix = [] if item.speech is None else [item.speech]
-    check(case, "speech_latents_full", torch.cat([*prefix, *trace.drawn_speech]))
     if "stop_summary" in case.meta:
         stopped = case.meta["stop_summary"]["stopped_by_stop_head"]
         assert result.stop_reason == ("predictor" if stopped else "limit")
-
-    if item.task == "t2av" and not model.arrangement.delay:
-        assert torch.equal(result.speech, torch.cat([*prefix, *trace.drawn_speech]))
-    if "motion_latents" in case.outputs:
-        check(case, "motion_latents", result.motion[result.motion_prefix_frames :])
-    if "pred_motion_raw" in case.outputs:
-        generated = denormalise_motion(
-            result.motion[result.motion_prefix_frames :], given["motion_mean"], given["motion_std"]
-        )
-        raw = given["motion_raw"]
-        check(case, "pred_motion_raw", torch.cat((raw[: result.motion_prefix_frames], generated)))
-        patch_size = case.config["run"]["patch_size"]
-        check(case, "gt_motion_raw_used", raw[: len(raw) // patch_size * patch_size])

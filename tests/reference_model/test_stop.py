@@ -14,7 +14,7 @@ from reference_model.modules.stop_predictor import IGNORED, positive_weight, sto
     patch_size=st.sampled_from([1, 2, 4]),
     per_slot=st.sampled_from([1, 2]),
     longest=st.sampled_from([30.0, 2.0]),
-    spans=st.lists(st.tuples(st.integers(-1, 40), st.integers(-2, 40)), min_size=1, max_size=4),
+    spans=st.lists(st.tuples(st.integers(-6, 40), st.integers(-2, 40)), min_size=1, max_size=4),
 )
 def test_labels_follow_their_definition(total, fps, patch_size, per_slot, longest, spans):
     start, slots = (torch.tensor(column) for column in zip(*spans, strict=True))
@@ -26,7 +26,7 @@ def test_labels_follow_their_definition(total, fps, patch_size, per_slot, longes
         cut_off = first + count * per_slot > total or count > int(longest * fps / patch_size)
         for token in range(total):
             slot, place = divmod(token - first, per_slot)
-            if first < 0 or not 0 <= slot < count or place != per_slot - 1:
+            if not 0 <= slot < count or place != per_slot - 1:
                 expected = IGNORED
             elif cut_off:
                 expected = 0
@@ -43,10 +43,16 @@ def test_the_weight_is_the_mean_count_of_zeros_beside_a_positive():
     assert positive_weight(labels[2:]) == 1.0
 
 
+def test_spans_that_begin_before_the_sequence_are_clipped():
+    labels = stop_labels(torch.tensor([-1, -3, -5, -1]), torch.tensor([5, 4, 5, 0]), 6)
+    ignored = [IGNORED] * 6
+    assert labels.tolist() == [[0, IGNORED, IGNORED, 1, *ignored[:2]], [1, *ignored[:5]], ignored, ignored]
+
+
 def test_the_loss_by_hand():
-    labels = torch.tensor([[0, IGNORED, 1]])
-    logits = torch.tensor([[0.3, 9.0, -1.2]])
+    labels = torch.tensor([0, 1])
+    logits = torch.tensor([0.3, -1.2])
     by_hand = (torch.log1p(torch.exp(torch.tensor(0.3))) + 2.5 * torch.log1p(torch.exp(torch.tensor(1.2)))) / 2
     torch.testing.assert_close(stop_loss(logits, labels, torch.tensor(2.5)), by_hand)
-    nothing = stop_loss(logits.requires_grad_(), torch.full((1, 3), IGNORED), torch.tensor(1.0))
+    nothing = stop_loss(logits[:0].requires_grad_(), labels[:0], torch.tensor(1.0))
     assert nothing == 0 and nothing.requires_grad

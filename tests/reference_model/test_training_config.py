@@ -11,7 +11,7 @@ from training_factory import micro_config
 from reference_model.config import ConfigError, ModelConfig
 from reference_model.training.config import CONFIGS, TrainingConfig, read_config
 from reference_model.training.forward import LOSS_RECIPES
-from reference_model.training.optimisation import average_decay, learning_rate, make_average, make_optimiser
+from reference_model.training.optimisation import Average, learning_rate, make_optimiser
 
 BASE = {"output": "runs/x", "steps": 100, "data": {"kind": "synthetic"}}
 
@@ -81,7 +81,7 @@ def test_overrides_are_toml_or_text():
         ({"optimiser": {"learning_rate": 0.0}}, "'optimiser.learning_rate': Input should be greater than 0"),
         ({"average": {"decay": 1.0}}, "'average.decay': Input should be less than 1"),
         ({"start": {"weights": "a", "backbone": "b"}}, "start.weights or start.backbone, not both"),
-        ({"data": {"kind": "shards", "t2av": "x"}}, "data.tts names no folder; set it, or batch.tts_share = 0"),
+        ({"data": {"kind": "shards", "tts": "x"}}, "data.t2av names no folder; set it, or batch.tts_share = 1"),
         ({"data": {"kind": "synthetic", "t2av": [3]}}, "'data.t2av.0': Input should be a valid string, got 3"),
         ({"aids": {"input_noise": -1.0}}, "'aids.input_noise': Input should be greater than or equal to 0"),
     ],
@@ -142,19 +142,35 @@ def test_vectors_are_not_decayed():
 
 
 def test_the_average_is_the_recurrence_it_claims_to_be():
-    config = micro_config(average={"decay": 0.9, "warmup": 4}).average
     module = torch.nn.Linear(2, 1)
-    average = make_average(module, config)
+    module.bias.requires_grad_(False)
+    average = Average(module, micro_config(average={"decay": 0.9, "warmup": 4}).average)
     expected = None
     for update in range(1, 60):
         with torch.no_grad():
             module.weight.fill_(float(update**2))
-        average.update_parameters(module)
+        average.update()
         decay = 0.0 if expected is None else min(0.9, update / (update + 4))
         expected = update**2 if expected is None else decay * expected + (1 - decay) * update**2
-        assert average.module.weight[0, 0].item() == pytest.approx(expected, rel=1e-5)
-    assert average_decay(10**6, config) == 0.9
-    assert not average.module.weight.equal(module.weight)
+        with average.applied():
+            assert module.weight[0, 0].item() == pytest.approx(expected, rel=1e-5)
+        assert module.weight.tolist() == [[update**2, update**2]]
+    assert average.updates == 59
+
+
+def test_without_an_average_the_weights_are_the_weights():
+    module = torch.nn.Linear(2, 1)
+    average = Average(module, micro_config(average={"decay": 0}).average)
+    average.update()
+    with average.applied(), torch.no_grad():
+        module.weight.fill_(3.0)
+    assert module.weight.tolist() == [[3.0, 3.0]] and average.updates == 0
+
+
+def test_the_release_s_configuration_says_what_the_release_does():
+    config = read_config("release")
+    assert config.optimiser.beta2 == 0.95 and config.average.decay == 0 and config.optimiser.schedule == "cosine"
+    assert config.loss == LOSS_RECIPES["release"] and config.start.freeze_text_embedding
 
 
 def test_toml_files_state_no_setting_twice_and_no_foreign_path():

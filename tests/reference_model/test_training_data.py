@@ -1,17 +1,22 @@
 """Shards, sources and the plan of batches: nothing lost, nothing doubled, and errors that name the place."""
 
+import hashlib
 import json
+import pickle
+import tracemalloc
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
+from function_source import FunctionSource
+from safetensors.torch import load_file, save_file
 from training_factory import SHAPE, micro_config, synthetic
 
 from reference_model.training.batch_plan import BatchPlan, sample_seed, split
 from reference_model.training.loader import MicroBatches, load
-from reference_model.training.samples import FunctionSource, Sample, SampleError, read_sample
-from reference_model.training.shards import ShardSource, ShardWriter
+from reference_model.training.samples import Sample, SampleError, random_window, read_sample
+from reference_model.training.shards import ShardSource, write_shards
 from reference_model.training.sources import Sources, check_sources, open_sources
 
 DIMS = {"speech_dim": 8, "motion_dim": 6, "speaker_dim": 8}
@@ -36,9 +41,7 @@ def samples(count=7):
 
 
 def write(folder, items, **settings):
-    with ShardWriter(folder, **DIMS, **settings) as writer:
-        for index, sample in enumerate(items):
-            writer.add(f"clip-{index}", sample)
+    write_shards(folder, ((f"clip-{index}", sample) for index, sample in enumerate(items)), **DIMS, **settings)
     return folder
 
 
@@ -80,21 +83,23 @@ def test_the_writer_refuses_what_it_should(tmp_path):
     items = samples(2)
     folder = write(tmp_path / "a", items)
     with pytest.raises(FileExistsError, match="already holds shards"):
-        ShardWriter(folder, **DIMS)
-    with ShardWriter(tmp_path / "b", **DIMS) as writer:
-        writer.add("x", items[0])
-        with pytest.raises(SampleError, match="already a sample 'x'"):
-            writer.add("x", items[1])
-        with pytest.raises(SampleError, match="sample 'y': speech has shape .5, 9., expected 8 channels"):
-            writer.add("y", Sample(items[0].text_ids, torch.zeros(5, 9), items[0].speaker_embedding))
-        with pytest.raises(SampleError, match="sample 'y': speech holds values that are not finite"):
-            writer.add("y", Sample(items[0].text_ids, torch.full((5, 8), torch.inf), items[0].speaker_embedding))
-        with pytest.raises(SampleError, match="sample 'y': it needs at least one speech frame"):
-            writer.add("y", Sample(items[0].text_ids, torch.zeros(0, 8), items[0].speaker_embedding))
+        write(folder, items)
+    for number, (id, speech, told) in enumerate((
+        ("x", torch.zeros(5, 8), "already a sample 'x'"),
+        ("y", torch.zeros(5, 9), "sample 'y': speech has shape .5, 9., expected 8 channels"),
+        ("y", torch.full((5, 8), torch.inf), "sample 'y': speech holds values that are not finite"),
+        ("y", torch.zeros(0, 8), "sample 'y': it needs at least one speech frame"),
+    )):  # fmt: skip
+        second = Sample(items[0].text_ids, speech, items[0].speaker_embedding)
+        with pytest.raises(SampleError, match=told):
+            write_shards(tmp_path / f"b{number}", [("x", items[0]), (id, second)], **DIMS)
+
+    def interrupted():
+        yield "x", items[0]
+        raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
-        with ShardWriter(tmp_path / "c", **DIMS, samples_per_shard=1) as writer:
-            writer.add("x", items[0])
-            raise KeyboardInterrupt
+        write_shards(tmp_path / "c", interrupted(), **DIMS, samples_per_shard=1)
     with pytest.raises(SampleError, match="no index.json in .*c: writing it was not finished"):
         ShardSource(tmp_path / "c")
     with pytest.raises(SampleError, match="there is no such folder"):
@@ -118,7 +123,7 @@ def test_damaged_shards_are_named(tmp_path):
         ShardSource(folder)
 
     shard.write_bytes(b"\0" * len(whole))
-    with pytest.raises(SampleError, match="00000.safetensors, entry 3 .'clip-3'. cannot be read"):
+    with pytest.raises(SampleError, match="00000.safetensors, entry 3 cannot be read"):
         ShardSource(folder)[3]
 
     shard.unlink()
@@ -135,10 +140,75 @@ def test_damaged_shards_are_named(tmp_path):
 def test_an_index_of_another_writing_is_noticed(tmp_path):
     folder = write(tmp_path / "a", samples())
     index = json.loads((folder / "index.json").read_text())
-    index["shards"][0]["lengths"][2][2] -= 1
+    lengths = np.load(folder / "lengths.npy")
+    lengths[2, 2] -= 1
+    np.save(folder / "lengths.npy", lengths)
+    with pytest.raises(SampleError, match="lengths.npy cannot be used: it is not the file that index.json"):
+        ShardSource(folder)
+    index["lengths_sha256"] = hashlib.sha256((folder / "lengths.npy").read_bytes()).hexdigest()
     (folder / "index.json").write_text(json.dumps(index))
     with pytest.raises(SampleError, match="entry 2 .'clip-2'.: the shard gives its lengths as"):
         ShardSource(folder)[2]
+    (folder / "lengths.npy").unlink()
+    with pytest.raises(SampleError, match="lengths.npy cannot be used: .*No such file"):
+        ShardSource(folder)
+
+
+def test_folders_of_the_earlier_format_are_read(tmp_path):
+    """Its index held ids and lengths, its shards no ids."""
+    items = samples()
+    folder = write(tmp_path / "a", items, samples_per_shard=3)
+    index, first = json.loads((folder / "index.json").read_text()), 0
+    for shard in index["shards"]:
+        path, count = folder / shard["file"], shard.pop("entries")
+        tensors = load_file(path)
+        save_file({name: tensor for name, tensor in tensors.items() if name not in ("ids", "id_ends")}, path)
+        shard["ids"] = [f"clip-{number}" for number in range(first, first + count)]
+        shard["lengths"] = tensors["lengths"].tolist()
+        shard["bytes"], shard["sha256"] = path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()
+        first += count
+    dims = {name: index[name] for name in DIMS}
+    (folder / "index.json").write_text(json.dumps({"format": "t2av-latents-1", **dims, "shards": index["shards"]}))
+    (folder / "lengths.npy").unlink()
+    source = ShardSource(folder, with_motion=True, verify="digest")
+    for place, number in enumerate((1, 3, 5)):
+        assert_same(source[place], items[number])
+    assert "00001.safetensors, entry 2 ('clip-5')" in source.describe(2)
+
+
+def test_a_source_crosses_to_another_process(tmp_path):
+    items = samples()
+    source = ShardSource(write(tmp_path / "a", items, samples_per_shard=3), with_motion=True)
+    assert_same(source[1], items[3])
+    sent = pickle.dumps(source)
+    assert len(sent) < 1000
+    assert_same(pickle.loads(sent)[2], items[5])
+
+
+def test_names_in_any_script_come_back(tmp_path):
+    write_shards(tmp_path / "a", zip(("слово/é", "说话", "a b"), samples(3), strict=True), **DIMS)
+    described = [ShardSource(tmp_path / "a").describe(index) for index in range(3)]
+    assert [text.rpartition(", entry ")[2] for text in described] == ["0 ('слово/é')", "1 ('说话')", "2 ('a b')"]
+
+
+def test_memory_does_not_grow_with_the_data(tmp_path):
+    """A million entries that are never read: opening them and planning a step costs the permutations alone."""
+    count = 1_000_000
+    np.save(tmp_path / "lengths.npy", np.tile(np.array([[20, 5, 200, 200]], np.int32), (count, 1)))
+    digest = hashlib.sha256((tmp_path / "lengths.npy").read_bytes()).hexdigest()
+    (tmp_path / "index.json").write_text(json.dumps(
+        {"format": "t2av-latents-2", **DIMS, "entries": count, "lengths_sha256": digest, "shards": []}
+    ))  # fmt: skip
+    tracemalloc.start()
+    try:
+        source = ShardSource(tmp_path, with_motion=True)
+        assert tracemalloc.get_traced_memory()[0] < 1e6
+        both = Sources(source, source)
+        batches = MicroBatches(micro_config(), both)
+        assert len(batches.picks(1234)[1]) == 6
+        assert tracemalloc.get_traced_memory()[0] < 9 * count
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -270,12 +340,13 @@ def test_workers_change_nothing():
         assert torch.equal(torch.get_rng_state(), state)
     assert len(results[0]) == len(results[1]) == 6
     for left, right in zip(*results, strict=True):
-        for name in vars(left.batch):
-            assert torch.equal(getattr(left.batch, name), getattr(right.batch, name)), name
-        for name in ("speech", "motion"):
-            assert torch.equal(left.draws[name].noise, right.draws[name].noise)
-            assert torch.equal(left.input_noise[name], right.input_noise[name])
-        assert (left.shares, left.tokens, left.padding) == (right.shares, right.tokens, right.padding)
+        for name in ("input_ids", "task", "place", "token", "labelled", "labels", "stop_weight"):
+            assert torch.equal(getattr(left, name), getattr(right, name)), name
+        for mine, other in zip(left.modalities.values(), right.modalities.values(), strict=True):
+            for name in ("latents", "valid", "condition", "state", "window", "input_noise"):
+                assert torch.equal(getattr(mine, name), getattr(other, name)), name
+            assert torch.equal(mine.draws.noise, other.draws.noise) and mine.share == other.share
+        assert (left.stop_share, left.tokens, left.padding) == (right.stop_share, right.tokens, right.padding)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -290,8 +361,52 @@ def test_a_bad_sample_in_a_worker_keeps_its_message(workers):
         list(load(MicroBatches(micro_config(data={"workers": workers}), broken), 0, 1))
 
 
+def counting(frames, motion=None):
+    """A sample whose speech and motion say at which frame they are."""
+    times = [torch.arange(length).float()[:, None] for length in (frames, frames if motion is None else motion)]
+    return Sample(torch.tensor([1, 2]), times[0].expand(-1, 8), torch.zeros(8), times[1].expand(-1, 6))
+
+
+def test_a_window_of_a_long_sample_is_the_same_in_both_modalities():
+    starts = set()
+    for seed in range(300):
+        cut = random_window(counting(20, 18), 12, (seed,))
+        assert torch.equal(cut.speech[:, 0], cut.motion[:, 0]) and len(cut.speech) == 12
+        assert torch.equal(cut.text_ids, torch.tensor([1, 2]))
+        starts.add(int(cut.speech[0, 0]))
+    assert starts == set(range(18 - 12 + 1))  # every place at which both last long enough
+    assert random_window(counting(20, 9), 12, (0,)).lengths == (2, 0, 12, 9)
+    assert random_window(counting(20), 0, (0,)).lengths == (2, 0, 20, 20)
+    speech_alone = random_window(Sample(torch.tensor([1]), torch.zeros(20, 8), torch.zeros(8)), 12, (3,))
+    assert speech_alone.lengths == (1, 0, 12, 0)
+
+
+def test_long_clips_are_trained_in_windows_that_seed_and_step_decide():
+    source = FunctionSource(
+        lambda index: counting(100 + index), [(2, 0, 100 + index, 100 + index) for index in range(9)]
+    )
+
+    def first_frames(workers, seed=0):
+        config = micro_config(data={"window_seconds": 2.0, "workers": workers}, seed=seed)
+        found = []
+        for part in load(MicroBatches(config, Sources(source, source)), 0, 6):
+            batch = part.batch
+            assert batch.speech_latents.shape[1] == batch.motion_latents.shape[1] == 50
+            assert batch.speech_lengths.tolist() == [50] * 6
+            with_motion = batch.task == 1
+            assert torch.equal(batch.speech_latents[with_motion, 0, 0], batch.motion_latents[with_motion, 0, 0])
+            found.append(batch.speech_latents[:, 0, 0].tolist())
+        return found
+
+    one = first_frames(0)
+    assert first_frames(2) == one != first_frames(0, seed=1)
+    assert len({start for step in one for start in step}) > 20
+    whole = next(load(MicroBatches(micro_config(data={"window_seconds": 0}), Sources(source, source)), 0, 1)).batch
+    assert whole.speech_latents.shape[1] >= 100
+
+
 def test_half_of_a_batch_is_tts_and_tts_has_no_motion():
     both = synthetic(12)
-    part = next(load(MicroBatches(micro_config(batch={"size": 8}), Sources(both, both)), 0, 1)).batch
+    part = next(load(MicroBatches(micro_config(batch={"size": 8}), Sources(both, both)), 0, 1))
     assert sorted(part.task.tolist()) == [0, 0, 0, 0, 1, 1, 1, 1]
-    assert ((part.motion_lengths > 0) == (part.task == 1)).all()
+    assert torch.equal(part.has_motion, part.task == 1)

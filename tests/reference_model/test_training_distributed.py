@@ -1,67 +1,96 @@
-"""Two processes train as one does: the same gradients for the same batch, and the same curve."""
+"""Two processes train as one does: the same gradients for the same batch, the same curve, one end for a signal."""
 
+import dataclasses
 import multiprocessing
 import os
+import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from torch.nn.parallel import DistributedDataParallel
-from training_factory import metrics, micro_config
+from function_source import FunctionSource
+from safetensors.torch import load_file
+from training_factory import metrics, micro_config, synthetic
 
-from reference_model.checkpoints import random_model
-from reference_model.training.distributed import Processes
-from reference_model.training.loader import MicroBatches, load
-from reference_model.training.loop import accumulate_gradients, train
-from reference_model.training.objective import Objective
-from reference_model.training.sources import open_sources
+from baselines.diffusion.config import TrainingConfig as BaselineConfig
+from baselines.diffusion.training import train as train_baseline
+from reference_model.training.loop import train
+from reference_model.training.run_state import checkpoints
+from reference_model.training.sources import Sources, open_sources
 
-pytestmark = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+needs_fork = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 SETTINGS = {
     "steps": 3,
     "seed": 3,
     "batch": {"size": 8, "accumulation": 2},
     "loss": {"recipe": "release"},
-    "validation": {"every": 3, "batch_size": 2},
+    "optimiser": {"clip_norm": 1e9},
+    "checkpoints": {"every": 1},
+    "validation": {"every": 3, "batch_size": 2},  # three parts for two processes
+    "timeout": 60,
 }
 
 
-def gradients(config, processes):
-    """Losses and gradients of step 1, on any number of processes."""
-    objective = Objective(random_model(config.model), config.loss, config.aids)
-    module = objective
-    if processes.count > 1:
-        module = DistributedDataParallel(objective, gradient_as_bucket_view=True)
-    parts = list(load(MicroBatches(config, open_sources(config), processes.rank, processes.count), 1, 2))
-    losses = accumulate_gradients(module, parts, processes, "float32")
-    return losses, {name: parameter.grad.clone() for name, parameter in objective.named_parameters()}
+BASELINE = BaselineConfig.from_dict(
+    {
+        "network": {"family": "dual_branch", "width": 32, "heads": 2, "vocab_size": 20, "speech_dim": 8,
+                    "motion_dim": 6, "speaker_dim": 8},
+        "steps": 3, "batch_size": 6, "accumulation": 2, "optimiser": {"clip_norm": 1e9},
+        "validation": {"every": 3, "batch_size": 3}, "journal": {"every": 1}, "timeout": 60,
+    }
+)  # fmt: skip
+
+
+def baseline_sources():
+    return Sources(t2av=synthetic(40), validation=synthetic(7, 2))
+
+
+def interrupted_sources(config, rank):
+    """The second process alone receives a signal, in step 2."""
+    whole, calls = open_sources(config), []
+
+    def sample(index):
+        calls.append(index)
+        if rank == 1 and len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole.t2av[index]
+
+    source = FunctionSource(sample, whole.t2av.lengths)
+    source.fingerprint = whole.t2av.fingerprint
+    return Sources(source, whole.tts, whole.validation)
 
 
 def one_of_two(rank, ports, output):
     """What torchrun's environment makes of a process."""
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
-    torch.set_num_threads(1)
-    config = micro_config(output, **SETTINGS)
-    os.environ["MASTER_PORT"] = ports[0]
-    with Processes.join("cpu") as processes:
-        losses, found = gradients(config, processes)
-    save_file(
-        {**found, **{f"loss.{name}": torch.tensor(value) for name, value in losses.items()}},
-        output / f"gradients-{rank}.safetensors",
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", OMP_NUM_THREADS="1"
     )
+    torch.set_num_threads(1)
+    os.environ["MASTER_PORT"] = ports[0]
+    result = train(micro_config(output / "whole", **SETTINGS), quiet=True)
+    assert result.step == 3 and result.model == output / "whole" / "model.safetensors"
+    assert not torch.distributed.is_initialized()
+
     os.environ["MASTER_PORT"] = ports[1]
-    result = train(config, quiet=True)
-    assert result.step == 3 and result.model
+    config = micro_config(output / "stopped", **SETTINGS)
+    result = train(config, sources=interrupted_sources(config, rank), quiet=True)
+    assert (result.step, result.signal_number) == (2, signal.SIGTERM)
+    os.environ["MASTER_PORT"] = ports[2]
+    assert train(config, resume=True, quiet=True).step == 3
+    os.environ["MASTER_PORT"] = ports[3]
+    assert train_baseline(BASELINE, baseline_sources(), output / "baseline", quiet=True).step == 3
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     output = tmp_path_factory.mktemp("two")
-    with socket.socket() as one, socket.socket() as two:
-        for listener in (one, two):
-            listener.bind(("127.0.0.1", 0))
-        ports = [str(listener.getsockname()[1]) for listener in (one, two)]
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+    ports = [str(listener.getsockname()[1]) for listener in listeners]
+    for listener in listeners:
+        listener.close()
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=one_of_two, args=(rank, ports, output)) for rank in range(2)]
     for worker in workers:
@@ -74,24 +103,63 @@ def both(tmp_path_factory):
     return output
 
 
-def test_two_processes_have_the_gradients_of_one(both):
-    config = micro_config(both, **SETTINGS)
-    losses, expected = gradients(config, Processes(0, 1, torch.device("cpu")))
-    for rank in range(2):
-        found = load_file(both / f"gradients-{rank}.safetensors")
-        for name, value in losses.items():
-            assert float(found.pop(f"loss.{name}")) == pytest.approx(value, rel=1e-5), name
-        assert found.keys() == expected.keys()
-        for name, gradient in expected.items():
-            torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5 * float(gradient.abs().max() + 1e-3))
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    output = tmp_path_factory.mktemp("alone")
+    train(micro_config(output, **SETTINGS), quiet=True)
+    return output
 
 
-def test_two_processes_draw_the_curve_of_one(both, tmp_path):
-    config = micro_config(tmp_path, **SETTINGS)
-    train(config, quiet=True)
-    for kind in ("train", "validation"):
-        ours, theirs = metrics(both, kind), metrics(tmp_path, kind)
-        assert [line["step"] for line in ours] == [line["step"] for line in theirs]
+@needs_fork
+def test_two_processes_have_the_gradients_of_one(both, alone):
+    """AdamW's first moment after one step is the gradient, times 1 - beta1."""
+    found, expected = (load_file(checkpoints(each)[0] / "optimiser.safetensors") for each in (both / "whole", alone))
+    gradients = {name: tensor for name, tensor in expected.items() if name.startswith("exp_avg.")}
+    assert len(gradients) > 50 and any(tensor.abs().max() > 1e-3 for tensor in gradients.values())
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5 * float(gradient.abs().max() + 1e-4))
+
+
+@needs_fork
+def test_two_processes_draw_the_curve_of_one(both, alone):
+    for kind, count in (("train", 3), ("validation", 2)):
+        ours, theirs = metrics(both / "whole", kind), metrics(alone, kind)
+        assert [line["step"] for line in ours] == [line["step"] for line in theirs] and len(ours) == count
         for left, right in zip(ours, theirs, strict=True):
             for name in ("loss", "speech_loss", "motion_loss", "stop_loss"):
                 assert left[name] == pytest.approx(right[name], rel=1e-3), (kind, left["step"], name)
+
+
+@needs_fork
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_baseline_does_not_depend_on_processes_and_passes(both, accumulation, tmp_path):
+    train_baseline(dataclasses.replace(BASELINE, accumulation=accumulation), baseline_sources(), tmp_path, quiet=True)
+    for kind, count in (("train", 3), ("validation", 2)):
+        ours, theirs = metrics(both / "baseline", kind), metrics(tmp_path, kind)
+        assert len(ours) == len(theirs) == count
+        for left, right in zip(ours, theirs, strict=True):
+            for name in ("loss", "speech_loss", "motion_loss", "length_loss"):
+                assert left[name] == pytest.approx(right[name], rel=1e-3), (kind, left["step"], name)
+
+
+@needs_fork
+def test_a_signal_to_one_of_two_ends_both_and_they_continue_bit_for_bit(both):
+    whole, continued = (load_file(both / name / "model.safetensors") for name in ("whole", "stopped"))
+    assert whole.keys() == continued.keys()
+    assert [name for name in whole if not torch.equal(whole[name], continued[name])] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torch.distributed.run", "accelerate.commands.launch"])
+def test_the_launchers_start_it(launcher, tmp_path):
+    options = (
+        ["--nproc-per-node", "2", "--standalone"] if launcher.startswith("torch") else ["--cpu", "--num_processes", "2"]
+    )
+    arguments = ["tiny", f"output={tmp_path}", "steps=2", "device=cpu", "validation.every=0", "batch.size=4", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-m", launcher, *options, "-m", "reference_model.train", *arguments],
+        capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "model.safetensors")
+    assert done.stdout.count("model.safetensors") == 1

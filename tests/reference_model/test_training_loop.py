@@ -1,22 +1,30 @@
 """Whole runs of a very small model: it learns, resuming equals not stopping, signals and crashes lose nothing."""
 
+import importlib.util
 import json
 import os
 import shutil
 import signal
+import sys
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from function_source import FunctionSource
 from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_factory import metrics, micro_config, synthetic
 
 from reference_model import train as command
-from reference_model.checkpoints import load_model
+from reference_model.checkpoints import load_model, random_model
 from reference_model.config import ConfigError
-from reference_model.training import run_state
+from reference_model.modules.transformer import RMSNorm
+from reference_model.training import run as run_module
+from reference_model.training.loader import MicroBatches
 from reference_model.training.loop import TrainingError, train
+from reference_model.training.objective import Objective
 from reference_model.training.run_state import checkpoints
-from reference_model.training.samples import FunctionSource
 from reference_model.training.sources import Sources, open_sources
 from reference_model.utils.strict_loading import CheckpointError
 
@@ -116,14 +124,14 @@ def test_resuming_equals_not_stopping(straight, tmp_path, stops):
 def test_a_crash_after_a_checkpoint_costs_nothing_but_time(straight, tmp_path, monkeypatch):
     """The lines written after the last checkpoint are forgotten, a half-written checkpoint is not taken for one."""
     config = micro_config(tmp_path, **AIDED, checkpoints={"every": 2})
-    genuine = run_state.write_safetensors
+    genuine = run_module.write_safetensors
 
     def fails_at_step_four(state, path, metadata):
         if "step-00000004" in str(path):
             raise OSError("no space left on device")
         genuine(state, path, metadata)
 
-    monkeypatch.setattr(run_state, "write_safetensors", fails_at_step_four)
+    monkeypatch.setattr(run_module, "write_safetensors", fails_at_step_four)
     with pytest.raises(OSError, match="no space left"):
         run(config)
     assert [path.name for path in checkpoints(tmp_path)] == ["step-00000002"]
@@ -265,6 +273,110 @@ def test_bfloat16_keeps_weights_in_float32(tmp_path):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.03) and ours["loss"] != theirs["loss"]
 
 
+def test_the_first_losses_are_those_of_a_plain_loop(tmp_path):
+    """A loop of torch alone: AdamW with matrices decayed, clipping, warm-up, and nothing else."""
+    config = micro_config(tmp_path, steps=6, optimiser={"clip_norm": 0.5, "warmup_share": 0.5, "weight_decay": 0.1})
+    run(config)
+    objective = Objective(random_model(config.model), config.loss, config.aids)
+    matrices, vectors = ([p for p in objective.parameters() if (p.ndim > 1) == wanted] for wanted in (True, False))
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=3e-3, betas=(0.9, 0.98), fused=True)
+    batches, norms = MicroBatches(config, open_sources(config)), []
+    for step, line in enumerate(metrics(tmp_path)):
+        losses = objective(batches[step])
+        losses.loss.backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(objective.parameters(), 0.5)))
+        for group in optimiser.param_groups:
+            group["lr"] = 3e-3 * min(1, (step + 1) / 3)
+        optimiser.step()
+        optimiser.zero_grad()
+        named = {name: float(value) for name, value in losses.detached().items()}
+        assert named == {name: line[name] for name in named} and len(named) == 5
+        assert (line["gradient_norm"], line["learning_rate"]) == (norms[-1], optimiser.param_groups[0]["lr"])
+    assert max(norms) > 0.5  # or nothing was clipped
+
+
+def test_activations_that_are_computed_again_change_nothing(tmp_path, monkeypatch):
+    results, counts, genuine = [], [], RMSNorm.forward
+
+    def counted(self, x):
+        counts[-1] += 1
+        return genuine(self, x)
+
+    monkeypatch.setattr(RMSNorm, "forward", counted)
+    for again in (False, True):
+        counts.append(0)
+        config = micro_config(tmp_path / str(again), steps=3, activation_checkpointing=again, validation={"every": 2})
+        results.append(run(config))
+    assert_equal_runs(*results)
+    assert counts[1] - counts[0] == 3 * 4 * 2  # steps, blocks of patch encoders and heads, norms of a block
+
+
+def test_without_an_average_the_weights_are_delivered(tmp_path):
+    config = micro_config(tmp_path, steps=4, average={"decay": 0.0}, validation={"every": 2})
+    stopped = run(config, stop_after=2)
+    assert sorted(path.name for path in stopped.checkpoint.iterdir()) == [
+        "model.safetensors", "optimiser.safetensors", "state.json"
+    ]  # fmt: skip
+    result = run(config, resume=True)
+    assert result.model.read_bytes() == (result.checkpoint / "model.safetensors").read_bytes()
+    whole = run(micro_config(tmp_path / "whole", steps=4, average={"decay": 0.0}, validation={"every": 2}))
+    assert whole.model.read_bytes() == result.model.read_bytes()
+    assert metrics(tmp_path, "validation") == metrics(tmp_path / "whole", "validation")
+
+
+def test_the_caller_s_settings_are_left_as_they_were(tmp_path):
+    """Threads, accelerate's own state (a second precision in one process), environment and random numbers."""
+    mine = Accelerator(cpu=True, mixed_precision="no")
+    torch.manual_seed(3)
+    expected = torch.get_num_threads(), dict(os.environ), torch.get_rng_state().tolist(), mine.state.mixed_precision
+    for precision, threads in (("bfloat16", 0), ("float32", torch.get_num_threads() + 1)):
+        run(micro_config(tmp_path / precision, steps=1, precision=precision, threads=threads))
+        found = torch.get_num_threads(), dict(os.environ), torch.get_rng_state().tolist(), mine.state.mixed_precision
+        assert found == expected
+    with pytest.raises(ConfigError):
+        run(micro_config(tmp_path / "bfloat16", steps=1))
+    assert (torch.get_num_threads(), mine.state.mixed_precision) == (expected[0], "no")
+    assert AcceleratorState().device == mine.device and not torch.distributed.is_initialized()
+
+
+def test_tensorboard_is_told_what_the_lines_say(tmp_path):
+    config = micro_config(tmp_path, steps=4, journal={"trackers": ["tensorboard"]}, validation={"every": 2})
+    run(config, stop_after=2)
+    run(config, resume=True)
+    events = EventAccumulator(str(tmp_path / "t2av-training")).Reload()
+    for kind, steps in (("train", [1, 2, 3, 4]), ("validation", [0, 2, 4])):
+        lines = metrics(tmp_path, kind)
+        told = events.Scalars(f"{kind}/speech_loss")
+        assert [event.step for event in told] == steps == [line["step"] for line in lines]
+        assert [event.value for event in told] == pytest.approx([line["speech_loss"] for line in lines])
+    assert events.Scalars("train/epoch_t2av")[-1].value == pytest.approx(4 * 3 / 40)
+
+
+def test_wandb_is_told_as_well(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run(micro_config(tmp_path, steps=2, journal={"trackers": ["wandb"]}))
+    assert list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+
+
+@pytest.mark.parametrize(
+    "missing, settings, complaint",
+    [
+        ("accelerate", {}, "training needs accelerate .*pip install 't2av-bench.train.'"),
+        ("wandb", {"journal": {"trackers": ["wandb"]}}, "names wandb, which is not installed: pip install wandb"),
+    ],
+)
+def test_a_missing_package_is_an_error_before_the_run(missing, settings, complaint, tmp_path, monkeypatch):
+    genuine = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == missing else genuine(name, *a))
+    if missing == "accelerate":
+        monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigError, match=complaint):
+        run(micro_config(tmp_path / "run", **settings))
+    assert not (tmp_path / "run").exists()
+
+
 # -- the command ---------------------------------------------------------------------------------------------
 
 
@@ -309,6 +421,12 @@ def test_the_command_trains_stops_and_resumes(tmp_path, capsys):
         (["tinny"], "error: no file tinny, .*did you mean tiny"),
         (["tiny", "batch.sise=4"], "error: .*unknown key 'batch.sise'; did you mean size"),
         (["paper", "device=cpu"], "error: no index.json in latents/t2av: there is no such folder"),
+        (
+            ["paper", "data.kind=synthetic"],
+            "error: start.backbone: no file weights/Qwen3-0.6B; give .*or start.backbone= to begin with random weights",
+        ),
+        (["release", "start.weights="], "error: .*start.freeze_text_embedding would freeze random numbers"),
+        (["tiny", "batch.size=1", "batch.accumulation=2"], "error: a batch of 1 samples cannot be split into 2"),
     ],
 )
 def test_the_command_explains_mistakes(arguments, complaint, capsys, tmp_path, monkeypatch):

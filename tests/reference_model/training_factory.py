@@ -1,9 +1,12 @@
-"""A model smaller than ``tiny``, and runs of it that take seconds."""
+"""A model smaller than ``tiny``, runs of it that take seconds, and micro-batches of samples given in a list."""
 
 import json
 from pathlib import Path
 
+from reference_model.training.batch_plan import sample_seed
+from reference_model.training.collate import collate
 from reference_model.training.config import TrainingConfig, merged
+from reference_model.training.layout import layout, totals
 from reference_model.training.samples import SampleShape
 from reference_model.training.synthetic import SyntheticSource
 
@@ -59,3 +62,13 @@ def metrics(output, kind="train") -> list[dict]:
     return [
         {name: value for name, value in line.items() if name not in TIMING} for line in lines if line["kind"] == kind
     ]
+
+
+def micro_batch(samples, model, recipe, aids, chosen=None, max_tokens=1000):
+    """The ``chosen`` of ``samples`` (all) as a part of the batch that they all make."""
+    chosen = range(len(samples)) if chosen is None else chosen
+    layouts = [layout(sample.lengths, model, max_tokens) for sample in samples]
+    whole = totals(layouts, model, recipe.stop_positive_factor)
+    seeds = [sample_seed(0, 0, index) for index in chosen]
+    picked = ([entries[index] for index in chosen] for entries in (samples, layouts))
+    return collate(*picked, seeds, whole, model, aids, recipe.repeats)

@@ -4,26 +4,27 @@ Motion comes from the renderer's own parameters, not from the encoder: as exact 
 speaker embedding comes from another sentence in the same voice, so that it cannot carry the words.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from reference_model.training.samples import Sample
-from reference_model.training.shards import INDEX, ShardWriter
+from reference_model.training.shards import INDEX
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.data.tokens import WordTokenizer
-from t2av_bench.gridface.models import motion_statistics, world
+from t2av_bench.gridface.models import checkpoints, motion_statistics, world
 from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
 from t2av_bench.gridface.models.world_codec import CHECKPOINT, LATENT_DIM, WorldCodec
 from t2av_bench.gridface.speech.synthesizer import Synthesizer
-from t2av_bench.gridface.training.extractors import write
+from t2av_bench.gridface.training.extractors import DATA_VERSION, write
+from t2av_bench.preparation.sharding import Clip, make_shards
+from t2av_bench.utils.machine import cores
 
 FITTED_ON = 600
 """Clips that the codec's components are fitted on: the first of the training split."""
@@ -31,31 +32,46 @@ FITTED_ON = 600
 
 def build_latents(
     folder: Path, split: str, count: int | None = None, workers: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:  # fmt: skip
-    """Write a split's latents to ``folder/SPLIT``, unless they are there; returns that folder.
+    """Write a split's latents to ``folder/SPLIT``, or continue, unless they are there; returns that folder.
 
     The result does not depend on ``workers``. Raises ValueError for an unknown split.
     """
-    clips = corpus.utterances(split, count)
+    clips = [Clip(clip.id, clip, asdict(clip)) for clip in corpus.utterances(split, count)]
     target = folder / split
-    if (target / INDEX).is_file():
-        return target
-    for unfinished in target.glob("*.safetensors"):
-        unfinished.unlink()
-    with ShardWriter(
-        target, speech_dim=LATENT_DIM, motion_dim=motion_statistics.MEAN.size, speaker_dim=2 * LATENT_DIM
-    ) as writer:
-        for done, (clip, sample) in enumerate(zip(clips, _mapped(_sample, clips, workers), strict=True), start=1):
-            writer.add(clip.id, sample)
-            if on_progress:
-                on_progress(done, len(clips))
+    if not (target / INDEX).is_file():
+        settings = {"data": DATA_VERSION, "audio_codec": checkpoints.digest(CHECKPOINT)}
+        made = make_shards(
+            clips, UtteranceEncoder, (), target, settings, workers=workers or cores(),
+            on_step=lambda step: on_progress(step.done, step.total),
+        )  # fmt: skip
+        if made.left_out:
+            raise ValueError(f"{made.left_out[0][0]} cannot be made: {made.left_out[0][1]}")
     return target
 
 
-def features(split: str, count: int, workers: int | None = None) -> np.ndarray:
-    """(N, 216) vocoder features of the first ``count`` clips: what the codec is fitted on."""
-    return np.concatenate(list(_mapped(_features, corpus.utterances(split, count), workers)))
+class UtteranceEncoder:
+    """Says and encodes clips of the corpus: with one synthesiser, and every voice sample heard once."""
+
+    dims = {"speech_dim": LATENT_DIM, "motion_dim": motion_statistics.MEAN.size, "speaker_dim": 2 * LATENT_DIM}
+
+    def __init__(self) -> None:
+        self._synthesizer, self._codec = Synthesizer(), WorldCodec.load()
+        self._voices = VoiceEncoder(self._codec)
+        self._voice = cache(self._heard)
+
+    def __call__(self, clip: corpus.Utterance, alive: Callable[[], None]) -> Sample:
+        recording = corpus.record(clip, self._synthesizer)
+        return Sample(
+            text_ids=WordTokenizer().encode(clip.text),
+            speech=torch.from_numpy(self._codec.latents_of(world.analyse(recording.audio))),
+            speaker_embedding=self._voice(corpus.voice_sample(clip)),
+            motion=torch.from_numpy(motion_statistics.normalize(recording.motion)),
+        )
+
+    def _heard(self, voice: corpus.Utterance) -> Tensor:
+        return self._voices.embed(corpus.record(voice, self._synthesizer).audio)
 
 
 def fit_codec(output: Path, workers: int | None = None, quiet: bool = False) -> Path:
@@ -63,38 +79,14 @@ def fit_codec(output: Path, workers: int | None = None, quiet: bool = False) -> 
     return write(vars(WorldCodec.fit(features("train", FITTED_ON, workers))), CHECKPOINT, output)
 
 
-def _mapped(
-    function: Callable[[corpus.Utterance], Any], clips: list[corpus.Utterance], workers: int | None
-) -> Iterator[Any]:
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        yield from pool.map(function, clips, chunksize=8)
+def features(split: str, count: int, workers: int | None = None) -> np.ndarray:
+    """(N, 216) vocoder features of the first ``count`` clips: what the codec is fitted on."""
+    with ProcessPoolExecutor(workers or cores()) as pool:
+        return np.concatenate(list(pool.map(_features, corpus.utterances(split, count), chunksize=8)))
 
 
 def _features(clip: corpus.Utterance) -> np.ndarray:
     return world.analyse(corpus.record(clip, _synthesizer()).audio)
-
-
-def _sample(clip: corpus.Utterance) -> Sample:
-    codec = _codec()
-    recording = corpus.record(clip, _synthesizer())
-    return Sample(
-        text_ids=WordTokenizer().encode(clip.text),
-        speech=torch.from_numpy(codec.latents_of(world.analyse(recording.audio))),
-        speaker_embedding=_voice(corpus.voice_sample(clip)),
-        motion=torch.from_numpy(motion_statistics.normalize(recording.motion)),
-    )
-
-
-@cache
-def _codec() -> WorldCodec:
-    """Read once for each worker."""
-    return WorldCodec.load()
-
-
-@cache
-def _voice(clip: corpus.Utterance) -> Tensor:
-    """Few voice samples serve many clips."""
-    return VoiceEncoder(_codec()).embed(corpus.record(clip, _synthesizer()).audio)
 
 
 @cache

@@ -45,7 +45,9 @@ def make(
     from t2av_bench.gridface.training.latents import build_latents
 
     for split in ("train", "val"):
-        build_latents(out / "latents", split, workers=workers, on_progress=None if quiet else _counter(split))
+        build_latents(
+            out / "latents", split, workers=workers, on_progress=(lambda *_: None) if quiet else _counter(split)
+        )
     run = _generator(name)
     trained = generators.train(run, out / "latents", out / name, updates=updates, quiet=quiet)
     return generators.install(run, out / name) if install and trained else trained

@@ -59,7 +59,8 @@ class VoiceEncoder(Protocol):
 class Parts:
     """Everything around a generator, on ``device`` and in evaluation mode.
 
-    prompt: text -> token ids (L,); raises ValueError with what is wrong with the text.
+    prompt: text -> token ids (L,); raises ValueError with what is wrong with the text. suffix_ids: (S,), what follows
+    the patches in training (the end of a chat).
     digests: weights id (or file) -> sha256, for the record.
     detector: finds faces; None takes S3FD where its weights are there, else OpenCV's Haar cascade.
     framing: which square of a picture is the portrait. trims_voice: whether the speaker encoder hears a voice without
@@ -74,6 +75,7 @@ class Parts:
     audio_codec: AudioCodec
     motion_codec: MotionCodec
     speaker_encoder: VoiceEncoder
+    suffix_ids: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
     device: torch.device | str = "cpu"
     digests: Mapping[str, str | None] = field(default_factory=dict)
     detector: "Detector | None" = None

@@ -1,5 +1,7 @@
 """The published parts of Talker-T2AV, by id."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from t2av_bench import weights
 from t2av_bench.errors import NotApplicable
 from t2av_bench.systems.delivery import file_facts
-from t2av_bench.systems.latent.parts import torch_device
+from t2av_bench.systems.latent.parts import Parts, torch_device
 from t2av_bench.systems.talker_t2av.inputs import Components
 from t2av_bench.weights.entry import fetch_command
 
@@ -33,11 +35,6 @@ def load_components(device: str, precision: str, checkpoint: Path | None = None)
     make_torchvision_importable()  # transformers imports torchvision
     from reference_model.acceleration import pack_linears
     from reference_model.checkpoints import load_model
-    from reference_model.codecs.lia_x import load_lia_x
-    from reference_model.codecs.motion_statistics import MotionStatistics
-    from reference_model.codecs.whisperx_vae import load_whisperx_vae
-    from reference_model.inference.prompt import text_prompt
-    from reference_model.speaker import load_speaker_encoder
     from reference_model.utils.strict_loading import CheckpointError
 
     if precision not in PRECISIONS:
@@ -46,12 +43,7 @@ def load_components(device: str, precision: str, checkpoint: Path | None = None)
     if checkpoint is not None and not checkpoint.is_file():
         raise ValueError(f"no checkpoint at {checkpoint}: expected a .safetensors file")
     place = torch_device(device)
-    ids = [*([] if checkpoint else ["talker_t2av"]), *([] if _tokenizer_folder() else [TOKENIZER]), *CODECS]
-    if absent := [weights.entry(id) for id in ids if not weights.is_present(id)]:
-        listed = "".join(f"\n  {entry.id} ({entry.purpose}): licence {entry.licence}" for entry in absent)
-        raise NotApplicable(f"talker-t2av needs weights that are missing:{listed}\nto accept these licences and fetch "
-                            f"them: {fetch_command(*absent)}")  # fmt: skip
-    digests = {id: weights.digest(id) for id in ids}
+    digests = part_digests("talker-t2av", *([] if checkpoint else ["talker_t2av"]))
     try:
         if checkpoint is None:
             checkpoint = weights.path("talker_t2av") / "model.safetensors"
@@ -60,18 +52,49 @@ def load_components(device: str, precision: str, checkpoint: Path | None = None)
         model = load_model(checkpoint, device=place, dtype=dtype, backbone_dtype=backbone_dtype)
         if place.type == "cpu":
             pack_linears(model)
-        statistics = MotionStatistics(*(
-            torch.from_numpy(_vector(weights.path(f"talker_t2av_motion_{name}"))) for name in ("mean", "std")
-        ))  # fmt: skip
-        return Components(
-            model=model, prompt=partial(text_prompt, _tokenizer()),
-            audio_codec=load_whisperx_vae(weights.path("whisperx_vae"), device=place),
-            motion_codec=load_lia_x(weights.path("lia_x"), statistics, device=place),
-            speaker_encoder=load_speaker_encoder(weights.path("wavlm_large_finetune"), device=place),
-            device=place, digests=digests,
-        )  # fmt: skip
+        parts = load_parts(place, digests)
+        return Components(model=model, **{field.name: getattr(parts, field.name) for field in fields(parts)})
     except (CheckpointError, FileNotFoundError) as error:
         raise NotApplicable(f"talker-t2av does not load: {error}") from error
+
+
+def part_digests(whose: str, *more: str) -> dict[str, str | None]:
+    """sha256 of every part around the generator, and of ``more``, by weights id.
+
+    Raises NotApplicable with the command that fetches those of ``whose`` that are missing.
+    """
+    ids = [*more, *([] if _tokenizer_folder() else [TOKENIZER]), *CODECS]
+    if absent := [weights.entry(id) for id in ids if not weights.is_present(id)]:
+        listed = "".join(f"\n  {entry.id} ({entry.purpose}): licence {entry.licence}" for entry in absent)
+        raise NotApplicable(f"{whose} needs weights that are missing:{listed}\nto accept these licences and fetch "
+                            f"them: {fetch_command(*absent)}")  # fmt: skip
+    return {id: weights.digest(id) for id in ids}
+
+
+def load_parts(device: Any, digests: Mapping[str, str | None]) -> Parts:
+    """What turns clips into the generator's latents, and back, on a torch ``device``.
+
+    Raises CheckpointError and FileNotFoundError for files that do not fit.
+    """
+    import torch
+
+    from reference_model.codecs.lia_x import load_lia_x
+    from reference_model.codecs.motion_statistics import MotionStatistics
+    from reference_model.codecs.whisperx_vae import load_whisperx_vae
+    from reference_model.inference.prompt import chat_ids, text_prompt
+    from reference_model.speaker import load_speaker_encoder
+
+    tokenizer = _tokenizer()
+    statistics = MotionStatistics(*(
+        torch.from_numpy(_vector(weights.path(f"talker_t2av_motion_{name}"))) for name in ("mean", "std")
+    ))  # fmt: skip
+    return Parts(
+        prompt=partial(text_prompt, tokenizer), suffix_ids=chat_ids(tokenizer, "any text")[1],
+        audio_codec=load_whisperx_vae(weights.path("whisperx_vae"), device=device),
+        motion_codec=load_lia_x(weights.path("lia_x"), statistics, device=device),
+        speaker_encoder=load_speaker_encoder(weights.path("wavlm_large_finetune"), device=device),
+        device=device, digests=digests,
+    )  # fmt: skip
 
 
 def _tokenizer_folder() -> Path | None:

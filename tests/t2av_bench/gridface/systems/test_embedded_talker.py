@@ -18,7 +18,11 @@ from reference_model.config import ModelConfig
 from reference_model.inference.batched.plan import make_plan
 from reference_model.inference.batched.slot_tokens import prompt_embeddings
 from reference_model.inference.recipes import RECIPES
-from reference_model.training.forward import TrainingBatch, sequence_embeddings
+from reference_model.training.collate import collate
+from reference_model.training.config import AidsConfig
+from reference_model.training.forward import sequence_embeddings
+from reference_model.training.layout import layout, totals
+from reference_model.training.samples import Sample
 from t2av_bench import systems
 from t2av_bench.errors import NotApplicable
 from t2av_bench.faces.detect import haar
@@ -173,13 +177,11 @@ def test_the_paper_recipe_builds_the_prompt_of_training(system, ask, tmp_path):
     model = system.components.model
     ids = WordTokenizer().encode(TEXT)
     item = GenerationItem(ids, 2, speaker_embedding=torch.zeros(64), first_motion=torch.zeros(16))
-    none = torch.zeros(1, 0, 32), torch.zeros(1, dtype=torch.long), torch.zeros(1, 0, 16)
-    for task, number in (("t2av", 1), ("tts", 0)):
-        batch = TrainingBatch(
-            ids[None], torch.ones(1, len(ids), dtype=torch.bool), torch.tensor([[-1, -1]]), torch.tensor([number]),
-            none[0], none[1], none[2], none[1], torch.zeros(1, 64),
-        )  # fmt: skip
-        trained = sequence_embeddings(model, batch)[0][0]
+    for task, motion in (("t2av", torch.zeros(4, 16)), ("tts", None)):
+        sample = Sample(ids, torch.zeros(4, 32), torch.zeros(64), motion)
+        place = [layout(sample.lengths, model.config, 100)]
+        part = collate([sample], place, [0], totals(place, model.config, 1.0), model.config, AidsConfig(), 1)
+        trained = sequence_embeddings(model, part)[0, : 1 + len(ids)]
         item.task = task
         prompts = {
             name: prompt_embeddings(model, RECIPES[name], make_plan(item, model.config, RECIPES[name], 0))

@@ -192,7 +192,7 @@ def test_the_paper_recipe_builds_the_prompt_of_training(system, ask, tmp_path):
 
 
 def test_a_long_text_is_spoken_sentence_by_sentence(weights, ask):
-    text = f"{TEXT}. set white in hotel two again. {TEXT}. place red by c four please. {TEXT}."
+    text = f"{TEXT}. " * 5
     assert len(text.split()) == 30, "more than the model takes at a time"
     system = systems.load("embedded-talker-t2av", checkpoint=weights, long=True)
     clip = system.generate(ask(text=text, max_seconds=0.7))

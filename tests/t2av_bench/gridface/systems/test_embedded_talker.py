@@ -183,10 +183,10 @@ def test_the_paper_recipe_builds_the_prompt_of_training(system, ask, tmp_path):
         item.task = task
         prompts = {
             name: prompt_embeddings(model, RECIPES[name], make_plan(item, model.config, RECIPES[name], 0))
-            for name in ("paper", "release")
+            for name in ("paper", "release", "release_script")
         }
-        assert torch.equal(prompts["paper"], trained)
-        assert len(prompts["release"]) == len(trained) - 1, "the release has no task embedding without a prefix"
+        assert torch.equal(prompts["paper"], trained) and torch.equal(prompts["release"], trained)
+        assert torch.equal(prompts["release_script"], trained[1:]), "the script has no task embedding without a prefix"
 
 
 def test_a_long_text_is_spoken_sentence_by_sentence(weights, ask):

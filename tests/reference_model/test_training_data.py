@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from training_factory import SHAPE, micro_config, synthetic
 
 from reference_model.training.batch_plan import BatchPlan, sample_seed, split
+from reference_model.training.config import read_config
 from reference_model.training.loader import MicroBatches, load
 from reference_model.training.samples import Sample, SampleError, random_window, read_sample
 from reference_model.training.shards import ShardSource, write_shards
@@ -252,6 +253,19 @@ def test_unusable_sources_are_refused_before_training(tmp_path):
         open_sources(micro_config(data=shards, model={"motion_dim": 7}))
     opened = open_sources(micro_config(data=shards))
     assert (len(opened.t2av.lengths), len(opened.tts.lengths)) == (3, 7)
+
+
+def test_a_configuration_takes_its_channels_from_the_shards_that_it_names(tmp_path):
+    folder = str(write(tmp_path / "a", samples()))
+    named = ["data.kind=shards", f'data.t2av=["{folder}"]', "output=unused"]
+    config = read_config("tiny", named)
+    assert {name: getattr(config.model, name) for name in DIMS} == DIMS
+    opened = open_sources(config)  # whose speech is T2AV's where nothing else is named
+    assert (len(opened.t2av.lengths), len(opened.tts.lengths), opened.validation) == (3, 7, None)
+    with pytest.raises(SampleError, match="motion_dim 6, the model has 7; set model.motion_dim = 6"):
+        open_sources(read_config("tiny", [*named, "model.motion_dim=7"]))
+    with pytest.raises(SampleError, match="there is no such folder"):
+        open_sources(read_config("tiny", ["data.kind=shards", "data.t2av=absent", "output=unused"]))
 
 
 # -- the plan ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 #
 # Runs from a checkout; torch, transformers, safetensors, pydantic and (for training) accelerate must be importable by
 # $PYTHON (default: python3), and need not be installed: PYTHONPATH is kept. Each step is a process of its own under a
-# time limit (seconds, first word of its line; they add up to 460). One that fails or is too slow is a reason in the
+# time limit (seconds, first word of its line; they add up to 445). One that fails or is too slow is a reason in the
 # JSON file ("status", "said"), beside the rows that it had measured by then ("result"), and stops no other.
 #
 # Latents: "difference" of a row in a float32 step is held to 1e-3 of the page's (reference_model/generate.py); the
@@ -27,11 +27,13 @@ if missing:
 CHECK
 if [ -n "$smoke" ]; then
     where=(--device cpu --threads 1) size=(--size tiny) few=(--batch 1 2 --patches 2) codecs=(--size small --batch 1)
+    training=(--seconds 4)
     record=paired both=compile all=paired slower=10  # a processor has no graphs
 else
     "$python" -c "import torch; raise SystemExit(not torch.cuda.is_available())" || {
         echo "bench/gpu.sh: this torch sees no GPU, so there is nothing to measure; --cpu-smoke tries the script" >&2; exit 0; }
     where=(--device cuda) size=(--size release) few=(--batch 1 4 16 --patches 25) codecs=(--size release --batch 1 8 32)
+    training=(--samples 8)
     record=graphs both=both all=all slower=1
 fi
 work="$(mktemp -d)"
@@ -49,17 +51,17 @@ generation() {  # LIMIT NAME OPTIONS...
     step "$1" "$2" generation_speed.py "${where[@]}" "${size[@]}" "${few[@]}" "${@:3}"
 }
 
-generation 50 plain --dtype bfloat16 --variants loop
-generation 50 paired_heads --dtype bfloat16 --variants paired
-generation 50 graphs --dtype bfloat16 --variants "$record"
-generation 90 compiled_graphs --dtype bfloat16 --variants "$both"
-generation 90 everything --dtype bfloat16 --variants "$all"
-generation 60 latents_equal --dtype float32 --variants loop paired "$record" --batch 1 4
+generation 45 plain --dtype bfloat16 --variants loop
+generation 45 paired_heads --dtype bfloat16 --variants paired
+generation 45 graphs --dtype bfloat16 --variants "$record"
+generation 75 compiled_graphs --dtype bfloat16 --variants "$both"
+generation 75 everything --dtype bfloat16 --variants "$all"
+generation 50 latents_equal --dtype float32 --variants loop paired "$record" --batch 1 4
 step 40 codecs render_speed.py "${where[@]}" "${codecs[@]}"
-step 60 training training_speed.py --memory "${size[@]}" "${where[@]:0:2}"
+step 70 training training_speed.py --memory "${training[@]}" "${size[@]}" "${where[@]:0:2}"
 
 "$python" - "$work" "$out" <<'MERGE'
-import json, os, subprocess, sys
+import json, os, sys
 from pathlib import Path
 
 import torch

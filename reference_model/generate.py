@@ -51,7 +51,7 @@ def generate_one(model: TalkerT2AV, item: GenerationItem, recipe: Recipe) -> Ite
         hidden, memory = output.last_hidden_state[:, -1], output.past_key_values
 
         # 3.2 and 4.2: the stop predictor ends the clip.
-        if recipe.use_stop and patch >= max(recipe.min_patches, 1):
+        if recipe.use_stop and patch >= recipe.min_patches:
             probability = model.stop_predictor(hidden).float().sigmoid().item()
             above = probability > recipe.stop_threshold
             votes = votes + 1 if above or (recipe.stop_inclusive and probability == recipe.stop_threshold) else 0

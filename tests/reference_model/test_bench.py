@@ -73,10 +73,10 @@ esac
     done = gpu_script(tmp_path / "gpu.json", python=stand_in)
     assert done.returncode == 0, done.stderr
     steps = json.loads((tmp_path / "gpu.json").read_text())["steps"]
-    assert len(steps) == 8 and {step["status"] for step in steps.values()} == {"ok", "failed", "over its 60 s"}
+    assert len(steps) == 8 and {step["status"] for step in steps.values()} == {"ok", "failed", "over its 70 s"}
     assert steps["codecs"]["status"] == "failed" and "no kernel image" in steps["codecs"]["said"]
     assert len(steps["codecs"]["result"]["rows"]) == 2, "what was measured before it broke down"
-    assert steps["training"]["status"] == "over its 60 s" and "result" not in steps["training"]
+    assert steps["training"]["status"] == "over its 70 s" and "result" not in steps["training"]
     assert steps["latents_equal"]["latents_equal"] is True and "latents_equal" not in steps["graphs"]
 
 

@@ -1,9 +1,17 @@
-"""Stop labels against their definition for random spans, the weight and the loss by hand."""
+"""Stop labels against their definition for random spans, the weight and the loss by hand; when generation may end."""
 
+import dataclasses
+
+import pytest
 import torch
+from build import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reference_model.config import ModelConfig
+from reference_model.inference.batched.sampling import generate
+from reference_model.inference.recipes import RECIPES
+from reference_model.inference.types import GenerationItem
 from reference_model.modules.stop_predictor import IGNORED, positive_weight, stop_labels, stop_loss
 
 
@@ -56,3 +64,14 @@ def test_the_loss_by_hand():
     torch.testing.assert_close(stop_loss(logits, labels, torch.tensor(2.5)), by_hand)
     nothing = stop_loss(logits[:0].requires_grad_(), labels[:0], torch.tensor(1.0))
     assert nothing == 0 and nothing.requires_grad
+
+
+@pytest.mark.parametrize("recipe, first", [("release_t2av", 1), ("paper", 4)])
+def test_the_release_may_end_before_motion_begins_and_the_paper_may_not(recipe, first):
+    """Every slot votes; with a delay of 3 the first motion patch is drawn in slot 3."""
+    model = random_model(dataclasses.replace(ModelConfig.named("tiny"), arrangement="delay(3)"))
+    item = GenerationItem(torch.arange(5), 9, speaker_embedding=torch.zeros(256), first_motion=torch.zeros(40))
+    votes = dataclasses.replace(RECIPES[recipe], use_stop=True, stop_threshold=-1.0, stop_votes=1, min_patches=1)
+    (result,) = generate(model, [item], votes, trace=True)
+    assert (result.stop_reason, len(result.trace.drawn_speech)) == ("predictor", first)
+    assert len(result.motion) == len(result.speech) == 4 * max(0, first - 3)

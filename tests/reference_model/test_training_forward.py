@@ -92,8 +92,8 @@ def plain_losses(model, samples, recipe, draws, max_tokens):
                 state = hidden[position[name, index] - 1]
                 rows[name] += [(own[index][0], state, context, condition)] * recipe.repeats
         ends = [end for end in ends if end < len(hidden)]
-        # 0.3 s are 2 patches: those before the last have no label.
-        kept = [(end, int(end == ends[-1])) for end in ends if end == ends[-1] or end < ends[max(0, len(ends) - 3)]]
+        far = len(ends) - 1 - round(0.3 * model.config.fps / SIZE)  # 0.3 s before the last slot have no label
+        kept = [(end, int(end == ends[-1])) for slot, end in enumerate(ends) if end == ends[-1] or slot < far]
         zeros += [sum(1 - label for _, label in kept)] if kept else []
         logits += [model.stop_predictor(hidden[end]) for end, _ in kept]
         labels += [float(label) for _, label in kept]

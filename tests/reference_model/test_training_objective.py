@@ -7,6 +7,7 @@ import torch
 from build import random_model
 from training_factory import SHAPE, micro_batch, micro_config, synthetic
 
+from reference_model.checkpoints import meta_model
 from reference_model.modules.backbone import hidden_states
 from reference_model.training.forward import flow_rows, sequence_embeddings
 from reference_model.training.objective import Objective
@@ -128,3 +129,12 @@ def test_the_regression_aid_is_an_l1_loss_on_the_hidden_state():
     torch.testing.assert_close(losses.regression, expected)
     plain = losses.speech + config.loss.motion_weight * losses.motion + losses.stop
     torch.testing.assert_close(losses.loss, plain + 2 * expected)
+
+
+def test_no_number_is_looked_at():
+    """On a device that holds none: a forward pass that asked for one would wait for a GPU, and here it fails."""
+    config = micro_config(aids={"input_noise": 0.1, "context_noise": 0.1, "regression_weight": 1.0})
+    objective = Objective(meta_model(config.model), config.loss, config.aids).to("meta")
+    losses = objective(prepare(mixed(), config).to("meta"))
+    losses.loss.backward()
+    assert losses.loss.is_meta and all(parameter.grad is not None for parameter in objective.parameters())

@@ -1,8 +1,11 @@
 """Blocks, patch encoder and diffusion head against the official release (golden 01 to 03)."""
 
+import json
+
 import pytest
 import torch
-from golden import KINDS, cases, check_outputs, golden_folder
+from golden import KINDS, Case, cases, check_outputs, golden_folder
+from safetensors.torch import save_file
 
 from reference_model import names
 from reference_model.modules.diffusion_head import DiffusionHead, sinusoidal_embedding
@@ -15,6 +18,21 @@ def test_every_case_of_the_folder_has_a_test():
     stems = {path.stem for path in golden_folder().glob("*.json")} - {"discrepancies"}
     assert stems, f"no golden case in {golden_folder()}"
     assert [stem for stem in sorted(stems) if not stem.startswith(KINDS)] == []
+
+
+def test_every_stored_output_must_be_known_and_right(tmp_path):
+    (tmp_path / "01a_norm.json").write_text(json.dumps({"tensors": {"out.y": {}}, "tolerance": {"atol": 1e-3}}))
+    save_file({"out.y": torch.ones(2)}, tmp_path / "01a_norm.safetensors")
+    case = Case(tmp_path / "01a_norm.json")
+    check_outputs(case, {"y": torch.tensor([1.0005, 1.0]), "not stored": torch.ones(1)})
+    for found, problem in (
+        ({"y": torch.tensor([1.005, 1.0])}, "off by 0.005"),
+        ({"y": torch.tensor([torch.nan, 1.0])}, "not finite"),
+        ({"y": torch.ones(1)}, r"is \(2,\), got \(1,\)"),
+        ({"x": torch.ones(2)}, "does not know: y"),
+    ):
+        with pytest.raises(AssertionError, match=problem):
+            check_outputs(case, found)
 
 
 def loaded(module, case, pairs):

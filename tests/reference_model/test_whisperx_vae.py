@@ -149,6 +149,14 @@ def test_company_changes_no_item(codec):
         torch.testing.assert_close(decoded[row], codec.decode(alone)[0], atol=2e-6, rtol=1e-5)
 
 
+def test_the_decoders_context_is_what_can_matter_and_no_more(codec):
+    latents = torch.randn(1, 20, 6, generator=torch.Generator().manual_seed(1))
+    changed = latents.clone()
+    changed[:, 12:] += 1
+    differs = (codec.waveform_logits(latents) != codec.waveform_logits(changed))[0].nonzero()[0].item()
+    assert differs // codec.hop == 12 - codec.decoder.context
+
+
 def test_long_clips_in_chunks_equal_one_pass(codec, monkeypatch):
     audio = tone(40 * 960 + 123, 31 * 960)
     whole = codec.acoustic(audio)

@@ -58,12 +58,14 @@ def first_state(index: int, item: GenerationItem, model: TalkerT2AV, recipe: Rec
     except ValueError as error:
         raise ValueError(f"item {index}: {error}") from None
     joint = item.task == "t2av"
+    # The release may end before motion has begun.
+    waits = joint and recipe.missing_motion == "encoded_zeros"
     return SequenceState(
         index,
         plan,
         item.own_noise(),
         GenerationTrace() if trace else None,
         asks_stop=recipe.use_stop and (joint or item.task == "tts"),
-        first_test=max(recipe.min_patches, delay + 1 if joint else 0),
+        first_test=max(recipe.min_patches, delay + 1 if waits else 0),
         patches={name: list(plan.given[name]) for name in ("speech", "motion")},
     )

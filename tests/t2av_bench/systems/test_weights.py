@@ -100,7 +100,7 @@ def test_files_that_do_not_fit_are_named(published):
         ({"checkpoint": Path("absent.safetensors")}, "no checkpoint at absent.safetensors"),
         (
             {"guidance": 3.0},
-            "has no option 'guidance'; there are recipe, prefix_seconds, precision, checkpoint, trim_voice, long, dtype",
+            "has no option 'guidance'; there are recipe, prefix_seconds, precision, checkpoint, trim_voice, long",
         ),
     ],
 )

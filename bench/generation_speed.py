@@ -1,23 +1,25 @@
-"""Generation speed of the reference model against the release's way of looping, on the same random weights.
+"""Generation speed of the reference model by way of looping, on the same random weights.
 
     python bench/generation_speed.py --size small
-    python bench/generation_speed.py --size release --dtype float32 bfloat16 --batch 1 4 16 --patches 8 --threads 2
-    python bench/generation_speed.py --size release --device cuda --dtype bfloat16 --batch 1 16 --json gpu.json
+    python bench/generation_speed.py --size release --dtype float32 bfloat16 --batch 1 4 --patches 8 --threads 2
+    python bench/generation_speed.py --size release --device cuda --variants graphs both --batch 1 16 --json gpu.json
 
-For every precision: the plain loop (plain_loop.py; batch 1), then the reference loop in every variant and batch size.
-Each run is prepared by a short one (packing, compilation and recording included, reported as ``prepare_s``); then
-``--patches`` patches are generated for every item. A patch is 4 frames, 0.16 s of audio and video. Printed:
+For every precision: the page (``reference_model.generate``: batch 1, written as the release loops), then the batched
+loop in every variant and batch size. Each run is prepared by a short one (compilation and recording included, reported
+as ``prepare_s``); then ``--patches`` patches are generated for every item. A patch is 4 frames, 0.16 s of audio and
+video. Printed:
 
     patch_s    wall seconds between patches of the stream, for the whole batch
     cpu_s      processor seconds between patches, all threads; on a busy machine the fairer number
     av_per_s   seconds of audio and video per second of wall time, all items together
-    ratio      av_per_s over the plain loop's in the same precision; cpu_ratio: the same from processor seconds
     first_s    seconds from the call of stream() to its first patch
     floor_s    least seconds a patch on this machine by bytes and operations (step_floor.py)
     memory_gib peak of the process, or of the device
+    difference of the first item's latents from the page's, root mean square over that of the page's
 
-Variants on the CPU: ``loop`` (plain weights), ``packed`` (oneDNN layout). On CUDA: ``loop``, ``paired`` (both heads as
-one network), ``graphs``, ``compile``, ``both``; the last three with paired heads.
+Variants: ``loop`` (plain), ``paired`` (both heads as one network), ``compile``; on the CPU also ``packed`` (oneDNN
+layout), on CUDA ``graphs``, ``both`` (compiled and recorded), ``all`` (paired as well). A variant that breaks down is
+said on stderr and exits with status 1 at the end; what was measured stands in the JSON file from row to row.
 """
 
 import argparse
@@ -28,18 +30,25 @@ from collections.abc import Callable, Iterator
 
 import torch
 from measuring import network_options, now, peak_memory, set_threads, show, write_json
-from plain_loop import plain_loop
 from step_floor import Machine, measure_machine, step_work
 
-from reference_model.acceleration.accelerate import accelerate, can_pack, pack_linears
-from reference_model.checkpoints import random_model
+from reference_model.acceleration import Accelerated, pack_linears
+from reference_model.checkpoints import load_state
 from reference_model.config import SIZES, ModelConfig
+from reference_model.generate import generate_one
+from reference_model.inference.batched.networks import StepNetworks
+from reference_model.inference.batched.sampling import stream
 from reference_model.inference.recipes import RECIPES, Recipe
-from reference_model.inference.sampling import stream
 from reference_model.inference.types import GeneratedPatch, GenerationItem
 from reference_model.model import TalkerT2AV
 
-VARIANTS = {"cpu": ("loop", "packed"), "cuda": ("loop", "paired", "graphs", "compile", "both")}
+ACCELERATED = {
+    "paired": {"pair_heads": True},
+    "compile": {"compile": True},
+    "graphs": {"graphs": True},
+    "both": {"compile": True, "graphs": True},
+    "all": {"compile": True, "graphs": True, "pair_heads": True},
+}
 TEXT_TOKENS, PREFIX_PATCHES, WARM_UP_PATCHES = 64, 3, 2
 
 
@@ -53,12 +62,19 @@ class Row:
     patch_s: float
     cpu_s: float
     av_per_s: float
-    ratio: float | None
-    cpu_ratio: float | None
     first_s: float
     floor_s: float
     prepare_s: float
     memory_gib: float
+    difference: float | None = None
+
+
+def random_model(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> TalkerT2AV:
+    """Drawn on the device, which takes a GPU a second and a processor half a minute at the size ``release``."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        state = TalkerT2AV(config).state_dict()
+    return load_state(state, config, device=device, dtype=dtype)
 
 
 def items(config: ModelConfig, batch: int, patches: int) -> list[GenerationItem]:
@@ -80,48 +96,46 @@ def items(config: ModelConfig, batch: int, patches: int) -> list[GenerationItem]
     return made
 
 
-def timed(events: Iterator, device: torch.device) -> tuple[float, float, float, list]:
-    """(seconds to the first event, wall and processor seconds between events, the events)."""
+def timed(steps: Iterator, device: torch.device) -> tuple[float, float, float, list]:
+    """(seconds to the first step, wall and processor seconds between steps, the steps)."""
     start, walls, cpus, seen = time.perf_counter(), [], [], []
-    for event in events:
+    for step in steps:
         walls.append(now(device))
         cpus.append(time.process_time())
-        seen.append(event)
-    steps = max(len(walls) - 1, 1)
-    return walls[0] - start, (walls[-1] - walls[0]) / steps, (cpus[-1] - cpus[0]) / steps, seen
+        seen.append(step)
+    count = max(len(walls) - 1, 1)
+    return walls[0] - start, (walls[-1] - walls[0]) / count, (cpus[-1] - cpus[0]) / count, seen
 
 
-def steps_of(model: TalkerT2AV, batch: list[GenerationItem], recipe: Recipe, pair: bool) -> Iterator[list]:
-    """The patches of a batch, step by step: the stream yields one patch of every item a step."""
-    step = []
-    for event in stream(model, batch, recipe, pair_heads=pair):
+def steps_of(
+    model: TalkerT2AV, batch: list[GenerationItem], recipe: Recipe, networks: StepNetworks
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Of every step of the batch, the first item's patch: the stream yields one patch of every item a step."""
+    for event in stream(model, batch, recipe, networks=networks):
         if isinstance(event, GeneratedPatch):
-            step.append(event)
-            if len(step) == len(batch):
-                yield step
-                step = []
+            if event.item == 0:
+                first = event
+            if event.item == len(batch) - 1:
+                yield first.speech, first.motion
 
 
-def prepare(model: TalkerT2AV, variant: str) -> bool:
-    """Bring the model into the variant's state; whether it pairs heads."""
-    if variant == "packed":
-        pack_linears(model)
-    if model.device.type == "cuda":
-        accelerate(model, compile=variant in ("compile", "both"), graphs=variant in ("graphs", "both"))
-    return variant in ("paired", "graphs", "compile", "both")
+def networks_of(model: TalkerT2AV, variant: str) -> StepNetworks:
+    """The variant's networks. Raises ValueError where this processor or device has none."""
+    if variant in ACCELERATED:
+        return Accelerated(model, **ACCELERATED[variant])
+    if variant == "packed" and not pack_linears(model):
+        raise ValueError("this processor has no such products")
+    return StepNetworks(model)
 
 
-def measure(config: ModelConfig, dtype: torch.dtype, options: argparse.Namespace) -> tuple[list[Row], float | None]:
-    """All rows of one precision, and the relative difference between the plain loop's latents and ours."""
+def rows_of(config: ModelConfig, dtype: torch.dtype, options: argparse.Namespace) -> Iterator[Row]:
+    """All rows of one precision."""
     device = torch.device(options.device)
     recipe = dataclasses.replace(RECIPES[options.recipe], stop_threshold=2.0)
     machine: Machine = measure_machine(device, dtype)
-    model, name = random_model(config, device=device, dtype=dtype), str(dtype).removeprefix("torch.")
-    duration = config.patch_size / config.fps
-    rows: list[Row] = []
-    difference: float | None = None
+    model, name = random_model(config, device, dtype), str(dtype).removeprefix("torch.")
 
-    def row(variant: str, batch: int, run: Callable[[int], Iterator]) -> list:
+    def measured(variant: str, batch: int, run: Callable[[int], Iterator]) -> tuple[Row, list]:
         with peak_memory(device) as peak:
             began = time.perf_counter()
             for _ in run(WARM_UP_PATCHES):
@@ -130,58 +144,48 @@ def measure(config: ModelConfig, dtype: torch.dtype, options: argparse.Namespace
             first, wall, cpu, seen = timed(run(options.patches), device)
             columns = TEXT_TOKENS + PREFIX_PATCHES + options.patches // 2
             floor = machine.seconds(step_work(config, recipe, batch, columns, dtype.itemsize))
-            speed, first_row = batch * duration / wall, rows[0] if rows else None
-            new = Row(
-                name, variant, batch, wall, cpu, speed, speed / first_row.av_per_s if first_row else None,
-                batch * first_row.cpu_s / cpu if first_row and cpu else None, first, floor, prepared, peak() / 2**30,
-            )  # fmt: skip
-        rows.append(new)
-        show(new)
-        return seen
+            speed = batch * config.patch_size / config.fps / wall
+            return Row(name, variant, batch, wall, cpu, speed, first, floor, prepared, peak() / 2**30), seen
 
-    plain = row("plain", 1, lambda patches: plain_loop(model, items(config, 1, patches)[0], recipe))
-    for variant in options.variants:
-        if variant == "packed" and not can_pack(dtype):
-            print(f"  {name} packed: this processor has no such products", file=sys.stderr)
-            continue
+    row, page = measured("page", 1, lambda patches: generate_one(model, items(config, 1, patches)[0], recipe))
+    yield row
+    for variant in sorted(options.variants, key="packed".__eq__):  # packing is for good
         try:
-            pair = prepare(model, variant)
+            networks = networks_of(model, variant)
             for batch in options.batch:
-                seen = row(variant, batch, lambda n, b=batch, p=pair: steps_of(model, items(config, b, n), recipe, p))
-                if difference is None:
-                    ours = torch.cat([step[0].speech for step in seen])
-                    theirs = torch.cat([speech for speech, _ in plain])
-                    difference = float((ours - theirs).square().mean().sqrt() / theirs.square().mean().sqrt())
+                row, seen = measured(
+                    variant, batch, lambda n, b=batch, w=networks: steps_of(model, items(config, b, n), recipe, w)
+                )
+                ours, theirs = (
+                    torch.cat([latents.flatten() for step in steps for latents in step]) for steps in (seen, page)
+                )
+                row.difference = float((ours - theirs).square().mean().sqrt() / theirs.square().mean().sqrt())
+                yield row
         except Exception as error:  # a missing compiler or too little memory ends a variant, not the table
-            print(f"  {name} {variant}: {type(error).__name__}: {str(error)[:500]}", file=sys.stderr)
-    return rows, difference
+            options.failed = f"{name} {variant}: {type(error).__name__}: {str(error)[:500]}"
+            print(options.failed, file=sys.stderr)
 
 
 def main() -> None:
     parser = network_options(__doc__, SIZES)
     parser.add_argument("--dtype", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"])
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 4, 16])
-    parser.add_argument("--variants", nargs="+", help="default: all of the device")
+    parser.add_argument("--variants", nargs="+", choices=("loop", "packed", *ACCELERATED), default=["loop"])
     parser.add_argument("--recipe", choices=("release", "paper"), default="release")
     parser.add_argument("--patches", type=int, default=8, help="patches of every item in a timed run")
+    parser.set_defaults(failed="")
     asked = parser.parse_args()
-    known = VARIANTS[torch.device(asked.device).type]
-    asked.variants = asked.variants or list(known)
-    if unknown := set(asked.variants) - set(known):
-        parser.error(f"no variant {', '.join(sorted(unknown))} on {asked.device}; there are {', '.join(known)}")
     if asked.patches < 2:
         parser.error("--patches must be at least 2: the time between patches is measured")
     where = set_threads(asked)
     print(f"{where}; {asked.recipe}, {asked.patches} patches")
-    rows, differences = [], {}
+    rows: list[Row] = []
     for dtype in asked.dtype:
-        found, differences[dtype] = measure(ModelConfig.named(asked.size), getattr(torch, dtype), asked)
-        rows += found
-        if differences[dtype] is not None:
-            print(
-                f"{dtype}: first loop's latents differ from the plain loop's by {differences[dtype]:.2e} (relative rms)"
-            )
-    write_json(asked, rows, where=where, difference=differences)
+        for row in rows_of(ModelConfig.named(asked.size), getattr(torch, dtype), asked):
+            show(row)
+            rows.append(row)
+            write_json(asked, rows, where=where)
+    sys.exit(1 if asked.failed else 0)
 
 
 if __name__ == "__main__":

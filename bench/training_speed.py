@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring import ROOT, options, peak_memory, show, write_json
+from measuring import ROOT, now, options, peak_memory, show, write_json
 
 
 @dataclass
@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
     parser.add_argument("--size", default="tiny", help="of the model whose memory is measured")
+    parser.add_argument("--device", default="cpu", help="where memory is measured; on cuda in bfloat16")
     parser.add_argument("--samples", type=int, default=2, help="of the batch whose memory is measured")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of those samples")
     parser.add_argument("--json", type=Path, help="write everything here as well")
@@ -142,18 +143,21 @@ def memory(asked) -> list[Memory]:
     samples = {"samples": 2 * asked.samples, "shortest": words, "longest": words}
     settings = {"model": {"size": asked.size}, "batch": {"size": asked.samples}, "output": "unused", "steps": 1}
     config = TrainingConfig.from_dict({**settings, "data": {"kind": "synthetic", "synthetic": samples}})
-    part = MicroBatches(config, open_sources(config))[0]
-    objective = Objective(random_model(config.model), config.loss, config.aids).train()
+    device = torch.device(asked.device)
+    part = MicroBatches(config, open_sources(config))[0].to(device)
+    objective = Objective(random_model(config.model, device=device), config.loss, config.aids).train()
     for parameter in objective.parameters():
         parameter.register_post_accumulate_grad_hook(lambda parameter: setattr(parameter, "grad", None))
     rows = []
     for again in (False, True):
         if again:
             recompute(objective, (Block, type(objective.model.backbone.model.layers[0])))
-        with peak_memory(torch.device("cpu")) as peak:
-            before, begin = peak(), time.perf_counter()
-            objective(part).loss.backward()
-            rows.append(Memory(again, (peak() - before) / 1e6, time.perf_counter() - begin))
+        for _ in range(2):  # the first pass prepares
+            with peak_memory(device) as peak, torch.autocast(device.type, torch.bfloat16, device.type == "cuda"):
+                before, begin = peak(), now(device)
+                objective(part).loss.backward()
+                row = Memory(again, (peak() - before) / 1e6, now(device) - begin)
+        rows.append(row)
         show(rows[-1])
     return rows
 

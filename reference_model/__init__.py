@@ -2,49 +2,40 @@
 
 Read in this order; ``docs/reference_model.md`` walks through it with the equations.
 
-===================================  ==================================================================  =============
-file                                 idea                                                                paper
-===================================  ==================================================================  =============
-``config``                           sizes: ``release``, ``small``, ``tiny``                             3.2, 3.3, 4.1
-``arrangement``                      how audio and video patches share the sequence                      Table 4
-``modules.transformer``              the bidirectional block                                             4.1
-``modules.patch_encoder``            P frames to one token                                               3.2
-``modules.backbone``                 the Qwen3, its cache and its decoding step                          3.2
-``modules.diffusion_head``           the velocity network of one modality                                3.3
-``modules.flow_matching``            loss, time grid, guidance, Euler sampler                            3.3, 4.2
-``modules.stop_predictor``           stop predictor, labels, loss                                        3.2, 3.4
-``model``                            the weights together                                                3
+============================  ========================================================  ===============
+file                          idea                                                      paper
+============================  ========================================================  ===============
+``config``                    sizes: ``release``, ``small``, ``tiny``                   3.2, 3.3, 4.1
+``arrangement``               how audio and video patches share the sequence            Table 4
+``modules.transformer``       the bidirectional block                                   4.1
+``modules.patch_encoder``     P frames to one token                                     3.2
+``modules.backbone``          the Qwen3, its cache and its decoding step                3.2
+``modules.diffusion_head``    the velocity network of one modality                      3.3
+``modules.flow_matching``     loss, time grid, guidance, Euler sampler                  3.3, 4.2
+``modules.stop_predictor``    stop predictor, labels, loss                              3.2, 3.4
+``model``                     the weights together                                      3
+``generate``                  joint generation on one page: begin here                  3.1 to 3.3, 4.2
 
 *training*
-``training.forward``                 mixed T2AV and TTS samples to three losses                          3.4, 4.1
-``training``, ``train``              the training run: data, optimiser, checkpoints, processes           4.1
+``training.forward``          mixed T2AV and TTS samples to three losses                3.4, 4.1
+``training``, ``train``       the training run: data, optimiser, checkpoints, processes  4.1
 
 *inference*
-``inference.prompt``                 text to token ids                                                   3.2
-``inference.recipes``                ``paper`` and ``release``: every inference choice, named            4.2
-``inference.types``                  items that go in, patches and results that come out
-``inference.plan``                   which patch of an item is given, drawn or absent                    4.2
-``inference.sequence_state``         one item while it is generated: its plan, noise, votes to stop
-``inference.slot_tokens``            from planned slots to embeddings                                    3.2
-``inference.conditions``             what a patch is drawn from besides the hidden state                 3.3
-``inference.decoding``               a batch's place in the backbone: padding, positions, window
-``inference.sampling``               the one loop for T2AV, A2V, V2A, TTS; batches, streams, windows     3.1, 4.2
-``inference.results``                from collected patches to trimmed results
-``inference.long_form``              text longer than one sequence
-``inference.media_stream``           sound and pictures while they are generated
+``inference.prompt``          text to token ids                                         3.2
+``inference.recipes``         ``paper`` and ``release``: every inference choice, named  4.2
+``inference.types``           items that go in, patches and results that come out
+``inference.batched``         the loop for batches, all tasks, prefixes, arrangements   3.1, 4.2
+``inference.long_form``       text longer than one sequence
 
 *speed*
-``acceleration.accelerate``          what can be switched on: packed weights, compilation, CUDA graphs
-``acceleration.paired_heads``        both heads as one batched network
-``acceleration.step_functions``      the networks of a step: plain, compiled or recorded
-``acceleration.cuda_graphs``         recording and replaying a function
+``acceleration``              packed weights; compilation, CUDA graphs, paired heads
 
 *files*
-``checkpoints``                      loading and saving the model
-``names``                            the release's state-dict names beside ours
-``utils.strict_loading``             reading checkpoints; every name and shape must fit
-``utils.transformers``               importing transformers beside an unfit torchvision
-===================================  ==================================================================  =============
+``checkpoints``               loading and saving the model
+``names``                     the release's state-dict names beside ours
+``utils.strict_loading``      reading checkpoints; every name and shape must fit
+``utils.transformers``        importing transformers beside an unfit torchvision
+============================  ========================================================  ===============
 
 The model reads and writes latents; ``codecs`` and ``speaker`` turn media into them and back.
 """

@@ -37,8 +37,8 @@ def random_model(
     """A model with random weights, as at the start of training from scratch. The global generator is untouched."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(seed)
-        model = TalkerT2AV(config)
-    return convert(model, device=device, dtype=dtype).eval()
+        state = TalkerT2AV(config).state_dict()
+    return load_state(state, config, device=device, dtype=dtype)
 
 
 def meta_model(config: ModelConfig) -> TalkerT2AV:
@@ -53,16 +53,18 @@ def load_model(
     config: ModelConfig | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
+    backbone_dtype: torch.dtype | None = None,
 ) -> TalkerT2AV:
     """Read a checkpoint file strictly; the model comes back in evaluation mode.
 
-    ``dtype`` None keeps each tensor's stored dtype (the release: bfloat16 backbone, float32 elsewhere). Rotary
-    tables stay float32 always. ``config`` overrides the file's own. Raises :class:`CheckpointError` naming every
-    missing, extra or misshapen key with its nearest match, FileNotFoundError without a file.
+    ``dtype`` None keeps each tensor's stored dtype. ``backbone_dtype`` is the language model's own (None: ``dtype``):
+    the release runs it in bfloat16 and everything else in float32. Rotary tables stay float32 always. ``config``
+    overrides the file's own. Raises :class:`CheckpointError` naming every missing, extra or misshapen key with its
+    nearest match, FileNotFoundError without a file.
     """
     state, metadata = read_safetensors(path)
     config = config or _stored_config(metadata, Path(path))
-    return load_state(state, config, device=device, dtype=dtype, source=str(path))
+    return load_state(state, config, device=device, dtype=dtype, backbone_dtype=backbone_dtype, source=str(path))
 
 
 def load_state(
@@ -71,6 +73,7 @@ def load_state(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
+    backbone_dtype: torch.dtype | None = None,
     source: str = "state dict",
 ) -> TalkerT2AV:
     """The same from tensors in memory, in either layout. Tensors that need no conversion are used as they are."""
@@ -78,9 +81,15 @@ def load_state(
     release_layout = any(name.startswith(("llm.", "speech_cfm.")) for name in state)
     translation = names.model(config) if release_layout else None
     as_file = translation.to_release if translation else str
-    tables = {as_file(name) for name, _ in model.named_buffers() if name in model.state_dict()}
+    tables = {as_file(name) for name, _ in model.named_buffers()}
+
+    def wanted(name: str) -> torch.dtype | None:
+        if name in tables:
+            return torch.float32
+        return (name.startswith(f"{as_file('backbone')}.") and backbone_dtype) or dtype
+
     given = {
-        name: tensor.to(device=device, dtype=torch.float32 if name in tables else dtype)
+        name: tensor.to(device=device, dtype=wanted(name))
         for name, tensor in state.items()
         if not name.startswith(FROZEN)
     }
@@ -132,18 +141,6 @@ def write_safetensors(state: Mapping[str, Tensor], path: str | Path, metadata: M
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def convert(
-    model: TalkerT2AV, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-) -> TalkerT2AV:
-    """Move a model to a device and dtype in place. Rotary tables stay float32: their angles need it."""
-    tables = {name: buffer for name, buffer in model.named_buffers()}
-    model.to(device=device, dtype=dtype)
-    for name, table in tables.items():
-        owner, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(owner), leaf, table.to(device=device or table.device))
-    return model
 
 
 def _stored_config(metadata: Mapping[str, str], path: Path) -> ModelConfig:

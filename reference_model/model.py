@@ -1,15 +1,12 @@
 """Talker-T2AV (section 3): shared backbone, two patch encoders, two diffusion heads, one stop predictor.
 
 The class holds the weights and turns patches into tokens. The three losses are in :mod:`.training.forward`,
-the sampling loop in :mod:`.inference.sampling`. Frozen encoders and decoders (audio autoencoder, LIA-X, speaker
+the sampling loop in :mod:`.inference.batched.sampling`. Frozen encoders and decoders (audio autoencoder, LIA-X, speaker
 encoder) are outside: the model reads and writes their latents.
 
 Units: speech latents ``(B, T, 32)`` and normalised motion latents ``(B, T, 40)`` at 25 frames a second; speaker
 embedding ``(B, 256)``; a patch is P = 4 frames.
 """
-
-from collections.abc import Callable
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,16 +20,6 @@ from .modules.stop_predictor import StopPredictor
 
 TASK_TTS, TASK_T2AV = 0, 1
 """Rows of the task embedding. A2V and dubbing use the T2AV row: they are the same joint sequence."""
-
-
-class StepFunctions(Protocol):
-    """The networks that a step of the sampling loop calls; see :mod:`.acceleration.step_functions`."""
-
-    constant_shapes: bool
-
-    def encode(self, modality: str, patches: Tensor, valid: Tensor) -> Tensor: ...
-
-    def decode_step(self, cache: Any) -> Callable[..., Tensor]: ...
 
 
 class TalkerT2AV(nn.Module):
@@ -54,7 +41,6 @@ class TalkerT2AV(nn.Module):
         self.speech_head = DiffusionHead(config.speech_dim, config.speaker_dim, width, **head)
         self.motion_head = DiffusionHead(config.motion_dim, config.motion_dim, width, **head)
         self.stop_predictor = StopPredictor(width)
-        self.step_functions: StepFunctions | None = None  # set by acceleration.accelerate
 
     @property
     def arrangement(self) -> Arrangement:

@@ -55,8 +55,9 @@ INSIDE = {
         baselines""",
     "reference_model": """
         reference_model.train
+        reference_model.acceleration  reference_model.generate
         reference_model.training  reference_model.inference
-        reference_model.acceleration  reference_model.checkpoints
+        reference_model.checkpoints
         reference_model.model  reference_model.names
         reference_model.modules
         reference_model.config

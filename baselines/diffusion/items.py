@@ -16,7 +16,7 @@ class Item:
 
     ``text_ids (L,)``, ``speaker_embedding (64,)``, ``first_motion (16,)``, ``speech (T, 32)``: what is to be moved
     to. ``frames``: the length at 25 Hz; None for that of the speech, or else for the network's own choice. ``seed``
-    decides the noise.
+    decides the noise, so sampling needs one of each item.
     """
 
     text_ids: Tensor | None = None
@@ -24,7 +24,7 @@ class Item:
     first_motion: Tensor | None = None
     speech: Tensor | None = None
     frames: int | None = None
-    seed: int = 0
+    seed: int | None = None
 
 
 def batched(network: DiffusionNetwork, items: Sequence[Item]) -> Batch:

@@ -46,7 +46,10 @@ def sample(
         chosen = predict_frames(network, items)
         frames = [item.frames or choice for item, choice in zip(items, chosen, strict=True)]
         batch.frames = torch.tensor(frames, device=network.device)
-    frames, seeds = batch.frames.tolist(), [item.seed for item in items]
+    frames, seeds = batch.frames.tolist(), [item.seed for item in items if item.seed is not None]
+    if len(seeds) < len(items):
+        index = [item.seed for item in items].index(None)
+        raise ValueError(f"item {index} has no seed: give each item one of its own, or they share their noise")
     length = whole_patches(max(frames), network.config.patch_size)
     noise = torch.cat(list(_noise(network, frames, seeds).values()), dim=-1).to(network.device)
 

@@ -1,4 +1,4 @@
-"""CUDA graphs: record a function's kernel launches once per input shape, then replay them in one go."""
+"""CUDA graphs: a function's kernel launches, recorded once an input shape, then replayed. Not measured on a GPU yet."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,16 +20,21 @@ class Recorded:
 
     def __init__(self, function: Callable[..., Any]):
         self._function = function
-        self._recordings: dict[Any, Callable[..., Any]] = {}
+        self._recordings: dict[Any, tuple[list[Tensor], Tensor | tuple[Tensor, ...], Callable[[], None]]] = {}
 
     def __call__(self, *inputs: Tensor) -> Any:
         key = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
         if key not in self._recordings:
-            self._recordings[key] = self._record(inputs)
-        return self._recordings[key](*inputs)
+            static = [tensor.clone() for tensor in inputs]
+            self._recordings[key] = static, *self._record(static)
+        static, outputs, replay = self._recordings[key]
+        for place, value in zip(static, inputs, strict=True):
+            place.copy_(value)
+        replay()
+        return outputs.clone() if isinstance(outputs, Tensor) else tuple(output.clone() for output in outputs)
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
-        static = [tensor.clone() for tensor in inputs]
+    def _record(self, static: list[Tensor]) -> tuple[Any, Callable[[], None]]:
+        """The outputs' places, and what computes them from the inputs' (``static``) again."""
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -39,18 +44,4 @@ class Recorded:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             outputs = self._function(*static)
-        return replayed(static, outputs, graph.replay)
-
-
-def replayed(
-    static: list[Tensor], outputs: Tensor | tuple[Tensor, ...], replay: Callable[[], None]
-) -> Callable[..., Any]:
-    """One input shape: where its inputs and outputs live, and what turns the first into the second, as a function."""
-
-    def run(*inputs: Tensor) -> Any:
-        for place, value in zip(static, inputs, strict=True):
-            place.copy_(value)
-        replay()
-        return outputs.clone() if isinstance(outputs, Tensor) else tuple(output.clone() for output in outputs)
-
-    return run
+        return outputs, graph.replay

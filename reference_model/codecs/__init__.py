@@ -11,18 +11,6 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 
-class AudioStream(Protocol):
-    """Decodes latents that arrive bit by bit; what it returns, joined, is the offline decoding."""
-
-    def push(self, latents: Tensor) -> Tensor:
-        """Take (B, t, latent_dim), return the samples that are final by now, (B, n) with n >= 0."""
-        ...
-
-    def flush(self) -> Tensor:
-        """End the sequence: the remaining samples, (B, n)."""
-        ...
-
-
 class SourceRenderer(Protocol):
     """Renders one identity, whose source image has been encoded once."""
 
@@ -41,20 +29,12 @@ class AudioCodec(Protocol):
     """Latents per second."""
     latent_dim: int
 
-    def encode(self, audio: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, samples) to (B, T, latent_dim), T = floor(samples * frame_rate / sample_rate).
-
-        ``lengths`` (B,) gives the samples that count in each row; padding never changes an item's latents, and
-        the latents past an item's end are zero.
-        """
+    def encode(self, audio: Tensor) -> Tensor:
+        """(B, samples) to (B, T, latent_dim), T = floor(samples * frame_rate / sample_rate)."""
         ...
 
-    def decode(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, T, latent_dim) to (B, T * sample_rate / frame_rate); ``lengths`` (B,) in latent frames."""
-        ...
-
-    def stream(self) -> AudioStream:
-        """A decoder with memory, for one batch of sequences."""
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, T, latent_dim) to (B, T * sample_rate / frame_rate)."""
         ...
 
 
@@ -78,10 +58,6 @@ class MotionCodec(Protocol):
 
     def encode(self, frames: Tensor) -> Tensor:
         """(B, T, 3, image_size, image_size) in [-1, 1] to normalised motion latents (B, T, latent_dim)."""
-        ...
-
-    def decode(self, source_image: Tensor, motion_latents: Tensor) -> Tensor:
-        """(B, 3, image_size, image_size) and (B, T, latent_dim) to frames (B, T, 3, image_size, image_size)."""
         ...
 
     def source(self, source_image: Tensor) -> SourceRenderer:

@@ -1,14 +1,10 @@
 """Mean and standard deviation of every motion dimension over a training set, and normalisation by them (Talker-T2AV
 3.2)."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
-
-from reference_model.utils.strict_loading import CheckpointError, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -25,15 +21,6 @@ class MotionStatistics:
             )
         if not (torch.isfinite(self.mean).all() and torch.isfinite(self.std).all() and (self.std >= 0).all()):
             raise ValueError("mean and std must be finite, and no std below zero")
-
-    @classmethod
-    def load(cls, path: str | Path) -> "MotionStatistics":
-        """Read ``mean`` and ``std`` from a ``.json``, ``.safetensors`` or ``torch.save`` file."""
-        path = Path(path)
-        content = json.loads(path.read_text()) if path.suffix == ".json" else read_checkpoint(path)
-        if missing := [name for name in ("mean", "std") if name not in content]:
-            raise CheckpointError(f"{path} has no {' and no '.join(missing)}; it has {', '.join(map(str, content))}")
-        return cls(*(torch.as_tensor(content[name], dtype=torch.float32).flatten() for name in ("mean", "std")))
 
 
 def normalise_motion(raw: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:

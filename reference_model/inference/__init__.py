@@ -1,1 +1,1 @@
-"""From items to latents: prompt, plan, sampling, long texts, streams."""
+"""From items to latents: prompt, recipes, the batched loop, long texts."""

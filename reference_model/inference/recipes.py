@@ -1,11 +1,14 @@
 """Inference recipes: every choice in which the paper and the released code differ, as named settings.
 
-``RECIPES["paper"]`` is section 4.2. ``RECIPES["release"]`` is the published inference script, which a comparison
-with the released checkpoint needs. The release contains two more loops inside its model class, with choices of
-their own: ``release_t2av`` and ``release_tts``. All of them run through the one loop of :mod:`.sampling`.
+``RECIPES["paper"]`` is section 4.2. ``RECIPES["release"]`` is the published inference script with two repairs. Without
+a reference prefix the script feeds no task embedding at all, a sequence that nobody trains; here it then stands in
+front of the text, as in training. And the script's clips end with the reference's length and 2.4 s, whatever the text;
+here the caller bounds them. ``release_script`` is the script to the letter. The release has two more loops inside its
+model class, with choices of their own: ``release_t2av`` and ``release_tts``. All of them run through the one loop of
+:mod:`.batched.sampling`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..modules.flow_matching import SamplerSettings
@@ -22,8 +25,9 @@ class Recipe:
         ``stop_threshold`` (``stop_inclusive``: or equal); ``stop_votes`` consecutive votes end the item before the
         voting slot's own patch is drawn, from generated slot ``min_patches`` on (prefix not counted).
     Sequence
-        ``task_embedding``: ``prepend`` it to the text as in training, or ``add_to_prefix``: add it to the first
-        prefix token, so that without a prefix there is none.
+        ``task_embedding``: ``prepend`` it to the text as in training; or ``add_to_prefix``: add it to the first prefix
+        token, and prepend it where there is no prefix (in ``a2v`` and ``v2a``, and wherever none is given); or
+        ``add_to_prefix_only``: without a prefix there is none.
         ``missing_motion``: a drawn slot without a motion patch (delay) gets the ``encoded_zeros`` of training, or
         ``nothing``. With ``nothing`` speech also goes on being drawn in the last ``delay`` slots.
         ``delay_restarts``: the delay is counted again from the first drawn slot, so that a prefix with motion
@@ -47,7 +51,7 @@ class Recipe:
     stop_inclusive: bool = True
     stop_votes: int = 1
     min_patches: int = 1
-    task_embedding: Literal["prepend", "add_to_prefix"] = "prepend"
+    task_embedding: Literal["prepend", "add_to_prefix", "add_to_prefix_only"] = "prepend"
     missing_motion: Literal["encoded_zeros", "nothing"] = "encoded_zeros"
     delay_restarts: bool = False
     prefix_seconds: float = 0.0
@@ -64,6 +68,10 @@ class Recipe:
         frames = self.prefix_seconds * fps
         frames = min(int(frames) if self.prefix_rounding == "truncate" else round(frames), available)
         return frames - frames % patch_size if self.prefix_whole_patches else frames
+
+    def prepends_task(self, has_prefix: bool) -> bool:
+        """Whether the task embedding stands in front of the text."""
+        return self.task_embedding == "prepend" or (self.task_embedding == "add_to_prefix" and not has_prefix)
 
     def patch_limit(
         self, speech_frames: int, motion_frames: int = 0, prefix_patches: int = 0, patch_size: int = 4, delay: int = 0
@@ -96,8 +104,6 @@ RECIPES: dict[str, Recipe] = {
         delay_restarts=True,
         prefix_seconds=0.5,
         motion_reference_dtype="bfloat16",
-        limit_margin_patches=15,
-        limit_counts_motion=True,
     ),
     "release_t2av": Recipe(
         sampler=_RELEASE_CLASS_SAMPLER,
@@ -123,4 +129,7 @@ RECIPES: dict[str, Recipe] = {
         limit_margin_patches=25,
     ),
 }
+RECIPES["release_script"] = replace(
+    RECIPES["release"], task_embedding="add_to_prefix_only", limit_margin_patches=15, limit_counts_motion=True
+)
 """Named recipes; vary one with ``dataclasses.replace``."""

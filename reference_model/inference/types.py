@@ -1,5 +1,6 @@
 """What goes into the sampling loop and what comes out: items, noise, patches, results."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -41,6 +42,9 @@ class GenerationItem:
     ``max_patches`` bounds what is generated beyond the prefix.
     ``speaker_embedding (256,)`` is needed where speech is drawn; ``first_motion (40,)``, the identity's motion code,
     where motion is drawn (default: the first frame of ``motion``).
+    ``seed`` (0 to 2^63 - 1) fixes the noise. Without one it follows from ``id``; without either from the item's inputs,
+    bit for bit. So items share no noise unless they are one and the same, and none depends on its batch.
+    ``noise`` takes the place of all that.
     """
 
     text_ids: Tensor
@@ -50,8 +54,25 @@ class GenerationItem:
     first_motion: Tensor | None = None
     speech: Tensor | None = None
     motion: Tensor | None = None
-    seed: int = 0
+    seed: int | None = None
+    id: str = ""
     noise: Noise | None = None
+
+    def own_noise(self) -> Noise:
+        """Where this item's noise comes from, at its beginning (but for a ``noise`` that has been drawn from)."""
+        if self.noise is not None:
+            return self.noise
+        return SeededNoise(self._derived_seed() if self.seed is None else self.seed)
+
+    def _derived_seed(self) -> int:
+        digest = hashlib.sha256(self.id.encode())
+        if not self.id:
+            digest.update(self.task.encode())
+            for given in (self.text_ids, self.speaker_embedding, self.first_motion, self.speech, self.motion):
+                values = torch.empty(0) if given is None else given
+                digest.update(str(tuple(values.shape)).encode())
+                digest.update(values.detach().double().cpu().numpy().tobytes())
+        return int.from_bytes(digest.digest()[:8]) >> 1
 
 
 @dataclass
@@ -73,7 +94,8 @@ class GenerationResult:
 
     ``speech (T, 32)``, ``motion (M, 40)`` (None in ``tts``); the first ``speech_prefix_frames`` and
     ``motion_prefix_frames`` of them were given as prefix. Both end at the same frame.
-    ``stop_reason`` is a :data:`StopReason`. ``patches`` counts generated patches.
+    ``stop_reason`` is a :data:`StopReason`. ``patches`` counts generated patches, ``passages`` those of each passage of
+    a long text (:mod:`.long_form`).
     """
 
     item: int
@@ -84,6 +106,7 @@ class GenerationResult:
     patches: int
     stop_reason: StopReason
     trace: "GenerationTrace | None" = None
+    passages: list[int] | None = None
 
 
 @dataclass

@@ -79,9 +79,13 @@ class DiffusionHead(nn.Module):
 
     def velocity(self, noisy: Tensor, first: Tensor, condition_tokens: Tensor) -> Tensor:
         """The network proper: ``noisy (B, P, C)``, ``first (B, D)``, ``condition_tokens (B, 1 + K, D)``."""
-        noisy_tokens = self.noisy_projection(noisy.to(self.dtype))
-        tokens = torch.cat((first[:, None].to(noisy_tokens.dtype), condition_tokens, noisy_tokens), dim=1)
+        tokens = self.sequence(noisy, first, condition_tokens)
         return self.output_projection(self.trunk(tokens, keep=slice(-noisy.shape[1], None)))
+
+    def sequence(self, noisy: Tensor, first: Tensor, condition_tokens: Tensor) -> Tensor:
+        """The tokens that the trunk reads, ``(B, 2 + K + P, D)``."""
+        noisy_tokens = self.noisy_projection(noisy.to(self.dtype))
+        return torch.cat((first[:, None].to(noisy_tokens.dtype), condition_tokens, noisy_tokens), dim=1)
 
 
 def sinusoidal_embedding(time: Tensor, width: int) -> Tensor:

@@ -192,8 +192,18 @@ class PatchSampler:
 
     def velocity(self, x: Tensor, step: int, hidden: Tensor, tokens: Tensor) -> Tensor:
         """The guided velocity ``(B, P, C)`` in float32."""
-        first = hidden + self.time_tokens[step]
-        if len(hidden) == len(x):
-            return self.network(x, first, tokens).float()
-        conditional, unconditional = self.network(torch.cat((x, x)), first, tokens).float().chunk(2)
-        return guided(conditional, unconditional, self.settings.guidance, self.settings.zero_star)
+        return self.guided(self.network(self._for_branches(x), hidden + self.time_tokens[step], tokens))
+
+    def sequence(self, x: Tensor, step: int, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """What the head's trunk reads at ``step``, ``(R, tokens, D)``."""
+        return self.head.sequence(self._for_branches(x), hidden + self.time_tokens[step], tokens)
+
+    def guided(self, velocities: Tensor) -> Tensor:
+        """All branches' velocities ``(R, P, C)`` to the guided one ``(B, P, C)`` in float32."""
+        velocities = velocities.float()
+        if self.settings.guidance == 1:
+            return velocities
+        return guided(*velocities.chunk(2), self.settings.guidance, self.settings.zero_star)
+
+    def _for_branches(self, x: Tensor) -> Tensor:
+        return x if self.settings.guidance == 1 else torch.cat((x, x))

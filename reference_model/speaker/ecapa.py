@@ -1,9 +1,7 @@
 """ECAPA-TDNN (Desplanques et al. 2020, arXiv 2005.07143) on the hidden states of a speech encoder.
 
 Evaluation-time semantics of the head that the release conditions on: the hidden states are averaged with learned
-weights, instance-normalised over time, and reduced to one embedding per utterance. Maps are (B, channels, frames);
-``valid`` is (B, frames), true where a frame belongs to the item. Frames that do not are kept out of every mean and
-are zero wherever a convolution looks across frames, so padding changes no embedding.
+weights, instance-normalised over time, and reduced to one embedding per utterance. Maps are (B, channels, frames).
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,25 +50,6 @@ class EcapaConfig:
         )
 
 
-def masked(x: Tensor, valid: Tensor | None) -> Tensor:
-    """``x (B, C, T)`` with zeros where ``valid (B, T)`` is false."""
-    return x if valid is None else x * valid[:, None].to(x.dtype)
-
-
-def mean_over_time(x: Tensor, valid: Tensor | None) -> Tensor:
-    """(B, C, T) to (B, C), over valid frames."""
-    if valid is None:
-        return x.mean(dim=2)
-    return masked(x, valid).sum(dim=2) / valid.sum(dim=1, keepdim=True)
-
-
-def instance_norm(x: Tensor, valid: Tensor | None = None) -> Tensor:
-    """(B, C, T) to zero mean and unit (biased) variance over each item's valid frames; epsilon 1e-5."""
-    centred = x - mean_over_time(x, valid)[..., None]
-    variance = mean_over_time(centred.square(), valid)
-    return centred * torch.rsqrt(variance + 1e-5)[..., None]
-
-
 class ConvReluNorm(nn.Module):
     """Convolution that keeps the length, ReLU, batch norm: in this order."""
 
@@ -79,8 +58,8 @@ class ConvReluNorm(nn.Module):
         self.convolution = nn.Conv1d(inputs, outputs, kernel, dilation=dilation, padding=(kernel // 2) * dilation)
         self.normalisation = nn.BatchNorm1d(outputs)
 
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        return self.normalisation(F.relu(self.convolution(masked(x, valid))))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.normalisation(F.relu(self.convolution(x)))
 
 
 class Res2Convolution(nn.Module):
@@ -91,11 +70,11 @@ class Res2Convolution(nn.Module):
         width = channels // GROUPS
         self.groups = nn.ModuleList(ConvReluNorm(width, width, 3, dilation) for _ in range(GROUPS - 1))
 
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         *pieces, last = x.chunk(GROUPS, dim=1)
         done: list[Tensor] = []
         for group, piece in zip(self.groups, pieces, strict=True):
-            done.append(group(piece + done[-1] if done else piece, valid))
+            done.append(group(piece + done[-1] if done else piece))
         return torch.cat([*done, last], dim=1)
 
 
@@ -107,8 +86,8 @@ class SqueezeExcitation(nn.Module):
         self.squeeze = nn.Linear(channels, bottleneck)
         self.excite = nn.Linear(bottleneck, channels)
 
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(mean_over_time(x, valid)))))
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean(dim=2)))))
         return x * gate[..., None]
 
 
@@ -122,8 +101,8 @@ class SERes2Block(nn.Module):
         self.leave = ConvReluNorm(channels, channels)
         self.gate = SqueezeExcitation(channels, bottleneck)
 
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        return x + self.gate(self.leave(self.res2(self.enter(x), valid)), valid)
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.gate(self.leave(self.res2(self.enter(x))))
 
 
 class AttentiveStatistics(nn.Module):
@@ -134,11 +113,8 @@ class AttentiveStatistics(nn.Module):
         self.hidden = nn.Conv1d(channels, bottleneck, 1)
         self.score = nn.Conv1d(bottleneck, channels, 1)
 
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        score = self.score(torch.tanh(self.hidden(x)))
-        if valid is not None:
-            score = score.masked_fill(~valid[:, None], float("-inf"))
-        weight = torch.softmax(score, dim=2)
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.softmax(self.score(torch.tanh(self.hidden(x))), dim=2)
         mean = (weight * x).sum(dim=2)
         variance = (weight * x.square()).sum(dim=2) - mean.square()
         return torch.cat([mean, variance.clamp_min(1e-9).sqrt()], dim=1)
@@ -159,23 +135,23 @@ class EcapaHead(nn.Module):
         self.pooled_normalisation = nn.BatchNorm1d(2 * config.merged_channels)
         self.embedding = nn.Linear(2 * config.merged_channels, config.embedding_dim)
 
-    def features(self, hidden_states: Sequence[Tensor] | Tensor, valid: Tensor | None = None) -> Tensor:
+    def features(self, hidden_states: Sequence[Tensor] | Tensor) -> Tensor:
         """Weighted mean of the hidden states, (B, T, feature_dim) each, instance-normalised: (B, feature_dim, T)."""
         if len(hidden_states) != len(self.layer_weights):
             raise ValueError(f"{len(hidden_states)} hidden states for {len(self.layer_weights)} layer weights")
         weights = torch.softmax(self.layer_weights, dim=0)
         mean = sum(weight * state for weight, state in zip(weights, hidden_states, strict=True))
-        return instance_norm(mean.transpose(1, 2) + 1e-6, valid)
+        return F.instance_norm(mean.transpose(1, 2) + 1e-6, eps=1e-5)
 
-    def forward(self, hidden_states: Sequence[Tensor] | Tensor, valid: Tensor | None = None) -> Tensor:
+    def forward(self, hidden_states: Sequence[Tensor] | Tensor) -> Tensor:
         """``hidden_states``: one (B, T, feature_dim) per layer; returns (B, embedding_dim)."""
-        x = self.stem(self.features(hidden_states, valid), valid)
+        x = self.stem(self.features(hidden_states))
         outputs = []
         for block in self.blocks:
-            x = block(x, valid)
+            x = block(x)
             outputs.append(x)
         merged = F.relu(self.merge(torch.cat(outputs, dim=1)))
-        return self.embedding(self.pooled_normalisation(self.pooling(merged, valid)))
+        return self.embedding(self.pooled_normalisation(self.pooling(merged)))
 
 
 CONVOLUTION: Pairs = [("conv", "convolution"), ("bn", "normalisation")]

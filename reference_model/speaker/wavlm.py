@@ -53,8 +53,8 @@ class WavLMSize:
             buckets=buckets,
         )
 
-    def frames(self, samples):
-        """Feature frames of this many 16 kHz samples (an integer or a tensor); about 50 a second."""
+    def frames(self, samples: int) -> int:
+        """Feature frames of this many 16 kHz samples; about 50 a second."""
         for (_, kernel), stride in zip(self.convolutions, STRIDES, strict=True):
             samples = (samples - kernel) // stride + 1
         return samples
@@ -106,9 +106,9 @@ LAYER: Pairs = [
 def wavlm_pairs(size: WavLMSize, release: str = "", ours: str = "") -> Pairs:
     """The authors' prefix beside that of transformers, each behind a prefix of its own.
 
-    Checked: on random weights, every hidden state of a small model agrees to 1e-5 with the authors' code as
-    s3prl 0.4.18 carries it, alone and in a padded batch (numbers stored with the tests). Not checked: the list
-    of names in the published fine-tuned file itself, which the strict loader will hold to this one.
+    Checked: on random weights, every hidden state of a small model agrees to 1e-5 with the authors' code as s3prl
+    0.4.18 carries it (numbers stored with the tests). Not checked: the list of names in the published fine-tuned file
+    itself, which the strict loader will hold to this one.
     """
     pairs = [
         ("mask_emb", "masked_spec_embed"),

@@ -55,7 +55,7 @@ class _TalkerRun(Run):
         if config.data.kind == "shards" and config.batch.tts and not config.data.tts:
             self.journal.say("data.tts names no folder: TTS samples are those of data.t2av without their motion")
         if config.validation.every and not sources.validation:
-            self.journal.say("data.validation names no folder: there are no held-out losses")
+            self.journal.say("data.validation names nothing that is held out: there are no validation losses")
 
     def make_objective(self, path: Path | None) -> Objective:
         config = self.config

@@ -6,10 +6,9 @@ A checkpoint never runs code: files are read with ``weights_only=True``; classes
 pickled beside the tensors become inert stand-ins (:func:`read_checkpoint`).
 """
 
-import difflib
 import itertools
-import pickle
-from collections.abc import Iterable, Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+
+from .config import nearest
 
 LISTED = 6  # names per kind of mismatch that an error spells out
 
@@ -84,35 +85,27 @@ def load_strictly(
     *,
     names: NameMap | None = None,
     source: str = "checkpoint",
-    unused: Iterable[str] = (),
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
-) -> list[str]:
+) -> None:
     """Put ``state`` (release names when ``names`` is given) into ``module``; nothing may be left over.
 
     The module may live on the meta device: tensors are assigned, not copied, after a move to ``device`` and
-    to ``dtype`` (default: the stored ones; integer tensors keep theirs).
-    ``unused`` lists release prefixes that the module leaves out on purpose (a training head, say).
-    Returns the names that were left out that way. Raises :class:`CheckpointError` naming every missing, extra
-    or misshapen key by its release name, with the nearest match.
+    to ``dtype`` (default: the stored ones; integer tensors keep theirs). Raises :class:`CheckpointError` naming every
+    missing, extra or misshapen key by its release name, with the nearest match.
     """
-    unused = tuple(unused)
-    left_out = [name for name in state if any(_below(name, prefix) for prefix in unused)]
-    skipped = set(left_out)
-    given = {name: tensor for name, tensor in state.items() if name not in skipped}
     own = module.state_dict()
     released = {(names.to_release(name) if names else name): name for name in own}
     check_names_and_shapes(
         {name: tuple(own[ours].shape) for name, ours in released.items()},
-        {name: tuple(tensor.shape) for name, tensor in given.items()},
+        {name: tuple(tensor.shape) for name, tensor in state.items()},
         source=source,
     )
     translated = {
-        ours: given[name].to(device=device, dtype=dtype if given[name].is_floating_point() else None)
+        ours: state[name].to(device=device, dtype=dtype if state[name].is_floating_point() else None)
         for name, ours in released.items()
     }
     module.load_state_dict(translated, strict=True, assign=True)
-    return left_out
 
 
 def check_names_and_shapes(
@@ -201,33 +194,18 @@ class _Inert:
 
 
 def _read_pickle(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError:
-        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        if not foreign:
-            raise
-        stand_ins = [(type("Inert", (_Inert,), {}), name) for name in foreign]
-        with torch.serialization.safe_globals(stand_ins):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError as error:
-        if "mmap" not in str(error):
-            raise
-        # Files in torch's legacy format cannot be mapped.
+    if not zipfile.is_zipfile(path):  # torch's legacy format, which cannot be mapped
         return torch.load(path, map_location="cpu", weights_only=True)
+    foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    with torch.serialization.safe_globals([(type("Inert", (_Inert,), {}), name) for name in foreign]):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
 
 
-def _below(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(prefix.rstrip(".") + ".")
+def _nearest(name: str, *pools: Iterable[str]) -> str:
+    found = next(filter(None, (nearest(name, pool, 1) for pool in pools)), None)
+    return f"; nearest: {found[0]}" if found else ""
 
 
-def _nearest(name: str, candidates: Iterable[str], fallback: Iterable[str] = ()) -> str:
-    for pool in (candidates, fallback):
-        if match := difflib.get_close_matches(name, list(pool), n=1, cutoff=0.6):
-            return f"; nearest: {match[0]}"
-    return ""
-
-
-def _listed(names: list[str], line) -> list[str]:
+def _listed(names: list[str], line: Callable[[str], str]) -> list[str]:
     lines = [line(name) for name in names[:LISTED]]
     return lines + ([f"... and {len(names) - LISTED} more"] if len(names) > LISTED else [])

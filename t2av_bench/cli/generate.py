@@ -33,14 +33,19 @@ def generate(
                                                  "it.")] = None,
     voice_text: Annotated[str | None, typer.Option(help="What --voice says, for systems that need it.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same clip.")] = 0,
-    max_seconds: Annotated[float, typer.Option(help="Longest clip.")] = 30.0,
-    recipe: Annotated[str | None, typer.Option(help="talker-t2av: release (as the published script samples) or paper "
-                                               "(section 4.2). Default: release.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Longest clip. Default: 30, with --long 600.")] = None,
+    long: Annotated[bool, typer.Option("--long", help="talker-t2av and its embedded form: speak a long text in "
+                                       "passages of whole sentences, each continuing the one before, joined into one "
+                                       "clip.")] = False,
+    recipe: Annotated[str | None, typer.Option(help="talker-t2av: paper (section 4.2), release (the published "
+                                               "script) or release_script (to the letter). Default: paper.")] = None,
     prefix_seconds: Annotated[float | None, typer.Option(help="talker-t2av: seconds of the reference to continue; kept "
                                                          "out of the clip. Default: 0.")] = None,
     checkpoint: Annotated[str | None, typer.Option(metavar="FILE", help="A generator of your own (safetensors); for "
                                                    "embedded systems also a bundled model's name.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="talker-t2av: float32 or bfloat16. Default: float32.")] = None,
+    precision: Annotated[str | None, typer.Option(help="talker-t2av: float32, bfloat16 or release (a bfloat16 backbone "
+                                                  "beside float32 heads). Default: float32.")] = None,
+    dtype: Annotated[str | None, typer.Option(hidden=True, help="Earlier name of --precision.")] = None,
     option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other option of the system, such "
                                                      "as temperature=0.5 or tts=embedded-espeak. Repeatable.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
@@ -60,11 +65,12 @@ def generate(
 
     options: dict[str, Any] = {
         "recipe": recipe, "prefix_seconds": prefix_seconds, "checkpoint": _checkpoint(checkpoint), "dtype": dtype,
+        "precision": precision, "long": long or None,
     }  # fmt: skip
     request = Request(
         id=out.stem, out=out, task=task, text=text, language=language, identity=identity, voice=voice,
         voice_text=voice_text, driving_audio=driving_audio, driving_video=driving_video, seed=seed,
-        max_seconds=max_seconds,
+        max_seconds=max_seconds if max_seconds is not None else 600.0 if long else 30.0,
     )  # fmt: skip
     try:
         given = {key: value for key, value in options.items() if value is not None}

@@ -2,7 +2,6 @@
 
 import filecmp
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.errors import ItemError, NotApplicable, Unscorable
 from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.media.clip import Clip
-from t2av_bench.systems.base import GenerationFailed, Request, System
+from t2av_bench.systems.base import GenerationFailed, Request, System, item_seed
 from t2av_bench.utils.files import json_text, link, write_text
 
 _LONGEST_NAME = 240
@@ -85,12 +84,6 @@ def _link(source: Path, target: Path) -> None:
             return
         target.unlink()
     link(source, target)
-
-
-def item_seed(run_seed: int, row_seed: int, id: str) -> int:
-    """0 to 2^63 - 1, by these three alone: another order or subset of items changes no clip."""
-    digest = hashlib.sha256(json.dumps([run_seed, row_seed, id]).encode()).digest()
-    return int.from_bytes(digest[:8]) >> 1
 
 
 def strangers(items: ItemSet) -> dict[str, Path]:

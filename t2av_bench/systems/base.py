@@ -5,6 +5,8 @@ ends in a clip or in a reason: ``GenerationFailed`` (what was given cannot be us
 ``NotApplicable`` (the system cannot be asked this: unsupported task, missing input, missing weights).
 """
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,12 @@ FILES = ("identity", "voice", "driving_audio", "driving_video", "reference", "st
 _LARGEST_SEED = (1 << 63) - 1
 
 
+def item_seed(run_seed: int, row_seed: int, id: str) -> int:
+    """0 to 2^63 - 1, by these three alone: another order or subset of items changes no clip."""
+    digest = hashlib.sha256(json.dumps([run_seed, row_seed, id]).encode()).digest()
+    return int.from_bytes(digest[:8]) >> 1
+
+
 class GenerationFailed(Unscorable):
     """There is no clip for this request. The message is the reason that the user reads; the item stays counted."""
 
@@ -43,7 +51,7 @@ class Request:
     driving_audio (``a2v``), driving_video (``v2a``): what the generated half follows.
     reference: the item's real clip; stranger: another item's. For anchors alone: a system that read them would know
         the answer.
-    seed: 0 to 2^63 - 1. max_seconds: bound on what is generated.
+    seed: 0 to 2^63 - 1; None: that of ``item_seed`` for the id. max_seconds: bound on what is generated.
     """
 
     id: str
@@ -58,8 +66,12 @@ class Request:
     driving_video: Path | None = None
     reference: Path | None = None
     stranger: Path | None = None
-    seed: int = 0
+    seed: int = None  # type: ignore[assignment]  # never None once made
     max_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.seed is None:
+            object.__setattr__(self, "seed", item_seed(0, 0, self.id))
 
     @property
     def inputs(self) -> tuple[Path, ...]:

@@ -1,9 +1,9 @@
 """Voices and driving speech, from any audio or video file.
 
-A voice is trimmed to where it speaks (unless its encoder was trained on whole files) and cut at ``LONGEST_VOICE``
-seconds. A frame of 20 ms speaks when its level is within ``SPEECH_RANGE`` dB of the level that the file exceeds for
-half a second in all (so that a click sets no standard); a file that exceeds ``SILENCE`` dBFS for less than that is
-silent. Driving speech is not trimmed: its time line is the clip's.
+A voice is cut at ``LONGEST_VOICE`` seconds, where asked for after what comes before and after speech was trimmed. A
+frame of 20 ms speaks when its level is within ``SPEECH_RANGE`` dB of the level that the file exceeds for half a second
+in all (so that a click sets no standard); a file that exceeds ``SILENCE`` dBFS for less than that is silent. Driving
+speech is not trimmed: its time line is the clip's.
 """
 
 from collections.abc import Iterable, Iterator

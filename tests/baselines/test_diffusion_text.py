@@ -94,6 +94,7 @@ def test_absurd_lengths_are_refused():
         ("audio_driven", {"speech": torch.zeros(0, 8)}, "item 1: speech is empty"),
         ("audio_driven", {"speech": torch.full((4, 8), torch.nan)}, "item 1: speech is not finite"),
         ("audio_driven", {"first_motion": torch.full((6,), torch.inf)}, "item 1: first_motion is not finite"),
+        ("audio_driven", {"seed": None}, "item 1 has no seed"),
     ],
 )
 def test_items_that_do_not_fit_are_named(family, change, message):

@@ -101,6 +101,14 @@ def test_targets_are_the_velocity(family):
         torch.testing.assert_close(losses[f"{name}_loss"], torch.cat(frames).square().mean())
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_parameter_has_a_gradient(family):
+    """Several processes wait for all of them."""
+    objective = Objective(micro(family), FlowConfig())
+    objective(collate([synthetic()[0]], [5], objective.model))["loss"].backward()
+    assert [name for name, parameter in objective.named_parameters() if parameter.grad is None] == []
+
+
 def test_random_numbers_of_a_clip_do_not_depend_on_its_batch():
     network = micro("dual_branch")
     samples = [synthetic()[index] for index in range(3)]

@@ -35,9 +35,6 @@ class PixelMotionCodec:
         self.encoded.append(frames)
         return self.normalize(torch.nn.functional.adaptive_avg_pool2d(frames[:, :, 0], (2, 5)).flatten(2))
 
-    def decode(self, source_image: Tensor, motion_latents: Tensor) -> Tensor:
-        return self.source(source_image).render(motion_latents)
-
     def source(self, source_image: Tensor) -> "PixelRenderer":
         return PixelRenderer(self, source_image)
 

@@ -128,9 +128,20 @@ def test_dtype_converts_all_but_the_rotary_tables(model, tmp_path):
     assert {p.dtype for p in loaded.parameters()} == {torch.bfloat16}
     assert {b.dtype for b in loaded.buffers()} == {torch.float32}
     assert torch.equal(loaded.speech_head.trunk.rope.table, model.speech_head.trunk.rope.table)
-    converted = checkpoints.convert(load_model(path), dtype=torch.bfloat16)
-    same(converted, loaded)
-    assert torch.equal(converted.backbone.model.rotary_emb.inv_freq, loaded.backbone.model.rotary_emb.inv_freq)
+    random = checkpoints.random_model(TINY, dtype=torch.bfloat16)
+    assert {p.dtype for p in random.parameters()} == {torch.bfloat16}
+    assert torch.equal(random.backbone.model.rotary_emb.inv_freq, model.backbone.model.rotary_emb.inv_freq)
+
+
+@pytest.mark.parametrize("release_names", [False, True])
+def test_the_backbone_may_have_a_dtype_of_its_own(model, tmp_path, release_names):
+    path = tmp_path / "model.safetensors"
+    save_model(model, path, release_names=release_names)
+    loaded = load_model(path, config=TINY, dtype=torch.float32, backbone_dtype=torch.bfloat16)
+    inside = {name: p.dtype for name, p in loaded.named_parameters() if name.startswith("backbone.")}
+    assert inside and set(inside.values()) == {torch.bfloat16}
+    assert {p.dtype for name, p in loaded.named_parameters() if name not in inside} == {torch.float32}
+    assert {b.dtype for b in loaded.buffers()} == {torch.float32}
 
 
 def test_stored_dtypes_are_kept_by_default(model):

@@ -8,8 +8,8 @@ from build import StoredNoise, golden_model
 from golden import cases, check_outputs
 
 from reference_model.codecs.motion_statistics import denormalise_motion, normalise_motion
+from reference_model.inference.batched.sampling import generate
 from reference_model.inference.recipes import RECIPES
-from reference_model.inference.sampling import generate
 from reference_model.inference.types import GenerationItem
 from reference_model.modules.flow_matching import SamplerSettings
 
@@ -26,7 +26,7 @@ def recipe_of(case):
         sway=arguments.get("sway_sampling_coef", 1.0),
     )
     if "gt_prefix_seconds" in arguments:
-        return dataclasses.replace(RECIPES["release"], sampler=sampler, prefix_seconds=prefix)
+        return dataclasses.replace(RECIPES["release_script"], sampler=sampler, prefix_seconds=prefix)
     name = "release_tts" if arguments["mode"] == "tts" else "release_t2av"
     patch_size = case.config["run"]["patch_size"]
     first_test = (

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference_model.config import ModelConfig
+from reference_model.inference.batched.sampling import generate
 from reference_model.inference.recipes import RECIPES
-from reference_model.inference.sampling import generate
 from reference_model.inference.types import GenerationItem
 from reference_model.modules.stop_predictor import IGNORED, positive_weight, stop_labels, stop_loss
 

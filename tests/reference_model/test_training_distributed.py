@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,14 +49,14 @@ def baseline_sources():
     return Sources(t2av=synthetic(40), validation=synthetic(7, 2))
 
 
-def interrupted_sources(config, rank):
-    """The second process alone receives a signal, in step 2."""
+def altered(config, act):
+    """The configuration's sources; ``act`` is done when the third T2AV sample of a process is read, in step 2."""
     whole, calls = open_sources(config), []
 
     def sample(index):
         calls.append(index)
-        if rank == 1 and len(calls) == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
+        if len(calls) == 3:
+            act()
         return whole.t2av[index]
 
     source = FunctionSource(sample, whole.t2av.lengths)
@@ -76,18 +77,25 @@ def one_of_two(rank, ports, output):
 
     os.environ["MASTER_PORT"] = ports[1]
     config = micro_config(output / "stopped", **SETTINGS)
-    result = train(config, sources=interrupted_sources(config, rank), quiet=True)
+    interruption = altered(config, lambda: rank and os.kill(os.getpid(), signal.SIGTERM))  # of the second alone
+    result = train(config, sources=interruption, quiet=True)
     assert (result.step, result.signal_number) == (2, signal.SIGTERM)
     os.environ["MASTER_PORT"] = ports[2]
     assert train(config, resume=True, quiet=True).step == 3
     os.environ["MASTER_PORT"] = ports[3]
     assert train_baseline(BASELINE, baseline_sources(), output / "baseline", quiet=True).step == 3
 
+    os.environ["MASTER_PORT"] = ports[4]
+    config = micro_config(output / "waiting", **{**SETTINGS, "timeout": 4})
+    with pytest.raises(RuntimeError):  # the first, which waits for the second; then that, which is alone
+        train(config, sources=altered(config, lambda: time.sleep(10 * rank)), quiet=True)
+    assert not torch.distributed.is_initialized()
+
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     output = tmp_path_factory.mktemp("two")
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
     ports = [str(listener.getsockname()[1]) for listener in listeners]
     for listener in listeners:
         listener.close()

@@ -10,8 +10,8 @@ from build import random_model
 from training_factory import micro_batch
 
 from reference_model.config import ModelConfig
+from reference_model.inference.batched.sampling import generate
 from reference_model.inference.recipes import RECIPES
-from reference_model.inference.sampling import generate
 from reference_model.inference.types import GenerationItem
 from reference_model.modules.backbone import hidden_states
 from reference_model.training.config import AidsConfig

@@ -1,6 +1,6 @@
 """LIA-X as a motion codec: frames to normalised motion latents, and a source image with latents to frames."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -22,36 +22,22 @@ class LIAXRenderer:
         with torch.no_grad():
             self.reference, self.features = codec.generator.encoder(source_image)
 
-    def batches(self, motion_latents: Tensor) -> Iterator[Tensor]:
-        """(B, T, motion_dim) normalised latents to frames (B, t, 3, 512, 512), t at most ``frames_per_batch``.
-
-        Values are nominally in [-1, 1] and not clamped. Memory holds one batch, whatever T is.
-        """
-        if (
-            motion_latents.ndim != 3
-            or motion_latents.shape[0] != len(self.reference)
-            or motion_latents.shape[2] != self.codec.latent_dim
-        ):
-            raise ValueError(
-                f"motion latents must be ({len(self.reference)}, T, {self.codec.latent_dim}) for these "
-                f"sources, got {tuple(motion_latents.shape)}"
-            )
-        generator = self.codec.generator
-        codes = self.codec.denormalize(motion_latents.to(self.reference.device)).to(self.reference.dtype)
-        for chunk in codes.split(self.codec.frames_per_batch, dim=1):
-            with torch.no_grad():
-                rows = [
-                    generator.decoder(
-                        [level[i : i + 1] for level in self.features],
-                        generator.style(self.reference[i : i + 1], chunk[i]),
-                    )
-                    for i in range(len(chunk))
-                ]
-            yield torch.stack(rows)
-
+    @torch.no_grad()
     def render(self, motion_latents: Tensor) -> Tensor:
-        """All frames at once, (B, T, 3, 512, 512): see :meth:`batches`."""
-        return torch.cat(list(self.batches(motion_latents)), dim=1)
+        """(B, T, motion_dim) normalised latents to frames (B, T, 3, 512, 512), nominally in [-1, 1] and not clamped."""
+        sources, generator = len(self.reference), self.codec.generator
+        if motion_latents.ndim != 3 or motion_latents.shape[0::2] != (sources, self.codec.latent_dim):
+            raise ValueError(
+                f"motion latents must be ({sources}, T, {self.codec.latent_dim}) for these sources, got "
+                f"{tuple(motion_latents.shape)}"
+            )
+        codes = self.codec.denormalize(motion_latents.to(self.reference.device)).to(self.reference.dtype)
+        rows = []
+        for i, own in enumerate(codes):
+            features, reference = [level[i : i + 1] for level in self.features], self.reference[i : i + 1]
+            styles = generator.style(reference, own).split(self.codec.frames_per_batch)
+            rows.append(torch.cat([generator.decoder(features, style) for style in styles]))
+        return torch.stack(rows)
 
 
 class LIAXCodec(nn.Module):
@@ -114,10 +100,6 @@ class LIAXCodec(nn.Module):
     def source(self, source_image: Tensor) -> LIAXRenderer:
         """Encode the identity image (B, 3, 512, 512) in [-1, 1] once."""
         return LIAXRenderer(self, source_image)
-
-    def decode(self, source_image: Tensor, motion_latents: Tensor) -> Tensor:
-        """(B, 3, 512, 512) and normalised latents (B, T, motion_dim) to frames (B, T, 3, 512, 512)."""
-        return self.source(source_image).render(motion_latents)
 
     def check_images(self, images: Tensor) -> None:
         """Raise ``ValueError`` unless ``images`` is (N, 3, 512, 512) float in about [-1, 1]."""

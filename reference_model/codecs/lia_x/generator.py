@@ -99,7 +99,7 @@ class Level(nn.Module):
 
     def __init__(self, inputs: int, channels: int, style_dim: int, *, lowest: bool = False):
         super().__init__()
-        self.up = StyledConv(inputs, channels, style_dim, resample="up")
+        self.up = StyledConv(inputs, channels, style_dim, up=True)
         self.motion_blocks = nn.ModuleList(FlowResidualBlock(channels, style_dim) for _ in range(BLOCKS))
         self.to_flow = ToFlow(channels, style_dim)
         self.image_up = None if lowest else ConvLayer(inputs, channels, 3, resample="up")

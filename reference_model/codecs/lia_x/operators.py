@@ -2,7 +2,8 @@
 arXiv 1912.04958), with the flow head of LIA (Wang et al. 2022, arXiv 2203.09043).
 
 Images and feature maps are (B, channels, H, W); a style is (B, style_dim). "Equalised" weights are stored at unit
-variance and multiplied by 1 / sqrt(fan in) when used.
+variance and multiplied by 1 / sqrt(fan in) when used. The network is frozen: sums overwrite what a layer has just made
+(at 512 x 512 the time goes into fresh memory as much as into arithmetic), so nothing here can be trained.
 """
 
 import math
@@ -24,10 +25,7 @@ def _precise(x: Tensor) -> Tensor:
 
 
 class Derived:
-    """A quantity computed from a weight, kept for as long as that weight stays as it is.
-
-    With gradients it is computed anew, so that it is part of the graph.
-    """
+    """A quantity computed from a weight, kept for as long as that weight stays as it is."""
 
     def __init__(self, compute: Callable[[Tensor], Tensor]):
         self.compute = compute
@@ -35,8 +33,6 @@ class Derived:
         self.value: Tensor | None = None
 
     def __call__(self, weight: Tensor) -> Tensor:
-        if weight.requires_grad and torch.is_grad_enabled():
-            return self.compute(weight)
         version = 0 if weight.is_inference() else weight._version
         key = (weight.data_ptr(), version, weight.dtype, weight.device)
         if key != self.key:
@@ -46,21 +42,14 @@ class Derived:
 
 
 class FusedLeakyReLU(nn.Module):
-    """leaky_relu(x + bias, 0.2) * sqrt(2), the bias per channel (axis 1).
-
-    ``in_place`` overwrites ``x`` where no gradient is recorded. At 512 x 512 the time goes into fresh memory as
-    much as into sums, so layers that own their input ask for it.
-    """
+    """leaky_relu(x + bias, 0.2) * sqrt(2), the bias per channel (axis 1); overwrites ``x``."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor, *, in_place: bool = False) -> Tensor:
-        bias = self.bias.view(1, -1, *[1] * (x.ndim - 2))
-        if in_place and not torch.is_grad_enabled():
-            return F.leaky_relu_(x.add_(bias), SLOPE).mul_(GAIN)
-        return F.leaky_relu(x + bias, SLOPE) * GAIN
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu_(x.add_(self.bias[:, None, None]), SLOPE).mul_(GAIN)
 
 
 class EqualisedConv2d(nn.Module):
@@ -78,26 +67,20 @@ class EqualisedConv2d(nn.Module):
 
 
 class EqualisedLinear(nn.Module):
-    """Linear layer; with ``activated`` followed by the fused leaky ReLU, which then takes the bias."""
+    """Linear layer whose weight is scaled when used."""
 
-    def __init__(self, inputs: int, outputs: int, *, bias_init: float = 0.0, activated: bool = False):
+    def __init__(self, inputs: int, outputs: int, *, bias_init: float = 0.0):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs))
         self.bias = nn.Parameter(torch.full((outputs,), bias_init))
         self.scale = 1 / math.sqrt(inputs)
-        self.activated = activated
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.activated:
-            return F.leaky_relu(F.linear(x, self.weight * self.scale) + self.bias, SLOPE) * GAIN
         return F.linear(x, self.weight * self.scale, self.bias)
 
 
 class ConvLayer(nn.Module):
-    """Convolution with its resampling (``"up"``, ``"down"`` or none) and activation.
-
-    With a bias the activation is the fused one; without, it is a plain leaky ReLU without the sqrt(2).
-    """
+    """Convolution with its resampling (``"up"``, ``"down"`` or none); ``activated``: and fused leaky ReLU."""
 
     def __init__(
         self,
@@ -106,7 +89,6 @@ class ConvLayer(nn.Module):
         kernel: int,
         *,
         resample: str | None = None,
-        bias: bool = True,
         activated: bool = True,
     ):
         super().__init__()
@@ -117,20 +99,17 @@ class ConvLayer(nn.Module):
             kernel,
             stride=2 if resample == "down" else 1,
             padding=0 if resample == "down" else kernel // 2,
-            bias=bias and not activated,
+            bias=False,
         )
-        if not activated:
-            self.activation = nn.Identity()
-        else:
-            self.activation = FusedLeakyReLU(outputs) if bias else nn.LeakyReLU(SLOPE)
+        self.activation = FusedLeakyReLU(outputs) if activated else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.convolution(self.filter(x))
-        return self.activation(x, in_place=True) if isinstance(self.activation, FusedLeakyReLU) else self.activation(x)
+        return self.activation(self.convolution(self.filter(x)))
 
 
 class ModulatedConv2d(nn.Module):
-    """Convolution whose weights a style scales per input channel, normalised again per output channel.
+    """Convolution whose weights a style scales per input channel, normalised again per output channel; ``up`` doubles
+    the resolution.
 
     For a batch it is written as scaling of inputs and outputs around one shared convolution: the same sums as
     with weights per sample, at the price of a single convolution.
@@ -143,17 +122,15 @@ class ModulatedConv2d(nn.Module):
         kernel: int,
         style_dim: int,
         *,
-        resample: str | None = None,
+        up: bool = False,
         demodulate: bool = True,
     ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, outputs, inputs, kernel, kernel))
         self.modulation = EqualisedLinear(style_dim, inputs, bias_init=1.0)
         self.scale = 1 / math.sqrt(inputs * kernel**2)
-        self.kernel, self.resample, self.demodulate = kernel, resample, demodulate
-        self.blur = {"up": blur_after_upsampling, "down": lambda: blur_before_stride(kernel), None: nn.Identity}[
-            resample
-        ]()
+        self.kernel, self.up, self.demodulate = kernel, up, demodulate
+        self.blur = blur_after_upsampling() if up else nn.Identity()
         # At full size, adding up 0.8 billion squares for every frame would cost as much as a coarse level.
         self._energy = Derived(lambda weight: _precise(weight[0]).square().sum(dim=(2, 3)))
 
@@ -164,29 +141,27 @@ class ModulatedConv2d(nn.Module):
             weight = weight * style[0, :, None, None]
         else:
             x = x * style[:, :, None, None]
-        if self.resample == "up":
+        if self.up:
             x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-        elif self.resample == "down":
-            x = F.conv2d(self.blur(x), weight, stride=2)
         else:
             x = F.conv2d(x, weight, padding=self.kernel // 2)
         if self.demodulate:
             energy = _precise(style).square() @ self._energy(self.weight).T
             gain = torch.rsqrt(energy + 1e-8).to(x.dtype)[:, :, None, None]
-            x = x * gain if torch.is_grad_enabled() else x.mul_(gain)
-        return self.blur(x) if self.resample == "up" else x
+            x = x.mul_(gain)
+        return self.blur(x)
 
 
 class StyledConv(nn.Module):
     """Modulated 3 x 3 convolution and fused leaky ReLU; no noise is injected."""
 
-    def __init__(self, inputs: int, outputs: int, style_dim: int, *, kernel: int = 3, resample: str | None = None):
+    def __init__(self, inputs: int, outputs: int, style_dim: int, *, up: bool = False):
         super().__init__()
-        self.convolution = ModulatedConv2d(inputs, outputs, kernel, style_dim, resample=resample)
+        self.convolution = ModulatedConv2d(inputs, outputs, 3, style_dim, up=up)
         self.activation = FusedLeakyReLU(outputs)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        return self.activation(self.convolution(x, style), in_place=True)
+        return self.activation(self.convolution(x, style))
 
 
 class ResidualBlock(nn.Module):
@@ -201,16 +176,13 @@ class ResidualBlock(nn.Module):
         self.conv1 = ConvLayer(inputs, outputs, 3)
         self.conv2 = ConvLayer(outputs, outputs, 3, resample=resample)
         self.skip = (
-            ConvLayer(inputs, outputs, 1, resample=resample, bias=False, activated=False)
+            ConvLayer(inputs, outputs, 1, resample=resample, activated=False)
             if down or inputs != outputs
             else nn.Identity()
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        branch = self.conv2(self.conv1(x))
-        if torch.is_grad_enabled():
-            return (branch + self.skip(x)) / GAIN
-        return branch.add_(self.skip(x)).div_(GAIN)
+        return self.conv2(self.conv1(x)).add_(self.skip(x)).div_(GAIN)
 
 
 class FlowResidualBlock(nn.Module):

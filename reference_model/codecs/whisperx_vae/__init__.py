@@ -7,10 +7,8 @@ mean of a Gaussian posterior, the decoder is the encoder mirrored. See :class:`W
 from .config import WhisperSize, WhisperXVAEConfig
 from .model import WhisperXVAE, load_whisperx_vae
 from .names import whisperx_vae_names
-from .streaming import WaveformStream
 
 __all__ = [
-    "WaveformStream",
     "WhisperSize",
     "WhisperXVAE",
     "WhisperXVAEConfig",

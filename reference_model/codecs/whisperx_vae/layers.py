@@ -1,8 +1,6 @@
 """Convolutional halves of WhisperX-VAE: Descript-style encoder and decoder (Talker-T2AV Appendix B).
 
-Tensors are (B, channels, time). ``lengths`` (B,) counts the valid time steps of every row at the rate of the
-tensor it comes with; everything past them is treated as the zero padding that a convolution puts at its ends,
-so an item gives the same result alone and in a batch of longer ones.
+Tensors are (B, channels, time).
 """
 
 import math
@@ -14,14 +12,6 @@ from torch.nn.utils.parametrizations import weight_norm
 
 DILATIONS = (1, 3, 9)
 KERNEL = 7
-
-
-def mask_beyond(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Zero the time steps (last axis of ``x``) at and beyond ``lengths`` (B,)."""
-    if lengths is None:
-        return x
-    inside = torch.arange(x.shape[-1], device=x.device) < lengths.to(x.device)[:, None]
-    return x * inside[:, None].to(x.dtype)
 
 
 class Snake(nn.Module):
@@ -50,8 +40,8 @@ class ResidualUnit(nn.Module):
         self.snake2 = Snake(channels)
         self.pointwise = convolution(channels, channels, 1)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return x + self.pointwise(self.snake2(self.dilated(mask_beyond(self.snake1(x), lengths))))
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.pointwise(self.snake2(self.dilated(self.snake1(x))))
 
 
 class DownStage(nn.Module):
@@ -66,14 +56,10 @@ class DownStage(nn.Module):
             nn.Conv1d(channels, 2 * channels, 2 * stride, stride=stride, padding=math.ceil(stride / 2))
         )
 
-    def output_length(self, length):
-        """Time steps after this stage, for an integer or a tensor of lengths before it."""
-        return (length + 2 * self.down.padding[0] - 2 * self.stride) // self.stride + 1
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         for unit in self.residual_units:
-            x = unit(x, lengths)
-        return self.down(mask_beyond(self.snake(x), lengths))
+            x = unit(x)
+        return self.down(self.snake(x))
 
 
 class UpStage(nn.Module):
@@ -95,11 +81,10 @@ class UpStage(nn.Module):
         )
         self.residual_units = nn.ModuleList(ResidualUnit(channels // 2, dilation) for dilation in DILATIONS)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        x = self.up(mask_beyond(self.snake(x), lengths))
-        lengths = None if lengths is None else lengths * self.stride
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(self.snake(x))
         for unit in self.residual_units:
-            x = unit(x, lengths)
+            x = unit(x)
         return x
 
 
@@ -114,12 +99,11 @@ class WaveformEncoder(nn.Module):
         self.snake = Snake(top)
         self.head = convolution(top, hidden_dim, 3)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        x = self.stem(mask_beyond(x, lengths))
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
         for stage in self.stages:
-            x = stage(x, lengths)
-            lengths = None if lengths is None else stage.output_length(lengths)
-        return self.head(mask_beyond(self.snake(x), lengths))
+            x = stage(x)
+        return self.head(self.snake(x))
 
     @property
     def context(self) -> int:
@@ -142,9 +126,18 @@ class WaveformDecoder(nn.Module):
         self.snake = Snake(bottom)
         self.head = convolution(bottom, 1, KERNEL)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        x = self.stem(mask_beyond(x, lengths))
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
         for stage in self.stages:
-            x = stage(x, lengths)
-            lengths = None if lengths is None else lengths * stage.stride
-        return self.head(mask_beyond(self.snake(x), lengths))
+            x = stage(x)
+        return self.head(self.snake(x))
+
+    @property
+    def context(self) -> int:
+        """Latent frames on either side of one that can still hear it (rounded up)."""
+        reach, rate = KERNEL // 2, 1
+        for stage in self.stages:
+            reach += 1 / rate
+            rate *= stage.stride
+            reach += sum(DILATIONS) * (KERNEL // 2) / rate
+        return math.ceil(reach + KERNEL // 2 / rate)

@@ -1,7 +1,7 @@
 """The autoencoder itself and its loader."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -13,7 +13,6 @@ from reference_model.utils.strict_loading import CheckpointError, load_strictly,
 from .config import WhisperXVAEConfig
 from .layers import WaveformDecoder, WaveformEncoder, convolution
 from .names import INFERENCE, TRAINING_ONLY, whisperx_vae_names
-from .streaming import WaveformStream
 from .whisper_features import (
     WHISPER_FRAME_RATE,
     MelFrontEnd,
@@ -23,6 +22,13 @@ from .whisper_features import (
 
 CHUNK_FRAMES = 500
 """Latent frames (20 s) that the convolutional encoder and decoder take at once; bounds memory, not results."""
+
+
+def chunks(frames: int, context: int) -> Iterator[tuple[int, int, int, int]]:
+    """Chunks ``[first, last)`` of so many latent frames, and ``[begin, end)``: each with ``context`` on both sides."""
+    for first in range(0, frames, CHUNK_FRAMES):
+        last = min(first + CHUNK_FRAMES, frames)
+        yield max(first - context, 0), first, last, min(last + context, frames)
 
 
 class WhisperXVAE(nn.Module):
@@ -46,23 +52,18 @@ class WhisperXVAE(nn.Module):
     def mel_front_end(self) -> MelFrontEnd:
         return MelFrontEnd(self.config.whisper, self.sample_rate)
 
-    def acoustic(self, audio: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Convolutional features of (B, N) audio: (B, hidden_dim, N // hop). ``lengths`` (B,) in samples.
+    def acoustic(self, audio: Tensor) -> Tensor:
+        """Convolutional features of (B, N) audio: (B, hidden_dim, N // hop).
 
         Long clips are worked through in chunks, with as much context on both sides as can matter.
         """
         frames, audio = audio.shape[-1] // self.hop, audio[:, None]
-        if frames <= CHUNK_FRAMES:
-            return self.encoder(audio, lengths)
-        context = -(-self.encoder.context // self.hop)
         pieces = []
-        for first in range(0, frames, CHUNK_FRAMES):
-            last = min(first + CHUNK_FRAMES, frames)
-            begin = max(first - context, 0) * self.hop
-            end = audio.shape[-1] if last + context >= frames else (last + context) * self.hop
-            valid = None if lengths is None else (lengths - begin).clamp(0, end - begin)
-            piece = self.encoder(audio[..., begin:end], valid)
-            pieces.append(piece[..., first - begin // self.hop : last - begin // self.hop])
+        for begin, first, last, end in chunks(frames, -(-self.encoder.context // self.hop)):
+            # Samples past the last whole hop still count as context.
+            stop = audio.shape[-1] if end == frames else end * self.hop
+            piece = self.encoder(audio[..., begin * self.hop : stop])
+            pieces.append(piece[..., first - begin : last - begin])
         return torch.cat(pieces, dim=-1)
 
     def posterior(self, combined: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,11 +72,10 @@ class WhisperXVAE(nn.Module):
         return mean, scale
 
     @torch.no_grad()
-    def encode(self, audio: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def encode(self, audio: Tensor) -> Tensor:
         """24 kHz audio (B, samples) in [-1, 1] to latents (B, samples // hop, latent_dim): the posterior mean.
 
-        ``lengths`` (B,) in samples; latents past an item's last whole hop are zero. Any duration is accepted:
-        see :mod:`.whisper_features` for how Whisper's 30 s window is moved over longer audio.
+        Any duration is accepted: see :mod:`.whisper_features` for how Whisper's 30 s window is moved over longer audio.
         """
         if audio.ndim != 2:
             raise ValueError(f"audio must be (batch, samples), got {tuple(audio.shape)}")
@@ -86,39 +86,22 @@ class WhisperXVAE(nn.Module):
                 f"strides with product {self.hop} do not give {self.frame_rate} Hz latents at "
                 f"{self.sample_rate} Hz, so Whisper's features cannot be aligned"
             )
-        total = audio.shape[1] // self.hop
-        samples = [audio.shape[1]] * len(audio) if lengths is None else [int(n) for n in lengths]
-        semantic = semantic_features(self.whisper_encoder, self.mel_front_end, audio, samples, self.hop)
-        mean, _ = self.posterior(self.acoustic(audio, lengths) + semantic.transpose(1, 2))
-        if lengths is None:
-            return mean
-        inside = torch.arange(total, device=mean.device) < (lengths.to(mean.device) // self.hop)[:, None]
-        return mean * inside[..., None]
+        semantic = semantic_features(self.whisper_encoder, self.mel_front_end, audio, self.hop)
+        mean, _ = self.posterior(self.acoustic(audio) + semantic.transpose(1, 2))
+        return mean
 
-    def waveform_logits(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def waveform_logits(self, latents: Tensor) -> Tensor:
         """(B, T, latent_dim) to the waveform before its tanh, (B, T * hop)."""
-        return self.decoder(self.from_latent(latents.transpose(1, 2)), lengths)[:, 0]
+        return self.decoder(self.from_latent(latents.transpose(1, 2)))[:, 0]
 
     @torch.no_grad()
-    def decode(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Latents (B, T, latent_dim) to 24 kHz audio (B, T * hop) in [-1, 1].
-
-        ``lengths`` (B,) in latent frames: each item's audio is what decoding it alone gives, then zeros.
-        Long sequences are streamed in chunks, so memory does not grow with the network's inner rates.
-        """
-        if lengths is not None:
-            audio = torch.tanh(self.waveform_logits(latents, lengths))
-            inside = torch.arange(audio.shape[1], device=audio.device) < (lengths * self.hop)[:, None]
-            return audio * inside
-        if latents.shape[1] <= CHUNK_FRAMES:
-            return torch.tanh(self.waveform_logits(latents))
-        stream = self.stream()
-        pieces = [stream.push(chunk) for chunk in latents.split(CHUNK_FRAMES, dim=1)]
-        return torch.cat([*pieces, stream.flush()], dim=1)
-
-    def stream(self) -> WaveformStream:
-        """A decoder with memory: see :class:`WaveformStream`."""
-        return WaveformStream(self.decoder, lambda latents: self.from_latent(latents.transpose(1, 2)))
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, T, latent_dim) to 24 kHz audio (B, T * hop) in [-1, 1]; in chunks, as :meth:`acoustic`."""
+        pieces = []
+        for begin, first, last, end in chunks(latents.shape[1], self.decoder.context):
+            audio = torch.tanh(self.waveform_logits(latents[:, begin:end]))
+            pieces.append(audio[:, (first - begin) * self.hop : (last - begin) * self.hop])
+        return torch.cat(pieces, dim=1)
 
     def fold_weight_norm(self) -> "WhisperXVAE":
         """Replace every weight-normalised weight by its product, for inference; the state dict changes with it."""
@@ -143,13 +126,15 @@ def load_whisperx_vae(
     :class:`~reference_model.utils.strict_loading.CheckpointError` with the names that do not.
     """
     content, name = read_state(source, "state_dict")
-    state = {key: value for key, value in content.items() if key.split(".")[0] in INFERENCE}
+    state = {
+        key: value
+        for key, value in content.items()
+        if key.split(".")[0] in INFERENCE and not key.startswith(TRAINING_ONLY)
+    }
     if not state:
         raise CheckpointError(f"{name} holds nothing of WhisperX-VAE: no name starts with {', '.join(INFERENCE)}")
     config = WhisperXVAEConfig.from_release_state(state, heads=heads)
     with torch.device("meta"):
         model = WhisperXVAE(config)
-    load_strictly(
-        model, state, names=whisperx_vae_names(config), source=name, unused=TRAINING_ONLY, device=device, dtype=dtype
-    )
+    load_strictly(model, state, names=whisperx_vae_names(config), source=name, device=device, dtype=dtype)
     return model.eval().requires_grad_(False).fold_weight_norm()

@@ -5,7 +5,7 @@ from reference_model.utils.strict_loading import NameMap, Pairs, under
 from .config import WhisperXVAEConfig
 from .layers import DILATIONS
 
-TRAINING_ONLY = ("semantic_model.decoder",)
+TRAINING_ONLY = ("semantic_model.decoder.",)
 """Release prefixes that no inference needs: Whisper's text decoder."""
 
 INFERENCE = ("CodecEnc", "CodecDec", "vae", "semantic_model")

@@ -93,22 +93,14 @@ class MelFrontEnd:
 
 
 @torch.no_grad()
-def semantic_features(
-    encoder: nn.Module, front_end: MelFrontEnd, audio: Tensor, lengths: list[int], hop: int
-) -> Tensor:
-    """Features at 25 Hz, (B, samples // hop, width), of (B, samples) audio; zero past an item's end.
-
-    ``lengths`` counts the samples of every row: rows are cut before Whisper sees them, so padding changes
-    nothing. ``hop`` is the codec's: samples per latent frame.
-    """
-    window = encoder.config.max_source_positions // 2
+def semantic_features(encoder: nn.Module, front_end: MelFrontEnd, audio: Tensor, hop: int) -> Tensor:
+    """Features at 25 Hz, (B, samples // hop, width), of (B, samples) audio; ``hop``: samples per latent frame."""
+    window, frames = encoder.config.max_source_positions // 2, audio.shape[1] // hop
+    starts = window_starts(frames, window)
     reference = encoder.conv1.weight
-    out = reference.new_zeros(len(audio), audio.shape[1] // hop, encoder.config.d_model)
-    for row, length in enumerate(lengths):
-        if (frames := length // hop) == 0:
-            continue
-        audio_16k = front_end.resample(audio[row, :length])
-        starts = window_starts(frames, window)
+    out = reference.new_empty(len(audio), frames, encoder.config.d_model)
+    for row, samples in enumerate(audio):
+        audio_16k = front_end.resample(samples)
         for index, start in enumerate(starts):
             mel = front_end.window(audio_16k, start, window).to(reference)
             features = pair_average(encoder(mel).last_hidden_state, window)

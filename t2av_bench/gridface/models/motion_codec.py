@@ -120,10 +120,6 @@ class DrawnMotionCodec:
                 )
         return people.tolist()
 
-    def decode(self, source_image: Tensor, motion_latents: Tensor) -> Tensor:
-        """(B, 3, 128, 128) and normalised latents (B, T, 16) to frames (B, T, 3, 128, 128) in [-1, 1]."""
-        return self.source(source_image).render(motion_latents)
-
     @torch.no_grad()
     def _read(self, frames: Tensor) -> tuple[Tensor, np.ndarray, np.ndarray]:
         """(N, 3, 128, 128) to motion (N, 16) in its own units, the nearest persons (N,), and their distances (N,)."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2av_bench.gridface.data.corpus import AUDIO_RATE, FRAME_RATE, HOP
+from t2av_bench.gridface.data.corpus import AUDIO_RATE, FRAME_RATE
 from t2av_bench.gridface.models import checkpoints, world
 
 LATENT_DIM = 32
@@ -68,42 +68,12 @@ class WorldCodec:
         """(T, 32) latents -> (T, 216) float32."""
         return (latents * self.scale @ self.components + self.mean).astype(np.float32)
 
-    def encode(self, audio: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def encode(self, audio: Tensor) -> Tensor:
         """(B, samples) to (B, samples // 640, 32); see the protocol. Raises ValueError below one frame."""
-        counts = [audio.shape[1]] * len(audio) if lengths is None else lengths.tolist()
-        result = torch.zeros(len(audio), audio.shape[1] // HOP, self.latent_dim)
-        for row, sound, count in zip(result, audio, counts, strict=True):
-            latents = self.latents_of(world.analyse(sound[: int(count)].cpu().double().numpy()))
-            row[: len(latents)] = torch.from_numpy(latents)
-        return result.to(audio.device)
+        latents = [self.latents_of(world.analyse(sound.cpu().double().numpy())) for sound in audio]
+        return torch.from_numpy(np.stack(latents)).to(audio.device)
 
-    def decode(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, T, 32) to (B, T * 640); ``lengths`` (B,) in frames, silence beyond."""
-        counts = [latents.shape[1]] * len(latents) if lengths is None else lengths.tolist()
-        result = torch.zeros(len(latents), latents.shape[1] * HOP)
-        for row, sequence, count in zip(result, latents, counts, strict=True):
-            if count:
-                features = self.features_of(sequence[: int(count)].float().cpu().numpy())
-                row[: int(count) * HOP] = torch.from_numpy(world.synthesise(features))
-        return result.to(latents.device)
-
-    def stream(self) -> "_WholeStream":
-        """The vocoder's phases run on from its first sample, so everything comes at the end."""
-        return _WholeStream(self)
-
-
-class _WholeStream:
-    """A :class:`reference_model.codecs.AudioStream` that gives all samples when it is flushed."""
-
-    def __init__(self, codec: WorldCodec) -> None:
-        self._codec = codec
-        self._parts: list[Tensor] = []
-
-    def push(self, latents: Tensor) -> Tensor:
-        self._parts.append(latents)
-        return latents.new_zeros(len(latents), 0)
-
-    def flush(self) -> Tensor:
-        if not self._parts:
-            raise ValueError("nothing was pushed, so there is nothing to decode")
-        return self._codec.decode(torch.cat(self._parts, 1))
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, T, 32) to (B, T * 640), T at least 1."""
+        sounds = [world.synthesise(self.features_of(sequence.float().cpu().numpy())) for sequence in latents]
+        return torch.from_numpy(np.stack(sounds)).to(latents.device, torch.float32)

@@ -130,7 +130,7 @@ class _EmbeddedDiffusion(LatentSystem):
 
         given = job.item
         frames = None if given.motion is None else len(given.motion)
-        item = Item(given.text_ids, given.speaker_embedding, given.first_motion, given.speech, frames, given.seed)
+        item = Item(given.text_ids, given.speaker_embedding, given.first_motion, given.speech, frames, job.request.seed)
         return item, "given"
 
     def _settings(self) -> dict[str, Any]:

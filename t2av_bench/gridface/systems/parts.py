@@ -35,6 +35,8 @@ from t2av_bench.systems.latent.portrait import Face, Framing, Square
 
 LONGEST_SECONDS = 12.0
 """Bound on every clip: training clips last 2 to 4 s, and the longest text that is taken has four sentences."""
+SENTENCE_WORDS = 6
+"""Of every sentence that the models were trained on, one to a clip."""
 _ENLARGED = 256
 
 
@@ -126,7 +128,7 @@ def load_parts(device: str = "cpu", digests: Mapping[str, str | None] | None = N
         speaker_encoder=voice_encoder, device=device,
         digests={**(digests or {}), **{name: digest(name) for name in CODECS}},
         detector=EnlargedHaar(haar()), framing=WHOLE_PICTURE, trims_voice=False, longest_seconds=LONGEST_SECONDS,
-        renders_at_once=True,
+        passage_tokens=SENTENCE_WORDS, renders_at_once=True,
     )  # fmt: skip
 
 

@@ -4,8 +4,8 @@ Everything but the parts is :mod:`.talker_t2av`: what is read, sampled and writt
 word ids alone, without a chat; audio is 16 kHz, 640 samples a frame; pictures are the drawn persons at 128x128.
 
 The recipe ``paper`` is how these models were trained: the task embedding in front, absent motion as encoded zeros, an
-end as soon as the stop predictor says so. ``release`` leaves the task embedding out (it adds it to a prefix, and there
-is none) and lets nothing end before 1.12 s, so it shows what a wrong recipe costs.
+end as soon as the stop predictor says so. ``release`` lets nothing end before 1.12 s; ``release_script`` also leaves
+the task embedding out (it adds it to a prefix, and there is none), so it shows what a wrong recipe costs.
 """
 
 from dataclasses import fields, replace
@@ -42,17 +42,19 @@ class EmbeddedTalkerT2AV(TalkerSystem):
     def load(
         cls, *, device: str = "cpu", checkpoint: str | Path = CHECKPOINT, recipe: str = "paper",
         temperature: float | None = None, classifier_free_guidance: float | None = None, steps: int | None = None,
+        long: bool = False,
     ) -> Self:  # fmt: skip
         """checkpoint: a bundled one's name (``gridface.models.checkpoints``), or a safetensors file of your own.
 
-        recipe: ``paper`` (default) or ``release``. temperature (of the initial noise), classifier_free_guidance (1:
-        none) and steps (of the solver) replace the recipe's: 0.7, 2.0 and 10 in ``paper``, 0.3, 2.0 and 10 in
-        ``release``. Raises NotApplicable with the command that helps where a checkpoint is missing or damaged,
-        ValueError for an unknown name, an option out of range or a checkpoint of another model.
+        recipe: ``paper`` (default), ``release`` or ``release_script``. temperature (of the initial noise),
+        classifier_free_guidance (1: none) and steps (of the solver) replace the recipe's: 0.7, 2.0 and 10 in ``paper``,
+        0.3, 2.0 and 10 in the others. long: speak sentence after sentence, each continuing the one before, joined into
+        one clip. Raises NotApplicable with the command that helps where a checkpoint is missing or
+        damaged, ValueError for an unknown name, an option out of range or a checkpoint of another model.
         """
         check_recipe(recipe)
         changes = sampler_changes(temperature, classifier_free_guidance, steps)
-        system = cls(load_components(device, checkpoint), recipe=recipe)
+        system = cls(load_components(device, checkpoint), recipe=recipe, long=long)
         system.recipe = replace(system.recipe, sampler=replace(system.recipe.sampler, **changes))
         return system
 

@@ -65,6 +65,7 @@ class Parts:
     detector: finds faces; None takes S3FD where its weights are there, else OpenCV's Haar cascade.
     framing: which square of a picture is the portrait. trims_voice: whether the speaker encoder hears a voice without
     the silence around it. longest_seconds: bound on a clip beside the request's own, where the generator has one.
+    passage_tokens: of a long text as many sentences are spoken at a time as have so many tokens together.
     renders_at_once: make an identity's renderer when it is read, not when it is needed: for motion codecs that keep
     little for it, and refuse some pictures.
     Raises ValueError for codecs that do not fit each other.
@@ -79,8 +80,9 @@ class Parts:
     digests: Mapping[str, str | None] = field(default_factory=dict)
     detector: "Detector | None" = None
     framing: Framing = AROUND_FACE
-    trims_voice: bool = True
+    trims_voice: bool = False
     longest_seconds: float = float("inf")
+    passage_tokens: int = 64
     renders_at_once: bool = False
 
     def __post_init__(self) -> None:
@@ -138,6 +140,13 @@ class Parts:
         except ValueError as error:
             raise GenerationFailed(str(error)) from error
 
+    def is_a_passage(self, text: str) -> bool:
+        """Whether it can be spoken at a time."""
+        try:
+            return len(self.prompt(text)) <= self.passage_tokens
+        except ValueError:
+            return False
+
     def encode_audio(self, audio: np.ndarray) -> Tensor:
         """(n,) at ``sample_rate`` -> (T, C) float32 on the CPU."""
         return self.audio_codec.encode(torch.from_numpy(audio)[None].to(self.device))[0].float().cpu()
@@ -166,6 +175,7 @@ class Job:
     source: (1, 3, size, size) in [-1, 1], the picture of the person; None where no picture is drawn. renderer: its
         renderer, where it was made already.
     video: the driving video (v2a) or a moving identity. driving_audio: (n,) at the codec's rate (a2v).
+    passages: text and ids of each, where a long text is spoken in several; passage_patches bounds each of them.
     was_cut: given speech or picture went on beyond the bound. facts: what was taken of each file, for the record.
     """
 
@@ -177,7 +187,10 @@ class Job:
     renderer: SourceRenderer | None = None
     video: PortraitVideo | None = None
     driving_audio: np.ndarray | None = None
+    passages: list[tuple[str, Tensor]] = field(default_factory=list)
+    passage_patches: int = 0
     was_cut: bool = False
+    record: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds_taken: dict[str, float] = field(default_factory=dict)

@@ -108,7 +108,9 @@ class LatentSystem(BatchSystem):
 
         started, request, parts = time.monotonic(), job.request, self.components
         if not all(torch.isfinite(latents).all() for latents in (result.speech, result.motion) if latents is not None):
-            raise GenerationFailed("the model produced NaN or infinite latents; try --dtype float32 or another seed")
+            raise GenerationFailed(
+                "the model produced NaN or infinite latents; try --precision float32 or another seed"
+            )
         hop, rate = parts.hop, parts.sample_rate
         skipped = result.speech_prefix_frames if request.task in ("t2av", "tts") else 0
         frames = len(result.speech) - skipped
@@ -143,7 +145,7 @@ class LatentSystem(BatchSystem):
             prefix=job.folder / output.PREFIX_FOLDER if prefix else None, prefix_seconds=skipped / parts.frame_rate,
             notes=job.notes, inputs=job.facts, settings=None,
             record={
-                **self._settings(), "patches": result.patches, "prefix": prefix, "batch_size": batch,
+                **self._settings(), **job.record, "patches": result.patches, "prefix": prefix, "batch_size": batch,
                 "device": str(parts.device),
             },
             weights=dict(parts.digests) | (parts.detector.weights if parts.detector else {}),
@@ -182,7 +184,7 @@ def _memory(batch: int) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         less = f"fewer than {batch} requests at a time, " if batch > 1 else ""
-        raise GenerationFailed(f"out of GPU memory: try {less}--dtype bfloat16 or less --max-seconds") from error
+        raise GenerationFailed(f"out of GPU memory: try {less}--precision bfloat16 or less --max-seconds") from error
 
 
 def _told(batches: Iterator[np.ndarray], progress: Callable[[int], None]) -> Iterator[np.ndarray]:

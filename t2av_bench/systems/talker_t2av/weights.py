@@ -14,11 +14,20 @@ from t2av_bench.systems.talker_t2av.inputs import Components
 from t2av_bench.weights.entry import fetch_command
 
 TOKENIZER = "qwen3_0_6b"
+PRECISIONS = {"float32": ("float32", "float32"), "bfloat16": ("bfloat16", "bfloat16"),
+              "release": ("bfloat16", "float32")}  # fmt: skip
+"""Name -> dtypes of the backbone and of everything else in the generator."""
 CODECS = ("whisperx_vae", "lia_x", "wavlm_large_finetune", "talker_t2av_motion_mean", "talker_t2av_motion_std")
 
 
-def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> Components:
-    """Everything on ``device``, the generator in ``dtype``. Arguments and errors: see ``TalkerT2AV.load``."""
+def precision_of(model: Any) -> str:
+    """What of ``PRECISIONS`` the generator is in; of another mixture, its two dtypes."""
+    dtypes = tuple(str(each).removeprefix("torch.") for each in (model.backbone.dtype, model.dtype))
+    return next((name for name, pair in PRECISIONS.items() if pair == dtypes), " beside ".join(dtypes))
+
+
+def load_components(device: str, precision: str, checkpoint: Path | None = None) -> Components:
+    """Everything on ``device``. Arguments and errors: see ``TalkerT2AV.load``."""
     import torch
 
     from t2av_bench.utils.optional import make_torchvision_importable
@@ -28,9 +37,9 @@ def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> 
     from reference_model.checkpoints import load_model
     from reference_model.utils.strict_loading import CheckpointError
 
-    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if dtype not in kinds:
-        raise ValueError(f"unknown dtype {dtype!r}; there are {' and '.join(kinds)}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}")
+    backbone_dtype, dtype = (getattr(torch, name) for name in PRECISIONS[precision])
     if checkpoint is not None and not checkpoint.is_file():
         raise ValueError(f"no checkpoint at {checkpoint}: expected a .safetensors file")
     place = torch_device(device)
@@ -40,7 +49,7 @@ def load_components(device: str, dtype: str, checkpoint: Path | None = None) -> 
             checkpoint = weights.path("talker_t2av") / "model.safetensors"
         else:
             digests[checkpoint.name] = file_facts(checkpoint)["sha256"]
-        model = load_model(checkpoint, device=place, dtype=kinds[dtype])
+        model = load_model(checkpoint, device=place, dtype=dtype, backbone_dtype=backbone_dtype)
         if place.type == "cpu":
             pack_linears(model)
         parts = load_parts(place, digests)

@@ -15,9 +15,12 @@ def run(monkeypatch, components):
     """The command with tiny parts behind the published name; records the options it was loaded with."""
     loaded = []
 
-    def load(cls, *, device="cpu", recipe="release", prefix_seconds=0.0, dtype="float32", checkpoint=None):
-        loaded.append((device, recipe, prefix_seconds, dtype, checkpoint))
-        return cls(components, recipe=recipe, prefix_seconds=prefix_seconds)
+    def load(
+        cls, *, device="cpu", recipe="paper", prefix_seconds=0.0, precision=None, checkpoint=None, dtype=None,
+        long=False,
+    ):  # fmt: skip
+        loaded.append((device, recipe, prefix_seconds, precision or dtype, checkpoint))
+        return cls(components, recipe=recipe, prefix_seconds=prefix_seconds, long=long)
 
     monkeypatch.setattr(TalkerT2AV, "load", classmethod(load))
     app = typer.Typer()
@@ -46,13 +49,24 @@ def typed(inputs, tmp_path):
 
 @pytest.mark.parametrize("task", ["t2av", "a2v", "v2a", "tts"])
 def test_each_task_writes_its_files_and_prints_the_name(run, typed, tmp_path, task):
-    done = run("--task", task, "--seed", 5, *typed[task])
+    done = run("--task", task, "--seed", 5, "--recipe", "release", *typed[task])
     assert done.exit_code == 0, done.output
     out = typed[task][-1]
     assert done.stdout == f"{out}\n" and out.is_file()
     record = json.loads((tmp_path / "new" / "a.json").read_text())
     assert (record["task"], record["seed"], record["frames"]) == (task, 5, 16)
     assert "reading: 0/" in done.stderr and "rendering:" in done.stderr and "real-time factor" in done.stderr
+
+
+def test_a_long_text_has_ten_minutes_where_others_have_half_a_one(run, inputs, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(TalkerT2AV, "check", classmethod(lambda cls, request: asked.append(request.max_seconds)))
+    common = ["--task", "tts", "--text", "hello. world", "--voice", inputs["voice"], "--out", tmp_path / "a.wav"]
+    assert run(*common, "--long", "--max-seconds", 2).exit_code == 0
+    assert len(json.loads((tmp_path / "a.json").read_text())["passages"]) == 1, "two short sentences are one passage"
+    for option in ([], ["--long"]):
+        run("--recipe", "paper", *common, *option)
+    assert list(dict.fromkeys(asked)) == [2, 30, 600]
 
 
 def test_json_is_the_record_on_stdout_and_nothing_else(run, typed, tmp_path):
@@ -63,11 +77,12 @@ def test_json_is_the_record_on_stdout_and_nothing_else(run, typed, tmp_path):
     assert printed["video"] == str(typed["t2av"][-1]) and printed["recipe"]["name"] == "paper"
 
 
-def test_options_reach_the_system_and_unset_ones_do_not(run, typed, inputs):
-    done = run(*typed["t2av"], "--prefix-seconds", 0.5, "--dtype", "bfloat16", "--device", "cpu",
+@pytest.mark.parametrize("name", ["--precision", "--dtype"])
+def test_options_reach_the_system_and_unset_ones_do_not(run, typed, inputs, name):
+    done = run(*typed["t2av"], "--prefix-seconds", 0.5, name, "bfloat16", "--device", "cpu",
                "--identity", inputs["video"], "--voice", inputs["video"])  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert run.loaded == [("cpu", "release", 0.5, "bfloat16", None)]
+    assert run.loaded == [("cpu", "paper", 0.5, "bfloat16", None)]
 
 
 def test_what_a_user_can_get_wrong_is_refused_before_weights_are_loaded(run, typed, tmp_path):

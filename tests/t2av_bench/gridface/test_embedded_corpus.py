@@ -113,22 +113,6 @@ def test_the_codec_keeps_what_is_said(codec, recording):
     assert decoded.shape == recording.audio.shape
 
 
-def test_padding_never_reaches_an_items_latents(codec, recording):
-    alone = codec.encode(torch.from_numpy(recording.audio)[None])
-    padded = torch.ones(2, len(recording.audio) + 5000) * 0.3
-    padded[0, : len(recording.audio)] = torch.from_numpy(recording.audio)
-    together = codec.encode(padded, torch.tensor([len(recording.audio), 4 * corpus.HOP]))
-    assert torch.equal(together[:1, : alone.shape[1]], alone)
-    assert not together[0, alone.shape[1] :].any() and not together[1, 4:].any()
-
-
-def test_a_stream_gives_the_offline_decoding(codec, recording):
-    sequence = codec.encode(torch.from_numpy(recording.audio)[None])
-    stream = codec.stream()
-    parts = [stream.push(sequence[:, :5]), stream.push(sequence[:, 5:]), stream.flush()]
-    assert torch.equal(torch.cat(parts, 1), codec.decode(sequence))
-
-
 def test_silence_and_scraps_are_coded_or_refused(codec):
     assert torch.isfinite(codec.encode(torch.zeros(1, corpus.HOP))).all()
     with pytest.raises(ValueError, match="640 is the least"):

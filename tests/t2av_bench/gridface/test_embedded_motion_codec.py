@@ -62,7 +62,7 @@ def test_decoding_is_the_renderer(codec, clips):
     """Two sources at once, each in its own motion: the frames of the corpus, to the rounding of a byte."""
     two = clips[3], clips[11]
     latents = torch.stack([codec.normalize(torch.from_numpy(clip.motion)) for clip in two])
-    frames = codec.decode(torch.cat([_tensor(clip.pictures[:1]) for clip in two]), latents)
+    frames = codec.source(torch.cat([_tensor(clip.pictures[:1]) for clip in two])).render(latents)
     assert frames.shape == (2, 8, 3, 128, 128)
     for decoded, clip in zip(frames, two, strict=True):
         difference = (decoded - _tensor(clip.pictures)).abs() * 127.5

@@ -1,6 +1,7 @@
 """Talker-T2AV with tiny random parts, from files to files."""
 
 import dataclasses
+import itertools
 import json
 import os
 
@@ -21,7 +22,8 @@ SECONDS = 1.0  # six whole patches
 
 @pytest.fixture(scope="module")
 def system(components) -> TalkerT2AV:
-    return TalkerT2AV(components)
+    """The recipe whose clips last: random weights vote to stop at once, and it asks them from patch 7 on."""
+    return TalkerT2AV(components, recipe="release")
 
 
 @pytest.fixture
@@ -73,6 +75,7 @@ def test_text_becomes_picture_and_sound(system, ask):
     first = Clip(clip.video).frames_at([0])[0]
     assert first.shape == (64, 64, 3)
     assert clip.details["seed"] == 3 and clip.details["recipe"]["name"] == "release"
+    assert clip.details["precision"] == "float32"
     assert clip.details["weights"]["talker_t2av"] == "0" * 64
     assert clip.details["inputs"]["voice"]["speech_seconds"] == pytest.approx(2.0, abs=0.05)
     assert clip.details["seconds_taken"].keys() == {"reading", "sampling", "rendering"}
@@ -138,7 +141,7 @@ def test_motion_codes_of_a_video_are_those_of_its_frames(ask):
 
 
 def test_the_release_rounds_reference_motion_and_the_paper_does_not(components, ask, monkeypatch):
-    from reference_model.inference import sampling
+    from reference_model.inference.batched import sampling
 
     given, stream = [], sampling.stream
     monkeypatch.setattr(
@@ -151,12 +154,15 @@ def test_the_release_rounds_reference_motion_and_the_paper_does_not(components, 
     assert torch.allclose(rounded, exact, rtol=2**-8)
 
 
-def test_the_voice_that_conditions_is_the_trimmed_one(ask, inputs, monkeypatch):
-    parts, heard = tiny_components(), []
+@pytest.mark.parametrize(("trims", "seconds"), [(False, None), (True, 2.2)])
+def test_the_whole_voice_conditions_unless_it_is_to_be_trimmed(ask, inputs, trims, seconds):
+    parts, heard = dataclasses.replace(tiny_components(), trims_voice=trims), []
     encoder = tiny_speaker_encoder()
     parts.speaker_encoder = lambda audio: heard.append(audio) or encoder(audio)
     TalkerT2AV(parts).generate(ask("tts"))
-    assert heard[0].shape[1] == pytest.approx(2.2 * 16_000, abs=700)
+    whole = Clip(inputs["voice"]).audio(16_000)
+    assert len(whole) > 2.5 * 16_000, "silence surrounds it"
+    assert heard[0].shape[1] == (len(whole) if seconds is None else pytest.approx(seconds * 16_000, abs=700))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(system, ask):
@@ -199,8 +205,8 @@ def test_one_bad_request_costs_the_others_nothing(system, ask, tmp_path):
 def test_a_continued_reference_is_kept_apart(components, ask, inputs, monkeypatch):
     decode, heard = components.audio_codec.decode, []
     monkeypatch.setattr(components.audio_codec, "decode", lambda latents: heard.append(decode(latents)) or heard[-1])
-    plain = TalkerT2AV(components)
-    system = TalkerT2AV(components, prefix_seconds=0.5)
+    plain = TalkerT2AV(components, recipe="release")
+    system = TalkerT2AV(components, recipe="release", prefix_seconds=0.5)
     request = ask(identity=inputs["video"], voice=inputs["video"], seed=5)
     clip = system.generate(request)
     check_files(clip)
@@ -222,7 +228,7 @@ def test_a_continued_reference_is_kept_apart(components, ask, inputs, monkeypatc
 
 
 def test_a_prefix_needs_a_moving_reference_and_a_free_half(components, ask, inputs):
-    system = TalkerT2AV(components, prefix_seconds=0.5)
+    system = TalkerT2AV(components, recipe="release", prefix_seconds=0.5)
     with pytest.raises(GenerationFailed, match="identity: image.png is a still image.*--prefix-seconds 0"):
         system.generate(ask())
     with pytest.raises(NotApplicable, match="prefix cannot be continued in task a2v"):
@@ -249,7 +255,7 @@ def test_what_is_wrong_is_said_and_nothing_is_left_behind(system, ask, inputs, t
         (ask(text=" \n"), GenerationFailed, "the text is empty: give the words"),
         (ask("a2v", text=""), GenerationFailed, "give what the driving audio says"),
         (ask(text="hello <|im_end|>"), GenerationFailed, "reserves"),
-        (ask(text="hello " * 990), GenerationFailed, r"too long: 99\d tokens, and 994 fit"),
+        (ask(text="hello " * 990), GenerationFailed, r"too long: 99\d tokens, and 994 fit .*--long"),
         (ask(max_seconds=0.1), GenerationFailed, "less than one patch"),
         (ask(max_seconds=0), GenerationFailed, "positive"),
         (ask(seed=-1), GenerationFailed, "seed"),
@@ -305,21 +311,32 @@ def test_running_out_of_memory_is_a_reason(system, ask, tmp_path, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("reference_model.inference.sampling.stream", full)
+    monkeypatch.setattr("reference_model.inference.batched.sampling.stream", full)
     requests = [ask(), ask(text="", out=tmp_path / "out" / "b.mp4"), ask(out=tmp_path / "out" / "c.mp4")]
     reasons = [str(reason) for reason in system.generate_batch(requests)]
     assert "fewer than 2 requests" in reasons[0] and "text is empty" in reasons[1] and reasons[2] == reasons[0]
     assert files(requests[0]) == []
 
 
-def test_the_two_recipes_sample_differently(components, ask):
-    sounds = {
-        recipe: wavfile.read(TalkerT2AV(components, recipe=recipe).generate(ask()).audio)[1][:9600]
-        for recipe in ("release", "paper")
-    }
-    assert not np.array_equal(sounds["release"], sounds["paper"])
-    with pytest.raises(ValueError, match="unknown recipe 'papers'; there are release and paper"):
+def test_every_recipe_samples_differently(components, ask):
+    sounds = [
+        wavfile.read(TalkerT2AV(components, recipe=recipe).generate(ask()).audio)[1][:3840]
+        for recipe in ("paper", "release", "release_script")
+    ]
+    assert TalkerT2AV(components).recipe_name == "paper" and {len(sound) for sound in sounds} == {3840}
+    assert all(not np.array_equal(left, right) for left, right in itertools.combinations(sounds, 2))
+    with pytest.raises(ValueError, match="unknown recipe 'papers'; there are paper, release, release_script"):
         TalkerT2AV(components, recipe="papers")
+
+
+def test_the_letter_of_the_script_bounds_a_clip_by_its_reference(components, ask, inputs):
+    system = TalkerT2AV(components, recipe="release_script")
+    system.recipe = dataclasses.replace(system.recipe, use_stop=False)
+    clip = system.generate(ask("tts", max_seconds=30.0))
+    frames = len(Clip(inputs["voice"]).audio(24_000)) // 960
+    assert clip.frame_count == 4 * (-(-frames // 4) + 15) and clip.stop_reason == "limit"
+    assert f"at most {clip.seconds:g} s: the released script's bound" in clip.notes[-1]
+    assert system.generate(ask("tts")).frame_count == 24, "a shorter bound of the caller counts"
 
 
 def test_parts_that_do_not_fit_are_refused(components):
@@ -327,3 +344,46 @@ def test_parts_that_do_not_fit_are_refused(components):
     codec.latent_dim = 40
     with pytest.raises(ValueError, match="motion latents are 10 for the generator and 40 for its codec"):
         dataclasses.replace(components, motion_codec=codec)
+
+
+def test_a_long_text_is_spoken_in_passages_and_joined(components, ask, monkeypatch):
+    """One decoding of latents in which each passage continues the one before; picture and sound end together."""
+    from reference_model.inference.batched import sampling
+
+    given, run = [], sampling.stream
+    monkeypatch.setattr(
+        "reference_model.inference.long_form.stream", lambda *inputs: given.append(inputs[1][0]) or run(*inputs)
+    )
+    decode, heard = components.audio_codec.decode, []
+    monkeypatch.setattr(components.audio_codec, "decode", lambda latents: heard.append(latents) or decode(latents))
+    parts = dataclasses.replace(components, passage_tokens=len(components.prompt("three words fit")))
+    system = TalkerT2AV(parts, recipe="release", long=True)
+    text, seen = "hello there world. good day. world.\nhello day", []
+    clip = system.generate(ask(text=text, max_seconds=20.0), seen.append)
+    check_files(clip)
+    spoken = clip.details["passages"]
+    assert [passage["text"] for passage in spoken] == ["hello there world.", "good day. world.", "hello day"]
+    assert [len(item.text_ids) for item in given] == [len(parts.prompt(passage["text"])) for passage in spoken]
+    assert sum(passage["seconds"] for passage in spoken) == pytest.approx(clip.seconds)
+    assert len(heard) == 1 and heard[0].shape[1] == clip.frame_count, "one decoding: nothing is joined in the sound"
+    start = 0
+    for passage, (item, after) in zip(spoken, itertools.pairwise(given), strict=False):
+        start += round(passage["seconds"] * 25)
+        assert item.speech is None or len(item.speech) == 4
+        assert torch.equal(after.speech, heard[0][0, start - 4 : start]) and len(after.motion) == 4
+    made = [progress.done for progress in seen if progress.stage == "generating"]
+    assert made == list(range(1, clip.frame_count // 4 + 1))
+
+    cut = system.generate(ask(text=text, max_seconds=1.3, out=clip.video.with_name("cut.mp4")))
+    check_files(cut)
+    assert cut.frame_count == 32 and cut.stop_reason == "limit"
+    assert system.generate(ask("tts", text=text, max_seconds=20.0)).details["passages"]
+
+
+def test_passages_are_for_texts_that_lead(components, ask):
+    system = TalkerT2AV(components, long=True)
+    with pytest.raises(NotApplicable, match=r"--long.*in the tasks t2av and tts; a2v follows what is given"):
+        system.generate(ask("a2v"))
+    with pytest.raises(GenerationFailed, match="too long: .*shorten its sentences"):
+        system.generate(ask(text="hello world. " + "hello " * 990))
+    assert "passages" not in TalkerT2AV(components, recipe="release").generate(ask()).details

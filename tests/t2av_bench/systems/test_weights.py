@@ -40,11 +40,16 @@ def test_a_clip_from_files_in_the_published_layout(published, inputs, tmp_path):
     own = published.parent / "own.safetensors"
     own.write_bytes((published / "talker-t2av" / "model.safetensors").read_bytes())
     (published / "talker-t2av" / "model.safetensors").rename(published / "gone")
+    mixed = systems.load("talker-t2av", precision="release", checkpoint=own, trim_voice=True)
+    assert mixed.components.trims_voice and not system.components.trims_voice
+    kinds = {name: p.dtype for name, p in mixed.components.model.named_parameters()}
+    assert {name for name, kind in kinds.items() if kind is torch.bfloat16} == {n for n in kinds if "backbone." in n}
     mine = systems.load("talker-t2av", recipe="paper", checkpoint=own)
     assert own.name in mine.components.digests
     plain = load_model(own, dtype=torch.float32)
     mine.components.model = plain  # not packed for the CPU: the same numbers, by other kernels
     spoken = dataclasses.replace(request, task="tts", out=tmp_path / "out" / "speech.wav", max_seconds=0.4)
+    assert mixed.generate(spoken).details["precision"] == "release"
     again, packed = (part.generate(spoken) for part in (mine, system))
     assert np.allclose(wavfile.read(again.audio)[1], wavfile.read(packed.audio)[1], atol=1e-4)
     assert again.frame_count >= 1
@@ -88,10 +93,15 @@ def test_files_that_do_not_fit_are_named(published):
     ("options", "message"),
     [
         ({"recipe": "papers"}, "unknown recipe 'papers'"),
-        ({"dtype": "float16"}, "unknown dtype 'float16'; there are float32 and bfloat16"),
+        ({"precision": "float16"}, "unknown precision 'float16'; there are float32, bfloat16, release"),
+        ({"dtype": "float16"}, "unknown precision 'float16'"),
+        ({"dtype": "bfloat16", "precision": "release"}, "earlier name of precision: give precision alone"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"checkpoint": Path("absent.safetensors")}, "no checkpoint at absent.safetensors"),
-        ({"guidance": 3.0}, "has no option 'guidance'; there are recipe, prefix_seconds, dtype, checkpoint"),
+        (
+            {"guidance": 3.0},
+            "has no option 'guidance'; there are recipe, prefix_seconds, precision, checkpoint, trim_voice, long",
+        ),
     ],
 )
 def test_options_are_checked_before_anything_is_loaded(options, message):

@@ -30,10 +30,10 @@ class HalvingAudioCodec:
 
     sample_rate, frame_rate, latent_dim = RATE, 25, 640
 
-    def encode(self, audio, lengths=None):
+    def encode(self, audio):
         return audio.reshape(len(audio), -1, 640)
 
-    def decode(self, latents, lengths=None):
+    def decode(self, latents):
         return latents.flatten(1) / 2
 
 

@@ -36,11 +36,11 @@ class LevelCodec:
 
     sample_rate, frame_rate, latent_dim = 16_000, 25, 32
 
-    def encode(self, audio, lengths=None):
+    def encode(self, audio):
         whole = audio[:, : audio.shape[1] // 640 * 640]
         return whole.reshape(len(audio), -1, 32, 20).mean(-1)
 
-    def decode(self, latents, lengths=None):
+    def decode(self, latents):
         return latents.flatten(1).repeat_interleave(20, 1)
 
 

@@ -15,9 +15,9 @@ from tiny_talker import speech
 
 from reference_model.checkpoints import random_model, save_model
 from reference_model.config import ModelConfig
-from reference_model.inference.plan import make_plan
+from reference_model.inference.batched.plan import make_plan
+from reference_model.inference.batched.slot_tokens import prompt_embeddings
 from reference_model.inference.recipes import RECIPES
-from reference_model.inference.slot_tokens import prompt_embeddings
 from reference_model.training.collate import collate
 from reference_model.training.config import AidsConfig
 from reference_model.training.forward import sequence_embeddings
@@ -150,7 +150,7 @@ def test_the_record_names_everything_that_decides_the_clip(system, ask, weights)
 
 
 def test_the_model_is_given_what_it_was_trained_on(system, ask, files, codec, monkeypatch):
-    from reference_model.inference import sampling
+    from reference_model.inference.batched import sampling
 
     given, stream = [], sampling.stream
     monkeypatch.setattr(
@@ -185,10 +185,20 @@ def test_the_paper_recipe_builds_the_prompt_of_training(system, ask, tmp_path):
         item.task = task
         prompts = {
             name: prompt_embeddings(model, RECIPES[name], make_plan(item, model.config, RECIPES[name], 0))
-            for name in ("paper", "release")
+            for name in ("paper", "release", "release_script")
         }
-        assert torch.equal(prompts["paper"], trained)
-        assert len(prompts["release"]) == len(trained) - 1, "the release has no task embedding without a prefix"
+        assert torch.equal(prompts["paper"], trained) and torch.equal(prompts["release"], trained)
+        assert torch.equal(prompts["release_script"], trained[1:]), "the script has no task embedding without a prefix"
+
+
+def test_a_long_text_is_spoken_sentence_by_sentence(weights, ask):
+    text = f"{TEXT}. " * 5
+    assert len(text.split()) == 30, "more than the model takes at a time"
+    system = systems.load("embedded-talker-t2av", checkpoint=weights, long=True)
+    clip = system.generate(ask(text=text, max_seconds=0.7))
+    check_files(clip)
+    assert [passage["text"] for passage in clip.details["passages"]] == [f"{TEXT}."]
+    assert clip.frame_count == 16 and clip.stop_reason == "limit"
 
 
 def test_a_batch_gives_each_item_what_it_gets_alone(system, ask):

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..arrangement import Arrangement
-from ..config import ModelConfig
+from ...model import TalkerT2AV
+from ..recipes import Recipe
+from ..types import GenerationItem, GenerationTrace, Noise
 from .plan import Plan, Source, make_plan
-from .recipes import Recipe
-from .types import GenerationItem, GenerationTrace, Noise, SeededNoise
 
 
 @dataclass
@@ -51,12 +50,11 @@ class SequenceState:
         return self.votes >= recipe.stop_votes
 
 
-def first_state(
-    index: int, item: GenerationItem, config: ModelConfig, recipe: Recipe, arrangement: Arrangement, trace: bool
-) -> SequenceState:
+def first_state(index: int, item: GenerationItem, model: TalkerT2AV, recipe: Recipe, trace: bool) -> SequenceState:
     """Plan an item. Raises ValueError that names it when an input is missing or of a wrong shape."""
+    delay = model.arrangement.delay
     try:
-        plan = make_plan(item, config, recipe, arrangement.delay)
+        plan = make_plan(item, model.config, recipe, delay)
     except ValueError as error:
         raise ValueError(f"item {index}: {error}") from None
     joint = item.task == "t2av"
@@ -65,9 +63,9 @@ def first_state(
     return SequenceState(
         index,
         plan,
-        item.noise or SeededNoise(item.seed),
+        item.own_noise(),
         GenerationTrace() if trace else None,
         asks_stop=recipe.use_stop and (joint or item.task == "tts"),
-        first_test=max(recipe.min_patches, arrangement.delay + 1 if waits else 0),
+        first_test=max(recipe.min_patches, delay + 1 if waits else 0),
         patches={name: list(plan.given[name]) for name in ("speech", "motion")},
     )

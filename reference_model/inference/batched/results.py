@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from ..types import GeneratedPatch, GenerationResult, GenerationTrace, StopReason
 from .plan import Plan
-from .types import GeneratedPatch, GenerationResult, GenerationTrace, StopReason
 
 Patches = dict[str, list[Tensor]]
 """Per modality, given and drawn patches ``(P, C)`` in order."""

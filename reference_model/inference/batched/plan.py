@@ -14,10 +14,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..config import ModelConfig
-from ..model import to_patches
-from .recipes import Recipe
-from .types import GenerationItem, StopReason
+from ...config import ModelConfig
+from ...model import to_patches
+from ..recipes import Recipe
+from ..types import GenerationItem, StopReason
 
 Source = Literal["given", "drawn", "absent", "padding"]
 DRAWN = {"t2av": ("speech", "motion"), "a2v": ("motion",), "v2a": ("speech",), "tts": ("speech",)}

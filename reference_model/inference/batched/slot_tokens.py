@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..model import TASK_T2AV, TASK_TTS, TalkerT2AV, combine
+from ...model import TASK_T2AV, TASK_TTS, TalkerT2AV, combine
+from ..recipes import Recipe
 from .plan import Plan, Source
-from .recipes import Recipe
 
 
 def prompt_embeddings(model: TalkerT2AV, recipe: Recipe, plan: Plan) -> Tensor:
@@ -15,7 +15,8 @@ def prompt_embeddings(model: TalkerT2AV, recipe: Recipe, plan: Plan) -> Tensor:
     text = model.embed_text(plan.item.text_ids.to(model.device)[None])
     task = model.task_embedding.weight[TASK_TTS if plan.item.task == "tts" else TASK_T2AV].to(text.dtype)
     parts = [text]
-    if recipe.task_embedding == "prepend":
+    has_prefix = plan.first_slot > 0 and any(len(plan.given[name]) for name in plan.drawn)
+    if recipe.prepends_task(has_prefix):
         parts.insert(0, task.expand(1, 1, -1))
     if plan.first_slot:
         missing = "nothing" if recipe.prefix_contents == "speech" else "encoded_zeros"
@@ -26,7 +27,7 @@ def prompt_embeddings(model: TalkerT2AV, recipe: Recipe, plan: Plan) -> Tensor:
             kinds = [[kind for _, kind, _ in sources]]
             tokens[name] = patch_tokens(model, name, patches[None], valid[None], kinds, missing, model.encode)
         prefix = combine(model.arrangement, tokens["speech"], tokens["motion"]).to(text.dtype)
-        if recipe.task_embedding == "add_to_prefix":
+        if has_prefix and not recipe.prepends_task(has_prefix):
             prefix[:, 0] += task
         parts.append(prefix)
     return torch.cat(parts, dim=1)[0]

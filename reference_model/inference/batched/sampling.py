@@ -4,33 +4,27 @@
     results = generate(model, items, RECIPES["paper"])         # the same, collected
 
 Items of a batch are independent: prompts are padded on the left and masked, positions count an item's own
-tokens, noise comes from an item's own generator, and finished rows leave the batch (in an accelerated model they
-stay, and change nothing). An item's latents are those of a batch of one, up to the rounding of differently shaped
-matrix products.
-
-Attention memory is one allocation of ``prompt + min(window, longest item)`` columns. With a ``window`` of W
-slots every generated token sees the whole prompt (task, text, prefix) and the last W slots, its own included;
-positions keep counting. Without a window it sees everything.
+tokens, noise comes from an item's own generator, and finished rows leave the batch (accelerated, they stay and change
+nothing). An item's latents are those of a batch of one, up to the rounding of differently shaped matrix products.
+Attention memory is one allocation for the prompt and the longest item.
 """
 
-import contextlib
 import functools
 from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 
-from ..acceleration.paired_heads import can_pair
-from ..acceleration.step_functions import StepFunctions
-from ..model import TalkerT2AV
+from ...model import TalkerT2AV
+from ..recipes import Recipe
+from ..types import GeneratedPatch, GenerationItem, GenerationResult, StopReason
 from .conditions import global_conditions, moved_on, prefix_contexts
 from .decoding import Decoder
+from .networks import DrawInputs, StepNetworks
 from .plan import Source
-from .recipes import Recipe
 from .results import finished_item, finished_patch
 from .sequence_state import SequenceState, first_state
 from .slot_tokens import known_patches, patch_tokens, prompt_embeddings
-from .types import GeneratedPatch, GenerationItem, GenerationResult, StopReason
 
 
 def generate(model: TalkerT2AV, items: Iterable[GenerationItem], recipe: Recipe, **options) -> list[GenerationResult]:
@@ -40,75 +34,42 @@ def generate(model: TalkerT2AV, items: Iterable[GenerationItem], recipe: Recipe,
     return sorted(results, key=lambda result: result.item)
 
 
+@torch.no_grad()
 def stream(
     model: TalkerT2AV,
     items: Iterable[GenerationItem],
     recipe: Recipe,
     *,
-    window: int | None = None,
+    networks: StepNetworks | None = None,
     trace: bool = False,
-    autocast: torch.dtype | None = None,
-    pair_heads: bool | None = None,
 ) -> Iterator[GeneratedPatch | GenerationResult]:
     """Generate a batch; yield every patch once both its modalities exist, and a result when an item ends.
 
-    ``window``: slots that attention remembers beyond the prompt (None: all). ``trace`` keeps internals in the
-    results. ``autocast`` runs float32 weights in that precision; converting the model is faster. ``pair_heads``
-    draws both modalities of a summed token in one batched network (None: on CUDA, where it helps).
-    The patches of an item, joined, are its result. Raises ValueError for an item that lacks an input, when the first
-    event is asked for.
+    ``networks``: the model's own in a faster form (:class:`reference_model.acceleration.Accelerated`). ``trace`` keeps
+    internals in the results. The patches of an item, joined, are its result. Raises ValueError for an item that lacks
+    an input, when the first event is asked for.
     """
-    if window is not None and window < 1:
-        raise ValueError(f"window must be at least 1 slot, got {window}")
     items = list(items)
     if items:
-        yield from _Loop(model, items, recipe, window, trace, autocast, pair_heads).run()
+        yield from _Loop(model, items, recipe, networks or StepNetworks(model), trace).run()
 
 
 class _Loop:
     """A batch under way: its rows, and for each of them what the next patch is drawn from."""
 
     def __init__(
-        self,
-        model: TalkerT2AV,
-        items: list[GenerationItem],
-        recipe: Recipe,
-        window: int | None,
-        trace: bool,
-        autocast: torch.dtype | None,
-        pair_heads: bool | None,
+        self, model: TalkerT2AV, items: list[GenerationItem], recipe: Recipe, networks: StepNetworks, trace: bool
     ):
-        self.model, self.recipe, self.autocast = model, recipe, autocast
+        self.model, self.recipe, self.networks, self.tracing = model, recipe, networks, trace
         self.arrangement = model.arrangement
-        if autocast is not None and model.step_functions is not None:
-            raise ValueError("an accelerated model keeps its own precision: convert it instead of using autocast")
-        self.functions = model.step_functions or StepFunctions(model)
-        if pair_heads is None:
-            pair_heads = model.device.type == "cuda" and can_pair(model.speech_head, model.motion_head)
-        self.pair_heads = pair_heads
-        rows = [first_state(i, item, model.config, recipe, self.arrangement, trace) for i, item in enumerate(items)]
-        self.rows, self.tracing = rows, trace
-        with self._context():
-            self.decoder = self._prefill(window)
-            self.condition = global_conditions(model, [row.plan for row in rows])
-            self.context = prefix_contexts(model, [row.plan for row in rows])
-
-    @contextlib.contextmanager
-    def _context(self):
-        """No gradients, and autocast if asked for; never held across a yield, where it would leak."""
-        device = self.model.device.type
-        with torch.no_grad(), torch.autocast(device, dtype=self.autocast, enabled=self.autocast is not None):
-            yield
-
-    def _prefill(self, window: int | None) -> Decoder:
-        prompts = [prompt_embeddings(self.model, self.recipe, row.plan) for row in self.rows]
+        self.rows = [first_state(i, item, model, recipe, trace) for i, item in enumerate(items)]
+        plans = [row.plan for row in self.rows]
+        prompts = [prompt_embeddings(model, recipe, plan) for plan in plans]
         for row, prompt in zip(self.rows, prompts, strict=True):
             if row.trace:
                 row.trace.prefill = prompt.float().cpu()
-        per_slot = self.arrangement.tokens_per_slot
-        most = max(row.plan.steps for row in self.rows) * per_slot
-        ring = most if window is None else min(most, window * per_slot)
-        return Decoder(self.functions, prompts, most, ring, self.autocast or prompts[0].dtype)
+        self.decoder = Decoder(networks, prompts, max(plan.steps for plan in plans) * self.arrangement.tokens_per_slot)
+        self.condition, self.context = global_conditions(model, plans), prefix_contexts(model, plans)
 
     def run(self) -> Iterator[GeneratedPatch | GenerationResult]:
         try:
@@ -122,13 +83,12 @@ class _Loop:
 
     def _end_rows(self) -> Iterator[GenerationResult]:
         """Take the rows that end before the present slot out of the batch."""
-        with self._context():
-            ended = self._ended()
+        ended = self._ended()
         for row, reason in ended:
             row.finished = True
             yield finished_item(row.index, row.plan, row.patches, reason, row.trace)
         going_on = [index for index, row in enumerate(self.rows) if not row.finished]
-        if ended and going_on and not self.functions.constant_shapes:
+        if ended and going_on and not self.networks.keeps_rows:
             self.rows = [self.rows[index] for index in going_on]
             self.decoder.keep(going_on)
             self.context = {name: tensor[going_on] for name, tensor in self.context.items()}
@@ -153,10 +113,9 @@ class _Loop:
 
     def _run_slot(self) -> Iterator[GeneratedPatch]:
         *earlier, last = self.arrangement.groups
-        with self._context():
-            for group in earlier:
-                self._feed(self._slot_tokens(group))
-            tokens = self._slot_tokens(last)
+        for group in earlier:
+            self._feed(self._slot_tokens(group))
+        tokens = self._slot_tokens(last)
         going_on = [row for row in self.rows if not row.finished]
         for row in going_on:
             patch = finished_patch(row.index, row.plan, row.patches, row.slot)
@@ -165,8 +124,7 @@ class _Loop:
         for row in going_on:
             row.step += 1
         if self.tracing or any(row.step < row.plan.steps for row in going_on):
-            with self._context():
-                self._feed(tokens)
+            self._feed(tokens)
 
     def _slot_tokens(self, group: tuple[str, ...]) -> Tensor:
         """Draw or look up the patches of one token of the slot; its embedding ``(B, D)``."""
@@ -183,33 +141,25 @@ class _Loop:
                 self._collect(name, patches, kinds)
             present = [kind in ("given", "drawn") for kind in kinds]
             self.context[name] = moved_on(self.context[name], patches, present)
-            tokens.append(self._encoded(name, patches, valid, kinds))
+            column, missing = [[kind] for kind in kinds], self.recipe.missing_motion
+            encoded = patch_tokens(
+                self.model, name, patches[:, None], valid[:, None], column, missing, self.networks.encode
+            )
+            tokens.append(encoded[:, 0])
         return functools.reduce(torch.add, tokens)
-
-    def _encoded(self, name: str, patches: Tensor, valid: Tensor, kinds: list[Source]) -> Tensor:
-        patches, valid, column = patches[:, None], valid[:, None], [[kind] for kind in kinds]
-        encode, missing = self.functions.encode, self.recipe.missing_motion
-        return patch_tokens(self.model, name, patches, valid, column, missing, encode)[:, 0]
 
     def _draw(self, wanted: dict[str, list[bool]]) -> dict[str, Tensor]:
         """Patches ``(B, P, C)`` of the modalities that some row draws; they mean nothing in the other rows."""
-        rows: dict[str, list[int]] = {}
-        inputs: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
-        for name, marks in wanted.items():
-            if any(marks):
-                everyone = self.functions.constant_shapes
-                rows[name] = [index for index, mark in enumerate(marks) if mark or everyone]
-                inputs[name] = self._inputs(name, marks, rows[name])
-        settings = self.recipe.sampler
-        if self.pair_heads and len(inputs) == 2 and rows["speech"] == rows["motion"]:
-            (noise, hidden, *speech), (other_noise, _, *motion) = inputs["speech"], inputs["motion"]
-            paired = self.functions.paired_sampler(settings)(hidden, noise, *speech, other_noise, *motion)
-            patches = dict(zip(("speech", "motion"), paired, strict=True))
-        else:
-            patches = {name: self.functions.sampler(name, settings)(*values) for name, values in inputs.items()}
-        return {name: self._spread(drawn, rows[name]) for name, drawn in patches.items()}
+        rows = {
+            name: [index for index, mark in enumerate(marks) if mark or self.networks.keeps_rows]
+            for name, marks in wanted.items()
+            if any(marks)
+        }
+        inputs = {name: self._inputs(name, wanted[name], rows[name]) for name in rows}
+        drawn = self.networks.draw(self.recipe.sampler, inputs)
+        return {name: self._spread(patches, rows[name]) for name, patches in drawn.items()}
 
-    def _inputs(self, name: str, draws: list[bool], rows: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _inputs(self, name: str, draws: list[bool], rows: list[int]) -> DrawInputs:
         """Noise (none where a row does not draw), hidden state, context and global condition of ``rows``."""
         shape = (self.model.config.patch_size, self.model.channels(name))
         noise = [self.rows[i].noise.draw(name, shape) if draws[i] else torch.zeros(shape) for i in rows]

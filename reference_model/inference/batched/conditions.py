@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model import TalkerT2AV
+from ...model import TalkerT2AV
 from .plan import Plan
 
 

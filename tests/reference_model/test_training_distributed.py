@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from function_source import FunctionSource
 from safetensors.torch import load_file
 from training_factory import metrics, micro_config, synthetic
 
 from baselines.diffusion.config import TrainingConfig as BaselineConfig
 from baselines.diffusion.training import train as train_baseline
+from reference_model.checkpoints import random_model
 from reference_model.training.loop import train
 from reference_model.training.run_state import checkpoints
 from reference_model.training.sources import Sources, open_sources
@@ -31,7 +33,7 @@ SETTINGS = {
     "optimiser": {"clip_norm": 1e9},
     "checkpoints": {"every": 1},
     "validation": {"every": 3, "batch_size": 2},  # three parts for two processes
-    "timeout": 60,
+    "timeout": 300,
 }
 
 
@@ -40,7 +42,7 @@ BASELINE = BaselineConfig.from_dict(
         "network": {"family": "dual_branch", "width": 32, "heads": 2, "vocab_size": 20, "speech_dim": 8,
                     "motion_dim": 6, "speaker_dim": 8},
         "steps": 3, "batch_size": 6, "accumulation": 2, "optimiser": {"clip_norm": 1e9},
-        "validation": {"every": 3, "batch_size": 3}, "journal": {"every": 1}, "timeout": 60,
+        "validation": {"every": 3, "batch_size": 3}, "journal": {"every": 1}, "timeout": 300,
     }
 )  # fmt: skip
 
@@ -99,12 +101,13 @@ def both(tmp_path_factory):
     ports = [str(listener.getsockname()[1]) for listener in listeners]
     for listener in listeners:
         listener.close()
+    assert Accelerator and random_model(micro_config().model)  # imported once for both
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=one_of_two, args=(rank, ports, output)) for rank in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(300)
         if worker.is_alive():
             worker.kill()
     assert [worker.exitcode for worker in workers] == [0, 0]

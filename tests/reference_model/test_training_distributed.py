@@ -90,7 +90,7 @@ def one_of_two(rank, ports, output):
     os.environ["MASTER_PORT"] = ports[4]
     config = micro_config(output / "waiting", **{**SETTINGS, "timeout": 4})
     with pytest.raises(RuntimeError):  # the first, which waits for the second; then that, which is alone
-        train(config, sources=altered(config, lambda: time.sleep(10 * rank)), quiet=True)
+        train(config, sources=altered(config, lambda: time.sleep(5 * rank)), quiet=True)
     assert not torch.distributed.is_initialized()
 
 

@@ -88,7 +88,7 @@ def test_the_writer_refuses_what_it_should(tmp_path):
     for number, (id, speech, told) in enumerate((
         ("x", torch.zeros(5, 8), "already a sample 'x'"),
         ("y", torch.zeros(5, 9), "sample 'y': speech has shape .5, 9., expected 8 channels"),
-        ("y", torch.full((5, 8), torch.inf), "sample 'y': speech holds values that are not finite"),
+        ("y", torch.full((5, 8), torch.inf), "sample 'y': speech is not finite from frame 0 on"),
         ("y", torch.zeros(0, 8), "sample 'y': it needs at least one speech frame"),
     )):  # fmt: skip
         second = Sample(items[0].text_ids, speech, items[0].speaker_embedding)
@@ -216,10 +216,10 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
     "broken, complaint",
     [
         ({"speech": torch.full((8, 8), torch.nan)}, "function, sample 0: speech is not finite from frame 0"),
-        ({"speech": torch.zeros(8, 7)}, "speech has shape .8, 7., the model needs 8 channels"),
+        ({"speech": torch.zeros(8, 7)}, "speech has shape .8, 7., expected 8 channels"),
         ({"text_ids": torch.tensor([3, 20])}, "text_ids go from 3 to 20, but the model knows tokens 0 to 19"),
         ({"speech": torch.zeros(9, 8)}, r"are \(2, 0, 9, 0\), but \(2, 0, 8, 0\) were announced"),
-        ({"speaker_embedding": torch.zeros(4)}, "speaker_embedding has shape .1, 4., the model needs 8"),
+        ({"speaker_embedding": torch.zeros(4)}, "speaker_embedding has shape .1, 4., expected 8"),
     ],
 )
 def test_broken_samples_are_named(broken, complaint):

@@ -69,7 +69,7 @@ def test_every_clip_is_a_sample_or_has_its_reason(whole):
     reasons = dict(one.left_out)
     assert re.fullmatch(r"unexpected KeyError: 'key' \(number_encoder.py:\d+\)", reasons.pop("clip 6"))
     assert reasons == {
-        "clip 1": "it shows no face", "clip 4": "sample 'clip 4': speech holds values that are not finite",
+        "clip 1": "it shows no face", "clip 4": "sample 'clip 4': speech is not finite from frame 1 on",
         "слово": "there is no text",
     }  # fmt: skip
 

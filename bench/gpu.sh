@@ -26,7 +26,7 @@ if missing:
     raise SystemExit(f"bench/gpu.sh: no {', '.join(missing)} here: install them, or put them on PYTHONPATH")
 CHECK
 if [ -n "$smoke" ]; then
-    where=(--device cpu --threads 1) size=(--size tiny) few=(--batch 1 2 --patches 2) codecs=(--size small --batch 1)
+    where=(--device cpu --threads 1) size=(--size tiny) few=(--batch 2 --patches 2) codecs=(--size small --batch 1)
     training=(--seconds 4)
     record=paired both=compile all=paired slower=10  # a processor has no graphs
 else

@@ -390,19 +390,21 @@ def test_long_clips_are_trained_in_windows_that_seed_and_step_decide():
         config = micro_config(data={"window_seconds": 2.0, "workers": workers}, seed=seed)
         found = []
         for part in load(MicroBatches(config, Sources(source, source)), 0, 6):
-            batch = part.batch
-            assert batch.speech_latents.shape[1] == batch.motion_latents.shape[1] == 50
-            assert batch.speech_lengths.tolist() == [50] * 6
-            with_motion = batch.task == 1
-            assert torch.equal(batch.speech_latents[with_motion, 0, 0], batch.motion_latents[with_motion, 0, 0])
-            found.append(batch.speech_latents[:, 0, 0].tolist())
+            speech, motion = part.modalities.values()
+            assert speech.valid.sum(dim=(1, 2)).tolist() == [50] * 6
+            assert torch.equal(motion.valid, speech.valid & part.has_motion[:, None, None])
+            first = {
+                name: rows.latents[:, config.model.context_patches, 0, 0] for name, rows in part.modalities.items()
+            }
+            assert torch.equal(first["speech"][part.has_motion], first["motion"][part.has_motion])
+            found.append(first["speech"].tolist())
         return found
 
     one = first_frames(0)
     assert first_frames(2) == one != first_frames(0, seed=1)
     assert len({start for step in one for start in step}) > 20
-    whole = next(load(MicroBatches(micro_config(data={"window_seconds": 0}), Sources(source, source)), 0, 1)).batch
-    assert whole.speech_latents.shape[1] >= 100
+    whole = next(load(MicroBatches(micro_config(data={"window_seconds": 0}), Sources(source, source)), 0, 1))
+    assert whole.modalities["speech"].valid.sum(dim=(1, 2)).min() >= 100
 
 
 def test_half_of_a_batch_is_tts_and_tts_has_no_motion():

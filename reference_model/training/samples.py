@@ -80,17 +80,19 @@ def read_sample(source: SampleSource, index: int, shape: SampleShape) -> Sample:
     except Exception as error:  # a source of the user's own may raise anything; say for which sample
         raise SampleError(f"{source.describe(index)}: {type(error).__name__}: {error}") from error
     announced = tuple(int(length) for length in source.lengths[index])
-    if problem := next(_problems(sample, announced, shape), None):
+    problem = next(problems(sample, shape), None)
+    if sample.lengths != announced:
+        problem = (
+            f"its lengths (text, suffix, speech, motion) are {sample.lengths}, but "
+            f"{announced} were announced; write the index again"
+        )
+    if problem:
         raise SampleError(f"{source.describe(index)}: {problem}")
     return sample
 
 
-def _problems(sample: Sample, announced: tuple[int, ...], shape: SampleShape) -> Iterator[str]:
-    if sample.lengths != announced:
-        yield (
-            f"its lengths (text, suffix, speech, motion) are {sample.lengths}, but "
-            f"{announced} were announced; write the index again"
-        )
+def problems(sample: Sample, shape: SampleShape) -> Iterator[str]:
+    """What is wrong with a sample, however long it is."""
     for name, latents, channels in (
         ("speech", sample.speech, shape.speech_dim),
         ("motion", sample.motion, shape.motion_dim),
@@ -99,10 +101,10 @@ def _problems(sample: Sample, announced: tuple[int, ...], shape: SampleShape) ->
         if latents is None:
             continue
         if latents.ndim != 2 or latents.shape[1] != channels:
-            yield f"{name} has shape {list(latents.shape)}, the model needs {channels} channels"
+            yield f"{name} has shape {list(latents.shape)}, expected {channels} channels"
         if not torch.isfinite(latents).all():
             row = int((~torch.isfinite(latents)).any(dim=1).nonzero()[0])
-            yield f"{name} is not finite from frame {row} on; compute this sample again"
+            yield f"{name} is not finite from frame {row} on"
     for name in ("text_ids", "suffix_ids"):
         ids = getattr(sample, name)
         if len(ids) and not (0 <= int(ids.min()) and int(ids.max()) < shape.vocab_size):

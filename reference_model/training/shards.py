@@ -34,7 +34,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ..checkpoints import write_safetensors
-from .samples import MOTION, SPEECH, SUFFIX, TEXT, Sample, SampleError
+from .samples import MOTION, SPEECH, SUFFIX, TEXT, Sample, SampleError, SampleShape, problems
 
 FORMAT, EARLIER_FORMAT = "t2av-latents-2", "t2av-latents-1"
 INDEX, LENGTHS = "index.json", "lengths.npy"
@@ -48,19 +48,11 @@ def check_sample(id: str, sample: Sample, dims: Mapping[str, int]) -> None:
 
     Raises :class:`.SampleError`.
     """
-    shapes = [
-        ("speech", sample.speech, dims["speech_dim"]),
-        ("speaker_embedding", sample.speaker_embedding[None], dims["speaker_dim"]),
-    ]
-    if sample.motion is not None:
-        shapes.append(("motion", sample.motion, dims["motion_dim"]))
-    for name, value, channels in shapes:
-        if value.ndim != 2 or value.shape[1] != channels:
-            raise SampleError(f"sample {id!r}: {name} has shape {list(value.shape)}, expected {channels} channels")
-        if not torch.isfinite(value).all():
-            raise SampleError(f"sample {id!r}: {name} holds values that are not finite")
+    problem = next(problems(sample, SampleShape(**dims, vocab_size=2**31)), None)
     if not len(sample.speech) or not len(sample.text_ids):
-        raise SampleError(f"sample {id!r}: it needs at least one speech frame and one text token")
+        problem = "it needs at least one speech frame and one text token"
+    if problem:
+        raise SampleError(f"sample {id!r}: {problem}")
 
 
 def write_shard(

@@ -73,7 +73,7 @@ _BUILT_IN = {
     "release": "t2av_bench.preparation.codecs:ReleaseCodec",
     "gridface": "t2av_bench.gridface.systems.codec:GridFaceCodec",
 }
-registry = Registry("codec", _BUILT_IN, Codec, maker=lambda kind: kind.load, given="device")  # type: ignore[type-abstract]
+registry = Registry("codec", _BUILT_IN, Codec)  # type: ignore[type-abstract]
 
 
 def usable(id: str) -> type[Codec]:

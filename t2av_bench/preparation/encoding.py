@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ class ClipEncoder:
     """
 
     def __init__(self, codec: str, device: str, limits: Limits) -> None:
-        self.parts = registry.create(codec, device=device)
+        self.parts = registry.class_of(codec).load(device=device)
         self.limits = limits
         if self.parts.frame_rate != FRAME_RATE:
             raise ValueError(f"the codec {codec!r} has {self.parts.frame_rate} frames a second, not {FRAME_RATE}")
@@ -130,6 +131,7 @@ def read_motion(path: Path) -> Tensor:
     Nothing that a file holds is run. Raises Unscorable with what is wrong.
     """
     check_file(path)
+    found: Any
     try:
         if path.suffix == ".npy":
             found = torch.from_numpy(np.load(path, allow_pickle=False))

@@ -7,7 +7,7 @@ from typing import Any
 
 from t2av_bench.preparation.clips import Voice, read_clips
 from t2av_bench.preparation.codecs import usable
-from t2av_bench.preparation.sharding import Clip, Shards, make_shards
+from t2av_bench.preparation.sharding import EncodingTask, Shards, make_shards
 from t2av_bench.utils import memory as machine_memory
 from t2av_bench.utils.machine import cores
 from t2av_bench.utils.progress import Notice, OnStep
@@ -48,7 +48,7 @@ def prepare(
     if workers is None:
         workers = 1 if device != "cpu" else machine_memory.fitting(machine_memory.WORKER_BYTES, cores())
     return make_shards(
-        [Clip(clip.id, clip, clip.identity(root), clip.reason) for clip in found], ClipEncoder,
+        [EncodingTask(clip.id, clip, clip.identity(root), clip.reason) for clip in found], ClipEncoder,
         (kind.id, device, limits), out, settings, workers=workers, dtype=dtype, timeout=timeout,
         memory=None if memory is None else memory * machine_memory.GB, on_step=on_step,
     )  # fmt: skip

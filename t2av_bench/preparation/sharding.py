@@ -43,16 +43,17 @@ _TRIES = 2
 class Encoder(Protocol):
     """What a worker makes samples with. dims: ``speech_dim``, ``motion_dim`` and ``speaker_dim`` of every sample."""
 
-    dims: Mapping[str, int]
+    @property
+    def dims(self) -> Mapping[str, int]: ...
 
-    def __call__(self, content: Any, alive: Callable[[], None]) -> "Sample":
+    def __call__(self, content: Any, alive: Callable[[], None], /) -> "Sample":
         """Raises Unscorable with the reason why there is no sample. ``alive`` is called while that takes long."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """What is encoded: ``content`` is for the encoder; ``identity``: what it depends on, JSON-ready.
+class EncodingTask:
+    """A clip to encode: ``content`` is for the encoder; ``identity``: what its sample depends on, JSON-ready.
 
     reason: why the clip is left out before anything is read of it.
     """
@@ -101,7 +102,7 @@ class _Result:
 
 
 def make_shards(
-    clips: Sequence[Clip], encoder: Callable[..., Encoder], arguments: tuple[Any, ...], folder: Path,
+    clips: Sequence[EncodingTask], encoder: Callable[..., Encoder], arguments: tuple[Any, ...], folder: Path,
     settings: Mapping[str, Any], *, workers: int, dtype: str = "float32", timeout: float = 1800.0,
     memory: float | None = None, on_step: OnStep = lambda step: None,
 ) -> Shards:  # fmt: skip
@@ -137,7 +138,7 @@ def make_shards(
     return _finished(folder, clips)
 
 
-def _settle(folder: Path, clips: Sequence[Clip], settings: Mapping[str, Any]) -> None:
+def _settle(folder: Path, clips: Sequence[EncodingTask], settings: Mapping[str, Any]) -> None:
     """Write what the folder is made of, or compare. Raises ValueError where it differs."""
     digest = hashlib.sha256()
     for clip in clips:
@@ -163,7 +164,7 @@ def _settle(folder: Path, clips: Sequence[Clip], settings: Mapping[str, Any]) ->
         )
 
 
-def _finished(folder: Path, clips: Sequence[Clip]) -> Shards:
+def _finished(folder: Path, clips: Sequence[EncodingTask]) -> Shards:
     rows = [json_lines.parse(line) for _, line in json_lines.numbered((folder / LEFT_OUT).read_bytes())]
     left_out = [(row["id"], row["reason"]) for row in rows]
     return Shards(folder, len(clips) - len(left_out), left_out)
@@ -178,7 +179,7 @@ def _staged(folder: Path, number: int, place: int) -> Path:
     return folder / _PARTS / f"{number:05d}" / f"{place:05d}"
 
 
-def _made(folder: Path, number: int, block: Sequence[Clip]) -> int:
+def _made(folder: Path, number: int, block: Sequence[EncodingTask]) -> int:
     """How many clips of a block are finished."""
     if _record(folder, number).is_file():
         return len(block)
@@ -193,7 +194,7 @@ def _answer(staged: Path) -> Path | None:
 
 
 def _encoded(
-    folder: Path, blocks: Sequence[Sequence[Clip]], encoder: Callable[..., Encoder], arguments: tuple[Any, ...],
+    folder: Path, blocks: Sequence[Sequence[EncodingTask]], encoder: Callable[..., Encoder], arguments: tuple[Any, ...],
     workers: int, dtype: str, timeout: float, memory: float | None,
 ) -> Iterator[tuple[_Job, str | None]]:  # fmt: skip
     """Encode what is missing, a shard as soon as its block is complete; gives each clip's job and reason."""
@@ -222,7 +223,7 @@ def _encoded(
             yield found.job, found.reason
 
 
-def _close(folder: Path, number: int, block: Sequence[Clip], dtype: str) -> None:
+def _close(folder: Path, number: int, block: Sequence[EncodingTask], dtype: str) -> None:
     """Join the clips of a complete block to its shard; the record comes last, then the parts go."""
     import torch
     from safetensors import safe_open

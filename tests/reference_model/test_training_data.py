@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from training_factory import SHAPE, micro_config, synthetic
 
 from reference_model.training.batch_plan import BatchPlan, sample_seed, split
+from reference_model.training.config import read_config
 from reference_model.training.loader import MicroBatches, load
 from reference_model.training.samples import Sample, SampleError, random_window, read_sample
 from reference_model.training.shards import ShardSource, write_shards
@@ -87,7 +88,7 @@ def test_the_writer_refuses_what_it_should(tmp_path):
     for number, (id, speech, told) in enumerate((
         ("x", torch.zeros(5, 8), "already a sample 'x'"),
         ("y", torch.zeros(5, 9), "sample 'y': speech has shape .5, 9., expected 8 channels"),
-        ("y", torch.full((5, 8), torch.inf), "sample 'y': speech holds values that are not finite"),
+        ("y", torch.full((5, 8), torch.inf), "sample 'y': speech is not finite from frame 0 on"),
         ("y", torch.zeros(0, 8), "sample 'y': it needs at least one speech frame"),
     )):  # fmt: skip
         second = Sample(items[0].text_ids, speech, items[0].speaker_embedding)
@@ -215,10 +216,10 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
     "broken, complaint",
     [
         ({"speech": torch.full((8, 8), torch.nan)}, "function, sample 0: speech is not finite from frame 0"),
-        ({"speech": torch.zeros(8, 7)}, "speech has shape .8, 7., the model needs 8 channels"),
+        ({"speech": torch.zeros(8, 7)}, "speech has shape .8, 7., expected 8 channels"),
         ({"text_ids": torch.tensor([3, 20])}, "text_ids go from 3 to 20, but the model knows tokens 0 to 19"),
         ({"speech": torch.zeros(9, 8)}, r"are \(2, 0, 9, 0\), but \(2, 0, 8, 0\) were announced"),
-        ({"speaker_embedding": torch.zeros(4)}, "speaker_embedding has shape .1, 4., the model needs 8"),
+        ({"speaker_embedding": torch.zeros(4)}, "speaker_embedding has shape .1, 4., expected 8"),
     ],
 )
 def test_broken_samples_are_named(broken, complaint):
@@ -252,6 +253,19 @@ def test_unusable_sources_are_refused_before_training(tmp_path):
         open_sources(micro_config(data=shards, model={"motion_dim": 7}))
     opened = open_sources(micro_config(data=shards))
     assert (len(opened.t2av.lengths), len(opened.tts.lengths)) == (3, 7)
+
+
+def test_a_configuration_takes_its_channels_from_the_shards_that_it_names(tmp_path):
+    folder = str(write(tmp_path / "a", samples()))
+    named = ["data.kind=shards", f'data.t2av=["{folder}"]', "output=unused"]
+    config = read_config("tiny", named)
+    assert {name: getattr(config.model, name) for name in DIMS} == DIMS
+    opened = open_sources(config)  # whose speech is T2AV's where nothing else is named
+    assert (len(opened.t2av.lengths), len(opened.tts.lengths), opened.validation) == (3, 7, None)
+    with pytest.raises(SampleError, match="motion_dim 6, the model has 7; set model.motion_dim = 6"):
+        open_sources(read_config("tiny", [*named, "model.motion_dim=7"]))
+    with pytest.raises(SampleError, match="there is no such folder"):
+        open_sources(read_config("tiny", ["data.kind=shards", "data.t2av=absent", "output=unused"]))
 
 
 # -- the plan ------------------------------------------------------------------------------------------------
@@ -386,25 +400,26 @@ def test_long_clips_are_trained_in_windows_that_seed_and_step_decide():
         lambda index: counting(100 + index), [(2, 0, 100 + index, 100 + index) for index in range(9)]
     )
 
+    def frames(modality):
+        return modality.valid.flatten(1).sum(1).tolist()
+
     def first_frames(workers, seed=0):
         config = micro_config(data={"window_seconds": 2.0, "workers": workers}, seed=seed)
         found = []
         for part in load(MicroBatches(config, Sources(source, source)), 0, 6):
-            speech, motion = part.modalities.values()
-            assert speech.valid.sum(dim=(1, 2)).tolist() == [50] * 6
-            assert torch.equal(motion.valid, speech.valid & part.has_motion[:, None, None])
-            first = {
-                name: rows.latents[:, config.model.context_patches, 0, 0] for name, rows in part.modalities.items()
-            }
-            assert torch.equal(first["speech"][part.has_motion], first["motion"][part.has_motion])
-            found.append(first["speech"].tolist())
+            speech, motion = (part.modalities[name] for name in ("speech", "motion"))
+            assert frames(speech) == [50] * 6
+            assert frames(motion) == [50 if task else 0 for task in part.task.tolist()]
+            first = [each.latents[:, config.model.context_patches, 0, 0] for each in (speech, motion)]
+            assert torch.equal(first[0][part.has_motion], first[1][part.has_motion])
+            found.append(first[0].tolist())
         return found
 
     one = first_frames(0)
     assert first_frames(2) == one != first_frames(0, seed=1)
     assert len({start for step in one for start in step}) > 20
     whole = next(load(MicroBatches(micro_config(data={"window_seconds": 0}), Sources(source, source)), 0, 1))
-    assert whole.modalities["speech"].valid.sum(dim=(1, 2)).min() >= 100
+    assert min(frames(whole.modalities["speech"])) >= 100
 
 
 def test_half_of_a_batch_is_tts_and_tts_has_no_motion():

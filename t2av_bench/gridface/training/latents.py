@@ -23,7 +23,7 @@ from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
 from t2av_bench.gridface.models.world_codec import CHECKPOINT, LATENT_DIM, WorldCodec
 from t2av_bench.gridface.speech.synthesizer import Synthesizer
 from t2av_bench.gridface.training.extractors import DATA_VERSION, write
-from t2av_bench.preparation.sharding import Clip, make_shards
+from t2av_bench.preparation.sharding import EncodingTask, make_shards
 from t2av_bench.utils.machine import cores
 
 FITTED_ON = 600
@@ -38,7 +38,7 @@ def build_latents(
 
     The result does not depend on ``workers``. Raises ValueError for an unknown split.
     """
-    clips = [Clip(clip.id, clip, asdict(clip)) for clip in corpus.utterances(split, count)]
+    clips = [EncodingTask(clip.id, clip, asdict(clip)) for clip in corpus.utterances(split, count)]
     target = folder / split
     if not (target / INDEX).is_file():
         settings = {"data": DATA_VERSION, "audio_codec": checkpoints.digest(CHECKPOINT)}

@@ -25,7 +25,13 @@ def encoder(components, monkeypatch):
 
     parts = dataclasses.replace(components, motion_codec=PixelMotionCodec(),
                                 suffix_ids=chat_ids(tiny_tokenizer(), "x")[1])  # fmt: skip
-    monkeypatch.setattr(encoding.registry, "create", lambda id, device: parts)
+
+    class Tiny:
+        @staticmethod
+        def load(device):
+            return parts
+
+    monkeypatch.setattr(encoding.registry, "class_of", lambda id: Tiny)
     return ClipEncoder("tiny", "cpu", Limits())
 
 

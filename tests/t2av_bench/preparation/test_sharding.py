@@ -16,7 +16,7 @@ from number_encoder import NumberEncoder
 from reference_model.training.shards import ShardSource
 from t2av_bench.errors import NotApplicable
 from t2av_bench.preparation import sharding
-from t2av_bench.preparation.sharding import Clip, make_shards
+from t2av_bench.preparation.sharding import EncodingTask, make_shards
 
 TROUBLES = {1: "refused", 4: "not finite", 6: "defect"}
 _INTERRUPTED = """
@@ -33,8 +33,8 @@ sharding.make_shards(clips(0.4), NumberEncoder, (), Path(sys.argv[1]), {"codec":
 
 def clips(seconds=0.0, count=11):
     contents = [{"frames": 4 + number, "trouble": TROUBLES.get(number)} for number in range(count)]
-    made = [Clip(f"clip {number}", {**each, "seconds": seconds}, each) for number, each in enumerate(contents)]
-    return [*made, Clip("слово", {}, {}, reason="there is no text")]
+    made = [EncodingTask(f"clip {number}", {**each, "seconds": seconds}, each) for number, each in enumerate(contents)]
+    return [*made, EncodingTask("слово", {}, {}, reason="there is no text")]
 
 
 def make(folder, made=None, settings=None, workers=1, encoder=(), **options):
@@ -62,12 +62,14 @@ def whole(tmp_path_factory):
 
 def test_every_clip_is_a_sample_or_has_its_reason(whole):
     one, steps = whole
-    assert [path.name for path in one.folder.glob("*.safetensors")] == [f"0000{n}.safetensors" for n in range(3)]
+    assert [path.name for path in sorted(one.folder.glob("*.safetensors"))] == [
+        f"0000{n}.safetensors" for n in range(3)
+    ]
     assert (one.prepared, one.total) == (8, 12) and [step.done for step in steps] == list(range(1, 13))
     reasons = dict(one.left_out)
     assert re.fullmatch(r"unexpected KeyError: 'key' \(number_encoder.py:\d+\)", reasons.pop("clip 6"))
     assert reasons == {
-        "clip 1": "it shows no face", "clip 4": "sample 'clip 4': speech holds values that are not finite",
+        "clip 1": "it shows no face", "clip 4": "sample 'clip 4': speech is not finite from frame 1 on",
         "слово": "there is no text",
     }  # fmt: skip
 
@@ -123,7 +125,8 @@ def test_a_finished_folder_is_found_and_another_one_refused(whole, tmp_path):
 
 def test_a_clip_that_kills_its_worker_costs_itself_alone(tmp_path):
     made = [
-        Clip(name, {"frames": 5, "trouble": trouble}, name) for name, trouble in (("bad", "killed"), ("good", None))
+        EncodingTask(name, {"frames": 5, "trouble": trouble}, name)
+        for name, trouble in (("bad", "killed"), ("good", None))
     ]
     done = make(tmp_path / "a", made, dtype="float16")
     assert ShardSource(done.folder)[0].speech[-1].tolist() == [12.0, 13.0, 14.0]
@@ -134,7 +137,7 @@ def test_a_clip_that_kills_its_worker_costs_itself_alone(tmp_path):
 def test_without_an_encoder_or_a_usable_clip_there_are_no_shards(tmp_path):
     with pytest.raises(NotApplicable, match="the encoder cannot be loaded: this encoder loads nothing"):
         make(tmp_path / "a", encoder=(False,))
-    broken = [Clip(str(number), {}, number, reason=f"reason {number}") for number in range(3)]
+    broken = [EncodingTask(str(number), {}, number, reason=f"reason {number}") for number in range(3)]
     for _ in range(2):
         with pytest.raises(ValueError, match="none of 3 clips could be prepared, .*left_out.jsonl.*first: 0: reason 0"):
             make(tmp_path / "b", broken)

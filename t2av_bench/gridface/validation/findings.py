@@ -177,15 +177,16 @@ def tables(found: "DataFrame") -> dict[str, str]:
 
 
 def _sizes(found: "DataFrame") -> str:
-    sizes = {
-        claim: " or ".join(f"{clips} clips of {speakers} speakers" for clips, speakers in
-                           rows[["clips", "speakers"]].drop_duplicates().itertuples(index=False))
-        for claim, rows in found.groupby("claim")
-    }  # fmt: skip
-    return (
-        f"*Sizes.* Section 1: {sizes['dual-branch']} a language, {len(SEEDS)} training seeds a side. Section 2: "
-        f"{sizes['cascades']} a language, one training. Section 3: {sizes['arrangements']}, one training."
-    )
+    said = []
+    for section, (claim, trained) in enumerate(
+        {"dual-branch": f"{len(SEEDS)} training seeds a side", "cascades": "one", "arrangements": "one"}.items(), 1
+    ):
+        rows = found[found.claim == claim].drop_duplicates(["language", "clips", "speakers"])
+        sizes = (
+            f"{row.clips} clips of {row.speakers} speakers ({_LANGUAGES[row.language]})" for row in rows.itertuples()
+        )
+        said.append(f"Section {section}: {', '.join(sizes)}; {trained}.")
+    return f"*Sizes.* {' '.join(said)}"
 
 
 def filled(page: str, made: Mapping[str, str]) -> str:

@@ -74,6 +74,33 @@ def test_every_contrast_of_the_claims_is_there_with_its_interval(differences):
     assert differences[differences.seed.isin(("all", ""))].p_holm.between(0, 1).all()
 
 
+def test_the_sentences_are_what_the_numbers_say(differences):
+    """Whoever makes the tables anew reads the sentences again where one of these fails."""
+    main = differences[differences.seed.isin(("all", ""))]
+    says = {(row.system, row.language, row.quantity): findings.verdict(row) for row in main.itertuples()}
+    every = {(row.system, row.language, row.quantity): row.seeds_for == "9 of 9" for row in main.itertuples()}
+    sync = ("sync_c_gridface", "sync_d_gridface")
+    for language in ("en", "zh"):
+        assert says["dual-branch", language, "dnsmos_ovrl"] == "for" and every["dual-branch", language, "dnsmos_ovrl"]
+        for quantity in ("fd_frame_gridface", "fd_clip_gridface"):
+            assert every["dual-branch", language, quantity] and says["dual-branch", language, quantity] == "open"
+        for quantity in sync:
+            assert says["dual-branch", language, quantity] == "open"
+            assert says["cascaded", language, quantity] == "for"
+            assert {says[f"cascaded-{second}", language, quantity] for second in ("diffusion", "espeak")} == {"against"}
+    assert says["dual-branch", "en", "wer_gridface"] == says["dual-branch", "zh", "cer_gridface"] == "open"
+    assert every["dual-branch", "zh", "cer_gridface"]
+    found = {name: says[name, "en", "sync_c_gridface"] for name in main[main.claim == "arrangements"].system}
+    assert found == {
+        "interleaved-av": "for", "interleaved-va": "for", "delay-1": "for", "delay-3": "open",
+        "interleaved-av-a2v": "for", "interleaved-va-a2v": "open", "delay-1-a2v": "for", "delay-3-a2v": "for",
+        "interleaved-av-v2a": "against", "interleaved-va-v2a": "for", "delay-1-v2a": "against",
+        "delay-3-v2a": "against",
+    }  # fmt: skip
+    words = [says[name, "en", "wer_gridface"] for name in ("interleaved-av", "interleaved-va", "delay-1", "delay-3")]
+    assert words == ["against", "open", "against", "against"]
+
+
 def test_one_runs_difference_is_the_one_that_compare_tells(tmp_path):
     random = np.random.default_rng(0)
     folders = [

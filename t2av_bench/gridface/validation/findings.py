@@ -128,9 +128,8 @@ def contrast(first: Sequence[RunResult], second: Sequence[RunResult], quantity: 
         "high": found.interval and found.interval.high, "p": found.p, "p_holm": None, "clips": found.clips,
         "speakers": found.units,
     }  # fmt: skip
-    return row | _over_seeds(
-        *([part.summary.score.value for part in each.singles] for each in (ours, theirs)), quantity
-    )
+    values = [[part.summary.score.value for part in each.singles] for each in (ours, theirs)]
+    return row | _over_seeds(quantity, values[0], values[1])
 
 
 def _measured(runs: Sequence[RunResult], quantity: str) -> Measured:
@@ -141,7 +140,7 @@ def _measured(runs: Sequence[RunResult], quantity: str) -> Measured:
     return found
 
 
-def _over_seeds(first: Sequence[Any], second: Sequence[Any], quantity: str) -> dict[str, Any]:
+def _over_seeds(quantity: str, first: Sequence[Any], second: Sequence[Any]) -> dict[str, Any]:
     if len(first) < 2:
         return dict.fromkeys(("seeds_low", "seeds_high", "seeds_for"))
     from scipy import stats
@@ -168,6 +167,7 @@ def _column(quantity: str) -> ColumnSpecification:
 def tables(found: "DataFrame") -> dict[str, str]:
     """Name of a mark in the page -> its table in Markdown."""
     return {
+        "sizes": _sizes(found),
         "published": _published_table(),
         "dual-branch": _dual_branch_table(found[(found.claim == "dual-branch") & (found.seed == "all")]),
         "cascades": _cascades_table(found[found.claim == "cascades"]),
@@ -176,15 +176,27 @@ def tables(found: "DataFrame") -> dict[str, str]:
     }
 
 
+def _sizes(found: "DataFrame") -> str:
+    said = []
+    for section, (claim, trained) in enumerate(
+        {"dual-branch": f"{len(SEEDS)} training seeds a side", "cascades": "one", "arrangements": "one"}.items(), 1
+    ):
+        rows = found[found.claim == claim].drop_duplicates(["language", "clips", "speakers"])
+        sizes = (
+            f"{row.clips} clips of {row.speakers} speakers ({_LANGUAGES[row.language]})" for row in rows.itertuples()
+        )
+        said.append(f"Section {section}: {', '.join(sizes)}; {trained}.")
+    return f"*Sizes.* {' '.join(said)}"
+
+
 def filled(page: str, made: Mapping[str, str]) -> str:
     """The page with its tables between ``<!-- NAME -->`` and ``<!-- end -->``. Raises ValueError where a mark lacks."""
     for name, text in made.items():
-        page, count = re.subn(
-            rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda mark, text=text: f"{mark[1]}{text}\n{mark[2]}", page,
-            flags=re.DOTALL,
-        )  # fmt: skip
+        parts = re.split(rf"(<!-- {name} -->\n)(.*?)(?=<!-- end -->)", page, flags=re.DOTALL)
+        count = len(parts) // 3
         if count != 1:
             raise ValueError(f"the page has {count} marks <!-- {name} --> … <!-- end -->, expected one")
+        page = f"{parts[0]}{parts[1]}{text}\n{parts[3]}"
     return page
 
 

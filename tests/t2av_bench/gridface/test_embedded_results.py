@@ -33,7 +33,7 @@ def better(column: str, first: float, second: float) -> bool:
 def test_real_clips_are_best_and_a_strangers_audio_is_worst_in_step(language):
     results = table(1)
     systems = [name for name in results.index if name not in ANCHORS]
-    assert len(systems) == 4
+    assert len(systems) == 5
     for column in (f"{language}_sync_c_gridface", f"{language}_sync_d_gridface"):
         for name in systems:
             assert better(column, results.loc["Real clips", column], results.loc[name, column]), (name, column)
@@ -62,6 +62,12 @@ def test_every_row_of_every_table_was_measured(number):
         # Where a table says that something does not apply to a row, it gives the reason.
         assert results.loc[missing, f"{column}_reason"].notna().all()
     assert not results[values].isna().all(axis=1).any()
+
+
+def test_what_is_given_is_followed_best_where_its_own_moment_is_seen():
+    sync = table(4)["en_sync_c_gridface"]
+    for better, task in (("Interleaved A-V", "A2V"), ("Delay-1", "A2V"), ("Interleaved V-A", "V2A")):
+        assert sync[f"{better}, {task}"] > sync[f"Add, {task}"]
 
 
 def test_dubbing_keeps_the_picture_and_the_codec_costs_what_the_vocoder_does_not():

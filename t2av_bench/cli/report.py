@@ -1,5 +1,6 @@
 """``t2av-bench report`` and ``t2av-bench serve``: the page that shows runs, and a way to look at it."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -69,7 +70,6 @@ def serve(
                 f"port {port} cannot be used ({error.strerror}); choose another with --port, or 0"
             ) from error
     echo(server.url)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
-    except KeyboardInterrupt:
-        echo("stopped", err=True)
+    echo("stopped", err=True)

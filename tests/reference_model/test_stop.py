@@ -7,7 +7,6 @@ import torch
 from build import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_model.inference.batched.sampling import generate
 
 from reference_model.config import ModelConfig
 from reference_model.inference.batched.sampling import generate

@@ -143,6 +143,13 @@ def write_safetensors(state: Mapping[str, Tensor], path: str | Path, metadata: M
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write beside ``path``, rename: a reader sees the old text or the whole new one."""
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
 def _stored_config(metadata: Mapping[str, str], path: Path) -> ModelConfig:
     if CONFIG_KEY not in metadata:
         return ModelConfig.named("release")

@@ -1,11 +1,13 @@
 """Clips of different lengths as one padded batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+
+from reference_model.utils.devices import moved
 
 
 @dataclass
@@ -25,14 +27,13 @@ class Batch:
     speech: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
-        return Batch(**{name: None if value is None else value.to(device) for name, value in self._items()})
+        return moved(self, device)
 
     def doubled(self) -> "Batch":
         """Every clip twice: (B clips, the same B clips)."""
-        return Batch(**{name: None if value is None else torch.cat((value, value)) for name, value in self._items()})
-
-    def _items(self) -> list[tuple[str, Tensor | None]]:
-        return [(entry.name, getattr(self, entry.name)) for entry in fields(self)]
+        return Batch(
+            **{name: None if value is None else torch.cat((value, value)) for name, value in vars(self).items()}
+        )
 
 
 def whole_patches(frames: int, patch_size: int) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from reference_model.modules.flow_matching import LossDraws, LossSettings, noised
 from reference_model.training.samples import Sample
+from reference_model.utils.devices import moved
 
 from .batch import Batch, padded
 from .config import FlowConfig
@@ -39,12 +40,7 @@ class TrainingBatch:
         return next(iter(self.targets.values())).shape[:2].numel() - self.tokens
 
     def to(self, device: torch.device | str) -> "TrainingBatch":
-        draws = {
-            name: LossDraws(**{key: value.to(device) for key, value in vars(draw).items()})
-            for name, draw in self.draws.items()
-        }
-        targets = {name: value.to(device) for name, value in self.targets.items()}
-        return TrainingBatch(self.batch.to(device), targets, draws, self.whole)
+        return moved(self, device)
 
 
 def collate(

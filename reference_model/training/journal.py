@@ -7,11 +7,12 @@ averaged weights. Trackers are told the same as ``train/...`` and ``validation/.
 """
 
 import json
-import os
 import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+from ..checkpoints import write_text
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -38,9 +39,9 @@ class Journal:
         self.units = self.places = 0
         if accelerator.is_main_process:
             output.mkdir(parents=True, exist_ok=True)
-            _write(output / "config.json", json.dumps(config.to_dict(), indent=1) + "\n")
+            write_text(output / "config.json", json.dumps(config.to_dict(), indent=1) + "\n")
             if self.path.is_file():
-                _write(self.path, _lines_until(first_step, self.path.read_text(encoding="utf-8", errors="replace")))
+                write_text(self.path, _lines_until(first_step, self.path.read_text(encoding="utf-8", errors="replace")))
         accelerator.init_trackers(
             PROJECT,
             init_kwargs={
@@ -104,12 +105,6 @@ def _lines_until(step: int, text: str) -> str:
         except (ValueError, KeyError, TypeError):
             continue  # the process died while writing this line
     return "".join(kept)
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 def _losses(values: dict[str, Any]) -> str:

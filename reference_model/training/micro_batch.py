@@ -1,13 +1,12 @@
 """What one training forward reads: tensors alone. Every index is made beforehand, on the CPU, by :mod:`.collate`."""
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..modules.flow_matching import LossDraws
+from ..utils.devices import moved
 
 
 @dataclass
@@ -62,14 +61,4 @@ class MicroBatch:
     padding: int
 
     def to(self, device: torch.device | str) -> "MicroBatch":
-        return _moved(self, device)
-
-
-def _moved(value: Any, device: torch.device | str) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, dict):
-        return {key: _moved(entry, device) for key, entry in value.items()}
-    if dataclasses.is_dataclass(value):
-        return type(value)(**{name: _moved(entry, device) for name, entry in vars(value).items()})
-    return value
+        return moved(self, device)

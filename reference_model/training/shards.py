@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..checkpoints import write_safetensors
+from ..checkpoints import write_safetensors, write_text
 from .samples import MOTION, SPEECH, SUFFIX, TEXT, Sample, SampleError, SampleShape, problems
 
 FORMAT, EARLIER_FORMAT = "t2av-latents-2", "t2av-latents-1"
@@ -104,11 +104,8 @@ def write_index(folder: Path, dims: Mapping[str, int], shards: Sequence[Mapping[
     index = {
         "format": FORMAT, **dims, "entries": total, "lengths_sha256": _sha256(folder / LENGTHS), "shards": list(shards),
     }  # fmt: skip
-    path = folder / INDEX
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(index) + "\n", encoding="utf-8")
-    os.replace(part, path)
-    return path
+    write_text(folder / INDEX, json.dumps(index) + "\n")
+    return folder / INDEX
 
 
 def write_shards(

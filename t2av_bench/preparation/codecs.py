@@ -77,12 +77,11 @@ registry = Registry("codec", _BUILT_IN, Codec)  # type: ignore[type-abstract]
 
 
 def usable(id: str) -> type[Codec]:
-    """The codec with an id, all of which is there. ValueError for an unknown id, NotApplicable for what it lacks."""
+    """The codec with an id. ValueError for an unknown id, NotApplicable for packages and weights that it lacks."""
     from t2av_bench.errors import NotApplicable
     from t2av_bench.weights.needs import lacks
 
     codec = registry.class_of(id)
     if lacking := lacks(codec):
         raise NotApplicable(f"the codec {codec.id!r}: {lacking}")
-    codec.digests()
     return codec

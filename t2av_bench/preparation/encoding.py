@@ -1,7 +1,7 @@
 """One clip to one training sample. Imports torch: only workers import this, when they encode."""
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from t2av_bench.media.clip import FRAME_RATE, Clip
 from t2av_bench.media.probe import check_file, probe
 from t2av_bench.preparation.clips import ClipFiles
 from t2av_bench.preparation.codecs import registry
-from t2av_bench.systems.inputs import first, input_named, read_voice, speech_span
+from t2av_bench.systems.inputs import input_named, read_voice, speech_span
 from t2av_bench.systems.latent.portrait import read_portrait_video
 from t2av_bench.utils.inference import full_precision
 
@@ -80,8 +80,7 @@ class ClipEncoder:
                               else len(codes))  # fmt: skip
         motion = None
         if video is not None:
-            pictures = first(video.pictures(), frames)
-            motion = torch.cat([parts.encode_pictures(batch) for batch in _heard(pictures, alive)])
+            motion = parts.encode_video(video, frames, alive)
         elif codes is not None:
             motion = parts.motion_codec.normalize(codes[:frames].to(parts.device)).float().cpu()
         speech = parts.encode_audio(audio[: frames * parts.hop].copy())[:frames]
@@ -89,7 +88,7 @@ class ClipEncoder:
         with input_named("its voice"):
             voice = read_voice(clip.voice or clip.sound or clip.media, trim=False).audio
             try:
-                speaker = parts.speaker_encoder(torch.from_numpy(voice)[None].to(parts.device))[0].float().cpu()
+                speaker = parts.encode_voice(voice)
             except ValueError as error:
                 raise Unscorable(str(error)) from error
         return Sample(text_ids, speech, speaker, motion, parts.suffix_ids)
@@ -117,12 +116,6 @@ class ClipEncoder:
         if frames < PATCH:
             raise Unscorable(f"it lasts {frames} frames of {1 / FRAME_RATE:g} s, less than a patch of {PATCH}")
         return frames
-
-
-def _heard(pictures: Iterator[np.ndarray], alive: Callable[[], None]) -> Iterator[np.ndarray]:
-    for batch in pictures:
-        yield batch
-        alive()
 
 
 def read_motion(path: Path) -> Tensor:

@@ -36,13 +36,14 @@ def prepare(
     from t2av_bench.preparation.encoding import ClipEncoder, Limits
 
     kind = usable(codec)
+    digests = dict(kind.digests())  # before any clip is looked at: says what is missing
     found, notices = read_clips(source, media, split, voice)
     for text in notices:
         notice(text)
     root = (source if source.is_dir() else media or source.parent).resolve()
     limits = Limits(difference, max_tokens)
     settings: Mapping[str, Any] = {
-        "version": VERSION, "codec": kind.id, "digests": dict(kind.digests()), "voice": voice,
+        "version": VERSION, "codec": kind.id, "digests": digests, "voice": voice,
         "limits": asdict(limits), "device": device.partition(":")[0],
     }  # fmt: skip
     if workers is None:

@@ -120,10 +120,10 @@ def make_shards(
     blocks = [clips[start : start + BLOCK] for start in range(0, len(clips), BLOCK)]
     for unfinished in folder.glob(".*.safetensors.*.part"):
         unfinished.unlink()
-    done = sum(_made(folder, number, block) for number, block in enumerate(blocks))
+    jobs = _missing(folder, blocks, dtype)
+    done = len(clips) - len(jobs)
     on_step(Step("preparing", done, len(clips), "clips"))
-    made = _encoded(folder, blocks, encoder, arguments, workers, dtype, timeout, memory)
-    for job, reason in made:
+    for job, reason in _encoded(folder, blocks, jobs, encoder, arguments, workers, dtype, timeout, memory):
         done += 1
         on_step(Step("preparing", done, len(clips), "clips", job.id, reason is not None))
     records = [json.loads(_record(folder, number).read_text(encoding="utf-8")) for number in range(len(blocks))]
@@ -140,13 +140,15 @@ def make_shards(
 
 def _settle(folder: Path, clips: Sequence[EncodingTask], settings: Mapping[str, Any]) -> None:
     """Write what the folder is made of, or compare. Raises ValueError where it differs."""
+    from reference_model.training.shards import INDEX
+
     digest = hashlib.sha256()
     for clip in clips:
         digest.update(json.dumps([clip.id, clip.identity], sort_keys=True).encode())
     wanted = json.loads(json.dumps({**settings, "clips": len(clips), "list": digest.hexdigest()}))
     path = folder / SETTINGS
     if not path.is_file():
-        if any(folder.glob("*.safetensors")) and (folder / "index.json").is_file():
+        if any(folder.glob("*.safetensors")) and (folder / INDEX).is_file():
             raise ValueError(f"{folder} holds shards that this command did not write: choose another folder (--out)")
         write_text(path, json_text(wanted, indent=1) + "\n")
         return
@@ -179,25 +181,14 @@ def _staged(folder: Path, number: int, place: int) -> Path:
     return folder / _PARTS / f"{number:05d}" / f"{place:05d}"
 
 
-def _made(folder: Path, number: int, block: Sequence[EncodingTask]) -> int:
-    """How many clips of a block are finished."""
-    if _record(folder, number).is_file():
-        return len(block)
-    return sum(clip.reason is not None or _answer(_staged(folder, number, place)) is not None
-               for place, clip in enumerate(block))  # fmt: skip
-
-
 def _answer(staged: Path) -> Path | None:
     """The file of a clip that is finished: its sample, or the reason why it has none."""
     found = (staged.with_suffix(suffix) for suffix in (".safetensors", ".json"))
     return next((path for path in found if path.is_file()), None)
 
 
-def _encoded(
-    folder: Path, blocks: Sequence[Sequence[EncodingTask]], encoder: Callable[..., Encoder], arguments: tuple[Any, ...],
-    workers: int, dtype: str, timeout: float, memory: float | None,
-) -> Iterator[tuple[_Job, str | None]]:  # fmt: skip
-    """Encode what is missing, a shard as soon as its block is complete; gives each clip's job and reason."""
+def _missing(folder: Path, blocks: Sequence[Sequence[EncodingTask]], dtype: str) -> list[_Job]:
+    """What is still to be encoded. A block of which nothing is becomes its shard now."""
     jobs: list[_Job] = []
     for number, block in enumerate(blocks):
         if _record(folder, number).is_file():
@@ -209,6 +200,14 @@ def _encoded(
                 jobs.append(_Job(number, place, clip.id, clip.content, staged, dtype))
         if len(jobs) == before:
             _close(folder, number, block, dtype)
+    return jobs
+
+
+def _encoded(
+    folder: Path, blocks: Sequence[Sequence[EncodingTask]], jobs: Sequence[_Job], encoder: Callable[..., Encoder],
+    arguments: tuple[Any, ...], workers: int, dtype: str, timeout: float, memory: float | None,
+) -> Iterator[tuple[_Job, str | None]]:  # fmt: skip
+    """Encode what is missing, a shard as soon as its block is complete; gives each clip's job and reason."""
     missing = Counter(job.block for job in jobs)
     with WorkerPool() as pool:
         for found in pool.run(jobs, _Encoding(encoder, arguments), workers=workers, timeout=timeout, most=memory):

@@ -8,7 +8,7 @@ end as soon as the stop predictor says so. ``release`` lets nothing end before 1
 the task embedding out (it adds it to a prefix, and there is none), so it shows what a wrong recipe costs.
 """
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -78,6 +78,6 @@ def load_components(device: str, checkpoint: str | Path) -> "Components":
             raise CheckpointError(
                 f"it knows {model.config.backbone.vocab_size} tokens, GridFace has {WordTokenizer.vocab_size}"
             )
-        return Components(model=model, **{field.name: getattr(parts, field.name) for field in fields(parts)})
+        return Components.around(model, parts)
     except ValueError as error:
         raise ValueError(f"the checkpoint {name} is no embedded Talker-T2AV: {error}") from error

@@ -161,9 +161,17 @@ class Parts:
         frames = uint8_to_frames(torch.from_numpy(np.array(pictures)).to(self.device))
         return self.motion_codec.encode(frames[None])[0].float().cpu()
 
-    def encode_video(self, video: PortraitVideo, frames: int) -> Tensor:
-        """The first ``frames`` frames -> (frames, C)."""
-        return torch.cat([self.encode_pictures(pictures) for pictures in first(video.pictures(), frames)])
+    def encode_video(self, video: PortraitVideo, frames: int, alive: Callable[[], None] = lambda: None) -> Tensor:
+        """The first ``frames`` frames -> (frames, C). alive: called after each batch of pictures."""
+        encoded = []
+        for pictures in first(video.pictures(), frames):
+            encoded.append(self.encode_pictures(pictures))
+            alive()
+        return torch.cat(encoded)
+
+    def encode_voice(self, audio: np.ndarray) -> Tensor:
+        """(n,) at ``inputs.SPEAKER_RATE`` -> (S,) speaker embedding, float32 on the CPU. ValueError as the encoder."""
+        return self.speaker_encoder(torch.from_numpy(audio)[None].to(self.device))[0].float().cpu()
 
 
 @dataclass(slots=True)
@@ -235,8 +243,7 @@ def read_sources(job: Job, parts: Parts, patch_size: int, *, moving_identity: bo
 def _read_voice(path: Path, job: Job, parts: Parts, most: int) -> dict[str, Any]:
     """As the others: puts what it reads into the job, at most so many frames, and returns facts for the record."""
     voice = read_voice(path, parts.trims_voice)
-    samples = torch.from_numpy(voice.audio)[None].to(parts.device)
-    job.item.speaker_embedding = parts.speaker_encoder(samples)[0].float().cpu()
+    job.item.speaker_embedding = parts.encode_voice(voice.audio)
     job.notes += voice.notes
     return {name: round(getattr(voice, name), 3) for name in ("start", "end", "speech_seconds")}
 

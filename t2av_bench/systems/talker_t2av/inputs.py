@@ -3,8 +3,9 @@
 Imports torch: only :mod:`.talker_t2av` imports this, when it is used.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Self
 
 from torch import Tensor
 
@@ -28,6 +29,10 @@ class Components(Parts):
     """The generator with everything around it. Raises ValueError for parts that do not fit each other."""
 
     model: TalkerT2AV
+
+    @classmethod
+    def around(cls, model: TalkerT2AV, parts: Parts) -> Self:
+        return cls(model=model, **{field.name: getattr(parts, field.name) for field in fields(parts)})
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,6 @@
 """The published parts of Talker-T2AV, by id."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,8 +51,7 @@ def load_components(device: str, precision: str, checkpoint: Path | None = None)
         model = load_model(checkpoint, device=place, dtype=dtype, backbone_dtype=backbone_dtype)
         if place.type == "cpu":
             pack_linears(model)
-        parts = load_parts(place, digests)
-        return Components(model=model, **{field.name: getattr(parts, field.name) for field in fields(parts)})
+        return Components.around(model, load_parts(place, digests))
     except (CheckpointError, FileNotFoundError) as error:
         raise NotApplicable(f"talker-t2av does not load: {error}") from error
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_talker import tiny_audio_codec, tiny_config, tiny_speaker_encoder, tiny_tokenizer
+from weights_table import use_weights
 
 WIDTHS = (32, 32, 32, 32)
 
@@ -58,10 +59,5 @@ def published(tmp_path, monkeypatch):
             f'purpose = "part {id}"\nfile = "{name}"\nlicence = "terms of {id}"\ngroup = "{group}"\n'
             'format = "state_dict"\nloader = "test"\n'
         )
-    table = tmp_path / "weights.toml"
-    table.write_text("\n".join(rows))
-    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(folder))
-    monkeypatch.setenv("T2AV_BENCH_WEIGHTS_TABLE", str(table))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    use_weights(monkeypatch, folder, "\n".join(rows))
     return folder

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from weights_table import use_weights
 
 from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.media.clip import Clip
@@ -73,12 +74,7 @@ def install_weights(tmp_path, monkeypatch) -> Callable[[Mapping[str, Path]], Non
                 f'[{id}]\npurpose = "test"\nfile = "{id}/{path.name}"\nurls = ["file:///nowhere"]\nlicence = "none"\n'
                 f'group = "free"\nformat = "state_dict"\nloader = "test"\nsha256 = "{digest}"\n'
             )
-        table = tmp_path / "weights.toml"
-        table.write_text("\n".join(rows))
-        monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(folder))
-        monkeypatch.setenv("T2AV_BENCH_WEIGHTS_TABLE", str(table))
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+        use_weights(monkeypatch, folder, "\n".join(rows))
 
     return install
 

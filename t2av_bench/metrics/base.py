@@ -21,6 +21,9 @@ from t2av_bench.utils.optional import require
 
 Licence = Literal["free", "research", "non-commercial", "gated"]
 
+Response = Literal["up", "down", "same"]
+"""How a quantity moves as a damage grows; ``same``: not by more than its own scatter."""
+
 
 @dataclass(slots=True)
 class Pair:
@@ -124,6 +127,9 @@ class Metric(ABC):
         these, case and punctuation aside, besides the names and labels.
     stand_in: True where the extractor is a bundled one whose numbers must not be compared with published ones.
     curves: kept arrays that the page draws over offsets. floors: what real clips score, where it was measured.
+    validity: quantity -> damage -> how the quantity must move as that damage grows: what the metric claims to see
+        (or, by ``same``, not to see), which ``t2av-bench validity`` holds it to.
+    by_default: whether ``all`` means it too; False for what answers a question that nobody asks of a real clip.
     """
 
     id: ClassVar[str]
@@ -138,6 +144,8 @@ class Metric(ABC):
     stand_in: ClassVar[bool] = False
     curves: ClassVar[tuple[Curve, ...]] = ()
     floors: ClassVar[tuple[Floor, ...]] = ()
+    validity: ClassVar[Mapping[str, Mapping[str, Response]]] = MappingProxyType({})
+    by_default: ClassVar[bool] = True
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()

@@ -1,13 +1,16 @@
 "use strict";
 // All players of one row as one: they start, stop and seek together, and are held within a frame of each other.
 class Players {
-  // Farther apart than this they jump, nearer they are nudged by their speed, which nobody sees or hears.
+  // Farther apart than this (seconds) they jump. Nearer, the others' speed brings them to the one that is heard, inside
+  // these bounds: they are silent, and a tenth of a second at another speed is seen by nobody.
   static JUMP = 0.3;
+  static SLOWEST = 0.25;
+  static FASTEST = 4;
   static current = null;
 
   // media: <video> elements. rate: frames per second of the row. changed: called whenever time or state changes.
   constructor(media, rate, changed) {
-    Object.assign(this, { media, rate, changed, playing: false, time: 0, wanted: new Map() });
+    Object.assign(this, { media, rate, changed, playing: false, time: 0, wanted: new Map(), leads: new Map() });
     for (const one of media) {
       one.addEventListener("loadedmetadata", () => { this.place(one); changed(); });
       one.addEventListener("seeked", () => this.settle(one));
@@ -34,6 +37,8 @@ class Players {
     await Promise.all(this.usable.map((one) => Players.ready(one)));
     if (!this.playing) return;
     for (const one of this.usable) if (this.time < one.duration) this.start(one);
+    this.leads.clear();
+    this.followed = performance.now();
     this.follow();
   }
 
@@ -67,13 +72,24 @@ class Players {
     const leader = this.leader;
     if (!leader || leader.ended || leader.currentTime >= leader.duration) return void this.pause();
     this.time = leader.currentTime;
+    const now = performance.now(), since = (now - this.followed) / 1000;
+    this.followed = now;
     for (const one of this.usable) {
       if (one === leader) { one.playbackRate = 1; continue; }
       if (this.time >= one.duration - 0.5 / this.rate) { one.pause(); continue; }
-      const lead = one.currentTime - this.time;
-      if (one.paused) { one.currentTime = this.time; this.start(one); }
-      else if (Math.abs(lead) > Players.JUMP) { if (!one.seeking) one.currentTime = this.time; }
-      else one.playbackRate = Math.abs(lead) < 0.004 ? 1 : 1 - Math.max(-0.5, Math.min(0.5, 5 * lead));
+      const seen = one.currentTime - this.time;
+      if (one.paused) { one.currentTime = this.time; this.leads.delete(one); this.start(one); continue; }
+      if (Math.abs(seen) > Players.JUMP) {
+        if (!one.seeking) { one.currentTime = this.time; this.leads.delete(one); }
+        continue;
+      }
+      // Players tell the time in steps of up to a frame, so the lead is an average of what was seen, moved on by what
+      // the speed since then has done to it.
+      const expected = this.leads.has(one) ? this.leads.get(one) + (one.playbackRate - 1) * since : seen;
+      const lead = expected + 0.15 * (seen - expected);
+      this.leads.set(one, lead);
+      one.playbackRate = Math.abs(lead) * this.rate < 0.2
+        ? 1 : Math.max(Players.SLOWEST, Math.min(Players.FASTEST, 1 - 6 * lead));
     }
     this.changed();
     requestAnimationFrame(() => this.follow());

@@ -1,6 +1,6 @@
 # make demo   generate with every embedded system, score, print Tables 1 to 5 of the embedded benchmark
 # make test   run the test suite
-# make test-slow   what takes minutes: every command of the documents, the whole demo, real weights where they are
+# make test-slow   what takes minutes: every command of the documents, the whole demo, real weights, which it fetches
 # make check  lint and type-check
 # Each works from nothing but Python (3.11 or newer) and make: the first one makes .venv and installs into it.
 
@@ -17,7 +17,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 4 --dist worksteal
+	T2AV_BENCH_FETCH_WEIGHTS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

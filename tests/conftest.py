@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ sys.path.insert(0, str(FACTORIES))  # helpers such as media_factory
 # One thread: the suite runs two processes at a time in places, and thread pools would fight over the cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+import real_weights as published_weights  # noqa: E402 - it notes the folders that the user has, before tests hide them
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +33,13 @@ def _no_foreign_weights(tmp_path_factory: pytest.TempPathFactory):
     if "T2AV_BENCH_WEIGHTS" not in os.environ:
         os.environ["T2AV_BENCH_WEIGHTS"] = str(tmp_path_factory.mktemp("weights"))
     yield
+
+
+@pytest.fixture
+def real_weights(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """``need`` of ``real_weights.py``; what the test calls looks in the same folders."""
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", os.pathsep.join(map(str, published_weights.FOLDERS)))
+    return published_weights.need
 
 
 def _plug(site: Path, patch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,10 @@ def _print_json(rows: list[dict[str, Any]]) -> None:
 
 @app.command("list")
 def list_weights(ids: _Ids = None, folder: _Folders = None, as_json: _Json = False) -> None:
-    """Show the table: what each file is for, its licence group, its size and whether it is here."""
+    """Show the table: what each file is for, its licence group, its size and whether it is here.
+
+    With an id also its licence, its digest, and from where it can be had.
+    """
     with usage_errors():
         store = _open(folder)
         chosen = _known(store, ids)
@@ -65,8 +68,8 @@ def list_weights(ids: _Ids = None, folder: _Folders = None, as_json: _Json = Fal
         size = f"{bytes / 1e6:,.1f} MB" if bytes else "?"
         echo(f"{id:<{width}}  {state}  {entry.group:<14}  {size:>9}  {entry.purpose}")
         if ids:
-            digest = next(iter(entry.digests.values()), "recorded on first use")
-            source = entry.urls or [entry.hub or entry.package or entry.archive or entry.manual or entry.remedy]
+            digest = entry.identity or next(iter(entry.digests.values()), "recorded on first use")
+            source: list[object] = [*entry.origins] or [entry.package or entry.archive or entry.manual or entry.remedy]
             echo(f"  licence: {entry.licence}\n  digest: {digest}\n  file: {found or entry.file}")
             echo("".join(f"  from: {item}\n" for item in source), nl=False)
 
@@ -89,6 +92,9 @@ def fetch(
     as_json: _Json = False,
 ) -> None:  # fmt: skip
     """Download files, check their digests, then give them their names. The same command continues a broken download.
+
+    The origins of a file (`list ID` shows them) are tried in order: model hubs, URLs, and distributions of the package
+    index that pip or uv is configured for. Whichever delivers, only the digest is trusted.
 
     Number, size and licences are said first; on a terminal, licences that are not free can be accepted then.
     """

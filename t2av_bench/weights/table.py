@@ -7,6 +7,7 @@ folder. Nothing is downloaded here: see ``fetch``.
 """
 
 import importlib.util
+import json
 import os
 import shutil
 import zipfile
@@ -15,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.config import near
@@ -104,13 +105,13 @@ class Weights:
     def digest(self, id: str) -> str | None:
         """SHA-256 that the table states or that was recorded on first use; None while the file is missing.
 
-        Hub repositories: the digest of the sorted list of their files' digests.
+        Folders: see ``WeightsEntry.identity``; one without stated digests has that of its sorted list of files.
         """
         entry = self.entry(id)
         if not self.is_present(id):
             return None
-        if entry.sha256:
-            return entry.sha256
+        if entry.identity:
+            return entry.identity
         if recorded := self.lock.get(id):
             return recorded["sha256"]
         return self.verify(id).sha256
@@ -147,30 +148,48 @@ class Weights:
             return Verdict(id, "refused", path, None, f"{refused} cannot be read: {error.strerror or error}. {how}")
         if difference:
             how = f"Move the file away, then: {entry.remedy}"
-            how += "" if entry.sha256 else f", or if this file is meant: t2av-bench weights verify --relock {id}"
+            if self.compare(entry, path, ignore_lock=True)[1] is None:
+                how += f", or if this file is meant: t2av-bench weights verify --relock {id}"
             return Verdict(id, "refused", path, sha256, f"{refused}: {difference}. {how}")
         if entry.sha256:
             return Verdict(id, "ok", path, sha256)
         recorded = self.lock.get(id)
         if recorded and recorded["sha256"] == sha256:
-            return Verdict(id, "locked", path, sha256)
+            return Verdict(id, "locked", path, entry.identity or sha256)
         if entry.runs_code and not (relock or explicit):
             why = f"loading {entry.format} runs code, and no digest is known for it (the file's sha256 is {sha256})"
             how = f"If you trust it: t2av-bench weights verify {id}"
             return Verdict(id, "refused", path, None, f"{refused}: {why}. {how}")
         self.record(id, path, sha256)
-        return Verdict(id, "recorded", path, sha256)
+        return Verdict(id, "recorded", path, entry.identity or sha256)
 
     def compare(self, entry: WeightsEntry, path: Path, ignore_lock: bool = False) -> tuple[str, str | None]:
         """(sha256, how the file differs from the table or the lock; None where it does not)."""
         digests = self.cache.get(path, {"sha256", *entry.digests}, entry.patterns)
-        sha256, size = digests["sha256"], None if entry.is_folder else path.stat().st_size
-        if difference := entry.disagreement(digests, size):
+        sha256, size = digests["sha256"], entry.size if entry.is_folder else path.stat().st_size
+        if difference := entry.disagreement(digests, size) or self._difference_inside(entry, path):
             return sha256, difference
         recorded = None if entry.sha256 or ignore_lock else self.lock.get(entry.id)
         if recorded and recorded["sha256"] != sha256:
             return sha256, f"sha256 is {sha256}, {recorded['sha256']} was recorded on {recorded['recorded']}"
         return sha256, None
+
+    def _difference_inside(self, entry: WeightsEntry, folder: Path) -> str | None:
+        """How files of a folder, or what its config.json says, differ from the table."""
+        if entry.config:
+            try:
+                said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            except (FileNotFoundError, ValueError, RecursionError) as error:
+                return f"config.json cannot be read: {error}"
+            for key, fact in entry.config.items():
+                if (value := _inside(said, key.split("."))) != fact:
+                    return f"config.json says {key} = {json.dumps(value)}, the table states {json.dumps(fact)}"
+        for name, stated in entry.files.items():
+            if not (folder / name).is_file():
+                return f"there is no {name}"
+            if (sha256 := self.cache.get(folder / name)["sha256"]) != stated:
+                return f"{name}: sha256 is {sha256}, the table states {stated}"
+        return None
 
     def record(self, id: str, path: Path, sha256: str, revision: str | None = None, name: str | None = None) -> None:
         """Write a digest to the lock. revision: commit of a hub repository; name: the final one, if not yet its own."""
@@ -206,10 +225,16 @@ class Weights:
     def how_to_get(self, entry: WeightsEntry) -> str:
         """What to type, or to download by hand, where the file is missing."""
         what = f"weights {entry.id!r} ({entry.purpose}) are missing"
-        if entry.manual and not entry.urls:
+        if entry.manual and not entry.origins:
             place = self.folders[0] / entry.file
             return f"{what} and have no direct address: {entry.manual}; put the result at {place}"
         return f"{what}: {entry.remedy}"
+
+
+def _inside(value: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def configured_folders() -> list[Path]:

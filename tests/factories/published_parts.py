@@ -50,10 +50,10 @@ def published(tmp_path, monkeypatch):
     for id, name in write_parts(folder).items():
         path = folder / name
         if path.is_dir() or not path.exists():
-            rows.append(f'[{id}]\nhub = "nobody/{id}"\n')
+            rows.append(f'[{id}]\norigins = [{{hub = "nobody/{id}"}}]\n')
         else:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            rows.append(f'[{id}]\nurls = ["file:///nowhere"]\nsha256 = "{digest}"\n')
+            rows.append(f'[{id}]\norigins = ["file:///nowhere"]\nsha256 = "{digest}"\n')
         group = "non-commercial" if id == "lia_x" else "free"
         rows[-1] += (
             f'purpose = "part {id}"\nfile = "{name}"\nlicence = "terms of {id}"\ngroup = "{group}"\n'

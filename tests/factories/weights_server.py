@@ -1,13 +1,17 @@
 """A server on 127.0.0.1 that misbehaves on request, and weight tables in the making."""
 
 import hashlib
+import io
 import json
 import os
 import threading
 import time
+import zipfile
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import tomli_w
 
 from t2av_bench.weights.fetch import Fetched, fetch
 from t2av_bench.weights.table import Weights
@@ -15,6 +19,16 @@ from t2av_bench.weights.table import Weights
 CONTENT = hashlib.shake_256(b"weights").digest(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 OTHER = hashlib.shake_256(b"something else").digest(len(CONTENT))
+
+
+def wheel(**members: bytes) -> bytes:
+    """A wheel of members by the names of their files, stored as they are, so that half of it is no archive."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("some_net/__init__.py", "raise SystemExit('code of a distribution was run')")
+        for name, content in members.items():
+            archive.writestr(f"some_net/data/{name.replace('_', '.')}", content)
+    return buffer.getvalue()
 
 
 @dataclass
@@ -45,6 +59,7 @@ class Server:
     def __init__(self) -> None:
         self.resources: dict[str, Resource] = {}
         self.log: list[tuple[str, str | None]] = []
+        self.users: list[str | None] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,6 +76,7 @@ class Server:
 
             def answer(self, body: bool) -> None:
                 outer.log.append((self.path, self.headers.get("Range")))
+                outer.users.append(self.headers.get("Authorization"))
                 path = self.path.split("?")[0]
                 resource = outer.resources.get(path, Resource(b"no such file", 404))
                 if resource.then:
@@ -121,6 +137,18 @@ class Server:
         self.address = f"http://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
+    def publish(self, file: str, body: bytes, form: str = "json", **fields: object) -> str:
+        """A wheel or source distribution (``name-1.0...``) in the index ``/simple``; returns its SHA-256."""
+        project, sha256 = file.split("-")[0].replace("_", "-"), hashlib.sha256(body).hexdigest()
+        self.serve(f"/files/{file}", body=body, **fields)
+        if form == "json":
+            files = {"files": [{"filename": file, "url": f"/files/{file}", "hashes": {"sha256": sha256}}]}
+            page, kind = json.dumps(files), "application/vnd.pypi.simple.v1+json"
+        else:
+            page, kind = f'<html><a href="../../files/{file}#sha256={sha256}">{file}</a></html>', "text/html"
+        self.serve(f"/simple/{project}/", body=page.encode(), headers={"Content-Type": kind})
+        return sha256
+
     def serve(self, path: str, **fields: object) -> str:
         self.resources[path] = Resource(**fields)  # type: ignore[arg-type]
         return self.address + path
@@ -139,11 +167,7 @@ class Bench:
         standard = {"purpose": "a test", "file": f"{id}.bin", "licence": "MIT", "group": "free",
                     "format": "state_dict", "loader": "none"}  # fmt: skip
         self.rows[id] = standard | fields
-        lines = []
-        for key, values in self.rows.items():
-            # TOML strings, numbers, booleans and lists of strings are written as in JSON.
-            lines += [f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
-        self.table.write_text("\n".join(lines), encoding="utf-8")
+        self.table.write_text(tomli_w.dumps(self.rows), encoding="utf-8")
         return id
 
     def store(self, *folders: Path) -> Weights:

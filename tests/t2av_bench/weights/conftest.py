@@ -1,12 +1,13 @@
 """A server and a table of their own for each test."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from weights_server import Bench, Server
 
-from t2av_bench.weights import table
+from t2av_bench.weights import registry, table
 
 
 @pytest.fixture
@@ -17,6 +18,17 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     yield running
     running.http.shutdown()
     running.http.server_close()
+
+
+@pytest.fixture
+def index(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server as the one package registry that pip and uv are told of."""
+    for name in [*os.environ]:
+        if name.startswith(("PIP_", "UV_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(registry, "_pip_configuration", dict)  # a process a time, and none of the machine's settings
+    monkeypatch.setenv("PIP_INDEX_URL", server.address + "/simple")
+    return server
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from weights_server import CONTENT, OTHER, SHA256, Bench, Server
 
 from t2av_bench.metrics import metric_class
 from t2av_bench.systems import system_class
+from t2av_bench.weights import registry
 from t2av_bench.weights import table as weights
 
 
@@ -25,8 +26,8 @@ def _run(*arguments: str) -> Result:
 
 
 def test_command_fetch_verify_path_list(server: Server, bench: Bench) -> None:
-    bench.row("net", urls=[server.serve("/net")], sha256=SHA256, size=len(CONTENT))
-    bench.row("loose", urls=[server.serve("/loose")], group="research", licence="for study")
+    bench.row("net", origins=[server.serve("/net")], sha256=SHA256, size=len(CONTENT))
+    bench.row("loose", origins=[server.serve("/loose")], group="research", licence="for study")
     path = bench.home / "net.bin"
     result = _run("fetch", "net", "loose", "--accept", "research", "--json")
     assert result.exit_code == 0, result.output
@@ -49,7 +50,7 @@ def test_command_fetch_verify_path_list(server: Server, bench: Bench) -> None:
 
 
 def test_command_failures_have_statuses_and_reasons(server: Server, bench: Bench, tmp_path: Path) -> None:
-    bench.row("net", urls=[server.address + "/absent"], group="gated", sha256=SHA256)
+    bench.row("net", origins=[server.address + "/absent"], group="gated", sha256=SHA256)
     cases = [
         (["fetch", "nte"], 2, "did you mean net"),
         (["fetch", "net"], 1, "--accept gated"),
@@ -76,10 +77,10 @@ def test_fetch_for_metrics_says_what_and_how_much_first(
     """With the real ids, which metrics and systems name, in a table whose addresses are here."""
     needed = {"syncnet_v2": "research", "sfd_face": "research", "inception_nv": "non-commercial", "lia_x": "free"}
     for id, group in needed.items():
-        bench.row(id, urls=[server.serve(f"/{id}")], sha256=SHA256, group=group, licence=f"terms of {group}",
+        bench.row(id, origins=[server.serve(f"/{id}")], sha256=SHA256, group=group, licence=f"terms of {group}",
                   **({"size": len(CONTENT)} if id != "lia_x" else {}))  # fmt: skip
     for id in {*metric_class("sync/exact").weights, *system_class("talker-t2av").weights} - needed.keys():
-        bench.row(id, urls=[server.serve(f"/{id}")], sha256=SHA256)
+        bench.row(id, origins=[server.serve(f"/{id}")], sha256=SHA256)
     told = _run("fetch", "--for", "sync,fid/clean, talker-t2av,sync/crop", "lia_x", "--dry-run")
     assert told.exit_code == 0 and told.stdout == "" and server.log == []
     assert "to fetch: 9 files, 0.9 MB, and what the table does not state: lia_x, " in told.stderr
@@ -103,7 +104,7 @@ def test_fetch_for_all_is_every_family_by_its_preferred_variant() -> None:
 
 
 def test_the_second_process_says_that_it_waits(server: Server, bench: Bench) -> None:
-    bench.row("net", urls=[server.serve("/net", seconds_per_block=0.1)], sha256=SHA256)
+    bench.row("net", origins=[server.serve("/net", seconds_per_block=0.1)], sha256=SHA256)
     command = [sys.executable, "-m", "t2av_bench.cli.main", "weights", "fetch", "net"]
     first = subprocess.Popen(command, env=bench.environment(), stdout=subprocess.PIPE, text=True)
     limit = time.monotonic() + 30
@@ -133,12 +134,27 @@ def test_real_table_is_consistent() -> None:
     files = [row.file for row in table.values() if not row.package]
     assert len(files) == len(set(files))
     for row in table.values():
-        assert all(url.startswith("https://") for url in row.urls), row.id
-        for digest, length in ((row.sha256, 64), (row.git_blob, 40)):
-            assert digest is None or (len(digest) == length and int(digest, 16) >= 0), row.id
-        known = row.sha256 or row.sha256_prefix or row.md5_prefix or row.git_blob
-        assert bool(known) == bool(row.digest_source), row.id
+        assert all((origin.url or "https://").startswith("https://") for origin in row.origins), row.id
+        assert row.git_blob is None or (len(row.git_blob) == 40 and int(row.git_blob, 16) >= 0), row.id
+        assert bool(row.identity or row.digests) == bool(row.digest_source), row.id
+        assert bool(row.config and row.files) == (row.is_folder and row.loader == "transformers"), row.id
+        for origin in row.origins:
+            assert all(registry._project(file) for file in origin.distributions), row.id
         assert row.archive is None or (row.archive in table and row.member), row.id
+    unproved = {row.id for row in table.values() if not (row.identity or row.digests)}
+    known = {"talker_t2av", "whisperx_vae", "lia_x", "emotion2vec_plus_large", "emotion2vec_base"}
+    assert unproved == known, "no two public sources agree on these; their first digest is recorded"
+
+
+def test_every_row_is_loaded_by_some_code() -> None:
+    """By the id in quotes, wherever a metric, a system or an extractor names it; an archive by its members' rows."""
+    table = weights.load_table(weights._TABLE)
+    root = Path(weights.__file__).parents[2]
+    files = [path for package in ("t2av_bench", "reference_model") for path in (root / package).rglob("*.py")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    loaded = {id for id in table if f'"{id}"' in code}
+    loaded |= {table[id].archive for id in loaded}
+    assert table.keys() - loaded == set()
 
 
 def test_every_metric_names_rows_of_the_table_and_its_worst_licence() -> None:

@@ -20,22 +20,22 @@ from t2av_bench.weights.table import UnknownWeights
 
 
 def test_unknown_id_names_the_near_one(bench: Bench) -> None:
-    bench.row("syncnet_v2", urls=["https://example.org/x"])
+    bench.row("syncnet_v2", origins=["https://example.org/x"])
     for ask in (bench.store().entry, bench.store().is_present, bench.store().path, bench.store().digest):
         with pytest.raises(UnknownWeights, match="unknown weights id 'syncnet_v1'; did you mean syncnet_v2"):
             ask("syncnet_v1")
 
 
 def test_missing_file_says_the_command(bench: Bench) -> None:
-    bench.row("net", urls=["https://example.org/x"], group="research")
+    bench.row("net", origins=["https://example.org/x"], group="research")
     with pytest.raises(NotApplicable, match="t2av-bench weights fetch net --accept research$"):
         bench.store().path("net")
 
 
 def test_offline_folders_resolve_by_name(bench: Bench, tmp_path: Path) -> None:
-    bench.row("net", urls=["https://example.org/x"], file="sub/net.bin", sha256=SHA256)
-    bench.row("a", urls=["https://example.org/x"], file="a/model.pt")
-    bench.row("b", urls=["https://example.org/x"], file="b/model.pt")
+    bench.row("net", origins=["https://example.org/x"], file="sub/net.bin", sha256=SHA256)
+    bench.row("a", origins=["https://example.org/x"], file="a/model.pt")
+    bench.row("b", origins=["https://example.org/x"], file="b/model.pt")
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
@@ -51,7 +51,7 @@ def test_offline_folders_resolve_by_name(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_environment_variable_lists_folders(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.row("net", urls=["https://example.org/x"], sha256=SHA256)
+    bench.row("net", origins=["https://example.org/x"], sha256=SHA256)
     offline = tmp_path / "offline"
     offline.mkdir()
     (offline / "net.bin").write_bytes(CONTENT)
@@ -65,7 +65,7 @@ def test_environment_variable_lists_folders(bench: Bench, tmp_path: Path, monkey
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "append", "empty"])
 def test_tampered_file_is_refused_with_both_digests(bench: Bench, damage: str) -> None:
-    bench.row("net", urls=["https://example.org/x"], sha256=SHA256, size=len(CONTENT))
+    bench.row("net", origins=["https://example.org/x"], sha256=SHA256, size=len(CONTENT))
     bench.home.mkdir()
     path = bench.home / "net.bin"
     path.write_bytes(CONTENT)
@@ -82,7 +82,7 @@ def test_tampered_file_is_refused_with_both_digests(bench: Bench, damage: str) -
 
 
 def test_digest_is_computed_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.row("net", urls=["https://example.org/x"])
+    bench.row("net", origins=["https://example.org/x"])
     bench.home.mkdir()
     (bench.home / "net.bin").write_bytes(CONTENT)
     calls: list[Path] = []
@@ -104,7 +104,7 @@ def test_digest_is_computed_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_first_digest_is_recorded_and_compared(server: Server, bench: Bench) -> None:
-    bench.row("net", urls=[server.serve("/net")])
+    bench.row("net", origins=[server.serve("/net")])
     assert bench.fetch("net").sha256 == SHA256
     lock = json.loads((bench.home / "weights.lock.json").read_text())
     assert lock["net"]["sha256"] == SHA256 and lock["net"]["size"] == len(CONTENT) and lock["net"]["file"] == "net.bin"
@@ -119,7 +119,7 @@ def test_first_digest_is_recorded_and_compared(server: Server, bench: Bench) -> 
 
 
 def test_fetch_honours_the_recorded_digest(server: Server, bench: Bench) -> None:
-    bench.row("net", urls=[server.serve("/net")])
+    bench.row("net", origins=[server.serve("/net")])
     bench.fetch("net")
     (bench.home / "net.bin").unlink()
     server.serve("/net", body=OTHER)
@@ -129,14 +129,14 @@ def test_fetch_honours_the_recorded_digest(server: Server, bench: Bench) -> None
 
 
 def test_table_digest_cannot_be_relocked(bench: Bench) -> None:
-    bench.row("net", urls=["https://example.org/x"], sha256=SHA256)
+    bench.row("net", origins=["https://example.org/x"], sha256=SHA256)
     bench.home.mkdir()
     (bench.home / "net.bin").write_bytes(OTHER)
     assert bench.store().verify("net", relock=True).state == "refused"
 
 
 def test_damaged_lock_is_named(bench: Bench) -> None:
-    bench.row("net", urls=["https://example.org/x"])
+    bench.row("net", origins=["https://example.org/x"])
     bench.home.mkdir()
     (bench.home / "net.bin").write_bytes(CONTENT)
     (bench.home / "weights.lock.json").write_text('{"net": ')
@@ -146,7 +146,7 @@ def test_damaged_lock_is_named(bench: Bench) -> None:
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a user whom file modes stop")
 def test_read_only_folder_records_elsewhere(bench: Bench) -> None:
-    bench.row("net", urls=["https://example.org/x"])
+    bench.row("net", origins=["https://example.org/x"])
     bench.home.mkdir()
     (bench.home / "net.bin").write_bytes(CONTENT)
     bench.home.chmod(0o555)
@@ -158,7 +158,7 @@ def test_read_only_folder_records_elsewhere(bench: Bench) -> None:
 
 
 def test_lock_of_a_shared_folder_counts(bench: Bench, tmp_path: Path) -> None:
-    bench.row("net", urls=["https://example.org/x"])
+    bench.row("net", origins=["https://example.org/x"])
     shared = tmp_path / "shared"
     shared.mkdir()
     (shared / "net.bin").write_bytes(OTHER)
@@ -170,7 +170,7 @@ def test_lock_of_a_shared_folder_counts(bench: Bench, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format", ["torchscript", "pickle"])
 def test_formats_that_run_code_need_a_known_digest(bench: Bench, format: str) -> None:
-    bench.row("net", urls=["https://example.org/x"], format=format, md5_prefix=hashlib.md5(CONTENT).hexdigest()[:7])
+    bench.row("net", origins=["https://example.org/x"], format=format, md5_prefix=hashlib.md5(CONTENT).hexdigest()[:7])
     bench.home.mkdir()
     (bench.home / "net.bin").write_bytes(CONTENT)
     assert bench.store().digest("net") is None
@@ -184,7 +184,7 @@ def test_formats_that_run_code_need_a_known_digest(bench: Bench, format: str) ->
 def test_partial_digests_are_compared(bench: Bench, kind: str) -> None:
     git_blob = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()
     stated = {"sha256_prefix": SHA256[:8], "md5_prefix": hashlib.md5(CONTENT).hexdigest()[:7], "git_blob": git_blob}
-    bench.row("net", urls=["https://example.org/x"], **{kind: stated[kind]})
+    bench.row("net", origins=["https://example.org/x"], **{kind: stated[kind]})
     bench.home.mkdir()
     (bench.home / "net.bin").write_bytes(OTHER)
     with pytest.raises(NotApplicable, match=f"the table states {stated[kind]}"):
@@ -210,7 +210,7 @@ def test_archive_members_are_taken_out_and_verified(server: Server, bench: Bench
         archive.writestr("inner/net.onnx", CONTENT)
         archive.writestr("inner/other.onnx", OTHER)
     url = server.serve("/pack.zip", body=buffer.getvalue())
-    bench.row("pack", urls=[url], file="pack.zip", sha256=hashlib.sha256(buffer.getvalue()).hexdigest(),
+    bench.row("pack", origins=[url], file="pack.zip", sha256=hashlib.sha256(buffer.getvalue()).hexdigest(),
               format="archive")  # fmt: skip
     member = {"archive": "pack", "format": "onnx"}
     bench.row("net", **member, member="net.onnx", file="pack/net.onnx", sha256=SHA256)
@@ -225,17 +225,108 @@ def test_archive_members_are_taken_out_and_verified(server: Server, bench: Bench
     assert not (bench.home / "pack" / "other.onnx").exists()
 
 
+CONFIG = {"model_type": "whisper", "d_model": 512, "audio": {"bins": 80}}
+
+
+@pytest.fixture
+def folder(bench: Bench) -> Path:
+    """A checkpoint's folder in the weights of ``bench``; the row ``net`` is the right one for it."""
+    made = bench.home / "net"
+    made.mkdir(parents=True)
+    (made / "config.json").write_text(json.dumps(CONFIG))
+    (made / "model.safetensors").write_bytes(CONTENT)
+    (made / "tokenizer.json").write_text("{}")
+    bench.row("net", **of_folder())
+    return made
+
+
+def of_folder(**fields: object) -> dict[str, object]:
+    return {"origins": [{"hub": "maker/net"}], "file": "net", "files": {"model.safetensors": SHA256},
+            "config": {"d_model": 512, "audio.bins": 80}} | fields  # fmt: skip
+
+
+def refusal(bench: Bench) -> str:
+    with pytest.raises(NotApplicable) as refused:
+        bench.store().path("net")
+    return str(refused.value)
+
+
+def test_another_size_under_the_name_of_a_folder_is_refused(bench: Bench, folder: Path) -> None:
+    """A smaller network of the same family would load, and its scores would be reported as the larger one's."""
+    assert bench.store().path("net") == folder
+    for fact, said in (({"d_model": 1280}, "d_model = 512, the table states 1280"),
+                       ({"audio.bins": 128}, "audio.bins = 80, the table states 128"),
+                       ({"audio.bins.x": 1}, "audio.bins.x = null, the table states 1"),
+                       ({"layers": 32}, "layers = null, the table states 32")):  # fmt: skip
+        bench.row("net", **of_folder(config=fact))
+        assert f"config.json says {said}. Move the file away" in refusal(bench)
+        assert bench.store().verify("net", relock=True).state == "refused", "nobody's word goes before the table's"
+    bench.row("net", **of_folder())
+    for text in ("{", "[]", "[" * 100_000):
+        (folder / "config.json").write_text(text)
+        assert "config.json" in refusal(bench)
+    (folder / "config.json").unlink()
+    assert "config.json cannot be read" in refusal(bench)
+
+
+def test_weights_in_a_folder_are_compared_with_the_table(bench: Bench, folder: Path) -> None:
+    assert bench.store().digest("net") == SHA256 and bench.store().verify("net").sha256 == SHA256
+    (folder / "model.safetensors").write_bytes(OTHER)
+    other = hashlib.sha256(OTHER).hexdigest()
+    assert f"model.safetensors: sha256 is {other}, the table states {SHA256}" in refusal(bench)
+    assert "--relock" not in refusal(bench)
+    (folder / "model.safetensors").unlink()
+    assert "there is no model.safetensors" in refusal(bench)
+
+
+def test_the_rest_of_a_folder_is_recorded(bench: Bench, folder: Path) -> None:
+    assert bench.store().verify("net").state == "recorded" and bench.store().verify("net").state == "locked"
+    (folder / "tokenizer.json").write_text('{"other": 1}')
+    assert "was recorded on" in refusal(bench) and "verify --relock net" in refusal(bench)
+    assert bench.store().verify("net", relock=True).state == "recorded"
+    assert bench.store().digest("net") == SHA256, "the digest is that of the weights"
+
+
+def test_several_files_have_one_digest_together(bench: Bench, folder: Path) -> None:
+    config = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
+    for files in ({"model.safetensors": SHA256, "config.json": config},
+                  {"config.json": config, "model.safetensors": SHA256}):  # fmt: skip
+        bench.row("net", **of_folder(files=files))
+        listing = f"{config}  config.json\n{SHA256}  model.safetensors\n"
+        assert bench.store().digest("net") == hashlib.sha256(listing.encode()).hexdigest()
+
+
+def test_whisper_base_is_not_taken_for_large_v3(bench: Bench, folder: Path) -> None:
+    """With the rows that the project ships; a folder of the right shape and other values is refused too."""
+    table = weights.load_table(weights._TABLE)
+    shapes = {id: dict(table[id].config) for id in ("whisper_base", "whisper_large_v3")}
+    assert shapes["whisper_base"]["num_mel_bins"] == 80 and shapes["whisper_large_v3"]["num_mel_bins"] == 128
+    for shape, said in (("whisper_base", "config.json says d_model = 512, the table states 1280"),
+                        ("whisper_large_v3", f"sha256 is {SHA256}, the table states a8e94b85")):  # fmt: skip
+        (folder / "config.json").write_text(json.dumps(shapes[shape]))
+        folder.rename(bench.home / "whisper-large-v3")
+        with pytest.raises(NotApplicable, match=said):
+            weights.Weights([bench.home], weights._TABLE).path("whisper_large_v3")
+        (bench.home / "whisper-large-v3").rename(folder)
+
+
 def test_bad_tables_name_row_and_field(bench: Bench) -> None:
-    bench.row("net", urls=["https://example.org/x"], sha265=SHA256)
+    bench.row("net", origins=["https://example.org/x"], sha265=SHA256)
     with pytest.raises(ValueError, match=r"entry \[net\](.|\n)*sha265"):
         bench.store()
-    bench.row("net", urls=["https://example.org/x"], file="../net.bin")
+    bench.row("net", origins=["https://example.org/x"], file="../net.bin")
     with pytest.raises(ValueError, match="stays in its folder"):
+        bench.store()
+    bench.row("net", **of_folder(files={"../model.safetensors": SHA256}))
+    with pytest.raises(ValueError, match="stays in its folder"):
+        bench.store()
+    bench.row("net", **of_folder(sha256=SHA256))
+    with pytest.raises(ValueError, match="a folder has the digests of its files"):
         bench.store()
 
 
 def test_tables_and_folders_that_cannot_be_read_are_sentences(bench: Bench, tmp_path: Path) -> None:
-    bench.row("net", urls=["https://example.org/net"])
+    bench.row("net", origins=["https://example.org/net"])
     with pytest.raises(ValueError, match="name weights folders in full"):
         bench.store(Path("~nobody-of-this-name/weights"))
     assert bench.store(tmp_path / ("long" * 100)).find("net") is None

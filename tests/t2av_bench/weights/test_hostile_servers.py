@@ -35,14 +35,16 @@ def reason(bench: Bench, id: str = "net", **options: object) -> str:
 def test_a_server_that_always_cuts_at_the_same_byte_is_left(
     server: Server, bench: Bench, fields: dict[str, object], stated: bool
 ) -> None:
-    bench.row("net", urls=[server.serve("/net", cuts=list(ALWAYS), **fields)], **({"sha256": SHA256} if stated else {}))
+    bench.row(
+        "net", origins=[server.serve("/net", cuts=list(ALWAYS), **fields)], **({"sha256": SHA256} if stated else {})
+    )
     said = reason(bench)
     assert "tries without progress" in said and "the same command continues" in said
     assert len(server.log) <= 12
 
 
 def test_a_server_that_deals_out_a_byte_a_try_is_left(server: Server, bench: Bench) -> None:
-    bench.row("net", urls=[server.serve("/net", cuts=[1] * 1000)], sha256=SHA256)
+    bench.row("net", origins=[server.serve("/net", cuts=[1] * 1000)], sha256=SHA256)
     assert "5 of 300000 bytes" in reason(bench) and len(server.log) == 5
     assert "10 of 300000 bytes" in reason(bench), "what arrived is kept for the next command"
 
@@ -52,20 +54,20 @@ def test_a_length_that_is_no_number_is_a_reason_and_the_mirror_serves(
     server: Server, bench: Bench, length: str
 ) -> None:
     says = {"Content-Length": length.encode().decode("latin-1")}
-    bench.row("net", urls=[server.serve("/net", says=says), server.serve("/mirror")], sha256=SHA256)
+    bench.row("net", origins=[server.serve("/net", says=says), server.serve("/mirror")], sha256=SHA256)
     assert bench.fetch("net").source == server.address + "/mirror"
-    bench.row("lone", urls=[server.address + "/net"], sha256=SHA256)
+    bench.row("lone", origins=[server.address + "/net"], sha256=SHA256)
     assert "states the length" in reason(bench, "lone") and len(reason(bench, "lone")) < 1000
 
 
 def test_no_length_is_accepted_where_the_table_tells_what_is_whole(server: Server, bench: Bench) -> None:
     url = server.serve("/net", says={"Content-Length": None, "Connection": "close"})
-    bench.row("net", urls=[url], sha256=SHA256)
+    bench.row("net", origins=[url], sha256=SHA256)
     assert bench.fetch("net").path.read_bytes() == CONTENT
-    bench.row("untold", urls=[url])
+    bench.row("untold", origins=[url])
     assert "nothing tells whether it is whole" in reason(bench, "untold")
     server.serve("/empty", body=b"")
-    bench.row("empty", urls=[server.address + "/empty"])
+    bench.row("empty", origins=[server.address + "/empty"])
     assert "an empty file" in reason(bench, "empty")
 
 
@@ -76,7 +78,7 @@ def test_two_files_are_never_joined(
 ) -> None:
     """The file changes after a cut, and no digest would notice: what arrived is not continued, whatever is said."""
     later = Resource(chunked=chunked, etag=etags[1])
-    bench.row("net", urls=[server.serve("/net", body=OTHER, cuts=[HALF], then=later, etag=etags[0])])
+    bench.row("net", origins=[server.serve("/net", body=OTHER, cuts=[HALF], then=later, etag=etags[0])])
     assert bench.fetch("net").path.read_bytes() == CONTENT
     assert bench.leftovers() == ["net.bin", "weights.lock.json"]
 
@@ -85,7 +87,7 @@ def test_a_range_shorter_than_asked_for_is_not_the_end(server: Server, bench: Be
     short = {"Content-Range": f"bytes {HALF}-{HALF + 99_999}/{len(CONTENT)}", "Content-Length": "100000"}
     rest = Resource(etag=OLD)
     url = server.serve("/net", etag=OLD, cuts=[HALF], then=Resource(etag=OLD, says=short, then=rest))
-    bench.row("net", urls=[url], sha256=SHA256)
+    bench.row("net", origins=[url], sha256=SHA256)
     assert bench.fetch("net").path.read_bytes() == CONTENT
     assert server.log[-1] == ("/net", f"bytes={HALF + 100_000}-")
 
@@ -98,23 +100,23 @@ def test_what_is_no_file_is_refused_where_no_digest_would_tell(server: Server, b
         "none": ({"status": 204, "body": b""}, "HTTP 204"),
     }
     for name, (fields, expected) in troubles.items():
-        bench.row(name, urls=[server.serve(f"/{name}", **fields)])
+        bench.row(name, origins=[server.serve(f"/{name}", **fields)])
         assert expected in reason(bench, name), name
 
 
 def test_without_a_stated_size_there_is_a_limit(server: Server, bench: Bench) -> None:
     for name, fields in {"told": {}, "untold": {"chunked": True}}.items():
-        bench.row(name, urls=[server.serve(f"/{name}", **fields)])
+        bench.row(name, origins=[server.serve(f"/{name}", **fields)])
         said = reason(bench, name, largest=200_000)
         assert "0.0002 GB are the limit (--max-size GB)" in said
         assert sum(path.stat().st_size for path in bench.home.glob("*.part")) <= 200_000
         assert bench.fetch(name, largest=len(CONTENT)).path.read_bytes() == CONTENT
-    bench.row("sized", urls=[server.serve("/sized")], size=len(CONTENT), sha256=SHA256)
+    bench.row("sized", origins=[server.serve("/sized")], size=len(CONTENT), sha256=SHA256)
     assert bench.fetch("sized", largest=1).state == "fetched", "a stated size needs no limit"
 
 
 def test_an_endless_file_address_is_stopped(bench: Bench) -> None:
-    bench.row("net", urls=["file:///dev/zero"])
+    bench.row("net", origins=["file:///dev/zero"])
     assert "more than the 0 bytes that it announced" in reason(bench)
 
 
@@ -124,10 +126,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_servers_that_dawdle_are_left(server: Server, bench: Bench, impatient: None) -> None:
-    bench.row("body", urls=[server.serve("/body", seconds_per_block=0.05, block=1)], sha256=SHA256)
-    bench.row("head", urls=[server.serve("/head", seconds_per_header=0.05)], sha256=SHA256)
+    bench.row("body", origins=[server.serve("/body", seconds_per_block=0.05, block=1)], sha256=SHA256)
+    bench.row("head", origins=[server.serve("/head", seconds_per_header=0.05)], sha256=SHA256)
     server.serve("/chunks", seconds_per_block=0.05, block=1, chunked=True)
-    bench.row("chunks", urls=[server.address + "/chunks"], sha256=SHA256)
+    bench.row("chunks", origins=[server.address + "/chunks"], sha256=SHA256)
     for id in ("body", "head", "chunks"):
         assert "less than 1024 bytes a second" in reason(bench, id), id
     assert len(server.log) == 3
@@ -136,7 +138,7 @@ def test_servers_that_dawdle_are_left(server: Server, bench: Bench, impatient: N
 def test_time_that_the_disk_takes_is_not_the_servers(server: Server, bench: Bench, impatient: None) -> None:
     import time
 
-    bench.row("net", urls=[server.serve("/net")], sha256=SHA256)
+    bench.row("net", origins=[server.serve("/net")], sha256=SHA256)
     done = bench.fetch("net", progress=lambda have, total: time.sleep(0.5))
     assert done.path.read_bytes() == CONTENT and len(server.log) == 1
 
@@ -151,14 +153,14 @@ def test_redirects_that_lead_nowhere_are_reasons(server: Server, tmp_path: Path,
 
 
 def test_what_a_server_says_does_not_reach_the_terminal_raw(server: Server, bench: Bench) -> None:
-    bench.row("net", urls=[server.serve("/net", headers={"Content-Encoding": "\x9b31m\x1b[2J"})])
+    bench.row("net", origins=[server.serve("/net", headers={"Content-Encoding": "\x9b31m\x1b[2J"})])
     assert "\x1b" not in reason(bench) and "\x9b" not in reason(bench)
 
 
 def test_a_full_disk_is_said_once_and_the_same_command_continues(server: Server, bench: Bench) -> None:
     """A limit on the size of files stands for the disk: writing fails in the same place."""
     urls = [server.serve("/net"), server.serve("/mirror")]
-    bench.row("net", urls=urls, sha256=SHA256)
+    bench.row("net", origins=urls, sha256=SHA256)
 
     def small_files() -> None:
         import signal
@@ -180,7 +182,7 @@ def test_a_disk_that_is_too_small_is_known_beforehand(
 ) -> None:
     import shutil
 
-    bench.row("net", urls=[server.serve("/net", etag=OLD)])
+    bench.row("net", origins=[server.serve("/net", etag=OLD)])
     usage = shutil.disk_usage(bench.folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
     assert "300000 bytes are missing yet" in reason(bench)
@@ -190,7 +192,7 @@ def test_a_disk_that_is_too_small_is_known_beforehand(
 
 @pytest.mark.parametrize("name", [".net.bin.lock", "net.bin.part", "weights.lock.json"])
 def test_folders_where_files_are_expected_are_reasons(server: Server, bench: Bench, name: str) -> None:
-    bench.row("net", urls=[server.serve("/net", etag=OLD)])
+    bench.row("net", origins=[server.serve("/net", etag=OLD)])
     (bench.home / name / "inside").mkdir(parents=True)
     with pytest.raises((FetchError, NotApplicable), match=name):
         bench.fetch("net")
@@ -198,7 +200,7 @@ def test_folders_where_files_are_expected_are_reasons(server: Server, bench: Ben
 
 
 def test_a_folder_that_cannot_be_made_is_a_reason(server: Server, bench: Bench) -> None:
-    bench.row("net", urls=[server.serve("/net")], sha256=SHA256)
+    bench.row("net", origins=[server.serve("/net")], sha256=SHA256)
     bench.home.write_text("a file")
     said = reason(bench)
     assert str(bench.home) in said and "--folder FOLDER" in said
@@ -206,7 +208,7 @@ def test_a_folder_that_cannot_be_made_is_a_reason(server: Server, bench: Bench) 
 
 @pytest.mark.parametrize("text", [b"\xff\xfe", b"[]", b"[" * 100_000, b'{"net": 3}', b'{"net": {"sha256": 1}}', b"{"])
 def test_a_damaged_lock_is_said_and_not_replaced(server: Server, bench: Bench, text: bytes) -> None:
-    bench.row("net", urls=[server.serve("/net", etag=OLD)])
+    bench.row("net", origins=[server.serve("/net", etag=OLD)])
     bench.home.mkdir()
     lock = bench.home / "weights.lock.json"
     lock.write_bytes(text)
@@ -216,7 +218,7 @@ def test_a_damaged_lock_is_said_and_not_replaced(server: Server, bench: Bench, t
 
 
 def test_a_lock_that_nobody_holds_any_more_is_no_obstacle(server: Server, bench: Bench) -> None:
-    bench.row("net", urls=[server.serve("/net")], sha256=SHA256)
+    bench.row("net", origins=[server.serve("/net")], sha256=SHA256)
     bench.home.mkdir()
     (bench.home / ".net.bin.lock").write_text("left by a process that was killed")
     assert bench.fetch("net").state == "fetched"
@@ -237,20 +239,20 @@ def test_archives_that_cannot_be_opened_are_reasons(server: Server, bench: Bench
     encrypted[whole.index(b"PK\x01\x02") + 8] |= 1
     bodies = {"no": OTHER, "cut": whole[:-100], "flipped": bytes(flipped), "encrypted": bytes(encrypted)}
     for name, body in bodies.items():
-        bench.row(f"{name}-zip", urls=[server.serve(f"/{name}", body=body, etag=OLD)], format="archive")
+        bench.row(f"{name}-zip", origins=[server.serve(f"/{name}", body=body, etag=OLD)], format="archive")
         bench.row(name, archive=f"{name}-zip", member="net.onnx", format="onnx")
         with pytest.raises(NotApplicable, match=f"then: t2av-bench weights fetch {name}-zip"):
             bench.fetch(name)
         assert not (bench.home / f"{name}.bin").exists()
     bench.row("bomb", archive="good-zip", member="net.onnx", format="onnx", size=1000)
-    bench.row("good-zip", urls=[server.serve("/good", body=whole, etag=OLD)], format="archive")
+    bench.row("good-zip", origins=[server.serve("/good", body=whole, etag=OLD)], format="archive")
     with pytest.raises(NotApplicable, match="size is 300000 bytes, expected 1000"):
         bench.fetch("bomb")
 
 
 @pytest.mark.parametrize("given", ["inf", "nan", "-1"])
 def test_the_limit_is_a_number(bench: Bench, given: str) -> None:
-    bench.row("net", urls=["file:///nowhere"])
+    bench.row("net", origins=["file:///nowhere"])
     command = [sys.executable, "-m", "t2av_bench.cli.main", "weights", "fetch", "net", "--max-size", given]
     done = subprocess.run(command, env=bench.environment(), capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr

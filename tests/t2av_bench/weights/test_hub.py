@@ -47,7 +47,7 @@ def hub(server: Server, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[s
 
 
 def test_hub_repository_is_pinned_on_first_use(hub: dict[str, bytes], bench: Bench) -> None:
-    bench.row("net", hub="maker/net", file="net-folder", format="safetensors",
+    bench.row("net", origins=[{"hub": "maker/net"}], file="net-folder", format="safetensors",
               patterns=["*.json", "*.safetensors"])  # fmt: skip
     done = bench.fetch("net")
     assert done.source == f"maker/net@{HUB_COMMIT}"
@@ -63,7 +63,7 @@ def test_hub_repository_is_pinned_on_first_use(hub: dict[str, bytes], bench: Ben
 
 
 def test_hub_repository_that_changed_is_refused(hub: dict[str, bytes], bench: Bench) -> None:
-    bench.row("net", hub="maker/net", file="net-folder")
+    bench.row("net", origins=[{"hub": "maker/net"}], file="net-folder")
     bench.fetch("net")
     (bench.home / "net-folder").rename(bench.folder / "away")
     hub["net.safetensors"] = OTHER[:1000]
@@ -75,7 +75,7 @@ def test_hub_repository_that_changed_is_refused(hub: dict[str, bytes], bench: Be
 def test_hub_repository_is_fetched_again_at_the_recorded_revision(
     server: Server, hub: dict[str, bytes], bench: Bench
 ) -> None:
-    bench.row("net", hub="maker/net", file="net-folder")
+    bench.row("net", origins=[{"hub": "maker/net"}], file="net-folder")
     bench.fetch("net")
     (bench.home / "net-folder").rename(bench.folder / "away")
     newer = json.dumps({"id": "maker/net", "sha": "f" * 40, "siblings": []}).encode()
@@ -85,8 +85,8 @@ def test_hub_repository_is_fetched_again_at_the_recorded_revision(
 
 def test_hub_folder_and_hub_errors(hub: dict[str, bytes], bench: Bench) -> None:
     hub |= {"part/model.bin": CONTENT, "elsewhere/model.bin": OTHER}
-    bench.row("net", hub="maker/net", hub_folder="part", file="net-folder")
-    bench.row("gone", hub="maker/gone", file="gone-folder")
+    bench.row("net", origins=[{"hub": "maker/net", "folder": "part"}], file="net-folder")
+    bench.row("gone", origins=[{"hub": "maker/gone"}], file="gone-folder")
     assert [path.name for path in bench.fetch("net").path.iterdir()] == ["model.bin"]
     with pytest.raises(FetchError, match="hub repository maker/gone"):
         bench.fetch("gone")
@@ -95,7 +95,7 @@ def test_hub_folder_and_hub_errors(hub: dict[str, bytes], bench: Bench) -> None:
 def test_a_repository_beyond_the_limit_is_refused_before_it_is_fetched(
     server: Server, hub: dict[str, bytes], bench: Bench
 ) -> None:
-    bench.row("net", hub="maker/net", file="net-folder", patterns=["*.json", "*.safetensors"])
+    bench.row("net", origins=[{"hub": "maker/net"}], file="net-folder", patterns=["*.json", "*.safetensors"])
     size = len(hub["config.json"]) + len(hub["net.safetensors"])
     with pytest.raises(FetchError, match=f"has {size} bytes; .*--max-size 1"):
         bench.fetch("net", largest=size - 1)
@@ -108,7 +108,7 @@ def file_on_the_hub(server: Server, bench: Bench, monkeypatch: pytest.MonkeyPatc
     """The path, on a mirror of the hub, of the file that the row ``net`` names at the hub."""
     monkeypatch.setattr(constants, "ENDPOINT", server.address)
     path = "/maker/net/resolve/main/net.bin"
-    bench.row("net", urls=[f"https://huggingface.co{path}"])
+    bench.row("net", origins=[f"https://huggingface.co{path}"])
     return path
 
 

@@ -13,7 +13,7 @@ from t2av_bench.utils.terminal_text import echo, printable
 def inspect(
     clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Media files.", show_default=False)],
     faces: Annotated[
-        bool, typer.Option("--faces", help="Also look for faces, with OpenCV's bundled detector.")
+        bool, typer.Option("--faces", help="Also look for faces, with the best detector that is here.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of text.")] = False,
 ) -> None:
@@ -111,7 +111,8 @@ def _sound(sound: dict[str, Any], pictures: dict[str, Any] | None) -> str:
 
 def _faces(faces: dict[str, Any]) -> list[str]:
     if faces["reason"]:
-        return [f"{faces['detector']}: {printable(faces['reason'], one_line=True)}"]
+        reason = printable(faces["reason"], one_line=True)
+        return [f"{faces['detector']}: {reason}" if faces["detector"] else reason]
     return [
         f"{faces['detector']}: frames {track['first_frame']} to {track['last_frame']}, "
         f"{track['mean_size'][0]:.0f}x{track['mean_size'][1]:.0f} pixels on average"

@@ -183,15 +183,16 @@ def _sound_beside(path: Path, limits: Limits, problems: list[str]) -> dict[str, 
 
 
 def _faces(path: Path, limits: Limits) -> dict[str, Any]:
-    """detector; tracks: first and last frame and mean size in pixels of each, by the rules of the lip-sync metrics; or
-    reason."""
-    from t2av_bench.faces.detect import haar
-    from t2av_bench.faces.find import face_tracks
+    """detector, the best that is here; tracks: first and last frame and mean size in pixels of each, by the rules of
+    the lip-sync metrics; or reason."""
+    from t2av_bench.faces.find import best_detector, face_tracks
     from t2av_bench.media.clip import Clip
 
-    found: dict[str, Any] = {"detector": "haar", "tracks": [], "reason": None}
+    found: dict[str, Any] = {"detector": None, "tracks": [], "reason": None}
     try:
-        for track in face_tracks(Clip(path, frame_rate=FRAME_RATE, frame_budget=0, limits=limits), haar()):
+        detector = best_detector()
+        found["detector"] = detector.name
+        for track in face_tracks(Clip(path, frame_rate=FRAME_RATE, frame_budget=0, limits=limits), detector):
             mean_size = [round(side, 1) for side in track.mean_size]
             first, last = int(track.frames[0]), int(track.frames[-1])
             found["tracks"].append({"first_frame": first, "last_frame": last, "mean_size": mean_size})

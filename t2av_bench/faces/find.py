@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from t2av_bench import weights
 from t2av_bench.errors import Unscorable
-from t2av_bench.faces.detect import Detector
+from t2av_bench.faces import confirmed
+from t2av_bench.faces.detect import Detector, haar, s3fd
 from t2av_bench.faces.shots import MIN_SHOT, THRESHOLD, ShotCutter
 from t2av_bench.faces.track import JOONSON, Track, TrackRules, find_tracks
 from t2av_bench.media.clip import Clip
@@ -37,6 +39,16 @@ class Faces:
         ends = np.cumsum(arrays["counts"])
         shots = [(int(first), int(end)) for first, end in arrays["shots"]]
         return cls(np.split(arrays["boxes"], ends)[: len(ends)], shots)
+
+
+def best_detector(device: str = "cpu") -> Detector:
+    """For where no protocol says which: S3FD where its weights are there, else BlazeFace, Haar last."""
+    store = weights.configured()
+
+    def here(*ids: str) -> bool:  # a table of one's own need not have them
+        return all(id in store.table and store.is_present(id) for id in ids)
+
+    return s3fd(device) if here("sfd_face") else confirmed.confirmed_blazeface() if here(*confirmed.WEIGHTS) else haar()
 
 
 def detection_protocol(detector: Detector) -> Protocol:

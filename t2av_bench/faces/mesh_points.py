@@ -3,6 +3,8 @@
 Left and right are the person's own. Closed curves go once round.
 """
 
+POINTS = 468
+
 LIPS_OUTER = (
     61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185,
 )  # fmt: skip
@@ -23,6 +25,9 @@ UPPER_LIP, LOWER_LIP = 13, 14
 RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER = 61, 291
 RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_INNER, LEFT_EYE_OUTER = 33, 133, 362, 263
 NOSE_TIP, CHIN = 1, 152
+
+NOSE_BASE = (2, 98, 327)
+"""The septum and the wings of the nose, next to the upper lip."""
 
 RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4)
 """Corners of the eyes, bridge and tip of the nose: they move with the head, whatever the face does."""

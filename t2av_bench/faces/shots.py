@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from t2av_bench.media.clip import Clip
 from t2av_bench.utils.optional import require
 
 # Threshold of PySceneDetect 0.6; a frame is compared with the one before it in hue, saturation and value.
@@ -13,16 +14,17 @@ class ShotCutter:
     """Finds cuts while frames stream past; one object a clip.
 
     threshold: mean change of a pixel, 0 to 255, that makes a cut.
-    merge: how cuts closer than 15 frames are thinned: the last of them counts (PySceneDetect 0.6), or the first (0.5).
+    merge: how cuts closer than ``min_shot`` frames are thinned: the last of them counts (PySceneDetect 0.6), or the
+        first (0.5).
 
     Frames are reduced to a longer side of 256 pixels first, as PySceneDetect's manager does.
     """
 
-    def __init__(self, threshold: float = THRESHOLD, merge: bool = True) -> None:
+    def __init__(self, threshold: float = THRESHOLD, merge: bool = True, min_shot: int = MIN_SHOT) -> None:
         detector = require("scenedetect.detectors", "sync").ContentDetector
         modes = require("scenedetect.scene_detector", "sync").FlashFilter.Mode
         self._detector = detector(
-            threshold=threshold, min_scene_len=MIN_SHOT, filter_mode=modes.MERGE if merge else modes.SUPPRESS
+            threshold=threshold, min_scene_len=min_shot, filter_mode=modes.MERGE if merge else modes.SUPPRESS
         )
         self._cuts: list[int] = []
         self._count = 0
@@ -48,3 +50,15 @@ class ShotCutter:
             size = (max(1, round(width / factor)), max(1, round(height / factor)))
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         return np.ascontiguousarray(frame[:, :, ::-1])
+
+
+def shots_in(clip: Clip) -> list[tuple[int, int]]:
+    """Shots of a clip at its frame rate, once per clip."""
+
+    def cut() -> list[tuple[int, int]]:
+        cutter = ShotCutter()
+        for batch in clip.frames():
+            cutter.add(batch)
+        return cutter.shots()
+
+    return clip.memo(("shots", THRESHOLD, MIN_SHOT), cut)

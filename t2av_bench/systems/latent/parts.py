@@ -62,7 +62,7 @@ class Parts:
     prompt: text -> token ids (L,); raises ValueError with what is wrong with the text. suffix_ids: (S,), what follows
     the patches in training (the end of a chat).
     digests: weights id (or file) -> sha256, for the record.
-    detector: finds faces; None takes S3FD where its weights are there, else OpenCV's Haar cascade.
+    detector: finds faces; None takes the best whose weights are there (``faces.find``).
     framing: which square of a picture is the portrait. trims_voice: whether the speaker encoder hears a voice without
     the silence around it. longest_seconds: bound on a clip beside the request's own, where the generator has one.
     passage_tokens: of a long text as many sentences are spoken at a time as have so many tokens together.
@@ -127,10 +127,9 @@ class Parts:
 
     def face_detector(self) -> "Detector":
         if self.detector is None:
-            from t2av_bench import weights
-            from t2av_bench.faces.detect import haar, s3fd
+            from t2av_bench.faces.find import best_detector
 
-            self.detector = s3fd(str(self.device)) if weights.is_present("sfd_face") else haar()
+            self.detector = best_detector(str(self.device))
         return self.detector
 
     def text_ids(self, text: str) -> Tensor:

@@ -2,10 +2,10 @@
 
 By default (``AROUND_FACE``) the square's side is ``FACE_TO_SQUARE`` times the face's, and the face's centre lies
 ``FACE_HEIGHT`` of the side below its top: the framing of HDTF clips and of the released Talker-T2AV reference, where
-faces (OpenCV's Haar boxes) measure 0.53 to 0.60 of the side with their centres 0.50 to 0.57 from the top; such clips
-stay as they are. Where the square would leave the picture it moves inwards, and where it is larger than the picture it
-shrinks to the shorter side. Pixels are never stretched and nothing is padded. One square serves all frames of a video:
-the head moves in it, not with it.
+faces (OpenCV's Haar boxes; BlazeFace with the mesh gives 0.9 to 1.1 of their side) measure 0.53 to 0.60 of the side
+with their centres 0.50 to 0.57 from the top; such clips stay as they are. Where the square would leave the picture it
+moves inwards, and where it is larger than the picture it shrinks to the shorter side. Pixels are never stretched and
+nothing is padded. One square serves all frames of a video: the head moves in it, not with it.
 """
 
 from collections.abc import Callable, Iterator
@@ -230,10 +230,12 @@ def _advice(detector: Detector, framing: Framing) -> str:
     if framing.advice is not None:
         return framing.advice
     if detector.name == "haar":
+        from t2av_bench.faces.confirmed import WEIGHTS
         from t2av_bench.weights import entry
+        from t2av_bench.weights.entry import fetch_command
 
         return (
-            "; the bundled detector sees upright frontal faces of 80 pixels or more: use such a picture, or fetch the "
-            f"better one: {entry('sfd_face').remedy}"
+            "; the bundled detector sees upright frontal faces of 80 pixels or more: use such a picture, or fetch a "
+            f"better one: {fetch_command(*map(entry, WEIGHTS))}"
         )
     return "; use a picture with one clearly visible face"

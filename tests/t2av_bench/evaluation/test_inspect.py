@@ -174,8 +174,9 @@ def test_names_that_are_no_text_or_steer_a_terminal(tmp_path):
         assert json.loads(seen("--json", path)[1])[0]["pictures"]["slots"] == 5
 
 
-def test_faces_are_counted_or_a_reason_given(tmp_path, clips_folder):
+def test_faces_are_counted_or_a_reason_given(tmp_path, clips_folder, monkeypatch):
     pytest.importorskip("cv2")
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(tmp_path))
     faceless = inspect(write_clip(tmp_path / "a.mp4", moving_pattern(25)), faces=True)["faces"]
     assert faceless["tracks"] == [] and faceless["reason"] == "no face found in any of 25 frames"
     talker = clips_folder / "talker_reference.mp4"

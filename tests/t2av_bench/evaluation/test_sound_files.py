@@ -33,15 +33,16 @@ def scores(out: Path) -> dict:
 def test_clips_split_into_pictures_and_sound_score_like_whole_ones(tmp_path):
     pytest.importorskip("cv2", reason="OpenCV is not installed")
     pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
-    from t2av_bench.gridface import demo
+    import talking_clips
+
     from t2av_bench.gridface.speech.synthesizer import Synthesizer
 
     with Synthesizer() as synthesizer:
-        frames, audio = demo.make_clip(demo.CLIPS[3], synthesizer)
+        frames, audio = talking_clips.make_clip(talking_clips.CLIPS[3], synthesizer)
     sides = {}
     for side, late in (("made", 800), ("real", 0)):
         whole = tmp_path / f"{side}.mkv"
-        write_lossless(whole, frames, np.roll(audio, late), audio_rate=demo.AUDIO_RATE, fit_audio=True)
+        write_lossless(whole, frames, np.roll(audio, late), audio_rate=talking_clips.AUDIO_RATE, fit_audio=True)
         parts = tmp_path / "split" / whole.name
         parts.parent.mkdir(exist_ok=True)
         ffmpeg("-i", whole, "-an", "-c", "copy", parts)

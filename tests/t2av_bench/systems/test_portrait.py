@@ -107,7 +107,7 @@ def test_a_phone_photograph_is_turned_upright(tmp_path, faces):
 
 def test_no_face_and_a_small_face_are_refused_with_advice(tmp_path, faces):
     Image.fromarray(np.full((300, 300, 3), 120, np.uint8)).save(tmp_path / "grey.png")
-    with pytest.raises(GenerationFailed, match="no face found in grey.png; the bundled .*weights fetch sfd_face"):
+    with pytest.raises(GenerationFailed, match="no face found in grey.png; the bundled .*fetch blazeface_short"):
         read_portrait(tmp_path / "grey.png", haar())
     with pytest.raises(GenerationFailed, match="face in grey.png is too small: 60 pixels, at least 100"):
         read_portrait(tmp_path / "grey.png", FixedDetector((10, 10, 50, 70)))

@@ -53,6 +53,9 @@ def build(
     mixed: list[str] = []
     shown: list[list[Measured | str]] = []
     families = [quantity for _, quantity in found]
+    labels = [
+        next(each.column.quantity.label for each in cells if isinstance(each, Measured)) for cells in found.values()
+    ]
     for (metric, name), cells in found.items():
         present = [each.column for each in cells if isinstance(each, Measured)]
         if all(column.summary.score.status is Status.NOT_APPLICABLE for column in present):
@@ -61,7 +64,7 @@ def build(
             continue
         quantity = present[0].quantity
         unique = families.count(name) == 1
-        label = quantity.label if unique else f"{quantity.label} [{metric.split('/')[1]}]"
+        label = quantity.label if labels.count(quantity.label) == 1 else f"{quantity.label} [{metric.split('/')[1]}]"
         marks = protocol_marks(cells, allow_mixed, table.notes)
         if any(marks):
             mixed.append(label)

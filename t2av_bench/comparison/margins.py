@@ -35,7 +35,7 @@ class Margin:
 
 # docs/regression.md says where each comes from: what people notice where that is known, and never less than twice what
 # an unchanged model moves by when its clips are encoded with other settings (bench/gate_power.py).
-_SYNC_NAMES = ("", "_exact", "_crop", "_haar", "_gridface")
+_SYNC_NAMES = ("", "_exact", "_crop", "_blazeface", "_haar", "_gridface")
 _ERROR_RATES = [f"{rate}{unit}" for rate in ("wer", "cer") for unit in ("", "_utterance")]
 DEFAULT_MARGINS: dict[str, Margin] = {
     **{f"sync_{value}{name}": Margin(0.25) for name in _SYNC_NAMES for value in ("c", "d", "d_zero")},
@@ -59,6 +59,24 @@ DEFAULT_MARGINS: dict[str, Margin] = {
     "lpips": Margin(0.01),
     **dict.fromkeys(("fid", "fvd"), Margin(0.05, relative=True)),
     **dict.fromkeys(("kid", "kvd"), Margin(0.1, relative=True)),
+    "frozen_mouth": Margin(0.2),
+    **dict.fromkeys(("frozen_head", "frozen_picture"), Margin(0.05)),
+    **dict.fromkeys(("drift_colour", "drift_face_colour"), Margin(0.5)),
+    "drift_sharpness": Margin(0.3),
+    "drift_face_size": Margin(1.0),
+    "drift_face_position": Margin(0.05),
+    **dict.fromkeys(("cuts", "flashes"), Margin(0.02)),
+    "flicker": Margin(0.05),
+    **dict.fromkeys(("lmd_mesh", "f_lmd_mesh", "lmd_v_mesh"), Margin(0.3)),
+    **dict.fromkeys(("lmd_dlib", "f_lmd_dlib", "lmd_v_dlib"), Margin(0.1, relative=True)),
+    "identity_slope": Margin(0.05),
+    "identity_min": Margin(0.02),
+    "distillmos": Margin(0.1),
+    "truncated_end": Margin(0.05),
+    **dict.fromkeys(("duration_error", "length_error", "unspoken_end"), Margin(0.02)),
+    **dict.fromkeys(("mcd", "mcd_dtw", "mcd_dtw_sl"), Margin(0.3)),
+    "dd": Margin(0.02),
+    "emo_sim": Margin(0.01),
     "fd_frame_gridface": Margin(1.0),
     "fd_clip_gridface": Margin(8.0),
 }

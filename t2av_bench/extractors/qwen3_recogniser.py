@@ -40,13 +40,13 @@ class Qwen3Recogniser(Recogniser):
     }
     libraries = ("transformers",)
 
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
+    def __init__(self, folder: Path, device: str = "cpu", digest: str | None = None) -> None:
         config = folder / "config.json"
         if config.is_file() and "thinker_config" in json.loads(config.read_text(encoding="utf-8")):
             raise NotApplicable(
                 f"{folder} is in the layout of the qwen-asr package; the '-hf' checkpoint of the same model is needed"
             )
-        self.processor, self.model = from_transformers(folder, "Qwen3ASR", "bfloat16", device)
+        self.processor, self.model = from_transformers(folder, "Qwen3ASR", "bfloat16", device, digest)
         self.device = device
 
     def transcribe(self, audio: np.ndarray, language: str | None = None) -> Transcript:

@@ -64,10 +64,12 @@ class Recogniser(ABC):
         """
 
 
-def from_transformers(folder: Path, family: str, dtype: str, device: str) -> tuple[Any, Any]:
-    """Processor and model of a local checkpoint; ``family`` begins the names of their classes (``Whisper``).
+@lru_cache(maxsize=2)
+def from_transformers(folder: Path, family: str, dtype: str, device: str, digest: str | None) -> tuple[Any, Any]:
+    """Processor and model of a local checkpoint, kept for the next clip and for other recognisers that run it.
 
-    Raises NotApplicable where transformers does not know the family, or where the folder holds no checkpoint.
+    ``family`` begins the names of their classes (``Whisper``); ``digest`` only tells changed files apart. Raises
+    NotApplicable where transformers does not know the family, or where the folder holds no checkpoint.
     """
     import torch
 
@@ -87,12 +89,6 @@ def from_transformers(folder: Path, family: str, dtype: str, device: str) -> tup
     processor = kinds[0].from_pretrained(folder, local_files_only=True)
     model = kinds[1].from_pretrained(folder, local_files_only=True, dtype=getattr(torch, dtype))
     return processor, model.to(device).eval()
-
-
-@lru_cache(maxsize=2)
-def load_recogniser(kind: Any, folder: Path, digest: str | None, device: str) -> Recogniser:
-    """``kind(folder, device)``, kept for the next clip. ``digest`` only tells changed files apart."""
-    return kind(folder, device)
 
 
 def compression_ratio(text: str) -> float:

@@ -1,4 +1,8 @@
-"""AV-Align: do sound onsets and motion peaks fall together? Needs no weights; a coarse check, not a lip-sync score.
+"""AV-Align: do sound onsets and motion peaks fall together? No lip-sync score: it was made for sounds of things.
+
+It looks at the motion of the whole picture, and counts peaks however small they are. Where a talking face is frozen it
+does not fall, and on some clips rises (.17 to .29): of the motion the encoder's noise is left, which peaks often. So
+``all`` does not mean it, no default table has it, and it claims to notice nothing.
 
 Definition of TempoTokens (commit bf0b1e3): audio onsets of librosa; motion as the mean magnitude of Farneback's
 optical flow between neighbouring frames; its strict local maxima are the motion peaks. An onset is matched when a
@@ -113,10 +117,14 @@ def intersection_over_union(onsets: np.ndarray, peaks: np.ndarray, frame_rate: f
 
 
 class AVAlign(Metric):
-    """On the whole picture at the clip's constant 25 frames per second; flow on a reduced picture (256 pixels)."""
+    """On the whole picture at the clip's constant 25 frames per second; flow on a reduced picture (256 pixels).
+
+    Not by default: it does not fall when a talking face freezes.
+    """
 
     id = "av_align/tempotokens"
-    title = "AV-Align"
+    title = "AV-Align (sounds of things; no lip-sync score)"
+    by_default = False
     paper = "Yariv et al. 2024, Diverse and Aligned Audio-to-Video Generation (TempoTokens, AAAI; arXiv 2309.16429)"
     packages = ("cv2", "librosa")
     extra = "speech"

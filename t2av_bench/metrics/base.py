@@ -24,6 +24,12 @@ Licence = Literal["free", "research", "non-commercial", "gated"]
 Response = Literal["up", "down", "same"]
 """How a quantity moves as a damage grows; ``same``: not by more than its own scatter."""
 
+Damage = Literal[
+    "blur", "picture_noise", "bitrate", "freeze", "dropped_frames", "mouth_frozen", "identity_swap", "flicker", "cuts",
+    "desync", "mute", "low_pass", "sound_noise", "truncation", "container", "frame_rate",
+]  # fmt: skip
+"""The kinds of damage that claims are made about; what each of them is, ``docs/validity.md`` says."""
+
 
 @dataclass(slots=True)
 class Pair:
@@ -67,6 +73,7 @@ class Measurement:
     weight: see ``Score.weight``.
     detail: JSON-ready facts worth keeping (transcript, S/D/I counts, all tracks).
     features: arrays kept for set metrics and later resampling (float32, small).
+    inapplicable: quantity name -> why it has no value, where that is nobody's fault (no reference, no text).
     """
 
     values: dict[str, float] = field(default_factory=dict)
@@ -74,6 +81,7 @@ class Measurement:
     weight: float = 1.0
     detail: dict[str, Any] = field(default_factory=dict)
     features: dict[str, np.ndarray] = field(default_factory=dict)
+    inapplicable: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +212,6 @@ class SetMetric(Metric):
 
 
 __all__ = [
-    "Curve", "Floor", "Licence", "Measurement", "Metric", "NotApplicable", "Pair", "Protocol", "Quantity", "SetMetric",
-    "Settings", "Unscorable", "require",
+    "Curve", "Damage", "Floor", "Licence", "Measurement", "Metric", "NotApplicable", "Pair", "Protocol", "Quantity",
+    "Response", "SetMetric", "Settings", "Unscorable", "require",
 ]  # fmt: skip

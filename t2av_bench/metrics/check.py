@@ -35,7 +35,7 @@ def check(metric: Metric, answer: Any, *, of_set: bool = False) -> Measurement:
     by_features = isinstance(metric, SetMetric) and not of_set
     declared = [quantity.name for quantity in metric.quantities]
     for name, part in (("values", answer.values), ("reasons", answer.reasons), ("detail", answer.detail),
-                       ("features", answer.features)):  # fmt: skip
+                       ("features", answer.features), ("inapplicable", answer.inapplicable)):  # fmt: skip
         if not isinstance(part, Mapping):
             raise OddAnswer(f"{metric.id} gave {kind(part)} as {name}, expected a dict")
     if unknown := [name for name in answer.values if name not in declared]:
@@ -55,12 +55,17 @@ def check(metric: Metric, answer: Any, *, of_set: bool = False) -> Measurement:
                                   for name, array in answer.features.items()}  # fmt: skip
     if by_features and not features:
         raise OddAnswer(f"{metric.id} compares sets of clips, and gave no features of this one")
-    return Measurement(values, reasons, _weight(metric, answer.weight), _detail(metric, answer.detail), features)
+    inapplicable = {name: reason(answer.inapplicable[name], NO_REASON) for name in declared
+                    if name in answer.inapplicable}  # fmt: skip
+    weight, detail = _weight(metric, answer.weight), _detail(metric, answer.detail)
+    return Measurement(values, reasons, weight, detail, features, inapplicable)
 
 
 def score(quantity: Quantity, measurement: Measurement) -> Score:
     """A quantity's score, from a checked measurement: its value, or why there is none."""
     value = measurement.values.get(quantity.name)
+    if value is None and quantity.name in measurement.inapplicable:
+        return Score.not_applicable(measurement.inapplicable[quantity.name])
     if value is None:
         return Score.failed(measurement.reasons.get(quantity.name, NO_REASON))
     if not _inside_interval(value, quantity):

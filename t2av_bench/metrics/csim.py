@@ -16,18 +16,25 @@ import numpy as np
 
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import arcface, scrfd
-from t2av_bench.media.clip import PICTURES
+from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.paired_frames import usable_reference
 from t2av_bench.scores import Protocol, Quantity
 
 FRAME_STEP = 5
+PARAMETERS = {
+    **PICTURES, "frame_step": FRAME_STEP, "detection_side": "640; 512 for 512x512",
+    "score_threshold": scrfd.SCORE_THRESHOLD, "overlap_threshold": scrfd.OVERLAP_THRESHOLD, "face": "largest",
+    "alignment": "5 points to 112x112", "colour": "RGB",
+}  # fmt: skip
+LIBRARIES = ("av", "onnxruntime", "opencv-contrib-python")
 
 
 class CSIMBuffaloL(Metric):
     id = "csim/buffalo_l"
     title = "Cosine similarity of identity (ArcFace)"
     quantities = (Quantity("csim", "CSIM", "higher", interval=(-1.0, 1.0), decimals=3, penalty="worst"),)
+    validity = {"csim": {"identity_swap": "down", "blur": "down", "container": "same"}}
     aliases = {"ID-SIM": "csim", "identity similarity": "csim"}
     paper = "Deng et al. 2019, ArcFace (arXiv 1801.07698); Guo et al. 2021, SCRFD (arXiv 2105.04714)"
     weights = (arcface.DETECTOR, arcface.RECOGNISER)
@@ -37,21 +44,12 @@ class CSIMBuffaloL(Metric):
 
     @property
     def protocol(self) -> Protocol:
-        parameters = {
-            **PICTURES, "frame_step": FRAME_STEP, "detection_side": "640; 512 for 512x512",
-            "score_threshold": scrfd.SCORE_THRESHOLD, "overlap_threshold": scrfd.OVERLAP_THRESHOLD, "face": "largest",
-            "alignment": "5 points to 112x112", "colour": "RGB",
-        }  # fmt: skip
-        return self.stated(parameters, "av", "onnxruntime", "opencv-contrib-python")
+        return self.stated(PARAMETERS, *LIBRARIES)
 
     def measure(self, pair: Pair) -> Measurement:
         reference, source = self._reference(pair)
-        generated = pair.generated.stored(
-            self.protocol.fingerprint, "identities", lambda: self._identities(pair.generated.frames())
-        )
+        generated = identities_in(pair.generated, self.settings.device)
         examined, seen = int(generated["examined"][0]), len(generated["vectors"])
-        if not seen:
-            raise Unscorable(f"no face in any of {examined} frames examined (every {FRAME_STEP}th)")
         cosines = generated["vectors"].astype(np.float64) @ reference.astype(np.float64)
         detail = {
             "reference": source,
@@ -66,7 +64,7 @@ class CSIMBuffaloL(Metric):
         """The vector to compare with, and where it comes from."""
         if pair.item.identity_image:
             source = "identity image"
-            found = self._identities([read_image(Path(pair.item.identity_image))[None]])
+            found = identities([read_image(Path(pair.item.identity_image))[None]], self.settings.device)
         elif pair.reference is None and not pair.reference_problem:
             why = (
                 f"{pair.unpaired}, and the item has no 'identity_image'"
@@ -78,28 +76,44 @@ class CSIMBuffaloL(Metric):
             source, clip = "first frame of the reference clip", pair.require_reference()
             with usable_reference():
                 found = clip.stored(
-                    self.protocol.fingerprint, "first-identity", lambda: self._identities([clip.frames_at([0])])
+                    self.protocol.fingerprint,
+                    "first-identity",
+                    lambda: identities([clip.frames_at([0])], self.settings.device),
                 )
         if not len(found["vectors"]):
             raise NotApplicable(f"no face in the {source}: give 'identity_image' in the manifest")
         return found["vectors"][0], source
 
-    def _identities(self, batches: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-        """Identities in every 5th frame of batches (n, H, W, 3): vectors (seen, 512), faces (seen,), examined (1,)."""
-        detector, recogniser = arcface.sessions(self.settings.device)
-        vectors, faces, index = [np.empty((0, 512), np.float32)], [], 0
-        for batch in batches:
-            for frame in batch[-index % FRAME_STEP :: FRAME_STEP]:
-                identity = arcface.identify(detector, recogniser, frame)
-                if identity:
-                    vectors.append(identity.vector[None])
-                    faces.append(identity.faces)
-            index += len(batch)
-        return {
-            "vectors": np.concatenate(vectors),
-            "faces": np.array(faces, np.int64),
-            "examined": np.array([-(-index // FRAME_STEP)], np.int64),
-        }
+
+def identities_in(clip: Clip, device: str) -> dict[str, np.ndarray]:
+    """``identities`` of a clip's frames, kept across runs. Raises Unscorable where there is no face in any of them."""
+    fingerprint = CSIMBuffaloL().protocol.fingerprint
+    found = clip.stored(fingerprint, "identities-of-frames", lambda: identities(clip.frames(), device))
+    if not len(found["vectors"]):
+        examined = int(found["examined"][0])
+        raise Unscorable(f"no face in any of {examined} frames examined (every {FRAME_STEP}th)")
+    return found
+
+
+def identities(batches: Iterable[np.ndarray], device: str) -> dict[str, np.ndarray]:
+    """Identities in every 5th frame of batches (n, H, W, 3): vectors (seen, 512), the numbers of their frames (seen,),
+    how many faces each had (seen,), and how many frames were examined (1,)."""
+    detector, recogniser = arcface.sessions(device)
+    vectors, numbers, faces, index = [np.empty((0, 512), np.float32)], [], [], 0
+    for batch in batches:
+        for number in range(-index % FRAME_STEP, len(batch), FRAME_STEP):
+            identity = arcface.identify(detector, recogniser, batch[number])
+            if identity:
+                vectors.append(identity.vector[None])
+                numbers.append(index + number)
+                faces.append(identity.faces)
+        index += len(batch)
+    return {
+        "vectors": np.concatenate(vectors),
+        "frames": np.array(numbers, np.int64),
+        "faces": np.array(faces, np.int64),
+        "examined": np.array([-(-index // FRAME_STEP)], np.int64),
+    }
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -33,6 +33,12 @@ class DNSMOS(Metric):
         Quantity("dnsmos_bak", "DNSMOS BAK", "higher", "MOS", (1.0, 5.0), penalty=1.0),
         Quantity("dnsmos_p808", "DNSMOS P.808", "higher", "MOS", (1.0, 5.0), penalty=1.0),
     )
+    validity = {
+        "dnsmos_ovrl": {"sound_noise": "down", "low_pass": "down", "container": "same"},
+        "dnsmos_sig": {"low_pass": "down", "container": "same"},
+        "dnsmos_bak": {"sound_noise": "down", "container": "same"},
+        "dnsmos_p808": {"sound_noise": "down", "low_pass": "down", "container": "same"},
+    }
     aliases = {
         "OVRL": "dnsmos_ovrl", "OVR": "dnsmos_ovrl", "SIG": "dnsmos_sig", "BAK": "dnsmos_bak",
         "P.808 MOS": "dnsmos_p808",

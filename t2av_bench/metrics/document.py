@@ -13,7 +13,8 @@ _HEAD = """\
 Written by `python -m t2av_bench.metrics.document` from the metrics' own data; a test keeps it so.
 
 A metric is named `family/variant`. Two variants are two columns: their numbers are never averaged, ranked or compared
-with each other. The family alone (`--metrics sync`) selects the first variant below whose weights are present.
+with each other. The family alone (`--metrics sync`) selects the first variant below whose weights are present;
+`--metrics theval`, whose variants measure different things, means all of them.
 
 Wherever a metric or a quantity is named (`--metrics`, `--columns`, `--quantities`, `--waive`, `--option`, margins,
 configurations, the Python API), an id (`sync/exact`), a family (`sync`), a column (`sync_c`) and what it is also called
@@ -21,7 +22,10 @@ configurations, the Python API), an id (`sync/exact`), a family (`sync`), a colu
 that gives it and whose weights are present. A name that may be several things is refused with what it may be.
 
 Columns marked ‡ come from bundled stand-ins, and are not comparable with published numbers. Variants named `gridface`
-measure the embedded benchmark's clips alone: they are chosen by their full name, never by `all`.
+measure the embedded benchmark's clips alone: they are chosen by their full name, never by `all`. So are metrics that
+mislead on talking faces; they say so.
+
+What each metric claims to notice, and whether it does, is on a page of its own: [validity](validity.md).
 
 Every score is stored with its protocol: parameters, sha256 of the weights, and the library versions that can move it.
 The protocol's fingerprint decides which numbers may share a table column.
@@ -53,6 +57,8 @@ def _section(metric: type[Metric]) -> str:
     lines = [f"### `{metric.id}`", "", f"{metric.title}. {metric.paper}.", ""]
     lines += ["| column | also called | better | range | unit | over a set |", "|---|---|---|---|---|---|"]
     lines += [_row(quantity, metric) for quantity in metric.quantities]
+    if not metric.by_default:
+        lines += ["", "By its name alone: `all` does not mean it."]
     needs = []
     if metric.weights:
         needs.append("weights " + ", ".join(f"`{id}`" for id in metric.weights) + f" ({metric.licence})")

@@ -5,9 +5,11 @@ are large at syllable boundaries and small within them, so their best common shi
 sound, and the height of that peak how well they go together. Offsets have SyncNet's convention: in frames at 25 fps,
 positive where the audio is early; delaying the audio by k frames changes the offset by -k.
 
-It is a stand-in: on clips of a few seconds it errs by a frame now and then, it sees nothing of which sound is
-articulated, and an unrelated sound of five seconds does not score 0 but about 0.2, because the best of 31 shifts is
-taken.
+It is no lip-sync score of real clips. Where the picture is blurred, or the sound noisy or partly mute, the correlation
+need not fall and on some clips rises, so a worse clip can score better: ``all`` does not mean it, and no default table
+has it. What it can do is tell a delay of clips whose mouth and sound are in order. Even there it errs by a frame now
+and then on clips of a few seconds, it sees nothing of which sound is articulated, and an unrelated sound of five
+seconds does not score 0 but about 0.2, because the best of 31 shifts is taken.
 """
 
 from collections.abc import Iterable
@@ -132,14 +134,19 @@ def _mouth(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 class MouthEnvelope(Metric):
-    """Mouth motion against the change of loudness; the face by OpenCV's Haar cascade, the longest track counts."""
+    """Mouth motion against the change of loudness; the face by OpenCV's Haar cascade, the longest track counts.
+
+    Not by default: its correlation may rise under blur, noise and muting.
+    """
 
     id = "envelope/haar"
-    title = "Mouth motion against loudness (embedded)"
+    title = "Mouth motion against loudness (embedded): tells a delay, no lip-sync score"
     paper = "this project; the idea of correlating mouth and audio energy goes back to Hershey & Movellan 1999 (NIPS)"
     packages = ("cv2",)
     extra = "sync"
     stand_in = True
+    by_default = False
+    validity = {"envelope_offset": {"desync": "down"}}
     curves = (Curve(CURVE, "Mouth–loudness correlation", tuple(range(-15, 16)), lowest=False),)
     quantities = (
         Quantity(

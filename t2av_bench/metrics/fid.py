@@ -59,6 +59,7 @@ class InceptionDistance(FeatureDistance):
 
 class _FID(InceptionDistance, FrechetDistance):
     quantities = (Quantity("fid", "FID", "lower", interval=(0.0, None), decimals=2, aggregate="set"),)
+    validity = {"fid": {"blur": "up", "picture_noise": "up", "bitrate": "up", "identity_swap": "up"}}
 
 
 class FIDClean(_FID):

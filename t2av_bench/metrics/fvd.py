@@ -67,6 +67,7 @@ class FVDStyleGANV(VideoDistance, FrechetDistance):
     id = "fvd/styleganv"
     title = "Fréchet video distance"
     quantities = (Quantity("fvd", "FVD", "lower", interval=(0.0, None), decimals=1, aggregate="set"),)
+    validity = {"fvd": {"blur": "up", "picture_noise": "up", "freeze": "up", "dropped_frames": "up", "flicker": "up"}}
     paper = "Unterthiner et al. 2018 (arXiv 1812.01717); protocol of Skorokhodov et al. 2022 (arXiv 2112.14683)"
     ddof = 0
     distance_parameters = MappingProxyType({"covariance_ddof": 0})
@@ -76,5 +77,6 @@ class KVDStyleGANV(VideoDistance, KernelDistance):
     id = "kvd/styleganv"
     title = "Kernel video distance"
     quantities = (Quantity("kvd", "KVD", "lower", decimals=3, aggregate="set"),)
+    validity = {"kvd": {"blur": "up", "picture_noise": "up", "freeze": "up", "dropped_frames": "up", "flicker": "up"}}
     paper = "Unterthiner et al. 2018 (arXiv 1812.01717); clips of Skorokhodov et al. 2022 (arXiv 2112.14683)"
     distance_parameters = MappingProxyType({"kernel": "(x·y/d + 1)^3, unbiased, full sets"})

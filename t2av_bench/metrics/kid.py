@@ -20,6 +20,7 @@ SUBSET_SIZE = 1000
 
 class _KID(InceptionDistance, KernelDistance):
     quantities = (Quantity("kid", "KID", "lower", decimals=5, aggregate="set"),)
+    validity = {"kid": {"blur": "up", "picture_noise": "up", "bitrate": "up", "identity_swap": "up"}}
     distance_parameters = MappingProxyType(
         {"subsets": SUBSETS, "subset_size": SUBSET_SIZE, "kernel": "(x·y/d + 1)^3, unbiased"}
     )

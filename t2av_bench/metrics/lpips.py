@@ -11,12 +11,13 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.extractors import perceptual
-from t2av_bench.metrics.paired_images import PairedImages, check_images
+from t2av_bench.metrics.paired_images import PairedImages, check_images, claims
 from t2av_bench.scores import Protocol, Quantity
 
 
 class _LPIPS(PairedImages):
     quantities = (Quantity("lpips", "LPIPS", "lower", interval=(0.0, None), decimals=4, penalty="worst"),)
+    validity = {"lpips": claims("up")}
     paper = "Zhang et al. 2018, The Unreasonable Effectiveness of Deep Features (arXiv 1801.03924)"
     packages = ("lpips", "torch")
     smallest_side = 32  # below, the backbones pool to nothing

@@ -13,6 +13,8 @@ Key = tuple[str, str]
 
 # These variants measure the clips of one benchmark alone, so neither ``all`` nor a family with others means them.
 _OF_ONE_BENCHMARK = ("gridface",)
+# Variants of these families measure different things, not one thing in different ways: the family means them all.
+_SUITES = ("drift", "frozen", "theval")
 _SHOW = "'t2av-bench list metrics' shows all"
 
 
@@ -34,10 +36,11 @@ class MetricRegistry(Registry[Metric]):
     def resolve(self, names: Iterable[str], notice: Callable[[str], None] | None = None) -> list[str]:
         """Names as a user types them -> ids, in order, without repetition.
 
-        A family means its first variant whose weights are present, or its first variant where none's are; a quantity
-        the first such that gives it; ``all`` every family. Variants for one benchmark's clips (``sync/gridface``) are
-        chosen by their full name, or by a name that means no others. ValueError: an unknown name (the nearest are
-        named), or one that several families have.
+        A family means its first variant whose weights are present, or its first variant where none's are (a suite,
+        ``theval``, all its variants); a quantity the first such that gives it; ``all`` every family, but for metrics
+        that are not ``by_default``. Variants for one benchmark's clips (``sync/gridface``) are chosen by their full
+        name, or by a name that means no others.
+        ValueError: an unknown name (the nearest are named), or one that several families have.
 
         A broken plug-in is left out of ``all`` and of a family that has others, which ``notice`` is told; chosen by its
         name it raises PluginError.
@@ -46,23 +49,27 @@ class MetricRegistry(Registry[Metric]):
         chosen: list[str] = []
         for name in names:
             if folded(name) == "all":
-                chosen += filter(None, (self._variant(_general(ids), troubles) for ids in self._families().values()))
+                every = (group for ids in self._families().values() for group in _alternatives(ids))
+                chosen += filter(None, (self._variant(self._default(group), troubles) for group in every))
                 troubles |= self.refused
                 continue
             ids = self._meant(name)
-            variant = self._variant(_general(ids) or ids, troubles)
-            if variant is None:
+            variants = [variant for group in _alternatives(ids) if (variant := self._variant(group, troubles))]
+            if not variants:
                 raise PluginError("; ".join(troubles[id] for id in ids))
-            chosen.append(variant)
+            chosen += variants
         if notice:
             for text in troubles.values():
                 notice(text)
         return list(dict.fromkeys(chosen))
 
     def preferred(self, name: str) -> list[str]:
-        """What a name means where all weights are present: of a family, or of every family, the first variant."""
-        names = self._families() if folded(name) == "all" else [name]
-        return [(_general(ids) or ids)[0] for ids in map(self._meant, names)]
+        """What a name means where all weights are present: of a family, or of every family, the first variant; of a
+        suite all."""
+        if folded(name) == "all":
+            every = (group for ids in self._families().values() for group in _alternatives(ids))
+            return [chosen[0] for group in every if (chosen := self._default(group))]
+        return [group[0] for group in _alternatives(self._meant(name))]
 
     def __contains__(self, name: object) -> bool:
         """Whether a name means a metric or a quantity, or several."""
@@ -74,9 +81,10 @@ class MetricRegistry(Registry[Metric]):
         """The id that a name of one metric means. ValueError and PluginError as of ``resolve``."""
         if name in self.targets:
             return name
-        if folded(name) == "all":
+        found = [] if folded(name) == "all" else self.resolve([name])
+        if len(found) != 1:
             raise ValueError(f"{name!r} means many metrics; {_SHOW}")
-        return self.resolve([name])[0]
+        return found[0]
 
     def select(self, names: Iterable[str], keys: Iterable[Key], quantity_first: bool = False) -> list[Key]:
         """Of the quantities that there are, those that the names mean, in the names' order.
@@ -133,6 +141,11 @@ class MetricRegistry(Registry[Metric]):
         for id in self.ids():
             found.setdefault(_family(id), []).append(id)
         return found
+
+    def _default(self, ids: Sequence[str]) -> list[str]:
+        """Those that ``all`` means; broken ones stay, for whoever uses them to say so."""
+        kept = {id: metric.by_default for id, metric in self._usable(_general(ids)).items()}
+        return [id for id in _general(ids) if kept.get(id, True)]
 
     def _meant(self, name: str) -> list[str]:
         """Ids of one family that a name means. Plug-ins are imported where it is neither an id nor a family."""
@@ -192,6 +205,13 @@ class MetricRegistry(Registry[Metric]):
 
 def _family(id: str) -> str:
     return id.partition("/")[0]
+
+
+def _alternatives(ids: Sequence[str]) -> list[Sequence[str]]:
+    """The ids of one family in groups: those of a group measure the same thing."""
+    if _family(ids[0]) in _SUITES:
+        return [[id] for id in ids]
+    return [_general(ids) or ids]
 
 
 def _general(ids: Iterable[str]) -> list[str]:

@@ -70,11 +70,7 @@ def paired_frames(pair: Pair, batch: int) -> Iterator[tuple[np.ndarray, np.ndarr
     for first, second in zip_longest(*sides):
         if first is None or second is None:
             continue
-        if first.shape != second.shape:
-            raise Unscorable(
-                f"frames of the clip are {first.shape[1]}x{first.shape[0]} and of the reference "
-                f"{second.shape[1]}x{second.shape[0]}; paired metrics never resize: bring both to one size"
-            )
+        require_one_size(first.shape[1::-1], second.shape[1::-1])
         batches[0].append(first)
         batches[1].append(second)
         if len(batches[0]) == batch:
@@ -82,6 +78,15 @@ def paired_frames(pair: Pair, batch: int) -> Iterator[tuple[np.ndarray, np.ndarr
             batches = ([], [])
     if batches[0]:
         yield np.stack(batches[0]), np.stack(batches[1])
+
+
+def require_one_size(generated: tuple[int, ...], reference: tuple[int, ...]) -> None:
+    """Raise Unscorable where frames of both clips, (width, height), differ in size."""
+    if generated != reference:
+        raise Unscorable(
+            f"frames of the clip are {generated[0]}x{generated[1]} and of the reference {reference[0]}x{reference[1]}; "
+            "paired metrics never resize: bring both to one size"
+        )
 
 
 def _each_frame(clip: Clip, batch: int) -> Iterator[np.ndarray]:

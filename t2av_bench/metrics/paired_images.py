@@ -7,7 +7,7 @@ import numpy as np
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import FRAME_RATE, PICTURES
-from t2av_bench.metrics.base import Measurement, Pair
+from t2av_bench.metrics.base import Measurement, Pair, Response
 from t2av_bench.metrics.overlap import OverlapMetric, require_overlap
 from t2av_bench.metrics.paired_frames import common_frames, paired_frames
 
@@ -25,6 +25,13 @@ def check_images(generated: np.ndarray, reference: np.ndarray) -> None:
             )
     if generated.shape != reference.shape:
         raise ValueError(f"images of shapes {generated.shape} and {reference.shape}; expected the same shape")
+
+
+def claims(worse: Response) -> dict[str, Response]:
+    """What a comparison frame by frame must notice, whichever way is worse."""
+    kinds = ("blur", "picture_noise", "bitrate", "freeze", "dropped_frames", "mouth_frozen", "identity_swap", "flicker",
+             "cuts")  # fmt: skip
+    return {**dict.fromkeys(kinds, worse), "container": "same"}
 
 
 class PairedImages(OverlapMetric):

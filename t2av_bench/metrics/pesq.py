@@ -61,6 +61,10 @@ class PESQ(OverlapMetric):
         Quantity("pesq_wb", "PESQ-WB", "higher", "MOS-LQO", (1.0, 4.644), penalty="worst"),
         Quantity("pesq_nb", "PESQ-NB", "higher", "MOS-LQO", (1.0, 4.549), penalty="worst"),
     )
+    validity = {
+        "pesq_wb": {"sound_noise": "down", "low_pass": "down", "mute": "down", "container": "same"},
+        "pesq_nb": {"sound_noise": "down", "low_pass": "down", "mute": "down", "container": "same"},
+    }
     aliases = {"WB-PESQ": "pesq_wb", "NB-PESQ": "pesq_nb"}
 
     @property

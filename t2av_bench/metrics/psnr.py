@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from t2av_bench.metrics.base import Measurement
-from t2av_bench.metrics.paired_images import PairedImages, check_images
+from t2av_bench.metrics.paired_images import PairedImages, check_images, claims
 from t2av_bench.scores import Protocol, Quantity
 
 CAP = 100.0
@@ -34,6 +34,7 @@ class PSNR(PairedImages):
     quantities = (
         Quantity("psnr", "PSNR", "higher", unit="dB", interval=(0.0, CAP), decimals=2, penalty="worst"),
     )  # fmt: skip
+    validity = {"psnr": claims("down")}
     paper = "ITU-T J.340; per-frame mean and cap as in common_metrics_on_video_quality"
 
     @property

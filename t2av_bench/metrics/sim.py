@@ -68,6 +68,7 @@ class SIMResemblyzer(_SpeakerSimilarity):
     packages = ("resemblyzer",)
     stand_in = True
     quantities = (Quantity("sim_resemblyzer", "SIM (Resemblyzer)", "higher", "", (0.0, 1.0), penalty=0.0),)
+    validity = {"sim_resemblyzer": {"sound_noise": "down", "low_pass": "down", "container": "same"}}
     aliases = {"SECS": "sim_resemblyzer"}
 
     @property
@@ -93,6 +94,7 @@ class SIMWavLM(_SpeakerSimilarity):
     weights = ("wavlm_large_finetune",)
     packages = ("torch", "transformers")
     quantities = (Quantity("sim", "SIM", "higher", "", (-1.0, 1.0), penalty=0.0),)
+    validity = {"sim": {"sound_noise": "down", "low_pass": "down", "container": "same"}}
     aliases = {"SIM-o": "sim", "SPK-SIM": "sim", "speaker similarity": "sim"}
 
     @property

@@ -8,7 +8,7 @@ time with its reference fails (option ``least_overlap``).
 
 import numpy as np
 
-from t2av_bench.metrics.paired_images import PairedImages, check_images
+from t2av_bench.metrics.paired_images import PairedImages, check_images, claims
 from t2av_bench.scores import Protocol, Quantity
 
 WINDOW = 11
@@ -61,6 +61,7 @@ class SSIM(PairedImages):
     packages = ("cv2",)
     title = "Structural similarity"
     quantities = (Quantity("ssim", "SSIM", "higher", interval=(-1.0, 1.0), decimals=4, penalty="worst"),)
+    validity = {"ssim": claims("down")}
     paper = "Wang et al. 2004, Image Quality Assessment: From Error Visibility to Structural Similarity"
     smallest_side = WINDOW
 

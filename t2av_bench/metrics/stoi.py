@@ -52,6 +52,10 @@ class STOI(OverlapMetric):
         Quantity("stoi", "STOI", "higher", "", (-1.0, 1.0), penalty=0.0),
         Quantity("estoi", "ESTOI", "higher", "", (-1.0, 1.0), penalty=0.0),
     )
+    validity = {
+        "stoi": {"sound_noise": "down", "low_pass": "down", "mute": "down", "desync": "down", "container": "same"},
+        "estoi": {"sound_noise": "down", "low_pass": "down", "mute": "down", "desync": "down", "container": "same"},
+    }
 
     @property
     def protocol(self) -> Protocol:

@@ -24,13 +24,15 @@ import numpy as np
 from t2av_bench.errors import Unscorable
 from t2av_bench.extractors import syncnet
 from t2av_bench.faces import crop, shots
+from t2av_bench.faces.confirmed import WEIGHTS as BLAZEFACE_WEIGHTS
+from t2av_bench.faces.confirmed import ConfirmedBlazeFace, confirmed_blazeface
 from t2av_bench.faces.detect import S3FD, Detector, Haar, haar, s3fd
 from t2av_bench.faces.find import face_tracks, main_track
 from t2av_bench.faces.track import JOONSON, Track
 from t2av_bench.media.clip import PICTURES, SOUND, Clip
 from t2av_bench.media.resample import to_int16
 from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Settings
-from t2av_bench.metrics.sync_quantities import TOLERANCE, quantities, values
+from t2av_bench.metrics.sync_quantities import TOLERANCE, claims, quantities, values
 from t2av_bench.scores import Protocol
 
 PAPER = "Chung & Zisserman 2016, Out of time (ACCV workshop); pipeline joonson/syncnet_python 6efbb1c"
@@ -176,7 +178,8 @@ class SyncExact(_Sync):
     title = "SyncNet lip sync, exact decode"
     weights: ClassVar[tuple[str, ...]] = ("syncnet_v2", "sfd_face")
     quantities = quantities("_exact", " (exact)")
-    _detector: ClassVar[type[S3FD] | type[Haar]] = S3FD
+    validity = claims("_exact")
+    _detector: ClassVar[type[S3FD] | type[ConfirmedBlazeFace] | type[Haar]] = S3FD
     _suffix = "_exact"
 
     def __init__(
@@ -218,6 +221,23 @@ class SyncExact(_Sync):
         return measurement(tracks, outcomes, choose(tracks, outcomes, self.clip_value), self._suffix)
 
 
+class SyncExactBlazeFace(SyncExact):
+    """The same with faces that BlazeFace proposes and the face mesh confirms (see ``faces.confirmed``): free weights
+    of 4 MB. The box holds the face from forehead to chin; S3FD's differs, so the columns are its own."""
+
+    id = "sync/exact-blazeface"
+    title = "SyncNet lip sync, exact decode, BlazeFace faces"
+    weights = ("syncnet_v2", *BLAZEFACE_WEIGHTS)
+    quantities = quantities("_blazeface", " (BlazeFace)")
+    validity = claims("_blazeface")
+    stand_in = True
+    _detector = ConfirmedBlazeFace
+    _suffix = "_blazeface"
+
+    def _find(self) -> Detector:
+        return confirmed_blazeface()
+
+
 class SyncExactHaar(SyncExact):
     """The same with OpenCV's bundled frontal-face detector; its boxes differ, so its columns are its own."""
 
@@ -225,6 +245,7 @@ class SyncExactHaar(SyncExact):
     title = "SyncNet lip sync, exact decode, Haar faces"
     weights = ("syncnet_v2",)
     quantities = quantities("_haar", " (Haar)")
+    validity = claims("_haar")
     stand_in = True
     _detector = Haar
     _suffix = "_haar"
@@ -240,6 +261,7 @@ class SyncCrop(_Sync):
     title = "SyncNet lip sync of face crops"
     weights = ("syncnet_v2",)
     quantities = quantities("_crop", " (crop)")
+    validity = claims("_crop")
     _suffix = "_crop"
 
     @property

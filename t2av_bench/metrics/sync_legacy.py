@@ -23,7 +23,7 @@ from t2av_bench.media import legacy
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.sync import CURVES, LIBRARIES, PAPER, measurement, score_crops
-from t2av_bench.metrics.sync_quantities import TOLERANCE, in_tolerance, quantities
+from t2av_bench.metrics.sync_quantities import TOLERANCE, claims, in_tolerance, quantities
 from t2av_bench.scores import Protocol
 
 
@@ -36,6 +36,7 @@ class SyncJoonson(Metric):
     id = "sync/joonson"
     title = "SyncNet lip sync, files of joonson/syncnet_python"
     quantities = quantities()
+    validity = claims()
     aliases = {
         "LSE-C": "sync_c", "SyncNet confidence": "sync_c", "LSE-D": "sync_d", "SyncNet distance": "sync_d",
         "AV offset": "sync_offset",

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench.metrics.base import Response
 from t2av_bench.scores import Quantity
 
 MAX_SHIFT = 15
@@ -37,6 +38,17 @@ def quantities(suffix: str = "", note: str = "", highest: float | None = None) -
         Quantity(f"sync_in_tolerance{suffix}", f"In tolerance{note}", "higher", "", (0.0, 1.0), penalty=0.0),
         Quantity(f"sync_offset{suffix}", f"Offset{note}", "none", "frames at 25 fps", (-widest, widest), 1, "median"),
     )
+
+
+def claims(suffix: str = "") -> dict[str, dict[str, Response]]:
+    """``Metric.validity`` of the five columns: a delay that the search reaches moves the offset, not the confidence."""
+    return {
+        f"sync_c{suffix}": {"freeze": "down", "mouth_frozen": "down", "mute": "down", "sound_noise": "down"},
+        f"sync_d{suffix}": {"freeze": "up", "mouth_frozen": "up"},
+        f"sync_d_zero{suffix}": {"freeze": "up", "mouth_frozen": "up", "desync": "up"},
+        f"sync_in_tolerance{suffix}": {"desync": "down", "container": "same"},
+        f"sync_offset{suffix}": {"desync": "down", "container": "same"},
+    }
 
 
 def in_tolerance(offset: float, confidence: float, distance: float) -> float:

@@ -30,6 +30,7 @@ class UTMOS(Metric):
     packages = ("torch", "transformers")
     extra = "speech"
     quantities = (Quantity("utmos", "UTMOS", "higher", "MOS", (None, None), penalty=1.0),)
+    validity = {"utmos": {"sound_noise": "down", "low_pass": "down", "container": "same"}}
     aliases = {"UTMOS22": "utmos"}
 
     @property

@@ -110,7 +110,7 @@ def paired_difference(
     first, second = first.on(common), second.on(common)
     second = replace(second, groups=first.groups, unit=first.unit)
     random = generator("paired interval", common, *context)
-    found = _without_test(first, second)
+    found = untested_difference(first, second)
     interval = None
     try:
         check_enough(first)
@@ -129,11 +129,11 @@ def paired_difference(
 
 def paired_detectable(first: Sample, second: Sample, *, tests: int = 1) -> float | None:
     """``Difference.detectable`` alone; both samples cover the same clips."""
-    return _without_test(first, replace(second, groups=first.groups, unit=first.unit)).detectable(tests=tests)
+    return untested_difference(first, replace(second, groups=first.groups, unit=first.unit)).detectable(tests=tests)
 
 
-def _without_test(first: Sample, second: Sample) -> Difference:
-    """What of a difference needs no draws: all but its interval and its p-value (1 here).
+def untested_difference(first: Sample, second: Sample) -> Difference:
+    """``paired_difference`` of samples of the same clips, without what needs draws: its interval, its p-value (1 here).
 
     Of signed shifts it is the median of the clips' differences: a few clips whose shift is arbitrary do not move it.
     """

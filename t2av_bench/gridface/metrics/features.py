@@ -86,6 +86,7 @@ class FDFrameGridFace(_GridFaceDistance):
     quantities = (
         Quantity("fd_frame_gridface", "FD frame (GridFace)", "lower", "", (0.0, None), decimals=2, aggregate="set"),
     )
+    validity = {"fd_frame_gridface": {"blur": "up", "picture_noise": "up", "identity_swap": "up"}}
     checkpoint = gridface_features.FRAME_CHECKPOINT
     choice = {"frames_per_clip": FRAMES_PER_CLIP, "frame_choice": "segment centres of the common duration"}
 
@@ -102,6 +103,7 @@ class FDClipGridFace(_GridFaceDistance):
     quantities = (
         Quantity("fd_clip_gridface", "FD clip (GridFace)", "lower", "", (0.0, None), decimals=2, aggregate="set"),
     )
+    validity = {"fd_clip_gridface": {"freeze": "up", "dropped_frames": "up", "flicker": "up"}}
     checkpoint = gridface_features.CLIP_CHECKPOINT
     choice = {"windows_per_clip": WINDOWS_PER_CLIP, "window": WINDOW, "starts": "even over the common duration"}
 

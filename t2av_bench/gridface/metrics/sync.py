@@ -19,7 +19,7 @@ from t2av_bench.media.clip import PICTURES
 from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair
 from t2av_bench.metrics.speech_input import PARAMETERS as SPEECH_PARAMETERS
 from t2av_bench.metrics.speech_input import check_speech
-from t2av_bench.metrics.sync_quantities import TOLERANCE, quantities, values
+from t2av_bench.metrics.sync_quantities import TOLERANCE, claims, quantities, values
 from t2av_bench.scores import Protocol, library_versions
 
 CURVE = "sync_gridface_distance_curve"
@@ -36,6 +36,7 @@ class SyncGridFace(Metric):
     stand_in = True
     curves = (Curve(CURVE, "Sync distance (GridFace)", tuple(range(15, -16, -1)), lowest=True),)
     quantities = quantities("_gridface", " (GridFace)", 2.0)
+    validity = claims("_gridface")
 
     @property
     def protocol(self) -> Protocol:

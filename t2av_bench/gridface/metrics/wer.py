@@ -70,7 +70,7 @@ class WERGridFace(_GridFace):
     id = "wer/gridface"
     title = "Word error rate (GridFace, closed grammar)"
     packages = ("jiwer", "pocketsphinx")
-    quantities = error_rate_quantities("wer", "WER", "_gridface", " (GridFace)")
+    quantities = error_rate_quantities("wer", "WER", "GridFace", "_gridface")
     normalisation = "lower case without punctuation"
     language = "en"
     other = "cer/gridface"
@@ -86,7 +86,7 @@ class CERGridFace(_GridFace):
     id = "cer/gridface"
     title = "Character error rate (GridFace, closed grammar)"
     packages = ("jiwer", "pocketsphinx", "zhconv")
-    quantities = error_rate_quantities("cer", "CER", "_gridface", " (GridFace)")
+    quantities = error_rate_quantities("cer", "CER", "GridFace", "_gridface")
     characters = True
     normalisation = "NFKC, zh-cn, lower case, letters, marks and digits alone"
     language = "zh"

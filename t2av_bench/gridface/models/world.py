@@ -4,13 +4,10 @@ A feature row holds, for each of eight frames of 5 ms: log F0 (interpolated thro
 of aperiodicity, 24 coded spectral values; each group weighted so that principal components keep what is heard.
 """
 
-import warnings
-from types import ModuleType
-
 import numpy as np
 
+from t2av_bench.extractors.mel_cepstrum import vocoder
 from t2av_bench.gridface.data.corpus import AUDIO_RATE, HOP
-from t2av_bench.utils.optional import require
 
 SPECTRUM = 24
 STACK = 8
@@ -67,10 +64,3 @@ def synthesise(features: np.ndarray) -> np.ndarray:
     wanted = len(rows) * _HOP
     audio = np.pad(audio, (0, max(0, wanted - len(audio))))[:wanted]
     return np.clip(audio, -1.0, 1.0).astype(np.float32)
-
-
-def vocoder() -> ModuleType:
-    """The package pyworld; NotApplicable, with the command that installs it, where it is missing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it asks for pkg_resources, which warns about itself
-        return require("pyworld", "demo")

@@ -1,29 +1,19 @@
 """Speech for the embedded benchmark: espeak-ng, with phoneme times, the same to the byte every time.
 
-espeak-ng (GPL-3) comes from the package ``espeakng_loader``; it is loaded at run time, in a process of its own, and
-never bundled. Conventions: 22,050 samples a second, mono, int16; times in seconds from the first sample.
+Conventions: 22,050 samples a second, mono, int16; times in seconds from the first sample.
 Promise: the same version of the library gives the same bytes for the same arguments, whatever was said before, in
 whatever order, from however many processes.
 """
 
-import contextlib
-import json
-import os
 import re
-import struct
-import subprocess
-import sys
-import tempfile
-import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from t2av_bench.utils.config import nearest
+from t2av_bench.utils.espeak import SAMPLE_RATE, Espeak, SpeechError, installation
 
-SAMPLE_RATE = 22050
 PAUSE = ""
 LONGEST_TEXT = 1000
 
@@ -34,13 +24,6 @@ _SAYABLE = {
     "cmn": (re.compile(r"[一-鿿0-9\s，。！？、；：“”‘’（）,.!?]"), re.compile(r"[一-鿿0-9]"), "Chinese characters"),
 }
 LANGUAGES = tuple(_SAYABLE)
-
-# The library copies its data path into a buffer of 160 characters and appends file names to it.
-_LONGEST_DATA_PATH = 100
-
-
-class SpeechError(ValueError):
-    """The text, the voice or the installation does not allow speech; the message says what would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +51,8 @@ class Utterance:
         return len(self.samples) / SAMPLE_RATE
 
 
-class Synthesizer:
-    """Says texts. One process behind it, started at the first ``say``; use as a context manager or call ``close``.
-
-    Safe to share between threads (utterances queue) and to inherit through a fork (the child starts its own process).
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._owner = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._link: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> "Synthesizer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+class Synthesizer(Espeak):
+    """Says texts."""
 
     def say(
         self, text: str, voice: str = "en-us", *, rate: int = 150, pitch: int = 50, pitch_range: int = 50
@@ -96,76 +64,8 @@ class Synthesizer:
         Raises SpeechError for what cannot be said, naming the argument and what is possible.
         """
         request = _checked_request(text, voice, rate, pitch, pitch_range)
-        with self._lock:
-            header, audio = self._ask(request)
-        if "error" in header:
-            raise SpeechError(header["error"])
+        header, audio = self.ask(request)
         return _utterance(text, voice, header["phonemes"], np.frombuffer(audio, "<i2").astype(np.int16))
-
-    def close(self) -> None:
-        """End the process behind this object. Speaking again starts a new one."""
-        process, self._process = self._process, None
-        if process is not None and self._owner == os.getpid():
-            if process.stdin:
-                # An empty line, because end-of-file does not arrive while a forked relative still holds the pipe.
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.write(b"\n")
-                    process.stdin.close()
-            process.wait(timeout=10)
-            if process.stdout:
-                process.stdout.close()
-        if self._link is not None and self._owner == os.getpid():
-            self._link.cleanup()
-        self._link = None
-
-    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
-            self._start()
-        process = self._process
-        assert process is not None and process.stdin is not None
-        try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-            return self._read()
-        except BrokenPipeError as error:
-            raise SpeechError("the espeak-ng process ended unexpectedly; say the text again") from error
-
-    def _read(self) -> tuple[dict[str, Any], bytes]:
-        (length,) = struct.unpack("<Q", self._read_bytes(8))
-        header = json.loads(self._read_bytes(length))
-        return header, self._read_bytes(header["bytes"])
-
-    def _read_bytes(self, count: int) -> bytes:
-        assert self._process is not None and self._process.stdout is not None
-        data = self._process.stdout.read(count)
-        if len(data) < count:
-            self._process = None
-            raise SpeechError("the espeak-ng process ended in the middle of an answer; say the text again")
-        return data
-
-    def _start(self) -> None:
-        if not hasattr(os, "fork"):
-            raise SpeechError("synthetic speech needs a system that can fork (Linux, macOS or WSL)")
-        library, data = _installation()
-        self._owner = os.getpid()
-        if len(os.fsencode(data)) > _LONGEST_DATA_PATH:
-            self._link = tempfile.TemporaryDirectory(prefix="espeak-")
-            link = Path(self._link.name) / "espeak-ng-data"
-            link.symlink_to(data, target_is_directory=True)
-            data = link
-        worker = Path(__file__).with_name("espeak_worker.py")
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(worker), str(library), str(data)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        header, _ = self._read()
-        if header["sample_rate"] != SAMPLE_RATE:
-            self.close()
-            raise SpeechError(
-                f"espeak-ng does not start with its data in {data}: pip install --force-reinstall espeakng-loader"
-            )
 
 
 def voices(language: str) -> list[str]:
@@ -174,16 +74,8 @@ def voices(language: str) -> list[str]:
     return [language, *(f"{language}+{variant}" for variant in _variants())]
 
 
-def _installation() -> tuple[Path, Path]:
-    try:
-        import espeakng_loader
-    except ImportError as error:
-        raise SpeechError("the package 'espeakng_loader' is missing: pip install 't2av-bench[demo]'") from error
-    return Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
-
-
 def _variants() -> list[str]:
-    return sorted(path.name for path in (_installation()[1] / "voices" / "!v").iterdir() if path.is_file())
+    return sorted(path.name for path in (installation()[1] / "voices" / "!v").iterdir() if path.is_file())
 
 
 def _check_language(language: str) -> None:

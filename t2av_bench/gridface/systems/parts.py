@@ -20,13 +20,13 @@ from torch import Tensor
 
 from reference_model.codecs import AudioCodec, MotionCodec
 from t2av_bench.errors import NotApplicable
+from t2av_bench.extractors.mel_cepstrum import vocoder
 from t2av_bench.faces.detect import Haar, haar
 from t2av_bench.gridface.data.tokens import WordTokenizer
 from t2av_bench.gridface.models import checkpoints
 from t2av_bench.gridface.models.loading import digest
 from t2av_bench.gridface.models.motion_codec import DrawnMotionCodec
 from t2av_bench.gridface.models.voice_encoder import VoiceEncoder
-from t2av_bench.gridface.models.world import vocoder
 from t2av_bench.gridface.models.world_codec import WorldCodec
 from t2av_bench.gridface.systems.options import CODECS
 from t2av_bench.systems.base import GenerationFailed

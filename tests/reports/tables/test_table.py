@@ -19,7 +19,7 @@ from reports.tables.protocols import MixedProtocols
 from t2av_bench.experiment.config import load
 from t2av_bench.gridface.validation import publish
 from t2av_bench.gridface.validation.floors import drawn
-from t2av_bench.metrics import create
+from t2av_bench.metrics import create, metric_class
 from t2av_bench.metrics.base import Floor
 from t2av_bench.results.run import open_run
 from t2av_bench.scores import Score
@@ -77,6 +77,12 @@ def test_a_run_without_a_value_stands_beside_any_protocol():
 def test_variants_of_one_metric_are_two_columns_with_their_variant_named():
     table = build([run("s", {SYNC: (5.0, 20), ("sync/crop", SYNC_C): (6.0, 20)})])
     assert [column.heading for column in table.columns] == ["Sync-C [joonson] ↑", "Sync-C [crop] ↑"]
+
+
+def test_recognisers_are_told_apart_by_their_labels():
+    found = {(id, metric_class(id).quantities[0]): (0.1, 20) for id in ("wer/whisper-large-v3", "wer/whisper-base")}
+    table = build([run("ours", found)])
+    assert [column.heading for column in table.columns] == ["WER (Whisper large-v3) ↓", "WER (Whisper base) ↓"]
 
 
 def test_a_column_that_applies_to_no_row_becomes_a_note_with_the_command():

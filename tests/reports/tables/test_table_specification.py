@@ -17,6 +17,7 @@ from reports.tables import from_specification, specification
 from reports.tables.make import of_runs
 from reports.tables.protocols import MixedProtocols
 from t2av_bench.cli.main import app
+from t2av_bench.metrics import metric_class
 from t2av_bench.scores import Quantity, Score
 from t2av_bench.utils.config import ConfigError
 
@@ -182,11 +183,12 @@ def test_embedded_numbers_never_stand_in_a_published_column():
     assert cells_of(measured([same_name]), "ours")["zh_sync_c"].text == ""
 
 
-def test_numbers_of_unknown_protocols_never_stand_in_a_published_column():
-    other = scored_run("ours", {("wer/ours", CORPUS_WER): [0.01] * 4}, ["en"] * 4)
+@pytest.mark.parametrize("id", ["wer/ours", "wer/whisper-base"])
+def test_numbers_of_protocols_that_are_not_named_never_stand_in_a_published_column(id):
+    other = scored_run("ours", {(id, CORPUS_WER): [0.01] * 4}, ["en"] * 4)
     cell = cells_of(measured([other]), "ours")["en_wer"]
     assert cell.text == ""
-    assert cell.reason == "wer was measured by wer/ours; this column takes wer/qwen3-asr-1.7b"
+    assert cell.reason == f"wer was measured by {id}; this column takes wer/qwen3-asr-1.7b"
     assert (
         cells_of(measured([other]), "ours")["en_fvd"].reason
         == "fvd was not measured: evaluate with --metrics fvd/styleganv"
@@ -273,9 +275,28 @@ def test_every_column_of_the_paper_demands_one_protocol_and_every_sync_column_th
                 assert {other.metric for other in column.others} >= {"sync/exact", "sync/crop", "sync/syncnet-python"}
 
 
-def test_what_no_metric_measures_is_not_asked_for():
-    reason = cells_of(measured([both_languages()], "paper:3"), "ours")["dd"].reason
-    assert reason == "dd was not measured: dd/instructdubber is no metric of this release, nor of a plug-in here"
+def test_what_no_metric_measures_is_not_asked_for(tmp_path):
+    file = tmp_path / "my_table.toml"
+    file.write_text(MINE.replace("sync_c_haar", "smiles", 1) + 'metrics = ["smiles/counted"]\n')
+    table = from_specification.build(specification.load(str(file)), [both_languages()])
+    reason = cells_of(table, "ours")["smiles"].reason
+    assert reason == "smiles was not measured: smiles/counted is no metric of this release, nor of a plug-in here"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_published_column_has_its_metric(name):
+    for column in specification.load(name).specification.columns:
+        others = [(other.metric, other.quantity or column.quantity) for other in column.others]
+        for id, quantity in [*((id, column.quantity) for id in column.metrics), *others]:
+            assert quantity in [each.name for each in metric_class(id).quantities], f"{id} in {name}"
+
+
+def test_table_3_holds_the_metrics_of_dubbing():
+    dd, emo_sim = Quantity("dd", "DD", "lower"), Quantity("emo_sim", "EMO-SIM", "higher")
+    values = {("dd/instructdubber", dd): [0.5, 0.6], ("emo_sim/emotion2vec_base", emo_sim): [0.6, 0.7]}
+    cells = cells_of(measured([scored_run("ours", values, ["en"] * 2)], "paper:3"), "ours")
+    assert cells["dd"].text == "0.5500" and "¶" not in cells["dd"].text
+    assert cells["emo_sim"].value == pytest.approx(65.0), "the published scale"
 
 
 def test_units_are_converted_for_print():

@@ -11,7 +11,6 @@ from t2av_bench.extractors.pocketsphinx_recogniser import PocketsphinxRecogniser
 from t2av_bench.extractors.recognisers import (
     Transcript,
     compression_ratio,
-    load_recogniser,
     longest_repetition,
     loop_flags,
 )
@@ -150,7 +149,7 @@ def whisper_folder(tmp_path_factory):
     torch.manual_seed(0)
     model = WhisperForConditionalGeneration(config)
     model.generation_config = GenerationConfig(
-        is_multilingual=True, max_length=48, max_initial_timestamp_index=50, begin_suppress_tokens=[],
+        is_multilingual=True, max_length=64, max_initial_timestamp_index=50, begin_suppress_tokens=[],
         suppress_tokens=list(ids.values()), no_timestamps_token_id=ids["notimestamps"],
         prev_sot_token_id=ids["startofprev"],
         lang_to_id={f"<|{name}|>": ids[name] for name in ("en", "zh", "de")},
@@ -166,38 +165,167 @@ def whisper_folder(tmp_path_factory):
 def whisper(whisper_folder):
     from t2av_bench.extractors.whisper_recogniser import WhisperRecogniser
 
-    return load_recogniser(WhisperRecogniser, whisper_folder, None, "cpu")
+    return WhisperRecogniser(whisper_folder)
 
 
-def test_whisper_equals_the_pipeline_of_transformers(whisper, whisper_folder, noise):
+@pytest.fixture
+def seed_tts(whisper_folder):
+    from t2av_bench.extractors.whisper_recogniser import SeedTTSWhisperRecogniser
+
+    return SeedTTSWhisperRecogniser(whisper_folder)
+
+
+def by_pipeline(folder, audio, **options):
+    """What transformers' own pipeline hears, which has loops, time stamps and thresholds of its own."""
     from transformers import pipeline
 
-    recognise = pipeline("automatic-speech-recognition", model=str(whisper_folder), dtype="float32")
-    options = {"language": "en", "task": "transcribe", "do_sample": False, "num_beams": 1}
+    recognise = pipeline("automatic-speech-recognition", model=str(folder), dtype="float32")
+    options = {"language": "en", "task": "transcribe", "temperature": 0.0, "num_beams": 1, **options}
+    # The pipeline writes into its input, hence the copy.
+    found = recognise(
+        {"raw": audio.copy(), "sampling_rate": RATE}, generate_kwargs=options,
+        return_timestamps=options.pop("return_timestamps"),
+    )  # fmt: skip
+    return found["text"].strip()
+
+
+def padded_as_there(whisper, monkeypatch):
+    """transformers fills the last window with zeros behind the features, not with silence in the sound."""
+    import torch
+
+    options = {"sampling_rate": RATE, "return_tensors": "pt", "padding": "longest", "truncation": False}
+
+    def features(audio):
+        found = whisper.processor.feature_extractor(audio, **options).input_features
+        return torch.nn.functional.pad(found, (0, 3000))
+
+    monkeypatch.setattr(whisper, "_features", features)
+
+
+@pytest.mark.parametrize("seconds", [30, 52])
+def test_whisper_hears_windows_and_time_stamps_as_the_pipeline_of_transformers(
+    whisper, whisper_folder, noise, monkeypatch, seconds
+):
+    padded_as_there(whisper, monkeypatch)
+    windows = []
+    decode = whisper._decode
+    monkeypatch.setattr(whisper, "_decode", lambda *given: windows.append(1) or decode(*given))
+    expected = by_pipeline(whisper_folder, noise[: seconds * RATE], return_timestamps=True)
+    assert expected and whisper.transcribe(noise[: seconds * RATE], "en").text == expected
+    assert len(windows) > seconds / 30, "time stamps end windows before their 30 s"
+
+
+def test_windows_without_speech_are_those_of_transformers(whisper, whisper_folder, noise, monkeypatch):
+    from t2av_bench.extractors import whisper_recogniser
+
+    padded_as_there(whisper, monkeypatch)
+    audio, probabilities = noise[: 52 * RATE], []
+    look = whisper._look
+    monkeypatch.setattr(whisper, "_look", lambda encoded: probabilities.append(look(encoded)[1]) or look(encoded))
+    whole = whisper.transcribe(audio, "en")
+    threshold = float(np.median(probabilities))
+    assert whole.flags == () and min(probabilities) < threshold
+    monkeypatch.setattr(whisper_recogniser, "_NO_SPEECH", threshold)
+    monkeypatch.setattr(whisper_recogniser, "_LOG_PROBABILITY", 0.0)
+    found = whisper.transcribe(audio, "en")
+    options = {"no_speech_threshold": threshold, "logprob_threshold": 0.0, "return_timestamps": True}
+    assert found.text == by_pipeline(whisper_folder, audio, **options) != whole.text
+    assert found.flags and all(flag.startswith("no speech from ") for flag in found.flags)
+
+
+def test_seed_tts_hears_one_window_without_time_stamps_as_the_pipeline_of_transformers(seed_tts, whisper_folder, noise):
     for audio in (noise[: 5 * RATE], noise[RATE : 25 * RATE]):
-        # The pipeline writes into its input, hence the copy.
-        expected = recognise({"raw": audio.copy(), "sampling_rate": RATE}, generate_kwargs=options)["text"]
-        assert expected.strip() and whisper.transcribe(audio, "en").text == expected.strip()
+        expected = by_pipeline(whisper_folder, audio, return_timestamps=False)
+        assert expected and seed_tts.transcribe(audio, "en").text == expected
+    with pytest.raises(NotApplicable, match=r"no more than 30 s, the audio is 31\.0 s long: use wer/whisper-large-v3"):
+        seed_tts.transcribe(noise[: 31 * RATE], "en")
+
+
+def test_whisper_decodes_as_its_protocol_says(whisper, seed_tts, noise, monkeypatch):
+    asked = []
+    generate = whisper.model.generate
+    monkeypatch.setattr(
+        whisper.model, "generate", lambda *x, **options: asked.append(options) or generate(*x, **options)
+    )
+    for recogniser in (whisper, seed_tts):
+        recogniser.transcribe(noise[: 2 * RATE], "zh")
+        assert recogniser.parameters["decoding"] == "greedy, no temperature fallback, previous text not used"
+        assert [asked[-1][name] for name in ("temperature", "num_beams", "condition_on_prev_tokens")] == [0, 1, False]
+        assert asked[-1]["return_timestamps"] is recogniser.parameters["time_stamps"]
+        assert asked[-1]["language"] == "zh" and recogniser.parameters["language_hint"] == "item"
+    assert whisper.parameters["time_stamps"] and not seed_tts.parameters["time_stamps"]
+    assert whisper.model is seed_tts.model, "one network in memory"
+
+
+class Script:
+    """Answers of a decoder, window by window, in place of the network; keeps the frames at which windows began."""
+
+    def __init__(self, whisper, monkeypatch, *answers, no_speech=0.0):
+        import torch
+
+        first = whisper.model.generation_config.no_timestamps_token_id + 1
+        pending, self.starts = iter(answers), []
+
+        def decode(encoded, language):
+            self.starts.append(int(encoded[0, 0, 0]))
+            *tokens, log_probability = next(pending)
+            letters = whisper.processor.tokenizer.convert_tokens_to_ids
+            return [letters(t) if isinstance(t, str) else first + round(t / 0.02) for t in tokens], log_probability
+
+        frames = torch.arange(10_000.0).reshape(1, 1, -1)
+        monkeypatch.setattr(whisper, "_features", lambda audio: frames)
+        monkeypatch.setattr(whisper.model, "get_encoder", lambda: lambda window: window)
+        monkeypatch.setattr(whisper, "_look", lambda encoded: ("en", no_speech))
+        monkeypatch.setattr(whisper, "_decode", decode)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "answers", "text", "starts"),
+    [
+        (5.0, [(0.0, "a", 5.0, -0.2)], "a", [0]),
+        (5.0, [(0.0, "a", 2.0, 2.0, "b", 5.0, -0.2)], "ab", [0]),
+        (5.0, [(0.0, "a", 4.0, 4.0, "b", -0.2), (0.0, "c", 1.0, -0.2)], "ac", [0, 400]),
+        (5.0, [(0.0, "a", 5.0, 5.0, -0.2)], "a", [0]),
+        (5.01, [(0.0, "a", 5.0, 5.0, -0.2), ("b", -0.2)], "ab", [0, 500]),
+        (70.0, [("a", -0.2), (0.0, "b", 29.0, 29.0, -0.2), (0.0, "c", 9.0, -0.2)], "abc", [0, 3000, 5900]),
+        (5.0, [(-0.2,)], "", [0]),
+    ],
+)
+def test_windows_begin_at_the_last_time_stamp_and_end_with_the_sound(
+    whisper, monkeypatch, seconds, answers, text, starts
+):
+    script = Script(whisper, monkeypatch, *answers)
+    assert whisper.transcribe(np.zeros(round(seconds * RATE)), "en") == Transcript(text, "en")
+    assert script.starts == starts
+
+
+@pytest.mark.parametrize(("log_probability", "text"), [(-1.01, ""), (-0.99, "a")])
+def test_a_window_is_empty_only_where_speech_is_improbable_and_the_decoder_unsure(
+    whisper, monkeypatch, log_probability, text
+):
+    Script(whisper, monkeypatch, (0.0, "a", 4.0, 4.0, log_probability), ("b", log_probability), no_speech=0.61)
+    assert whisper.transcribe(np.zeros(5 * RATE)).text == text + ("b" if text else "")
+    Script(whisper, monkeypatch, ("a", -3.0), no_speech=0.6)
+    assert whisper.transcribe(np.zeros(5 * RATE)) == Transcript("a", "en")
+
+
+def test_the_last_window_is_filled_with_silence(whisper, noise):
+    audio = noise[: 7 * RATE]
+    ours = whisper._features(audio)
+    theirs = whisper.processor(np.pad(audio, (0, 23 * RATE)), sampling_rate=RATE, return_tensors="pt").input_features
+    assert ours.shape[-1] == 3700 and float((ours[..., :2999] - theirs[..., :2999]).abs().max()) == 0
 
 
 def test_whisper_takes_the_language_and_reports_the_detected_one(whisper, noise):
     english, chinese = (whisper.transcribe(noise[: 5 * RATE], language) for language in ("en", "zh"))
     assert english.text != chinese.text
-    assert english.language == chinese.language and english.language in ("en", "zh", "de")
+    features = whisper._features(noise[: 5 * RATE])[..., :3000]
+    detected = whisper.processor.decode(whisper.model.detect_language(input_features=features))
+    assert english.language == chinese.language == detected.strip("<|>")
     free = whisper.transcribe(noise[: 5 * RATE])
     assert free == whisper.transcribe(noise[: 5 * RATE], free.language)
-
-
-def test_whisper_decodes_long_audio_to_its_end_and_repeatably(whisper, noise):
-    shorter, longer = (whisper.transcribe(noise[: seconds * RATE], "en").text for seconds in (35, 65))
-    assert len(longer) > len(shorter) > 10
-    assert whisper.transcribe(noise[: 65 * RATE], "en").text == longer
-
-
-def test_whisper_is_kept_between_clips(whisper, whisper_folder):
-    from t2av_bench.extractors.whisper_recogniser import WhisperRecogniser
-
-    assert load_recogniser(WhisperRecogniser, whisper_folder, None, "cpu") is whisper
+    with pytest.raises(NotApplicable, match="does not know the language 'yue'"):
+        whisper.transcribe(noise[: 5 * RATE], "yue")
 
 
 def test_whisper_names_a_folder_that_is_no_checkpoint(tmp_path):
@@ -258,7 +386,7 @@ def qwen3(tmp_path_factory):
 
     from t2av_bench.extractors.qwen3_recogniser import Qwen3Recogniser
 
-    return load_recogniser(Qwen3Recogniser, folder, None, "cpu")
+    return Qwen3Recogniser(folder)
 
 
 def answering(recogniser, monkeypatch, *answers):

@@ -8,9 +8,10 @@ pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("torch", reason="the drawn face needs torch")
 pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
 
+import talking_clips
+
 from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.errors import Unscorable
-from t2av_bench.gridface import demo
 from t2av_bench.gridface.speech.synthesizer import Synthesizer
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.base import Measurement, Pair
@@ -26,8 +27,8 @@ from t2av_bench.metrics.envelope import (
 def talking():
     """Frames and audio of one demonstration clip, and the audio of another one."""
     with Synthesizer() as synthesizer:
-        frames, audio = demo.make_clip(demo.CLIPS[3], synthesizer)
-        other = synthesizer.say(demo.CLIPS[2].text, "en-us+m3", rate=150)
+        frames, audio = talking_clips.make_clip(talking_clips.CLIPS[3], synthesizer)
+        other = synthesizer.say(talking_clips.CLIPS[2].text, "en-us+m3", rate=150)
     return frames, audio, other.samples.astype(np.float32) / 32768
 
 
@@ -38,7 +39,7 @@ def in_sync(talking, tmp_path_factory):
 
 def _measure(folder, frames, audio, name="clip") -> Measurement:
     path = folder / f"{name}.mkv"
-    write_lossless(path, frames, audio, audio_rate=demo.AUDIO_RATE, fit_audio=audio is not None)
+    write_lossless(path, frames, audio, audio_rate=talking_clips.AUDIO_RATE, fit_audio=audio is not None)
     return MouthEnvelope().measure(Pair(Item(id=name), Clip(path)))
 
 
@@ -105,7 +106,7 @@ def test_known_delays_are_recovered_exactly(talking, in_sync, tmp_path):
     base = in_sync.values["envelope_offset"]
     assert abs(base) <= 1
     for delay in (-5, 3):
-        shifted = np.roll(audio, delay * demo.AUDIO_RATE // 25)
+        shifted = np.roll(audio, delay * talking_clips.AUDIO_RATE // 25)
         assert _measure(tmp_path, frames, shifted).values["envelope_offset"] == base - delay
 
 
@@ -142,13 +143,13 @@ def test_reasons(talking, tmp_path, damage, reason):
     elif damage == "frozen":
         frames = np.repeat(frames[:1], len(frames), 0)
     elif damage == "no face":
-        frames = demo.mosaic(frames, 32)
+        frames = np.full_like(frames, 128)
     elif damage == "few frames":
         frames = frames[:50]
     elif damage == "short audio":
-        audio = audio[: demo.AUDIO_RATE]
+        audio = audio[: talking_clips.AUDIO_RATE]
     path = tmp_path / "clip.mkv"
-    write_lossless(path, frames, audio, audio_rate=demo.AUDIO_RATE)
+    write_lossless(path, frames, audio, audio_rate=talking_clips.AUDIO_RATE)
     with pytest.raises(Unscorable, match=reason):
         MouthEnvelope().measure(Pair(Item(id="clip"), Clip(path)))
 

@@ -60,6 +60,46 @@ def test_a_quantity_is_measured_by_the_familys_first_variant_that_gives_it_and_c
         registry.find("All")
 
 
+@pytest.mark.parametrize(
+    ("present", "heard_by", "cer"),
+    [
+        ({"qwen3_asr_1_7b", "whisper_large_v3", "whisper_base"}, "Qwen3-ASR 1.7B", "qwen3-asr-1.7b"),
+        ({"whisper_large_v3", "whisper_base"}, "Whisper large-v3", "whisper-large-v3"),
+        ({"whisper_base"}, "Whisper base", "whisper-base"),
+        (set(), "pocketsphinx", "qwen3-asr-1.7b"),
+    ],
+)
+def test_words_are_heard_by_the_best_recogniser_that_is_there_and_its_label_says_so(
+    monkeypatch, present, heard_by, cer
+):
+    monkeypatch.setattr("t2av_bench.weights.is_present", lambda id: id in present)
+    for typed in ("wer", "WER"):
+        (id,) = resolve([typed])
+        assert [quantity.label for quantity in metric_class(id).quantities] == [
+            f"WER ({heard_by})", f"WER (utterance) ({heard_by})",
+        ]  # fmt: skip
+    assert resolve(["CER"]) == [f"cer/{cer}"]
+
+
+def test_no_two_recognisers_share_a_label():
+    labels = [
+        quantity.label for id in metric_ids() if id.split("/")[0] in ("wer", "cer")
+        for quantity in metric_class(id).quantities
+    ]  # fmt: skip
+    assert len(set(labels)) == len(labels) > 12
+    (found,) = resolve(["wer (whisper base)"])
+    assert found == "wer/whisper-base"
+
+
+def test_a_suites_name_means_all_its_metrics():
+    ids = [id for id in metric_ids() if id.startswith("theval/")]
+    assert resolve(["theval"]) == registry.preferred("THEval") == ids and len(ids) == 6
+    assert set(ids) <= set(resolve(["all"])) and set(ids) <= set(registry.preferred("all"))
+    assert resolve(["theval/head-mesh468"]) == resolve(["head_rotation"]) == ["theval/head-mesh468"]
+    with pytest.raises(ValueError, match="'theval' means many metrics"):
+        registry.find("theval")
+
+
 def test_all_is_nothing_that_was_asked_for_by_name():
     assert resolve(["ALL"]) == resolve(["all"]) and requested(["All", "LSE-D"]) == ["sync/joonson"]
 

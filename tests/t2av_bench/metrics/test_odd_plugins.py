@@ -83,6 +83,13 @@ def test_weights_are_kept_as_numbers(answers):
     assert scores["weight_numpy", "odd_b"].weight == 2.0
 
 
+def test_what_does_not_apply_is_no_failure(answers):
+    scores, _ = answers
+    assert scores["inapplicable", "odd_a"].status is Status.NOT_APPLICABLE
+    assert scores["inapplicable", "odd_b"].status is scores["inapplicable_beside", "odd_a"].status is Status.OK
+    assert scores["reason_number", "odd_a"].status is Status.FAILED
+
+
 def test_json_ready_is_what_json_reads_back():
     content = {"a": [1, 2.5, "x", None, True, {"b": []}], "c": {"d": "é\n"}}
     assert json_ready(content) == content == json.loads(json.dumps(json_ready(content)))

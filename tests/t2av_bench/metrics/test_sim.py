@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from speech_factory import RATE, pair, say, sound_file
+from weights_table import use_weights
 
 from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.errors import NotApplicable, Unscorable
@@ -126,6 +127,18 @@ def test_cosine():
 # --- WavLM and ECAPA: the real loading path on a small random checkpoint in the published layout ----------------------
 
 
+ROW = """
+[wavlm_large_finetune]
+purpose = "speaker embedding"
+file = "wavlm_large_finetune.pth"
+origins = ["file:///nowhere"]
+licence = "none"
+group = "free"
+format = "state_dict"
+loader = "torch"
+"""
+
+
 @pytest.fixture
 def small_checkpoint(tmp_path_factory, monkeypatch):
     """A folder that the weights table finds ``wavlm_large_finetune.pth`` in, and the encoder that was saved there."""
@@ -140,9 +153,10 @@ def small_checkpoint(tmp_path_factory, monkeypatch):
     torch.manual_seed(0)
     encoder = speaker.SpeakerEncoder(size, head).eval()
     names = speaker_names(size)
-    folder = tmp_path_factory.mktemp("weights")
+    folder = tmp_path_factory.mktemp("weights") / "files"
+    folder.mkdir()
     torch.save({"model": names.state_to_release(encoder.state_dict())}, folder / "wavlm_large_finetune.pth")
-    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(folder))
+    use_weights(monkeypatch, folder, ROW)
     return folder, encoder
 
 

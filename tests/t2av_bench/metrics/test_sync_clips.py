@@ -9,7 +9,8 @@ import shutil
 
 import numpy as np
 import pytest
-from sync_factory import EnvelopeNetwork, pair, random_syncnet
+from face_factory import FACE, JACKET, picture, square_detector
+from sync_factory import ArrayClip, EnvelopeNetwork, pair, random_syncnet
 
 from t2av_bench import weights
 from t2av_bench.errors import NotApplicable, Unscorable
@@ -18,10 +19,11 @@ from t2av_bench.faces import crop
 from t2av_bench.faces.detect import Haar, haar
 from t2av_bench.faces.find import face_tracks
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics import create
+from t2av_bench.metrics import create, sync
 from t2av_bench.metrics.sync import SyncExactHaar, clip_audio, score_crops, score_tracks
 
 torch = pytest.importorskip("torch")
+SYNC_IDS = ("sync/exact", "sync/exact-blazeface", "sync/exact-haar", "sync/crop")
 
 
 def real(folder, name):
@@ -35,7 +37,7 @@ def table(folder, files):
     """A weights folder and table with these files: {id: path}."""
     rows = [
         f'[{id}]\npurpose = "test"\nfile = "{path.name}"\nlicence = "test"\ngroup = "free"\nformat = "state_dict"\n'
-        f'loader = "test"\nurls = ["https://example.invalid/{path.name}"]\nsize = {path.stat().st_size}\n'
+        f'loader = "test"\norigins = ["https://example.invalid/{path.name}"]\nsize = {path.stat().st_size}\n'
         f'sha256 = "{hashlib.sha256(path.read_bytes()).hexdigest()}"\ndigest_source = "test"\n'
         for id, path in files.items()
     ]
@@ -56,7 +58,7 @@ def random_weights(tmp_path, monkeypatch):
 
 def test_missing_weights_name_the_command(monkeypatch, tmp_path):
     monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(tmp_path))
-    for id in ("sync/exact", "sync/exact-haar", "sync/crop"):
+    for id in SYNC_IDS:
         with pytest.raises(NotApplicable, match="t2av-bench weights fetch syncnet_v2"):
             create(id).measure(pair(Clip(tmp_path / "absent.mp4")))
 
@@ -84,6 +86,21 @@ def test_a_real_clip_equals_its_pieces_put_together_by_hand(clips_folder, monkey
     np.testing.assert_allclose(found.features["sync_distance_curve"], by_hand.curve, rtol=1e-6)
     again = score_crops((crops[start : start + 7] for start in range(0, 132, 7)), lambda: audio, EnvelopeNetwork())
     np.testing.assert_array_equal(again.curve, by_hand.curve)
+
+
+def test_faces_that_blazeface_and_the_mesh_agree_on_are_scored_in_columns_of_their_own(monkeypatch):
+    monkeypatch.setattr(syncnet, "syncnet", lambda device: EnvelopeNetwork())
+    monkeypatch.setattr(sync, "confirmed_blazeface", square_detector)
+    face = np.stack([picture((60 + index // 4, 60, 120, FACE), (250, 20, 60, JACKET)) for index in range(110)])
+    found = create("sync/exact-blazeface").measure(pair(ArrayClip(face, np.zeros(110 * 640, np.float32))))
+    (track,) = found.detail["tracks"]  # the jacket has none
+    assert track["detections"] == 110 and track["mean_width"] == pytest.approx(120, abs=2)
+    assert set(found.values) == {quantity.name for quantity in create("sync/exact-blazeface").quantities}
+    assert all(name.endswith("_blazeface") for name in found.values)
+    jacket = face.copy()
+    jacket[..., 1] = 0
+    with pytest.raises(Unscorable, match="^no face found in any of 110 frames$"):
+        create("sync/exact-blazeface").measure(pair(ArrayClip(jacket, np.zeros(110 * 640, np.float32))))
 
 
 def test_damaged_weights_are_refused(random_weights):
@@ -131,8 +148,8 @@ def test_long_clips_hold_one_batch_of_frames(monkeypatch):
 
 
 def test_the_protocol_says_what_was_used_and_loads_nothing():
-    fingerprints = {create(id).protocol.fingerprint for id in ("sync/exact", "sync/exact-haar", "sync/crop")}
-    assert len(fingerprints) == 3
+    fingerprints = {create(id).protocol.fingerprint for id in SYNC_IDS}
+    assert len(fingerprints) == len(SYNC_IDS)
     document = create("sync/exact").protocol.as_dict()
     assert document["parameters"]["tracks"]["min_track"] == 100 and document["parameters"]["detector"]["name"] == "s3fd"
     assert SyncExactHaar().protocol.parameters["detector"] == {"name": "haar", **Haar.PARAMETERS}

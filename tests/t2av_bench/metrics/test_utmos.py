@@ -235,7 +235,7 @@ def tiny_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.save(random_state(TINY), path)
     table = tmp_path / "table.toml"
     table.write_text(
-        '[utmos22_strong]\npurpose = "a test"\nfile = "tiny.pt"\nurls = ["https://example.org/tiny.pt"]\n'
+        '[utmos22_strong]\npurpose = "a test"\nfile = "tiny.pt"\norigins = ["https://example.org/tiny.pt"]\n'
         f'sha256 = "{hashlib.sha256(path.read_bytes()).hexdigest()}"\nlicence = "MIT"\ngroup = "free"\n'
         'format = "state_dict"\nloader = "torch"\n'
     )

@@ -205,31 +205,43 @@ def test_quiet_speech_is_no_silence(tmp_path):
         ("wer/whisper-large-v3", {"text": "?!", "language": "en"}, "nothing is left of the text"),
         ("wer/qwen3-asr-1.7b", {"text": "hello", "language": "en"}, "weights fetch qwen3_asr_1_7b"),
         ("cer/whisper-large-v3", {"text": "你好", "language": "zh"}, "weights fetch whisper_large_v3"),
+        ("wer/whisper-base", {"text": "hello", "language": "en"}, "weights fetch whisper_base"),
     ],
 )
-def test_what_cannot_be_asked_says_what_to_do(tmp_path, id, item, message):
+def test_what_cannot_be_asked_says_what_to_do(tmp_path, monkeypatch, id, item, message):
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(tmp_path / "weights"))
     with pytest.raises(NotApplicable, match=message):
         create(id).measure(pair(tmp_path, say(), **item))
 
 
-def test_one_transcript_serves_all_metrics_and_later_runs(tmp_path):
+def test_one_transcript_serves_all_metrics_that_hear_alike_and_later_runs(tmp_path):
     shared = pair(tmp_path, say(), text="hello there", language="en")
     shared.generated = Clip(shared.generated.path, features=FeatureStore(tmp_path / "features"))
     first, parrot = hearing(wer.WERWhisper, "hello there")
-    second, other = hearing(wer.WERWhisperSeedTTS, "never asked")
+    second, other = hearing(wer.WERWhisper, "never asked")
     assert first.measure(shared).values["wer"] == second.measure(shared).values["wer"] == 0
     assert parrot.asked == [(len(say()), "en")] and other.asked == []
     again = pair(tmp_path, say(), text="hello there", language="en")
     again.generated = Clip(again.generated.path, features=FeatureStore(tmp_path / "features"))
     assert second.measure(again).values["wer"] == 0 and other.asked == []
+    without_time_stamps, third = hearing(wer.WERWhisperSeedTTS, "hello here")
+    assert without_time_stamps.measure(again).values["wer"] == 0.5 and len(third.asked) == 1
 
 
 def test_fingerprints_tell_protocols_apart():
-    ids = ["wer/qwen3-asr-1.7b", "cer/qwen3-asr-1.7b", "wer/whisper-large-v3", "wer/pocketsphinx"]
-    protocols = [create(id).protocol for id in ids] + [wer.WERWhisperSeedTTS().protocol]
+    ids = [id for id in metric_ids() if id.split("/")[0] in ("wer", "cer")]
+    protocols = [create(id).protocol for id in ids]
     protocols.append(wer.WERPocketsphinx(grammar="#JSGF V1.0; grammar g; public <s> = hello;").protocol)
     assert len({protocol.fingerprint for protocol in protocols}) == len(protocols)
     assert create("wer/pocketsphinx").protocol == create("wer/pocketsphinx").protocol
+
+
+def test_every_whisper_states_how_it_decodes():
+    ids = [id for id in metric_ids() if "whisper" in id and id.startswith(("wer/", "cer/"))]
+    stated = {id: create(id).protocol.parameters for id in ids}
+    assert {id for id in ids if not stated[id]["time_stamps"]} == {"wer/whisper-large-v3-seed-tts"}
+    named = {"decoding", "dtype", "language_hint", "long_form", "no_speech", "suppressed_tokens", "time_stamps"}
+    assert len(ids) == 5 and all(named <= parameters.keys() for parameters in stated.values())
 
 
 def test_embedded_recogniser_has_columns_of_its_own():

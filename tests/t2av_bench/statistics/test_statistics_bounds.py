@@ -14,7 +14,7 @@ from t2av_bench.statistics.intervals import interval
 from t2av_bench.statistics.paired import paired_difference, paired_p
 from t2av_bench.statistics.samples import Grouping, Sample, grouping
 
-WER, WER_UTTERANCE = error_rate_quantities("wer", "WER")
+WER, WER_UTTERANCE = error_rate_quantities("wer", "WER", "any")
 SHARE = Quantity("inside", "Inside", "higher", interval=(0.0, 1.0))
 OFFSET = Quantity("offset", "Offset", "none", interval=(-15.0, 15.0), aggregate="median")
 

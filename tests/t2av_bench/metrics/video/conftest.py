@@ -71,8 +71,8 @@ def install_weights(tmp_path, monkeypatch) -> Callable[[Mapping[str, Path]], Non
             (folder / id / path.name).symlink_to(path)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             rows.append(
-                f'[{id}]\npurpose = "test"\nfile = "{id}/{path.name}"\nurls = ["file:///nowhere"]\nlicence = "none"\n'
-                f'group = "free"\nformat = "state_dict"\nloader = "test"\nsha256 = "{digest}"\n'
+                f'[{id}]\npurpose = "test"\nfile = "{id}/{path.name}"\norigins = ["file:///nowhere"]\n'
+                f'licence = "none"\ngroup = "free"\nformat = "state_dict"\nloader = "test"\nsha256 = "{digest}"\n'
             )
         use_weights(monkeypatch, folder, "\n".join(rows))
 

@@ -17,7 +17,7 @@ from PIL import Image
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import arcface, scrfd
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics.csim import CSIMBuffaloL
+from t2av_bench.metrics.csim import CSIMBuffaloL, identities
 
 # Per stride: the anchor that answers, the box around it (left, top, right, bottom) and its five points, in strides.
 FACES = {
@@ -289,11 +289,11 @@ def test_the_identity_image_comes_first(pair_of, networks, install_weights, tmp_
 def test_every_fifth_frame_whatever_the_batches(networks, install_weights):
     install_weights(networks)
     frames = np.stack([face(texture(t)) for t in range(11)])
-    whole = CSIMBuffaloL()._identities([frames])
+    whole = identities([frames], "cpu")
     for cuts in ([1], [3, 4], [5], [2, 6, 10]):
-        parts = CSIMBuffaloL()._identities(np.split(frames, cuts))
+        parts = identities(np.split(frames, cuts), "cpu")
         assert all(np.array_equal(parts[name], whole[name]) for name in whole)
-    assert whole["examined"].tolist() == [3] and len(whole["vectors"]) == 3
+    assert whole["examined"].tolist() == [3] and whole["frames"].tolist() == [0, 5, 10] and len(whole["vectors"]) == 3
 
 
 def test_reasons(pair_of, networks, install_weights, tmp_path):

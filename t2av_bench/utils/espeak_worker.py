@@ -1,4 +1,4 @@
-"""The process that holds espeak-ng. Run as a script with the standard library alone; see ``synthesizer.Synthesizer``.
+"""The process that holds espeak-ng. Run as a script with the standard library alone; see ``utils.espeak``.
 
 The library keeps state from one utterance to the next (noise and phase), so the same text would come out differently
 depending on what was said before. This process initialises the library once, never speaks itself, and forks a child
@@ -7,9 +7,10 @@ initialised, so each child sets the seed again. It has one thread and loads noth
 makes forking safe however many threads the caller has.
 
 Arguments: path of the shared library, path of its data folder.
-Standard input: one request a line, a JSON object (text, voice, rate, pitch, pitch_range); an empty line ends.
+Standard input: one request a line, a JSON object: what is to be said (text, voice, rate, pitch, pitch_range) or
+transcribed (texts, voice); an empty line ends.
 Standard output: for each request an 8-byte length (little endian) and a JSON header, then ``header["bytes"]`` bytes of
-16-bit samples. The header has ``phonemes`` [[IPA symbol, sample], ...] or ``error``.
+16-bit samples. The header has ``phonemes`` [[IPA symbol, sample], ...], ``transcripts`` [IPA, ...] or ``error``.
 """
 
 import ctypes
@@ -25,6 +26,7 @@ DO_NOT_EXIT = 0x8000
 TEXT_IS_UTF8 = 1
 PHONEME_EVENT = 7
 RANDOM_SEED = 1
+IPA_WITH_UNDERSCORES = 2 | ord("_") << 8
 RATE, VOLUME, PITCH, PITCH_RANGE = 1, 2, 3, 4
 
 
@@ -81,6 +83,21 @@ def speak(library: Any, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]
     return {"phonemes": phonemes}, bytes(audio)
 
 
+def transcribe(library: Any, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """The pronunciation of each text, in IPA: phonemes apart by underscores, words by spaces, clauses by new lines."""
+    if library.espeak_SetVoiceByName(request["voice"].encode()) != 0:
+        return {"error": f"espeak-ng has no voice {request['voice']!r}"}, b""
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    transcripts = []
+    for text in request["texts"]:
+        rest, clauses = ctypes.c_char_p(text.encode()), []
+        while rest.value is not None:  # the library moves the pointer behind what it has read, at last to nothing
+            clause = library.espeak_TextToPhonemes(ctypes.byref(rest), TEXT_IS_UTF8, IPA_WITH_UNDERSCORES)
+            clauses.append((clause or b"").decode("utf-8", "replace"))
+        transcripts.append("\n".join(clauses))
+    return {"transcripts": transcripts}, b""
+
+
 def _answer(header: dict[str, Any], audio: bytes = b"") -> None:
     encoded = json.dumps(header | {"bytes": len(audio)}).encode()
     sys.stdout.buffer.write(struct.pack("<Q", len(encoded)) + encoded + audio)
@@ -99,7 +116,8 @@ def main(library_path: str, data_path: str) -> None:
         if child == 0:
             code = 1
             try:
-                _answer(*speak(library, json.loads(line)))
+                request = json.loads(line)
+                _answer(*(transcribe if "texts" in request else speak)(library, request))
                 code = 0
             finally:
                 os._exit(code)

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from t2av_bench.api.merging import merge
     from t2av_bench.api.runs import Run, open_run
     from t2av_bench.api.tables import Table, table
+    from t2av_bench.api.validity import validity
     from t2av_bench.comparison.contrast import Comparison
     from t2av_bench.comparison.verdicts import Gate
     from t2av_bench.evaluation.evaluate import Progress
     from t2av_bench.scores import Score
+    from t2av_bench.validation.matrix import Validity
 
 _HOMES = {
     "t2av_bench.api.clip": ("ClipScores", "score"),
@@ -32,16 +34,19 @@ _HOMES = {
     "t2av_bench.api.merging": ("merge",),
     "t2av_bench.api.runs": ("Run", "open_run"),
     "t2av_bench.api.tables": ("Table", "table"),
+    "t2av_bench.api.validity": ("validity",),
     "t2av_bench.comparison.contrast": ("Comparison",),
     "t2av_bench.comparison.verdicts": ("Gate",),
     "t2av_bench.evaluation.evaluate": ("Progress",),
     "t2av_bench.scores": ("Score",),
+    "t2av_bench.validation.matrix": ("Validity",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "ClipScores", "Comparison", "Gate", "Progress", "Run", "Score", "Table", "__version__", "compare", "evaluate",
-    "list_benchmarks", "list_metrics", "list_systems", "merge", "open_run", "regress", "run", "score", "table",
+    "ClipScores", "Comparison", "Gate", "Progress", "Run", "Score", "Table", "Validity", "__version__", "compare",
+    "evaluate", "list_benchmarks", "list_metrics", "list_systems", "merge", "open_run", "regress", "run", "score",
+    "table", "validity",
 ]  # fmt: skip
 
 

@@ -189,7 +189,7 @@ def test_weights_are_fetched_as_the_readme_shows(tmp_path, monkeypatch):
     server, bench = Server(), Bench(tmp_path)
     ids = [word for word in shlex.split(block.lines[0])[3:] if not word.startswith("--") and word != "research"]
     for id in ids:
-        bench.row(id, urls=[server.serve(f"/{id}")], sha256=SHA256, size=len(CONTENT), group="research")
+        bench.row(id, origins=[server.serve(f"/{id}")], sha256=SHA256, size=len(CONTENT), group="research")
     for name, value in bench.environment().items():
         monkeypatch.setenv(name, value)
     _prepared(ROOT / "README.md", set(), tmp_path, monkeypatch)

@@ -20,7 +20,7 @@ t2av_bench.cli
 t2av_bench
 t2av_bench.api
 t2av_bench.gridface
-t2av_bench.experiment  reports  t2av_bench.pytest_plugin
+t2av_bench.experiment  reports  t2av_bench.pytest_plugin  t2av_bench.validation
 t2av_bench.evaluation  t2av_bench.comparison
 t2av_bench.generation  t2av_bench.results  t2av_bench.preparation
 t2av_bench.systems  t2av_bench.metrics
@@ -34,7 +34,7 @@ INSIDE = {
         t2av_bench.gridface.validation
         t2av_bench.gridface.training
         t2av_bench.gridface.metrics  t2av_bench.gridface.systems
-        t2av_bench.gridface.extractors  t2av_bench.gridface.benchmark  t2av_bench.gridface.demo
+        t2av_bench.gridface.extractors  t2av_bench.gridface.benchmark
         t2av_bench.gridface.models
         t2av_bench.gridface.data
         t2av_bench.gridface.portrait

@@ -1,6 +1,7 @@
 """What is no Python but belongs to the packages is installed with them."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ def installed() -> set[str]:
     """Files that setuptools would copy, relative to the root."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
+        import_module("distutils")  # setuptools' own, which it looks up by name; what others import may drop it
         distribution = Distribution()
         distribution.parse_config_files()
         build = distribution.get_command_obj("build_py")

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from t2av_bench.systems.base import System
 
 METRICS = {
-    "id": "text", "title": "text", "quantities": "object", "licence": "text", "stand_in": "bool", "extra": "text",
-    "missing_weights": "object", "missing_packages": "object", "paper": "text", "broken": "text",
+    "id": "text", "title": "text", "quantities": "object", "licence": "text", "stand_in": "bool",
+    "by_default": "bool", "extra": "text", "missing_weights": "object", "missing_packages": "object", "paper": "text",
+    "broken": "text",
 }  # fmt: skip
 SYSTEMS = {
     "id": "text", "title": "text", "tasks": "object", "licence": "text", "extra": "text", "missing_weights": "object",
@@ -25,11 +26,11 @@ BENCHMARKS = {"id": "text", "splits": "object", "broken": "text"}
 
 def list_metrics() -> "DataFrame":
     """The metrics, one a row: id, title, quantities (a tuple of names), licence of its weights, stand_in (bundled, not
-    comparable with published numbers), extra (of pip), missing_weights and missing_packages (tuples; both
-    empty: ready), paper. broken: why a plug-in cannot be used, None for the others."""
+    comparable with published numbers), by_default (``all`` means it too), extra (of pip), missing_weights and
+    missing_packages (tuples; both empty: ready), paper. broken: why a plug-in cannot be used, None for the others."""
     return frame([
         {**_row(row, METRICS), "quantities": tuple(column["name"] for column in row.get("columns", ())),
-         "stand_in": row.get("embedded", False)} for row in metrics()
+         "stand_in": row.get("embedded", False), "by_default": row.get("by_default", False)} for row in metrics()
     ], METRICS)  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def metrics() -> list[dict[str, Any]]:
              "interval": quantity.interval, "aliases": metric.also_called(quantity.name)}
             for quantity in metric.quantities
         ],
-        "embedded": metric.stand_in,
+        "embedded": metric.stand_in, "by_default": metric.by_default,
     })  # fmt: skip
 
 

@@ -1,7 +1,4 @@
-"""``t2av-bench demo``: the embedded benchmark's tables on a few clips; or clips damaged in known ways, scored.
-
-The first one is ``t2av-bench run`` with a packaged file and a page; the second shows that the metrics notice damage.
-"""
+"""``t2av-bench demo``: the embedded benchmark's tables on a few clips: ``run`` with a packaged file, and a page."""
 
 import time
 from dataclasses import replace
@@ -15,26 +12,19 @@ from t2av_bench.cli.errors import usage_errors
 if TYPE_CHECKING:
     from t2av_bench.cli.progress import Display
 
-# What a base machine can measure without a download, one column for each kind of damage that is done.
-METRICS = ("envelope", "psnr", "ssim", "stoi", "pesq", "dnsmos")
-# One column a damage fits a terminal; the page has them all.
-COLUMNS = ("envelope_offset", "envelope_correlation", "psnr", "ssim", "stoi", "pesq_wb", "dnsmos_ovrl")
 FULL = Path(__file__).parents[1] / "gridface" / "experiment.toml"
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the clips, the runs and the tables.")] = Path("demo-run"),
     items: Annotated[int, typer.Option(min=3, max=100, help="Clips of each split.")] = 6,
-    damage: Annotated[
-        bool, typer.Option("--damage", help="Instead: four clips, damaged in known ways, and what the metrics say.")
-    ] = False,
 ) -> None:
     """Generate with the embedded systems, score, and print Tables 1 to 5 of the embedded benchmark.
 
     It takes minutes on 2 cores and needs no weights, no data and no GPU; the same command continues.
     """
     with usage_errors():
-        run_damage(out) if damage else run(out, items)
+        run(out, items)
 
 
 def run(out: Path, items: int) -> None:
@@ -64,35 +54,6 @@ def run(out: Path, items: int) -> None:
     print_tables(tables)
     explain_failures(result, display)
     _tell(display, started, f"clips, runs and tables (md, tex, csv, html) are in {out}/", page.index)
-
-
-def run_damage(out: Path) -> None:
-    """Make the material and the runs below ``out`` (the same command continues), and print the table."""
-    from reports.page.site import build_report
-    from t2av_bench.api.evaluating import evaluate
-    from t2av_bench.api.tables import table
-    from t2av_bench.cli.output import measuring, phase, show_table
-    from t2av_bench.cli.progress import Display
-    from t2av_bench.cli.run_tables import write_formats
-    from t2av_bench.gridface.demo import SYSTEMS, make_material
-
-    started = time.monotonic()
-    with Display() as display:
-        display.note("synthesising 4 talking clips and 7 systems with known damage")
-        manifest = make_material(out / "material", phase(display, "writing", "clips"))
-        runs = [
-            evaluate(
-                manifest.parent / "systems" / system, manifest=manifest, out=out / "runs" / system, metrics=METRICS,
-                name=system, progress=measuring(display, f"scoring {system}"), notice=display.notice,
-            )
-            for system in SYSTEMS
-        ]  # fmt: skip
-        made = table(runs, columns=COLUMNS)
-        write_formats(made, out, "table")
-        display.note("writing the page")
-        page = build_report([run.path for run in runs], out / "page", title="Talking clips with known damage")
-    show_table(made)
-    _tell(display, started, f"the table (md, tex, csv, html), the clips and the runs are in {out}/", page.index)
 
 
 def _tell(display: "Display", started: float, made: str, page: Path) -> None:

@@ -48,6 +48,7 @@ def _show(
         else:
             missing = [*row["missing_weights"], *row["missing_packages"]]
             state = f"missing: {' '.join(missing)}" if missing else "ready"
+            state += "" if row.get("by_default", True) else "; by its name alone, not by all"
             shown.add_row(row["id"], own(row), state, row["licence"])
     Console().print(shown)
     for why in broken:

@@ -28,6 +28,7 @@ from t2av_bench.cli.scores import scores
 from t2av_bench.cli.study import study_app
 from t2av_bench.cli.table import table
 from t2av_bench.cli.train import train_app
+from t2av_bench.cli.validity import validity
 from t2av_bench.cli.weights import app as weights_app
 from t2av_bench.utils.machine import unsupported
 from t2av_bench.utils.terminal_text import echo
@@ -62,8 +63,8 @@ def _root(
 # In the order in which --help shows them.
 _COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate, "merge": merge, "table": table, "scores": scores, "demo": demo, "list": list_, "run": run,
-    "generate": generate, "compare": compare, "regress": regress, "report": report, "serve": serve, "inspect": inspect,
-    "new": new, "env": env,
+    "generate": generate, "compare": compare, "regress": regress, "validity": validity, "report": report,
+    "serve": serve, "inspect": inspect, "new": new, "env": env,
 }  # fmt: skip
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
@@ -71,7 +72,7 @@ for _group in (study_app, baseline_app, weights_app, data_app, cache_app, train_
     app.add_typer(_group)
 
 # Commands that keep what is finished and go on from there.
-_CONTINUED = ("evaluate", "run", "demo", "weights", "data", "train")
+_CONTINUED = ("evaluate", "run", "demo", "validity", "weights", "data", "train")
 
 
 def main() -> None:

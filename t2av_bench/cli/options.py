@@ -49,10 +49,12 @@ def options_of(
 def _parameter(name: str, field: FieldInfo, complete: Complete | None) -> inspect.Parameter:
     kind: Any = field.annotation
     default, flag = field.default, f"--{name.replace('_', '-')}"
-    if isinstance(kind, types.UnionType):  # PATH | None
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):  # PATH | None
+        kind = typing.get_args(kind)[0]
+    if typing.get_origin(kind) is Annotated:  # with a rule of its own for None | tuple
         kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) is tuple:
-        kind, default = str, ",".join(default)
+        kind, default = str, default and ",".join(default)
     elif typing.get_origin(kind) is dict:
         kind, default, flag = list[str], None, flag.removesuffix("s")
     help = (field.description or "") + _range(field)

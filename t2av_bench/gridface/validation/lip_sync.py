@@ -22,6 +22,7 @@ from t2av_bench.media import clip as media
 from t2av_bench.media.encode import write_mp4
 from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.paired_frames import segment_centres
+from t2av_bench.validation import pictures, sounds
 
 CLIPS = 40
 
@@ -86,23 +87,23 @@ def score(clip: Clip) -> gridface_sync.SyncResult:
 
 
 AUDIO_DAMAGE: tuple[tuple[str, int, Change], ...] = (
-    ("audio 1 frame later", -1, partial(damage.delay, frames=1)),
-    ("audio 2 frames later", -2, partial(damage.delay, frames=2)),
-    ("audio 3 frames later", -3, partial(damage.delay, frames=3)),
-    ("audio 5 frames later", -5, partial(damage.delay, frames=5)),
-    ("audio 5 frames earlier", 5, partial(damage.delay, frames=-5)),
-    ("audio 10 frames later", -10, partial(damage.delay, frames=10)),
-    ("noise at 20 dB", 0, partial(damage.hiss, decibels=20.0)),
-    ("noise at 10 dB", 0, partial(damage.hiss, decibels=10.0)),
-    ("noise at 0 dB", 0, partial(damage.hiss, decibels=0.0)),
+    ("audio 1 frame later", -1, partial(sounds.delay, samples=1 * corpus.HOP)),
+    ("audio 2 frames later", -2, partial(sounds.delay, samples=2 * corpus.HOP)),
+    ("audio 3 frames later", -3, partial(sounds.delay, samples=3 * corpus.HOP)),
+    ("audio 5 frames later", -5, partial(sounds.delay, samples=5 * corpus.HOP)),
+    ("audio 5 frames earlier", 5, partial(sounds.delay, samples=-5 * corpus.HOP)),
+    ("audio 10 frames later", -10, partial(sounds.delay, samples=10 * corpus.HOP)),
+    ("noise at 20 dB", 0, partial(sounds.hiss, decibels=20.0)),
+    ("noise at 10 dB", 0, partial(sounds.hiss, decibels=10.0)),
+    ("noise at 0 dB", 0, partial(sounds.hiss, decibels=0.0)),
 )
 """Name, true offset, and what is done to the audio."""
 MOUTH_DAMAGE: tuple[tuple[str, Change], ...] = (
-    ("blurred, 1 pixel", partial(damage.blur, sigma=1.0)),
-    ("blurred, 2 pixels", partial(damage.blur, sigma=2.0)),
-    ("blurred, 4 pixels", partial(damage.blur, sigma=4.0)),
-    ("grain, 5 %", partial(damage.grain, sigma=0.05)),
-    ("grain, 10 %", partial(damage.grain, sigma=0.1)),
+    ("blurred, 1 pixel", partial(pictures.blur, sigma=1.0)),
+    ("blurred, 2 pixels", partial(pictures.blur, sigma=2.0)),
+    ("blurred, 4 pixels", partial(pictures.blur, sigma=4.0)),
+    ("grain, 5 %", partial(pictures.grain, sigma=0.05)),
+    ("grain, 10 %", partial(pictures.grain, sigma=0.1)),
     ("every second frame twice", damage.halve_rate),
 )
 MOTION_DAMAGE: tuple[tuple[str, Change], ...] = (
@@ -189,13 +190,13 @@ class FeatureRow:
 
 
 PICTURE_DAMAGE: tuple[tuple[str, Change], ...] = (
-    ("blurred, 0.5 pixels", partial(damage.blur, sigma=0.5)),
-    ("blurred, 1 pixel", partial(damage.blur, sigma=1.0)),
-    ("blurred, 2 pixels", partial(damage.blur, sigma=2.0)),
-    ("grain, 1 %", partial(damage.grain, sigma=0.01)),
-    ("grain, 2 %", partial(damage.grain, sigma=0.02)),
-    ("grain, 5 %", partial(damage.grain, sigma=0.05)),
-    ("grain, 10 %", partial(damage.grain, sigma=0.1)),
+    ("blurred, 0.5 pixels", partial(pictures.blur, sigma=0.5)),
+    ("blurred, 1 pixel", partial(pictures.blur, sigma=1.0)),
+    ("blurred, 2 pixels", partial(pictures.blur, sigma=2.0)),
+    ("grain, 1 %", partial(pictures.grain, sigma=0.01)),
+    ("grain, 2 %", partial(pictures.grain, sigma=0.02)),
+    ("grain, 5 %", partial(pictures.grain, sigma=0.05)),
+    ("grain, 10 %", partial(pictures.grain, sigma=0.1)),
 )
 MOVEMENT_DAMAGE: tuple[tuple[str, Change], ...] = (
     ("every second frame twice", damage.halve_rate),

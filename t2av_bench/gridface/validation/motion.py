@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from t2av_bench.gridface.data import corpus
-from t2av_bench.gridface.data.damage import blur, grain
 from t2av_bench.gridface.extractors.pictures import network_input
 from t2av_bench.gridface.models.identity_gallery import FRAMES_PER_PERSON, UnknownIdentity
 from t2av_bench.gridface.models.motion_codec import FARTHEST, LARGEST_DIFFERENCE, DrawnMotionCodec, portrait
@@ -26,6 +25,7 @@ from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
 from t2av_bench.metrics.psnr import psnr
 from t2av_bench.metrics.ssim import ssim
+from t2av_bench.validation.pictures import blur, grain
 
 UNSEEN_SPLITS = corpus.TEST_SPLITS
 FRAMES_PER_CLIP = 8
@@ -122,8 +122,8 @@ def damages() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     kinds: dict[str, Callable[[np.ndarray], np.ndarray]] = {"none": lambda frames: frames}
     kinds |= {f"blur, sigma {sigma}": partial(blur, sigma=sigma) for sigma in (0.5, 1, 2)}
     kinds |= {f"noise, deviation {level}": partial(grain, sigma=level / 255) for level in (4, 8, 16)}
-    kinds |= {f"JPEG, quality {quality}": partial(_each, jpeg, quality) for quality in (90, 50, 15)}
-    kinds |= {f"to {size} pixels and back": partial(_each, _resized, size) for size in (256, 96, 64)}
+    kinds |= {f"JPEG, quality {quality}": partial(each_frame, jpeg, quality) for quality in (90, 50, 15)}
+    kinds |= {f"to {size} pixels and back": partial(each_frame, resized, size) for size in (256, 96, 64)}
     return kinds | {f"H.264, crf {crf}": partial(h264, crf=crf) for crf in (18, 28, 38)}
 
 
@@ -135,11 +135,11 @@ def h264(frames: np.ndarray, crf: int) -> np.ndarray:
         return np.concatenate(list(Clip(path).frames()))
 
 
-def _each(change: Callable[[np.ndarray, int], np.ndarray], value: int, frames: np.ndarray) -> np.ndarray:
+def each_frame(change: Callable[[np.ndarray, int], np.ndarray], value: int, frames: np.ndarray) -> np.ndarray:
     return np.stack([change(frame, value) for frame in frames])
 
 
-def _resized(frame: np.ndarray, size: int) -> np.ndarray:
+def resized(frame: np.ndarray, size: int) -> np.ndarray:
     import cv2
 
     smaller = size < len(frame)

@@ -23,6 +23,12 @@ ABOUT = {"benchmark", "metrics", "tables", "seed", "options", "rows"}
 FACES = [("evaluate", EvaluateConfig, set()), ("run", RunConfig, ABOUT)]
 
 
+@pytest.mark.parametrize("name", ["evaluate", "run", "validity"])
+def test_the_help_shows_types_that_people_read(name):
+    said = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
+    assert set(re.findall(r"<(\S+)>", said)) <= {"str", "int", "float", "bool", "path", "list[str]", "list[Path]"}
+
+
 @pytest.mark.parametrize(("name", "model", "about"), FACES, ids=[name for name, *_ in FACES])
 def test_options_keys_and_keywords_are_one_set_with_one_default(name, model, about):
     options = {each.name: each for each in get_command(app).commands[name].params}

@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch", reason="the portrait is drawn by torch")
 from reference_model.codecs import MotionCodec, SourceRenderer  # noqa: E402
 from t2av_bench.errors import NotApplicable  # noqa: E402
 from t2av_bench.gridface.data import corpus  # noqa: E402
-from t2av_bench.gridface.data.damage import blur  # noqa: E402
 from t2av_bench.gridface.models import checkpoints  # noqa: E402
 from t2av_bench.gridface.models.identity_gallery import IdentityGallery, UnknownIdentity  # noqa: E402
 from t2av_bench.gridface.models.motion_codec import DrawnMotionCodec  # noqa: E402
@@ -20,6 +19,7 @@ from t2av_bench.gridface.speech.visemes import MOTION_NAMES, MOTION_SIZE, SPEECH
 from t2av_bench.gridface.training import identity_gallery as training_gallery  # noqa: E402
 from t2av_bench.gridface.training import motion as training_motion  # noqa: E402
 from t2av_bench.gridface.validation.motion import encode, encode_alone, explained, h264, read, samples, unseen  # noqa: E402
+from t2av_bench.validation.pictures import blur  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 espeakng_loader = pytest.importorskip("espeakng_loader", reason="the synthesizer's package is not installed")
 
 from t2av_bench.gridface.speech import synthesizer as speech  # noqa: E402
+from t2av_bench.utils import espeak  # noqa: E402
 
 TEXTS = ("Bob put five blue pebbles in a box.", "She sees the old ship.", "Please place white with bye eight.")
 
@@ -145,18 +146,18 @@ def test_numbers_out_of_range_are_refused(synthesizer, wrong):
 
 def test_a_deep_installation_folder_works(tmp_path, monkeypatch):
     """The library cuts data paths at 160 characters; virtual environments can lie deeper than that."""
-    library, data = speech._installation()
+    library, data = espeak.installation()
     deep = tmp_path.joinpath(*["folder" * 6] * 4)
     shutil.copytree(data, deep / "espeak-ng-data", ignore=lambda _, names: {n for n in names if n[:2] in ("ru", "fa")})
     assert len(str(deep)) > 160
     expected = _say_all([0])
-    monkeypatch.setattr(speech, "_installation", lambda: (library, deep / "espeak-ng-data"))
+    monkeypatch.setattr(espeak, "installation", lambda: (library, deep / "espeak-ng-data"))
     assert _say_all([0]) == expected
 
 
 def test_an_empty_data_folder_is_reported(tmp_path, monkeypatch):
-    library, _ = speech._installation()
-    monkeypatch.setattr(speech, "_installation", lambda: (library, tmp_path))
+    library, _ = espeak.installation()
+    monkeypatch.setattr(espeak, "installation", lambda: (library, tmp_path))
     with pytest.raises(speech.SpeechError, match="espeak"), speech.Synthesizer() as broken:
         broken.say("hi")
 

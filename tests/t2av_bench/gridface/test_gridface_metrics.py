@@ -119,17 +119,8 @@ def test_windows_of_a_clip():
 
 def test_damage_does_what_it_says():
     frames = np.random.default_rng(0).integers(0, 256, (12, 20, 20, 3), dtype=np.uint8)
-    audio = np.arange(640 * 12, dtype=np.float32)
-    assert (damage.delay(audio, 3)[640 * 3 :] == audio[: -640 * 3]).all() and not damage.delay(audio, 3)[
-        : 640 * 3
-    ].any()
-    assert (damage.delay(damage.delay(audio, 2), -2)[: -640 * 2] == audio[: -640 * 2]).all()
     assert sorted(f.tobytes() for f in damage.shuffle(frames)) == sorted(f.tobytes() for f in frames)
     assert (damage.halve_rate(frames)[5] == frames[4]).all() and len({f.tobytes() for f in damage.freeze(frames)}) == 1
-    noise = damage.hiss(audio, 10.0) - audio
-    assert 10 * np.log10((audio**2).mean() / (noise**2).mean()) == pytest.approx(10, abs=0.2)
-    grey = np.full((2, 64, 64, 3), 128, np.uint8)
-    assert damage.grain(grey, 0.05).std() == pytest.approx(0.05 * 255, rel=0.03)
     assert (damage.jitter(frames, 1)[:, 8:12, 8:12] != frames[:, 8:12, 8:12]).any()
     motion = np.random.default_rng(1).random((50, 16)).astype(np.float32)
     weak = damage.weaken_mouth(motion, 0.5)

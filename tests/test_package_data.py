@@ -1,11 +1,12 @@
 """What is no Python but belongs to the packages is installed with them."""
 
+import json
 import re
-from importlib import import_module
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from setuptools import Distribution
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("t2av_bench", "reports", "reference_model", "baselines")
@@ -13,19 +14,27 @@ PACKAGES = ("t2av_bench", "reports", "reference_model", "baselines")
 _LEFT_OUT = re.compile(r"__pycache__|\.lock$|\.md$|reports/embedded/")
 
 
+# In a process of its own: setuptools puts its distutils in place of Python's, which other tests' imports may undo.
+_FILES = """
+import json
+from setuptools import Distribution
+
+distribution = Distribution()
+distribution.parse_config_files()
+build = distribution.get_command_obj("build_py")
+build.ensure_finalized()
+build.manifest_files = {}  # patterns alone: a wheel that is built elsewhere knows nothing of git
+print(json.dumps([
+    file for name in distribution.packages for file in build.find_data_files(name, name.replace(".", "/"))
+]))
+"""
+
+
 @pytest.fixture(scope="module")
 def installed() -> set[str]:
     """Files that setuptools would copy, relative to the root."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        import_module("distutils")  # setuptools' own, which it looks up by name; what others import may drop it
-        distribution = Distribution()
-        distribution.parse_config_files()
-        build = distribution.get_command_obj("build_py")
-        build.ensure_finalized()
-        build.manifest_files = {}  # patterns alone: a wheel that is built elsewhere knows nothing of git
-        found = [file for name in distribution.packages for file in build.find_data_files(name, name.replace(".", "/"))]
-    return {Path(file).as_posix() for file in found}
+    said = subprocess.run([sys.executable, "-c", _FILES], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {Path(file).as_posix() for file in json.loads(said.splitlines()[-1])}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

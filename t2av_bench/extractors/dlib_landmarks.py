@@ -8,6 +8,7 @@ nothing is carried from one to the next.
 
 import functools
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +76,13 @@ def landmarks68_in(clip: Clip) -> Landmarks68:
 
 def _look(clip: Clip, detector: Any, predictor: Any) -> dict[str, np.ndarray]:
     numbers, points = [], []
-    number = 0
-    for batch in clip.frames():
-        for frame in batch:
-            if (box := largest_face(detector, frame)) is not None:
-                numbers.append(number)
-                points.append([(point.x, point.y) for point in predictor(frame, box).parts()])
-            number += 1
-    height, width = batch.shape[1:3]
+    for number, frame in enumerate(chain.from_iterable(clip.frames())):
+        if (box := largest_face(detector, frame)) is not None:
+            numbers.append(number)
+            points.append([(point.x, point.y) for point in predictor(frame, box).parts()])
+    height, width = frame.shape[:2]
     return {
         "frames": np.array(numbers, np.int64),
         "points": np.array(points, np.float32).reshape(-1, POINTS, 2),
-        "clip": np.array([number, width, height], np.int64),
+        "clip": np.array([number + 1, width, height], np.int64),
     }

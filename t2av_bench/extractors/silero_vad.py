@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench import weights
+from t2av_bench.media.clip import Clip
 from t2av_bench.utils.inference import onnx_session
 
 WEIGHTS = "silero_vad"
@@ -89,3 +91,14 @@ def speech_segments(probabilities: np.ndarray, samples: int) -> np.ndarray:
     segments[:1, 0] -= _PAD
     segments[-1:, 1] += _PAD
     return segments.clip(0, samples)
+
+
+def speech_in(clip: Clip) -> np.ndarray:
+    """``speech_segments`` of a clip's sound, once per clip. NotApplicable where the weights are missing."""
+
+    def find() -> np.ndarray:
+        session = load(weights.path(WEIGHTS), weights.digest(WEIGHTS))
+        audio = clip.audio(SAMPLE_RATE)
+        return speech_segments(speech_probability(session, audio), len(audio))
+
+    return clip.memo(("speech", WEIGHTS), find)

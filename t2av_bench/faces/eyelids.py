@@ -7,6 +7,7 @@ It sees a turned square around an eye as 64x64 pixels in [0, 1], a right eye mir
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 
@@ -58,14 +59,12 @@ def eye_opening(clip: Clip) -> np.ndarray:
 def openings(frames: Iterable[np.ndarray], landmarks: Landmarks, network: Network) -> np.ndarray:
     """As ``eye_opening``. frames: all of the clip, in batches (m, H, W, 3) uint8 RGB."""
     points = dict(zip(landmarks.frames.tolist(), landmarks.points, strict=True))
-    found, number = [], 0
-    for batch in frames:
-        for frame in batch:
-            if number in points:
-                right = _outline(frame, points[number][[RIGHT_EYE_OUTER, RIGHT_EYE_INNER]], network, mirrored=True)
-                left = _outline(frame, points[number][[LEFT_EYE_INNER, LEFT_EYE_OUTER]], network, mirrored=False)
-                found.append((openness(right) + openness(left)) / 2)
-            number += 1
+    found = []
+    for number, frame in enumerate(chain.from_iterable(frames)):
+        if number in points:
+            right = _outline(frame, points[number][[RIGHT_EYE_OUTER, RIGHT_EYE_INNER]], network, mirrored=True)
+            left = _outline(frame, points[number][[LEFT_EYE_INNER, LEFT_EYE_OUTER]], network, mirrored=False)
+            found.append((openness(right) + openness(left)) / 2)
     return np.array(found, np.float32)
 
 

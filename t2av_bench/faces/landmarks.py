@@ -99,6 +99,11 @@ def follow(
     return sorted(ended + live, key=lambda track: track.frames[0])
 
 
+def main_face(tracks: Sequence[MeshTrack]) -> MeshTrack:
+    """The one that stands for the clip; an empty one where there is none."""
+    return max(tracks, key=lambda track: (len(track.frames), track.mean_area, -track.frames[0]), default=MeshTrack())
+
+
 def _step(frame: np.ndarray, number: int, live: list[MeshTrack], detector: ConfirmedBlazeFace, due: bool) -> None:
     """Look for every live face in its place and, where that is due or one was lost just now, for all faces."""
     lost = False
@@ -157,7 +162,7 @@ def landmarks_in(clip: Clip) -> Landmarks:
 def _look(clip: Clip, detector: ConfirmedBlazeFace) -> dict[str, np.ndarray]:
     shots = shots_in(clip)
     tracks = follow(clip.frames(), shots, detector)
-    main = max(tracks, key=lambda track: (len(track.frames), track.mean_area, -track.frames[0]), default=MeshTrack())
+    main = main_face(tracks)
     height, width = next(clip.frames(1)).shape[1:3]
     return {
         "frames": np.array(main.frames, np.int64),

@@ -19,11 +19,11 @@ import numpy as np
 from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import PICTURES, SOUND
 from t2av_bench.metrics.base import Measurement, Metric, Pair
+from t2av_bench.metrics.reduced import SHORTER_SIDE, reduced
 from t2av_bench.metrics.speech_input import SILENCE_PEAK
 from t2av_bench.scores import Protocol, Quantity
 
 AUDIO_RATE = 22050  # librosa's default, which TempoTokens keeps
-SHORTER_SIDE = 256
 _HOP = 512
 _FARNEBACK: dict[str, Any] = {
     "pyr_scale": 0.5,
@@ -40,12 +40,7 @@ def small_gray(frame: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> (h, w) uint8 gray, shorter side at most 256 pixels (area average), never enlarged."""
     import cv2
 
-    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    scale = SHORTER_SIDE / min(gray.shape)
-    if scale >= 1:
-        return gray
-    size = (round(gray.shape[1] * scale), round(gray.shape[0] * scale))
-    return cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+    return reduced(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
 
 
 def flow_magnitudes(frames: Iterable[np.ndarray]) -> np.ndarray:

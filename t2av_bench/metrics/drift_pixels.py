@@ -15,6 +15,7 @@ something large enters) and 0.0 to 3 dB (6 where a face comes out of the dark). 
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -23,9 +24,9 @@ from t2av_bench.faces.shots import MIN_SHOT, THRESHOLD, shots_in
 from t2av_bench.media.clip import FRAME_RATE, PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Metric, Pair
 from t2av_bench.metrics.colour import cielab
+from t2av_bench.metrics.reduced import SHORTER_SIDE, reduced
 from t2av_bench.scores import Protocol, Quantity
 
-SHORTER_SIDE = 256
 WINDOW = FRAME_RATE
 # Colours of every 5th frame are compared: within 0.2 s they hardly change, and each has 65,000 pixels or more.
 COLOUR_STEP = 5
@@ -40,18 +41,6 @@ def start_and_end(shots: Sequence[tuple[int, int]]) -> tuple[range, range]:
             f"{2 * WINDOW / FRAME_RATE:g} s are needed to compare its first and its last second"
         )
     return range(first, first + WINDOW), range(end - WINDOW, end)
-
-
-def reduced(frame: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (h, w, 3), shorter side at most 256 pixels (area average), never enlarged."""
-    import cv2
-
-    scale = SHORTER_SIDE / min(frame.shape[:2])
-    if scale >= 1:
-        return frame
-    return cv2.resize(
-        frame, (round(frame.shape[1] * scale), round(frame.shape[0] * scale)), interpolation=cv2.INTER_AREA
-    )
 
 
 def colour_distance(start: np.ndarray, end: np.ndarray) -> float:
@@ -73,13 +62,10 @@ def sharpness(frame: np.ndarray) -> float:
 def picked(clip: Clip, *ranges: range) -> list[list[np.ndarray]]:
     """The reduced frames of each range of frame numbers, in one pass."""
     found: list[list[np.ndarray]] = [[] for _ in ranges]
-    number = 0
-    for batch in clip.frames():
-        for frame in batch:
-            for frames, numbers in zip(found, ranges, strict=True):
-                if number in numbers:
-                    frames.append(reduced(frame))
-            number += 1
+    for number, frame in enumerate(chain.from_iterable(clip.frames())):
+        for frames, numbers in zip(found, ranges, strict=True):
+            if number in numbers:
+                frames.append(reduced(frame))
     return found
 
 

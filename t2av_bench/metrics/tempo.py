@@ -17,7 +17,6 @@ row of the real clips.
 """
 
 import unicodedata
-from typing import Any
 
 import numpy as np
 
@@ -91,12 +90,11 @@ class Tempo(Metric):
         return self.stated({**PARAMETERS, **voice_activity, **parameters}, "onnxruntime")
 
     def measure(self, pair: Pair) -> Measurement:
-        from t2av_bench.extractors.silero_vad import load
+        from t2av_bench.extractors.silero_vad import speech_in
 
-        (id,) = self.weights
-        session = load(weights.path(id), weights.digest(id))
+        weights.path(self.weights[0])  # where they are missing, no clip is to blame
         audio = generated_speech(pair, _LEAST_SECONDS)
-        segments = _segments(session, audio)
+        segments = speech_in(pair.generated)
         if not len(segments):
             none = f"no speech is found in {len(audio) / SAMPLE_RATE:.2f} s of sound"
             others = {each.name: none for each in self.quantities if each.name != "speech_share"}
@@ -108,17 +106,11 @@ class Tempo(Metric):
         except NotApplicable as reason:
             found.inapplicable["speech_rate"] = str(reason)
         try:
-            lasting, expected = _duration(segments), _reference_duration(session, pair)
+            lasting, expected = _duration(segments), _reference_duration(pair)
             found.values["duration_error"] = abs(lasting - expected) / expected
         except NotApplicable as reason:
             found.inapplicable["duration_error"] = str(reason)
         return found
-
-
-def _segments(session: Any, audio: np.ndarray) -> np.ndarray:
-    from t2av_bench.extractors.silero_vad import speech_probability, speech_segments
-
-    return speech_segments(speech_probability(session, audio), len(audio))
 
 
 def _duration(segments: np.ndarray) -> float:
@@ -126,10 +118,13 @@ def _duration(segments: np.ndarray) -> float:
     return float(segments[-1, 1] - segments[0, 0])
 
 
-def _reference_duration(session: Any, pair: Pair) -> float:
+def _reference_duration(pair: Pair) -> float:
     """Likewise of the reference. Raises NotApplicable where there is none, or none with speech."""
+    from t2av_bench.extractors.silero_vad import speech_in
+
     reference = pair.require_reference()
-    segments = _segments(session, reference_speech(reference, _LEAST_SECONDS))
+    reference_speech(reference, _LEAST_SECONDS)
+    segments = speech_in(reference)
     if not len(segments):
         raise NotApplicable(f"no speech is found in the reference ({reference.path.name})")
     return _duration(segments)

@@ -61,6 +61,12 @@ def in_eye_distances(landmarks: Landmarks) -> np.ndarray:
     return landmarks.points.astype(np.float64) / eye_distance(landmarks.points)[:, None, None]
 
 
+def true_ranges(values: np.ndarray) -> np.ndarray:
+    """(k, 2) half-open ranges in which values (n,) bool are true, in order."""
+    edges = np.diff(np.concatenate([[0], values, [0]]).astype(int))
+    return np.stack([np.nonzero(edges == 1)[0], np.nonzero(edges == -1)[0]], 1)
+
+
 def steps(landmarks: Landmarks) -> tuple[np.ndarray, np.ndarray]:
     """Places i and j among the found frames such that frame j comes ``LAG`` frames after frame i.
 

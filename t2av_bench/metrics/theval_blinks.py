@@ -13,7 +13,7 @@ from t2av_bench.faces.eyelids import EYELID_WEIGHTS, eye_opening, eyelid_protoco
 from t2av_bench.faces.landmarks import Landmarks
 from t2av_bench.media.clip import FRAME_RATE
 from t2av_bench.metrics.base import Measurement, Pair
-from t2av_bench.metrics.theval import OfLandmarks
+from t2av_bench.metrics.theval import OfLandmarks, true_ranges
 from t2av_bench.scores import Protocol, Quantity
 
 CLOSED = 0.6
@@ -30,8 +30,7 @@ def blinks(opening: np.ndarray) -> np.ndarray:
     from scipy.ndimage import median_filter
 
     around = median_filter(np.asarray(opening, np.float64), 2 * AROUND + 1, mode="reflect")
-    closed = np.diff(np.concatenate([[0], opening < CLOSED * around, [0]]).astype(int))
-    ranges = np.stack([np.nonzero(closed == 1)[0], np.nonzero(closed == -1)[0]], 1)
+    ranges = true_ranges(opening < CLOSED * around)
     return ranges[ranges[:, 1] - ranges[:, 0] <= LONGEST]
 
 

@@ -13,12 +13,13 @@ import numpy as np
 from t2av_bench import weights
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import silero_vad
+from t2av_bench.extractors.silero_vad import speech_in
 from t2av_bench.faces.head_pose import eye_distance
 from t2av_bench.faces.landmarks import LANDMARK_WEIGHTS, Landmarks, landmark_protocol
 from t2av_bench.faces.mesh_points import LEFT_EYE_INNER, LEFT_EYE_OUTER, RIGHT_EYE_INNER, RIGHT_EYE_OUTER
-from t2av_bench.media.clip import FRAME_RATE, SOUND, Clip
+from t2av_bench.media.clip import FRAME_RATE, SOUND
 from t2av_bench.metrics.base import Measurement, Pair
-from t2av_bench.metrics.theval import LIP_FRAME, OfLandmarks, stretched
+from t2av_bench.metrics.theval import LIP_FRAME, OfLandmarks, stretched, true_ranges
 from t2av_bench.scores import Protocol, Quantity, library_versions
 
 SAMPLE_RATE = 16000
@@ -58,9 +59,8 @@ def theval_speech_frames(segments: np.ndarray, count: int) -> np.ndarray:
 
 def silent_frames(speech: np.ndarray) -> np.ndarray:
     """(count,) of those frames without speech that lie in a run of 300 ms or more."""
-    edges = np.diff(np.concatenate([[0], ~speech, [0]]).astype(int))
     found = np.zeros(len(speech), bool)
-    for begin, end in zip(np.nonzero(edges == 1)[0], np.nonzero(edges == -1)[0], strict=True):
+    for begin, end in true_ranges(~speech):
         found[begin:end] = end - begin >= LEAST_SILENCE * FRAME_RATE
     return found
 
@@ -176,17 +176,6 @@ class OfSpeakingLandmarks(OfLandmarks):
             found.weights | {silero_vad.WEIGHTS: weights.digest(silero_vad.WEIGHTS)},
             found.libraries | library_versions("onnxruntime", "soxr"),
         )
-
-
-def speech_in(clip: Clip) -> np.ndarray:
-    """Stretches of speech, (k, 2) samples at 16 kHz, by silero-vad. NotApplicable where its weights are missing."""
-
-    def find() -> np.ndarray:
-        session = silero_vad.load(weights.path(silero_vad.WEIGHTS), weights.digest(silero_vad.WEIGHTS))
-        audio = clip.audio(SAMPLE_RATE)
-        return silero_vad.speech_segments(silero_vad.speech_probability(session, audio), len(audio))
-
-    return clip.memo(("speech", silero_vad.WEIGHTS), find)
 
 
 class LipSync(OfSpeakingLandmarks):

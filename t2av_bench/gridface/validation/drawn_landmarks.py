@@ -8,7 +8,7 @@ import numpy as np
 from t2av_bench.errors import Unscorable
 from t2av_bench.faces import eyelids, head_pose
 from t2av_bench.faces.confirmed import confirmed_blazeface
-from t2av_bench.faces.landmarks import Landmarks, follow
+from t2av_bench.faces.landmarks import Landmarks, follow, main_face
 from t2av_bench.faces.mesh_points import LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.portrait.portrait import Portrait
@@ -57,10 +57,9 @@ def seen(frames: np.ndarray) -> tuple[Landmarks, dict[str, np.ndarray]]:
 def landmarks_of(frames: np.ndarray) -> Landmarks:
     """The main face's landmarks in (n, H, W, 3) uint8 RGB frames of one shot. Raises Unscorable where there is none."""
     count, height, width = frames.shape[:3]
-    tracks = follow([frames], [(0, count)], confirmed_blazeface())
-    if not tracks:
+    main = main_face(follow([frames], [(0, count)], confirmed_blazeface()))
+    if not main.frames:
         raise Unscorable(f"no face found in any of {count} frames")
-    main = max(tracks, key=lambda track: len(track.frames))
     return Landmarks(
         np.array(main.frames), np.array(main.points, np.float32), np.array(main.presence, np.float32), count,
         (width, height), ((0, count),),

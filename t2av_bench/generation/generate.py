@@ -17,6 +17,7 @@ from pathlib import Path
 from t2av_bench import systems
 from t2av_bench.benchmarks.manifest import Entry
 from t2av_bench.benchmarks.pairing import located
+from t2av_bench.errors import NotApplicable
 from t2av_bench.generation.records import Standing, fingerprint, made_from, mark, option_digests, remove_clip, standing
 from t2av_bench.generation.requests import ItemSet, Requests, unusable_name
 from t2av_bench.generation.row import ExperimentRow
@@ -152,12 +153,18 @@ def _jobs(plans: Sequence[RowPlan], device: str, batch_size: int) -> Iterator[Jo
             continue
         row, kind = plan.row, systems.system_class(plan.row.system)
         # Batches are for systems with code of their own for them and whose clips do not depend on the company.
-        gains = kind.generate_batch is not System.generate_batch and kind.seed_support == "full"
+        gains = kind.generate_batch is not System.generate_batch and kind.seed_support in ("full", "run")
         size = batch_size if gains else 1
         # Equal where a loaded system serves both.
         key = json.dumps([row.system, row.options], sort_keys=True, default=str)
+        try:
+            with calling(f"the system {row.system} is broken"):
+                slots = tuple(kind.slots(**row.options))
+        except (NotApplicable, ValueError, PluginError):
+            slots = ()  # loading says what is wrong
         for start in range(0, len(plan.to_make), size):
-            yield Job(key, row.system, row.options, device, tuple(plan.to_make[start : start + size]))
+            tasks = tuple(plan.to_make[start : start + size])
+            yield Job(key, row.system, row.options, device, tasks, slots, kind.start_seconds)
 
 
 def _prepare(plan: RowPlan) -> None:

@@ -21,7 +21,7 @@ from t2av_bench.errors import MediaError, NotApplicable
 from t2av_bench.generation.sources import Digest, code_digest, files_below, read_files
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import FILES, GeneratedClip, GenerationFailed, Request
-from t2av_bench.systems.output import names_of
+from t2av_bench.systems.output import names_of, remove_native
 from t2av_bench.utils.files import json_text, write_text
 from t2av_bench.weights.table import UnknownWeights
 
@@ -59,6 +59,11 @@ def fingerprint(request: Request, system: str, options: Mapping[str, Any], files
         "task": request.task, "text": request.text, "language": request.language, "voice_text": request.voice_text,
         "seed": request.seed, "max_seconds": request.max_seconds, "inputs": inputs,
     }  # fmt: skip
+    # Only where they are set, for the clips of before there were any. The length of what drives is its content's.
+    told: dict[str, Any] = {"scene": request.scene, "voice_description": request.voice_description}
+    if request.driving_audio is None and request.driving_video is None:
+        told["target_seconds"] = request.target_seconds
+    document |= {name: value for name, value in told.items() if value is not None}
     return hashlib.sha256(json.dumps(document, sort_keys=True, default=_by_name).encode()).hexdigest()
 
 
@@ -195,3 +200,4 @@ def remove_clip(out: Path) -> None:
     """Remove what an earlier attempt left under a clip's name: no score may come from another clip."""
     for path in (out.with_suffix(".json"), out.with_suffix(".mp4"), out.with_suffix(".wav")):
         path.unlink(missing_ok=True)
+    remove_native(out)

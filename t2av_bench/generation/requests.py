@@ -12,11 +12,12 @@ from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.errors import ItemError, NotApplicable, Unscorable
 from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.media.clip import Clip
-from t2av_bench.systems.base import GenerationFailed, Request, System, item_seed
+from t2av_bench.systems.base import GenerationFailed, Request, System, item_seed, list_seed
 from t2av_bench.utils.files import json_text, link, write_text
 
 _LONGEST_NAME = 240
 """Bytes of a file's name without its suffix; file systems take 255 in all."""
+_RATE = 16_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Requests:
 
     identity: the item's ``identity_image``, else its reference; voice: its ``reference_voice``, else its reference;
     driving audio and video: the item's own, else the reference's. reference and stranger are always named where they
-    exist.
+    exist. target_seconds: the length of the driving audio or video; other systems decide how long they speak.
     """
 
     def __init__(self, row: ExperimentRow, run_seed: int, items: ItemSet, kind: type[System], folder: Path,
@@ -152,11 +153,17 @@ class Requests:
         for name in needed:
             if given.get(name, item) is None:
                 return _missing(name, row.system, row.task)
+        seed = (
+            list_seed(self._run_seed, row.seed)
+            if self._kind.seed_support == "run"
+            else item_seed(self._run_seed, row.seed, item.id)
+        )
         voice_text = item.reference_voice_text if item.reference_voice and given["voice"] else None
         request = Request(
             id=item.id, out=self._folder / f"{item.id}{'.wav' if row.task == 'tts' else '.mp4'}", task=row.task,
-            text=item.text or "", language=item.language, seed=item_seed(self._run_seed, row.seed, item.id),
-            max_seconds=row.max_seconds, voice_text=voice_text, **given,
+            text=item.text or "", language=item.language, seed=seed, max_seconds=row.max_seconds,
+            voice_text=voice_text, scene=item.scene or None, voice_description=item.voice_description or None,
+            target_seconds=_length(given["driving_audio"], given["driving_video"]), **given,
         )  # fmt: skip
         try:
             self._kind.check(request)
@@ -167,6 +174,19 @@ class Requests:
 
 def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
+
+
+def _length(driving_audio: Path | None, driving_video: Path | None) -> float | None:
+    """Seconds of what the generated half follows; None where there is none, or where reading it will give a reason."""
+    try:
+        if driving_audio is not None:
+            return len(Clip(driving_audio).audio(_RATE)) / _RATE
+        if driving_video is not None:
+            timeline = Clip(driving_video).timeline
+            return float(timeline.pictures / timeline.rate) or None
+    except Unscorable:
+        pass
+    return None
 
 
 def _missing(name: str, system: str, task: str) -> str:

@@ -4,9 +4,11 @@ A worker computes with one thread, so that clips do not depend on how many worke
 kills or hangs its worker costs itself one clip: those that were asked for together with it are asked for again alone.
 """
 
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +22,8 @@ from t2av_bench.utils.worker_pool import Done, Failure, Working
 
 _LOADING_TRIES = 2
 _HEARTBEAT_SECONDS = 1.0
+SLOT = "T2AV_BENCH_GPU"
+"""Environment variable by which a system learns which accelerator it is to use."""
 _Tell = Callable[[Any], None]
 
 
@@ -35,13 +39,18 @@ class GenerationTask:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Requests that one system makes together. options are its own; equal systems have equal ``key``."""
+    """Requests that one system makes together. options are its own; equal systems have equal ``key``.
+
+    slots, start_seconds: see ``System``.
+    """
 
     key: str
     system: str
     options: Mapping[str, Any]
     device: str
     parts: tuple[GenerationTask, ...]
+    slots: tuple[str, ...] = ()
+    start_seconds: float = System.start_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,7 @@ class Generating:
 
     doing = "generating"
     # Importing and loading weights may take minutes on a loaded machine; no request is to blame for that.
-    start_seconds = 600.0
+    start_seconds = System.start_seconds
     late = "no sign of life within {:g} s (timeout)"
 
     def __init__(self) -> None:
@@ -66,6 +75,9 @@ class Generating:
 
     def start(self) -> Child:
         return Child(_LoadedSystem)
+
+    def start_on(self, slot: str) -> Child:
+        return Child(_LoadedSystem, slot)
 
     def failed(self, failure: Failure, waiting: deque[Job]) -> Iterator[TaskResult]:
         """One of several is to blame, or earlier clips left memory behind: each gets a try in a fresh worker.
@@ -92,9 +104,11 @@ class Generating:
 
 
 class _LoadedSystem:
-    """What a worker holds: one system."""
+    """What a worker holds: one system. slot: the accelerator that is its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, slot: str | None = None) -> None:
+        if slot is not None:
+            os.environ[SLOT] = slot
         self._key: str | None = None
         self._system: System | None = None
 
@@ -102,6 +116,9 @@ class _LoadedSystem:
         from t2av_bench import systems
 
         if job.key != self._key:
+            if self._system is not None:
+                with suppress(Exception):  # it served well so far: what goes wrong now concerns no clip
+                    self._system.close()
             self._key, self._system = None, None  # the old one's memory goes before the new one needs it
             try:
                 self._system = systems.load(job.system, device=job.device, **job.options)

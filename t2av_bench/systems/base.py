@@ -10,6 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -36,6 +37,16 @@ def item_seed(run_seed: int, row_seed: int, id: str) -> int:
     return int.from_bytes(digest[:8]) >> 1
 
 
+def list_seed(run_seed: int, row_seed: int) -> int:
+    """The one seed of all requests of a row, for systems that take one for a whole list; no item's seed equals it."""
+    return item_seed(run_seed, row_seed, "")
+
+
+def native_seed(seed: int) -> int:
+    """1 to 2^31 - 2, for programs that take no more: NumPy stops below 2^32, some count in 32 bits, some drop a 0."""
+    return 1 + seed % (2**31 - 2)
+
+
 class GenerationFailed(Unscorable):
     """There is no clip for this request. The message is the reason that the user reads; the item stays counted."""
 
@@ -48,6 +59,10 @@ class Request:
     text: what is spoken: to be said, or for ``a2v`` what the driving audio says. language: ISO 639-1, for systems that
         need to be told. identity: image or video of the person. voice: audio or video with the voice to speak in;
         voice_text: what is said in it, for systems that want to know.
+    scene: what is to be seen, in neutral words; voice_description: what the voice is like. For systems that are
+        prompted.
+    target_seconds: how long the clip is to be, where the task tells (``a2v``: as its audio, ``v2a``: as its video);
+        None: the system decides.
     driving_audio (``a2v``), driving_video (``v2a``): what the generated half follows.
     reference: the item's real clip; stranger: another item's. For anchors alone: a system that read them would know
         the answer.
@@ -68,6 +83,9 @@ class Request:
     stranger: Path | None = None
     seed: int = None  # type: ignore[assignment]  # never None once made
     max_seconds: float = 30.0
+    scene: str | None = None
+    voice_description: str | None = None
+    target_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.seed is None:
@@ -84,7 +102,9 @@ class GeneratedClip:
     """What a request became; every number is counted, not promised.
 
     video: H.264 + AAC (None for ``tts``); audio: the same sound, lossless; record: JSON with everything that led here.
-    frame_count: at ``frame_rate``; audio_samples: at ``audio_rate``, as many as the frames last.
+    frame_count: at ``frame_rate`` (a Fraction where it is no whole number); audio_samples: at ``audio_rate``. Sound and
+        picture of one clip may differ in length.
+    edits: what was changed of the file that the system wrote, in order, as ``{"crop": [x, y, width, height]}``.
     stop_reason: why it ended, in the system's own words. real_time_factor: seconds spent per second generated.
     prefix_seconds: reference material that the system continued; it is not part of the clip.
     """
@@ -94,7 +114,7 @@ class GeneratedClip:
     audio: Path
     record: Path
     frame_count: int
-    frame_rate: int
+    frame_rate: int | Fraction
     audio_samples: int
     audio_rate: int
     seed: int
@@ -103,9 +123,11 @@ class GeneratedClip:
     prefix_seconds: float = 0.0
     notes: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
+    edits: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def seconds(self) -> float:
+        """Of the sound."""
         return self.audio_samples / self.audio_rate
 
 
@@ -135,7 +157,7 @@ class NativeFormat:
     width, height: pixels, None where there is no picture.
     """
 
-    frame_rate: int
+    frame_rate: int | Fraction
     width: int | None
     height: int | None
     audio_rate: int
@@ -147,7 +169,9 @@ class System(ABC):
 
     needs: for each task that is served, the request's fields that must be given.
     native: None where it depends on what the system is loaded with.
-    seed_support: ``full`` (same seed, same clip, whatever the batch), ``global`` (seeds the process) or ``none``.
+    seed_support: ``full`` (same seed, same clip, whatever the batch), ``run`` (one seed for the whole list: requests of
+        an experiment get their row's seed, see ``list_seed``), ``global`` (seeds the process) or ``none``.
+    start_seconds: how long a worker may be silent while it loads the system.
     weights: ids in the weights table; licence: the most restrictive licence group among them.
     packages: Python packages outside the core that it imports, by the names under which they are imported.
     extra: the optional dependency group of pyproject.toml that provides them.
@@ -158,7 +182,8 @@ class System(ABC):
     paper: ClassVar[str]
     needs: ClassVar[Mapping[Task, tuple[str, ...]]]
     native: ClassVar[NativeFormat | None]
-    seed_support: ClassVar[Literal["full", "global", "none"]]
+    seed_support: ClassVar[Literal["full", "run", "global", "none"]]
+    start_seconds: ClassVar[float] = 600.0
     weights: ClassVar[tuple[str, ...]] = ()
     licence: ClassVar[Literal["free", "research", "non-commercial", "gated"]] = "free"
     packages: ClassVar[tuple[str, ...]] = ()
@@ -179,6 +204,17 @@ class System(ABC):
         Whoever keeps clips for the next run compares their contents; a file that is missing may be left out.
         """
         return []
+
+    @classmethod
+    def slots(cls, **options: Any) -> tuple[str, ...]:
+        """Accelerators, one of which a worker with these options of ``load`` holds alone; none: it runs anywhere.
+
+        A worker finds the name of the one that it got in the environment, as ``T2AV_BENCH_GPU``.
+        """
+        return ()
+
+    def close(self) -> None:  # noqa: B027  # most systems have nothing to end
+        """End what the system started, as processes of its own. Called once, when it is no longer needed."""
 
     @abstractmethod
     def generate(self, request: Request, on_progress: OnProgress | None = None) -> GeneratedClip:
@@ -219,6 +255,8 @@ class System(ABC):
             raise GenerationFailed(f"the seed is a whole number from 0 to 2^63 - 1, got {request.seed}")
         if not 0 < request.max_seconds < float("inf"):
             raise GenerationFailed(f"max_seconds is a positive number of seconds, got {request.max_seconds}")
+        if request.target_seconds is not None and not 0 < request.target_seconds < float("inf"):
+            raise GenerationFailed(f"target_seconds is a positive number of seconds, got {request.target_seconds}")
 
 
 class BatchSystem(System):

@@ -88,6 +88,19 @@ class Cascaded(BatchSystem):
             return cls(first, first)
         return cls(first, systems.load(a2v, device=device, **wanted["a2v"][1]))
 
+    @classmethod
+    def slots(cls, **options: Any) -> tuple[str, ...]:
+        """Those of the picture's system, else those of the speech's: both use the same one."""
+        from t2av_bench import systems
+
+        parts = ((options.get(task), options.get(f"{task}_options") or {}) for task in ("a2v", "tts"))
+        found = (systems.system_class(id).slots(**given) for id, given in parts if id is not None)
+        return next((slots for slots in found if slots), ())
+
+    def close(self) -> None:
+        for system in {id(each): each for each in self.stages.values()}.values():
+            system.close()
+
     def generate_batch(
         self, requests: Sequence[Request], on_progress: OnProgress | None = None
     ) -> list[GeneratedClip | Reason]:

@@ -2,14 +2,17 @@
 
 Files are written into a hidden folder beside the clip and named at the end, the JSON last: where it is, the clip is
 whole. A reference prefix that was continued goes to ``.prefix/NAME.mp4`` and ``.wav``: out of the way of whoever scores
-every clip of the folder.
+every clip of the folder. So do files that a program wrote, untouched, where ``NAME.mp4`` was made from them: they are
+``.native/NAME`` with their own suffixes.
 """
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from t2av_bench.systems.base import GenerationFailed, Request
 from t2av_bench.utils.files import json_text
 
 PREFIX_FOLDER = ".prefix"
+NATIVE_FOLDER = ".native"
 # The rate of the embedded benchmark's own clips, so that pictures differ by the system and not by their compression.
 # At 128x128 "fast" gives the size and error of "medium" in 0.4 of its time (0.07 s for a clip of 2.7 s).
 EMBEDDED_ENCODER = {"preset": "fast", "crf": 12}
@@ -41,6 +45,10 @@ class Names:
         """Where the continued reference goes; it has no record of its own."""
         folder = self.audio.parent / PREFIX_FOLDER
         return Names(self.video and folder / self.video.name, folder / self.audio.name, folder / self.record.name)
+
+    def native(self, suffix: str) -> Path:
+        """Where the file of a program goes that the clip was made from."""
+        return self.audio.parent / NATIVE_FOLDER / f"{self.audio.stem}{suffix}"
 
 
 def names_of(request: Request) -> Names:
@@ -85,12 +93,12 @@ def staged(names: Names) -> Iterator[Path]:
 
 def write_clip(
     folder: Path, names: Names, pictures: Iterable[np.ndarray] | None, audio: np.ndarray, audio_rate: int,
-    frame_rate: int, **encoder: Any,
+    frame_rate: int | Fraction, same_length: bool = True, **encoder: Any,
 ) -> int:  # fmt: skip
     """Write into ``folder`` under the final file names; returns the number of frames (0 without pictures).
 
-    pictures: batches (n, H, W, 3) uint8 RGB; audio: (n,) float32, exactly as long as the pictures. The wav holds the
-    float samples as they are. encoder: options of ``write_mp4``.
+    pictures: batches (n, H, W, 3) uint8 RGB; audio: (n,) float32, exactly as long as the pictures where
+    they have the ``same_length``. The wav holds the float samples as they are. encoder: options of ``write_mp4``.
     """
     from scipy.io import wavfile
 
@@ -102,7 +110,7 @@ def write_clip(
             count = write_mp4(
                 folder / names.video.name, pictures, audio, frame_rate=frame_rate, audio_rate=audio_rate, **encoder
             )
-            if count * audio_rate != len(audio) * frame_rate:
+            if same_length and count * audio_rate != len(audio) * frame_rate:
                 raise AssertionError(f"{count} frames at {frame_rate} fps and {len(audio)} samples at {audio_rate} Hz")
         wavfile.write(folder / names.audio.name, audio_rate, np.ascontiguousarray(audio, np.float32))
     except OSError as error:
@@ -110,8 +118,22 @@ def write_clip(
     return count
 
 
-def publish(folder: Path, names: Names, record: dict[str, Any], prefix_folder: Path | None = None) -> None:
-    """Give the staged files their names, the record last; an older record goes first, so that none describes others."""
+def remove_native(out: Path) -> None:
+    """Remove the files that an earlier clip of this name was made from. Raises OSError."""
+    folder = out.parent / NATIVE_FOLDER
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.stem == out.stem:
+            path.unlink()
+    with suppress(OSError):  # others are in it
+        folder.rmdir()
+
+
+def publish(folder: Path, names: Names, record: dict[str, Any], prefix_folder: Path | None = None,
+            native: Sequence[Path] = ()) -> None:  # fmt: skip
+    """Give the staged files their names, the record last; an older record goes first, so that none describes others.
+
+    native: the files that the clip was made from, of different suffixes; they are copied.
+    """
     try:
         names.record.unlink(missing_ok=True)
         stale = names.prefix().media
@@ -121,6 +143,12 @@ def publish(folder: Path, names: Names, record: dict[str, Any], prefix_folder: P
         else:
             stale[0].parent.mkdir(exist_ok=True)
             _move(prefix_folder, stale)
+        remove_native(names.audio)
+        for original in native:
+            kept = names.native(original.suffix)
+            kept.parent.mkdir(exist_ok=True)
+            shutil.copyfile(original, folder / ".native.part")
+            os.replace(folder / ".native.part", kept)
         staged_record = folder / names.record.name
         staged_record.write_text(json_text(record, indent=1) + "\n", encoding="utf-8")
         _move(folder, [*names.media, names.record])

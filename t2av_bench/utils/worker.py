@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -41,6 +41,11 @@ os.killpg(group, signal.SIGKILL)
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
 )
+
+
+def unlimited(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what keeps a worker to one thread, for programs that it starts."""
+    return {name: value for name, value in environment.items() if name not in _ONE_THREAD}
 
 
 class Child:

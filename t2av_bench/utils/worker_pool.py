@@ -62,7 +62,11 @@ class Finished:
 
 
 class Job(Protocol):
-    """Jobs of an equal key need the same things loaded."""
+    """Jobs of an equal key need the same things loaded.
+
+    Two more are asked for where a job has them. slots: names of things (graphics cards) of which its worker must hold
+    one alone. start_seconds: how long its loading may take, in place of the work's.
+    """
 
     @property
     def key(self) -> Hashable: ...
@@ -91,7 +95,8 @@ class Work(Protocol):
     """What is done to jobs; equal work can be done by the same workers.
 
     doing: as in "the measuring process". start_seconds: how long loading may take where the time limit is shorter.
-    late: the reason of a part that takes longer than so many seconds, ``{:g}``. failed: results of the parts that are
+    late: the reason of a part that takes longer than so many seconds, ``{:g}``. start_on: for jobs with slots, a worker
+    that is told which one it holds. failed: results of the parts that are
     to blame; what is to be tried again goes to the head of those waiting.
     """
 
@@ -105,9 +110,10 @@ class Work(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Worker:
-    """loaded: key of the job whose needs it holds. finished: jobs that it has done."""
+    """loaded: key of the job whose needs it holds. finished: jobs that it has done. slot: what it alone holds."""
 
     transport: Transport
+    slot: str | None = None
     job: Any = None
     left: dict[Hashable, None] = field(default_factory=dict)
     part: Hashable = None
@@ -153,18 +159,23 @@ class WorkerPool:
     ) -> Generator[Any, None, None]:
         """Carry out all jobs; results come as they are known, in no fixed order.
 
-        timeout: seconds that a worker may be silent. most: bytes that a worker may hold; None: its share of what is
-        available. Work that is not equal to that of the last call gets new workers.
+        workers: of those for jobs without slots; each slot has one worker more, which is kept for whatever job wants
+        the slot next. timeout: seconds that a worker may be silent. most: bytes that a worker may hold; None: its share
+        of what is available. Work that is not equal to that of the last call gets new workers.
         """
         if work != self._work:
             self.close()
         self._work, self._waiting = work, deque(jobs)
         count = min(workers, len(self._waiting))
-        limit = most or memory.share(self._available, max(count, len(self._workers))) or math.inf
+        slots = {slot for job in self._waiting for slot in _slots(job)}
+        plain = min(workers, sum(not _slots(job) for job in self._waiting))
+        limit = most or memory.share(self._available, max(plain + len(slots), len(self._workers))) or math.inf
         try:
             while True:
-                while self._waiting and (worker := self.acquire(count)):
-                    worker.assign(self._next(worker))
+                while self._waiting and (pair := self._pair(count)):
+                    worker, job = pair
+                    self._waiting.remove(job)
+                    worker.assign(job)
                 busy = [worker for worker in self._workers if worker.job]
                 if not busy:
                     break
@@ -176,10 +187,31 @@ class WorkerPool:
         finally:
             self.release()
 
+    def _pair(self, count: int) -> tuple[_Worker, Any] | None:
+        """A worker that is idle, or new, and a job for it; None: what waits must wait on.
+
+        A slot has one worker at most, which serves all that want the slot: so none can keep it from the others.
+        """
+        if any(not _slots(job) for job in self._waiting) and (worker := self.acquire(count)):
+            return worker, self._next(worker, [job for job in self._waiting if not _slots(job)])
+        for worker in self._workers:
+            if worker.slot is not None and not worker.job:
+                wanting = [job for job in self._waiting if worker.slot in _slots(job)]
+                if wanting:
+                    return worker, self._next(worker, wanting)
+        held = {worker.slot for worker in self._workers}
+        for job in self._waiting:
+            if (slot := next((slot for slot in _slots(job) if slot not in held), None)) is not None:
+                worker = _Worker(self._work.start_on(slot), slot)
+                self._workers.append(worker)
+                return worker, job
+        return None
+
     def acquire(self, count: int) -> _Worker | None:
-        """An idle worker; a new one where there are fewer than ``count``; else None."""
-        idle = next((worker for worker in self._workers if not worker.job), None)
-        if idle is None and len(self._workers) < count:
+        """An idle worker without a slot; a new one where there are fewer than ``count``; else None."""
+        plain = [worker for worker in self._workers if worker.slot is None]
+        idle = next((worker for worker in plain if not worker.job), None)
+        if idle is None and len(plain) < count:
             idle = _Worker(self._work.start())
             self._workers.append(idle)
         return idle
@@ -203,20 +235,21 @@ class WorkerPool:
         self._workers.remove(worker)
         worker.transport.kill()
 
-    def _next(self, worker: _Worker) -> Any:
+    def _next(self, worker: _Worker, waiting: Sequence[Any]) -> Any:
         """Loading costs: the first job whose needs the worker holds, else of those that nobody holds, else any."""
         held = {each.key for each in self._workers}
-        job = (
-            next((job for job in self._waiting if job.key == worker.key), None)
-            or next((job for job in self._waiting if job.key not in held), None)
-            or self._waiting[0]
+        return (
+            next((job for job in waiting if job.key == worker.key), None)
+            or next((job for job in waiting if job.key not in held), None)
+            or waiting[0]
         )
-        self._waiting.remove(job)
-        return job
+
+    def _start_seconds(self, job: Any) -> float:
+        return float(getattr(job, "start_seconds", self._work.start_seconds))
 
     def _attend(self, worker: _Worker, ready: bool, silent: float, timeout: float, limit: float) -> Iterator[Any]:
         """Hear what a worker says, or see what has become of it. silent: seconds."""
-        patience = timeout if worker.working else max(timeout, self._work.start_seconds)
+        patience = timeout if worker.working else max(timeout, self._start_seconds(worker.job))
         died = not ready and worker.transport.ended()
         over_memory = False
         if ready:
@@ -262,6 +295,10 @@ class WorkerPool:
             failure = worker.failure(str(message.refusal), refused=True)
             worker.job = None
             yield from self._work.failed(failure, self._waiting)
+
+
+def _slots(job: Any) -> Sequence[str]:
+    return getattr(job, "slots", ())
 
 
 def _ready(workers: Sequence[_Worker]) -> set[_Worker]:

@@ -19,7 +19,8 @@ from t2av_bench.experiment.run import run
 from t2av_bench.generation.generate import RowPlan
 from t2av_bench.results.store import Store
 
-SYSTEMS = {"fake-noise": "Noise", "fake-choir": "Choir", "fake-absent": "Absent", "fake-boaster": "Boaster"}
+SYSTEMS = {"fake-noise": "Noise", "fake-choir": "Choir", "fake-absent": "Absent", "fake-boaster": "Boaster",
+           "fake-carded": "Carded"}  # fmt: skip
 
 
 def unheard(_):

@@ -77,6 +77,30 @@ class Choir(Noise):
         return [self._one(request, len(requests)) for request in requests]
 
 
+class Carded(Noise):
+    """Wants the one graphics card; its log tells what it got, and when it is closed."""
+
+    id, title = "fake-carded", "Carded"
+    start_seconds = 900.0
+
+    @classmethod
+    def slots(cls, **options):
+        return ("card-0",)
+
+    def _one(self, request, together):
+        clip = super()._one(request, together)
+        self._log(f"{os.environ['T2AV_BENCH_GPU']} {os.getpid()}")
+        return clip
+
+    def close(self):
+        self._log(f"closed {os.getpid()}")
+        raise OSError("what it started has gone already")
+
+    def _log(self, line):
+        with open(os.environ["FAKE_SYSTEMS_LOG"], "a") as log:
+            log.write(f"{line}\n")
+
+
 class Absent(Noise):
     """A system whose weights are not here."""
 

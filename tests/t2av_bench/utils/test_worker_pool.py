@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -24,6 +24,8 @@ for line in sys.stdin:
         continue
     if job["key"] == "deadly":
         sys.exit(5)
+    if job["key"] == "slow to load":
+        time.sleep(2)
     loads += job["key"] != held
     held = job["key"]
     for part in job["parts"]:
@@ -81,23 +83,29 @@ class Program:
 class Job:
     key: str
     parts: tuple
+    slots: tuple = ()
+    start_seconds: float = 30.0
 
 
 class Squaring:
     doing, start_seconds, late = "squaring", 30.0, "nothing for {:g} s"
 
     def __init__(self):
-        self.started, self.failures = 0, []
+        self.started, self.failures, self.slots = 0, [], []
 
     def start(self):
         self.started += 1
+        return Program()
+
+    def start_on(self, slot):
+        self.slots.append(slot)
         return Program()
 
     def failed(self, failure: Failure, waiting: deque):
         self.failures.append(failure)
         others = tuple(part for part in failure.left if part != failure.part)
         if others and not failure.loading:
-            waiting.appendleft(Job(failure.job.key, others))
+            waiting.appendleft(replace(failure.job, parts=others))
         yield failure.reason
 
 
@@ -183,3 +191,44 @@ def test_workers_stay_for_equal_work_and_go_when_the_caller_gives_up():
         assert work.started == 2
         other = Squaring()
         assert list(pool.run([Job("a", (3,))], other, workers=1, timeout=20.0)) == [9] and other.started == 1
+
+
+def test_each_slot_has_one_worker_whatever_the_number_of_others():
+    work = Squaring()
+    jobs = [Job("a", (number,), ("0", "1")) for number in range(6)] + [Job("a", (6,))]
+    assert sorted(done(work, *jobs, workers=1)) == [number**2 for number in range(7)]
+    assert sorted(work.slots) == ["0", "1"] and work.started == 1
+
+
+def test_systems_that_want_the_same_slot_take_turns_in_one_worker():
+    work = Squaring()
+    jobs = [Job(key, (f"{key} {number}",), ("0",)) for number in range(2) for key in ("x", "y")]
+    assert done(work, *jobs, workers=4) == [["x 0", 1], ["x 1", 1], ["y 0", 2], ["y 1", 2]]
+    assert work.slots == ["0"] and work.started == 0
+
+
+def test_who_may_have_several_slots_leaves_one_to_those_that_cannot_choose():
+    work = Squaring()
+    found = done(work, Job("x", ("x",), ("0", "1")), Job("y", ("y",), ("0",)), Job("z", (2,), ("1",)))
+    assert sorted(map(str, found)) == ["4", "['x', 1]", "['y', 2]"] and sorted(work.slots) == ["0", "1"]
+
+
+def test_a_slot_is_free_again_when_its_worker_died_and_workers_keep_theirs_between_calls():
+    work = Squaring()
+    with WorkerPool() as pool:
+        jobs = [Job("a", ("die", 2), ("0",)), Job("a", (3,), ("0",))]
+        assert sorted(map(str, pool.run(jobs, work, workers=1, timeout=20.0))) == [
+            "4", "9", "the squaring process left with 3",
+        ]  # fmt: skip
+        assert work.slots == ["0", "0"] and work.started == 0
+        assert list(pool.run([Job("a", (4,), ("0",))], work, workers=1, timeout=20.0)) == [16]
+        assert work.slots == ["0", "0"]
+
+
+def test_a_job_may_say_how_long_loading_takes():
+    slow = Squaring()
+    slow.start_seconds = 0.1
+    begun = time.monotonic()
+    assert done(slow, Job("slow to load", (1,), start_seconds=20.0), timeout=0.5) == [1]
+    assert done(slow, Job("slow to load", (1,), start_seconds=1.0), timeout=0.5) == ["nothing for 1 s"]
+    assert time.monotonic() - begun < 20

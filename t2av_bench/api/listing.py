@@ -75,11 +75,15 @@ def metrics() -> list[dict[str, Any]]:
 
 
 def systems() -> list[dict[str, Any]]:
-    """The systems, likewise."""
+    """The systems, likewise. never_run: it is other people's, and nobody has attested a run with its weights."""
     from t2av_bench.systems import broken, system_class, system_ids
+    from t2av_bench.systems.external.attestations import never_run
+    from t2av_bench.systems.external.spec import spec_ids
 
+    external = set(spec_ids())
     return _listed(system_ids(), system_class, broken(), lambda system: {
         "tasks": {task: list(needs) for task, needs in system.needs.items()},
+        "never_run": system.id in external and never_run(system.id),
     })  # fmt: skip
 
 

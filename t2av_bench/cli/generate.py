@@ -1,6 +1,7 @@
 """``t2av-bench generate``: one clip from a text, a face and a voice."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -96,6 +97,9 @@ def generate(
         expected = isinstance(error, GenerationFailed | NotApplicable)
         status = USAGE_ERROR if disk_trouble(error) else FAILED
         raise _stop(str(error) if expected else unexpected(error), status) from error
+    finally:
+        with suppress(Exception), stdout_to_stderr():
+            loaded.close()
     _print(clip, as_json)
 
 

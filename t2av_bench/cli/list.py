@@ -16,7 +16,7 @@ def list_(
 ) -> None:
     """List metrics (ids, columns, licence of their weights) or systems (ids, tasks and what these need).
 
-    Benchmarks: 'data list'. Weights: 'weights list'.
+    Benchmarks: 'data list'. Weights: 'weights list'. Systems of other people: 'systems show'.
     """
     if what == "metrics":
         _show(as_json, listing.metrics(), ("metric", "columns"), lambda row: " ".join(map(_column, row["columns"])))
@@ -49,6 +49,7 @@ def _show(
             missing = [*row["missing_weights"], *row["missing_packages"]]
             state = f"missing: {' '.join(missing)}" if missing else "ready"
             state += "" if row.get("by_default", True) else "; by its name alone, not by all"
+            state += "; never run with weights" if row.get("never_run") else ""
             shown.add_row(row["id"], own(row), state, row["licence"])
     Console().print(shown)
     for why in broken:

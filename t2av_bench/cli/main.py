@@ -26,6 +26,7 @@ from t2av_bench.cli.report import report, serve
 from t2av_bench.cli.run import run
 from t2av_bench.cli.scores import scores
 from t2av_bench.cli.study import study_app
+from t2av_bench.cli.systems import systems_app
 from t2av_bench.cli.table import table
 from t2av_bench.cli.train import train_app
 from t2av_bench.cli.validity import validity
@@ -68,7 +69,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
-for _group in (study_app, baseline_app, weights_app, data_app, cache_app, train_app):
+for _group in (study_app, baseline_app, systems_app, weights_app, data_app, cache_app, train_app):
     app.add_typer(_group)
 
 # Commands that keep what is finished and go on from there.

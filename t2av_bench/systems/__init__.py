@@ -1,9 +1,12 @@
 """The systems, by id. Nothing is imported before it is asked for.
 
 Other packages add systems through the entry-point group ``t2av_bench.systems`` (name: the id, value: module:Class).
-One of theirs that cannot be used is broken alone (see ``utils.registry``).
+One of theirs that cannot be used is broken alone (see ``utils.registry``). A folder of specifications of the user's own
+(``T2AV_BENCH_SPECS``, see ``external.spec``) adds those.
 """
 
+import os
+from pathlib import Path
 from typing import Any
 
 from t2av_bench.errors import NotApplicable
@@ -19,11 +22,27 @@ _BUILT_IN = {
     "embedded-audio-driven": f"{_GRIDFACE}diffusion:EmbeddedAudioDriven",
     "embedded-length-matched-tts": f"{_GRIDFACE}diffusion:EmbeddedLengthMatchedTTS",
     "cascaded": f"{_SYSTEMS}cascaded:Cascaded",
+    "ltx-2": f"{_SYSTEMS}external.ltx2:LTX2",
     "embedded-espeak": f"{_GRIDFACE}espeak:EmbeddedEspeak",
     "embedded-real": f"{_GRIDFACE}anchors:EmbeddedReal",
     "embedded-codec": f"{_GRIDFACE}anchors:EmbeddedCodec",
     "embedded-stranger": f"{_GRIDFACE}anchors:EmbeddedStranger",
+    "sonic": f"{_SYSTEMS}external.worker:sonic",
+    "echomimic": f"{_SYSTEMS}external.worker:echomimic",
+    "aniportrait": f"{_SYSTEMS}external.worker:aniportrait",
+    "ovi": f"{_SYSTEMS}external.worker:ovi",
+    "universe-1": f"{_SYSTEMS}external.worker:universe-1",
+    "talker-t2av-release": f"{_SYSTEMS}external.worker:talker-t2av-release",
+    "f5-tts": f"{_SYSTEMS}external.worker:f5-tts",
+    "cosyvoice": f"{_SYSTEMS}external.worker:cosyvoice",
 }
+
+
+def _specified() -> dict[str, str]:
+    """Ids of the user's own specifications; they are read when one is asked for."""
+    folder = os.environ.get("T2AV_BENCH_SPECS")
+    ids = sorted(file.stem for file in Path(folder).glob("*.toml")) if folder else ()
+    return {id: f"{_SYSTEMS}external.worker:{id}" for id in ids}
 
 
 def _check(id: str, system: type[System]) -> None:
@@ -38,7 +57,7 @@ def _check(id: str, system: type[System]) -> None:
         entry(weight)
 
 
-registry = Registry("system", _BUILT_IN, System, _check, lambda kind: kind.load, "device")  # type: ignore[type-abstract]
+registry = Registry("system", _specified() | _BUILT_IN, System, _check, lambda kind: kind.load, "device")  # type: ignore[type-abstract]
 system_ids, system_class, broken = registry.ids, registry.class_of, registry.broken
 
 

@@ -1,0 +1,367 @@
+"""Systems that run in an interpreter of their own: a shim holds the model, and is asked for one clip after the other.
+
+``worker.ID`` is the class of the specification ``ID``. The shim's word for success counts for nothing: a clip is what
+was written, decodes, has the promised streams and the length that the specification's rule gives, within one frame.
+"""
+
+import inspect
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn, Self
+
+import numpy as np
+
+from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.media.clip import Clip
+from t2av_bench.systems import output
+from t2av_bench.systems.base import (
+    BatchSystem,
+    GeneratedClip,
+    GenerationFailed,
+    OnProgress,
+    Progress,
+    Reason,
+    Request,
+    native_seed,
+)
+from t2av_bench.systems.delivery import Product, begin, deliver, finished
+from t2av_bench.systems.external.doctor import commit_of
+from t2av_bench.systems.external.prepared import Prepared, prepare
+from t2av_bench.systems.external.process import WORKER, Ended, Process, failure_kind, private_folder, said_of
+from t2av_bench.systems.external.prompts import PROMPTED, render
+from t2av_bench.systems.external.settings import Settings, gpu_slots, settings
+from t2av_bench.systems.external.spec import Spec, sha256, shim_file, spec, spec_file
+
+_GPU = "T2AV_BENCH_GPU"
+_LOGS = ".logs"
+_MOST_STARTS = 3
+_MOST_DEATHS = 5
+_FRAMES_OFF = 1
+
+
+@dataclass(slots=True)
+class _Job:
+    """A request on its way. number: names its files; asked: what the shim is told."""
+
+    request: Request
+    names: output.Names
+    prepared: Prepared
+    asked: dict[str, Any]
+    answer: GeneratedClip | Reason | None = None
+
+
+class WorkerSystem(BatchSystem):
+    """A system of a specification with the carrier ``worker``. Its process starts with the first request.
+
+    After a death or a request that takes too long the next request gets a fresh process; what keeps on failing to start
+    (three times), or dies (five times without a clip), is asked no more.
+    """
+
+    spec: ClassVar[Spec]
+
+    def __init__(self, places: Settings, options: Mapping[str, Any], device: str, item_seconds: float) -> None:
+        self._places, self._options, self._item_seconds = places, dict(options), item_seconds
+        self._gpu = os.environ.get(_GPU) or (places.gpus[0] if places.gpus else None)
+        self._device = "cuda:0" if self._gpu is not None or device.startswith("cuda") else "cpu"
+        self._process: Process | None = None
+        self._failed_starts = self._deaths = self._count = 0
+        self._given_up = ""
+
+    @classmethod
+    def load(cls, *, device: str = "cpu", **options: Any) -> Self:
+        """Finds its interpreter, checkout and weights; nothing is started yet.
+
+        python, checkout, weights, gpus: as in ``settings``; item_seconds: how long a clip may take. NotApplicable while
+        something is missing.
+        """
+        places = settings(cls.id, **options)
+        known = cls.spec.defaults
+        chosen = known | {name: value for name, value in options.items() if name in known and value is not None}
+        return cls(places, chosen, device, options.get("item_seconds") or cls.spec.item_seconds)
+
+    @classmethod
+    def checkpoint_files(cls, **options: Any) -> list[Path]:
+        """The specification, the shim and its loop: clips are made again where one of them changes."""
+        return [spec_file(cls.id), shim_file(cls.id), WORKER]
+
+    @classmethod
+    def slots(cls, **options: Any) -> tuple[str, ...]:
+        return gpu_slots(cls.id, options)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that holds the model, the first of its group."""
+        return self._process.pid if self._process else None
+
+    def close(self) -> None:
+        if self._process:
+            self._process.close()
+            self._process = None
+
+    def generate_batch(
+        self, requests: Sequence[Request], on_progress: OnProgress | None = None
+    ) -> list[GeneratedClip | Reason]:
+        """As ``System.generate_batch``; a shim that takes lists gets as many at a time as it says."""
+        jobs, made = begin(requests, self._job)
+        waiting = list(jobs.values())
+        while waiting:
+            self._started(waiting[0], on_progress)
+            if self._given_up:
+                for job in waiting:
+                    job.answer = NotApplicable(self._given_up)
+                break
+            if self._process is None:  # it did not start: this one is answered, the next one may try again
+                waiting = waiting[1:]
+                continue
+            size = self._process.facts.get("chunk") or 1
+            self._ask(waiting[:size], on_progress)
+            waiting = waiting[size:]
+        for number, job in jobs.items():
+            assert job.answer is not None
+            made[number] = job.answer
+        return [made[number] for number in range(len(requests))]
+
+    def _job(self, request: Request) -> _Job:
+        self.check(request)
+        names = output.names_of(request)
+        return _Job(request, names, Prepared(), {"prompt": render(self.id, request)})
+
+    def _started(self, job: _Job, on_progress: OnProgress | None) -> None:
+        """A process that lives; where it cannot be had, ``job`` has its answer."""
+        if self._given_up or (self._process and self._process.alive and not self._process.killed):
+            return
+        self.close()
+        told = {
+            "checkout": str(self._places.checkout), "weights": str(self._places.weights), "device": self._device,
+            "options": self._options, "working_directory": self.spec.working_directory,
+        }  # fmt: skip
+        process = None
+        try:
+            process = Process(
+                self._places.python, shim_file(self.id), told, self.spec.variables, self._gpu, private_folder()
+            )
+            process.ready(self.spec.start_seconds, lambda: _beat(job.request, "reading", on_progress))
+        except Ended as ended:
+            self._failed_starts += 1
+            tail = "\n".join(process.log_tail(20)) if process else ""
+            reason = f"start: {ended.kind}: {ended}"
+            job.answer = GenerationFailed(f"{self.id}: {reason}{self._kept_log(job, process)}")
+            if process:
+                process.close()
+            if self._failed_starts >= _MOST_STARTS:
+                self._give_up(f"it could not be started {_MOST_STARTS} times in a row, the last time: {reason}", tail)
+            return
+        self._failed_starts, self._process = 0, process
+
+    def _ask(self, jobs: Sequence[_Job], on_progress: OnProgress | None) -> None:
+        """Answer all jobs; of a list whose process died each one that is left is asked for once more, alone."""
+        process = self._process
+        assert process is not None
+        by_id: dict[str, _Job] = {}
+        for job in jobs:
+            self._count += 1
+            id = f"i{self._count:06d}"
+            try:
+                job.prepared = prepare(job.request, process.folder / id, id, self.spec)
+            except Unscorable as reason:
+                job.answer = reason if isinstance(reason, GenerationFailed) else GenerationFailed(str(reason))
+                continue
+            job.asked |= self._told(job, id)
+            by_id[id] = job
+        if not by_id:
+            return
+        process.start_log()
+        first = next(iter(by_id.values())).request
+        try:
+            for event in process.ask([job.asked for job in by_id.values()], self._item_seconds,
+                                     lambda: _beat(first, "generating", on_progress)):  # fmt: skip
+                self._answered(by_id[event["id"]], event)
+        except Ended as ended:
+            left = [job for job in by_id.values() if job.answer is None]
+            if len(by_id) > 1:
+                for job in left:
+                    self._started(job, on_progress)
+                    if self._given_up:
+                        job.answer = NotApplicable(self._given_up)
+                    elif job.answer is None:
+                        self._ask([job], on_progress)
+                return
+            self._deaths += 1
+            log = self._kept_log(left[0], process)
+            left[0].answer = GenerationFailed(f"{self.id}: {ended.kind}: {ended}{log}")
+            if self._deaths >= _MOST_DEATHS:
+                self._give_up(f"it died {_MOST_DEATHS} times without a clip, the last time: {ended}",
+                              "\n".join(process.log_tail(20)))  # fmt: skip
+
+    def _told(self, job: _Job, id: str) -> dict[str, Any]:
+        request = job.request
+        return {
+            "schema": 1, "id": id, "task": request.task, "seed": native_seed(request.seed), "text": request.text,
+            "language": request.language, "voice_text": request.voice_text, "scene": request.scene,
+            "voice_description": request.voice_description, "target_seconds": request.target_seconds,
+            "max_seconds": request.max_seconds, "params": self._options, **job.prepared.files,
+        }  # fmt: skip
+
+    def _answered(self, job: _Job, event: Mapping[str, Any]) -> None:
+        process = self._process
+        assert process is not None
+        try:
+            if event["status"] != "ok":
+                self._fail(failure_kind(event), said_of(event))
+            job.answer = self._delivered(job, event)
+            self._deaths = 0
+        except (Unscorable, NotApplicable) as reason:
+            log = self._kept_log(job, process)
+            job.answer = GenerationFailed(f"{self.id}: {reason}{log}")
+
+    def _delivered(self, job: _Job, event: Mapping[str, Any]) -> GeneratedClip:
+        made, request = event["made"], job.request
+        sound = self._written(made, "audio")
+        picture = self._written(made, "av") or self._written(made, "video")
+        if request.task == "tts":
+            sound, picture = sound or picture, None
+        elif picture is None:
+            self._fail("no_file", "it answered and named no picture that it wrote")
+        notes = [str(note) for note in made.get("notes") or ()]
+        try:
+            driving = job.prepared.files.get("driving_audio")
+            if request.task == "a2v" and picture and not sound and driving and not Clip(picture).info.has_audio:
+                sound = Path(driving)
+                notes.append("the system's file is silent: its sound is the driving audio")
+            product = finished(picture, sound, made.get("edits") or (), native_seed=job.asked["seed"])
+        except GenerationFailed:
+            raise
+        except Unscorable as reason:
+            self._fail("undecodable", str(reason))
+        self._check_length(job, product)
+        product.notes += notes
+        if picture is not None and _is_still(picture):
+            product.notes.append("all pictures are equal")
+        product.seconds_taken = {"generating": float(event.get("seconds") or 0.0)}
+        product.inputs = job.prepared.facts
+        product.settings = {"options": self._options}
+        product.record = self._provenance(job, event)
+        with output.staged(job.names) as folder:
+            return deliver(self, request, job.names, folder, product)
+
+    def _written(self, made: Mapping[str, Any], kind: str) -> Path | None:
+        name = made.get(kind)
+        if not name:
+            return None
+        path = Path(str(name))
+        if not path.is_file():
+            self._fail("no_file", f"it answered and wrote no file {path.name}")
+        if not path.stat().st_size:
+            self._fail("empty_file", f"it wrote an empty file {path.name}")
+        return path
+
+    def _check_length(self, job: _Job, product: Product) -> None:
+        rule, request = self.spec.length, job.request
+        seconds = job.prepared.seconds.get({"audio": "driving_audio", "video": "driving_video"}.get(rule.source, ""))
+        seconds = request.target_seconds if rule.source == "asked" else seconds
+        expected = None if request.task == "tts" else rule.expected(seconds, self.spec.frame_rate)
+        if expected is not None and product.frames is not None and abs(product.frames - expected) > _FRAMES_OFF:
+            self._fail("wrong_length", f"it wrote {product.frames} frames, {expected} were expected "
+                                       f"({self.spec.native.length})")  # fmt: skip
+
+    def _fail(self, kind: str, message: str) -> NoReturn:
+        raise GenerationFailed(f"{kind}: {message}")
+
+    def _provenance(self, job: _Job, event: Mapping[str, Any]) -> dict[str, Any]:
+        """What led to a clip beside what was asked for. Fields of the request that the system did not follow too."""
+        given = {name for name in self.spec.honours if getattr(job.request, name, None)}
+        process = self._process
+        assert process is not None
+        commit, changed = commit_of(self._places.checkout)
+        found = {
+            "spec_sha256": sha256(spec_file(self.id)), "shim_sha256": sha256(shim_file(self.id)),
+            "written_for": f"{self.spec.repository}@{self.spec.commit}",
+            "checkout": {"commit": commit, "changed": changed},
+            "interpreter": process.facts.get("versions", {}),
+            "gpu": self._gpu, "peak_memory": event.get("peak_memory"),
+            "only_in_words": sorted(name for name in given if self.spec.honours[name] == "words"),
+            "ignored": sorted(name for name in given if self.spec.honours[name] == "ignored"),
+        }  # fmt: skip
+        prompt = job.asked["prompt"]
+        return {"external": found} | ({"prompt": prompt, "prompted": PROMPTED} if prompt else {})
+
+    def _kept_log(self, job: _Job, process: Process | None) -> str:
+        """What it printed, beside the clips, and where for the reader; nothing where nothing was printed."""
+        text = process.log_text().strip() if process else ""
+        if not text:
+            return ""
+        path = job.names.record.parent / _LOGS / f"{job.names.record.stem}.log"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text + "\n", encoding="utf-8")
+        except OSError:
+            return ""
+        return f" (what it printed: {_LOGS}/{path.name})"
+
+    def _give_up(self, why: str, tail: str) -> None:
+        self._given_up = f"{self.id} is asked no more: {why}" + (f"\n{tail}" if tail else "")
+
+
+def _beat(request: Request, stage: Any, on_progress: OnProgress | None) -> None:
+    if on_progress:
+        on_progress(Progress(request.id, stage, 0, 1, "clips"))
+
+
+def _is_still(video: Path) -> bool:
+    first: np.ndarray | None = None
+    count = 0
+    for batch in Clip(video, frame_budget=0).frames():
+        first = batch[0] if first is None else first
+        count += len(batch)
+        if (batch != first).any():
+            return False
+    return count > 1
+
+
+@cache
+def _class_of(id: str) -> type[WorkerSystem]:
+    found = spec(id)
+    if found.carrier != "worker":
+        raise AttributeError(f"{id} has the carrier {found.carrier}, not worker")
+    parent = WorkerSystem.load.__func__  # type: ignore[attr-defined]
+
+    def load(cls: type[WorkerSystem], *, device: str = "cpu", **options: Any) -> WorkerSystem:
+        return parent(cls, device=device, **options)
+
+    load.__doc__ = parent.__doc__
+    # The options by name, so that a wrong one is refused before anything is made.
+    kinds = dict(_options(found))
+    load.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter("cls", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+        + [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+           for name, (default, kind) in kinds.items()]
+    )  # fmt: skip
+    load.__annotations__ = {name: kind for name, (_, kind) in kinds.items()}
+    return type(id, (WorkerSystem,), {
+        "__module__": __name__, "spec": found, "id": id, "title": found.title, "paper": found.paper,
+        "needs": dict(found.tasks), "native": found.native_format, "seed_support": found.seed_support,
+        "licence": found.licence, "load": classmethod(load),
+        "__doc__": f"{found.title}, in an interpreter of its own.",
+    })  # fmt: skip
+
+
+def _options(found: Spec) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Name -> default and type."""
+    yield "device", ("cpu", str)
+    for name in ("python", "checkout", "weights"):
+        yield name, (None, str | None)
+    yield "gpus", (None, Any)
+    yield "item_seconds", (None, float | None)
+    for name, option in found.options.items():
+        kind = {bool: bool, int: int, float: float, str: str}.get(type(option.default), Any)
+        yield name, (option.default, float | int if kind is float else kind)
+
+
+def __getattr__(name: str) -> type[WorkerSystem]:
+    try:
+        return _class_of(name)
+    except KeyError as error:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {error.args[0]}") from error

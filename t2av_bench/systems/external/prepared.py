@@ -1,6 +1,5 @@
 """Private copies of a request's files in the forms that every system reads: names of ASCII with one dot, no blanks."""
 
-import shutil
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -33,7 +32,8 @@ def prepare(request: Request, folder: Path, id: str, spec: Spec) -> Prepared:
     """Copies of everything that the request names and the system has a use for. Raises GenerationFailed.
 
     identity: its first picture, cut to the middle square, 512x512 PNG. voice (at most 30 s) and driving_audio (at most
-    the request's max_seconds): mono PCM16 at the system's rate. driving_video: as it is.
+    the request's max_seconds): mono PCM16 at the system's rate. driving_video: its pictures as they are, without its
+    sound, which may be what is wanted; in mp4.
     """
     inputs, outputs = folder / "in", folder / "out"
     inputs.mkdir(parents=True)
@@ -51,10 +51,10 @@ def prepare(request: Request, folder: Path, id: str, spec: Spec) -> Prepared:
                 target = inputs / f"{id}.png"
                 write_square(source, target)
             elif name == "driving_video":
-                target = inputs / f"{id}{source.suffix.lower() or '.mp4'}"
+                target = inputs / f"{id}.mp4"
                 line = Clip(source).timeline
                 found.seconds[name] = float(line.pictures / line.rate)
-                shutil.copyfile(source, target)
+                copy_pictures(source, target)
             else:
                 target = inputs / (f"{id}.wav" if name == "driving_audio" else f"{id}voice.wav")
                 most = request.max_seconds if name == "driving_audio" else LONGEST_VOICE
@@ -71,6 +71,28 @@ def write_sound(source: Path, target: Path, rate: int, most: float) -> float:
     samples = Clip(source).audio(rate)[: round(most * rate)]
     wavfile.write(target, rate, np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16))
     return len(samples) / rate
+
+
+def copy_pictures(source: Path, target: Path) -> None:
+    """The pictures alone, coded as they are, where mp4 takes them; else coded anew. Raises MediaError."""
+    import av
+
+    from t2av_bench.media.encode import write_mp4
+    from t2av_bench.media.probe import open_media, video_stream
+
+    try:
+        with open_media(source) as read, av.open(str(target), "w") as written:
+            stream = video_stream(read)
+            if stream is None:
+                raise GenerationFailed(f"{source.name} holds no picture")
+            copied = written.add_stream_from_template(stream)
+            for packet in read.demux(stream):
+                if packet.dts is not None:
+                    packet.stream = copied
+                    written.mux(packet)
+    except (av.FFmpegError, ValueError):
+        clip = Clip(source, frame_budget=0)
+        write_mp4(target, clip.frames(), frame_rate=clip.frame_rate, crf=12)
 
 
 def write_square(source: Path, target: Path) -> None:

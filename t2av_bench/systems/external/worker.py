@@ -6,6 +6,7 @@ was written, decodes, has the promised streams and the length that the specifica
 
 import inspect
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -64,8 +65,8 @@ class WorkerSystem(BatchSystem):
 
     def __init__(self, places: Settings, options: Mapping[str, Any], device: str, item_seconds: float) -> None:
         self._places, self._options, self._item_seconds = places, dict(options), item_seconds
-        self._gpu = os.environ.get(_GPU) or (places.gpus[0] if places.gpus else None)
-        self._device = "cuda:0" if self._gpu is not None or device.startswith("cuda") else "cpu"
+        self._gpu = os.environ.get(_GPU) or (places.gpus[0] if places.gpus else _named(device))
+        self._device = "cpu" if self._gpu == "" else "cuda:0"
         self._process: Process | None = None
         self._failed_starts = self._deaths = self._count = 0
         self._given_up = ""
@@ -179,6 +180,7 @@ class WorkerSystem(BatchSystem):
             for event in process.ask([job.asked for job in by_id.values()], self._item_seconds,
                                      lambda: _beat(first, "generating", on_progress)):  # fmt: skip
                 self._answered(by_id[event["id"]], event)
+                shutil.rmtree(process.folder / event["id"], ignore_errors=True)
         except Ended as ended:
             left = [job for job in by_id.values() if job.answer is None]
             if len(by_id) > 1:
@@ -216,6 +218,8 @@ class WorkerSystem(BatchSystem):
         except (Unscorable, NotApplicable) as reason:
             log = self._kept_log(job, process)
             job.answer = GenerationFailed(f"{self.id}: {reason}{log}")
+        if event["status"] == "failed" and failure_kind(event) == "out_of_memory" and not process.facts.get("chunk"):
+            process.kill()  # what it still holds would be missing for the next one
 
     def _delivered(self, job: _Job, event: Mapping[str, Any]) -> GeneratedClip:
         made, request = event["made"], job.request
@@ -223,6 +227,8 @@ class WorkerSystem(BatchSystem):
         picture = self._written(made, "av") or self._written(made, "video")
         if request.task == "tts":
             sound, picture = sound or picture, None
+        elif request.task == "v2a" and picture is None and sound is not None:
+            picture = request.driving_video
         elif picture is None:
             self._fail("no_file", "it answered and named no picture that it wrote")
         notes = [str(note) for note in made.get("notes") or ()]
@@ -303,6 +309,12 @@ class WorkerSystem(BatchSystem):
 
     def _give_up(self, why: str, tail: str) -> None:
         self._given_up = f"{self.id} is asked no more: {why}" + (f"\n{tail}" if tail else "")
+
+
+def _named(device: str) -> str | None:
+    """What CUDA may use for a device: "" for none, the card of ``cuda:N``, None for whichever is first."""
+    kind, _, number = device.partition(":")
+    return (number or None) if kind == "cuda" else ""
 
 
 def _beat(request: Request, stage: Any, on_progress: OnProgress | None) -> None:

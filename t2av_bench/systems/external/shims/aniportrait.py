@@ -28,7 +28,7 @@ def private(folder, settings):
     for name in os.listdir(settings["checkout"]):
         if name not in ("output", WEIGHTS):
             os.symlink(os.path.join(settings["checkout"], name), os.path.join(folder, name))
-    weights = settings["weights"] or os.path.join(settings["checkout"], WEIGHTS)
+    weights = os.path.join(settings["weights"], WEIGHTS)
     os.symlink(weights, os.path.join(folder, WEIGHTS))
 
 

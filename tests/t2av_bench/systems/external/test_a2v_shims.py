@@ -52,7 +52,7 @@ def run(tmp_path: Path, id: str, names: list[str], seed: int = 7, seconds: float
             file.writeframes(bytes(2 * int(16000 * seconds)))
         requests.append({"id": f"i{index:06d}", "seed": seed, "identity": str(tmp_path / f"{name}.png"),
                          "driving_audio": str(tmp_path / "a.wav"), "out_dir": str(out)})  # fmt: skip
-    settings = {"checkout": str(checkout), "weights": "", "device": "cpu", "options": spec(id).defaults}
+    settings = {"checkout": str(checkout), "weights": str(checkout), "device": "cpu", "options": spec(id).defaults}
     given = json.dumps([str(SHIMS / f"{id}.py"), settings, requests])
     done = subprocess.run([sys.executable, "-c", DRIVER, given], cwd=checkout, capture_output=True, text=True)
     assert "RESULT" in done.stdout, done.stderr

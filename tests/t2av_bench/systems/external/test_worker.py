@@ -316,3 +316,26 @@ def killed_at_random(place, kills, count):
 
 def test_twenty_kills_change_no_clip_and_no_record(place):
     killed_at_random(place, 20, 8)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "told", "seen"),
+    [("cpu", None, "cpu", ""), ("cuda", None, "cuda:0", None), ("cuda:2", None, "cuda:0", "2"),
+     ("cpu", [3, 4], "cuda:0", "3")],
+)  # fmt: skip
+def test_a_shim_sees_the_card_that_was_asked_for_alone(place, device, gpus, told, seen):
+    system = load(place, device=device, gpus=gpus)
+    assert (system._device, system._gpu) == (told, seen)
+
+
+def test_a_driving_video_is_handed_over_without_its_sound(place):
+    from t2av_bench.systems.external.prepared import copy_pictures
+
+    pictures = np.random.default_rng(1).integers(0, 255, (10, 32, 32, 3), np.uint8)
+    write_mp4(place / "said.mp4", [pictures], np.zeros(6400, np.float32))
+    copy_pictures(place / "said.mp4", place / "seen.mp4")
+    assert not Clip(place / "seen.mp4").info.has_audio
+    assert all(
+        np.array_equal(a, b) for a, b in zip(Clip(place / "said.mp4").frames(), Clip(place / "seen.mp4").frames(),
+                                             strict=True)
+    )  # fmt: skip

@@ -41,7 +41,7 @@ _BUILT_IN = {
 def _specified() -> dict[str, str]:
     """Ids of the user's own specifications; they are read when one is asked for."""
     folder = os.environ.get("T2AV_BENCH_SPECS")
-    ids = sorted(file.stem for file in Path(folder).glob("*.toml")) if folder else ()
+    ids = sorted(file.stem for file in Path(folder).glob("*.toml") if "." not in file.stem) if folder else ()
     return {id: f"{_SYSTEMS}external.worker:{id}" for id in ids}
 
 

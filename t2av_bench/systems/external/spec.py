@@ -1,5 +1,7 @@
 """What is known of a system of other people: ``specs/ID.toml``, read into ``Spec``.
 
+``ID.harvest.toml`` beside it, where there is one, goes on with what was harvested from the pinned commit.
+
 ``T2AV_BENCH_SPECS`` may name a further folder of such files; an id in it comes before the package's own.
 """
 
@@ -20,6 +22,7 @@ from t2av_bench.systems.base import TASKS, NativeFormat, Task
 FOLDER = Path(__file__).parent / "specs"
 SHIMS = Path(__file__).parent / "shims"
 VARIABLE = "T2AV_BENCH_SPECS"
+HARVESTED = ".harvest.toml"
 
 Honoured = Literal["yes", "words", "ignored", "none"]
 HONOURS = ("text", "language", "identity", "voice", "voice_text", "driving_audio", "driving_video", "target_seconds",
@@ -224,7 +227,8 @@ def sha256(path: Path) -> str:
 @lru_cache(maxsize=64)
 def _read(file: Path, _: int) -> Spec:
     try:
-        found = Spec.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+        parts = [part for part in (file, file.with_name(f"{file.stem}{HARVESTED}")) if part.is_file()]
+        found = Spec.model_validate(tomllib.loads("\n".join(part.read_text(encoding="utf-8") for part in parts)))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise ValueError(f"{file}: {error}") from error
     if found.id != file.stem:
@@ -234,4 +238,5 @@ def _read(file: Path, _: int) -> Spec:
 
 def _files() -> dict[str, Path]:
     folders = [FOLDER, *([Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else [])]
-    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.toml"))}
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.toml"))
+            if not file.name.endswith(HARVESTED)}  # fmt: skip

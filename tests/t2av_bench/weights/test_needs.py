@@ -44,7 +44,9 @@ def for_type_checkers(node: ast.AST) -> bool:
 @pytest.mark.parametrize("user", USERS, ids=lambda user: user.id)
 def test_what_a_class_imports_is_declared(user: type) -> None:
     for each in user.__mro__:
-        if each.__module__.startswith("t2av_bench"):
+        # The class of a specification is made, not written: what it imports is what its base class does.
+        is_written = each.__name__ in vars(sys.modules[each.__module__])
+        if is_written and each.__module__.startswith("t2av_bench"):
             assert packages_in(ast.parse(inspect.getsource(each))) <= set(user.packages), each
 
 

@@ -24,6 +24,7 @@ def short_item(folder: Path, identity: Path | None = None, voice: Path | None = 
         require(module, "demo")
     import numpy as np
     from PIL import Image
+    from scipy.io import wavfile
 
     from t2av_bench.gridface.portrait.portrait import Portrait
     from t2av_bench.gridface.speech.synthesizer import Synthesizer
@@ -45,8 +46,8 @@ def short_item(folder: Path, identity: Path | None = None, voice: Path | None = 
     Image.fromarray(frames[0]).save(found.identity)
     slope = np.linspace(60, 190, _PICTURE, dtype=np.uint8)
     Image.fromarray(np.repeat(np.repeat(slope[:, None, None], _PICTURE, 1), 3, 2)).save(found.faceless)
-    _write_wav(found.voice, _resampled(reference.samples))
-    _write_wav(found.driving_audio, sound)
+    wavfile.write(found.voice, _RATE, _resampled(reference.samples).astype("<i2"))
+    wavfile.write(found.driving_audio, _RATE, sound.astype("<i2"))
     write_mp4(found.driving_video, frames, frame_rate=_FPS)
     # What is said in a voice of the user's is not known.
     found = replace(found, voice=voice, voice_text="") if voice else found
@@ -59,13 +60,3 @@ def _resampled(samples):  # type: ignore[no-untyped-def]  # numpy is imported wh
     from t2av_bench.gridface.speech.synthesizer import SAMPLE_RATE
 
     return soxr.resample(samples, SAMPLE_RATE, _RATE)
-
-
-def _write_wav(path: Path, samples) -> None:  # type: ignore[no-untyped-def]
-    import wave
-
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(_RATE)
-        file.writeframes(samples.astype("<i2").tobytes())

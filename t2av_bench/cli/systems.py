@@ -7,7 +7,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -128,63 +127,29 @@ def check(
     Checkout and doctor; start; an item for each task, with its length and format; the same item again, another seed; a
     picture without a face; its process killed in the middle; and what it cannot honour.
     """
-    given = _places(python, checkout, weights)
-    with ExitStack() as copies:
-        _check(id, given, fake, attest, identity, voice, option, out, device, as_json, copies)
-
-
-def _check(
-    id: str, given: dict[str, Path], fake: Path | None, attest: Path | None, identity: Path | None, voice: Path | None,
-    option: list[str] | None, out: Path | None, device: str | None, as_json: bool, copies: ExitStack,
-) -> None:  # fmt: skip
     from t2av_bench.systems import system_class
-    from t2av_bench.systems.external.check import check as run
-    from t2av_bench.systems.external.check import examined, static
     from t2av_bench.utils.config import assignment
     from t2av_bench.utils.registry import stdout_to_stderr
 
-    with usage_errors():
+    given = _places(python, checkout, weights)
+    with tempfile.TemporaryDirectory(prefix="t2av-bench-") as temporary, usage_errors():
         spec = _spec(id)
         if spec.carrier == "folder":
             raise ValueError(f"{id} is a folder of clips that somebody made: there is nothing to run")
         if fake and (given or attest):
             raise ValueError("--fake stands for interpreter, checkout and weights, and attests nothing")
+        if fake and not fake.is_dir():
+            raise ValueError(f"--fake names a folder, got {fake}")
         system_class(id)
         options = dict(assignment(text, "--option", "NAME=VALUE, such as steps=20") for text in option or ())
         if fake:
-            if not fake.is_dir():
-                raise ValueError(f"--fake names a folder, got {fake}")
-            tree = copies.enter_context(tempfile.TemporaryDirectory(prefix="t2av-bench-fake-"))
-            checkout = _with_placeholders(fake, Path(tree) / "checkout")
-            given = {"python": Path(sys.executable), "checkout": checkout, "weights": checkout}
-        place = _settings(spec, given)
-    where = device or ("cpu" if fake else "cuda")
-    results: list[Step] = []
-
-    def steps(folder: Path) -> "Iterator[Step]":
-        from t2av_bench.cli.short_item import short_item
-
-        yield from static(spec, place)
-        if fake:
-            yield "doctor", "skipped", "a fake tree needs no packages and no weights"
-        else:
-            yield from examined(spec, given)
-        inputs = short_item(folder, identity, voice)
-        # A fake tree draws small pictures: what a shim passes and finds again is what it is for.
-        small = {"native": spec.native.model_copy(update={"width": None, "height": None})} if fake else {}
-        yield from run(
-            spec.model_copy(update=small),
-            lambda: _loaded(spec, where, {**given, **options}),
-            inputs,
-            folder,
-            process=_process,
-        )
-
-    with tempfile.TemporaryDirectory(prefix="t2av-bench-") as temporary, usage_errors():
-        folder = out or Path(temporary)
+            tree = _with_placeholders(fake, Path(temporary) / "checkout")
+            given = {"python": Path(sys.executable), "checkout": tree, "weights": tree}
+        folder = out or Path(temporary) / "clips"
         folder.mkdir(parents=True, exist_ok=True)
+        results: list[Step] = []
         with stdout_to_stderr():
-            for step in steps(folder):
+            for step in _steps(spec, given, options, bool(fake), device, identity, voice, folder):
                 results.append(step)
                 _print_step(*step, err=True)
     bad = [name for name, status, _ in results if status == "failed"]
@@ -196,6 +161,27 @@ def _check(
             echo(f"attested: {attest}", err=True)
     echo(f"{id}: {f'{len(bad)} failed: ' + ', '.join(bad) if bad else 'all is well'}", err=True)
     raise typer.Exit(FAILED if bad else 0)
+
+
+def _steps(
+    spec: "Spec", given: dict[str, Any], options: dict[str, Any], fake: bool, device: str | None,
+    identity: Path | None, voice: Path | None, folder: Path,
+) -> "Iterator[Step]":  # fmt: skip
+    from t2av_bench.cli.short_item import short_item
+    from t2av_bench.systems.external.check import check as run
+    from t2av_bench.systems.external.check import examined, static
+
+    yield from static(spec, _settings(spec, given))
+    if fake:
+        yield "doctor", "skipped", "a fake tree needs no packages and no weights"
+        # It draws small pictures: what a shim passes and finds again is what it is for.
+        native = spec.native.model_copy(update={"width": None, "height": None})
+        spec = spec.model_copy(update={"native": native})
+    else:
+        yield from examined(spec, given)
+    where = device or ("cpu" if fake else "cuda")
+    inputs = short_item(folder, identity, voice)
+    yield from run(spec, lambda: _loaded(spec, where, {**given, **options}), inputs, folder, process=_process)
 
 
 def _with_placeholders(fake: Path, target: Path) -> Path:
@@ -226,15 +212,9 @@ def _spec(id: str) -> "Spec":
 
 def _status(spec: "Spec") -> str:
     from t2av_bench.systems.external import attestations
+    from t2av_bench.systems.external.spec import digests
 
-    return attestations.status(spec.id, _digests(spec))
-
-
-def _digests(spec: "Spec") -> dict[str, str]:
-    from t2av_bench.systems.external.spec import sha256, shim_file, spec_file
-
-    files = {"spec": spec_file(spec.id), "shim": shim_file(spec.id)}
-    return {name: sha256(file) for name, file in files.items() if file.is_file()}
+    return attestations.status(spec.id, digests(spec.id))
 
 
 def _places(python: Path | None, checkout: Path | None, weights: Path | None) -> dict[str, Any]:
@@ -266,11 +246,12 @@ def _attest(file: Path, spec: "Spec", given: dict[str, Any], results: "list[Step
     import datetime
 
     from t2av_bench.systems.external import attestations
+    from t2av_bench.systems.external.spec import digests
     from t2av_bench.version import __version__
 
     attestations.write(file, {
         "id": spec.id, "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "t2av_bench": __version__, **_digests(spec), "commit": spec.commit,
+        "t2av_bench": __version__, **digests(spec.id), "commit": spec.commit,
         "results": [{"name": name, "status": status, "words": words} for name, status, words in results],
     })  # fmt: skip
 

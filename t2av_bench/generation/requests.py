@@ -3,7 +3,7 @@
 import filecmp
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from t2av_bench.benchmarks.manifest import PATHS, Entry, Item, read_manifest
@@ -116,7 +116,7 @@ class Requests:
 
     identity: the item's ``identity_image``, else its reference; voice: its ``reference_voice``, else its reference;
     driving audio and video: the item's own, else the reference's. reference and stranger are always named where they
-    exist. target_seconds: the length of the driving audio or video; other systems decide how long they speak.
+    exist. Lengths are not told yet: see ``with_length``.
     """
 
     def __init__(self, row: ExperimentRow, run_seed: int, items: ItemSet, kind: type[System], folder: Path,
@@ -163,7 +163,7 @@ class Requests:
             id=item.id, out=self._folder / f"{item.id}{'.wav' if row.task == 'tts' else '.mp4'}", task=row.task,
             text=item.text or "", language=item.language, seed=seed, max_seconds=row.max_seconds,
             voice_text=voice_text, scene=item.scene or None, voice_description=item.voice_description or None,
-            target_seconds=_length(given["driving_audio"], given["driving_video"]), **given,
+            target_seconds=None, **given,
         )  # fmt: skip
         try:
             self._kind.check(request)
@@ -176,17 +176,20 @@ def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
 
 
-def _length(driving_audio: Path | None, driving_video: Path | None) -> float | None:
-    """Seconds of what the generated half follows; None where there is none, or where reading it will give a reason."""
+def with_length(request: Request) -> Request:
+    """Told how long its driving audio or video is; other systems decide how long they speak.
+
+    That takes decoding, so it is for the clips that are made and not for planning.
+    """
     try:
-        if driving_audio is not None:
-            return len(Clip(driving_audio).audio(_RATE)) / _RATE
-        if driving_video is not None:
-            timeline = Clip(driving_video).timeline
-            return float(timeline.pictures / timeline.rate) or None
-    except Unscorable:
+        if request.driving_audio is not None:
+            return replace(request, target_seconds=len(Clip(request.driving_audio).audio(_RATE)) / _RATE or None)
+        if request.driving_video is not None:
+            timeline = Clip(request.driving_video).timeline
+            return replace(request, target_seconds=float(timeline.pictures / timeline.rate) or None)
+    except Unscorable:  # reading it will give the reason
         pass
-    return None
+    return request
 
 
 def _missing(name: str, system: str, task: str) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.generation.records import MadeFrom, finalize_record, remove_clip
-from t2av_bench.systems.base import GeneratedClip, Request, System
+from t2av_bench.generation.requests import with_length
+from t2av_bench.systems.base import SLOT, GeneratedClip, Request, System
 from t2av_bench.utils.files import disk_trouble
 from t2av_bench.utils.reasons import said, unexpected
 from t2av_bench.utils.worker import Child
@@ -22,8 +23,6 @@ from t2av_bench.utils.worker_pool import Done, Failure, Working
 
 _LOADING_TRIES = 2
 _HEARTBEAT_SECONDS = 1.0
-SLOT = "T2AV_BENCH_GPU"
-"""Environment variable by which a system learns which accelerator it is to use."""
 _Tell = Callable[[Any], None]
 
 
@@ -145,7 +144,7 @@ def _make(system: System, tasks: Sequence[GenerationTask], tell: _Tell) -> None:
     for task in tasks:
         remove_clip(task.request.out)
     try:
-        found = system.generate_batch([task.request for task in tasks], alive)
+        found = system.generate_batch([with_length(task.request) for task in tasks], alive)
         if len(found) != len(tasks):
             raise RuntimeError(f"{len(tasks)} requests, {len(found)} answers")
     except BaseException as error:  # a system's defect on one request must not cost the others

@@ -28,6 +28,8 @@ _OPTION = {"text": "--text", "identity": "--identity FILE", "voice": "--voice FI
            "reference": "the item's reference clip", "stranger": "another item's reference clip"}  # fmt: skip
 FILES = ("identity", "voice", "driving_audio", "driving_video", "reference", "stranger")
 """Fields of a request that name files."""
+SLOT = "T2AV_BENCH_GPU"
+"""Environment variable by which a system learns which accelerator it is to use, see ``System.slots``."""
 _LARGEST_SEED = (1 << 63) - 1
 
 

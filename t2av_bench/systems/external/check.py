@@ -18,14 +18,13 @@ from typing import Any
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request, System, Task
 from t2av_bench.systems.external.doctor import Status, checkout_findings, doctor
-from t2av_bench.systems.external.spec import Spec
+from t2av_bench.systems.external.spec import FRAMES_OFF, Spec
 from t2av_bench.utils.reasons import unexpected
 
 Step = tuple[str, Status, str]
 SECONDS = 2.0
 """Length of the items."""
 _SEEDS = (11, 12)
-_FRAMES_OFF = 1
 _SOON = 1.0
 
 
@@ -136,7 +135,7 @@ def item(spec: Spec, made: Made | str, task: Task) -> Iterator[Step]:
     if expected is None:
         yield f"length {task}", "skipped", f"{clip.frame_count} frames; the specification names no rule"
     else:
-        good = abs(clip.frame_count - expected) <= _FRAMES_OFF
+        good = abs(clip.frame_count - expected) <= FRAMES_OFF
         rule = f"; the rule gives {expected} for {SECONDS:g} s"
         yield f"length {task}", "ok" if good else "failed", f"{clip.frame_count} frames{rule}"
 
@@ -240,9 +239,7 @@ def check(
     try:
         yield from _with(system, spec, inputs, folder, process)
     finally:
-        close = getattr(system, "close", None)
-        if close:
-            close()
+        system.close()
 
 
 def _with(

@@ -7,7 +7,6 @@ A fact is text. Of a parameter: ``image_path`` (needed), ``seed=None`` (with its
 Texts that are long or not ASCII are ``<text of 64 characters>``.
 """
 
-import argparse
 import ast
 import re
 import warnings
@@ -19,9 +18,6 @@ from t2av_bench.systems.external.spec import Harvest, Spec
 from t2av_bench.utils.config import near
 
 LONGEST = 60  # characters of a default that are kept: prose of others does not belong in a specification
-TYPES = {"int": int, "float": float, "str": str}
-NO_VALUE = {"store_true", "store_false", "store_const", "append_const", "count", "BooleanOptionalAction", "help",
-            "version"}  # fmt: skip
 _OPTION = re.compile(
     r"(?P<names>[^!:>=\s]+)(?P<required>!)?(:(?P<kind>[^>=\s\[]*)(\[(?P<nargs>[^\]]+)\])?)?(>(?P<dest>[^=\s]+))?"
     r"(=(?P<default>.*?))?( \{(?P<choices>[^{}]+)\})?"
@@ -38,11 +34,6 @@ class Option(NamedTuple):
     dest: str
     default: str | None
     choices: tuple[str, ...]
-
-    @property
-    def takes_value(self) -> bool:
-        bare = self.names[0].startswith("-") and self.default is None and not self.required and not self.kind
-        return not bare and self.kind not in NO_VALUE
 
 
 def option_of(fact: str) -> Option:
@@ -152,36 +143,6 @@ def default_of(fact: str, what: str = "option") -> str | None:
     if what == "option":
         return option_of(fact).default if fact else None
     return fact.partition("=")[2] or None
-
-
-def parser_of(facts: Iterable[str]) -> argparse.ArgumentParser:
-    """A parser with these options, which takes what the script's own would take; types other than numbers are text."""
-    options = [option_of(fact) for fact in facts]
-    own_help = any({"-h", "--help"} & {*option.names} for option in options)
-    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=not own_help)
-    for option in options:
-        more: dict[str, Any] = {"dest": option.dest} if option.dest else {}
-        if option.names[0].startswith("-"):
-            more["required"] = option.required
-        if option.takes_value:
-            more["type"] = kind = TYPES.get(option.kind, str)
-            if option.kind in ("append", "extend"):
-                more["action"] = option.kind
-            if option.choices:
-                more["choices"] = [kind(choice) for choice in option.choices]
-            if option.nargs:
-                more["nargs"] = int(option.nargs) if option.nargs.isdigit() else option.nargs
-        else:
-            special: dict[str, Any] = {"BooleanOptionalAction": argparse.BooleanOptionalAction}
-            special |= {name: name for name in ("count", "store_false")}
-            more["action"] = special.get(option.kind, "store_true")
-        if option.default is not None:  # a flag has a default of its own
-            try:
-                more["default"] = ast.literal_eval(option.default)
-            except (ValueError, SyntaxError):
-                more["default"] = option.default
-        parser.add_argument(*option.names, **more)
-    return parser
 
 
 def _callables(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, list[str]]]:

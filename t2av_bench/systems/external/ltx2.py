@@ -218,7 +218,7 @@ class LTX2(System):
 
         try:
             with input_named("identity"):
-                first = next(iter(Clip(path).frames()))[0]
+                first = next(iter(Clip(path).frames(1)))[0]
         except Unscorable as reason:
             raise as_reason(reason) from reason
         # The pipeline stretches: cut to its shape first.

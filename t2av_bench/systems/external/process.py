@@ -24,6 +24,7 @@ from t2av_bench.utils import memory
 from t2av_bench.utils.worker import unlimited
 
 WORKER = SHIMS / "_worker.py"
+SHARED = SHIMS / "_shared.py"
 LARGEST_LOG = 1 << 20
 _KEPT_LOG = 1 << 16
 _LOOK_SECONDS = 0.5

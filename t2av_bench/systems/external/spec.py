@@ -22,6 +22,8 @@ from t2av_bench.systems.base import TASKS, NativeFormat, Task
 FOLDER = Path(__file__).parent / "specs"
 SHIMS = Path(__file__).parent / "shims"
 VARIABLE = "T2AV_BENCH_SPECS"
+FRAMES_OFF = 1
+"""How many frames a clip may be longer or shorter than the rule of its length."""
 HARVESTED = ".harvest.toml"
 
 Honoured = Literal["yes", "words", "ignored", "none"]
@@ -222,6 +224,12 @@ def spec(id: str) -> Spec:
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def digests(id: str) -> dict[str, str]:
+    """sha256 of the specification (``spec``) and, where it has one, of its ``shim``."""
+    files = {"spec": spec_file(id), "shim": shim_file(id)}
+    return {name: sha256(file) for name, file in files.items() if file.is_file()}
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,7 @@ from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems import output
 from t2av_bench.systems.base import (
+    SLOT,
     BatchSystem,
     GeneratedClip,
     GenerationFailed,
@@ -28,24 +29,22 @@ from t2av_bench.systems.base import (
     Request,
     native_seed,
 )
-from t2av_bench.systems.delivery import Product, begin, deliver, finished
+from t2av_bench.systems.delivery import Product, as_reason, begin, deliver, finished
 from t2av_bench.systems.external.doctor import commit_of
 from t2av_bench.systems.external.prepared import Prepared, prepare
-from t2av_bench.systems.external.process import WORKER, Ended, Process, failure_kind, private_folder, said_of
+from t2av_bench.systems.external.process import SHARED, WORKER, Ended, Process, failure_kind, private_folder, said_of
 from t2av_bench.systems.external.prompts import PROMPTED, render
 from t2av_bench.systems.external.settings import Settings, gpu_slots, settings
-from t2av_bench.systems.external.spec import Spec, sha256, shim_file, spec, spec_file
+from t2av_bench.systems.external.spec import FRAMES_OFF, Spec, digests, shim_file, spec, spec_file
 
-_GPU = "T2AV_BENCH_GPU"
 _LOGS = ".logs"
 _MOST_STARTS = 3
 _MOST_DEATHS = 5
-_FRAMES_OFF = 1
 
 
 @dataclass(slots=True)
 class _Job:
-    """A request on its way. number: names its files; asked: what the shim is told."""
+    """A request on its way. asked: what the shim is told."""
 
     request: Request
     names: output.Names
@@ -65,9 +64,10 @@ class WorkerSystem(BatchSystem):
 
     def __init__(self, places: Settings, options: Mapping[str, Any], device: str, item_seconds: float) -> None:
         self._places, self._options, self._item_seconds = places, dict(options), item_seconds
-        self._gpu = os.environ.get(_GPU) or (places.gpus[0] if places.gpus else _named(device))
+        self._gpu = os.environ.get(SLOT) or (places.gpus[0] if places.gpus else _named(device))
         self._device = "cpu" if self._gpu == "" else "cuda:0"
         self._process: Process | None = None
+        self._provenance: dict[str, Any] = {}
         self._failed_starts = self._deaths = self._count = 0
         self._given_up = ""
 
@@ -85,8 +85,8 @@ class WorkerSystem(BatchSystem):
 
     @classmethod
     def checkpoint_files(cls, **options: Any) -> list[Path]:
-        """The specification, the shim and its loop: clips are made again where one of them changes."""
-        return [spec_file(cls.id), shim_file(cls.id), WORKER]
+        """The specification, the shim and what it stands on: clips are made again where one of them changes."""
+        return [spec_file(cls.id), shim_file(cls.id), WORKER, SHARED]
 
     @classmethod
     def slots(cls, **options: Any) -> tuple[str, ...]:
@@ -156,6 +156,13 @@ class WorkerSystem(BatchSystem):
                 self._give_up(f"it could not be started {_MOST_STARTS} times in a row, the last time: {reason}", tail)
             return
         self._failed_starts, self._process = 0, process
+        commit, changed = commit_of(self._places.checkout)
+        self._provenance = {
+            **{f"{name}_sha256": digest for name, digest in digests(self.id).items()},
+            "written_for": f"{self.spec.repository}@{self.spec.commit}",
+            "checkout": {"commit": commit, "changed": changed},
+            "interpreter": process.facts.get("versions", {}), "gpu": self._gpu,
+        }  # fmt: skip
 
     def _ask(self, jobs: Sequence[_Job], on_progress: OnProgress | None) -> None:
         """Answer all jobs; of a list whose process died each one that is left is asked for once more, alone."""
@@ -168,7 +175,7 @@ class WorkerSystem(BatchSystem):
             try:
                 job.prepared = prepare(job.request, process.folder / id, id, self.spec)
             except Unscorable as reason:
-                job.answer = reason if isinstance(reason, GenerationFailed) else GenerationFailed(str(reason))
+                job.answer = as_reason(reason)
                 continue
             job.asked |= self._told(job, id)
             by_id[id] = job
@@ -249,7 +256,7 @@ class WorkerSystem(BatchSystem):
         product.seconds_taken = {"generating": float(event.get("seconds") or 0.0)}
         product.inputs = job.prepared.facts
         product.settings = {"options": self._options}
-        product.record = self._provenance(job, event)
+        product.record = self._record(job, event)
         with output.staged(job.names) as folder:
             return deliver(self, request, job.names, folder, product)
 
@@ -269,28 +276,21 @@ class WorkerSystem(BatchSystem):
         seconds = job.prepared.seconds.get({"audio": "driving_audio", "video": "driving_video"}.get(rule.source, ""))
         seconds = request.target_seconds if rule.source == "asked" else seconds
         expected = None if request.task == "tts" else rule.expected(seconds, self.spec.frame_rate)
-        if expected is not None and product.frames is not None and abs(product.frames - expected) > _FRAMES_OFF:
+        if expected is not None and product.frames is not None and abs(product.frames - expected) > FRAMES_OFF:
             self._fail("wrong_length", f"it wrote {product.frames} frames, {expected} were expected "
                                        f"({self.spec.native.length})")  # fmt: skip
 
     def _fail(self, kind: str, message: str) -> NoReturn:
         raise GenerationFailed(f"{kind}: {message}")
 
-    def _provenance(self, job: _Job, event: Mapping[str, Any]) -> dict[str, Any]:
+    def _record(self, job: _Job, event: Mapping[str, Any]) -> dict[str, Any]:
         """What led to a clip beside what was asked for. Fields of the request that the system did not follow too."""
         given = {name for name in self.spec.honours if getattr(job.request, name, None)}
-        process = self._process
-        assert process is not None
-        commit, changed = commit_of(self._places.checkout)
-        found = {
-            "spec_sha256": sha256(spec_file(self.id)), "shim_sha256": sha256(shim_file(self.id)),
-            "written_for": f"{self.spec.repository}@{self.spec.commit}",
-            "checkout": {"commit": commit, "changed": changed},
-            "interpreter": process.facts.get("versions", {}),
-            "gpu": self._gpu, "peak_memory": event.get("peak_memory"),
+        found = self._provenance | {
+            "peak_memory": event.get("peak_memory"),
             "only_in_words": sorted(name for name in given if self.spec.honours[name] == "words"),
             "ignored": sorted(name for name in given if self.spec.honours[name] == "ignored"),
-        }  # fmt: skip
+        }
         prompt = job.asked["prompt"]
         return {"external": found} | ({"prompt": prompt, "prompted": PROMPTED} if prompt else {})
 

@@ -14,7 +14,7 @@ from scipy.io import wavfile
 from t2av_bench.benchmarks.manifest import read_manifest
 from t2av_bench.benchmarks.pairing import pair
 from t2av_bench.generation.records import digests, fingerprint
-from t2av_bench.generation.requests import Requests, read_items, write_manifest
+from t2av_bench.generation.requests import Requests, read_items, with_length, write_manifest
 from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.media.encode import write_mp4
 from t2av_bench.systems.base import Request
@@ -63,12 +63,12 @@ def test_an_item_may_name_its_driving_sound_and_what_its_voice_says(data):
 
 
 def test_what_is_said_of_scene_voice_and_length_reaches_the_system(data):
-    asked = request(data, "t2av", scene="a kitchen", voice_description="hoarse", seconds=3.0)
+    asked = with_length(request(data, "t2av", scene="a kitchen", voice_description="hoarse", seconds=3.0))
     assert (asked.scene, asked.voice_description, asked.target_seconds) == ("a kitchen", "hoarse", None)
-    assert request(data, "a2v").target_seconds == 800 / 16000
+    assert with_length(request(data, "a2v")).target_seconds == 800 / 16000
     frames = np.zeros((7, 32, 32, 3), np.uint8)
     write_mp4(data / "a.mp4", [frames], np.zeros(16000), frame_rate=Fraction(30000, 1001))
-    assert request(data, "v2a", driving_video="a.mp4").target_seconds == pytest.approx(7 * 1001 / 30000)
+    assert with_length(request(data, "v2a", driving_video="a.mp4")).target_seconds == pytest.approx(7 * 1001 / 30000)
 
 
 class OneSeed(Noise):

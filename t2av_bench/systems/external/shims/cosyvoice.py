@@ -5,7 +5,7 @@ import random
 import sys
 import wave
 
-from _worker import Refused
+from _worker import Refused, write_sound
 
 LONGEST = 30.0  # seconds: an assertion of its front end
 PREFIX = "You are a helpful assistant.<|endofprompt|>"  # version 3 was trained with it before the recording's words
@@ -49,12 +49,7 @@ def make(model, request):
         raise RuntimeError("inference_zero_shot() gave no sound")
     samples = numpy.concatenate(pieces)
     path = os.path.join(request["out_dir"], request["id"] + ".wav")
-    with wave.open(path, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(int(system.sample_rate))
-        file.writeframes(numpy.rint(numpy.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-    clipped = int((abs(samples) > 1).sum())
+    clipped = write_sound(path, samples, system.sample_rate)
     notes = [f"{len(pieces)} pieces were put together"] if len(pieces) > 1 else []
     notes += [f"{clipped} samples lay beyond full scale and were clipped"] if clipped else []
     return {"audio": path, "notes": notes}

@@ -4,7 +4,7 @@ import os
 import sys
 import wave
 
-from _worker import Refused
+from _worker import Refused, write_sound
 
 LONGEST = 12.0  # seconds: a longer recording is cut, and its transcript fits no more
 
@@ -38,18 +38,5 @@ def make(model, request):
     if samples is None or not len(samples):
         raise RuntimeError("infer() gave no sound")
     path = os.path.join(request["out_dir"], request["id"] + ".wav")
-    clipped = write(path, samples, rate)
+    clipped = write_sound(path, samples, rate)
     return {"audio": path, "notes": [f"{clipped} samples lay beyond full scale and were clipped"] if clipped else []}
-
-
-def write(path, samples, rate):
-    """(n,) float as PCM16; how many samples were clipped."""
-    import numpy
-
-    samples = numpy.asarray(samples)
-    with wave.open(path, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(int(rate))
-        file.writeframes(numpy.rint(numpy.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-    return int((abs(samples) > 1).sum())

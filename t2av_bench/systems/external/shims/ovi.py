@@ -3,9 +3,8 @@
 import logging
 import os
 import sys
-import wave
 
-from _worker import Refused
+from _worker import Refused, write_sound
 
 FRAMES = {"720x720_5s": 121, "960x960_5s": 121, "960x960_10s": 241}
 GENERATION = ("solver_name", "sample_steps", "shift", "video_guidance_scale", "audio_guidance_scale", "slg_layer",
@@ -64,9 +63,13 @@ def make(model, request):
     expected = FRAMES[options["checkpoint"]]
     if frames.shape[1] != expected:
         raise RuntimeError(f"{frames.shape[1]} frames came, {options['checkpoint']} makes {expected}")
+    import numpy
+
+    if not numpy.isfinite(samples).all():
+        raise RuntimeError("the sound holds values that are no numbers")
     stem = os.path.join(request["out_dir"], request["id"])
     write_video(stem + ".mp4", frames)
-    clipped = write_audio(stem + ".wav", samples)
+    clipped = write_sound(stem + ".wav", samples, 16000)
     notes = [f"{clipped} of {samples.size} samples lay beyond full scale and were clipped"] if clipped else []
     return {"video": stem + ".mp4", "audio": stem + ".wav", "notes": notes}
 
@@ -86,17 +89,3 @@ def write_video(path, frames):
         pixels = numpy.clip(numpy.rint((frames[:, index] + 1) * 127.5), 0, 255).astype(numpy.uint8)
         file.send(numpy.ascontiguousarray(pixels.transpose(1, 2, 0)))
     file.close()
-
-
-def write_audio(path, samples):
-    """(n,) float at 16 kHz as PCM16; how many samples were clipped."""
-    import numpy
-
-    if not numpy.isfinite(samples).all():
-        raise RuntimeError("the sound holds values that are no numbers")
-    with wave.open(path, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
-        file.writeframes(numpy.rint(numpy.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-    return int((abs(samples) > 1).sum())

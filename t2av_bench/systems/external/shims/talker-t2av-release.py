@@ -1,12 +1,10 @@
 """Talker-T2AV as released: its command makes one clip and ends."""
 
-import collections
 import os
-import subprocess
 import sys
 import wave
 
-from _worker import Refused
+from _worker import Refused, run
 
 LONGEST = 30.0  # seconds: the command cuts a longer reference
 FRAME_RATE = 25
@@ -37,7 +35,7 @@ def make(model, request):
     options, stem = model["options"], os.path.join(request["out_dir"], request["id"])
     reference = os.path.join(request["out_dir"], "reference.mp4")
     # The picture alone counts: a nearly lossless film of it, as long as the voice.
-    run(["ffmpeg", "-nostdin", "-y", "-v", "error", "-loop", "1", "-framerate", str(FRAME_RATE),
+    last_words(["ffmpeg", "-nostdin", "-y", "-v", "error", "-loop", "1", "-framerate", str(FRAME_RATE),
          "-i", request["identity"], "-i", request["voice"], "-t", f"{max(seconds, 1.0 / FRAME_RATE):.3f}",
          "-c:v", "libx264", "-crf", "6", "-pix_fmt", "yuv420p", "-c:a", "aac", reference], model)  # fmt: skip
     arguments = ["--text", request["text"], "--ref-audio", request["voice"], "--ref-video", reference,
@@ -47,7 +45,7 @@ def make(model, request):
         arguments += ["--" + name.replace("_", "-"), str(options[name])]
     if options["ref_motion"]:
         arguments += ["--ref-motion", os.path.join(model["weights"], options["ref_motion"])]
-    said = run([sys.executable, "-c", SEEDED, str(request["seed"]), "infer.py"] + arguments, model)
+    said = last_words([sys.executable, "-c", SEEDED, str(request["seed"]), "infer.py"] + arguments, model)
     for path in (stem + ".mp4", stem + ".wav"):
         if not os.path.isfile(path):
             raise RuntimeError(f"infer.py left no {os.path.basename(path)}; it said: {said}")
@@ -58,18 +56,13 @@ def make(model, request):
     return {"video": stem + ".mp4", "audio": stem + ".wav", "notes": notes}
 
 
-def run(arguments, model):
+def last_words(arguments, model):
     """Last words of a command that ended well."""
     variables = dict(os.environ, CHECKPOINT_DIR=model["weights"])
     for option, name in VARIABLES.items():
         if model["options"][option]:
             variables[name] = os.path.join(model["weights"], model["options"][option])
-    process = subprocess.Popen(arguments, cwd=model["checkout"], env=variables, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
-    words = collections.deque(["nothing"], maxlen=1)
-    for line in process.stdout:
-        sys.stderr.write(line.decode("utf-8", "replace"))
-        words.extend([line.decode("utf-8", "replace").strip()] if line.strip() else [])
-    if process.wait():
-        raise RuntimeError(f"{os.path.basename(arguments[0])} ended with {process.returncode}: {words[-1]}")
-    return words[-1]
+    status, last = run(arguments, model["checkout"], variables)
+    if status:
+        raise RuntimeError(f"{os.path.basename(arguments[0])} ended with {status}: {last}")
+    return last

@@ -1,14 +1,12 @@
 """UniVerse-1: the repository's script makes one clip and ends, so every clip loads all models."""
 
-import collections
 import glob
 import json
 import os
 import socket
-import subprocess
 import sys
 
-from _worker import Refused
+from _worker import Refused, run
 
 CHUNK = 1  # a clip takes a process of its own: nothing is gained by lists, and a time-out costs one clip
 SCRIPT = os.path.join("fastvideo", "sample", "sample_universe.py")
@@ -72,10 +70,4 @@ def command(arguments, checkout):
         port = free.getsockname()[1]
     variables = dict(os.environ, WORLD_SIZE="1", RANK="0", LOCAL_RANK="0", MASTER_ADDR="127.0.0.1",
                      MASTER_PORT=str(port), PYTHONPATH=checkout, PYTHONDONTWRITEBYTECODE="1")  # fmt: skip
-    process = subprocess.Popen(arguments, cwd=checkout, env=variables, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
-    words = collections.deque(["nothing"], maxlen=1)
-    for line in process.stdout:
-        sys.stderr.write(line.decode("utf-8", "replace"))
-        words.extend([line.decode("utf-8", "replace").strip()] if line.strip() else [])
-    return process.wait(), words[-1]
+    return run(arguments, checkout, variables)

@@ -18,8 +18,11 @@ DRIVER = """
 import importlib.util, json, sys, types
 class Refused(Exception):
     def __init__(self, kind, message): super().__init__(message); self.kind = kind
-sys.modules["_worker"] = types.SimpleNamespace(Refused=Refused)
 path, settings, requests = json.loads(sys.argv[1])
+sys.path.append(path.rpartition("/")[0])
+from _shared import Cases
+sys.path.pop()
+sys.modules["_worker"] = types.SimpleNamespace(Refused=Refused, Cases=Cases)
 sys.path.insert(0, settings["checkout"])
 place = importlib.util.spec_from_file_location("shim", path)
 shim = importlib.util.module_from_spec(place); place.loader.exec_module(shim)

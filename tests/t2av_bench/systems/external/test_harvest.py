@@ -7,21 +7,25 @@ import json
 import tomllib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from t2av_bench.systems.external import spec as specs
 from t2av_bench.systems.external.harvest import (
+    Option,
     Unharvestable,
     difference,
     harvest,
     harvest_file,
     names_of,
     option_of,
-    parser_of,
 )
 from t2av_bench.systems.external.spec import FOLDER, HARVESTED, Harvest, Spec, Use, spec, spec_ids
 
+TYPES = {"int": int, "float": float, "str": str}
+NO_VALUE = {"store_true", "store_false", "store_const", "append_const", "count", "BooleanOptionalAction", "help",
+            "version"}  # fmt: skip
 FAKES = Path(__file__).parent / "fakes"
 FACTS = Path(__file__).resolve().parents[5] / "shared" / "design" / "external"
 SOURCE = """
@@ -62,6 +66,41 @@ class Options:
 """.replace("PROSE", "words " * 20)
 
 
+def takes_value(option: Option) -> bool:
+    bare = option.names[0].startswith("-") and option.default is None and not option.required and not option.kind
+    return not bare and option.kind not in NO_VALUE
+
+
+def parser_of(facts: tuple[str, ...]) -> argparse.ArgumentParser:
+    """A parser with these options, which takes what the script's own would take; types other than numbers are text."""
+    options = [option_of(fact) for fact in facts]
+    own_help = any({"-h", "--help"} & {*option.names} for option in options)
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=not own_help)
+    for option in options:
+        more: dict[str, Any] = {"dest": option.dest} if option.dest else {}
+        if option.names[0].startswith("-"):
+            more["required"] = option.required
+        if takes_value(option):
+            more["type"] = kind = TYPES.get(option.kind, str)
+            if option.kind in ("append", "extend"):
+                more["action"] = option.kind
+            if option.choices:
+                more["choices"] = [kind(choice) for choice in option.choices]
+            if option.nargs:
+                more["nargs"] = int(option.nargs) if option.nargs.isdigit() else option.nargs
+        else:
+            special: dict[str, Any] = {"BooleanOptionalAction": argparse.BooleanOptionalAction}
+            special |= {name: name for name in ("count", "store_false")}
+            more["action"] = special.get(option.kind, "store_true")
+        if option.default is not None:  # a flag has a default of its own
+            try:
+                more["default"] = ast.literal_eval(option.default)
+            except (ValueError, SyntaxError):
+                more["default"] = option.default
+        parser.add_argument(*option.names, **more)
+    return parser
+
+
 def with_uses(*uses: Use, harvest: tuple[Harvest, ...] = ()) -> Spec:
     return Spec(harvest=harvest, id="x", title="X", paper="x", carrier="worker", tasks={"a2v": ()}, seed_support="full",
                 commit="51a74aec29", uses=uses)  # fmt: skip
@@ -98,13 +137,13 @@ def test_options_are_those_that_argparse_sees(tree):
     assert [option_of(fact).names for fact in facts] == list(seen)
     for option, action in zip(map(option_of, facts), seen.values(), strict=True):
         assert option.required == (action.required and bool(action.option_strings))
-        assert option.takes_value == (action.nargs != 0)
+        assert takes_value(option) == (action.nargs != 0)
         assert option.choices == tuple(str(choice) for choice in action.choices or ())
         assert option.dest in ("", action.dest) and option.nargs in ("", str(action.nargs))
         if option.kind in ("int", "float", "str"):
             assert action.type.__name__ == option.kind
         if option.default is None:
-            assert action.default is (None if option.takes_value else option.kind == "store_false")
+            assert action.default is (None if takes_value(option) else option.kind == "store_false")
         elif option.names != ("--prose",):
             assert action.default == ast.literal_eval(option.default)
     assert set(facts) >= {"image", "--audio!", "-s/--seed:int=15", "--flag", "--tiling:store_true=True",
@@ -218,8 +257,8 @@ def test_the_facts_of_the_package_are_those_that_were_harvested(id):
         assert len(told) == len(each.options)
         for about, option in zip(told, map(option_of, each.options), strict=True):
             assert [*option.names] == about["flags"] and option.required == about.get("required", False)
-            assert option.takes_value == (about.get("action") != "store_true")
-            assert not option.takes_value or option.kind == about.get("type", "")
+            assert takes_value(option) == (about.get("action") != "store_true")
+            assert not takes_value(option) or option.kind == about.get("type", "")
             choices = about.get("choices", [])
             assert isinstance(choices, dict) or [*option.choices] == choices
             default = about.get("default")
@@ -245,7 +284,7 @@ def test_what_a_shim_passes_is_in_the_facts_of_the_pinned_commit(id):
             continue
         options = {name: option_of(fact) for fact in facts.options for name in names_of(fact)}
         words = {name: {"int": "3", "float": "3.0"}.get(options[name].kind, "x") for name in use.names}
-        argv = [word for name in use.names for word in ([name, words[name]] if options[name].takes_value else [name])]
+        argv = [word for name in use.names for word in ([name, words[name]] if takes_value(options[name]) else [name])]
         parser_of(facts.options).parse_args(argv)  # leaves the program where an option is unknown or missing
 
 

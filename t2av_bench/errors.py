@@ -1,4 +1,6 @@
-"""The exceptions that a user can meet: their message is the reason that is read."""
+"""The exceptions that a user can meet: their message is the reason that is read. And what is missing, with the cure."""
+
+from dataclasses import dataclass
 
 
 class Unscorable(Exception):
@@ -21,3 +23,15 @@ class MediaError(Unscorable):
 
 class ItemError(ValueError):
     """A manifest or a folder that cannot be used at all; the message says what to type next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What is not on this machine, in words. commands: those that bring it, in order. licences: what they accept."""
+
+    what: str
+    commands: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, [self.what, " && ".join(self.commands)]))

@@ -54,19 +54,19 @@ def near(name: str, known: Iterable[str]) -> str:
 
 def load_toml(
     file: Path | None, model: type[Model], over: Mapping[str, Any] | None = None, *, what: str = "configuration",
-    call: Callable[[str], str] = repr,
+    call: Callable[[str], str] = repr, folder: Path | None = None,
 ) -> Model:  # fmt: skip
     """A file's keys, with ``over`` laid over them, as a model. Raises ConfigError.
 
-    over: entries that are None are left out. Strings in the file for fields that are paths are relative to it.
-    what: the file, in messages. call: key -> what messages call it.
+    over: entries that are None are left out. Strings in the file for fields that are paths are relative to ``folder``,
+    by default the file's. what: the file, in messages. call: key -> what messages call it.
     """
     values = {}
     if file is not None:
         values = read_toml(file, what)
         for key, field in _fields(model).items():
             if isinstance(values.get(key), str) and Path in (field.annotation, *typing.get_args(field.annotation)):
-                values[key] = file.parent / values[key]
+                values[key] = (folder or file.parent) / values[key]
     given = {key: value for key, value in (over or {}).items() if value is not None}
     try:
         return checked(model, merged(values, given), call)

@@ -71,6 +71,38 @@ def recipe(
 
 
 @systems_app.command()
+def harvest(
+    id: _Id,
+    checkout: Annotated[Path, typer.Argument(metavar="CHECKOUT", help="The repository, at the commit to be pinned.")],
+) -> None:
+    """Print signatures and options of what a system's shim uses, as TOML for its specification or ID.harvest.toml.
+
+    The sources are read, never run. What the shim passes and they lack is said on the side; exit status 1 then.
+    """
+    from t2av_bench.systems.external import harvest as harvests
+    from t2av_bench.systems.external.doctor import commit_of
+
+    with usage_errors():
+        spec = _spec(id)
+        if not spec.uses:
+            raise ValueError(f"{id}: its specification names nothing under 'uses' to look for")
+        if not checkout.is_dir():
+            raise ValueError(f"CHECKOUT is a folder, got {checkout}")
+        facts = harvests.harvest(checkout, spec)
+        commit, changed = commit_of(checkout)
+        # Compared with what the shim passes alone: the facts are those of this checkout.
+        lacking = harvests.difference(spec.model_copy(update={"harvest": tuple(facts)}), checkout)
+    source = (
+        f"{spec.repository} at {commit}{', with changes' if changed else ''}" if commit else checkout.resolve().name
+    )
+    echo(f"# Harvested from {source}: names, types and defaults alone.\n")
+    echo(harvests.as_toml(facts), nl=False)
+    for each in lacking:
+        echo(each, err=True)
+    raise typer.Exit(FAILED if lacking else 0)
+
+
+@systems_app.command()
 def doctor(
     id: _SomeId = None, python: _Python = None, checkout: _Checkout = None, weights: _Weights = None,
     as_json: _Json = False,
@@ -134,8 +166,8 @@ def check(
     given = _places(python, checkout, weights)
     with tempfile.TemporaryDirectory(prefix="t2av-bench-") as temporary, usage_errors():
         spec = _spec(id)
-        if spec.carrier == "folder":
-            raise ValueError(f"{id} is a folder of clips that somebody made: there is nothing to run")
+        if spec.carrier == "folder" and (fake or given or attest):
+            raise ValueError(f"{id} is a folder of clips that somebody made: there is nothing to run or to attest")
         if fake and (given or attest):
             raise ValueError("--fake stands for interpreter, checkout and weights, and attests nothing")
         if fake and not fake.is_dir():
@@ -143,8 +175,9 @@ def check(
         system_class(id)
         options = dict(assignment(text, "--option", "NAME=VALUE, such as steps=20") for text in option or ())
         if fake:
-            tree = _with_placeholders(fake, Path(temporary) / "checkout")
-            given = {"python": Path(sys.executable), "checkout": tree, "weights": tree}
+            checkout = shutil.copytree(fake, Path(temporary) / "checkout")
+            weights = _with_placeholders(fake, Path(temporary) / "weights")  # elsewhere, as a user's may be
+            given = {"python": Path(sys.executable), "checkout": checkout, "weights": weights}
         folder = out or Path(temporary) / "clips"
         folder.mkdir(parents=True, exist_ok=True)
         results: list[Step] = []
@@ -159,7 +192,8 @@ def check(
         with usage_errors():
             _attest(attest, spec, given, results)
             echo(f"attested: {attest}", err=True)
-    echo(f"{id}: {f'{len(bad)} failed: ' + ', '.join(bad) if bad else 'all is well'}", err=True)
+    well = "all is well" if any(status == "ok" for _, status, _ in results) else "nothing could be checked"
+    echo(f"{id}: {f'{len(bad)} failed: ' + ', '.join(bad) if bad else well}", err=True)
     raise typer.Exit(FAILED if bad else 0)
 
 
@@ -171,6 +205,11 @@ def _steps(
     from t2av_bench.systems.external.check import check as run
     from t2av_bench.systems.external.check import examined, static
 
+    if spec.carrier == "folder":
+        from t2av_bench.systems.external.folder_check import checked
+
+        yield from checked(spec, options)
+        return
     yield from static(spec, _settings(spec, given))
     if fake:
         yield "doctor", "skipped", "a fake tree needs no packages and no weights"
@@ -214,6 +253,8 @@ def _status(spec: "Spec") -> str:
     from t2av_bench.systems.external import attestations
     from t2av_bench.systems.external.spec import digests
 
+    if spec.carrier == "folder":
+        return "its clips are made elsewhere"
     return attestations.status(spec.id, digests(spec.id))
 
 
@@ -265,23 +306,26 @@ def _described(spec: "Spec") -> Iterator[tuple[str, Iterable[str]]]:
     yield spec.id, [f"{spec.title}: {_status(spec)}"]
     yield "paper", [spec.paper]
     yield "carrier", [{"worker": "a process of its own interpreter", "lib": "a library of this program",
-                       "folder": "a folder of finished clips"}[spec.carrier]]  # fmt: skip
-    yield "repository", [f"{spec.repository} at {spec.commit}"] if spec.repository else []
-    yield "tasks", [f"{task}: needs {', '.join(names)}" for task, names in spec.tasks.items()]
+                       "folder": "finished clips: options clips, names, rule, edits"}[spec.carrier]]  # fmt: skip
+    yield "repository", [f"{spec.repository}{f' at {spec.commit}' if spec.commit else ''}"] if spec.repository else []
+    yield "tasks", [f"{task}: needs {', '.join(names) or 'nothing of the item'}" for task, names in spec.tasks.items()]
     for heading, kind in fields.items():
         yield heading, [", ".join(name for name, what in spec.honours.items() if what == kind)]
-    yield "native format", [f"{picture}at {native.frame_rate}/s, {native.audio_rate} Hz"]
+    if spec.carrier != "folder":
+        yield "native format", [f"{picture}at {native.frame_rate}/s, {native.audio_rate} Hz"]
     yield "length", [native.length]
     yield "seed", [{"full": "full: the same seed gives the same clip", "run": "run: one for the whole list",
                     "global": "global: it seeds the process", "none": "none"}[spec.seed_support]]  # fmt: skip
     yield "licence", [spec.licence, *spec.licences]
     yield "weights", [f"{each.path}: {each.role}{f', from {each.source}' if each.source else ''}"
                       for each in spec.weights]  # fmt: skip
-    yield "environment", [f"Python {needs.python}", *needs.torch, *needs.packages,
+    if spec.carrier != "folder":
+        yield "environment", [f"Python {needs.python}", *needs.torch, *needs.packages,
                           *(f"-r {file}" for file in needs.requirements), *needs.after,
                           *(f"program {name}" for name in needs.programs),
                           *([f"pip install 't2av-bench[{needs.extra}]'"] if needs.extra else [])]  # fmt: skip
-    yield "options", [f"{name} = {each.default!r}  {each.help}" for name, each in spec.options.items()]
+    yield "options", [f"{name} = {'(needed)' if each.required else repr(each.default)}  {each.help}"
+                      for name, each in spec.options.items()]  # fmt: skip
     yield "notes", spec.notes
 
 

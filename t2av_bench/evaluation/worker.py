@@ -23,6 +23,9 @@ from t2av_bench.utils.reasons import said, unexpected
 from t2av_bench.utils.worker import Child
 from t2av_bench.utils.worker_pool import Done, Failure, Working
 
+START_SECONDS = 300.0
+"""Starting an interpreter and importing takes seconds, on a loaded machine many; no metric is to blame for that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -39,6 +42,8 @@ class Job:
     metrics: tuple[str, ...]
     unpaired: str | None = None
     key: str = ""
+    slots: tuple[str, ...] = ()
+    start_seconds: float = START_SECONDS
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -53,6 +58,8 @@ class Aggregation:
     inputs: tuple[str, ...]
     clip: str = ""
     key: str = ""
+    slots: tuple[str, ...] = ()
+    start_seconds: float = START_SECONDS
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -99,11 +106,9 @@ class Measuring:
 
     context: WorkerContext
     doing = "measuring"
-    # Starting an interpreter and importing takes seconds, on a loaded machine many; no metric is to blame for that.
-    start_seconds = 300.0
     late = "no result within {:g} s (--timeout)"
 
-    def start(self) -> Child:
+    def start(self, slot: str | None = None) -> Child:
         return Child(_LoadedMetrics, self.context)
 
     def failed(self, failure: Failure, waiting: deque[Job | Aggregation]) -> Iterator[MetricResult]:

@@ -9,21 +9,31 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from t2av_bench import systems
 from t2av_bench.benchmarks.manifest import Entry
 from t2av_bench.benchmarks.pairing import located
-from t2av_bench.errors import NotApplicable
-from t2av_bench.generation.records import Standing, fingerprint, made_from, mark, option_digests, remove_clip, standing
+from t2av_bench.errors import ItemError, NotApplicable
+from t2av_bench.generation.records import (
+    Standing,
+    counted,
+    fingerprint,
+    made_from,
+    mark,
+    option_digests,
+    remove_clip,
+    standing,
+)
 from t2av_bench.generation.requests import ItemSet, Requests, unusable_name
 from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.generation.sources import Digest
 from t2av_bench.generation.worker import Generating, GenerationTask, Job
-from t2av_bench.systems.base import System
+from t2av_bench.systems.base import GenerationFailed, OwnFiles, Request, System
 from t2av_bench.utils.files import json_text, write_text
 from t2av_bench.utils.registry import PluginError, calling
 from t2av_bench.utils.worker_pool import WorkerPool
@@ -37,7 +47,7 @@ class RowPlan:
 
     again: why clips that are there are made again -> how many. unmarked: tasks of clips that stay, and whose records
     do not say yet what code made them. regenerate: all are made again on request. found: items of finished clips with
-    their files, of a row that makes none.
+    their files, of a row that makes none. notices: for the user, about the row's choices and files.
     """
 
     row: ExperimentRow
@@ -50,6 +60,7 @@ class RowPlan:
     unmarked: list[GenerationTask] = field(default_factory=list)
     regenerate: bool = False
     found: list[Entry] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -76,27 +87,36 @@ def plan_row(
     try:
         kind = systems.system_class(row.system)
         requests = Requests(row, run_seed, items, kind, folder, digest)
-        files = option_digests(row.system, row.options, digest)
+        with calling(where):
+            own = kind.files_of(**row.options)
+        if own is not None:
+            _keeps_elsewhere(row.options, folder)
+        options = counted(row.system, row.options)
+        files = option_digests(row.system, options, digest)
         with calling(where):
             source = made_from(row.system, row.options, digest)
     except PluginError as error:
         plan.failures = dict.fromkeys((entry.item.id for entry in items.entries), str(error))
         return plan
+    if row.length not in (None, requests.length):
+        plan.notices.append(f"length = {row.length!r} has no effect: {row.system} decides by itself how long it speaks")
     for entry in items.entries:
         id = entry.item.id
         try:
             with calling(where):
                 request = requests.of(entry)
+                named = _named(own, request)
         except PluginError as error:
-            request = str(error)
-        if isinstance(request, str):
-            plan.failures[id] = request
+            request = named = str(error)
+        if isinstance(request, str) or isinstance(named, str):
+            plan.failures[id] = str(request if isinstance(request, str) else named)
             continue
+        held = files | {what: digest(path) for what, path in named.items()}
         earlier, wanted = (
-            fingerprint(request, row.system, row.options, files, digest, stranger)
+            fingerprint(request, row.system, options, held, digest, stranger, requests.length)
             for stranger in (True, "stranger" in kind.needs[row.task])
         )
-        task = GenerationTask(row.name, request, wanted, source)
+        task = GenerationTask(row.name, request, wanted, source, requests.length)
         if regenerate:
             found = Standing("--regenerate asks for it" if request.out.exists() else "")
         else:
@@ -107,7 +127,26 @@ def plan_row(
         else:
             plan.to_make.append(task)
             plan.again.update([found.reason] if found.reason else [])
+    if own is not None:
+        plan.notices += own.notices({entry.item.id for entry in items.entries})
     return plan
+
+
+def _named(own: OwnFiles | None, request: Request | str) -> Mapping[str, Path] | str:
+    """The files that a request's clip alone is made from, or why there are none."""
+    if own is None or isinstance(request, str):
+        return {}
+    try:
+        return own.of(request)
+    except (GenerationFailed, NotApplicable) as reason:
+        return str(reason)
+
+
+def _keeps_elsewhere(options: Mapping[str, Any], folder: Path) -> None:
+    """ItemError where an option names what is below the clips' own folder: what is made again is removed first."""
+    for name, value in options.items():
+        if isinstance(value, Path) and value.resolve().is_relative_to(folder.resolve()):
+            raise ItemError(f"option {name}: {value} is where this row's clips are written; keep its files elsewhere")
 
 
 def make_rows(
@@ -154,7 +193,7 @@ def _jobs(plans: Sequence[RowPlan], device: str, batch_size: int) -> Iterator[Jo
         row, kind = plan.row, systems.system_class(plan.row.system)
         # Batches are for systems with code of their own for them and whose clips do not depend on the company.
         gains = kind.generate_batch is not System.generate_batch and kind.seed_support in ("full", "run")
-        size = batch_size if gains else 1
+        size = min(batch_size, kind.most_together or batch_size) if gains else 1
         # Equal where a loaded system serves both.
         key = json.dumps([row.system, row.options], sort_keys=True, default=str)
         try:

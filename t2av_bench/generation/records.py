@@ -1,16 +1,16 @@
 """Whether a clip is already there: its record says what it was made from, and what its files hold.
 
 A system's record (``NAME.json``) gets three keys more: ``fingerprint``, of everything that is asked for; ``made_from``,
-digests of the system's code and of the files that it reads; and ``sha256``, of the clip's files. A clip counts as made
-only where all of them fit, and where the record's ``weights`` (name -> sha256) are those that a system would load
-today; every other one is made again. Records of earlier versions have no ``made_from``: such clips are kept, and count
-as made by what is there when they are first seen.
+digests of the system's code and of the files that it reads, and the state of what it stands on; and ``sha256``, of the
+clip's files. A clip counts as made only where all of them fit, and where the record's ``weights`` (name -> sha256) are
+those that a system would load today; every other one is made again. Records of earlier versions have no ``made_from``:
+such clips are kept, and count as made by what is there when they are first seen.
 """
 
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 from t2av_bench import systems, weights
 from t2av_bench.errors import MediaError, NotApplicable
+from t2av_bench.generation.lengths import Length
 from t2av_bench.generation.sources import Digest, code_digest, files_below, read_files
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import FILES, GeneratedClip, GenerationFailed, Request
@@ -27,7 +28,7 @@ from t2av_bench.weights.table import UnknownWeights
 
 _VERSION = 1
 MadeFrom = Mapping[str, Mapping[str, str | None]]
-"""``code``: system id -> digest of its code; ``files``: name -> sha256."""
+"""``code``: system id -> digest of its code; ``files``: name -> sha256; ``state``: see ``System.state``."""
 
 
 def digests() -> Digest:
@@ -44,11 +45,12 @@ def digests() -> Digest:
 
 
 def fingerprint(request: Request, system: str, options: Mapping[str, Any], files: Mapping[str, str | None],
-                digest: Digest, stranger: bool = True) -> str:  # fmt: skip
-    """Identifies a clip by what it is made from, wherever the files lie. files: see ``option_digests``.
+                digest: Digest, stranger: bool = True, length: Length = "native") -> str:  # fmt: skip
+    """Identifies a clip by what it is made from, wherever the files lie. options: as of ``counted``; files: see
+    ``option_digests``.
 
     stranger: whether the stranger's clip counts. It is another one where items stand in another order, so for systems
-    that do not need it it must not.
+    that do not need it it must not. length: of a reference, whose content tells how long it is.
     """
     inputs = {
         name: digest(path) for name in FILES
@@ -63,6 +65,8 @@ def fingerprint(request: Request, system: str, options: Mapping[str, Any], files
     told: dict[str, Any] = {"scene": request.scene, "voice_description": request.voice_description}
     if request.driving_audio is None and request.driving_video is None:
         told["target_seconds"] = request.target_seconds
+    if length == "reference":
+        told["length"] = length
     document |= {name: value for name, value in told.items() if value is not None}
     return hashlib.sha256(json.dumps(document, sort_keys=True, default=_by_name).encode()).hexdigest()
 
@@ -72,8 +76,26 @@ def _by_name(value: Any) -> str:
     return value.name if isinstance(value, Path) else str(value)
 
 
+def counted(id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that move the clips: without those that say where a system, or a part that one names, is."""
+    places = systems.system_class(id).places
+    found = {name: value for name, value in options.items() if name not in places}
+    for name, part in _parts(id, options):
+        if f"{name}_options" in found:
+            found[f"{name}_options"] = counted(part, found[f"{name}_options"])
+    return found
+
+
+def _parts(id: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Options whose value, given or by default, is another system's id (a variant may be called like its system)."""
+    parameters = inspect.signature(systems.system_class(id).load).parameters
+    for name, value in ({name: each.default for name, each in parameters.items()} | dict(options)).items():
+        if isinstance(value, str) and value in systems.registry and systems.registry.find(value) != id:
+            yield name, value
+
+
 def option_digests(id: str, options: Mapping[str, Any], digest: Digest) -> dict[str, str | None]:
-    """sha256 of what a system's id and options name: its weights, and files of your own.
+    """sha256 of what a system's id and options (as of ``counted``) name: its weights, and files of your own.
 
     Options of parts count too: where an option names a system (``tts = "ID"``), so do those in ``tts_options``.
     """
@@ -90,14 +112,15 @@ def option_digests(id: str, options: Mapping[str, Any], digest: Digest) -> dict[
 def made_from(id: str, options: Mapping[str, Any], digest: Digest) -> dict[str, dict[str, str | None]]:
     """See ``MadeFrom``; of the systems that options name as parts too."""
     kind = systems.system_class(id)
-    found = {"code": {id: code_digest(kind)}, "files": read_files(kind, options, digest)}
-    parameters = inspect.signature(kind.load).parameters
-    defaults = {name: each.default for name, each in parameters.items() if isinstance(each.default, str)}
-    for name, value in (defaults | dict(options)).items():
-        if isinstance(value, str) and value in systems.registry:
-            part = made_from(value, options.get(f"{name}_options", {}), digest)
-            found["code"] |= part["code"]
-            found["files"] |= {f"{value}: {file}": sha256 for file, sha256 in part["files"].items()}
+    found: dict[str, dict[str, str | None]] = {
+        "code": {id: code_digest(kind)}, "files": read_files(kind, counted(id, options), digest),
+        "state": dict(kind.state(**options)),
+    }  # fmt: skip
+    for name, id_of_part in _parts(id, options):
+        part = made_from(id_of_part, options.get(f"{name}_options", {}), digest)
+        found["code"] |= part["code"]
+        for what in ("files", "state"):
+            found[what] |= {f"{id_of_part}: {each}": value for each, value in part[what].items()}
     return found
 
 
@@ -167,6 +190,10 @@ def _changed(held: MadeFrom, source: MadeFrom) -> str | None:
     for name in sorted(held["files"].keys() | source["files"].keys()):
         if held["files"].get(name) != source["files"].get(name):
             return f"a file that the system reads has changed ({name})"
+    earlier = held.get("state", {})
+    for name, value in source["state"].items():
+        if earlier.get(name) not in (None, value):
+            return f"what the system stands on has changed ({name})"
     return None
 
 
@@ -177,9 +204,12 @@ def mark(request: Request, wanted: str, source: MadeFrom) -> None:
     write_text(record, json_text(document, indent=1) + "\n")
 
 
-def finalize_record(request: Request, clip: GeneratedClip, wanted: str, source: MadeFrom) -> None:
+def finalize_record(
+    request: Request, clip: GeneratedClip, wanted: str, source: MadeFrom, length: Length = "native"
+) -> None:
     """Add ``fingerprint``, ``made_from`` and ``sha256`` to the record of a clip that was just made.
 
+    And ``told_length``, where the system was told one that no task gives.
     Raises GenerationFailed where the system did not write what it was asked for.
     """
     names = names_of(request)
@@ -193,6 +223,7 @@ def finalize_record(request: Request, clip: GeneratedClip, wanted: str, source: 
     if not isinstance(record, dict):
         raise GenerationFailed(f"the system's record holds {type(record).__name__}, expected an object")
     record |= {"fingerprint": wanted, "made_from": source, "sha256": {path.name: Clip(path).digest for path in files}}
+    record |= {"told_length": length} if length != "native" else {}
     write_text(names.record, json_text(record, indent=1) + "\n")
 
 

@@ -10,6 +10,7 @@ from t2av_bench.benchmarks.manifest import PATHS, Entry, Item, read_manifest
 from t2av_bench.benchmarks.pairing import with_reference_sounds
 from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.errors import ItemError, NotApplicable, Unscorable
+from t2av_bench.generation.lengths import estimated_seconds, policy, read_rates
 from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems.base import GenerationFailed, Request, System, item_seed, list_seed
@@ -17,20 +18,20 @@ from t2av_bench.utils.files import json_text, link, write_text
 
 _LONGEST_NAME = 240
 """Bytes of a file's name without its suffix; file systems take 255 in all."""
-_RATE = 16_000
 
 
 @dataclass(frozen=True, slots=True)
 class ItemSet:
     """The items of a row in order. name: of their folder below ``out/items``.
 
-    speakers: item id -> who is heard, where the benchmark knows.
+    speakers: item id -> who is heard, where the benchmark knows. rates: characters a second by language, likewise.
     """
 
     name: str
     folder: Path
     entries: tuple[Entry, ...]
     speakers: Mapping[str, str] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_items(row: ExperimentRow, manifest: Path) -> ItemSet:
@@ -40,16 +41,15 @@ def read_items(row: ExperimentRow, manifest: Path) -> ItemSet:
         raise ItemError(f"row {row.name!r}: {manifest} has {len(entries)} items, {row.items} are wanted")
     folder = manifest.parent.resolve()
     count = row.items if row.items is not None else len(entries)
-    speakers: Mapping[str, str]
+    speakers = {entry.item.id: entry.item.speaker for entry in entries if entry.item.speaker}
     if row.benchmark is not None:
         assert row.split is not None
-        speakers = benchmark(row.benchmark).speakers(row.split)
+        speakers |= benchmark(row.benchmark).speakers(row.split)
         name = f"{row.benchmark}-{row.split}"
     else:
-        speakers = {entry.item.id: entry.item.speaker for entry in entries if entry.item.speaker}
         # Manifests are often called alike: the place tells them apart.
         name = f"{manifest.stem}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
-    return ItemSet(name, folder, tuple(entries[:count]), speakers)
+    return ItemSet(name, folder, tuple(entries[:count]), speakers, read_rates(manifest))
 
 
 def write_manifest(items: ItemSet, folder: Path, row: ExperimentRow) -> Path:
@@ -116,7 +116,7 @@ class Requests:
 
     identity: the item's ``identity_image``, else its reference; voice: its ``reference_voice``, else its reference;
     driving audio and video: the item's own, else the reference's. reference and stranger are always named where they
-    exist. Lengths are not told yet: see ``with_length``.
+    exist. Lengths that take decoding are not told yet: see ``lengths.with_length``.
     """
 
     def __init__(self, row: ExperimentRow, run_seed: int, items: ItemSet, kind: type[System], folder: Path,
@@ -124,6 +124,8 @@ class Requests:
         self._row, self._run_seed, self._kind, self._folder = row, run_seed, kind, folder
         self._strangers = strangers(items)
         self._digest = digest
+        self.length = policy(row.length, row.task, kind)
+        self._rates = items.rates
 
     def of(self, entry: Entry) -> Request | str:
         """The request, or the reason why there can be none."""
@@ -153,6 +155,8 @@ class Requests:
         for name in needed:
             if given.get(name, item) is None:
                 return _missing(name, row.system, row.task)
+        if self.length == "reference" and given["reference"] is None:
+            return "length = 'reference' needs a real clip, and the item has no 'reference'"
         seed = (
             list_seed(self._run_seed, row.seed)
             if self._kind.seed_support == "run"
@@ -167,6 +171,9 @@ class Requests:
         )  # fmt: skip
         try:
             self._kind.check(request)
+            if self.length == "estimate":
+                seconds = estimated_seconds(request.text, request.language, self._rates)
+                request = replace(request, target_seconds=seconds)
         except (GenerationFailed, NotApplicable) as reason:
             return _missing("text", row.system, row.task) if not request.text.strip() else str(reason)
         return request
@@ -174,22 +181,6 @@ class Requests:
 
 def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
-
-
-def with_length(request: Request) -> Request:
-    """Told how long its driving audio or video is; other systems decide how long they speak.
-
-    That takes decoding, so it is for the clips that are made and not for planning.
-    """
-    try:
-        if request.driving_audio is not None:
-            return replace(request, target_seconds=len(Clip(request.driving_audio).audio(_RATE)) / _RATE or None)
-        if request.driving_video is not None:
-            timeline = Clip(request.driving_video).timeline
-            return replace(request, target_seconds=float(timeline.pictures / timeline.rate) or None)
-    except Unscorable:  # reading it will give the reason
-        pass
-    return request
 
 
 def _missing(name: str, system: str, task: str) -> str:

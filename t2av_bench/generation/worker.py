@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.generation.lengths import Length, with_length
 from t2av_bench.generation.records import MadeFrom, finalize_record, remove_clip
-from t2av_bench.generation.requests import with_length
 from t2av_bench.systems.base import SLOT, GeneratedClip, Request, System
 from t2av_bench.utils.files import disk_trouble
 from t2av_bench.utils.reasons import said, unexpected
@@ -28,12 +28,16 @@ _Tell = Callable[[Any], None]
 
 @dataclass(frozen=True, slots=True)
 class GenerationTask:
-    """A request, and the fingerprint and sources that its clip's record gets. row: whose clip it is."""
+    """A request, and the fingerprint and sources that its clip's record gets. row: whose clip it is.
+
+    length: which one is told, see ``lengths``.
+    """
 
     row: str
     request: Request
     fingerprint: str
     made_from: MadeFrom = field(compare=False)
+    length: Length = "native"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,12 @@ class Generating:
     """Work of a ``WorkerPool`` on jobs: gives one TaskResult for each task."""
 
     doing = "generating"
-    # Importing and loading weights may take minutes on a loaded machine; no request is to blame for that.
-    start_seconds = System.start_seconds
     late = "no sign of life within {:g} s (timeout)"
 
     def __init__(self) -> None:
         self._unloaded: Counter[str] = Counter()
 
-    def start(self) -> Child:
-        return Child(_LoadedSystem)
-
-    def start_on(self, slot: str) -> Child:
+    def start(self, slot: str | None = None) -> Child:
         return Child(_LoadedSystem, slot)
 
     def failed(self, failure: Failure, waiting: deque[Job]) -> Iterator[TaskResult]:
@@ -144,7 +143,7 @@ def _make(system: System, tasks: Sequence[GenerationTask], tell: _Tell) -> None:
     for task in tasks:
         remove_clip(task.request.out)
     try:
-        found = system.generate_batch([with_length(task.request) for task in tasks], alive)
+        found = system.generate_batch([with_length(task.request, task.length) for task in tasks], alive)
         if len(found) != len(tasks):
             raise RuntimeError(f"{len(tasks)} requests, {len(found)} answers")
     except BaseException as error:  # a system's defect on one request must not cost the others
@@ -165,7 +164,7 @@ def _finalized(task: GenerationTask, made: GeneratedClip | Exception) -> TaskRes
     error = made if isinstance(made, Exception) else None
     if isinstance(made, GeneratedClip):
         try:
-            finalize_record(task.request, made, task.fingerprint, task.made_from)
+            finalize_record(task.request, made, task.fingerprint, task.made_from, task.length)
         except (Unscorable, OSError, ValueError) as trouble:
             error = trouble
     if error is not None:

@@ -16,6 +16,9 @@ import numpy as np
 
 # x264's bytes depend on the number of its threads, and with several differ now and then from run to run.
 _ENCODER_THREADS = 1
+# Pictures of fewer than six macroblocks across: x264's tree of macroblocks reads past their rows there, so that its
+# quantisers follow what lay in memory before.
+_TREE_NEEDS_WIDTH = 81
 
 
 def write_mp4(
@@ -58,9 +61,10 @@ def write_mp4(
     try:
         muxer = {"movflags": "+faststart", "fflags": "+bitexact"}
         with av.open(str(partial), "w", format="mp4", container_options=muxer) as container:
-            video: Any = container.add_stream(
-                "libx264", rate=Fraction(frame_rate), options={"crf": str(crf), "preset": preset}
-            )
+            options = {"crf": str(crf), "preset": preset}
+            if width < _TREE_NEEDS_WIDTH:
+                options["x264-params"] = "mbtree=0"
+            video: Any = container.add_stream("libx264", rate=Fraction(frame_rate), options=options)
             video.pix_fmt, video.width, video.height = "yuv420p", width, height
             context = video.codec_context
             context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 6, 6, 1

@@ -88,6 +88,8 @@ class _Job:
     out: Path
     dtype: str
     key: str = ""
+    slots: tuple[str, ...] = ()
+    start_seconds: float = 600.0
 
     @property
     def parts(self) -> tuple[str]:
@@ -257,10 +259,9 @@ class _Encoding:
     tries: Counter[Path] = field(default_factory=Counter)
 
     doing = "encoding"
-    start_seconds = 600.0
     late = "no sign of life within {:g} s (--timeout)"
 
-    def start(self) -> Child:
+    def start(self, slot: str | None = None) -> Child:
         return Child(_Worker, self.encoder, self.arguments)
 
     def failed(self, failure: Failure, waiting: deque[_Job]) -> Iterator[_Result]:

@@ -23,6 +23,7 @@ _BUILT_IN = {
     "embedded-length-matched-tts": f"{_GRIDFACE}diffusion:EmbeddedLengthMatchedTTS",
     "cascaded": f"{_SYSTEMS}cascaded:Cascaded",
     "ltx-2": f"{_SYSTEMS}external.ltx2:LTX2",
+    "mova": f"{_SYSTEMS}external.mova:MOVA",
     "embedded-espeak": f"{_GRIDFACE}espeak:EmbeddedEspeak",
     "embedded-real": f"{_GRIDFACE}anchors:EmbeddedReal",
     "embedded-codec": f"{_GRIDFACE}anchors:EmbeddedCodec",
@@ -30,11 +31,20 @@ _BUILT_IN = {
     "sonic": f"{_SYSTEMS}external.worker:sonic",
     "echomimic": f"{_SYSTEMS}external.worker:echomimic",
     "aniportrait": f"{_SYSTEMS}external.worker:aniportrait",
+    "float": f"{_SYSTEMS}external.worker:float",
+    "ditto": f"{_SYSTEMS}external.worker:ditto",
     "ovi": f"{_SYSTEMS}external.worker:ovi",
     "universe-1": f"{_SYSTEMS}external.worker:universe-1",
     "talker-t2av-release": f"{_SYSTEMS}external.worker:talker-t2av-release",
     "f5-tts": f"{_SYSTEMS}external.worker:f5-tts",
     "cosyvoice": f"{_SYSTEMS}external.worker:cosyvoice",
+    "folder": f"{_SYSTEMS}external.folder:folder",
+    "uniavgen": f"{_SYSTEMS}external.folder:uniavgen",
+    "styledubber": f"{_SYSTEMS}external.folder:styledubber",
+    "speaker2dubber": f"{_SYSTEMS}external.folder:speaker2dubber",
+    "produbber": f"{_SYSTEMS}external.folder:produbber",
+    "instructdubber": f"{_SYSTEMS}external.folder:instructdubber",
+    "deepdubber": f"{_SYSTEMS}external.folder:deepdubber",
 }
 
 
@@ -42,7 +52,7 @@ def _specified() -> dict[str, str]:
     """Ids of the user's own specifications; they are read when one is asked for."""
     folder = os.environ.get("T2AV_BENCH_SPECS")
     ids = sorted(file.stem for file in Path(folder).glob("*.toml") if "." not in file.stem) if folder else ()
-    return {id: f"{_SYSTEMS}external.worker:{id}" for id in ids}
+    return {id: f"{_SYSTEMS}external.specified:{id}" for id in ids}
 
 
 def _check(id: str, system: type[System]) -> None:

@@ -8,13 +8,13 @@ ends in a clip or in a reason: ``GenerationFailed`` (what was given cannot be us
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
-from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.errors import Lack, NotApplicable, Unscorable
 
 Task = Literal["t2av", "a2v", "v2a", "tts"]
 TASKS: Mapping[Task, str] = {
@@ -63,8 +63,8 @@ class Request:
         voice_text: what is said in it, for systems that want to know.
     scene: what is to be seen, in neutral words; voice_description: what the voice is like. For systems that are
         prompted.
-    target_seconds: how long the clip is to be, where the task tells (``a2v``: as its audio, ``v2a``: as its video);
-        None: the system decides.
+    target_seconds: how long the clip is to be, where the task tells (``a2v``: as its audio, ``v2a``: as its video) or
+        the system follows a length (see ``System.follows_length``); None: the system decides.
     driving_audio (``a2v``), driving_video (``v2a``): what the generated half follows.
     reference: the item's real clip; stranger: another item's. For anchors alone: a system that read them would know
         the answer.
@@ -166,6 +166,16 @@ class NativeFormat:
     length: str
 
 
+class OwnFiles(Protocol):
+    """Finds the files that a request's clip alone is made from. Every item asks before anything is made."""
+
+    def of(self, request: Request) -> Mapping[str, Path]:
+        """Files by what they are; their contents count, not where they lie. Raises GenerationFailed."""
+
+    def notices(self, ids: Collection[str]) -> Iterable[str]:
+        """What the user is told once all items have asked; ids: theirs."""
+
+
 class System(ABC):
     """A generator. Class attributes are data that ``list`` and the documentation read.
 
@@ -173,10 +183,13 @@ class System(ABC):
     native: None where it depends on what the system is loaded with.
     seed_support: ``full`` (same seed, same clip, whatever the batch), ``run`` (one seed for the whole list: requests of
         an experiment get their row's seed, see ``list_seed``), ``global`` (seeds the process) or ``none``.
+    follows_length: whether ``target_seconds`` decides how long clips are where nothing but the text would.
     start_seconds: how long a worker may be silent while it loads the system.
     weights: ids in the weights table; licence: the most restrictive licence group among them.
     packages: Python packages outside the core that it imports, by the names under which they are imported.
     extra: the optional dependency group of pyproject.toml that provides them.
+    most_together: clips of one batch, beyond which nothing is gained; a kill costs those of a batch. None: no bound.
+    places: options of ``load`` that say where things are and not what is made: clips stay where such a value changes.
     """
 
     id: ClassVar[str]
@@ -185,11 +198,14 @@ class System(ABC):
     needs: ClassVar[Mapping[Task, tuple[str, ...]]]
     native: ClassVar[NativeFormat | None]
     seed_support: ClassVar[Literal["full", "run", "global", "none"]]
+    follows_length: ClassVar[bool] = False
     start_seconds: ClassVar[float] = 600.0
     weights: ClassVar[tuple[str, ...]] = ()
     licence: ClassVar[Literal["free", "research", "non-commercial", "gated"]] = "free"
     packages: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
+    places: ClassVar[tuple[str, ...]] = ()
+    most_together: ClassVar[int | None] = None
 
     @classmethod
     @abstractmethod
@@ -206,6 +222,39 @@ class System(ABC):
         Whoever keeps clips for the next run compares their contents; a file that is missing may be left out.
         """
         return []
+
+    @classmethod
+    def missing(cls, **options: Any) -> list[Lack]:
+        """What ``load`` with these options would not find on this machine, with the commands that bring it.
+
+        As far as that can be told at once: nothing is imported, started, or read as a whole.
+        """
+        from t2av_bench.weights.needs import lack
+
+        found = lack(cls)
+        return [found] if found else []
+
+    @classmethod
+    def state(cls, **options: Any) -> Mapping[str, str]:
+        """What is at the places that these options of ``load`` name, and moves the clips: name -> commit or digest.
+
+        Clips are made again where a value differs from theirs. A name that only one of the two has is not compared: who
+        has the clips alone, and not the system, keeps them.
+        """
+        return {}
+
+    @classmethod
+    def files_of(cls, **options: Any) -> OwnFiles | None:
+        """Where each clip is made from files of its own below the paths that the options name: what finds them.
+
+        Then a changed file makes its own clip again and no other. None: whatever the options name moves all clips.
+        """
+        return None
+
+    @classmethod
+    def beside_label(cls, **options: Any) -> str:
+        """What of these options of ``load`` stands beside the label of a row, without which it would mislead."""
+        return ""
 
     @classmethod
     def slots(cls, **options: Any) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from t2av_bench.errors import NotApplicable
+from t2av_bench.errors import Lack, NotApplicable
 from t2av_bench.systems import output
 from t2av_bench.systems.base import (
     BatchSystem,
@@ -87,6 +87,15 @@ class Cascaded(BatchSystem):
         if wanted["tts"] == wanted["a2v"]:
             return cls(first, first)
         return cls(first, systems.load(a2v, device=device, **wanted["a2v"][1]))
+
+    @classmethod
+    def missing(cls, **options: Any) -> list[Lack]:
+        """What either of its two systems would not find."""
+        from t2av_bench import systems
+
+        parts = ((options.get(task), options.get(f"{task}_options") or {}) for task in ("tts", "a2v"))
+        found = [systems.system_class(id).missing(**given) for id, given in parts if id is not None]
+        return list(dict.fromkeys(each for part in found for each in part))
 
     @classmethod
     def slots(cls, **options: Any) -> tuple[str, ...]:

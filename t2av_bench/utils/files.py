@@ -67,9 +67,11 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 def disk_trouble(error: BaseException | None) -> int | None:
     """The error number of a disk that is full or cannot be written, where an exception goes back to it."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an exception may be its own cause
         if isinstance(error, OSError) and error.errno in _DISK:
             return error.errno
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
 

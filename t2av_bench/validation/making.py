@@ -46,6 +46,8 @@ class _Job:
     folder: Path
     parts: tuple[Grade, ...]
     key: str = ""
+    slots: tuple[str, ...] = ()
+    start_seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,9 @@ class _Writing:
     """Work of a ``WorkerPool``: a ``_Written`` for each grade of a job."""
 
     doing = "writing"
-    start_seconds = 300.0
     late = "not written within {:g} s (--timeout)"
 
-    def start(self) -> Child:
+    def start(self, slot: str | None = None) -> Child:
         return Child(_Writer)
 
     def failed(self, failure: Failure, waiting: deque[_Job]) -> Iterator[_Written]:

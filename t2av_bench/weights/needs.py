@@ -1,9 +1,11 @@
 """What metrics and systems lack on this machine, and the one command that brings it."""
 
+from collections.abc import Collection
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
-from t2av_bench.errors import NotApplicable
+from t2av_bench.errors import Lack, NotApplicable
 from t2av_bench.weights.entry import WeightsEntry, fetch_command
 from t2av_bench.weights.table import configured, path
 
@@ -29,13 +31,14 @@ def missing(of: Needs) -> tuple[list[WeightsEntry], list[str]]:
     return [entry for entry in absent if not entry.package], [name for name in packages if find_spec(name) is None]
 
 
-def lacks(*users: Needs, weights: bool = True) -> str | None:
-    """All that is missing, and the command that brings it; None where nothing is. weights: whether they count too."""
+def lack(*users: Needs, weights: bool = True, without: Collection[str] = ()) -> Lack | None:
+    """All that is missing; None where nothing is. weights: whether they count too, ``without`` those of some ids."""
     entries: dict[str, WeightsEntry] = {}
     packages: dict[str, None] = {}
     extras, names = set(), []
     for user in users:
         absent, modules = missing(user)
+        absent = [entry for entry in absent if entry.id not in without]
         entries |= {entry.id: entry for entry in absent if weights}
         packages |= dict.fromkeys(modules)
         extras |= {user.extra} if modules and user.extra else set()
@@ -43,8 +46,16 @@ def lacks(*users: Needs, weights: bool = True) -> str | None:
     what = [f"weights {', '.join(entries)}"] if entries else []
     what += [f"Python packages {', '.join(packages)}"] if packages else []
     how = [f"pip install 't2av-bench[{','.join(sorted(extras))}]'"] if extras else []
-    how += [fetch_command(*entries.values(), names=",".join(names))] if entries else []
-    return ": ".join(filter(None, [f"missing: {' and '.join(what)}", " && ".join(how)])) if what else None
+    if entries:  # a command for all that a user needs would bring those that do not count, too
+        how += [fetch_command(*entries.values(), names="" if without else ",".join(names))]
+    licences = [f"{entry.id}: {entry.licence}" for entry in entries.values() if entry.group != "free"]
+    return Lack(" and ".join(what), tuple(how), tuple(licences)) if what else None
+
+
+def lacks(*users: Needs, weights: bool = True) -> str | None:
+    """All that is missing, and the command that brings it; None where nothing is. weights: whether they count too."""
+    found = lack(*users, weights=weights)
+    return f"missing: {found}" if found else None
 
 
 def unusable(user: Needs) -> str | None:
@@ -57,3 +68,12 @@ def unusable(user: Needs) -> str | None:
     except NotApplicable as error:
         return str(error)
     return None
+
+
+def is_fetched(source: str, file: str, revision: str | None = None) -> bool:
+    """Whether a folder, or else what was fetched of a repository of the model hub, holds a file."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(source).is_dir():
+        return (Path(source) / file).is_file()
+    return isinstance(try_to_load_from_cache(source, file, revision=revision), str)

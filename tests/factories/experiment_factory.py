@@ -20,7 +20,7 @@ from t2av_bench.generation.generate import RowPlan
 from t2av_bench.results.store import Store
 
 SYSTEMS = {"fake-noise": "Noise", "fake-choir": "Choir", "fake-absent": "Absent", "fake-boaster": "Boaster",
-           "fake-carded": "Carded"}  # fmt: skip
+           "fake-carded": "Carded", "fake-obedient": "Obedient"}  # fmt: skip
 
 
 def unheard(_):
@@ -78,7 +78,7 @@ def carry_out(tmp_path: Path, rows: str = ROW, head: str = "", **given):
 def only_made(tmp_path: Path, rows: str = ROW, head: str = "", **given) -> list[RowPlan]:
     """The rows after their clips were made, without scoring: half the time."""
     loaded = load(write(tmp_path, rows, head), given)
-    plans = benchmark_run._planned(loaded, {row.name: row.manifest for row in loaded.rows})
+    plans, _ = benchmark_run._planned(loaded, {row.name: row.manifest for row in loaded.rows})
     benchmark_run._make(plans, loaded.config, unheard, unheard)
     return plans
 

@@ -101,6 +101,18 @@ class Carded(Noise):
             log.write(f"{line}\n")
 
 
+class Obedient(Noise):
+    """Follows a length, as its log tells."""
+
+    id, title = "fake-obedient", "Obedient"
+    follows_length = True
+
+    def _one(self, request, together):
+        with open(os.environ["FAKE_SYSTEMS_LOG"], "a") as log:
+            log.write(f"told {request.target_seconds}\n")
+        return super()._one(request, together)
+
+
 class Absent(Noise):
     """A system whose weights are not here."""
 

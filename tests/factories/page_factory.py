@@ -2,11 +2,11 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from media_factory import moving_pattern
@@ -61,9 +61,9 @@ def scores_of(system: int, item: int) -> dict[str, Score]:
 def make_run(
     folder: Path, system: int, clips: Sequence[Path | None], *, items: Sequence[str] = ITEMS,
     references: Sequence[Path | None] | None = None, scores: Callable[[int, int], dict[str, Score]] = scores_of,
-    version: int = 1, name: str | None = None,
+    version: int = 1, name: str | None = None, about: Mapping[str, Any] | None = None,
 ) -> Path:  # fmt: skip
-    """A finished run of one system, as ``evaluate`` leaves it."""
+    """A finished run of one system, as ``evaluate`` leaves it. about: what all items say besides."""
     folder.mkdir(parents=True)
     protocols = {metric: Protocol(metric, {"version": version}) for metric in METRICS}
     name = SYSTEMS[system] if name is None else name
@@ -79,8 +79,9 @@ def make_run(
         )  # fmt: skip
         references = references or [None] * len(items)
         store.put_clips(
-            (id, {"id": id, "text": TEXTS[index % len(TEXTS)], "language": "en"}, str(clip) if clip else None,
-             str(reference) if reference else None, None if clip else "no generated file is named so")
+            (id, {"id": id, "text": TEXTS[index % len(TEXTS)], "language": "en", **(about or {})},
+             str(clip) if clip else None, str(reference) if reference else None,
+             None if clip else "no generated file is named so")
             for index, (id, clip, reference) in enumerate(zip(items, clips, references, strict=True))
         )  # fmt: skip
         for index, (id, clip) in enumerate(zip(items, clips, strict=True)):

@@ -1,7 +1,8 @@
 """Who has run an adapter with the real weights: until somebody has, it is "never run with weights".
 
-An attestation is what ``t2av-bench systems check ID --attest FILE`` writes. Those that were handed in lie beside this
-module, those of the user in their data folder.
+An attestation is what ``t2av-bench systems check ID --attest FILE`` writes. Those that were handed in lie in the folder
+beside this module, those of the user, and whatever they were given, in the folder of ``own_file``. It holds for the
+specification and shim whose digests it names.
 """
 
 import json
@@ -10,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from t2av_bench.systems.external.spec import spec, spec_ids
 from t2av_bench.utils.files import json_text, write_text
 from t2av_bench.utils.machine import user_data
 
@@ -24,9 +26,8 @@ def own_file(id: str) -> Path:
 
 
 def attestation(id: str) -> Mapping[str, Any] | None:
-    """The newest attestation of a system; None where there is none. A file that is none says nothing."""
-    found = [each for path in (own_file(id), _BUNDLED / f"{id}.json") if (each := _read(path, id))]
-    return max(found, key=lambda each: str(each["date"]), default=None)
+    """The newest attestation of a system; None where there is none."""
+    return next(iter(_all(id)), None)
 
 
 def never_run(id: str) -> bool:
@@ -35,13 +36,26 @@ def never_run(id: str) -> bool:
 
 
 def status(id: str, digests: Mapping[str, str]) -> str:
-    """What to say about it. digests: of the spec and the shim as they are now, by the names in the attestation."""
-    found = attestation(id)
+    """What to say about it. digests: of the spec and the shim that are meant, by the names in the attestation.
+
+    An attestation of just these comes before a newer one of others.
+    """
+    found = min(_all(id), key=lambda each: bool(_changed(each, digests)), default=None)
     if found is None:
         return NEVER_RUN
-    changed = [name for name, digest in digests.items() if found.get(name) != digest]
+    changed = _changed(found, digests)
     since = f"; {' and '.join(changed)} changed since" if changed else ""
     return f"passed its check with weights on {str(found['date'])[:10]}{since}"
+
+
+def caveat(id: str, digests: Mapping[str, str]) -> str:
+    """``status`` where readers of numbers should know it; empty where somebody ran just these with the weights.
+
+    And of a folder of clips that somebody made, which is not run at all.
+    """
+    if id in spec_ids() and spec(id).carrier == "folder":
+        return ""
+    return "" if any(not _changed(each, digests) for each in _all(id)) else status(id, digests)
 
 
 def write(path: Path, facts: Mapping[str, Any]) -> None:
@@ -59,6 +73,17 @@ def write(path: Path, facts: Mapping[str, Any]) -> None:
     _read.cache_clear()
 
 
+def _all(id: str) -> list[Mapping[str, Any]]:
+    """The newest first. A file that is none says nothing."""
+    paths = [path for folder in (own_file(id).parent, _BUNDLED) for path in sorted(folder.glob("*.json"))]
+    found = [each for path in paths if (each := _read(path)) and each["id"] == id]
+    return sorted(found, key=lambda each: str(each["date"]), reverse=True)
+
+
+def _changed(found: Mapping[str, Any], digests: Mapping[str, str]) -> list[str]:
+    return [name for name, digest in digests.items() if found.get(name) != digest]
+
+
 def _refused(facts: Mapping[str, Any]) -> str | None:
     failed = [each["name"] for each in facts["results"] if each["status"] == "failed"]
     made = [each["name"] for each in facts["results"] if each["status"] == "ok" and each["name"].startswith("item ")]
@@ -70,10 +95,10 @@ def _refused(facts: Mapping[str, Any]) -> str | None:
 
 
 @cache
-def _read(path: Path, id: str) -> Mapping[str, Any] | None:
+def _read(path: Path) -> Mapping[str, Any] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        counts = found["schema"] == SCHEMA and found["id"] == id and found["date"] and not _refused(found)
-    except (OSError, ValueError, KeyError, TypeError):
+        counts = found["schema"] == SCHEMA and found["id"] and found["date"] and not _refused(found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return found if counts else None

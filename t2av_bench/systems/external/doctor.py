@@ -4,15 +4,17 @@ to type next.
 Its interpreter is asked, never imported from, and nothing is changed or downloaded.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,23 +76,32 @@ def doctor(spec: Spec, options: Mapping[str, Any] | None = None) -> list[Finding
     if spec.carrier == "folder":
         return [Finding("setup", "skipped", "somebody else makes its clips: there is nothing to set up")]
     if spec.carrier == "lib":
-        root = Path(given["weights"]) if given.get("weights") else None
+        from t2av_bench.systems.external.settings import weights_folder
+
+        root = weights_folder(spec.id, given.get("weights"))
         # The program's own interpreter: its packages are those that the class imports.
-        about = probe(Path(sys.executable), dict(os.environ))
-        return [*python_findings(spec, about), *program_findings(spec), *weight_findings(spec, root)]
-    from t2av_bench.systems.external.process import environment
+        about = probe([sys.executable], dict(os.environ))
+        return [
+            *python_findings(spec, about),
+            *library_findings(spec),
+            *program_findings(spec),
+            *weight_findings(spec, root),
+        ]
+    from t2av_bench.systems.external.process import environment, filled
+    from t2av_bench.systems.external.process import given as told
     from t2av_bench.systems.external.settings import settings
 
     found = settings(spec.id, **given)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "tmp").mkdir()
-        gpu = found.gpus[0] if found.gpus else None
-        about = probe(found.python, environment(Path(folder), spec.variables, gpu))
+    with tempfile.TemporaryDirectory() as name:
+        folder, gpu = Path(name), found.gpus[0] if found.gpus else None
+        (folder / "tmp").mkdir()
+        command = filled(found.command, folder, found.checkout, found.weights) or [str(found.python)]
+        about = probe(command, environment(folder, spec.variables, gpu), told(folder, spec.variables, gpu))
     return [
         *checkout_findings(spec, found.checkout),
         *python_findings(spec, about, found.checkout),
         *program_findings(spec),
-        *weight_findings(spec, found.weights, found.checkout),
+        *weight_findings(spec, found.weights),
     ]
 
 
@@ -98,14 +109,17 @@ def failed(findings: Iterable[Finding]) -> bool:
     return any(finding.status == "failed" for finding in findings)
 
 
-def probe(python: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+def probe(command: Sequence[str], variables: Mapping[str, str], told: Mapping[str, str] | None = None
+          ) -> dict[str, Any]:  # fmt: skip
     """What an interpreter says of itself: python, platform, packages (name -> version), and of its torch gpus, cuda.
 
-    ``error`` alone where it cannot be asked.
+    ``error`` alone where it cannot be asked. told: variables that it sets itself, for a
+    ``command`` that starts it elsewhere.
     """
+    python, code = " ".join(command), f"import os\nos.environ.update({dict(told or {})!r})\n{_PROBE}"
     try:
         done = subprocess.run(
-            [str(python), "-c", _PROBE], env=dict(variables), stdin=subprocess.DEVNULL, capture_output=True,
+            [*command, "-c", code], env=dict(variables), stdin=subprocess.DEVNULL, capture_output=True,
             timeout=_PROBE_SECONDS, cwd=tempfile.gettempdir(), check=False,
         )  # fmt: skip
     except OSError as error:
@@ -219,19 +233,17 @@ def program_findings(spec: Spec) -> Iterator[Finding]:
             yield Finding(f"program {name}", "failed", "not on PATH", f"conda install -c conda-forge {name}")
 
 
-def weight_findings(spec: Spec, *folders: Path | None) -> Iterator[Finding]:
-    """Names, sizes and digests of the weights, each looked for in the folders in their order."""
-    places = list(dict.fromkeys(folder for folder in folders if folder))
+def weight_findings(spec: Spec, folder: Path | None) -> Iterator[Finding]:
+    """Names, sizes and digests of the weights below a folder; None: nobody said which."""
     for weight in spec.weights:
         name = f"weights {weight.path}"
         source = f"get it from {weight.source}" if weight.source else f"t2av-bench systems recipe {spec.id}"
-        path = next((folder / weight.path for folder in places if (folder / weight.path).exists()), None)
-        if path is None:
-            where = f"not in {' or '.join(map(str, places))}" if places else "no folder of weights is named"
-            if not places and spec.carrier == "lib":
-                yield Finding(name, "skipped", where, f"--weights FOLDER; {source}")
-            else:
-                yield Finding(name, "failed", where, source)
+        if folder is None:
+            yield Finding(name, "skipped", "no folder of weights is named", f"--weights FOLDER; {source}")
+            continue
+        path = folder / weight.path
+        if not path.exists():
+            yield Finding(name, "failed", f"not in {folder}", source)
             continue
         size = path.stat().st_size if path.is_file() else None
         if weight.bytes is not None and size is not None and size != weight.bytes:
@@ -257,8 +269,6 @@ def digest_of(path: Path) -> str:
 
 def checkout_findings(spec: Spec, root: Path) -> Iterator[Finding]:
     """The commit, and what differs in what the shim uses."""
-    from t2av_bench.systems.external.harvest import difference
-
     head, dirty = commit_of(root)
     wanted = f"git -C {root} checkout {spec.commit}"
     if head is None:
@@ -268,26 +278,54 @@ def checkout_findings(spec: Spec, root: Path) -> Iterator[Finding]:
     else:
         changed = f", with changes in {', '.join(dirty[:5])}" if dirty else ""
         yield Finding("commit", "ok", f"{head}{changed}")
+    yield from _interface_findings(spec, root, wanted)
+
+
+def library_findings(spec: Spec) -> Iterator[Finding]:
+    """What differs in what a class uses of packages that are installed here."""
+    package = spec.uses[0].file.partition("/")[0] if spec.uses else ""
+    place = find_spec(package) if package else None
+    if place and place.origin:
+        yield from _interface_findings(
+            spec, Path(place.origin).parents[1], f"pip install 't2av-bench[{spec.environment.extra}]'"
+        )
+
+
+def _interface_findings(spec: Spec, root: Path, remedy: str) -> Iterator[Finding]:
+    from t2av_bench.systems.external.harvest import difference
+
     differences = difference(spec, root)
     for each in differences:
-        yield Finding("interface", "failed", each, wanted)
+        yield Finding("interface", "failed", each, remedy)
     if not differences:
-        yield Finding("interface", "ok", f"all that the shim uses in {len(spec.uses)} places is there"
+        yield Finding("interface", "ok", f"all that is used of it in {len(spec.uses)} places is there"
                       if spec.uses else "the specification names nothing to compare")  # fmt: skip
 
 
 def commit_of(root: Path) -> tuple[str | None, list[str]]:
     """The commit of a checkout and the files that differ from it; (None, []) where the folder is none."""
 
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=60)
-        return done.stdout
-
     try:
         # Of this folder: a fake tree inside another checkout is none.
-        if Path(git("rev-parse", "--show-toplevel").strip()).resolve() != root.resolve():
+        if Path(os.fsdecode(_git(root, "rev-parse", "--show-toplevel")).strip()).resolve() != root.resolve():
             return None, []
-        changes = git("status", "--porcelain", "--untracked-files=no").splitlines()
-        return git("rev-parse", "HEAD").strip(), [line[3:] for line in changes]
+        changes = os.fsdecode(_git(root, "status", "--porcelain", "--untracked-files=no")).splitlines()
+        return _git(root, "rev-parse", "HEAD").decode().strip(), [line[3:] for line in changes]
     except (OSError, subprocess.SubprocessError):
         return None, []
+
+
+def state_of(root: Path) -> str | None:
+    """The commit of a checkout, with a digest of what differs from it, if anything does; None where it is none."""
+    commit, changed = commit_of(root)
+    if not commit or not changed:
+        return commit
+    try:
+        return f"{commit}+{hashlib.sha256(_git(root, 'diff', '--no-ext-diff', 'HEAD')).hexdigest()[:16]}"
+    except (OSError, subprocess.SubprocessError):
+        return f"{commit}+"
+
+
+def _git(root: Path, *words: str) -> bytes:
+    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, check=True, timeout=60)
+    return done.stdout

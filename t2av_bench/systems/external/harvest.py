@@ -8,6 +8,8 @@ Texts that are long or not ASCII are ``<text of 64 characters>``.
 """
 
 import ast
+import hashlib
+import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple
 from t2av_bench.systems.external.spec import Harvest, Spec
 from t2av_bench.utils.config import near
 
+_WIDTH = 120
 LONGEST = 60  # characters of a default that are kept: prose of others does not belong in a specification
 _OPTION = re.compile(
     r"(?P<names>[^!:>=\s]+)(?P<required>!)?(:(?P<kind>[^>=\s\[]*)(\[(?P<nargs>[^\]]+)\])?)?(>(?P<dest>[^=\s]+))?"
@@ -74,12 +77,51 @@ def harvest_file(root: Path, file: str, callables: Iterable[str]) -> Harvest:
         raise Unharvestable(f"{file} is no Python that can be read: {error}") from error
     known = dict(_callables(tree))
     found = {name: tuple(known[name]) for name in callables if name in known}
-    return Harvest(file=file, callables=found, options=tuple(_options(tree)))
+    return Harvest(file=file, git_blob=git_blob(path), callables=found, options=tuple(_options(tree)))
+
+
+def git_blob(path: Path) -> str:
+    """The name that git gives to a file's content."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def as_toml(facts: Iterable[Harvest]) -> str:
+    """What a file ``ID.harvest.toml`` holds."""
+
+    def listed(key: str, values: Iterable[str]) -> str:
+        words = [json.dumps(value) for value in values]
+        line = f"{key} = [{', '.join(words)}]"
+        return line if len(line) <= _WIDTH else f"{key} = [\n{_wrapped(words)}\n]"
+
+    parts = []
+    for each in facts:
+        lines = ["[[harvest]]", f"file = {json.dumps(each.file)}", f'git_blob = "{each.git_blob}"']
+        lines += [listed("options", each.options)] if each.options else []
+        if each.callables:
+            lines += ["", "[harvest.callables]"]
+            lines += [listed(json.dumps(name), known) for name, known in each.callables.items()]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _wrapped(words: Iterable[str]) -> str:
+    rows = [" "]
+    for word in words:
+        if len(rows[-1]) + len(word) + 2 > _WIDTH and rows[-1].strip():
+            rows.append(" ")
+        rows[-1] += f"{' ' if rows[-1].strip() else '   '}{word},"
+    return "\n".join(rows)
 
 
 def difference(spec: Spec, root: Path) -> list[str]:
-    """What the shim passes and a checkout lacks, newly asks for or gives another default, as sentences."""
+    """What the shim passes and a checkout lacks, newly asks for or gives another default, as sentences.
+
+    Of a library ``root`` is the folder of installed packages.
+    """
     written_for = f"the shim was written for {spec.commit[:7] or 'an unknown commit'}"
+    if spec.carrier == "lib":
+        written_for = f"it was written for the versions of the extra {spec.environment.extra}"
     said = []
     for use in spec.uses:
         try:

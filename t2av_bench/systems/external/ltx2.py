@@ -6,8 +6,6 @@ without one, diffusers takes an empty text.
 """
 
 import inspect
-import math
-import time
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -15,25 +13,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from t2av_bench.errors import NotApplicable
-from t2av_bench.systems import output
-from t2av_bench.systems.base import (
-    GeneratedClip,
-    GenerationFailed,
-    OnProgress,
-    Progress,
-    Request,
-    System,
-    native_seed,
-)
-from t2av_bench.systems.delivery import Product, as_reason, deliver, file_facts
-from t2av_bench.systems.external.prompts import PROMPTED, planned_seconds, render
+from t2av_bench.errors import Lack, NotApplicable
+from t2av_bench.systems.base import GenerationFailed
+from t2av_bench.systems.external.joint import Job, JointModel, Sample
+from t2av_bench.systems.external.settings import weights_folder, weights_state
 from t2av_bench.systems.external.spec import spec
-from t2av_bench.systems.inputs import input_named
 
 _SPEC = spec("ltx-2")
-RATES: Mapping[str, float] = {"en": 15.0, "zh": 5.0}
-"""Characters a second for clips whose length nobody asked for; another language counts as English."""
+_INDEX = "model_index.json"
 OFFLOAD = ("none", "model", "sequential")
 
 
@@ -56,19 +43,7 @@ _GUIDANCE = {
 }  # fmt: skip
 
 
-def frames_asked(seconds: float, frame_rate: Fraction, max_seconds: float) -> int:
-    """The least 8 k + 1 frames, k >= 1, that last ``seconds``; of those within ``max_seconds`` the most, if fewer.
-
-    GenerationFailed where not even 9 frames fit.
-    """
-    rate = float(frame_rate)  # a length that is whole up to floating point is whole
-    most = math.floor(round(rate * max_seconds - 1, 6) / 8)
-    if most < 1:
-        raise GenerationFailed(f"max_seconds is {max_seconds:g}, less than 9 frames at {frame_rate} frames a second")
-    return 8 * min(max(1, math.ceil(round(rate * seconds - 1, 6) / 8)), most) + 1
-
-
-class LTX2(System):
+class LTX2(JointModel):
     """See the module."""
 
     id = _SPEC.id
@@ -81,6 +56,9 @@ class LTX2(System):
     packages = ("diffusers", "transformers", "torch", "torchvision", "PIL")
     extra = "ltx"
     spec = _SPEC
+    places = ("weights",)
+    library = "diffusers"
+    native_frames = 121
 
     def __init__(
         self, pipeline: Any, *, variant: str = "ltx-2", device: str = "cpu", offload: str = "none", height: int = 512,
@@ -93,9 +71,9 @@ class LTX2(System):
         pipeline's; 0 (none) is said to freeze the picture. facts: for the record. ValueError for wrong options.
         """
         check_options(variant, offload, height, width, frame_rate, steps)
-        self.pipeline, self.device, self.offload, self.variant = pipeline, device, offload, VARIANTS[variant]
+        self.pipeline, self.device, self.offload, self.generation = pipeline, device, offload, VARIANTS[variant]
         self.height, self.width, self.frame_rate = height, width, Fraction(str(frame_rate))
-        self.steps = steps or self.variant.steps
+        self.steps = steps or self.generation.steps
         self.image_crf = image_crf
         self.facts = {"variant": variant, **(facts or {})}
         self._text_pipeline: Any = None
@@ -103,17 +81,19 @@ class LTX2(System):
 
     @classmethod
     def load(
-        cls, *, device: str = "cpu", model: str | None = None, revision: str | None = None, variant: str = "ltx-2",
-        offload: str = "none", height: int = 512, width: int = 512, frame_rate: str | float = "24",
-        steps: int | None = None, image_crf: int | None = None,
+        cls, *, device: str = "cpu", weights: Path | None = None, model: str | None = None, revision: str | None = None,
+        variant: str = "ltx-2", offload: str = "none", height: int = 512, width: int = 512,
+        frame_rate: str | float = "24", steps: int | None = None, image_crf: int | None = None,
     ) -> Self:  # fmt: skip
-        """model: a folder as ``save_pretrained`` writes it, or a name on the hub (at ``revision``) that was fetched.
+        """weights: a folder with the pipelines by their names on the hub; None for that of ``systems.toml``. model: a
+        folder as ``save_pretrained`` writes it, or a name on the hub (at ``revision``) that was fetched; None for the
+        variant's own: below ``weights``, or else as it was fetched.
 
         offload: what waits in main memory: ``none``, each ``model``, or each layer (``sequential``). The rest: see the
         constructor. NotApplicable where the model is not here.
         """
         check_options(variant, offload, height, width, frame_rate, steps)
-        source = model or VARIANTS[variant].model
+        source = source_of(model, weights, variant)
         from t2av_bench.utils.optional import make_torchvision_importable
 
         make_torchvision_importable()  # transformers imports torchvision
@@ -130,7 +110,7 @@ class LTX2(System):
             raise NotApplicable(
                 f"{cls.id}: {source} is no pipeline that was fetched ({str(error).splitlines()[0]}): "
                 f"hf download {VARIANTS[variant].model or source}{at}, or give a folder with "
-                "model_index.json as 'model'"
+                f"{_INDEX} as 'model'"
             ) from error
         pipeline.set_progress_bar_config(disable=True)
         # A folder by name, not by place.
@@ -142,87 +122,63 @@ class LTX2(System):
         )  # fmt: skip
 
     @classmethod
+    def missing(cls, **options: Any) -> list[Lack]:
+        """Packages, and the pipeline, of which ``model_index.json`` is looked for."""
+        from t2av_bench.weights.needs import is_fetched
+
+        source = source_of(options.get("model"), options.get("weights"), options.get("variant") or "ltx-2")
+        found, revision = super().missing(**options), options.get("revision")
+        if not is_fetched(source, _INDEX, revision):
+            at = f" --revision {revision}" if revision else ""
+            how = () if Path(source).is_dir() else (f"hf download {source}{at}",)
+            found.append(Lack(f"the pipeline {source}", how, tuple(_SPEC.licences)))
+        return found
+
+    @classmethod
     def checkpoint_files(cls, **options: Any) -> list[Path]:
         folder = Path(options.get("model") or "")
         return sorted(folder.rglob("*.safetensors")) if options.get("model") and folder.is_dir() else []
 
-    def generate(self, request: Request, on_progress: OnProgress | None = None) -> GeneratedClip:
-        report = on_progress or (lambda _: None)
-        self.check(request)
-        names = output.names_of(request)
+    @classmethod
+    def state(cls, **options: Any) -> dict[str, str]:
+        """Digests of the weights, wherever their folder is."""
+        if options.get("model"):
+            return {}
         try:
-            with output.staged(names) as folder:
-                return deliver(self, request, names, folder, self._make(request, report))
-        except (GenerationFailed, NotApplicable):
-            raise
-        except RuntimeError as error:  # out of memory above all
-            raise GenerationFailed(f"diffusers: {str(error).splitlines()[0]}") from error
+            folder = folder_of(options.get("weights"), options.get("variant") or "ltx-2")
+            return weights_state(folder, sorted(folder.rglob("*.safetensors")) if folder else ())
+        except (KeyError, ValueError, OSError):  # loading says what is wrong
+            return {}
 
-    def _make(self, request: Request, report: OnProgress) -> Product:
+    def _sample(self, job: Job) -> Sample:
         import torch
         from diffusers.pipelines.ltx2.utils import DEFAULT_NEGATIVE_PROMPT
 
-        started = time.monotonic()
-        prompt = render(self.id, request)
-        wanted = request.target_seconds or self._planned(request)
-        count = frames_asked(wanted, self.frame_rate, request.max_seconds)
-        picture = {} if request.identity is None else {"image": self._first_frame(request.identity)}
+        picture = {} if job.picture is None else {"image": job.picture}
         if picture and self.image_crf is not None:
             picture["image_crf"] = self.image_crf
-        seed = native_seed(request.seed)
         settings = {
-            "height": self.height, "width": self.width, "num_frames": count, "num_inference_steps": self.steps,
-            "spatio_temporal_guidance_blocks": list(self.variant.blocks), "negative_prompt": DEFAULT_NEGATIVE_PROMPT,
+            "height": self.height, "width": self.width, "num_frames": job.frames, "num_inference_steps": self.steps,
+            "spatio_temporal_guidance_blocks": list(self.generation.blocks), "negative_prompt": DEFAULT_NEGATIVE_PROMPT,
             **_GUIDANCE,
         }  # fmt: skip
-        read = time.monotonic()
 
         def step(_: Any, number: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            report(Progress(request.id, "generating", number + 1, self.steps, "steps", elapsed=time.monotonic() - read))
+            job.step(number + 1, self.steps)
             return tensors
 
         made = self._pipeline(bool(picture))(
-            prompt=prompt, frame_rate=float(self.frame_rate), generator=torch.Generator("cpu").manual_seed(seed),
-            output_type="np", callback_on_step_end=step, **settings, **picture,
+            prompt=job.prompt, frame_rate=float(self.frame_rate), output_type="np", callback_on_step_end=step,
+            generator=torch.Generator("cpu").manual_seed(job.seed), **settings, **picture,
         )  # fmt: skip
         pictures = np.asarray(made.frames[0])
-        sound = made.audio[0].detach().float().cpu().numpy()
-        if not (np.isfinite(pictures).all() and np.isfinite(sound).all()):
+        if not np.isfinite(pictures).all():
             raise GenerationFailed("the model made values that are not finite")
-        notes = [PROMPTED]
-        if request.voice is not None:
-            notes.append("the given voice is not heard: there is no such input")
-        if float(self.frame_rate) * wanted > count + 1e-6:
-            notes.append(f"{wanted:.2f} s were planned; the clip ends at {request.max_seconds:g} s (max_seconds)")
-        return Product(
-            np.atleast_2d(sound).mean(axis=0, dtype=np.float32), int(self.pipeline.vocoder.config.output_sampling_rate),
-            self.frame_rate, pictures=[np.rint(np.clip(pictures, 0, 1) * 255).astype(np.uint8)], own_lengths=True,
-            encoder=output.EMBEDDED_ENCODER, native_seed=seed, notes=notes, pictures_from="generated",
-            inputs={"identity": file_facts(request.identity)} if request.identity else {},
-            settings={**settings, "image_crf": self.image_crf, "offload": self.offload, **self.facts},
-            record={"prompt": prompt, "planned_seconds": wanted},
-            libraries=("av", "diffusers", "torch", "transformers"),
-            seconds_taken={"reading": read - started, "sampling": time.monotonic() - read},
+        return Sample(
+            np.rint(np.clip(pictures, 0, 1) * 255).astype(np.uint8), made.audio[0].detach().float().cpu().numpy(),
+            int(self.pipeline.vocoder.config.output_sampling_rate),
+            {**settings, "image_crf": self.image_crf, "offload": self.offload, **self.facts},
         )  # fmt: skip
-
-    def _planned(self, request: Request) -> float:
-        chinese = any("\u4e00" <= each <= "\u9fff" for each in request.text)
-        language = (request.language or ("zh" if chinese else "en")).split("-")[0].lower()
-        return planned_seconds(request.text, language if language in RATES else "en", RATES)
-
-    def _first_frame(self, path: Path) -> Any:
-        from PIL import Image, ImageOps
-
-        from t2av_bench.errors import Unscorable
-        from t2av_bench.media.clip import Clip
-
-        try:
-            with input_named("identity"):
-                first = next(iter(Clip(path).frames(1)))[0]
-        except Unscorable as reason:
-            raise as_reason(reason) from reason
-        # The pipeline stretches: cut to its shape first.
-        return ImageOps.fit(Image.fromarray(first), (self.width, self.height), Image.Resampling.LANCZOS)
 
     def _pipeline(self, with_picture: bool) -> Any:
         wanted = self.pipeline
@@ -245,6 +201,20 @@ class LTX2(System):
                 getattr(wanted, enable[self.offload])(device=self.device)
             self._ready = wanted
         return wanted
+
+
+def folder_of(weights: str | Path | None, variant: str) -> Path | None:
+    """Where a variant's pipeline is below the folder of weights, if it is there. ValueError for settings that cannot
+    be read.
+    """
+    root = weights_folder(LTX2.id, weights)
+    folder = root / VARIANTS[variant].model if root else None
+    return folder if folder and (folder / _INDEX).is_file() else None
+
+
+def source_of(model: str | None, weights: str | Path | None, variant: str) -> str:
+    """The folder, or else the name on the hub, that a pipeline is read from."""
+    return model or str(folder_of(weights, variant) or VARIANTS[variant].model)
 
 
 def check_options(

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench.errors import NotApplicable
+from t2av_bench.faces.confirmed import confirmed_blazeface
 from t2av_bench.media.clip import Clip
+from t2av_bench.media.resample import to_int16
 from t2av_bench.systems.base import GenerationFailed, Request
 from t2av_bench.systems.delivery import file_facts
 from t2av_bench.systems.external.spec import Spec
@@ -16,16 +19,17 @@ from t2av_bench.systems.inputs import LONGEST_VOICE, input_named
 SIDE = 512
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prepared:
     """files: what the shim is told, by field; ``out_dir`` is empty. seconds: how long sounds and videos are.
 
-    facts: the originals by name and content.
+    facts: the originals by name and content. face: what became of looking for one, where the system needs one.
     """
 
     files: dict[str, str | None] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    face: str = ""
 
 
 def prepare(request: Request, folder: Path, id: str, spec: Spec) -> Prepared:
@@ -61,7 +65,24 @@ def prepare(request: Request, folder: Path, id: str, spec: Spec) -> Prepared:
                 found.seconds[name] = write_sound(source, target, spec.audio_rate_in, most)
             found.facts[name] = file_facts(source)
         found.files[name] = str(target)
+        if name == "identity" and spec.needs_face:
+            found.face = look_for_face(target, spec.id)
     return found
+
+
+def look_for_face(picture: Path, system: str) -> str:
+    """In words, that a face was found, or why nobody looked: the weights of the detector are not here.
+
+    Raises GenerationFailed where there is none: systems that need one may take the whole picture for it, and say
+    nothing.
+    """
+    try:
+        detector = confirmed_blazeface()
+    except NotApplicable as reason:
+        return f"not checked for a face: {reason}"
+    if not len(detector.detect(Clip(picture).frames_at([0]))[0]):
+        raise GenerationFailed(f"{system}: no_face: {detector.name} found no face in the picture")
+    return f"a face was found by {detector.name}"
 
 
 def write_sound(source: Path, target: Path, rate: int, most: float) -> float:
@@ -69,7 +90,7 @@ def write_sound(source: Path, target: Path, rate: int, most: float) -> float:
     from scipy.io import wavfile
 
     samples = Clip(source).audio(rate)[: round(most * rate)]
-    wavfile.write(target, rate, np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16))
+    wavfile.write(target, rate, to_int16(samples))
     return len(samples) / rate
 
 

@@ -1,13 +1,12 @@
-"""The foreign process that a system of other people runs in: pipes, log, beats, its end and what is known of it.
+"""The foreign process that a system of other people runs in: its command, log, beats, end and what is known of it.
 
-What it and its children print goes into one file, whose size is bounded; events come on a pipe of their own, for
+What it and its children print goes into one file, whose size is bounded; events come on a channel of their own, for
 research code prints, its children print and C code prints. It ends with its parent: it looks for that itself every
 second, and a guard ends it where it cannot look.
 """
 
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from t2av_bench.systems.external.channels import Channel, Files, Pipes
 from t2av_bench.systems.external.spec import SHIMS
 from t2av_bench.utils import memory
 from t2av_bench.utils.worker import unlimited
@@ -28,6 +28,7 @@ SHARED = SHIMS / "_shared.py"
 LARGEST_LOG = 1 << 20
 _KEPT_LOG = 1 << 16
 _LOOK_SECONDS = 0.5
+_LEAST_SPACE = 1 << 16
 # Other interpreters break on this one's packages, and a system may use all threads of the machine.
 _STRIPPED = ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV")
 _GIVEN = {
@@ -36,11 +37,13 @@ _GIVEN = {
 }  # fmt: skip
 # The folder goes too: nobody else is left who would.
 _GUARD = """
-import os, select, shutil, signal, sys
+import os, select, shutil, signal, sys, time
 group, parent = map(int, sys.argv[1:3])
 while os.getppid() == parent and not select.select([0], [], [], 1.0)[0]:
     pass
 try:
+    os.killpg(group, signal.SIGTERM)  # which a container's client passes on, unlike the other
+    time.sleep(2.0)
     os.killpg(group, signal.SIGKILL)
 except OSError:
     pass
@@ -64,50 +67,68 @@ def private_folder() -> Path:
     raise OSError("no folder for temporary files has a path without dots and blanks: set TMPDIR to one")
 
 
+def given(folder: Path, variables: Mapping[str, str], gpu: str | None) -> dict[str, str]:
+    """What the process is to see wherever it runs. gpu: what CUDA may use, "" for none; None: as here."""
+    cuda = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+    return {**_GIVEN, "TMPDIR": str(folder / "tmp"), **cuda, **variables}
+
+
 def environment(folder: Path, variables: Mapping[str, str], gpu: str | None) -> dict[str, str]:
-    """What the process sees. gpu: what CUDA may use, "" for none; None: as here."""
+    """What the process sees; as of ``given``."""
     kept = {
         name: value
         for name, value in unlimited(os.environ).items()
         if not name.startswith("PYTHON") and name not in _STRIPPED
     }
-    given = {**_GIVEN, "TMPDIR": str(folder / "tmp")}
-    if gpu is not None:
-        given["CUDA_VISIBLE_DEVICES"] = gpu
-    return kept | given | dict(variables)
+    return kept | given(folder, variables, gpu)
+
+
+def filled(command: Sequence[str], folder: Path, checkout: Path, weights: Path) -> list[str]:
+    """A command with the places that it names as {folder}, {checkout}, {weights}; {user}: ids of the user and group."""
+    values = {"folder": folder, "checkout": checkout, "weights": weights, "user": f"{os.getuid()}:{os.getgid()}"}
+    words = []
+    for word in command:
+        for name, value in values.items():
+            word = word.replace(f"{{{name}}}", str(value))
+        words.append(word)
+    return words
 
 
 class Process:
     """A shim's process. ``ready`` waits until it is loaded; ``ask`` gives its answers; both raise ``Ended``.
 
-    folder: private, gone with the process.
+    command: what starts Python, as in ("python3",). by_files: it shares ``folder`` with this process and nothing else;
+    the shim is copied there. folder: private, gone with the process.
     """
 
-    def __init__(self, python: Path, shim: Path, settings: Mapping[str, Any], variables: Mapping[str, str],
-                 gpu: str | None, folder: Path) -> None:  # fmt: skip
-        self.folder, self._buffer, self._cut, self.killed = folder, b"", 0, False
+    def __init__(self, command: Sequence[str], shim: Path, settings: Mapping[str, Any], variables: Mapping[str, str],
+                 gpu: str | None, folder: Path, *, by_files: bool = False) -> None:  # fmt: skip
+        self.folder, self._buffer, self._cut, self.killed, self._by_files = folder, b"", 0, False, by_files
         self.facts: dict[str, Any] = {}
         self._log = folder / "log"
         (folder / "tmp").mkdir(exist_ok=True)
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o600)
-        theirs_in, self._in = os.pipe()
-        self._out, theirs_out = os.pipe()
-        private = settings.get("working_directory") == "private"
+        self._channel: Channel = Files(folder) if by_files else Pipes()
+        worker, told = WORKER, dict(settings)
+        if by_files:
+            told["variables"] = given(folder, variables, gpu)
+            worker, shim = (Path(shutil.copy(file, folder)) for file in (WORKER, shim))
+            shutil.copy(SHARED, folder)
+        (folder / "settings.json").write_text(json.dumps(told), encoding="utf-8")
         try:
             self._process = subprocess.Popen(
-                [str(python), str(WORKER), str(shim), "--settings", json.dumps(dict(settings)),
-                 "--pipes", f"{theirs_in},{theirs_out}"],
-                env=environment(folder, variables, gpu), pass_fds=[theirs_in, theirs_out],
-                cwd=folder / "tmp" if private else settings["checkout"],
+                [*command, str(worker), str(shim), "--settings", str(folder / "settings.json"),
+                 *self._channel.arguments],
+                env=environment(folder, variables, gpu), pass_fds=self._channel.descriptors, cwd=folder / "tmp",
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            os.close(self._in)
-            os.close(self._out)
-            raise Ended("died", f"{python} cannot be started: {error.strerror}") from error
+            self._channel.close()
+            shutil.rmtree(folder, ignore_errors=True)  # nobody has a process to close
+            raise Ended("died", f"{command[0]} cannot be started: {error.strerror}") from error
         finally:
-            for descriptor in (log, theirs_in, theirs_out):
-                os.close(descriptor)
+            os.close(log)
+            self._channel.started()
         self._guard = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _GUARD, str(self._process.pid), str(os.getpid()), str(folder)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -136,8 +157,12 @@ class Process:
             ) -> Iterator[dict[str, Any]]:  # fmt: skip
         """One ``done`` event for each request. seconds: for each."""
         late = f"it took longer than {seconds:g} s (item_seconds)"
-        with suppress(BrokenPipeError):  # its end is seen below
-            self._send((json.dumps(list(requests)) + "\n").encode())
+        try:
+            with suppress(BrokenPipeError):  # its end is seen below
+                self._channel.send((json.dumps(list(requests)) + "\n").encode())
+        except OSError as error:  # it may have half a line
+            self.kill()
+            raise Ended("died", f"it cannot be told of requests in {self.folder}: {error.strerror}") from error
         left = {request["id"] for request in requests}
         while left:
             for event in self._events(seconds * len(left), late, beat):
@@ -168,14 +193,15 @@ class Process:
         if self.killed:
             return
         self.killed = True
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=10.0)
+        self._channel.close()
+        # A container's client passes on the first; the second would end the client alone.
+        for each in (signal.SIGTERM, signal.SIGKILL) if self._by_files else (signal.SIGKILL,):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, each)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=5.0)
         self._guard.kill()
         self._guard.communicate()
-        os.close(self._in)
-        os.close(self._out)
 
     def close(self) -> None:
         self.kill()
@@ -184,10 +210,6 @@ class Process:
     def memory_held(self) -> int | None:
         """Bytes, with all that it started; None: not known."""
         return memory.used(self._process.pid)
-
-    def _send(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._in, data) :]
 
     def _events(self, seconds: float, late: str, beat: Callable[[], None]) -> Iterator[dict[str, Any]]:
         """Events as they come, beats passed on; ``Ended`` ends it."""
@@ -205,13 +227,14 @@ class Process:
             if left <= 0:
                 self.kill()
                 raise Ended("timeout", late)
-            if select.select([self._out], [], [], min(left, _LOOK_SECONDS))[0]:
-                data = os.read(self._out, 1 << 16)
-                if not data:
+            data = self._channel.receive(min(left, _LOOK_SECONDS))
+            if data is None and self._process.poll() is not None:  # what it forked may hold the pipe
+                data = self._channel.receive(0.0)
+                if data is None:
                     raise self._end()
-                self._buffer += data
-            elif self._process.poll() is not None:  # what it forked may hold the pipe
+            if data == b"":
                 raise self._end()
+            self._buffer += data or b""
 
     def _end(self) -> Ended:
         with suppress(subprocess.TimeoutExpired):
@@ -220,8 +243,12 @@ class Process:
         self.kill()
         if code is None:
             return Ended("died", "its process closed the pipe of events")
+        if self._by_files and code > 128:  # so a shell, or a container's client, tells of a signal
+            code = 128 - code
         if code >= 0:
             return Ended("died", f"its process ended with exit status {code}")
+        if shutil.disk_usage(self.folder).free < _LEAST_SPACE:  # the one that cannot tell events ends itself
+            return Ended("died", f"no space is left for {self.folder}: what it makes lies there first (TMPDIR)")
         name = {each.value: each.name for each in signal.Signals}.get(-code, f"signal {-code}")
         if code == -signal.SIGKILL:
             return Ended("out_of_memory", f"its process was ended by {name} (out of memory?)")

@@ -3,13 +3,13 @@
 Nobody published how the compared models were prompted, so rows made this way are called "prompted by t2av-bench".
 """
 
+import hashlib
 import re
-import unicodedata
 from collections.abc import Mapping
+from typing import Any
 
-from t2av_bench.errors import NotApplicable
 from t2av_bench.systems.base import GenerationFailed, Request
-from t2av_bench.systems.external.spec import spec
+from t2av_bench.systems.external.spec import digests, spec
 
 PROMPTED = "prompted by t2av-bench"
 SCENE = "A head-and-shoulders shot of one person in front of a plain background, filmed by a camera that does not move."
@@ -19,6 +19,7 @@ LANGUAGES = {
     "hu": "Hungarian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "pl": "Polish",
     "pt": "Portuguese", "ru": "Russian", "tr": "Turkish", "zh": "Chinese",
 }  # fmt: skip
+_NOT_AS_GIVEN = {"only_in_words": "words", "ignored": "ignored", "no_input": "none"}
 FIELDS = ("text", "scene", "voice_description", "language")
 
 _FIELD = re.compile(r"\{(\w*)\}")
@@ -34,6 +35,30 @@ def render(template_id: str, request: Request) -> str:
     """
     template = spec(template_id).prompt
     return fill(template, request) if template else ""
+
+
+def template_id(id: str) -> str:
+    """The template of the system ``id``, with a short digest of its words; empty for systems without a template."""
+    template = spec(id).prompt
+    return f"{id} {hashlib.sha256(template.encode()).hexdigest()[:8]}" if template else ""
+
+
+def record_of(id: str, request: Request, prompt: str, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a clip's record says of how the system ``id`` was asked; tables' notes say it again.
+
+    ``external``: digests of the specification and shim; the fields of the request that were ``only_in_words`` of the
+    prompt, ``ignored``, or for which there is ``no_input``; and ``facts``, which go first. With a prompt: itself, and
+    whose words it has.
+    """
+    honours = spec(id).honours
+    given = sorted(name for name in honours if getattr(request, name, None))
+    found = {
+        **{f"{name}_sha256": digest for name, digest in digests(id).items()},
+        **{key: [name for name in given if honours[name] == how] for key, how in _NOT_AS_GIVEN.items()},
+        **(facts or {}),
+    }
+    words = {"prompt": prompt, "prompted": PROMPTED, "template": template_id(id)} if prompt else {}
+    return {"external": found, **words}
 
 
 def fill(template: str, request: Request) -> str:
@@ -62,27 +87,6 @@ def fill(template: str, request: Request) -> str:
     if '"{text}"' in template:
         values["text"] = values["text"].translate(_DOUBLE_QUOTES)
     return _FIELD.sub(lambda field: values[field[1]], template)
-
-
-def planned_seconds(text: str, language: str, rates: Mapping[str, float]) -> float:
-    """How long a clip of ``text`` should be, by its letters alone: 0.6 s + characters / rate.
-
-    rates: characters per second of each language (ISO 639-1), silence included, as a benchmark's references have them.
-    Characters are letters and digits (NFKC), as for the tempo metric.
-    NotApplicable where the language has no rate or the text no character.
-    """
-    rate = rates.get(language)
-    if rate is None:
-        raise NotApplicable(
-            f"there is no rate of speech for {language!r}, only for {', '.join(sorted(rates)) or 'no language'}: "
-            "give the length that is wanted"
-        )
-    if not 0 < rate < float("inf"):
-        raise ValueError(f"a rate is a positive number of characters a second, got {rate}")
-    count = sum(map(str.isalnum, unicodedata.normalize("NFKC", text)))
-    if not count:
-        raise NotApplicable(f"the text {text!r} has no letter and no digit: give a text with words")
-    return 0.6 + count / rate
 
 
 def _one_line(text: str) -> str:

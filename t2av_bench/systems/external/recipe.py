@@ -1,5 +1,6 @@
 """How to set up a system of other people, as commands for a person to read and run. Nothing is installed here."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterable
@@ -15,7 +16,9 @@ _CUDA = {"cu117": "11.7.1", "cu118": "11.8.0", "cu121": "12.1.1", "cu124": "12.4
 
 
 def recipe(spec: Spec, kind: Kind = "uv") -> str:
-    """Shell commands (``uv``, ``conda``) or a Dockerfile, ending in what the user's settings then are."""
+    """Shell commands (``uv``, ``conda``) or a Dockerfile with the line that runs it, ending in what the user's settings
+    then are.
+    """
     if kind not in KINDS:
         raise ValueError(f"a recipe is for {', '.join(KINDS)}, got {kind!r}")
     head = [f"# {spec.title} ({spec.id}) with {kind}. Read it, then run it: t2av-bench installs nothing itself."]
@@ -49,34 +52,45 @@ def _conda(spec: Spec) -> list[str]:
 
 
 def _docker(spec: Spec) -> list[str]:
-    """The harness stands in the same image, in an environment of its own: its pipes to the worker end at a container.
+    """A worker's environment in an image; its code, its weights and the harness stay outside. A library runs inside of
+    the harness, which then is in the image.
 
     The development image of CUDA has the compiler that lines such as flash-attn's call.
     """
     if spec.carrier == "folder":
         return []
-    index = spec.environment.index
+    index, id = spec.environment.index, spec.id
     base = f"nvidia/cuda:{_CUDA[index]}-devel-ubuntu22.04" if index in _CUDA else "ubuntu:22.04"
     tools = " ".join(dict.fromkeys(["build-essential", "ca-certificates", "git", *spec.environment.programs]))
+    context = "CHECKOUT_OF_T2AV_BENCH" if spec.carrier == "lib" else "EMPTY_FOLDER"
     lines = [
-        "# docker build -f Dockerfile -t t2av-bench-" + spec.id + " CHECKOUT_OF_T2AV_BENCH",
+        f"# docker build -f Dockerfile -t t2av-bench-{id} {context}",
         f"FROM {base}",
         "COPY --from=ghcr.io/astral-sh/uv:latest /uv /usr/local/bin/uv",
+        "ENV UV_PYTHON_INSTALL_DIR=/opt/python",  # a home of root's is closed to others
         f"RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y {tools}",
-        "COPY . /opt/t2av-bench",
-        "RUN uv venv --python 3.12 /opt/harness",
     ]
-    extra = f"[{','.join(filter(None, ['demo', spec.environment.extra]))}]"  # what systems check draws and speaks with
-    lines.append(f"RUN uv pip install --python /opt/harness/bin/python '/opt/t2av-bench{extra}'")
-    if spec.carrier == "worker":
-        lines += [f"RUN {line}" for line in _clone(spec, f"/opt/{spec.id}")[:-1]]
-        lines += [f"WORKDIR /opt/{spec.id}", f"RUN uv venv --python {spec.environment.python_version} .venv"]
-        lines += [f"RUN {line}" for line in _pip(spec, "uv pip install --python .venv/bin/python")]
-        written = _words(_settings(spec, f"/opt/{spec.id}/.venv/bin/python", f"/opt/{spec.id}", "/weights"))
-        lines += [f"RUN printf '%s\\n' {written} > /opt/systems.toml", "ENV T2AV_BENCH_SYSTEMS=/opt/systems.toml"]
-    lines += ['ENTRYPOINT ["/opt/harness/bin/t2av-bench"]']
-    return [*lines, "# Run it with: docker run --gpus all -v /path/to/weights:/weights:ro -v $PWD:/work "
-            f"t2av-bench-{spec.id} systems check {spec.id}"]  # fmt: skip
+    if spec.carrier == "lib":
+        extra = f"[{','.join(filter(None, ['demo', spec.environment.extra]))}]"  # what systems check draws, speaks with
+        return [
+            *lines, "COPY . /opt/t2av-bench", "RUN uv venv --python 3.12 /opt/harness",
+            f"RUN uv pip install --python /opt/harness/bin/python '/opt/t2av-bench{extra}'",
+            'ENTRYPOINT ["/opt/harness/bin/t2av-bench"]',
+            "# Run it with: docker run --gpus all -v /path/to/weights:/weights:ro -v $PWD:/work "
+            f"t2av-bench-{id} systems check {id} --weights /weights",
+        ]  # fmt: skip
+    lines += [f"RUN {line}" for line in _clone(spec, f"/opt/{id}")[:-1]]
+    lines += [f"WORKDIR /opt/{id}", f"RUN uv venv --python {spec.environment.python_version} .venv"]
+    return lines + [f"RUN {line}" for line in _pip(spec, "uv pip install --python .venv/bin/python")]
+
+
+def _docker_command(spec: Spec) -> list[str]:
+    """What starts Python in the image, as words; places in braces are filled in by the harness."""
+    mounts = ["{folder}:{folder}", "{checkout}:{checkout}:ro", "{weights}:{weights}:ro"]
+    return ["docker", "run", "--rm", "--init", "--user", "{user}", "--gpus", "all", "--ipc", "host",
+            "-e", "HOME={folder}/tmp",  # its own is closed to that user
+            *(word for mount in mounts for word in ("-v", mount)),
+            f"t2av-bench-{spec.id}", f"/opt/{spec.id}/.venv/bin/python"]  # fmt: skip
 
 
 def _own(spec: Spec) -> str:
@@ -114,20 +128,36 @@ def _rest(spec: Spec, kind: Kind) -> list[str]:
         lines += ["# There is no code to install: whoever has the system makes the clips, ID.mp4 (or ID.wav) for each "
                   "item, and the row names their folder."]  # fmt: skip
     if spec.weights:
-        lines += ["", "# Weights, below the checkout or a folder of your own:"]
+        lines += ["", f"# Weights, below {'the checkout or ' if spec.carrier == 'worker' else ''}a folder of your own:"]
         for weight in spec.weights:
             size = f" ({weight.bytes:,} bytes)" if weight.bytes else ""
             lines.append(f"#   {weight.path}{size}: {weight.role}{f', from {weight.source}' if weight.source else ''}")
-    if spec.carrier == "worker" and kind != "docker":
-        root = f"/path/to/{spec.id}"
-        python = f"/path/to/envs/{spec.id}/bin/python" if kind == "conda" else f"{root}/.venv/bin/python"
+    if spec.carrier == "worker":
+        root, weights = f"/path/to/{spec.id}", f"/path/to/{spec.id}"
+        if kind == "docker":
+            # A volume may be named once.
+            weights = f"/path/to/weights/of/{spec.id}"
+            lines += ["", "# The code outside, which is mounted; the weights lie elsewhere:"]
+            lines += [f"# {line}" for line in _clone(spec, root)[:-1]]
+            command = _docker_command(spec)
+            started = f"command = {json.dumps(command)}"
+            lines += ["", "# t2av-bench starts it with", f"#   {shlex.join(command)}"]
+        else:
+            python = f"/path/to/envs/{spec.id}/bin/python" if kind == "conda" else f"{root}/.venv/bin/python"
+            started = f'python = "{python}"'
         lines += ["", "# Then in t2av-bench's systems.toml ('t2av-bench systems doctor' says where that is):"]
-        lines += [f"# {line}" for line in _settings(spec, python, root, root)]
+        lines += [f"# {line}" for line in _settings(spec, started, root, weights)]
+    elif spec.carrier == "lib" and kind != "docker":
+        lines += [
+            "",
+            f"# FOLDER in t2av-bench's systems.toml ('t2av-bench systems doctor {spec.id}' says where that is):",
+        ]
+        lines += [f"# [{spec.id}]", f'# weights = "/path/to/weights/of/{spec.id}"']
     check = f"t2av-bench systems doctor {spec.id} && t2av-bench systems check {spec.id}"
     return [*lines, "", f"# Afterwards: {check}"] if spec.carrier != "folder" else lines
 
 
-def _settings(spec: Spec, python: str, checkout: str, weights: str) -> list[str]:
+def _settings(spec: Spec, started: str, checkout: str, weights: str) -> list[str]:
     """The table of ``systems.toml``."""
     key = spec.id if re.fullmatch(r"[\w-]+", spec.id) else f'"{spec.id}"'
-    return [f"[{key}]", f'python = "{python}"', f'checkout = "{checkout}"', f'weights = "{weights}"', "gpus = [0]"]
+    return [f"[{key}]", started, f'checkout = "{checkout}"', f'weights = "{weights}"', "gpus = [0]"]

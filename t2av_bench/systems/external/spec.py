@@ -25,6 +25,9 @@ VARIABLE = "T2AV_BENCH_SPECS"
 FRAMES_OFF = 1
 """How many frames a clip may be longer or shorter than the rule of its length."""
 HARVESTED = ".harvest.toml"
+_PLACES = {"device", "python", "checkout", "weights", "gpus", "command", "item_seconds"}
+_TAKEN = {"worker": _PLACES, "lib": _PLACES, "folder": {"device", "clips", "names", "edits"}}
+"""Names of options that a carrier has itself."""
 
 Honoured = Literal["yes", "words", "ignored", "none"]
 HONOURS = ("text", "language", "identity", "voice", "voice_text", "driving_audio", "driving_video", "target_seconds",
@@ -83,7 +86,7 @@ class Length(_Data):
 
 
 class Weight(_Data):
-    """A file or folder of weights. path: below the checkout or the given folder. source: where it comes from."""
+    """A file or folder of weights. path: below the folder of weights. source: where it comes from."""
 
     role: str
     path: str
@@ -127,10 +130,24 @@ class Use(_Data):
 
 
 class Option(_Data):
-    """An option of ``load`` that the shim gets in ``params``."""
+    """An option of ``load`` that the shim gets in ``params``.
+
+    Of finished clips (``folder``) it is what is said of them: required, without a default, it stands beside the row's
+    label in tables; choices: the values that it may have, if not all.
+    """
 
     default: Any = None
     help: str = ""
+    required: bool = False
+    choices: tuple[Any, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_no_needless_default(self) -> Self:
+        if self.required and self.default is not None:
+            raise ValueError("a required option has no default")
+        if self.choices and not self.required:
+            raise ValueError("'choices' are those of a required option")
+        return self
 
 
 class Spec(_Data):
@@ -140,6 +157,7 @@ class Spec(_Data):
     repository: owner/name; commit: the full hash that the shim was written for. licences: in words.
     tasks: for each the request's fields that must be given. honours: what becomes of a field of the request: ``yes``,
     only through ``words`` of the prompt, ``ignored``, or there is ``none`` such input. prompt: a template.
+    needs_face: a picture without a face is not given to it: it would break down, or make a clip of it and say nothing.
     audio_rate_in: Hz of the wav that it is given. variables: of its environment. notes: known traps.
     """
 
@@ -158,6 +176,7 @@ class Spec(_Data):
     native: Native = Native()
     length: Length = Length()
     audio_rate_in: int = Field(default=16000, gt=0)
+    needs_face: bool = False
     honours: Mapping[str, Honoured] = {}
     prompt: str = ""
     notes: tuple[str, ...] = ()
@@ -178,7 +197,9 @@ class Spec(_Data):
             raise ValueError(f"'tasks' need unknown fields {sorted(unknown)}; there are {', '.join(HONOURS)}")
         if unknown := set(self.honours) - set(HONOURS):
             raise ValueError(f"'honours' has unknown fields {sorted(unknown)}; there are {', '.join(HONOURS)}")
-        if taken := set(self.options) & {"device", "python", "checkout", "weights", "gpus", "item_seconds"}:
+        if self.carrier != "folder" and (odd := [name for name, each in self.options.items() if each.required]):
+            raise ValueError(f"options {odd}: 'required' is for the carrier folder; give them a default")
+        if taken := set(self.options) & _TAKEN[self.carrier]:
             raise ValueError(f"options {sorted(taken)} have these names already")
         return self
 

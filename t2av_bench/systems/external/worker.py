@@ -6,17 +6,15 @@ was written, decodes, has the promised streams and the length that the specifica
 
 import inspect
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, Self
 
-import numpy as np
-
-from t2av_bench.errors import NotApplicable, Unscorable
-from t2av_bench.media.clip import Clip
+from t2av_bench.errors import Lack, NotApplicable, Unscorable
 from t2av_bench.systems import output
 from t2av_bench.systems.base import (
     SLOT,
@@ -29,13 +27,23 @@ from t2av_bench.systems.base import (
     Request,
     native_seed,
 )
-from t2av_bench.systems.delivery import Product, as_reason, begin, deliver, finished
-from t2av_bench.systems.external.doctor import commit_of
+from t2av_bench.systems.delivery import as_reason, begin, deliver
+from t2av_bench.systems.external.answers import product_of
+from t2av_bench.systems.external.doctor import commit_of, digest_of, state_of
 from t2av_bench.systems.external.prepared import Prepared, prepare
-from t2av_bench.systems.external.process import SHARED, WORKER, Ended, Process, failure_kind, private_folder, said_of
-from t2av_bench.systems.external.prompts import PROMPTED, render
-from t2av_bench.systems.external.settings import Settings, gpu_slots, settings
-from t2av_bench.systems.external.spec import FRAMES_OFF, Spec, digests, shim_file, spec, spec_file
+from t2av_bench.systems.external.process import (
+    SHARED,
+    WORKER,
+    Ended,
+    Process,
+    failure_kind,
+    filled,
+    private_folder,
+    said_of,
+)
+from t2av_bench.systems.external.prompts import record_of, render
+from t2av_bench.systems.external.settings import PLACES, Settings, gpu_slots, settings
+from t2av_bench.systems.external.spec import Spec, digests, shim_file, spec, spec_file
 
 _LOGS = ".logs"
 _MOST_STARTS = 3
@@ -61,6 +69,7 @@ class WorkerSystem(BatchSystem):
     """
 
     spec: ClassVar[Spec]
+    places = (*PLACES, "item_seconds")
 
     def __init__(self, places: Settings, options: Mapping[str, Any], device: str, item_seconds: float) -> None:
         self._places, self._options, self._item_seconds = places, dict(options), item_seconds
@@ -75,8 +84,8 @@ class WorkerSystem(BatchSystem):
     def load(cls, *, device: str = "cpu", **options: Any) -> Self:
         """Finds its interpreter, checkout and weights; nothing is started yet.
 
-        python, checkout, weights, gpus: as in ``settings``; item_seconds: how long a clip may take. NotApplicable while
-        something is missing.
+        python, checkout, weights, gpus, command: as in ``settings``; item_seconds: how long a clip may take.
+        NotApplicable while something is missing.
         """
         places = settings(cls.id, **options)
         known = cls.spec.defaults
@@ -84,9 +93,45 @@ class WorkerSystem(BatchSystem):
         return cls(places, chosen, device, options.get("item_seconds") or cls.spec.item_seconds)
 
     @classmethod
+    def missing(cls, **options: Any) -> list[Lack]:
+        """Interpreter, checkout and weights; ``systems doctor`` looks into them."""
+
+        how = (f"t2av-bench systems recipe {cls.id}", f"t2av-bench systems doctor {cls.id}")
+        try:
+            places = settings(cls.id, **options)
+        except (NotApplicable, ValueError) as reason:
+            return [Lack(str(reason), how, tuple(cls.spec.licences))]
+        folders = dict.fromkeys((places.weights, places.checkout))
+        absent = [
+            weight.path for weight in cls.spec.weights if not any((each / weight.path).exists() for each in folders)
+        ]
+        if not absent:
+            return []
+        what = f"weights {', '.join(absent)} are not in {' or '.join(map(str, folders))}"
+        return [Lack(what, how, tuple(cls.spec.licences))]
+
+    @classmethod
     def checkpoint_files(cls, **options: Any) -> list[Path]:
         """The specification, the shim and what it stands on: clips are made again where one of them changes."""
         return [spec_file(cls.id), shim_file(cls.id), WORKER, SHARED]
+
+    @classmethod
+    def state(cls, **options: Any) -> dict[str, str]:
+        """The checkout's commit and changes, and digests of the files of weights that the specification lists.
+
+        Folders of weights are not read: a look would cost tens of GB.
+        """
+        try:
+            places = settings(cls.id, **options)
+            commit = state_of(places.checkout)
+            found = {"checkout": commit} if commit else {}
+            for weight in cls.spec.weights:
+                path = places.weights / weight.path
+                if path.is_file():
+                    found[f"weights: {weight.path}"] = digest_of(path)
+        except (NotApplicable, ValueError, OSError):  # loading says what is wrong
+            return {}
+        return found
 
     @classmethod
     def slots(cls, **options: Any) -> tuple[str, ...]:
@@ -139,11 +184,11 @@ class WorkerSystem(BatchSystem):
             "checkout": str(self._places.checkout), "weights": str(self._places.weights), "device": self._device,
             "options": self._options, "working_directory": self.spec.working_directory,
         }  # fmt: skip
-        process = None
+        process, places, folder = None, self._places, private_folder()
+        command = filled(places.command, folder, places.checkout, places.weights) or [str(places.python)]
         try:
-            process = Process(
-                self._places.python, shim_file(self.id), told, self.spec.variables, self._gpu, private_folder()
-            )
+            process = Process(command, shim_file(self.id), told, self.spec.variables, self._gpu, folder,
+                              by_files=bool(places.command))  # fmt: skip
             process.ready(self.spec.start_seconds, lambda: _beat(job.request, "reading", on_progress))
         except Ended as ended:
             self._failed_starts += 1
@@ -165,7 +210,9 @@ class WorkerSystem(BatchSystem):
         }  # fmt: skip
 
     def _ask(self, jobs: Sequence[_Job], on_progress: OnProgress | None) -> None:
-        """Answer all jobs; of a list whose process died each one that is left is asked for once more, alone."""
+        """Answer all jobs. Of a list what was made counts; each that was not, and was not refused, is asked for once
+        more, alone: one may have cost the others theirs.
+        """
         process = self._process
         assert process is not None
         by_id: dict[str, _Job] = {}
@@ -182,28 +229,30 @@ class WorkerSystem(BatchSystem):
         if not by_id:
             return
         process.start_log()
-        first = next(iter(by_id.values())).request
+        asked, alone = list(by_id.values()), len(by_id) == 1
         try:
-            for event in process.ask([job.asked for job in by_id.values()], self._item_seconds,
-                                     lambda: _beat(first, "generating", on_progress)):  # fmt: skip
-                self._answered(by_id[event["id"]], event)
-                shutil.rmtree(process.folder / event["id"], ignore_errors=True)
+            for event in process.ask([job.asked for job in asked], self._item_seconds,
+                                     lambda: _beat(asked[0].request, "generating", on_progress)):  # fmt: skip
+                self._answered(by_id[event["id"]], event, alone)
         except Ended as ended:
-            left = [job for job in by_id.values() if job.answer is None]
-            if len(by_id) > 1:
-                for job in left:
-                    self._started(job, on_progress)
-                    if self._given_up:
-                        job.answer = NotApplicable(self._given_up)
-                    elif job.answer is None:
-                        self._ask([job], on_progress)
-                return
-            self._deaths += 1
-            log = self._kept_log(left[0], process)
-            left[0].answer = GenerationFailed(f"{self.id}: {ended.kind}: {ended}{log}")
-            if self._deaths >= _MOST_DEATHS:
-                self._give_up(f"it died {_MOST_DEATHS} times without a clip, the last time: {ended}",
-                              "\n".join(process.log_tail(20)))  # fmt: skip
+            if alone:
+                self._died(asked[0], process, ended)
+        for id in by_id:  # not before: a list may run in the folder of its first
+            shutil.rmtree(process.folder / id, ignore_errors=True)
+        for job in asked:
+            if job.answer is None:
+                self._started(job, on_progress)
+                if self._given_up:
+                    job.answer = NotApplicable(self._given_up)
+                elif job.answer is None:
+                    self._ask([job], on_progress)
+
+    def _died(self, job: _Job, process: Process, ended: Ended) -> None:
+        self._deaths += 1
+        job.answer = GenerationFailed(f"{self.id}: {ended.kind}: {ended}{self._kept_log(job, process)}")
+        if self._deaths >= _MOST_DEATHS:
+            self._give_up(f"it died {_MOST_DEATHS} times without a clip, the last time: {ended}",
+                          "\n".join(process.log_tail(20)))  # fmt: skip
 
     def _told(self, job: _Job, id: str) -> dict[str, Any]:
         request = job.request
@@ -214,85 +263,35 @@ class WorkerSystem(BatchSystem):
             "max_seconds": request.max_seconds, "params": self._options, **job.prepared.files,
         }  # fmt: skip
 
-    def _answered(self, job: _Job, event: Mapping[str, Any]) -> None:
+    def _answered(self, job: _Job, event: Mapping[str, Any], alone: bool) -> None:
+        """alone: there is no second try."""
         process = self._process
         assert process is not None
         try:
             if event["status"] != "ok":
-                self._fail(failure_kind(event), said_of(event))
+                raise GenerationFailed(f"{failure_kind(event)}: {said_of(event)}")
             job.answer = self._delivered(job, event)
             self._deaths = 0
         except (Unscorable, NotApplicable) as reason:
-            log = self._kept_log(job, process)
-            job.answer = GenerationFailed(f"{self.id}: {reason}{log}")
-        if event["status"] == "failed" and failure_kind(event) == "out_of_memory" and not process.facts.get("chunk"):
+            if alone or event["status"] == "refused":
+                job.answer = GenerationFailed(f"{self.id}: {reason}{self._kept_log(job, process)}")
+        if alone and event["status"] == "failed" and failure_kind(event) == "out_of_memory":
             process.kill()  # what it still holds would be missing for the next one
 
     def _delivered(self, job: _Job, event: Mapping[str, Any]) -> GeneratedClip:
-        made, request = event["made"], job.request
-        sound = self._written(made, "audio")
-        picture = self._written(made, "av") or self._written(made, "video")
-        if request.task == "tts":
-            sound, picture = sound or picture, None
-        elif request.task == "v2a" and picture is None and sound is not None:
-            picture = request.driving_video
-        elif picture is None:
-            self._fail("no_file", "it answered and named no picture that it wrote")
-        notes = [str(note) for note in made.get("notes") or ()]
-        try:
-            driving = job.prepared.files.get("driving_audio")
-            if request.task == "a2v" and picture and not sound and driving and not Clip(picture).info.has_audio:
-                sound = Path(driving)
-                notes.append("the system's file is silent: its sound is the driving audio")
-            product = finished(picture, sound, made.get("edits") or (), native_seed=job.asked["seed"])
-        except GenerationFailed:
-            raise
-        except Unscorable as reason:
-            self._fail("undecodable", str(reason))
-        self._check_length(job, product)
-        product.notes += notes
-        if picture is not None and _is_still(picture):
-            product.notes.append("all pictures are equal")
-        product.seconds_taken = {"generating": float(event.get("seconds") or 0.0)}
-        product.inputs = job.prepared.facts
+        product = product_of(self.spec, job.request, job.prepared, event)
+        product.native_seed = job.asked["seed"]
         product.settings = {"options": self._options}
         product.record = self._record(job, event)
         with output.staged(job.names) as folder:
-            return deliver(self, request, job.names, folder, product)
-
-    def _written(self, made: Mapping[str, Any], kind: str) -> Path | None:
-        name = made.get(kind)
-        if not name:
-            return None
-        path = Path(str(name))
-        if not path.is_file():
-            self._fail("no_file", f"it answered and wrote no file {path.name}")
-        if not path.stat().st_size:
-            self._fail("empty_file", f"it wrote an empty file {path.name}")
-        return path
-
-    def _check_length(self, job: _Job, product: Product) -> None:
-        rule, request = self.spec.length, job.request
-        seconds = job.prepared.seconds.get({"audio": "driving_audio", "video": "driving_video"}.get(rule.source, ""))
-        seconds = request.target_seconds if rule.source == "asked" else seconds
-        expected = None if request.task == "tts" else rule.expected(seconds, self.spec.frame_rate)
-        if expected is not None and product.frames is not None and abs(product.frames - expected) > FRAMES_OFF:
-            self._fail("wrong_length", f"it wrote {product.frames} frames, {expected} were expected "
-                                       f"({self.spec.native.length})")  # fmt: skip
-
-    def _fail(self, kind: str, message: str) -> NoReturn:
-        raise GenerationFailed(f"{kind}: {message}")
+            return deliver(self, job.request, job.names, folder, product)
 
     def _record(self, job: _Job, event: Mapping[str, Any]) -> dict[str, Any]:
         """What led to a clip beside what was asked for. Fields of the request that the system did not follow too."""
-        given = {name for name in self.spec.honours if getattr(job.request, name, None)}
-        found = self._provenance | {
-            "peak_memory": event.get("peak_memory"),
-            "only_in_words": sorted(name for name in given if self.spec.honours[name] == "words"),
-            "ignored": sorted(name for name in given if self.spec.honours[name] == "ignored"),
-        }
-        prompt = job.asked["prompt"]
-        return {"external": found} | ({"prompt": prompt, "prompted": PROMPTED} if prompt else {})
+        facts = {**self._provenance, "peak_memory": event.get("peak_memory")}
+        if job.prepared.face:
+            facts["face"] = job.prepared.face
+        return record_of(self.id, job.request, job.asked["prompt"], facts)
 
     def _kept_log(self, job: _Job, process: Process | None) -> str:
         """What it printed, beside the clips, and where for the reader; nothing where nothing was printed."""
@@ -322,17 +321,6 @@ def _beat(request: Request, stage: Any, on_progress: OnProgress | None) -> None:
         on_progress(Progress(request.id, stage, 0, 1, "clips"))
 
 
-def _is_still(video: Path) -> bool:
-    first: np.ndarray | None = None
-    count = 0
-    for batch in Clip(video, frame_budget=0).frames():
-        first = batch[0] if first is None else first
-        count += len(batch)
-        if (batch != first).any():
-            return False
-    return count > 1
-
-
 @cache
 def _class_of(id: str) -> type[WorkerSystem]:
     found = spec(id)
@@ -356,8 +344,21 @@ def _class_of(id: str) -> type[WorkerSystem]:
         "__module__": __name__, "spec": found, "id": id, "title": found.title, "paper": found.paper,
         "needs": dict(found.tasks), "native": found.native_format, "seed_support": found.seed_support,
         "licence": found.licence, "load": classmethod(load),
-        "__doc__": f"{found.title}, in an interpreter of its own.",
+        "follows_length": found.honours.get("target_seconds") in ("yes", "words"),
+        "most_together": _list_size(shim_file(id)), "__doc__": f"{found.title}, in an interpreter of its own.",
     })  # fmt: skip
+
+
+def _list_size(shim: Path) -> int | None:
+    """Of the lists that a shim takes: 1 for one that has ``make`` alone, what ``CHUNK`` says, or None: not said."""
+    try:
+        text = shim.read_text(encoding="utf-8")
+    except OSError:  # starting it says what is wrong
+        return 1
+    if not re.search(r"^def make_many\b", text, re.MULTILINE):
+        return 1
+    said = re.search(r"^CHUNK\s*=\s*(\d+)", text, re.MULTILINE)
+    return int(said[1]) if said else None
 
 
 def _options(found: Spec) -> Iterator[tuple[str, tuple[Any, Any]]]:
@@ -366,6 +367,7 @@ def _options(found: Spec) -> Iterator[tuple[str, tuple[Any, Any]]]:
     for name in ("python", "checkout", "weights"):
         yield name, (None, str | None)
     yield "gpus", (None, Any)
+    yield "command", (None, Any)
     yield "item_seconds", (None, float | None)
     for name, option in found.options.items():
         kind = {bool: bool, int: int, float: float, str: str}.get(type(option.default), Any)

@@ -14,8 +14,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
+from t2av_bench.errors import Lack
 from t2av_bench.systems.base import NativeFormat, OnProgress, Progress, Request
 from t2av_bench.systems.latent.system import LatentSystem
 
@@ -131,6 +133,21 @@ class TalkerT2AV(TalkerSystem):
     licence = "non-commercial"
     packages = ("PIL", "cv2", "torch", "transformers")
     extra = "model"
+
+    @classmethod
+    def missing(cls, **options: Any) -> list[Lack]:
+        """Packages and weights; for a generator of one's own the tokenizer in place of the published one."""
+        from t2av_bench import weights
+        from t2av_bench.weights.needs import lack
+
+        user = SimpleNamespace(id=cls.id, weights=cls.weights, packages=cls.packages, extra=cls.extra)
+        without: tuple[str, ...] = ()
+        if options.get("checkpoint"):
+            without = ("talker_t2av",)
+            if not weights.is_present("talker_t2av"):
+                user.weights += ("qwen3_0_6b",)
+        found = lack(user, without=without)
+        return [found] if found else []
 
     @classmethod
     def load(

@@ -13,8 +13,9 @@ from scipy.io import wavfile
 
 from t2av_bench.benchmarks.manifest import read_manifest
 from t2av_bench.benchmarks.pairing import pair
+from t2av_bench.generation.lengths import with_length
 from t2av_bench.generation.records import digests, fingerprint
-from t2av_bench.generation.requests import Requests, read_items, with_length, write_manifest
+from t2av_bench.generation.requests import Requests, read_items, write_manifest
 from t2av_bench.generation.row import ExperimentRow
 from t2av_bench.media.encode import write_mp4
 from t2av_bench.systems.base import Request

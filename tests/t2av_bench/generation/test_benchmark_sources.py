@@ -191,7 +191,7 @@ def test_clips_of_earlier_versions_stay_and_later_changes_are_noticed(tmp_path, 
     told = [], []
     for notes in told:
         loaded = load(write(tmp_path, EDITED))
-        plans = benchmark_run._planned(loaded, {row.name: row.manifest for row in loaded.rows})
+        plans, _ = benchmark_run._planned(loaded, {row.name: row.manifest for row in loaded.rows})
         benchmark_run._make(plans, loaded.config, unheard, notes.append)
     assert log(tmp_path) == []
     assert [sum("an earlier version made" in note for note in notes) for notes in told] == [1, 0]
@@ -465,3 +465,9 @@ def test_the_parts_of_a_system_count_however_they_are_typed():
     names = ("Embedded_Espeak", "embedded-espeak")
     typed, exact = (made_from("cascaded", {"tts": name}, str)["code"] for name in names)
     assert list(typed.values()) == list(exact.values()) and len(exact) == 2
+
+
+def test_a_variant_that_is_called_like_its_system_is_no_part_of_it():
+    """LTX-2's is "ltx-2" by default."""
+    code = made_from("ltx-2", {}, lambda _: None)["code"]
+    assert list(code) == ["ltx-2"] and made_from("ltx-2", {"variant": "LTX_2"}, lambda _: None)["code"] == code

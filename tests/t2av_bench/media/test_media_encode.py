@@ -87,6 +87,20 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
     assert len(digests) == 1
 
 
+def test_narrow_pictures_have_the_same_bytes_whatever_lay_in_memory(tmp_path):
+    y, x = np.mgrid[:64, :64] - 32
+    away = [np.hypot(x - 4 * np.sin(number / 3), y - 4 * np.cos(number / 4)) for number in range(60)]
+    frames = np.repeat(np.clip(235 - 6 * np.array(away), 40, 235).astype(np.uint8)[..., None], 3, axis=3)
+    digests = set()
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        litter = [random.integers(0, 255, size, dtype=np.uint8) for size in random.integers(1000, 300_000, 100)]
+        del litter
+        write_mp4(tmp_path / "a.mp4", frames, crf=12)
+        digests.add(hashlib.sha256((tmp_path / "a.mp4").read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
 def test_stereo_is_written_and_read_as_its_average(tmp_path):
     audio = np.stack([factory.noise(0.4, seed=1), factory.noise(0.4, seed=2)], axis=1)
     write_lossless(tmp_path / "a.mkv", factory.moving_pattern(10), audio)

@@ -88,17 +88,14 @@ class Job:
 
 
 class Squaring:
-    doing, start_seconds, late = "squaring", 30.0, "nothing for {:g} s"
+    doing, late = "squaring", "nothing for {:g} s"
 
     def __init__(self):
         self.started, self.failures, self.slots = 0, [], []
 
-    def start(self):
-        self.started += 1
-        return Program()
-
-    def start_on(self, slot):
-        self.slots.append(slot)
+    def start(self, slot=None):
+        self.started += slot is None
+        self.slots += [] if slot is None else [slot]
         return Program()
 
     def failed(self, failure: Failure, waiting: deque):
@@ -227,7 +224,6 @@ def test_a_slot_is_free_again_when_its_worker_died_and_workers_keep_theirs_betwe
 
 def test_a_job_may_say_how_long_loading_takes():
     slow = Squaring()
-    slow.start_seconds = 0.1
     begun = time.monotonic()
     assert done(slow, Job("slow to load", (1,), start_seconds=20.0), timeout=0.5) == [1]
     assert done(slow, Job("slow to load", (1,), start_seconds=1.0), timeout=0.5) == ["nothing for 1 s"]

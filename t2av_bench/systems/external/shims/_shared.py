@@ -8,7 +8,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 import wave
+
+SETTLED = 5.0  # seconds that a file stays as it is: it is finished
+ENDING = 60.0  # seconds that a command may take to end after its last file
 
 
 def run(arguments, folder, variables):
@@ -24,7 +28,7 @@ def run(arguments, folder, variables):
 
 
 def write_sound(path, samples, rate):
-    """(n,) float as mono PCM16; how many samples lay beyond full scale and were clipped."""
+    """(n,) float as mono PCM16, full scale 32768; how many samples lay beyond it and were clipped."""
     import numpy
 
     samples = numpy.asarray(samples)
@@ -32,8 +36,19 @@ def write_sound(path, samples, rate):
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(int(rate))
-        file.writeframes(numpy.rint(numpy.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+        file.writeframes(numpy.clip(numpy.rint(samples * 32768.0), -32768, 32767).astype("<i2").tobytes())
     return int((abs(samples) > 1).sum())
+
+
+def link(settings, weights, folder, but=()):
+    """Make ``folder`` look like the checkout, with the folder ``weights`` of the settings' weights for its own.
+
+    For systems that read weights of a fixed name beside their code. but: names that are left out.
+    """
+    for name in os.listdir(settings["checkout"]):
+        if name != weights and name not in but:
+            os.symlink(os.path.join(settings["checkout"], name), os.path.join(folder, name))
+    os.symlink(os.path.join(settings["weights"], weights), os.path.join(folder, weights))
 
 
 class Cases:
@@ -52,19 +67,37 @@ class Cases:
             raise FileNotFoundError(f"there is no {script}")
         return settings
 
-    def run(self, settings, requests, command, more):
-        """Carry out ``command`` on these requests: its exit status and the folder where it ran, private to them.
+    def run(self, settings, requests, command, more, end, but=None):
+        """Carry out ``command`` on these requests: (id, path of the clip, or the RuntimeError that there is none) of
+        each as soon as it is there. A command that hangs or crashes costs only what it had not finished.
 
-        The folder holds links to the checkout's entries and an output folder of its own.
+        It runs in a folder with links to the entries of the checkout and an output folder of its own. end, but: see
+        ``find``.
         """
         folder = os.path.join(requests[0]["out_dir"], "run")
         os.makedirs(os.path.join(folder, "output"))
-        for name in os.listdir(settings["checkout"]):
-            if name not in ("output", self.weights):
-                os.symlink(os.path.join(settings["checkout"], name), os.path.join(folder, name))
-        os.symlink(os.path.join(settings["weights"], self.weights), os.path.join(folder, self.weights))
+        link(settings, self.weights, folder, but=("output",))
         cases = self.configuration(folder, settings, requests)
-        return subprocess.call([sys.executable] + command + ["--config", cases] + more, cwd=folder), folder
+        process = subprocess.Popen([sys.executable] + command + ["--config", cases] + more, cwd=folder)
+        left = list(requests)
+        while left:
+            status = process.poll()
+            for request in list(left):
+                path = self.find(folder, request, end, but)
+                if path and (status is not None or time.time() - os.path.getmtime(path) > SETTLED):
+                    left.remove(request)
+                    place = os.path.join(request["out_dir"], request["id"] + ".mp4")
+                    os.rename(path, place)
+                    yield request["id"], place
+            if status is not None:
+                break
+            time.sleep(0.5)
+        for request in left:
+            yield request["id"], RuntimeError(f"{self.script} wrote no file and ended with {process.wait()}")
+        try:
+            process.wait(timeout=ENDING)  # the next one needs its memory
+        except subprocess.TimeoutExpired:
+            process.kill()
 
     def configuration(self, folder, settings, requests):
         """The checkout's own file, with these cases for its own; written by hand, as not all have a YAML library."""
@@ -82,15 +115,11 @@ class Cases:
             file.write("\n".join(lines) + "\n")
         return path
 
-    def made(self, folder, request, status, end=".mp4", but=None):
-        """Path of a request's clip, moved to where the request wants it; RuntimeError where there is none.
+    def find(self, folder, request, end, but=None):
+        """Path of a request's clip, None where there is none: it ends in ``end``, and not in ``but``.
 
         The stamp of the minute is in the names of folder and file: the stems alone are known.
         """
         pattern = os.path.join(folder, "output", "*", "*", "{0}_{0}_*{1}".format(request["id"], end))
         found = sorted(path for path in glob.glob(pattern) if not (but and path.endswith(but)))
-        if not found:
-            raise RuntimeError(f"{self.script} wrote no file and ended with {status}")
-        place = os.path.join(request["out_dir"], request["id"] + ".mp4")
-        os.rename(found[-1], place)
-        return place
+        return found[-1] if found else None

@@ -1,7 +1,8 @@
 """Runs a shim in a system's own interpreter: standard library alone, Python 3.6 and newer.
 
-``python _worker.py SHIM --settings FILE --requests FILE --results FILE`` answers a file of requests, one JSON a line:
-by hand, and in a container. t2av-bench starts it with ``--pipes IN,OUT`` instead (descriptors of requests and events).
+``python _worker.py SHIM --settings FILE --requests FILE --results FILE`` answers a file of requests, one JSON a line.
+t2av-bench starts it with ``--pipes IN,OUT`` instead (descriptors of requests and events), or, as in a container, with
+``--follow``: requests come until their file is removed.
 """
 
 import argparse
@@ -12,11 +13,12 @@ import platform
 import random
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
 
-from _shared import Cases, run, write_sound  # noqa: F401  # for shims, which import from here alone
+from _shared import Cases, link, run, write_sound  # noqa: F401  # for shims, which import from here alone
 
 SCHEMA = 1
 
@@ -30,10 +32,13 @@ class Refused(Exception):
 
 
 class Events:
-    """One JSON a line; beats tell that the process lives, and end it where the one that started it has ended."""
+    """One JSON a line; beats tell that the process lives, and end it where the one that started it has ended.
 
-    def __init__(self, file, beating):
-        self.file, self.lock, self.parent = file, threading.Lock(), os.getppid()
+    followed: a file that is there as long as that one lives.
+    """
+
+    def __init__(self, file, beating, followed=None):
+        self.file, self.lock, self.parent, self.followed = file, threading.Lock(), os.getppid(), followed
         if beating:
             thread = threading.Thread(target=self.beat)
             thread.daemon = True
@@ -49,12 +54,15 @@ class Events:
         while True:
             time.sleep(1.0)
             try:
-                if os.getppid() != self.parent:
+                if os.getppid() != self.parent or (self.followed and not os.path.exists(self.followed)):
                     raise OSError("the parent is gone")
                 self.tell("beat")
             except (OSError, ValueError):
                 # A hung call into C never notices that nobody listens.
-                os.killpg(os.getpgrp(), signal.SIGKILL)
+                try:
+                    os.killpg(os.getpgrp(), signal.SIGKILL)
+                finally:
+                    os._exit(1)  # the first process of a container outlives its own signals
 
 
 def versions():
@@ -143,20 +151,30 @@ def carry_out(shim, model, requests, events):
         started = time.time()
 
 
-def lines(file):
-    for line in file:
+def lines(file, follow=False):
+    """Lists of requests, a line each. follow: wait for more until the file is removed."""
+    line = ""
+    while True:
+        line += file.readline()
+        if not line.endswith("\n") and follow and os.path.exists(file.name):
+            time.sleep(0.1)
+            continue
         if line.strip():
             found = json.loads(line)
             yield found if isinstance(found, list) else [found]
+        if not line:
+            return
+        line = ""
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shim")
-    parser.add_argument("--settings", help="JSON: checkout, weights, device, options; or a file of it", required=True)
+    parser.add_argument("--settings", help="file: JSON of checkout, weights, device, options", required=True)
     parser.add_argument("--pipes")
     parser.add_argument("--requests")
     parser.add_argument("--results")
+    parser.add_argument("--follow", action="store_true")
     given = parser.parse_args()
     if given.pipes:
         theirs, ours = map(int, given.pipes.split(","))
@@ -164,30 +182,30 @@ def main():
             os.set_inheritable(descriptor, False)
         requests, results = os.fdopen(theirs, encoding="utf-8"), os.fdopen(ours, "w", encoding="utf-8")
     elif given.requests and given.results:
-        requests, results = open(given.requests, encoding="utf-8"), open(given.results, "a", encoding="utf-8")
+        requests = open(os.path.abspath(given.requests), encoding="utf-8")
+        results = open(given.results, "a", encoding="utf-8")
     else:
         parser.error("give --requests FILE and --results FILE")
     # At descriptor level, before anything is imported: C code and programs print too.
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     sys.argv[1:] = []
-    settings = given.settings
-    if not settings.lstrip().startswith("{"):
-        with open(settings, encoding="utf-8") as file:
-            settings = file.read()
-    settings = json.loads(settings)
-    if settings.get("working_directory", "checkout") == "checkout":
-        os.chdir(settings["checkout"])
-    events = Events(results, beating=bool(given.pipes))
+    with open(given.settings, encoding="utf-8") as file:
+        settings = json.load(file)
+    os.environ.update(settings.get("variables", {}))
+    shim = os.path.abspath(given.shim)
+    is_private = settings.get("working_directory", "checkout") == "private"
+    os.chdir(tempfile.gettempdir() if is_private else settings["checkout"])
+    events = Events(results, bool(given.pipes or given.follow), requests.name if given.follow else None)
     started = time.time()
     try:
-        shim, model = load(os.path.abspath(given.shim), settings)
+        shim, model = load(shim, settings)
     except BaseException as error:
         events.tell("broken", seconds=round(time.time() - started, 3), **failed(error))
         os._exit(1)
     chunk = getattr(shim, "CHUNK", 16) if hasattr(shim, "make_many") else None
     events.tell("ready", versions=versions(), chunk=chunk, seconds=round(time.time() - started, 3), schema=SCHEMA)
-    for each in lines(requests):
+    for each in lines(requests, given.follow):
         carry_out(shim, model, each, events)
     events.tell("bye")
     sys.stderr.flush()

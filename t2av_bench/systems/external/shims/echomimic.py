@@ -17,9 +17,5 @@ def make_many(settings, requests):
         more = ["--seed", str(seed), "--device", settings["device"].split(":")[0]]
         for name, flag in FLAGS.items():
             more += [flag, str(settings["options"][name])]
-        status, folder = CASES.run(settings, these, ["-u", CASES.script], more)
-        for request in these:
-            try:
-                yield request["id"], {"av": CASES.made(folder, request, status, "_withaudio.mp4")}
-            except RuntimeError as error:
-                yield request["id"], error
+        for id, made in CASES.run(settings, these, ["-u", CASES.script], more, "_withaudio.mp4"):
+            yield id, {"av": made} if isinstance(made, str) else made

@@ -1,18 +1,24 @@
-"""Sonic: a portrait speaks; everything it loads lies under ``checkpoints`` of the checkout."""
+"""Sonic: a portrait speaks; everything it loads lies under ``checkpoints`` beside its code."""
 
 import os
+import sys
+import tempfile
 
-from _worker import Refused
+from _worker import Refused, link
 
 NEEDED = ("Sonic/audio2bucket.pth", "Sonic/audio2token.pth", "Sonic/unet.pth", "stable-video-diffusion-img2vid-xt",
           "whisper-tiny", "RIFE", "yoloface_v5m.pt")  # fmt: skip
 
 
 def load(settings):
-    folder = os.path.join(settings["checkout"], "checkpoints")
+    folder = os.path.join(settings["weights"], "checkpoints")
     missing = [name for name in NEEDED if not os.path.exists(os.path.join(folder, *name.split("/")))]
     if missing:
         raise FileNotFoundError("{} lacks {}: put or link them there".format(folder, ", ".join(missing)))
+    tree = tempfile.mkdtemp()  # in the process's private folder, which goes with it
+    link(settings, "checkpoints", tree)
+    sys.path.insert(0, tree)
+    os.chdir(tree)
     from sonic import Sonic
 
     device = settings["device"]

@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import wave
@@ -20,9 +22,9 @@ class Refused(Exception):
     def __init__(self, kind, message): super().__init__(message); self.kind = kind
 path, settings, requests = json.loads(sys.argv[1])
 sys.path.append(path.rpartition("/")[0])
-from _shared import Cases
+import _shared
 sys.path.pop()
-sys.modules["_worker"] = types.SimpleNamespace(Refused=Refused, Cases=Cases)
+sys.modules["_worker"] = types.SimpleNamespace(Refused=Refused, Cases=_shared.Cases, link=_shared.link)
 sys.path.insert(0, settings["checkout"])
 place = importlib.util.spec_from_file_location("shim", path)
 shim = importlib.util.module_from_spec(place); place.loader.exec_module(shim)
@@ -32,19 +34,20 @@ def one(request):
     except Exception as error: return error
 made = shim.make_many(model, requests) if hasattr(shim, "make_many") else ((r["id"], one(r)) for r in requests)
 for id, found in made:
+    print("MADE", id, flush=True)
     out[id] = found if isinstance(found, dict) else [getattr(found, "kind", type(found).__name__), str(found)]
 print("RESULT" + json.dumps(out))
 """
 
 
-def run(tmp_path: Path, id: str, names: list[str], seed: int = 7, seconds: float = 1.0) -> dict:
+def prepared(tmp_path: Path, id: str, names: list[str], seed: int = 7, seconds: float = 1.0) -> tuple[Path, str]:
+    """A checkout, and what the driver is told: shim, settings and requests."""
     checkout = tmp_path / "checkout"
     shutil.copytree(FAKES / id, checkout)
     for weight in spec(id).weights:
-        (checkout / weight.path).mkdir(parents=True)
-    if id == "sonic":
-        for name in ("audio2bucket", "audio2token", "unet"):
-            (checkout / f"checkpoints/Sonic/{name}.pth").touch()
+        place = checkout / weight.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch() if place.suffix else place.mkdir()
     requests = []
     for index, name in enumerate(names):
         out = tmp_path / f"out{index}"
@@ -56,8 +59,14 @@ def run(tmp_path: Path, id: str, names: list[str], seed: int = 7, seconds: float
         requests.append({"id": f"i{index:06d}", "seed": seed, "identity": str(tmp_path / f"{name}.png"),
                          "driving_audio": str(tmp_path / "a.wav"), "out_dir": str(out)})  # fmt: skip
     settings = {"checkout": str(checkout), "weights": str(checkout), "device": "cpu", "options": spec(id).defaults}
-    given = json.dumps([str(SHIMS / f"{id}.py"), settings, requests])
-    done = subprocess.run([sys.executable, "-c", DRIVER, given], cwd=checkout, capture_output=True, text=True)
+    return checkout, json.dumps([str(SHIMS / f"{id}.py"), settings, requests])
+
+
+def run(tmp_path: Path, id: str, names: list[str], seed: int = 7, seconds: float = 1.0) -> dict:
+    checkout, given = prepared(tmp_path, id, names, seed, seconds)
+    (tmp_path / "tmp").mkdir()
+    done = subprocess.run([sys.executable, "-c", DRIVER, given], cwd=checkout, capture_output=True, text=True,
+                          env=os.environ | {"TMPDIR": str(tmp_path / "tmp")})  # fmt: skip
     assert "RESULT" in done.stdout, done.stderr
     assert not (checkout / "output").exists()
     return json.loads(done.stdout.split("RESULT")[1])
@@ -90,3 +99,22 @@ def test_commands_write_into_a_private_folder_and_files_are_found_by_stem(tmp_pa
     assert frames(found["i000000"]["av"]) == frames(found["i000002"]["av"]) == expected
     assert "wrote no file and ended with 0" in found["i000001"][1]
     assert found["i000002"].get("edits") == ([{"crop": [1030, 2, 512, 512]}] if id == "aniportrait" else None)
+
+
+def test_a_command_that_crashes_costs_what_it_had_not_finished(tmp_path: Path) -> None:
+    found = run(tmp_path, "echomimic", ["good", "torn", "other"])
+    assert frames(found["i000000"]["av"])[0] == 24
+    assert all("wrote no file and ended with -6" in found[id][1] for id in ("i000001", "i000002"))
+
+
+def test_what_a_command_finished_is_told_while_it_hangs_at_the_next(tmp_path: Path) -> None:
+    checkout, given = prepared(tmp_path, "echomimic", ["good", "stuck"])
+    process = subprocess.Popen([sys.executable, "-c", DRIVER, given], cwd=checkout, text=True, start_new_session=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
+    try:
+        assert any(line == "MADE i000000\n" for line in process.stdout)
+        assert frames(str(tmp_path / "out0" / "i000000.mp4"))[0] == 24
+        assert process.poll() is None
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from t2av_bench.errors import NotApplicable
-from t2av_bench.metrics.tempo import characters
 from t2av_bench.systems.base import GenerationFailed, Request
 from t2av_bench.systems.external import prompts
+from t2av_bench.systems.external.spec import spec
 
 TEMPLATE = "{scene} They say in {language}: <S>{text}<E> Audio: {voice_description}."
 
@@ -62,28 +61,23 @@ def test_templates_of_the_specifications():
     assert prompts.render("f5-tts", asked()) == ""
 
 
-def test_planned_seconds():
-    rates = {"en": 12.0, "zh": 4.0}
-    assert prompts.planned_seconds("Four, and 8 of us!", "en", rates) == pytest.approx(0.6 + 12 / 12)
-    assert prompts.planned_seconds("早上好。", "zh", rates) == pytest.approx(0.6 + 3 / 4)
+def test_records_say_whose_words_the_prompt_has_and_what_did_not_arrive_as_given(tmp_path):
+    request = Request("a", tmp_path / "a.mp4", text="Hi", language="en", identity=tmp_path / "i.png",
+                      voice=tmp_path / "v.wav")  # fmt: skip
+    found = prompts.record_of("ovi", request, "a prompt", {"peak_memory": 3})
+    honours = spec("ovi").honours
+    external = found.pop("external")
+    assert found == {"prompt": "a prompt", "prompted": prompts.PROMPTED, "template": prompts.template_id("ovi")}
+    told = {"text", "language", "identity", "voice", "seed"}
+    by_how = {"words": external["only_in_words"], "ignored": external["ignored"], "none": external["no_input"]}
+    assert {how: sorted(name for name in told if honours[name] == how) for how in by_how} == by_how
+    assert "voice" in external["no_input"] and external["peak_memory"] == 3
+    assert {"spec_sha256", "shim_sha256"} < external.keys()
+    assert "prompted" not in prompts.record_of("sonic", request, ""), "nobody wrote a prompt"
 
 
-def test_planned_seconds_grow_with_the_text_by_the_rate():
-    once, twice = (prompts.planned_seconds("abc" * n, "en", {"en": 5.0}) for n in (1, 2))
-    assert twice - once == pytest.approx(3 / 5)
-
-
-@pytest.mark.parametrize(
-    "text", ["It's 12:30, isn't it?", "ｆｕｌｌ width ½", "早上好，世界！", "Ça\u00a0va — naïve", "été"]
-)
-def test_planned_seconds_count_what_the_tempo_metric_counts(text):
-    assert prompts.planned_seconds(text, "en", {"en": 1.0}) == pytest.approx(0.6 + characters(text))
-
-
-def test_planned_seconds_need_a_rate_and_words():
-    with pytest.raises(NotApplicable, match="no rate of speech for 'de', only for en"):
-        prompts.planned_seconds("Guten Tag", "de", {"en": 5.0})
-    with pytest.raises(NotApplicable, match="no letter"):
-        prompts.planned_seconds("…", "en", {"en": 5.0})
-    with pytest.raises(ValueError, match="positive"):
-        prompts.planned_seconds("Hello", "en", {"en": 0.0})
+def test_a_template_goes_by_its_words(monkeypatch):
+    before = prompts.template_id("ovi")
+    monkeypatch.setattr(prompts, "spec", lambda id: spec(id).model_copy(update={"prompt": spec(id).prompt + " Hum."}))
+    assert before.startswith("ovi ") and prompts.template_id("ovi") != before
+    assert prompts.template_id("ovi").startswith("ovi ")

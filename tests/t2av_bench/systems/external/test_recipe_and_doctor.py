@@ -6,14 +6,16 @@ import os
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from t2av_bench.systems.external import doctor as doctors
 from t2av_bench.systems.external.doctor import Finding, probe, program_findings, python_findings, weight_findings
-from t2av_bench.systems.external.recipe import recipe
-from t2av_bench.systems.external.spec import Spec
+from t2av_bench.systems.external.process import filled
+from t2av_bench.systems.external.recipe import KINDS, recipe
+from t2av_bench.systems.external.spec import Spec, spec, spec_ids
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ABOUT = {"python": "3.10.4", "platform": "linux", "cuda": "12.1", "gpus": ["a GPU"],
@@ -51,18 +53,41 @@ def test_a_recipe_is_a_shell_script_in_the_order_in_which_packages_stand_upon_ea
     assert "whl/cu121" in text and "ffmpeg" in text and "checkpoints/net.pth (5 bytes)" in text
 
 
-def test_a_dockerfile_brings_the_harness_in_an_environment_of_its_own():
+def test_a_dockerfile_holds_the_environment_and_the_settings_start_it():
     text = recipe(make(), "docker")
     assert "FROM nvidia/cuda:12.1.1-devel" in text
     words = {line.split()[0] for line in text.splitlines() if line and not line.startswith("#")}
-    assert words <= {"FROM", "RUN", "COPY", "WORKDIR", "ENV", "ENTRYPOINT"}
-    assert 'checkout = "/opt/nodder"' in text and "T2AV_BENCH_SYSTEMS=/opt/systems.toml" in text
-    assert "--python /opt/harness/bin/python" in text and "--python .venv/bin/python torch==2.2.1" in text
+    assert words <= {"FROM", "RUN", "COPY", "WORKDIR", "ENV"}
+    assert "--python .venv/bin/python torch==2.2.1" in text and "git clone" in text
+    table = text[text.index("# [nodder]") :].split("\n\n")[0].replace("# ", "")
+    settings = tomllib.loads(table)["nodder"]
+    assert "python" not in settings and settings["weights"] != settings["checkout"], "no volume is named twice"
+    assert f"#   {shlex.join(settings['command'])}\n" in text
+    command = filled(settings["command"], Path("/tmp/t2av_x"), Path("/c"), Path("/w"))
+    volumes = [value for option, value in zip(command, command[1:], strict=False) if option == "-v"]
+    assert volumes == ["/tmp/t2av_x:/tmp/t2av_x", "/c:/c:ro", "/w:/w:ro"]
+    assert command[-2:] == ["t2av-bench-nodder", "/opt/nodder/.venv/bin/python"] and "WORKDIR /opt/nodder\n" in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("id", spec_ids())
+def test_pip_reads_each_word_of_a_recipe_as_one_package_or_option(id, kind):
+    for line in recipe(spec(id), kind).splitlines():
+        if line.startswith("#") or " pip install " not in line:
+            continue
+        for word in shlex.split(line.partition(" pip install ")[2]):
+            assert " " not in word, line
+
+
+def test_a_library_has_the_harness_in_its_image():
+    text = recipe(make(carrier="lib", environment={"extra": "ltx"}), "docker")
+    assert "'/opt/t2av-bench[demo,ltx]'" in text and text.count("ENTRYPOINT") == 1 and "git clone" not in text
 
 
 def test_a_library_is_an_extra_and_a_folder_needs_nothing():
     library = make(carrier="lib", environment={"extra": "ltx"})
     assert "uv pip install 't2av-bench[ltx]'" in recipe(library) and "git clone" not in recipe(library)
+    assert "# [nodder]\n# weights = " in recipe(library) and "python = " not in recipe(library)
     folder = recipe(make(carrier="folder"))
     assert all(line.startswith("#") for line in folder.splitlines() if line)
     with pytest.raises(ValueError, match="uv, conda, docker"):
@@ -112,7 +137,7 @@ def test_weights_are_compared_by_name_size_and_digest(tmp_path):
         (found,) = weight_findings(make(), tmp_path)
         assert found.status == "failed" and words in found.words
     file.write_bytes(b"12345")
-    (found,) = weight_findings(make(), tmp_path / "elsewhere", tmp_path)
+    (found,) = weight_findings(make(), tmp_path)
     assert found.status == "ok" and str(file) in found.words
 
 
@@ -126,7 +151,7 @@ def test_programs_are_looked_for_on_the_path(tmp_path, monkeypatch):
 
 
 def test_an_interpreter_says_what_it_is():
-    found = probe(Path(sys.executable), {"PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": ""})
+    found = probe([sys.executable], {"PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": ""})
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     from importlib.metadata import version
 
@@ -141,16 +166,16 @@ def test_what_is_no_interpreter_is_said(tmp_path, script, words):
     program = tmp_path / "python"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    (found,) = python_findings(make(), probe(program, dict(os.environ)))
+    (found,) = python_findings(make(), probe([str(program)], dict(os.environ)))
     assert found.status == "failed" and words in found.words
-    assert "cannot be started" in probe(tmp_path / "none", {})["error"]
+    assert "cannot be started" in probe([str(tmp_path / "none")], {})["error"]
 
 
 def test_prints_before_the_answer_do_no_harm(tmp_path):
     program = tmp_path / "python"
     program.write_text(f"#!/bin/sh\nprintf 'a library says {{}}\\n\\036%s' '{json.dumps(ABOUT)}'\n")
     program.chmod(0o755)
-    assert probe(program, dict(os.environ)) == ABOUT
+    assert probe([str(program)], dict(os.environ)) == ABOUT
 
 
 def test_the_commit_is_that_of_the_folder_itself(tmp_path):

@@ -4,131 +4,22 @@ import ast
 import json
 import re
 import shutil
-import subprocess
-import sys
 import wave
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
+from shim_bench import check_shim, frames, mean_colours, needs_ffmpeg, of, samples, sound
 
-from t2av_bench.systems.external.spec import SHIMS, spec
+from t2av_bench.systems.external.spec import spec
 
-FAKES = Path(__file__).parent / "fakes"
 IDS = ("ovi", "universe-1", "talker-t2av-release", "f5-tts", "cosyvoice")
-WEIGHTS = {
-    "ovi": ("Ovi/model.safetensors", "Ovi/model_960x960.safetensors", "Ovi/model_960x960_10s.safetensors"),
-    "universe-1": ("UniVerse-1-Base/x", "ACE-Step-v1-3.5B/x", "Wan2.1-T2V-1.3B-Diffusers/x"),
-    "talker-t2av-release": ("x",),
-    "f5-tts": ("F5TTS_v1_Base/model_1250000.safetensors", "F5TTS_v1_Base/vocab.txt", "vocos-mel-24khz/x"),
-    "cosyvoice": ("Fun-CosyVoice3-0.5B/cosyvoice3.yaml", "CosyVoice2-0.5B/cosyvoice2.yaml"),
-}
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the program ffmpeg is not there")
-
-
-def sound(path, seconds, rate=24000):
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, rate, 0, "NONE", ""))
-        file.writeframes(bytes(2 * round(seconds * rate)))
-    return str(path)
-
-
-def samples(path):
-    with wave.open(path) as file:
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2")
-
-
-def frames(path):
-    with av.open(path) as file:
-        return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
-
-
-def mean_colours(path):
-    return np.array([frame.mean((0, 1)) for frame in frames(path)])
-
-
-class Bench:
-    """The shim ``id`` is asked for clips. said: what the system printed."""
-
-    def __init__(self, id, folder):
-        self.id, self.folder, self.count, self.said = id, folder, 0, ""
-        self.weights, self.options = folder / "weights", spec(id).defaults
-        for name in WEIGHTS[id]:
-            (self.weights / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.weights / name).touch()
-        self.identity = str(folder / "i000001.png")
-        cv2.imwrite(self.identity, np.full((512, 512, 3), (40, 80, 160), np.uint8))
-        self.voice = sound(folder / "i000001.wav", 2.0)
-
-    def request(self, text="Good morning", **fields):
-        self.count += 1
-        out = self.folder / f"out{self.count}"
-        out.mkdir()
-        return {"schema": 1, "id": "i000001", "task": next(iter(spec(self.id).tasks)), "seed": 7, "text": text,
-                "language": "en", "prompt": f"Someone says <S>{text}<E>", "identity": self.identity,
-                "voice": self.voice, "voice_text": "Eleven sign", "driving_audio": None, "driving_video": None,
-                "target_seconds": None, "max_seconds": 30.0, "out_dir": str(out), "params": {}} | fields  # fmt: skip
-
-    def answers(self, requests, **options):
-        settings = {"checkout": str(FAKES / self.id), "weights": str(self.weights), "device": "cuda:0",
-                    "options": self.options | options}  # fmt: skip
-        asked, told = self.folder / "requests.jsonl", self.folder / "results.jsonl"
-        asked.write_text("".join(json.dumps(each) + "\n" for each in requests))
-        told.unlink(missing_ok=True)
-        done = subprocess.run(
-            [sys.executable, SHIMS / "_worker.py", SHIMS / f"{self.id}.py", "--settings", json.dumps(settings),
-             "--requests", asked, "--results", told], capture_output=True, text=True, timeout=120)  # fmt: skip
-        assert done.stdout == ""
-        self.said = done.stderr
-        return [json.loads(line) for line in told.read_text().splitlines()]
-
-    def ask(self, *requests, **options):
-        """What became of each request."""
-        ready, *done, bye = self.answers(requests, **options)
-        assert ready["event"] == "ready" and bye["event"] == "bye", ready
-        assert len(done) == len(requests)
-        return done
-
-    def make(self, text="Good morning", fields=None, **options):
-        (done,) = self.ask(self.request(text, **(fields or {})), **options)
-        assert done["status"] == "ok", done
-        return done["made"]
-
-    def broken(self, **options):
-        (told,) = self.answers([self.request()], **options)
-        assert told["event"] == "broken"
-        return told["message"]
-
-    def given(self):
-        return self.said.split("GIVEN ")[1].splitlines()[0]
-
-
-@pytest.fixture
-def bench(tmp_path, request):
-    return Bench(request.param, tmp_path)
-
-
-def of(id):
-    return pytest.mark.parametrize("bench", [id], indirect=True)
 
 
 @pytest.mark.parametrize("id", IDS)
-def test_shims_are_python_3_8_and_import_the_standard_library_alone(id):
-    tree = ast.parse((SHIMS / f"{id}.py").read_text(), feature_version=(3, 8))
-    for node in tree.body:
-        names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module] if isinstance(node, ast.ImportFrom) else []
-        for name in names:
-            assert name == "_worker" or name in sys.stdlib_module_names
-
-
-@pytest.mark.parametrize("id", IDS)
-def test_a_shim_reads_every_option_and_no_other(id):
-    text = (SHIMS / f"{id}.py").read_text()
-    for name in spec(id).options:
-        assert f'"{name}"' in text
+def test_shims_are_python_3_8_import_the_standard_library_alone_and_read_every_option(id):
+    check_shim(id)
 
 
 @pytest.mark.parametrize("id", IDS)

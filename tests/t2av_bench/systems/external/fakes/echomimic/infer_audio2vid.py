@@ -31,6 +31,10 @@ for image, audio in zip(given[::2], given[1::2], strict=True):
     if "bad" in os.path.realpath(image):
         print("Traceback")
         continue
+    if "stuck" in os.path.realpath(image):
+        time.sleep(1000)
+    if "torn" in os.path.realpath(image):
+        os.abort()
     names = [os.path.splitext(os.path.basename(path))[0] for path in (image, audio)]
     now = time.strftime("%H%M")
     folder = f"output/{time.strftime('%Y%m%d')}/{now}--seed_{args.seed}-{args.W}x{args.H}"

@@ -3,12 +3,15 @@
 import os
 import wave
 
+BASE_DIR = os.path.dirname(os.path.abspath(__file__))
+
 
 class Sonic:
     seed = 72589  # the object of the configuration belongs to the class
 
     def __init__(self, device_id=0, enable_interpolate_frame=True):
         os.write(1, b"noise on the standard output\n")
+        open(os.path.join(BASE_DIR, "checkpoints/yoloface_v5m.pt")).close()
 
     def process(self, image_path, audio_path, output_path, min_resolution=512, inference_steps=25,
                 dynamic_scale=1.0, keep_resolution=False, seed=None):  # fmt: skip

@@ -26,11 +26,13 @@ class CosyVoice:
 
 
 class CosyVoice2(CosyVoice):
-    pass
+    def __init__(self, model_dir, load_jit=False, load_trt=False, load_vllm=False, fp16=False, trt_concurrent=1):
+        super().__init__(model_dir)
 
 
 class CosyVoice3(CosyVoice2):
-    pass
+    def __init__(self, model_dir, load_trt=False, load_vllm=False, fp16=False, trt_concurrent=1):
+        super().__init__(model_dir)
 
 
 def AutoModel(**kwargs):

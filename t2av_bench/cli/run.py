@@ -1,5 +1,8 @@
 """``t2av-bench run``: clips, scores and tables from one file. Progress on stderr, the tables on stdout."""
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,7 +10,7 @@ import typer
 
 from t2av_bench.cli.errors import FAILED, USAGE_ERROR, usage_errors
 from t2av_bench.cli.options import options_of
-from t2av_bench.experiment.config import RunConfig
+from t2av_bench.experiment.config import RunConfig, built_in
 from t2av_bench.utils.files import json_text
 from t2av_bench.utils.terminal_text import echo
 from t2av_bench.utils.text import some
@@ -16,13 +19,19 @@ if TYPE_CHECKING:
     from t2av_bench.api.experiment import Runs
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run_tables import TableResult
+    from t2av_bench.experiment.missing import Missing
     from t2av_bench.experiment.run import Preview, Result
+
+
+def _names(typed: str) -> list[str]:
+    return [name for name in built_in() if name.startswith(typed)]
 
 
 @options_of(RunConfig, without=("benchmark", "metrics", "tables", "seed", "options", "rows"))
 def run(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to make, score and show: see docs/run.md.",
-                                           show_default=False)],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to make, score and show, see docs/run.md; "
+                                           "or the name of a file that comes with us, such as paper-table1.",
+                                           autocompletion=_names, show_default=False)],
     *,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this row. Repeatable.")] = None,
     regenerate: Annotated[list[str] | None, typer.Option(
@@ -30,7 +39,8 @@ def run(
         "interruption leave it out.",
     )] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be made and scored, and what is there; do nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be made and scored, what is there, and what is missing "
+                                             "on this machine, with the commands that bring it; do nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     **given: Any,
@@ -38,7 +48,7 @@ def run(
     """Make clips with systems, score them, and print the tables; the same command continues and repeats nothing.
 
     Exit status: 0 all well, 1 more failed clips than --max-failures or a metric named in the file without a value, 2
-    the command cannot be carried out.
+    the command cannot be carried out, or not for some row (--dry-run: something is missing on this machine).
     """
     from t2av_bench.api.experiment import made_again, run
     from t2av_bench.cli.progress import Display
@@ -49,17 +59,21 @@ def run(
 
     display = Display()
     with usage_errors():
+        given["manifests"] = _manifests(given["manifests"] or ())
         loaded = load(config, given, tuple(only or ()))
         check_tables(loaded)
         if dry_run:
-            _print_preview(preview(loaded, made_again(loaded, regenerate or ())), as_json)
+            rows = preview(loaded, made_again(loaded, regenerate or ()))
+            _print_preview(rows, as_json)
+            if any(row.missing for row in rows):
+                raise typer.Exit(USAGE_ERROR)
             return
         with display, stdout_to_stderr():
             runs = run(
                 config, only=only or (), regenerate=regenerate or (), progress=display.step, notice=display.note,
                 **given,
             )  # fmt: skip
-            tables = make_tables(loaded, loaded.config.out, display.note)
+            tables = make_tables(loaded, loaded.config.out, display.note, runs.result.unscored)
     result = runs.result
     if as_json:
         echo(json_text(_document(loaded.config.out, runs, tables), indent=1))
@@ -82,6 +96,18 @@ def run(
         raise typer.Exit(FAILED)
     if any(table.table is None for table in tables):
         raise typer.Exit(USAGE_ERROR)
+
+
+def _manifests(typed: Sequence[str]) -> dict[str, Path]:
+    from t2av_bench.utils.config import ConfigError
+
+    found = {}
+    for text in typed:
+        name, is_sign, file = text.partition("=")
+        if not (name and is_sign and file):
+            raise ConfigError(f"--manifest {text}: expected NAME=FILE, such as en-200=data/en-200/items.jsonl")
+        found[name] = Path(file)
+    return found
 
 
 def explain_failures(result: "Result", display: "Display") -> None:
@@ -129,12 +155,16 @@ def _document(out: Path, runs: "Runs", tables: "list[TableResult]") -> dict[str,
 
 def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
     if as_json:
-        document = [
-            {"name": each.row.name, "system": each.row.system or None, "task": each.row.task, "items": each.items,
-             "benchmark_built": each.built, "made": each.made, "to_make": each.to_make, "made_again": dict(each.again),
-             "cannot_be_made": each.failures,
-             "measurements": each.measurements, "measured": each.measured} for each in rows
-        ]  # fmt: skip
+        document = []
+        for each in rows:
+            counts = {"items": each.items, "benchmark_built": each.built, "made": each.made, "to_make": each.to_make,
+                      "made_again": dict(each.again), "cannot_be_made": each.failures,
+                      "measurements": each.measurements, "measured": each.measured}  # fmt: skip
+            document.append({
+                "name": each.row.name, "system": each.row.system or None, "task": each.row.task,
+                **(counts if _is_counted(each) else dict.fromkeys(counts)),
+                "missing": [{"kind": one.kind, "name": one.name, **asdict(one.lack)} for one in each.missing],
+            })  # fmt: skip
         echo(json_text(document, indent=1))
         return
     from rich.table import Table
@@ -143,13 +173,15 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
     from t2av_bench.experiment.run import clips
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("row", "system", "task", "items", "there", "to make", "cannot", "to measure"):
+    for heading in ("row", "system", "task", "items", "there", "to make", "cannot", "to measure", "missing"):
         shown.add_column(heading, overflow="fold")
     for each in rows:
+        numbers = [f"{each.items}" + ("" if each.built else " (to be built)"), each.made, each.to_make,
+                  len(each.failures), each.measurements - each.measured]  # fmt: skip
+        known = _is_counted(each)
         shown.add_row(
-            each.row.name, each.row.source, each.row.task,
-            f"{each.items}" + ("" if each.built else " (to be built)"),
-            str(each.made), str(each.to_make), str(len(each.failures)), str(each.measurements - each.measured),
+            each.row.name, each.row.source, each.row.task, *(str(number) if known else "?" for number in numbers),
+            _kinds(each),
         )  # fmt: skip
     Console().print(shown)
     for each in rows:
@@ -158,3 +190,34 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
     reasons = {reason: id for each in rows for id, reason in reversed(each.failures.items())}
     for reason, id in reasons.items():
         echo(f"cannot be made: {id}: {reason}", err=True)
+    _print_missing(rows)
+
+
+def _is_counted(row: "Preview") -> bool:
+    """Whether it is known what is to be made and measured: not without the items, or the finished clips."""
+    return not any(each.kind in ("items", "clips") for each in row.missing)
+
+
+def _kinds(row: "Preview") -> str:
+    """What kinds of things a row misses: ``items, 3 metrics``."""
+    counts = Counter(each.kind for each in row.missing)
+    metrics = counts.pop("metric", 0)
+    return ", ".join([*counts, *([f"{metrics} metric{'s' * (metrics > 1)}"] if metrics else [])]) or "nothing"
+
+
+def _print_missing(rows: "list[Preview]") -> None:
+    """Each thing once, with the rows that need it and the commands that bring it."""
+    wanted: dict[Missing, list[str]] = {}
+    for row in rows:
+        for each in row.missing:
+            wanted.setdefault(each, []).append(row.row.name)
+    if not wanted:
+        return
+    echo("\nMissing on this machine:")
+    for each, names in wanted.items():
+        echo(f"- {each.kind} {each.name}: {each.lack.what}")
+        for command in each.lack.commands:
+            echo(f"    {command}")
+        for licence in each.lack.licences:
+            echo(f"    licence: {licence}")
+        echo(f"    for {'all rows' if len(names) == len(rows) > 1 else some(names, 12)}")

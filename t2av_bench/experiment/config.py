@@ -1,6 +1,9 @@
 """The configuration of ``run``: which systems, on which items, by which metrics, in which tables. Checked strictly.
 
-Everything that can be refused without reading media or loading weights is refused here, before anything is made.
+Everything that is wrong in the file itself is refused here, before anything is made. What this machine has not (items,
+finished clips, systems, weights) costs the rows that need it, see ``missing``.
+
+Files that come with us, below ``experiments/``, go by their name alone: what they name lies in the working folder.
 """
 
 import typing
@@ -15,11 +18,13 @@ from t2av_bench import systems
 from t2av_bench.benchmarks.registry import GRIDFACE
 from t2av_bench.benchmarks.registry import registry as benchmarks
 from t2av_bench.evaluation.config import MeasuringConfig, Names
-from t2av_bench.generation.row import ExperimentRow
+from t2av_bench.generation.lengths import Length
+from t2av_bench.generation.row import ExperimentRow, GroupTable
 from t2av_bench.systems.base import Task
 from t2av_bench.utils.config import ConfigError, load_toml, near
-from t2av_bench.utils.registry import PluginError, hints_of
+from t2av_bench.utils.registry import PluginError, calling, hints_of
 
+BUILT_IN = Path(__file__).resolve().parents[2] / "experiments"
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
@@ -32,6 +37,8 @@ class RowConfig(BaseModel):
     benchmark, metrics, tables: instead of the file's. split: of GridFace. items: the first so many.
     seed, or several seeds: each makes a run of its own, called ``NAME-seed-N``. options: of the system; ``{seed}`` in
         one stands for the row's seed, so that each seed can have its checkpoint.
+    length: what systems that follow one are told where only the text decides: ``estimate`` from the text, ``native``
+        (nothing) or that of the ``reference``. Default: estimate for t2av, native for tts.
     step: training step of the checkpoint, for learning curves.
     """
 
@@ -49,7 +56,8 @@ class RowConfig(BaseModel):
     seeds: tuple[Seed, ...] | None = Field(default=None, min_length=1)
     max_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     metrics: Names | None = None
-    tables: tuple[str, ...] | None = None
+    tables: tuple[str | GroupTable, ...] | None = None
+    length: Length | None = None
     step: int | None = Field(default=None, ge=0)
     options: dict[str, Any] = {}
 
@@ -59,6 +67,9 @@ class RowConfig(BaseModel):
             raise ValueError("a row has either 'system' or 'clips', a folder of finished clips")
         if self.clips is not None and self.options:
             raise ValueError("'options' are those of a system; finished clips have none")
+        if self.length is not None and (self.clips is not None or self.task not in ("t2av", "tts")):
+            made = "finished clips" if self.clips is not None else f"clips of the task {self.task}"
+            raise ValueError(f"'length' is for t2av and tts, where nothing but the text decides it; {made} have theirs")
         if self.seed is not None and self.seeds is not None:
             raise ValueError("'seed' and 'seeds' exclude each other")
         if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
@@ -69,10 +80,12 @@ class RowConfig(BaseModel):
 class RunConfig(MeasuringConfig):
     """The keys of a configuration file. Paths in a file are relative to the file.
 
-    benchmark: ``gridface``, which is built on demand in ``data``, or a manifest of your own (JSON Lines).
+    benchmark: ``gridface``, which is built on demand in ``data``; one that was prepared there, by its name; or a
+        manifest of your own (JSON Lines): its path, or its name in ``manifests``.
     generation_batch_size: clips that a system makes at a time, where it gains from that. workers, batch sizes and order
     move no number beyond float rounding.
-    tables: printed at the end, and written below ``out``; without any, one table of all rows is.
+    tables: printed at the end, and written below ``out``; without any, one table of all rows is. Names of
+        specifications, or ``[[tables]]`` with ``by``, a key of the items.
     """
 
     out: Path = Field(description="Folder of clips, runs and tables.  [default: the file's]")
@@ -81,7 +94,11 @@ class RunConfig(MeasuringConfig):
         default=None,
         description="Folder of the benchmarks that are built.  [default: T2AV_BENCH_DATA, or the user's cache]",
     )
-    tables: tuple[str, ...] = ()
+    manifests: dict[str, Path] = Field(
+        default={},
+        description="NAME=FILE: where the items are that the file's rows call NAME. Repeatable.",
+    )
+    tables: tuple[str | GroupTable, ...] = ()
     generation_batch_size: int = Field(
         default=8, ge=1, le=4096, description="Clips that a system makes at a time, where it gains from that."
     )
@@ -101,10 +118,20 @@ class Loaded:
 def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ...] = ()) -> Loaded:
     """A file's keys, overridden by ``given``; only: names of the rows that are wanted (all where empty).
 
-    given: any of ``RunConfig``'s keys but ``rows``. Raises ConfigError.
+    file: its path, or the name of one of ``built_in``. given: any of ``RunConfig``'s keys but ``rows``.
+    Raises ConfigError.
     """
-    config = load_toml(file, RunConfig, given)
-    rows = [row for given in config.rows for row in _resolved(given, config, file)]
+    file, folder = _place(file)
+    given = dict(given or {})
+    if given.get("manifests"):
+        given["manifests"] = {name: Path(path).absolute() for name, path in given["manifests"].items()}
+    config = load_toml(file, RunConfig, given, folder=folder)
+    manifests = {name: folder / path for name, path in config.manifests.items()}
+    config = config.model_copy(update={"manifests": manifests})
+    used = sorted({row.benchmark or config.benchmark for row in config.rows})
+    if unused := [name for name in manifests if name not in used]:
+        raise ConfigError(f"{file}: 'manifests': no row has the benchmark {unused[0]!r}{near(unused[0], used)}")
+    rows = [row for given in config.rows for row in _resolved(given, config, file, folder)]
     names = [row.name for row in rows]
     for name in names:
         if names.count(name) > 1:
@@ -127,27 +154,48 @@ def matching(wanted: Iterable[str], names: Sequence[str], option: str) -> set[st
     return found
 
 
-def _resolved(given: RowConfig, config: RunConfig, file: Path) -> list[ExperimentRow]:
+def built_in() -> list[str]:
+    """Names of the files that come with us."""
+    return sorted(path.stem for path in BUILT_IN.glob("*.toml"))
+
+
+def _place(file: Path) -> tuple[Path, Path]:
+    """The file, and the folder that its paths are relative to."""
+    if str(file) in built_in() and not file.exists():
+        return BUILT_IN / f"{file}.toml", Path()
+    if not file.suffix and not file.exists() and len(file.parts) == 1:
+        raise ConfigError(f"there is no configuration {file}{near(str(file), built_in())}")
+    return file, file.parent
+
+
+def _resolved(given: RowConfig, config: RunConfig, file: Path, folder: Path) -> list[ExperimentRow]:
     where = f"{file}: row {given.name!r}"
     benchmark = given.benchmark or config.benchmark
-    manifest = None if benchmark in benchmarks else file.parent / benchmark
+    named = benchmark if benchmark in config.manifests else ""
+    manifest = config.manifests.get(benchmark)
+    if manifest is None and benchmark not in benchmarks:
+        manifest = folder / benchmark
     benchmark = benchmarks.find(benchmark) if manifest is None else benchmark
     tables = tuple(
-        str(file.parent / name) if name.endswith(".toml") else name
+        str(folder / name) if isinstance(name, str) and name.endswith(".toml") else name
         for name in (config.tables if given.tables is None else given.tables)
     )
     rows = []
     try:
-        items = _checked_items(given, manifest, benchmark)
+        split = None if manifest is not None else _only_split(given, config, benchmark)
+        items = _checked_items(given, split, config, manifest, benchmark)
         items = min((count for count in (items, config.items) if count is not None), default=None)
         system = systems.registry.find(given.system) if given.system is not None else ""
         for seed, suffix, said in _seeds(given):
             options = _with_seed(given.options, seed)
+            options = _checked_system(system, given.task, options, folder) if system else {}
+            label = _labelled(given.label or given.name, system, options)
             rows.append(ExperimentRow(
-                given.name + suffix, (given.label or given.name) + said, system, given.task, manifest, given.split,
-                items, seed, given.max_seconds, given.metrics or config.metrics, tables, given.step,
-                _checked_system(system, given.task, options, file.parent) if system else {},
-                None if manifest is not None else benchmark, _checked_clips(_with_seed(given.clips, seed), file.parent),
+                given.name + suffix, label + said, system, given.task, manifest, split,
+                items, seed, given.max_seconds, given.metrics or config.metrics, tables, given.step, options,
+                None if manifest is not None else benchmark,
+                None if given.clips is None else folder / _with_seed(given.clips, seed), named,
+                given.length,
             ))  # fmt: skip
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
@@ -167,32 +215,31 @@ def _with_seed(options: Any, seed: int) -> Any:
     return options.replace("{seed}", str(seed)) if isinstance(options, str) else options
 
 
-def _checked_clips(name: str | None, folder: Path) -> Path | None:
-    if name is None:
-        return None
-    clips = folder / name
-    if not clips.is_dir():
-        raise ValueError(f"'clips': {clips} is not a folder; expected one that holds finished clips")
-    return clips
+def _only_split(given: RowConfig, config: RunConfig, benchmark: str) -> str | None:
+    """The row's split, or the one that its benchmark has."""
+    splits = list(benchmarks.create(benchmark).splits_in(config.data))
+    return splits[0] if given.split is None and len(splits) == 1 else given.split
 
 
-def _checked_items(given: RowConfig, manifest: Path | None, benchmark: str) -> int | None:
+def _checked_items(
+    given: RowConfig, split: str | None, config: RunConfig, manifest: Path | None, benchmark: str
+) -> int | None:  # fmt: skip
     if manifest is not None:
         known = benchmarks.ids()
-        if given.split is not None:
+        if given.split is not None and benchmark not in config.manifests:
             raise ValueError(f"'split' is for {', '.join(known)}; a manifest of your own has its items in one file")
-        if not manifest.is_file():
+        if not manifest.is_file() and benchmark not in config.manifests and not Path(benchmark).suffix:
             raise ValueError(
                 f"there is no benchmark {benchmark!r}, nor a manifest at {manifest}{near(benchmark, known)}"
             )
         return given.items
-    splits = benchmarks.create(benchmark).splits
-    if given.split is None:
+    splits = benchmarks.create(benchmark).splits_in(config.data)
+    if split is None:
         raise ValueError(f"'split' is missing: {benchmark} has {', '.join(splits)}")
-    if given.split not in splits:
-        raise ValueError(f"{benchmark} has no split {given.split!r}{near(given.split, splits)}")
-    if given.items is not None and given.items > splits[given.split]:
-        raise ValueError(f"'items': {benchmark} {given.split} has {splits[given.split]} items, got {given.items}")
+    if split not in splits:
+        raise ValueError(f"{benchmark} has no split {split!r}{near(split, splits)}")
+    if given.items is not None and given.items > splits[split]:
+        raise ValueError(f"'items': {benchmark} {split} has {splits[split]} items, got {given.items}")
     return given.items
 
 
@@ -211,6 +258,18 @@ def _checked_system(id: str, task: str, options: Mapping[str, Any], folder: Path
     except PluginError:
         return dict(options)
     return given
+
+
+def _labelled(label: str, system: str, options: Mapping[str, Any]) -> str:
+    """The label, with what the system wants said beside it where it does not say that itself."""
+    if not system:
+        return label
+    try:
+        with calling(f"the system {system} is broken"):
+            said = systems.registry.class_of(system).beside_label(**options)
+    except PluginError:  # its clips have the reason
+        return label
+    return f"{label} ({said})" if said and said not in label else label
 
 
 def _as_path(value: Any, hint: Any, folder: Path) -> Any:

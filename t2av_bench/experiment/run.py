@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.benchmarks.registry import benchmark
+from t2av_bench.errors import ItemError, Lack
 from t2av_bench.evaluation.config import EvaluateConfig, dump
 from t2av_bench.evaluation.evaluate import Progress, RunError, alone_in, evaluate
 from t2av_bench.evaluation.planning import file_digests, inputs_of, requested
 from t2av_bench.experiment.config import Loaded, RunConfig
+from t2av_bench.experiment.missing import Missing, check_files, missing
 from t2av_bench.generation.generate import RowPlan, make_rows, plan_row
 from t2av_bench.generation.records import digests
 from t2av_bench.generation.requests import read_items, write_manifest
@@ -61,7 +63,7 @@ class RowResult:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a command. unscored: names of rows whose run folder cannot be used -> why."""
+    """What became of a command. unscored: names of rows without items or a usable run folder -> why."""
 
     rows: list[RowResult]
     unscored: Mapping[str, str] = field(default_factory=dict)
@@ -89,12 +91,12 @@ def run(loaded: Loaded, on_step: OnStep, notice: Notice, regenerate: Collection[
     out = config.out
     out.mkdir(parents=True, exist_ok=True)
     with alone_in(out):
-        plans = _planned(loaded, manifests(loaded, on_step), regenerate)
+        plans, unplanned = _planned(loaded, manifests(loaded, on_step), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
         _make(plans, config, on_step, notice)
         with WorkerPool() as pool:
             rows, unscored = _score(plans, kept, config, on_step, pool)
-        return Result(rows, unscored)
+        return Result(rows, unplanned | unscored)
 
 
 def manifests(loaded: Loaded, on_step: OnStep | None) -> dict[str, Path]:
@@ -105,9 +107,11 @@ def manifests(loaded: Loaded, on_step: OnStep | None) -> dict[str, Path]:
     for row in loaded.rows:
         if row.benchmark is not None:
             assert row.split is not None
-            asked, count = benchmark(row.benchmark), item_count(row)
+            asked, count = benchmark(row.benchmark), item_count(row, config.data)
             found[row.name] = asked.manifest(row.split, count, config.data)
-            part = count if count < asked.splits[row.split] else None
+            if asked.missing(row.split, config.data):  # the row says so
+                continue
+            part = count if count < asked.splits_in(config.data)[row.split] else None
             wanted.setdefault((row.benchmark, part), {})[row.split] = None
     if on_step is None:
         return found
@@ -121,21 +125,32 @@ def manifests(loaded: Loaded, on_step: OnStep | None) -> dict[str, Path]:
     return found
 
 
-def item_count(row: ExperimentRow) -> int:
-    """Items of a row of a benchmark."""
+def item_count(row: ExperimentRow, data: Path | None) -> int:
+    """Items of a row of a benchmark, whose data are in ``data``."""
     assert row.benchmark is not None and row.split is not None
-    most = benchmark(row.benchmark).splits[row.split]
+    most = benchmark(row.benchmark).splits_in(data)[row.split]
     return min(row.items or most, most)
 
 
-def _planned(loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collection[str] = ()) -> list[RowPlan]:
+def _planned(
+    loaded: Loaded, manifests: Mapping[str, Path], regenerate: Collection[str] = ()
+) -> tuple[list[RowPlan], dict[str, str]]:  # fmt: skip
+    """The rows' plans; and why there is none for rows whose items or finished clips cannot be read."""
     digest = digests()
-    return [row_plan(loaded.config, row, manifests[row.name], digest, regenerate) for row in loaded.rows]
+    plans, unplanned = [], {}
+    for row in loaded.rows:
+        try:
+            plans.append(row_plan(loaded.config, row, manifests[row.name], digest, regenerate))
+        except ItemError as error:
+            unplanned[row.name] = str(error)
+    return plans, unplanned
 
 
 def row_plan(
     config: RunConfig, row: ExperimentRow, manifest: Path, digest: Digest, regenerate: Collection[str]
 ) -> RowPlan:
+    """Raises ItemError where the row's items or finished clips cannot be read."""
+    check_files(row, config.data)
     folder = config.out / "clips" / row.name
     return plan_row(row, read_items(row, manifest), folder, config.seed, digest, row.name in regenerate)
 
@@ -147,6 +162,8 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, on_step: OnStep, notice: 
         if plan.failures:
             there += f", {len(plan.failures)} " + ("cannot be made" if plan.row.clips is None else "have failed")
         notice(there)
+        for said in plan.notices:
+            notice(f"{plan.row.name}: {said}")
         for reason, count in plan.again.most_common():
             notice(f"{plan.row.name}: {clips(count)} made again: {reason}")
         if plan.unmarked:
@@ -247,7 +264,7 @@ class Preview:
     """What ``run`` would do for a row. built: whether its benchmark is; where it is not, all of its clips are to make.
 
     measurements: (clip, metric) pairs, and how many of them are there already. again: why clips that are there would be
-    made again -> how many.
+    made again -> how many. missing: what this machine has not; without its items a row's numbers are all 0.
     """
 
     row: ExperimentRow
@@ -259,6 +276,7 @@ class Preview:
     measurements: int
     measured: int
     again: Mapping[str, int] = field(default_factory=dict)
+    missing: tuple[Missing, ...] = ()
 
 
 def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
@@ -266,16 +284,23 @@ def preview(loaded: Loaded, regenerate: Collection[str] = ()) -> list[Preview]:
     found_at, digest = manifests(loaded, None), digests()
     found = []
     for row in loaded.rows:
-        metrics = resolve(row.metrics)
-        if row.manifest is None and not found_at[row.name].is_file():
-            count = item_count(row)
-            found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0))
+        metrics, absent = resolve(row.metrics), missing(row, loaded.config.data)
+        there = not any(each.kind in ("items", "clips") for each in absent)
+        if there and row.manifest is None and not found_at[row.name].is_file():
+            count = item_count(row, loaded.config.data)
+            found.append(Preview(row, count, False, 0, count, {}, count * len(metrics), 0, missing=tuple(absent)))
             continue
-        plan = row_plan(loaded.config, row, found_at[row.name], digest, regenerate)
+        try:
+            plan = row_plan(loaded.config, row, found_at[row.name], digest, regenerate)
+        except ItemError as error:
+            if there:
+                absent.append(Missing("items", row.items_named or found_at[row.name].name, Lack(str(error))))
+            found.append(Preview(row, 0, True, 0, 0, {}, 0, 0, missing=tuple(absent)))
+            continue
         measured = _measured(loaded.config, plan, metrics)
         found.append(Preview(
             row, plan.total, True, len(plan.made), len(plan.to_make), plan.failures, plan.total * len(metrics),
-            measured, plan.again,
+            measured, plan.again, tuple(absent),
         ))  # fmt: skip
     return found
 

@@ -1,5 +1,6 @@
 """``run`` end to end with cheap systems and metrics: made once, continued after a kill, failures with their reasons."""
 
+import csv
 import json
 import os
 import signal
@@ -333,3 +334,57 @@ def test_each_table_has_its_own_rows(tmp_path):
     (tmp_path / "out" / "tables" / "tables.json").unlink()  # of a version that noted nothing
     shown = CliRunner().invoke(app, ["table", str(tmp_path / "out"), "--columns", "level"])
     assert shown.exit_code == 0 and "| noise" in shown.stdout and "| second" in shown.stdout
+
+
+def test_tables_by_a_key_of_the_items(tmp_path):
+    path = tmp_path / "data" / "items.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row, mood in zip(rows, ("calm", "loud", None), strict=True):
+        row |= {"mood": mood} if mood else {}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    head = '[[tables]]\nby = "mood"\n[[tables]]\nby = "mood"\ncolumns = ["level"]\nacross = true\nintervals = false\n'
+    carry_out(tmp_path, ROW + 'tables = [{by = "mood"}, {by = "mood", columns = "level", across = true}]\n')
+    as_rows = (tmp_path / "out" / "tables" / "tables.json").read_text()
+    carry_out(tmp_path, head=head)
+    assert (tmp_path / "out" / "tables" / "tables.json").read_text() == as_rows.replace(
+        '"across": true,\n  "intervals": true', '"across": true,\n  "intervals": false'
+    )
+    shown = CliRunner().invoke(app, ["table", str(tmp_path / "out")])
+    assert shown.exit_code == 0, shown.output
+    for stem in ("by-mood", "by-mood-level"):
+        assert (tmp_path / "out" / "tables" / f"{stem}.md").read_text() in shown.stdout
+    with (tmp_path / "out" / "tables" / "by-mood.csv").open() as file:
+        read = list(csv.DictReader(file))
+    assert [(row["mood"], row["clips"]) for row in read] == [
+        ("all", "3"), ("calm", "1"), ("loud", "1"), ("not stated", "1")
+    ]  # fmt: skip
+    assert "level[calm]" in (tmp_path / "out" / "tables" / "by-mood-level.csv").read_text().splitlines()[0]
+    by_hand = CliRunner().invoke(app, ["table", str(tmp_path / "out"), "--by", "mood", "--format", "csv"])
+    assert by_hand.stdout == (tmp_path / "out" / "tables" / "by-mood.csv").read_text()
+
+
+def test_a_key_that_no_item_states_is_refused_before_anything_is_made(tmp_path):
+    file = write(tmp_path, head='[[tables]]\nby = "moods"\n')
+    done = cli(file)
+    assert done.exit_code == 2 and "states 'moods'; they state language" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_lines_cannot_be_used_the_refusal_of_a_key_says_so(tmp_path):
+    path = tmp_path / "data" / "items.jsonl"
+    path.write_text('{"id": "a", "text": "one", "mood": "calm", "reference": "/absolute.mp4"}\n')
+    done = cli(write(tmp_path, head='[[tables]]\nby = "mood"\n'))
+    assert done.exit_code == 2 and "'reference' is an absolute path" in " ".join(done.stderr.split())
+
+
+def test_an_experiments_folder_has_its_rows_in_the_order_of_its_file_in_every_table(tmp_path):
+    second = ROW.replace('"noise"', '"early"', 1)
+    carry_out(tmp_path, ROW + second)
+    (tmp_path / "mine.toml").write_text(
+        'title = "Mine"\n[[columns]]\nquantity = "level"\nlabel = "Level"\ndirection = "higher"\n'
+    )
+    out = str(tmp_path / "out")
+    for given in ([out], [out, "--by", "language"], [str(tmp_path / "mine.toml"), out]):
+        shown = CliRunner().invoke(app, ["table", *given, "--format", "csv"])
+        assert shown.exit_code == 0, shown.output
+        assert [line.split(",")[0] for line in shown.stdout.splitlines()[1:3]] == ["noise", "early"]

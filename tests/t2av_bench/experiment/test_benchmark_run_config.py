@@ -29,7 +29,8 @@ WRONG = {
     "seed and seeds": (HEAD + ROW + "seed = 1\nseeds = [1, 2]\n", "'seed' and 'seeds' exclude each other"),
     "neither system nor clips": (HEAD + ROW.replace('system = "talker-t2av"\n', ""), "row 'a': a row has either"),
     "system and clips": (HEAD + ROW + 'clips = "."\n', "either 'system' or 'clips', a folder of finished clips"),
-    "no such folder": (HEAD + ROW.replace('system = "talker-t2av"', 'clips = "mine"'), "mine is not a folder"),
+    "manifest that no row names": (
+        HEAD + ROW + '[manifests]\n"en-200" = "items.jsonl"\n', "'manifests': no row has the benchmark 'en-200'"),
     "finished clips with options": (
         HEAD + ROW.replace('system = "talker-t2av"', 'clips = "."') + "options = { x = 1 }\n", "clips have none"),
     "seed twice": (HEAD + ROW + "seeds = [1, 1]\n", "'seeds' names a seed twice"),

@@ -1,10 +1,10 @@
 """FVD and KVD: window, crop and call of the network, damage in order, and a published value with the real weights."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_networks import save_i3d
 
 from t2av_bench import weights
 from t2av_bench.errors import NotApplicable, Unscorable
@@ -15,35 +15,8 @@ from t2av_bench.metrics.fvd import WINDOW, FVDStyleGANV, KVDStyleGANV, centre_sq
 
 @pytest.fixture(scope="module")
 def scripted(tmp_path_factory) -> Path:
-    """A random network with the call of ``i3d_torchscript.pt``: space-time filters, refuses any other use."""
-    import torch
-    from torch import nn
-
-    class Network(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first = nn.Conv3d(3, 12, (3, 7, 7), stride=(1, 4, 4))
-            self.second = nn.Conv3d(12, 20, (3, 5, 5), stride=(2, 2, 2))
-
-        def forward(
-            self, video: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = True
-        ) -> torch.Tensor:
-            assert rescale and resize and return_features
-            assert video.shape[1] == 3 and video.shape[2] == 16 and video.shape[3] == video.shape[4]
-            assert video.dtype == torch.float32
-            features = torch.relu(self.second(torch.relu(self.first(video / 127.5 - 1))))
-            return features.mean(dim=[2, 3, 4])
-
-    torch.manual_seed(0)
-    network = Network().eval()
-    with torch.no_grad():
-        network.first.weight *= 4
-        network.first.weight[:6] -= network.first.weight[:6].mean(dim=(1, 2, 3, 4), keepdim=True)
-        network.second.weight *= 4
     path = tmp_path_factory.mktemp("i3d") / "i3d_torchscript.pt"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.script(network).save(str(path))
+    save_i3d(path)
     return path
 
 

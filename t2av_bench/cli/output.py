@@ -10,11 +10,11 @@ import typer
 
 from t2av_bench.cli.console import Console
 from t2av_bench.cli.progress import Display
-from t2av_bench.evaluation.reasons import Reason
+from t2av_bench.evaluation.reasons import Reason, count
 from t2av_bench.scores import Status
 from t2av_bench.utils.progress import Step
 from t2av_bench.utils.terminal_text import echo, printable
-from t2av_bench.utils.text import some
+from t2av_bench.utils.text import counted, some
 
 if TYPE_CHECKING:
     from reports.tables.model import Table
@@ -79,3 +79,14 @@ def tell(console: Console, what: str, reasons: Sequence[Reason]) -> None:
         console.print(
             f"  and {len(reasons) - MOST_REASONS} more reasons: 't2av-bench scores RUN' lists every score with its own"
         )
+
+
+def show_left_out(console: Console, left_out: Sequence[tuple[str, str]], what: str = "left out") -> None:
+    """(clip, reason) by reason with the number of clips, the worst first."""
+    reasons = count((id, "", reason) for id, reason in left_out)
+    for reason in reasons[:MOST_REASONS]:
+        alike = " (the others alike)" if reason.alike else ""
+        console.print(f"{what}: {counted(len(reason.clips))} ({some(reason.clips)}): {reason.text}{alike}",
+                      markup=False)  # fmt: skip
+    if len(reasons) > MOST_REASONS:
+        console.print(f"{what}: {len(reasons) - MOST_REASONS} more reasons")

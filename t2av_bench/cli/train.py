@@ -1,15 +1,12 @@
 """``t2av-bench train``: clips become training data, and the embedded benchmark's models are made again."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from t2av_bench.cli.errors import FAILED, usage_errors
 from t2av_bench.utils.terminal_text import echo
-
-if TYPE_CHECKING:
-    from t2av_bench.cli.console import Console
 
 train_app = typer.Typer(
     name="train", help="Prepare clips for training, and train the embedded benchmark's models.", no_args_is_help=True
@@ -51,6 +48,7 @@ def prepare(
     Exit status: 0 all well; 1 more clips were left out than --max-left-out allows (the shards are whole all the same);
     2 the command cannot be carried out (missing weights, no usable clip, a folder of other settings).
     """
+    from t2av_bench.cli.output import show_left_out
     from t2av_bench.cli.progress import Display
     from t2av_bench.preparation.prepare import prepare
     from t2av_bench.utils.registry import stdout_to_stderr
@@ -63,27 +61,13 @@ def prepare(
             notice=display.notice,
         )  # fmt: skip
     echo(done.folder)
-    _tell_left_out(display.console, done.left_out)
+    show_left_out(display.console, done.left_out)
     whose = "the clip's own voice" if voice == "own" else "another clip of the speaker"
     display.note(
         f"prepared {done.prepared} of {done.total} clips (speaker embeddings of {whose}), left out "
         f"{len(done.left_out)}" + (f": reasons in {done.folder / 'left_out.jsonl'}" if done.left_out else "")
     )
     raise typer.Exit(FAILED if len(done.left_out) > max_left_out else 0)
-
-
-def _tell_left_out(console: "Console", left_out: list[tuple[str, str]]) -> None:
-    from t2av_bench.cli.output import MOST_REASONS
-    from t2av_bench.evaluation.reasons import count
-    from t2av_bench.utils.text import counted, some
-
-    reasons = count((id, "", reason) for id, reason in left_out)
-    for reason in reasons[:MOST_REASONS]:
-        alike = " (the others alike)" if reason.alike else ""
-        console.print(f"left out: {counted(len(reason.clips))} ({some(reason.clips)}): {reason.text}{alike}",
-                      markup=False)  # fmt: skip
-    if len(reasons) > MOST_REASONS:
-        console.print(f"left out: {len(reasons) - MOST_REASONS} more reasons")
 
 
 @train_app.command()

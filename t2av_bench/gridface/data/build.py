@@ -14,7 +14,6 @@ import hashlib
 import importlib.metadata
 import json
 import multiprocessing
-import os
 import platform
 import shutil
 import signal
@@ -31,18 +30,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from t2av_bench.benchmarks.prepared import FOLDER_VARIABLE, data_folder
 from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.data.corpus import AUDIO_RATE, FRAME_RATE, NAME, SIZE, TEST_SPLITS, VERSION, Utterance
 from t2av_bench.gridface.speech.synthesizer import Synthesizer
 from t2av_bench.media.encode import write_mp4
 from t2av_bench.media.resample import to_int16
 from t2av_bench.utils.files import write_text
-from t2av_bench.utils.machine import cores, user_cache
+from t2av_bench.utils.machine import cores
 
 if TYPE_CHECKING:
     from t2av_bench.gridface.portrait.portrait import Portrait
 
-FOLDER_VARIABLE = "T2AV_BENCH_DATA"
 SIZES = (128, 256)
 RECORDS = ".records"
 PACKAGES = ("espeakng-loader", "soxr", "numpy", "scipy", "torch", "av", "pillow")
@@ -61,9 +60,7 @@ class BuildError(ValueError):
 
 def default_folder(size: int = SIZE) -> Path:
     """Where clips are kept: ``T2AV_BENCH_DATA``, else the user's cache; a folder of its own for version and size."""
-    root = os.environ.get(FOLDER_VARIABLE)
-    base = Path(root) if root else user_cache() / "data"
-    return base / f"{NAME}-{VERSION}-{size}"
+    return data_folder() / f"{NAME}-{VERSION}-{size}"
 
 
 def build(

@@ -340,7 +340,7 @@ def test_the_command_builds_verifies_and_lists(built, tmp_path, monkeypatch):
     assert result.exit_code == 1 and "items different: this is not gridface version 1" in result.stderr
     result = run(data_app, [*command[:4], "--items", "2", "--out", str(built), "--verify"])
     assert result.exit_code == 2 and "no digest is recorded for 2 items of" in result.stderr
-    rows = json.loads(run(data_app, ["list", "--out", str(built), "--json"]).stdout)["splits"]
+    rows = json.loads(run(data_app, ["show", "gridface", "--out", str(built), "--json"]).stdout)["splits"]
     assert {row["split"]: row["items"] for row in rows} == dict(corpus.SPLITS)
     finished = {row["split"]: row["finished"] for row in rows}
     assert finished["test-en"] == finished["test-zh"] == 8 and finished["train"] == 0

@@ -31,8 +31,8 @@ PAGES = [
 ]
 _BLOCK = re.compile(r"(?:<!-- (?P<kind>run|fake|needs: [^>]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)```", re.S)
 _COMMAND = re.compile(r"(\$ )?(t2av-bench|make|pip|python -m) ")
-# Not 0 where the page says what it means: too few clips for a verdict.
-_MAY_ANSWER = {"regress": {0, 1, 2, 3}}
+# Not 0 where the page says what it means: too few clips for a verdict, something that is missing on this machine.
+_MAY_ANSWER = {"regress ": {0, 1, 2, 3}, "run paper-": {0, 2}}
 
 _COMPARISON = """out = "comparison"
 data = "gridface"
@@ -158,7 +158,8 @@ def _carry_out(line: str, page: Path) -> None:
         _serve(words)
     else:
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=900)
-        expected = _MAY_ANSWER.get(words[1], {0})
+        typed = " ".join(words[1:])
+        expected = next((answers for start, answers in _MAY_ANSWER.items() if typed.startswith(start)), {0})
         assert done.returncode in expected, f"{page.name}: {line}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         assert "Traceback" not in done.stderr, done.stderr
 

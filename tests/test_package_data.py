@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("t2av_bench", "reports", "reference_model", "baselines")
+PACKAGES = ("t2av_bench", "reports", "reference_model", "baselines", "experiments")
 # What only they need who work in a checkout.
 _LEFT_OUT = re.compile(r"__pycache__|\.lock$|\.md$|reports/embedded/")
 
@@ -43,3 +44,14 @@ def test_every_file_beside_the_modules_is_installed(package, installed):
     missing = {file for file in files - installed if not file.endswith(".py") and not _LEFT_OUT.search(file)}
     assert sorted(missing) == []
     assert package == "baselines" or any(file.startswith(f"{package}/") for file in installed)
+
+
+def test_attestations_that_are_handed_in_are_installed(tmp_path):
+    """There is none yet, so one is put where it belongs; without any there is no such folder in a wheel."""
+    folder = tmp_path / "t2av_bench" / "systems" / "external" / "attestations"
+    folder.mkdir(parents=True)
+    (tmp_path / "t2av_bench" / "__init__.py").touch()
+    (folder / "sonic-2030.json").touch()
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    said = subprocess.run([sys.executable, "-c", _FILES], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "t2av_bench/systems/external/attestations/sonic-2030.json" in json.loads(said.stdout.splitlines()[-1])

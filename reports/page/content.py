@@ -43,6 +43,25 @@ class SourceFile:
     sound: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FigureLimit:
+    """How many pictures or videos under a licence one publication may show."""
+
+    licence: str
+    most: int
+
+    def __str__(self) -> str:
+        return f"the licence {self.licence} allows {self.most} pictures or videos in a publication"
+
+
+def figure_limit(item: Mapping[str, Any]) -> FigureLimit | None:
+    """Of an item (its document), whose benchmark says ``figures_max``; None where nothing is said."""
+    most = item.get("figures_max")
+    if not isinstance(most, int) or isinstance(most, bool) or most < 0:
+        return None
+    return FigureLimit(str(item.get("licence") or item.get("dataset") or "of these items"), most)
+
+
 @dataclass(slots=True)
 class ClipContent:
     """One clip of one system. speed: seconds spent per second generated, where the generator recorded it."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from reports.page.content import ClipContent, Content, PageSystem
+from reports.page.content import ClipContent, Content, PageSystem, figure_limit
 from reports.page.media import MediaFolder, PageClip
 from reports.page.transcript import Transcript
 from reports.tables.model import TableColumn
@@ -88,13 +88,15 @@ def _score(score: Score | None, by_clip: bool, reasons: dict[str, int]) -> Any:
 def item(content: Content, id: str, folder: MediaFolder) -> dict[str, Any]:
     """What the row of one item shows: for every system the player, waveform, transcripts and curves."""
     clips = [system.clips.get(id) for system in content.systems]
+    documents = (system.run.rows[id]["item"] for system in content.systems if id in system.clips)
+    limit = next((found for item in documents if (found := figure_limit(item))), None)
     reference = next((clip.reference for clip in clips if clip and clip.reference), None)
     return {
         "clips": [
-            _clip(system, clip, folder.put(clip.source)) if clip else None
+            _clip(system, clip, folder.put(clip.source, limit)) if clip else None
             for system, clip in zip(content.systems, clips, strict=True)
         ],
-        "reference": _media(folder.put(reference)) if reference else None,
+        "reference": _media(folder.put(reference, limit)) if reference else None,
     }  # fmt: skip
 
 

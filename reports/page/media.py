@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -16,7 +17,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from reports.page.content import SourceFile
+from reports.page.content import FigureLimit, SourceFile
 from t2av_bench.benchmarks.pairing import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import Clip
@@ -72,12 +73,15 @@ def playable(facts: Mapping[str, Any], suffix: str) -> bool:
 
 
 class MediaFolder:
-    """Media of one report. ``linked`` holds files outside of it that its pages refer to, relative to it."""
+    """Media of one report. ``linked`` holds files outside of it that its pages refer to, relative to it; ``limited``
+    how many clips there are of each licence that allows a publication only so many.
+    """
 
     def __init__(self, out: Path, mode: Mode) -> None:
         self.out, self.mode = out.resolve(), mode
         self.linked: set[str] = set()
         self.written: set[str] = set()
+        self.limited: Counter[FigureLimit] = Counter()
         self._known: dict[tuple[Path | None, Path | None, str | None], PageClip] = {}
         self._cache = self.out / "data" / "peaks.json"
         try:
@@ -86,9 +90,17 @@ class MediaFolder:
             self._peaks = {}
         self._used: dict[str, Any] = {}
 
-    def put(self, source: SourceFile) -> PageClip:
-        """Make a clip available to the pages; whatever is wrong with it is said in its note."""
+    def put(self, source: SourceFile, limit: FigureLimit | None = None) -> PageClip:
+        """Make a clip available to the pages; whatever is wrong with it is said in its note.
+
+        A report with copies is there to be published: clips beyond the limit of their licence are left out, those that
+        were generated from its pictures too. One with links is not, and shows all.
+        """
         key = source.path, source.sound, source.digest
+        if key not in self._known and limit is not None and source.path is not None:
+            self.limited[limit] += 1
+            if self.mode == "copy" and self.limited[limit] > limit.most:
+                self._known[key] = PageClip(note=f"left out: {limit}")
         if key not in self._known:
             try:
                 self._known[key] = self._put(source)
@@ -98,8 +110,9 @@ class MediaFolder:
 
     @property
     def unplayable(self) -> int:
-        """Clips that the page cannot play."""
-        return sum(clip.src is None for clip in self._known.values())
+        """Clips that the page cannot play, but for those that a licence keeps out."""
+        beyond = sum(max(0, count - limit.most) for limit, count in self.limited.items()) if self.mode == "copy" else 0
+        return sum(clip.src is None for clip in self._known.values()) - beyond
 
     def save_cache(self) -> None:
         """Keep the waveforms of this report for the next time; they are found by content."""

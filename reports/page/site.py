@@ -5,7 +5,7 @@ done is known as a report and can be built again, and last, without the files of
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -18,6 +18,7 @@ from reports.page.figures import Shown, figures
 from reports.page.media import MediaFolder, Mode
 from reports.page.tables import CLIPS, table_view
 from reports.tables import from_specification, specification
+from reports.tables.build import build
 from t2av_bench.errors import ItemError
 from t2av_bench.scores import Status
 from t2av_bench.utils.files import write_text
@@ -46,6 +47,7 @@ def build_report(
     real: str | None = None,
     title: str = "",
     tables: Sequence[str] = (),
+    by: Sequence[str] = (),
     plots: bool = True,
     extrapolate: bool = False,
     progress: Progress | None = None,
@@ -54,21 +56,22 @@ def build_report(
 
     media: link to the clips where they lie, copy them into the report, or leave them out. real: the run of real clips,
     by folder or name. tables: specifications (``paper:1``, a TOML file) to show as well, with their published rows.
-    plots: draw the plots. extrapolate: also plot Fréchet distances against the number of clips,
-    which takes a while.
+    by: keys of the items, each for a table of its groups. plots: draw the plots. extrapolate: also plot Fréchet
+    distances against the number of clips, which takes a while.
     progress: called with items done, items in all, and the item's id.
-    Raises ConfigError for an unknown table, ItemError where ``out`` holds other files, StoreError where a run
-    is none.
+    Raises ConfigError for an unknown table, ValueError for an unknown key, ItemError where ``out`` holds other files,
+    StoreError where a run is none.
     """
     if not runs:
         raise ItemError("a report needs at least one run: t2av-bench report RUN --out DIR")
     specifications = [specification.load(name) for name in tables]
     content = gather(runs, real)
     measured = [system.run for system in content.systems]
-    views = [table_view(content.table, content)] + [
-        table_view(from_specification.build(loaded, measured, allow_mixed=True, intervals=True), content)
-        for loaded in specifications
-    ]
+    shown_tables = [
+        content.table, *(build(measured, allow_mixed=True, intervals=True, by=key) for key in by),
+        *(from_specification.build(loaded, measured, allow_mixed=True, intervals=True) for loaded in specifications),
+    ]  # fmt: skip
+    views = [table_view(table, content) for table in shown_tables]
     before = _claim(out)
     folder = MediaFolder(out, media)
     files: set[str] = set()
@@ -110,7 +113,17 @@ def build_report(
     _finish(out, files, before, sorted(folder.linked))
     if folder.unplayable and media != "none":
         notes.append(f"{folder.unplayable} clips cannot be played; the page says why at each")
+    notes += _limits(folder)
     return Report(out / INDEX, notes)
+
+
+def _limits(folder: MediaFolder) -> Iterator[str]:
+    """What licences say of how many of their clips may be shown, where the report has more."""
+    for limit, count in folder.limited.items():
+        if count > limit.most and folder.mode == "copy":
+            yield f"{limit}: {count - limit.most} of {count} clips are left out"
+        elif count > limit.most and folder.mode == "link":
+            yield f"{limit}, and this report shows {count}: do not publish it; --media copy leaves out the others"
 
 
 def _claim(out: Path) -> set[str]:

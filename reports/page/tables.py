@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from reports.page.content import Content
+from reports.render.layout import leading
 from reports.tables.model import Cell, Table, TableColumn, TableRow
 
 CLIPS = "clips.html"
@@ -20,6 +21,8 @@ def table_view(table: Table, content: Content) -> dict[str, Any]:
         "row_heading": table.row_heading,
         "text_headings": table.text_headings,
         "shows_clips": table.shows_clips,
+        "measured_heading": table.measured_heading,
+        "width": leading(table) + len(table.columns),
         "columns": [
             {"heading": _unbroken(f"{column.group} {column.heading}".strip()), "direction": column.direction}
             for column in table.columns
@@ -39,6 +42,7 @@ def _row(table: Table, index: int, row: TableRow, content: Content) -> dict[str,
     system = systems[0] if len(systems) == 1 else None
     return {
         "name": row.label,
+        "note": row.note,
         "texts": row.texts,
         "clips": row.clips,
         "published": row.origin == "published",
@@ -78,7 +82,9 @@ def _link(system: int | None, column: TableColumn, cell: Cell, content: Content)
 
 def _explanation(row: TableRow, column: TableColumn, cell: Cell) -> Iterator[str]:
     unit = f" {column.unit}" if column.unit else ""
-    yield f"{row.name}: {column.label} {cell.text}{unit}" if cell.text else f"{row.name}: no {column.label}"
+    name = ", ".join([row.name, *filter(None, row.texts)])
+    label = f"{column.group} {column.label}".strip()
+    yield f"{name}: {label} {cell.text}{unit}" if cell.text else f"{name}: no {label}"
     if row.origin == "published":
         yield "published, not measured here"
     if cell.reason:

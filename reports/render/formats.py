@@ -4,11 +4,13 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from reports.render.html import html
 from reports.render.latex import latex
 from reports.render.layout import body_texts, headings
-from reports.tables.model import Table
+from reports.tables.model import Cell, Table, TableRow
+from t2av_bench.utils.files import json_text
 from t2av_bench.utils.terminal_text import printable, spreadsheet_field
 
 
@@ -54,7 +56,7 @@ def comma_separated(table: Table) -> str:
 
     A text that a spreadsheet would take for a formula has an apostrophe before it. Names are the columns' keys.
     Published rows keep their digits as printed and have no coverage. A column ``KEY_protocol`` says which cells were
-    measured by another protocol than their column's.
+    measured by another protocol than their column's; a column ``note`` what to know of how a row's clips came about.
     """
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
@@ -62,7 +64,10 @@ def comma_separated(table: Table) -> str:
     def write(fields: Iterable[object]) -> None:
         writer.writerow([spreadsheet_field(field) for field in fields])
 
-    details = ["origin", "family", *table.text_headings] if table.has_published_rows else []
+    published = table.has_published_rows
+    words = table.text_headings if published or any(any(row.texts) for row in table.rows) else ()
+    details = [*(["origin", "family"] if published else []), *words]
+    noted = ["note"] if any(row.origin_note for row in table.rows) else []
     ends = ["_low", "_high"] if any(cell.interval for row in table.rows for cell in row.cells) else []
     spreads = ["_sd"] if any(cell.spread is not None for row in table.rows for cell in row.cells) else []
     other = [any(row.cells[index].other_protocol for row in table.rows) for index in range(len(table.columns))]
@@ -70,10 +75,11 @@ def comma_separated(table: Table) -> str:
     for column, marked in zip(table.columns, other, strict=True):
         parts = ["", "_scored", "_reason", *(["_protocol"] if marked else []), *spreads, *ends]
         heads += [f"{column.key}{part}" for part in parts]
-    write(["system", *details, "clips", *heads])
+    write(["system", *details, "clips", *noted, *heads])
     for row in table.rows:
-        about = [row.origin, row.family, *row.texts] if details else []
+        about = [*([row.origin, row.family] if published else []), *(row.texts if words else ())]
         fields: list[object] = [row.name, *about, "" if row.clips is None else row.clips]
+        fields += [row.origin_note] if noted else []
         for cell, marked in zip(row.cells, other, strict=True):
             value = "" if cell.value is None else cell.text if row.origin == "published" else repr(cell.value)
             scored = "" if row.origin == "published" else cell.scored or 0
@@ -86,8 +92,42 @@ def comma_separated(table: Table) -> str:
     return target.getvalue()
 
 
+def as_json(table: Table) -> str:
+    """JSON for programs: columns, rows with a cell for each, notes. Values are in the printed unit."""
+
+    def family(row: TableRow) -> dict[str, str | None]:
+        return {"family": row.family or None} if table.has_published_rows else {}
+
+    columns = [
+        {"key": column.key, "label": column.label, "group": column.group, "direction": column.direction,
+         "unit": column.unit, "metric": column.metric, "quantity": column.quantity.name if column.quantity else None}
+        for column in table.columns
+    ]  # fmt: skip
+    rows = [
+        {"system": row.name, "origin": row.origin, **family(row),
+         **dict(zip(table.text_headings, row.texts, strict=False)),
+         "clips": row.clips, "note": row.origin_note or None,
+         "cells": {column.key: cell_document(cell) for column, cell in zip(table.columns, row.cells, strict=True)}}
+        for row in table.rows
+    ]  # fmt: skip
+    document = {"title": table.title, "columns": columns, "rows": rows, "notes": table.notes}
+    return json_text(document, indent=1) + "\n"
+
+
+def cell_document(cell: Cell) -> dict[str, Any]:
+    """A cell's number, its interval or why there is none, its coverage and rank, and what is behind it."""
+    low, high = cell.interval or (None, None)
+    return {
+        "value": cell.value, "text": cell.text or None, "low": low, "high": high,
+        "no_interval": cell.no_interval or None, "sd": cell.spread, "scored": cell.scored, "total": cell.total,
+        "within_one": cell.within, "rank": cell.rank, "other_protocol": cell.other_protocol or None,
+        "reason": None if cell.text else cell.reason, "failures": dict(cell.failures),
+        "metric": cell.metric, "quantity": cell.quantity, "fingerprint": cell.fingerprint,
+    }  # fmt: skip
+
+
 FORMATS: dict[str, Callable[[Table], str]] = {
     "md": markdown, "latex": latex, "csv": comma_separated, "html": html,
 }  # fmt: skip
 
-__all__ = ["FORMATS", "comma_separated", "html", "latex", "markdown"]
+__all__ = ["FORMATS", "as_json", "comma_separated", "html", "latex", "markdown"]

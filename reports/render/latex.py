@@ -1,6 +1,8 @@
 """A table for LaTeX. It needs the booktabs package and no other: dashed rules are drawn with ``\\cleaders``."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 from reports.render.layout import body_texts, headings, leading, lines_below
 from reports.tables.model import Table
@@ -28,6 +30,8 @@ _SIZES = (
     (r"\small", 5.6, 5.0), (r"\footnotesize", 5.2, 3.5), (r"\scriptsize", 4.9, 2.5), (r"\scriptsize", 4.9, 1.5),
     (r"\tiny", 4.2, 1.5),
 )  # fmt: skip
+_NORMAL = ("", 6.2, 6.0)
+_BLOCKS = _SIZES[1]
 _LINE = 482.0  # 17 cm
 _EMPHASIS = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 
@@ -35,8 +39,28 @@ _EMPHASIS = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 def latex(table: Table) -> str:
     """A ``tabular`` for the booktabs package with the notes below it; in a ``table*`` where it has a caption.
 
-    Spreads stand under their numbers, for behind them a table of two languages would not fit a page.
+    Spreads stand under their numbers, for behind them a table of two languages would not fit a page. What has no
+    caption and is wider than a line is set in small letters, and in blocks of columns below each other where needed.
     """
+    notes = [escape(note) + r"\par" for note in table.notes]
+    if table.caption:
+        lines = _floating(table, _tabular(table), notes)
+    else:
+        small = not _fits(table, _NORMAL)
+        lines = [rf"{{{_letters(_BLOCKS)}"] if small else []
+        for position, block in enumerate(_blocks(table) if small else [table]):
+            lines += ([r"\par\medskip"] if position else []) + _tabular(block)
+        lines += [r"\par}"] if small else []
+        if notes:
+            lines += [r"\par\smallskip", r"{\footnotesize\setlength{\parindent}{0pt}", *notes, "}"]
+    text = "\n".join(lines) + "\n"
+    engine = ""
+    if any(ord(character) > _LAST_OF_ARTICLE_FONTS for character in text):
+        engine = "; some names need xelatex or lualatex and a font of their script"
+    return f"% needs \\usepackage{{booktabs}}{engine}\n{text}"
+
+
+def _tabular(table: Table) -> list[str]:
     count = len(headings(table))
     before = leading(table)
     words = 1 + len(table.text_headings)
@@ -57,17 +81,35 @@ def latex(table: Table) -> str:
         for below in lines_below(table, table.rows[index], escape):
             lines[-1] += "[-0.1ex]"
             lines.append(" & ".join(rf"{{\tiny {text}}}" if text else "" for text in below) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    notes = [escape(note) + r"\par" for note in table.notes]
-    if table.caption:
-        lines = _floating(table, lines, notes)
-    elif notes:
-        lines += [r"\par\smallskip", r"{\footnotesize\setlength{\parindent}{0pt}", *notes, "}"]
-    text = "\n".join(lines) + "\n"
-    engine = ""
-    if any(ord(character) > _LAST_OF_ARTICLE_FONTS for character in text):
-        engine = "; some names need xelatex or lualatex and a font of their script"
-    return f"% needs \\usepackage{{booktabs}}{engine}\n{text}"
+    return [*lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def _blocks(table: Table) -> list[Table]:
+    """The table in parts that fit a line, each with the names before it; rather parted between groups of columns."""
+    fields = table.fields()
+    groups, place = [], 0
+    for _, width in table.spans("group") or [("", 1)] * len(fields):
+        groups.append([index for field in fields[place : place + width] for index in field])
+        place += width
+    found: list[list[int]] = [[]]
+    for group in groups:
+        whole = found[-1] + group
+        if _fits(_part(table, whole), _BLOCKS):
+            found[-1] = whole
+        elif _fits(_part(table, group), _BLOCKS):
+            found.append(group)
+        else:
+            found.append([])
+            for index in group:
+                if found[-1] and not _fits(_part(table, [*found[-1], index]), _BLOCKS):
+                    found.append([])
+                found[-1].append(index)
+    return [_part(table, columns) for columns in found if columns] or [table]
+
+
+def _part(table: Table, columns: Sequence[int]) -> Table:
+    rows = [replace(row, cells=[row.cells[index] for index in columns]) for row in table.rows]
+    return replace(table, columns=[table.columns[index] for index in columns], rows=rows)
 
 
 def escape(value: str) -> str:
@@ -90,13 +132,20 @@ def _floating(table: Table, lines: list[str], notes: list[str]) -> list[str]:
 
 def _size(table: Table) -> str:
     """The largest letters with which the table is likely to fit a line; the smallest where none does."""
+    return _letters(next((size for size in _SIZES if _fits(table, size)), _SIZES[-1]))
+
+
+def _letters(size: tuple[str, float, float]) -> str:
+    return rf"{size[0]}\setlength{{\tabcolsep}}{{{size[2]}pt}}"
+
+
+def _fits(table: Table, size: tuple[str, float, float]) -> bool:
+    """Whether the table is likely to fit a line."""
+    _, width, space = size
     body = body_texts(table, str, {}, stacked=True)
     body += [line for row in table.rows for line in lines_below(table, row, str)]
     columns = list(zip(headings(table), *body, strict=True))
-    characters = sum(max(map(len, column)) for column in columns)
-    fitting = ((size, space) for size, width, space in _SIZES if characters * width + 2 * space * len(columns) <= _LINE)
-    size, space = next(fitting, (_SIZES[-1][0], _SIZES[-1][2]))
-    return rf"{size}\setlength{{\tabcolsep}}{{{space}pt}}"
+    return sum(max(map(len, column)) for column in columns) * width + 2 * space * len(columns) <= _LINE
 
 
 def _spanning(table: Table, before: int) -> list[str]:

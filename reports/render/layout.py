@@ -30,7 +30,8 @@ def body_texts(table: Table, escape: Escape, emphasis: Emphasis, *, stacked: boo
     body = []
     for row in table.rows:
         clips = ["" if row.clips is None else str(row.clips)] if table.shows_clips else []
-        line = [escape(value) for value in (row.name if table.shows_clips else row.label, *row.texts)] + clips
+        name = (row.name if table.shows_clips else row.label) + row.sign
+        line = [escape(value) for value in (name, *row.texts)] + clips
         short = stacked and _has_spreads(row)
         for field in fields:
             parts = []

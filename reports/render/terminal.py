@@ -20,6 +20,7 @@ from t2av_bench.utils.terminal_text import printable
 
 # Commands stay on one line, to be copied from there.
 _COMMAND = re.compile(r"pip install \S+|t2av-bench(?: [\w./:,=<>\[\]-]+)+|--[a-z-]+ [\w./,-]+")
+_MEASURE = re.compile(r"(?<=\d) (?=(?:%|s|fps)(?!\w))")  # a number and its unit
 _KEPT_SPACE = "\ue000"
 _WIDEST_TEXT = 40
 _WIDEST_HEADING = 10  # about as wide as a number
@@ -223,7 +224,8 @@ def _fits(console: Console, grid: _Grid, columns: Sequence[int]) -> bool:
 
 
 def _unbroken(text: str, width: int) -> str:
-    """With the spaces of commands that fit a line written as signs that no line ends at."""
+    """With the spaces of measures, and of commands that fit a line, written as signs that no line ends at."""
+    text = _MEASURE.sub(_KEPT_SPACE, text)
     return _COMMAND.sub(
         lambda found: found[0].replace(" ", _KEPT_SPACE) if len(found[0]) < width - 2 else found[0], text
     )

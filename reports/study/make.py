@@ -10,6 +10,7 @@ import hmac
 import json
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.page.content import located, sound_of
+from reports.page.content import figure_limit, located, sound_of
 from reports.page.media import SOUND_ALONE, pictures_and_sound
 from reports.page.site import INDEX, asset, environment, write_manifest
 from reports.study.design import lists
@@ -181,6 +182,11 @@ def _sources(
     if most is not None and most < len(kept):
         chosen = set(random.permutation(len(kept))[:most])
         kept = {item: clips for index, (item, clips) in enumerate(kept.items()) if index in chosen}
+    limits = Counter(limit for item in kept if (limit := figure_limit(found[0][0].rows[item]["item"])))
+    notes += [
+        f"{limit}, and this study shows {count * len(names)}: give it to participants alone, and publish no more"
+        for limit, count in limits.items() if count * len(names) > limit.most
+    ]  # fmt: skip
     return names, kept, notes
 
 

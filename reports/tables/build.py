@@ -5,17 +5,22 @@ Two numbers share a column only where their protocols have one fingerprint; othe
 without a value says why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from reports.tables.measured import Measured, over_all_clips
+from reports.tables import groups
+from reports.tables.measured import Measured, over_clips
 from reports.tables.model import Cell, Table, TableColumn, TableRow
+from reports.tables.origins import origin_note
 from reports.tables.protocols import protocol_marks
 from reports.tables.ranking import Contender, mark_by_test, missing_too_many
 from t2av_bench.errors import Unscorable
+from t2av_bench.evaluation.reasons import alike
 from t2av_bench.metrics import registry
 from t2av_bench.metrics.base import Floor
 from t2av_bench.metrics.distances import AT_THIS_NUMBER
+from t2av_bench.results.columns import Column
 from t2av_bench.results.run import RunResult, system_names
+from t2av_bench.results.subgroups import Subgroup, subgroups
 from t2av_bench.scores import Status
 from t2av_bench.utils.text import counted
 
@@ -29,29 +34,32 @@ def build(
     allow_mixed: bool = False,
     columns: Sequence[str] | None = None,
     intervals: bool = False,
+    by: str | None = None,
+    across: bool = False,
 ) -> Table:
     """The table of some runs, one row each.
 
     columns: quantities to show, in this order, by any name of a quantity or a metric; all where None.
     intervals: compute a 95 % bootstrap interval for every cell.
+    by: a key of the items: a row for each run and group of them, ranked within the group (see ``results.subgroups``);
+    across: instead a column for each quantity and group.
     Raises MixedProtocols where a column would mix fingerprints and that is not allowed, and ValueError for an unknown
-    column.
+    column or key.
     """
-    found: Found = {}
-    for position, run in enumerate(runs):
-        for column in run.columns:
-            metric, name = column.metric, column.quantity.name
-            unmeasured = f"{name} was not measured in this run: evaluate it with --metrics {metric}"
-            found.setdefault((metric, name), [unmeasured] * len(runs))[position] = over_all_clips(run, column)
-    found = _chosen(found, columns)
-    rows = [
-        TableRow(name, len(run.clips), [], runs=(run.path,)) for name, run in zip(system_names(runs), runs, strict=True)
-    ]  # fmt: skip
-    table = Table([], rows)
+    parts = [Subgroup("", tuple(tuple(run.clips) for run in runs))] if by is None else subgroups(runs, by)
+    places = [(part, run, clips) for part in parts for run, clips in zip(runs, part.clips, strict=True)]
+    table = Table([], [], row_heading="System", text_headings=() if by is None else (groups.heading(by),))
+    about = [(name, origin_note([run])) for name, run in zip(system_names(runs), runs, strict=True)]
+    for (part, run, clips), (name, note) in zip(places, about * len(parts), strict=True):
+        family, texts = (part.label if len(runs) > 1 else "", (part.label,)) if by is not None else ("", ())
+        table.rows.append(
+            TableRow(name, len(clips), [], family=family, texts=texts, runs=(run.path,), origin_note=note)
+        )
     contenders: list[list[Contender | None]] = []
     inapplicable: dict[str, list[str]] = {}
     mixed: list[str] = []
     shown: list[list[Measured | str]] = []
+    found = _measured(places, _chosen(dict.fromkeys(_key(each) for run in runs for each in run.columns), columns))
     families = [quantity for _, quantity in found]
     labels = [
         next(each.column.quantity.label for each in cells if isinstance(each, Measured)) for cells in found.values()
@@ -74,18 +82,41 @@ def build(
             quantity.direction, quantity.decimals, quantity.unit, stand_in=stand_in, quantity=quantity, metric=metric,
         )  # fmt: skip
         table.columns.append(heading)
-        contenders.append(add_cells(rows, heading, cells, marks, intervals, ranked=[not any(marks)] * len(rows)))
+        ranked = [not any(marks)] * len(places)
+        contenders.append(add_cells(table.rows, heading, cells, marks, intervals, ranked=ranked))
         shown.append(cells)
     table.notes += floor_notes(table.columns, shown)
-    table.notes += measured_notes(table, contenders)
+    table.notes += measured_notes(table, contenders, [str(parts.index(part)) for part, _, _ in places], "group")
     if mixed:
         table.notes.append(f"Not ranked, for their protocols differ: {', '.join(mixed)}.")
-    if len({asked(run, run.clips) for run in runs}) > 1:
+    if any(len({asked(run, clips) for run, clips in zip(runs, part.clips, strict=True)}) > 1 for part in parts):
         table.notes.append("The rows do not cover the same clips: differences between them are not paired.")
     for reason, names in inapplicable.items():
         table.notes.append(f"Not shown, not applicable: {', '.join(names)}: {reason}.")
+    if by is not None:
+        table.title = f"By {by}"
+        table.notes += groups.notes(runs, by, table.columns)
+        if across:
+            groups.side_by_side(table, parts)
     table.note_reasons()
     return table
+
+
+def _measured(places: Sequence[tuple[Subgroup, RunResult, Sequence[str]]], wanted: Iterable[tuple[str, str]]) -> Found:
+    """Each quantity in each place: over a run's clips of a group, or why there is none."""
+    found: Found = {}
+    for metric, name in wanted:
+        cells: list[Measured | str] = []
+        for _, run, clips in places:
+            column = next((each for each in run.columns if _key(each) == (metric, name)), None)
+            if column is None:
+                cells.append(f"{name} was not measured in this run: evaluate it with --metrics {metric}")
+            elif not clips and run.clips:
+                cells.append("the run has no clips of this group")
+            else:
+                cells.append(over_clips(run, column, clips))
+        found[metric, name] = cells
+    return found
 
 
 def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *, intervals: bool = False) -> Cell:
@@ -127,18 +158,19 @@ def add_cells(
 
 
 def measured_notes(
-    table: Table, contenders: Sequence[Sequence[Contender | None]], parts: Sequence[str] | None = None
-) -> list[str]:
+    table: Table, contenders: Sequence[Sequence[Contender | None]], parts: Sequence[str] | None = None,
+    called: str = "part",
+) -> list[str]:  # fmt: skip
     """Mark the measured rows, and say in notes how they were marked and what they cover.
 
-    parts: a name for every row; rows of different names are not ranked against each other.
+    parts: a name for every row; rows of different names are not ranked against each other. called: what parts are.
     """
     names = list(dict.fromkeys(parts or ()))
     if len(names) > 1:
         split = [[each if part == name else None for each, part in zip(rows, parts or (), strict=True)]
                  for name in names for rows in contenders]  # fmt: skip
         notes = mark_by_test([*table.columns] * len(names), split)
-        notes += ["Ranked within each part."] if notes else []
+        notes += [f"Ranked within each {called}."] if notes else []
     else:
         notes = mark_by_test(table.columns, contenders)
     if notes and missing_too_many(contenders):
@@ -147,18 +179,32 @@ def measured_notes(
     if partial := [cell for cell in cells if cell.partial and cell.text]:
         notes.append(_coverage_note(partial))
     if any(cell.interval for cell in cells):
-        over = dict.fromkeys(text for each in contenders for one in each if one and (text := _drawn(one.measured)))
-        notes.append(f"[low, high]: 95 % bootstrap interval over {next(iter(over), 'the clips')}.")
+        drawn = {text: one.measured.run.groups for each in contenders for one in each
+                 if one and (text := _drawn(one.measured))}  # fmt: skip
+        over = next(iter(drawn), "the clips")
+        if len(drawn) > 1 and len(names) > 1:
+            over = " and ".join(dict.fromkeys(f"the clips, {each.unit} as a whole" for each in drawn.values() if each))
+        notes.append(f"[low, high]: 95 % bootstrap interval over {over}.")
     if _set_differences(table, contenders):
         notes.append(AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + ".")
     if any(cell.within is not None for cell in cells):
         notes.append("An offset is the median over the clips; % within ±1: clips at most one frame from 0.")
-    if lacking := dict.fromkeys(cell.no_interval for cell in cells if cell.no_interval):
-        notes.append(f"Without an interval: {'; '.join(list(lacking)[:MOST_REASONS])}.")
+    if lacking := _without_interval(cells):
+        more = "; …" if len(lacking) > MOST_REASONS else ""
+        notes.append(f"Without an interval: {'; '.join(lacking[:MOST_REASONS])}{more}.")
     if stand_ins := [column.label.removesuffix("‡") for column in table.columns if column.stand_in]:
         listed = ", ".join(dict.fromkeys(stand_ins))
         notes.append(f"‡ computed by a bundled stand-in, not comparable with published numbers: {listed}.")
     return notes
+
+
+def _without_interval(cells: Iterable[Cell]) -> list[str]:
+    """Why cells have no interval, each reason once: ``1 clip, 7 clips; an interval needs at least 20 clips``."""
+    found: dict[str, dict[str, None]] = {}
+    for reason in dict.fromkeys(cell.no_interval for cell in cells if cell.no_interval):
+        has, _, need = reason.rpartition("; ")
+        found.setdefault(need, {})[has] = None
+    return [f"{', '.join(has)}; {need}" if all(has) else need for need, has in found.items()]
 
 
 def _coverage_note(partial: Sequence[Cell]) -> str:
@@ -167,13 +213,18 @@ def _coverage_note(partial: Sequence[Cell]) -> str:
     for reason, count in ((reason, count) for cell in partial for reason, count in cell.failures.items()):
         counts[reason] = max(count, counts.get(reason, 0))
     inapplicable = frozenset[str]().union(*(cell.inapplicable for cell in partial))
-    failed = [reason.rstrip(".") for reason in counts if reason not in inapplicable]
+    failed = [_told(each) for each in alike(reason for reason in counts if reason not in inapplicable)]
     others = [f"{counted(count)}: {reason.rstrip('.')}" for reason, count in counts.items() if reason in inapplicable]
     parts = ["(n/N): the value covers n of N clips"]
     for what, reasons in (("the others failed: ", failed), ("not applicable to ", others)):
         if reasons:
             parts.append(what + "; ".join(reasons[:MOST_REASONS]) + ("; …" if len(reasons) > MOST_REASONS else ""))
     return "; ".join(parts) + "."
+
+
+def _told(reasons: Sequence[str]) -> str:
+    """Reasons that differ in names and numbers alone, by the first of them."""
+    return reasons[0].rstrip(".") + (" (others alike)" if len(reasons) > 1 else "")
 
 
 def _set_differences(table: Table, contenders: Sequence[Sequence[Contender | None]]) -> bool:
@@ -239,8 +290,10 @@ def asked(run: RunResult, clips: Sequence[str]) -> tuple[object, ...]:
     return tuple((clip, run.items.get(clip)) for clip in sorted(clips))
 
 
-def _chosen(found: Found, asked: Sequence[str] | None) -> Found:
+def _key(column: Column) -> tuple[str, str]:
+    return column.metric, column.quantity.name
+
+
+def _chosen(known: Collection[tuple[str, str]], asked: Sequence[str] | None) -> Collection[tuple[str, str]]:
     """The columns that were asked for, in the order asked; all where none was."""
-    if asked is None:
-        return found
-    return {key: found[key] for key in registry.select(asked, found, quantity_first=True)}
+    return known if asked is None else registry.select(asked, known, quantity_first=True)

@@ -13,6 +13,7 @@ from operator import itemgetter
 from reports.tables.build import add_cells, asked, floor_notes, measured_notes
 from reports.tables.measured import Measured, over_all_clips, over_language, pool
 from reports.tables.model import Cell, Table, TableColumn, TableRow
+from reports.tables.origins import origin_note
 from reports.tables.protocols import protocol_marks
 from reports.tables.ranking import Contender, mark_by_digits
 from reports.tables.rows import TableSystem, absent_rows, systems
@@ -148,6 +149,7 @@ def _measured_rows(loaded: Loaded, table: Table, found: Sequence[TableSystem]) -
         TableRow(
             system.name, sum(system.clips().values()), [], family=system.family, texts=blank,
             coverage=_coverage(system, by_language), runs=tuple(run.path for run in system.distinct),
+            origin_note=origin_note(system.distinct),
         ) for system in found
     ]  # fmt: skip
     if len({row.coverage for row in rows}) == 1 and (loaded.rows or loaded.specification.rows):

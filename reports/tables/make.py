@@ -14,14 +14,21 @@ def of_runs(
     *,
     published: bool = False,
     columns: Sequence[str] | None = None,
-    intervals: bool = False,
+    intervals: bool | None = None,
     allow_mixed: bool = False,
+    by: str | None = None,
+    across: bool = False,
 ) -> Table:
     """The table of runs; named: the specification that they fill (``paper:1`` or a TOML file).
 
+    by: a key of the items that breaks a plain table down; across: with its groups as columns. intervals: None for those
+    of a table by groups alone, where clips are few.
     Raises ValueError for what cannot be made; the message says what to type next.
     """
     loaded = specification.load(named) if named is not None else None
+    intervals = by is not None if intervals is None else intervals
+    if across and by is None:
+        raise ValueError("--across puts the groups of --by side by side: name a key, such as --by category")
     if loaded is None:
         if published:
             tables = [name for name in specification.names() if specification.load(name).rows]
@@ -34,7 +41,9 @@ def of_runs(
             raise ValueError("--columns names no column; expected names such as --columns sync_c,wer,fid")
         if not runs:
             raise ValueError(f"a table needs runs, or the name of a table: {', '.join(specification.names())}")
-        return table.build(runs, allow_mixed=allow_mixed, columns=columns, intervals=intervals)
+        return table.build(runs, allow_mixed=allow_mixed, columns=columns, intervals=intervals, by=by, across=across)
+    if by is not None:
+        raise ValueError(f"--by is for plain tables; the rows and columns of {named} are those of its specification")
     if columns is not None:
         raise ValueError(f"--columns is for plain tables; the columns of {named} are those of its specification")
     if published and runs:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from t2av_bench.results.aggregate import Summary, summarise
+from t2av_bench.results.aggregate import Summary
 from t2av_bench.results.columns import Column
 from t2av_bench.results.run import RunResult
 from t2av_bench.scores import Score
@@ -76,6 +76,11 @@ def over_all_clips(run: RunResult, column: Column) -> Measured:
     return Measured(run, column, tuple(run.clips))
 
 
+def over_clips(run: RunResult, column: Column, clips: Sequence[str]) -> Measured:
+    """A run's column over some of its clips; a distance between sets is made again, from their features."""
+    return Measured(run, run.over(column, clips), tuple(clips))
+
+
 def over_language(run: RunResult, column: Column, language: str) -> Measured | str:
     """A run's column over the clips of one language, or why it cannot be had."""
     clips = tuple(clip for clip in run.clips if run.language(clip) == language)
@@ -88,8 +93,7 @@ def over_language(run: RunResult, column: Column, language: str) -> Measured | s
             f"the run {run.name} mixes {there} clips, and {quantity.label} is a distance between whole sets: "
             f"evaluate the {language} clips as a run of their own, under the same --name"
         )
-    scores = run.scores[column.metric, quantity.name]
-    return Measured(run, replace(column, summary=summarise(quantity, [scores[clip] for clip in clips])), clips)
+    return over_clips(run, column, clips)
 
 
 def pool(parts: Sequence[Measured | str]) -> Measured | str:

@@ -123,6 +123,7 @@ class TableRow:
     family: rows of different families have a dashed line between them.
     coverage: clips by language (``200 zh + 198 en clips``) of measured rows of a specification, where they differ.
     runs: the run folders behind a measured row.
+    origin_note: what to know of how its clips came about, empty where nothing; ``note`` is the footnote's number.
     """
 
     name: str
@@ -133,6 +134,13 @@ class TableRow:
     texts: tuple[str, ...] = ()
     coverage: str = ""
     runs: tuple[Path, ...] = ()
+    origin_note: str = ""
+    note: int | None = None
+
+    @property
+    def sign(self) -> str:
+        """The number of its footnote, as it stands behind the name; empty without one."""
+        return str(self.note).translate(_SUPERSCRIPTS) if self.note else ""
 
     @property
     def label(self) -> str:
@@ -201,11 +209,21 @@ class Table:
         return found if any(text for text, _ in found) else []
 
     def note_reasons(self) -> None:
-        """Number the reasons of cells without a value, and add a note for each; to be called once, when all is set."""
+        """Number what is to be said of rows, then the reasons of cells without a value, and add a note for each.
+
+        To be called once, when all is set.
+        """
         numbers: dict[str, int] = {}
+        for row in self.rows:
+            if row.origin_note:
+                row.note = numbers.setdefault(f"{row.name}: {row.origin_note}", len(numbers) + 1)
         for row in self.rows:
             for cell in row.cells:
                 if cell.reason and not cell.text:
                     cell.note = numbers.setdefault(cell.reason, len(numbers) + 1)
         for reason, number in numbers.items():
-            self.notes.append(f"{str(number).translate(_SUPERSCRIPTS)} {reason.rstrip('.')}.")
+            self.add_reason(number, reason)
+
+    def add_reason(self, number: int, reason: str) -> None:
+        """The note to which cells with this number refer."""
+        self.notes.append(f"{str(number).translate(_SUPERSCRIPTS)} {' '.join(reason.split()).rstrip('.')}.")

@@ -176,21 +176,22 @@ def _notes(fields: Sequence[_Field], marked: bool) -> list[str]:
     if not marked and 0 < units < enough:
         shared = "shared clips" if " of " not in over else f"groups ({over})"
         notes[0] = notes[0].rstrip(".") + f"; {units} {shared} can never suffice for that, {enough} could."
-    if seen := [
-        f"{field.column.named} {field.undecided * field.column.scale:.{field.column.decimals}f}"
-        for field in fields
-        if field.undecided is not None
-    ]:
+    seen: dict[str, tuple[float, str]] = {}
+    for field in fields:  # of a column that several groups of rows share, the largest
+        if field.undecided is not None:
+            size = field.undecided * field.column.scale
+            text = f"{field.column.named} {size:.{field.column.decimals}f}"
+            seen[field.column.named] = max(seen.get(field.column.named, (size, text)), (size, text))
+    if seen:
         from t2av_bench.statistics.paired import POWER
 
         notes.append(
             "Where a row cannot be told from the best one, a true difference of this size would have been found with "
-            f"{100 * POWER:.0f} % probability: {', '.join(seen)}."
+            f"{100 * POWER:.0f} % probability: {', '.join(text for _, text in seen.values())}."
         )
-    for field in fields:
-        if field.problem:
-            notes.append(f"{field.column.named} was not tested for all rows: {field.problem.rstrip('.')}.")
-    return notes
+    problems = [f"{each.column.named} was not tested for all rows: {each.problem.rstrip('.')}."
+                for each in fields if each.problem]  # fmt: skip
+    return notes + list(dict.fromkeys(problems))
 
 
 def missing_too_many(contenders: Sequence[Sequence[Contender | None]]) -> bool:

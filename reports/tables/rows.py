@@ -1,9 +1,10 @@
 """The measured rows of a specification: which runs make a row, by its ``[[rows]]`` or else by the runs' names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
+from reports.tables.origins import versions
 from reports.tables.specification import RowSpecification, Specification
 from t2av_bench.results.run import RunResult
 
@@ -13,12 +14,14 @@ class TableSystem:
     """One measured row: its name, and its runs by language (None: of a table without languages).
 
     Several runs of one language are the same system from several training seeds. reference: shown, but not ranked.
+    row: the name of the specification's row that it fills.
     """
 
     name: str
     runs: dict[str | None, list[RunResult]] = field(default_factory=dict)
     family: str = ""
     reference: bool = False
+    row: str = ""
 
     @property
     def distinct(self) -> list[RunResult]:
@@ -42,10 +45,12 @@ class TableSystem:
 def systems(specification: Specification, runs: Sequence[RunResult]) -> list[TableSystem]:
     """The rows, in the specification's order; then, in the order given, those of runs that none of its rows takes.
 
+    Runs of two versions of a system of other people's make two rows, each with its version in the name.
+
     Raises ValueError where a row would take two runs of one name and language: seeds have names of their own.
     """
     by_language = any(group.languages for group in specification.groups)
-    rows = {row.name: TableSystem(row.name, {}, row.family, row.reference) for row in specification.rows}
+    rows = {row.name: TableSystem(row.name, {}, row.family, row.reference, row.name) for row in specification.rows}
     others: list[RunResult] = []
     for run in runs:
         row = _row(specification.rows, run.name)
@@ -61,12 +66,29 @@ def systems(specification: Specification, runs: Sequence[RunResult]) -> list[Tab
                     "of each name (training seeds have names of their own): leave one out"
                 )
             held.append(run)
-    return [system for system in rows.values() if system.runs] + _by_name(others, by_language)
+    found = [system for system in rows.values() if system.runs] + _by_name(others, by_language)
+    return [part for system in found for part in _by_version(system)]
+
+
+def _by_version(system: TableSystem) -> list[TableSystem]:
+    """The row, or one for each version of a system that made its runs: two that differ are not one system's seeds."""
+    made = {id(run): sorted(set().union(*versions([run]).values())) for run in system.distinct}
+    known = [version for version in made.values() if version]
+    if all(version == known[0] for version in known):
+        return [system]
+    parts: dict[str, TableSystem] = {}
+    for language, runs in system.runs.items():
+        for run in runs:
+            version = " and ".join(made[id(run)])
+            name = f"{system.name} ({version})" if version else system.name
+            part = parts.setdefault(name, replace(system, name=name, runs={}))
+            part.runs.setdefault(language, []).append(run)
+    return list(parts.values())
 
 
 def absent_rows(specification: Specification, found: Sequence[TableSystem]) -> list[str]:
     """Names of the specification's rows that no run is for."""
-    present = {system.name for system in found}
+    present = {system.row for system in found}
     return [row.name for row in specification.rows if row.name not in present]
 
 

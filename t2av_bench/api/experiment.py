@@ -1,6 +1,6 @@
 """``run``: an experiment's TOML file -> its runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from warnings import warn
 
@@ -14,7 +14,7 @@ from t2av_bench.utils.text import names
 
 
 class Runs(dict[str, Run]):
-    """Row name -> Run, without the rows whose run folder cannot be used.
+    """Row name -> Run, without the rows whose items cannot be read or whose run folder cannot be used.
 
     result: what became of every row: clips that were there, made and not made, failed scores, rows without a run.
     """
@@ -32,6 +32,7 @@ def run(
     regenerate: str | Sequence[str] = (),
     items: int | None = None,
     data: AnyPath | None = None,
+    manifests: Mapping[str, AnyPath] | None = None,
     workers: int | None = None,
     device: str | None = None,
     batch_size: int | None = None,
@@ -45,9 +46,11 @@ def run(
 ) -> Runs:
     """Make clips with the systems that a TOML file names, and score them: ``t2av-bench run``, see docs/run.md.
 
-    The keywords go before the file's keys. only: names of rows; regenerate: rows whose clips are made again (``all``).
-    progress: called after every clip and measurement. notice: told of what is made again, and why, and of rows whose
-    run folder cannot be used, of which a warning tells otherwise.
+    config: the file, or the name of one that comes with us (``paper-table1``).
+    The keywords go before the file's keys. manifests: where the items are that rows go by name for. only: names of
+    rows; regenerate: rows whose clips are made again (``all``).
+    progress: called after every clip and measurement. notice: told of what is made again, and why, and of rows without
+    items or a usable run folder, of which a warning tells otherwise.
 
     No tables are written: ``table(list(runs.values()))``.
     Raises ValueError, with the sentence that the command would print.

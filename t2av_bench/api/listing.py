@@ -48,13 +48,12 @@ def _row(row: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
 def list_benchmarks() -> "DataFrame":
     """The benchmarks, one a row: id, splits (split -> number of items), broken: as of ``list_metrics``."""
     from t2av_bench.benchmarks.registry import benchmark, benchmark_ids
-    from t2av_bench.utils.registry import PluginError
 
     rows: list[dict[str, Any]] = []
     for id in benchmark_ids():
         try:
             rows.append({"id": id, "splits": dict(benchmark(id).splits), "broken": None})
-        except PluginError as error:
+        except ValueError as error:  # a broken plug-in, or a damaged benchmark.toml
             rows.append({"id": id, "splits": {}, "broken": str(error)})
     return frame(rows, BENCHMARKS)
 
@@ -78,9 +77,9 @@ def systems() -> list[dict[str, Any]]:
     """The systems, likewise. never_run: it is other people's, and nobody has attested a run with its weights."""
     from t2av_bench.systems import broken, system_class, system_ids
     from t2av_bench.systems.external.attestations import never_run
-    from t2av_bench.systems.external.spec import spec_ids
+    from t2av_bench.systems.external.spec import spec, spec_ids
 
-    external = set(spec_ids())
+    external = {id for id in spec_ids() if spec(id).carrier != "folder"}  # nobody runs those here
     return _listed(system_ids(), system_class, broken(), lambda system: {
         "tasks": {task: list(needs) for task, needs in system.needs.items()},
         "never_run": system.id in external and never_run(system.id),

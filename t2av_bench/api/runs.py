@@ -11,6 +11,7 @@ from reports.render.terminal import terminal
 from reports.tables.build import build, measured_cell
 from reports.tables.measured import over_all_clips
 from reports.tables.model import TableColumn
+from t2av_bench.comparison.freezing import Frozen, Media, freeze
 from t2av_bench.evaluation.config import EvaluateConfig, load
 from t2av_bench.evaluation.planning import requested
 from t2av_bench.evaluation.reasons import Reason, count
@@ -143,6 +144,16 @@ class Run:
         """
         with refusals():
             return baseline.save(self.result.recorded, Path(file))
+
+    def freeze(
+        self, out: AnyPath, *, items: int | None = None, ids: Sequence[str] | None = None, media: Media = "copy"
+    ) -> Frozen:  # fmt: skip
+        """Make a regression set of the run's items in a folder: ``t2av-bench data freeze``.
+
+        items: how many, drawn; ids: which; all where neither is given. media: ``copy`` the files, or ``link`` them.
+        """
+        with refusals():
+            return freeze(self.result, Path(out), items=items, ids=ids, media=media)
 
     def __repr__(self) -> str:
         shown = terminal(build([self.result]), width=100, fit=True)

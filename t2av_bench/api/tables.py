@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.render.formats import comma_separated, html, latex, markdown
+from reports.render.formats import as_json, comma_separated, html, latex, markdown
 from reports.render.terminal import terminal
 from reports.tables import model
 from reports.tables.make import of_runs
@@ -44,25 +44,39 @@ class Table(model.Table):
         """Numbers in full precision, with coverage and reasons."""
         return _written(path, comma_separated(self))
 
+    def to_json(self, path: AnyPath | None = None) -> str:
+        """Everything that a cell knows, for programs."""
+        return _written(path, as_json(self))
+
     def to_html(self, path: AnyPath | None = None) -> str:
         """A ``<figure>`` that needs nothing else."""
         return _written(path, html(self))
 
     def to_frame(self, *, cells: bool = False) -> "DataFrame":
-        """One row a system: ``system``, ``origin``, ``clips``, and each column's value (NaN where there is none).
+        """One row a system (and group): ``system``, ``origin``, ``clips``, ``note`` where a row has one (what to know
+        of how its clips came about), and each column's value (NaN where there is none).
 
+        A table by a key has the groups in a column of the key's name, after ``system``.
         cells: instead one row a cell, with its text, interval, standard deviation over seeds, coverage, rank (``best``,
         ``second``), reason and protocol. Values are in the printed unit.
         """
+        words = dict.fromkeys(self.text_headings, "text") if any(any(row.texts) for row in self.rows) else {}
+        kinds = {"system": "text", **words}
+
+        def about(row: model.TableRow) -> dict[str, Any]:
+            return {"system": row.name, **(dict(zip(words, row.texts, strict=True)) if words else {})}
+
         if cells:
-            return frame((self._cell(row, column, cell) for row in self.rows
-                          for column, cell in zip(self.columns, row.cells, strict=True)), CELLS)  # fmt: skip
-        kinds = {"system": "text", "origin": "text", "clips": "Int64"}
+            return frame((about(row) | self._cell(row, column, cell) for row in self.rows
+                          for column, cell in zip(self.columns, row.cells, strict=True)), kinds | CELLS)  # fmt: skip
+        noted = any(row.origin_note for row in self.rows)
         rows: list[dict[str, Any]] = [
-            {"system": row.name, "origin": row.origin, "clips": row.clips}
+            {**about(row), "origin": row.origin, "clips": row.clips}
+            | ({"note": row.origin_note or None} if noted else {})
             | {column.key: cell.value for column, cell in zip(self.columns, row.cells, strict=True)}
             for row in self.rows
         ]
+        kinds |= {"origin": "text", "clips": "Int64"} | ({"note": "text"} if noted else {})
         return frame(rows, kinds | {column.key: "float64" for column in self.columns})
 
     def __repr__(self) -> str:
@@ -75,7 +89,7 @@ class Table(model.Table):
     def _cell(row: model.TableRow, column: model.TableColumn, cell: model.Cell) -> dict[str, Any]:
         low, high = cell.interval or (None, None)
         return {
-            "system": row.name, "origin": row.origin, "column": column.key, "metric": cell.metric,
+            "origin": row.origin, "column": column.key, "metric": cell.metric,
             "quantity": cell.quantity, "text": cell.text or None, "value": cell.value, "low": low, "high": high,
             "sd": cell.spread, "scored": cell.scored, "total": cell.total, "rank": cell.rank,
             "reason": None if cell.text else cell.reason, "fingerprint": cell.fingerprint,
@@ -88,15 +102,19 @@ def table(
     *,
     published: bool = False,
     columns: str | Sequence[str] | None = None,
-    intervals: bool = False,
+    intervals: bool | None = None,
     allow_mixed: bool = False,
+    by: str | None = None,
+    across: bool = False,
     notice: Callable[[str], None] | None = None,
 ) -> Table:
     """A table of runs (or run folders), one row each: ``t2av-bench table``.
 
     specification: ``paper:1`` … ``paper:5``, ``embedded:1`` …, or a TOML file; runs then stand under its published
     rows, which ``published`` shows alone. columns: quantities to show, in this order; all where None. intervals: a 95 %
-    bootstrap interval in every cell. allow_mixed: mark cells measured by another protocol instead of refusing them.
+    bootstrap interval in every cell; None: where ``by`` is given. allow_mixed: mark cells measured by another protocol
+    instead of refusing them. by: a key of the items (``language``, ``tags``, any of your own): a row for each group of
+    them and run; across: instead a column for each quantity and group.
     notice: told of what takes long. Raises ValueError for what cannot be made.
     """
     given = [runs] if isinstance(runs, Run | str | os.PathLike) else list(runs)
@@ -104,7 +122,8 @@ def table(
         made = of_runs(
             [each.result if isinstance(each, Run) else open_run(Path(each), notice) for each in given],
             None if specification is None else str(specification),
-            published=published, columns=names(columns), intervals=intervals, allow_mixed=allow_mixed,
+            published=published, columns=names(columns), intervals=intervals, allow_mixed=allow_mixed, by=by,
+            across=across,
         )  # fmt: skip
     return Table(**{each.name: getattr(made, each.name) for each in fields(made)})
 

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -34,6 +35,8 @@ def generate(
                                                  "it.")] = None,
     voice_text: Annotated[str | None, typer.Option(help="What --voice says, for systems that need it.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same clip.")] = 0,
+    seconds: Annotated[float | None, typer.Option(help="How long the clip is to be, for systems that follow a length. "
+                                                  "Default: t2av: estimated from the text.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Longest clip. Default: 30, with --long 600.")] = None,
     long: Annotated[bool, typer.Option("--long", help="talker-t2av and its embedded form: speak a long text in "
                                        "passages of whole sentences, each continuing the one before, joined into one "
@@ -60,6 +63,7 @@ def generate(
     from t2av_bench import systems
     from t2av_bench.cli.progress import Display
     from t2av_bench.errors import NotApplicable
+    from t2av_bench.generation.lengths import estimated_seconds, policy
     from t2av_bench.systems.base import GenerationFailed, Request
     from t2av_bench.utils.config import assignment
     from t2av_bench.utils.registry import stdout_to_stderr
@@ -71,14 +75,19 @@ def generate(
     request = Request(
         id=out.stem, out=out, task=task, text=text, language=language, identity=identity, voice=voice,
         voice_text=voice_text, driving_audio=driving_audio, driving_video=driving_video, seed=seed,
-        max_seconds=max_seconds if max_seconds is not None else 600.0 if long else 30.0,
+        target_seconds=seconds, max_seconds=max_seconds if max_seconds is not None else 600.0 if long else 30.0,
     )  # fmt: skip
     try:
         given = {key: value for key, value in options.items() if value is not None}
         given |= [assignment(text, "--option", "NAME=VALUE, such as temperature=0.5") for text in option or ()]
         with stdout_to_stderr():
             # Whatever can be refused without loading gigabytes of weights is refused first.
-            _refuse_early(systems.system_class(system), request)
+            kind = systems.system_class(system)
+            _refuse_early(kind, request)
+            if seconds is not None and policy("estimate", task, kind) == "native":
+                echo(f"note: --seconds has no effect: {system} does not follow a length for {task}", err=True)
+            elif seconds is None and policy(None, task, kind) == "estimate":
+                request = replace(request, target_seconds=estimated_seconds(text, language))
             loaded = systems.load(system, device=device, **given)
     except GenerationFailed as reason:
         raise _stop(reason, FAILED) from reason

@@ -25,6 +25,8 @@ def report(
     title: Annotated[str, typer.Option(help="Heading of the first page.  [default: the systems' names]")] = "",
     table: Annotated[list[str] | None, typer.Option(help="Also show this table with its published rows: paper:1 or a "
                                                          "TOML file. Repeatable.")] = None,
+    by: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Also a table of the groups of items by this key: "
+                                                 "language, tags, any key of your manifest. Repeatable.")] = None,
     plots: Annotated[bool, typer.Option(help="Draw the plots.")] = True,
     extrapolate: Annotated[bool, typer.Option(help="Also plot FID and FVD against the number of clips; takes minutes "
                                                    "for many clips.")] = False,
@@ -39,7 +41,7 @@ def report(
 
     with usage_errors(), Display() as display:
         built = build_report(
-            runs, out, media=media, real=real, title=title, tables=table or (), plots=plots,
+            runs, out, media=media, real=real, title=title, tables=table or (), by=by or (), plots=plots,
             extrapolate=extrapolate, progress=phase(display, "reading", "items"),
         )  # fmt: skip
         for note in built.notes:

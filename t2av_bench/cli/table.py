@@ -22,14 +22,26 @@ def table(
         ),
     ],
     format: Annotated[
-        Literal["md", "latex", "csv", "html", "terminal"] | None,
+        Literal["md", "latex", "csv", "html", "json", "terminal"] | None,
         typer.Option(help="Output format.  [default: terminal on a terminal, md elsewhere]"),
     ] = None,
     published: Annotated[bool, typer.Option("--published", help="Only the published rows of the table named.")] = False,
     columns: Annotated[
         str | None, typer.Option(help="Quantities to show, in this order: sync_c,wer,fid.  [default: all]")
     ] = None,
-    intervals: Annotated[bool, typer.Option("--intervals", help="A 95 % bootstrap interval in every cell.")] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Break the table down by a key of the items: language, tags, speaker, or any key of your manifest.",
+            show_default=False,
+        ),
+    ] = None,
+    across: Annotated[bool, typer.Option("--across", help="The groups of --by as columns instead of rows.")] = False,
+    intervals: Annotated[
+        bool | None,
+        typer.Option(help="A 95 % bootstrap interval in every cell.  [default: with --by]", show_default=False),
+    ] = None,
     allow_mixed: Annotated[
         bool, typer.Option(help="Mark cells measured by another protocol instead of refusing the table.")
     ] = False,
@@ -39,12 +51,12 @@ def table(
     With a table's name, runs stand under its published rows; without runs these are printed as published. The folder of
     a 'run' prints the tables of that experiment.
     """
-    from reports.render.formats import FORMATS
+    from reports.render.formats import FORMATS, as_json
     from reports.render.terminal import terminal
     from reports.tables.model import Table
     from t2av_bench.api.tables import table as table_of
     from t2av_bench.cli.output import show_table
-    from t2av_bench.cli.run_tables import tables_of, wanted_of
+    from t2av_bench.cli.run_tables import runs_of, tables_of, wanted_of
     from t2av_bench.results.run import run_folders
     from t2av_bench.utils.text import names
 
@@ -55,11 +67,13 @@ def table(
         if format is None:
             show_table(made, heading)
         else:
-            echo(terminal(made) if format == "terminal" else FORMATS[format](made), nl=False)
+            echo({"terminal": terminal, "json": as_json, **FORMATS}[format](made), nl=False)
 
     with usage_errors():
         named, folders = parse(targets)
         chosen = names(columns)
+        if by is not None or across:  # of all runs together, whatever tables their configuration names
+            folders = [run for each in folders for run in runs_of(each)]
         if named is None and not published and len(folders) == 1 and run_folders(folders[0]) != folders:
             made = tables_of(
                 folders[0], wanted_of(folders[0]), notice, columns=chosen, intervals=intervals, allow_mixed=allow_mixed
@@ -74,7 +88,7 @@ def table(
             return
         show(table_of(
             folders, named, published=published, columns=chosen, intervals=intervals, allow_mixed=allow_mixed,
-            notice=notice,
+            by=by, across=across, notice=notice,
         ))  # fmt: skip
 
 
@@ -83,7 +97,7 @@ def parse(targets: Sequence[str]) -> tuple[str | None, list[Path]]:
 
     An experiment's folder after a name stands for all of its runs.
     """
-    from t2av_bench.results.run import run_folders
+    from t2av_bench.cli.run_tables import runs_of
 
     named = targets[0] if _is_specification(targets[0]) else None
     folders = [Path(target) for target in targets[named is not None :]]
@@ -92,7 +106,7 @@ def parse(targets: Sequence[str]) -> tuple[str | None, list[Path]]:
             raise ValueError(f"{folder} names a second table; one at a time, before its runs: table paper:1 RUN RUN")
     if named is None and len(folders) == 1:
         return named, folders
-    return named, [run for each in folders for run in run_folders(each)]
+    return named, [run for each in folders for run in runs_of(each)]
 
 
 def _is_specification(target: str) -> bool:

@@ -6,7 +6,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,17 @@ from typing import Any
 
 from t2av_bench.benchmarks.manifest import Entry
 from t2av_bench.evaluation.config import EvaluateConfig
+from t2av_bench.evaluation.origins import read_origins
 from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
 from t2av_bench.evaluation.provenance import _provenance
 from t2av_bench.evaluation.scoring import record, record_set
 from t2av_bench.evaluation.worker import Aggregation, Job, Measuring, MediaFacts, MetricResult, WorkerContext
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.columns import RESULTS, describe
+from t2av_bench.results.origins import as_document
 from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
+from t2av_bench.utils import alone
 from t2av_bench.utils.memory import GB
 from t2av_bench.utils.worker_pool import WorkerPool
 from t2av_bench.weights.needs import unusable
@@ -68,6 +71,7 @@ def evaluate(
             (entry.item.id, entry.item.model_dump(), _text(entry.generated), _text(entry.reference), entry.reason)
             for entry in entries
         )
+        store.set("origins", as_document(read_origins(entries)))
         digests = {entry.item.id: file_digests(entry) for entry in entries}
         inputs = {entry.item.id: inputs_of(entry, digests[entry.item.id]) for entry in entries}
         with store.transaction():  # one: a synced write for each clip would take seconds
@@ -168,25 +172,9 @@ def claim(store: Store, plan: EvaluateConfig, out: Path) -> None:
         )
 
 
-@contextmanager
-def alone_in(out: Path) -> Iterator[None]:
-    """One process at a time in a folder of results. The lock goes with the process, however it ends."""
-    from filelock import FileLock, Timeout
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise RunError(f"another process is working on {out}; wait for it, or choose another --out folder") from None
-    except NotImplementedError as error:
-        raise RunError(f"the file system of {out} has no locks; choose another --out folder") from error
-    except OSError as error:
-        raise RunError(f"{out} cannot be written: {error.strerror or error}; choose another --out folder") from error
-    try:
-        yield
-    finally:
-        lock.release()
+def alone_in(out: Path) -> AbstractContextManager[None]:
+    """One process at a time in a folder of results; RunError for another."""
+    return alone.alone_in(out, RunError)
 
 
 def _text(path: Path | None) -> str | bytes | None:

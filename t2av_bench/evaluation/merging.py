@@ -15,6 +15,7 @@ from t2av_bench.evaluation.worker import Measuring, WorkerContext
 from t2av_bench.metrics import create, metric_ids, registry
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.columns import RESULTS
+from t2av_bench.results.origins import as_document, from_document
 from t2av_bench.results.store import Store
 from t2av_bench.utils.files import link
 from t2av_bench.utils.worker_pool import WorkerPool
@@ -51,6 +52,8 @@ def merge(folders: Sequence[Path], out: Path, notice: Callable[[str], None]) -> 
         with store.transaction():
             store.unite([shard.store for shard in shards])
             store.set("step", whole.step)
+            of_shards = [from_document(shard.store.setting("origins")) for shard in shards]
+            store.set("origins", as_document({clip: each for found in of_shards for clip, each in found.items()}))
         features = _features(store, shards, out)
         work = Measuring(WorkerContext(settings, features, options))
         wanted = list(aggregations(store, metrics))

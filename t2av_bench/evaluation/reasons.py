@@ -48,6 +48,14 @@ def count(rows: Iterable[tuple[str, str, str]]) -> list[Reason]:
     return sorted(found, key=lambda reason: (-len(reason.clips), -len(reason.metrics), reason.text))
 
 
+def alike(reasons: Iterable[str]) -> list[list[str]]:
+    """Reasons without their clips, those that differ in names and numbers alone together, in the order met."""
+    groups: dict[str, list[str]] = {}
+    for reason in reasons:
+        groups.setdefault(_PARTICULAR.sub("…", reason), []).append(reason)
+    return list(groups.values())
+
+
 def _pattern(clip: str, reason: str) -> str:
     name = PurePosixPath(clip).name
     if f"{name}." in reason:  # the clip's file, with or without its folder

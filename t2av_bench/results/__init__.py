@@ -8,11 +8,17 @@ if TYPE_CHECKING:
 
 
 def read(path: Path) -> "Recorded":
-    """A run folder or a baseline file, whichever it is. Raises BaselineError or StoreError where it is neither."""
-    from t2av_bench.results.baseline import BaselineError, load
+    """A run folder, a baseline file, or the folder of a regression set, whichever it is.
+
+    Raises BaselineError or StoreError where it is none of them.
+    """
+    from t2av_bench.results.baseline import BASELINE, BaselineError, load
+    from t2av_bench.results.columns import RESULTS
     from t2av_bench.results.run import open_run
 
     if path.is_dir():
+        if (path / BASELINE).is_file() and not (path / RESULTS).exists():
+            return load(path / BASELINE)
         return open_run(path).recorded
     if not path.exists():
         raise BaselineError(f"{path} does not exist; expected a run folder or a file made by 'baseline save RUN FILE'")

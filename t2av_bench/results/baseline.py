@@ -23,6 +23,8 @@ from t2av_bench.version import __version__
 
 FORMAT = "t2av-bench baseline"
 VERSION = 2
+BASELINE = "baseline.json"
+"""Its name in the folder of a regression set (``data freeze``)."""
 
 
 class BaselineError(ValueError):
@@ -65,7 +67,14 @@ class _File(BaseModel):
 
 
 def save(recorded: Recorded, file: Path) -> list[str]:
-    """Write a baseline file, sorted, one item or quantity a line; returns notes on what could not be kept."""
+    """Write a baseline file; returns notes on what could not be kept."""
+    written, notes = text(recorded)
+    write_text(file, written)
+    return notes
+
+
+def text(recorded: Recorded) -> tuple[str, list[str]]:
+    """A baseline file, sorted, one item or quantity a line; and notes on what could not be kept."""
     ids = sorted(recorded.items)
     notes = []
     metrics: dict[str, Any] = {}
@@ -92,8 +101,7 @@ def save(recorded: Recorded, file: Path) -> list[str]:
             }
         )  # fmt: skip
     rows = [{"id": id} | {key: value for key, value in asdict(recorded.items[id]).items() if value} for id in ids]
-    write_text(file, _written(recorded.name, rows, metrics))
-    return notes
+    return _written(recorded.name, rows, metrics), notes
 
 
 def _written(name: str, rows: list[dict[str, Any]], metrics: dict[str, Any]) -> str:

@@ -13,8 +13,10 @@ import numpy as np
 
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.metrics.base import Floor
+from t2av_bench.results.aggregate import summarise
 from t2av_bench.results.columns import RESULTS, Column, columns
 from t2av_bench.results.features import FeatureStore
+from t2av_bench.results.origins import Origin, from_document
 from t2av_bench.results.recorded import ItemRecord, QuantityRecord, Recorded, digest
 from t2av_bench.results.store import ScoreRow, Store, StoreError
 from t2av_bench.scores import Protocol, Score, Status
@@ -30,7 +32,8 @@ class RunResult:
     name: the system's. rows: clip -> its row of the database (``item``, paths, digests, ``media``, ``reason``), in
     order. scores: (metric id, quantity name) -> clip -> score, of every clip. described: metric id -> ``fingerprint``,
     ``protocol`` and ``description``. outdated: (clip, metric id) without a score of the clip as it is now. settings:
-    what the run was asked for (``claim``), the training ``step``, the folder of its ``features``. sessions: who
+    what the run was asked for (``claim``), the training ``step``, the folder of its ``features``, the clips'
+    ``origins``. sessions: who
     measured. notice: told of what takes long.
     """
 
@@ -68,6 +71,12 @@ class RunResult:
     def protocols(self) -> dict[str, Protocol]:
         """Metric id -> protocol."""
         return {metric: Protocol(**entry["protocol"]) for metric, entry in self.described.items()}
+
+    @cached_property
+    def origins(self) -> dict[str, tuple[Origin, ...]]:
+        """Clip -> how it came about, where its record says anything that readers should know."""
+        held = from_document(self.settings.get("origins"))
+        return {clip: held[clip] for clip in self.clips if clip in held}
 
     @cached_property
     def groups(self) -> Grouping | None:
@@ -138,45 +147,69 @@ class RunResult:
         Those of an FID take half a minute for 200 clips, so they are kept beside the run's features, by content.
         """
         chosen = sorted(clips)
+        found = self._of_features(metric, quantity, chosen, "pseudo")
+        return dict(zip(chosen, found.tolist(), strict=True))
+
+    def set_score(self, metric: str, quantity: str, clips: Iterable[str]) -> Score:
+        """A distance between sets over some of the clips that were measured, from the run's features; kept likewise."""
+        wanted = set(clips)
+        chosen = [clip for clip in self.clips if clip in wanted]  # metrics aggregate in the items' order
+        try:
+            return Score.ok(float(self._of_features(metric, quantity, chosen, "set")[0]))
+        except Unscorable as error:
+            return Score.failed(str(error))
+
+    def _of_features(self, metric: str, quantity: str, clips: Sequence[str], what: str) -> np.ndarray:
+        """What a set metric makes of the clips' features: ``pseudo``-values (n,), or the value of the ``set`` (1,)."""
         try:
             inputs = self.inputs.get(metric, {})
         except StoreError as error:
             raise Unscorable(str(error)) from error
-        document = json.dumps([[clip, inputs.get(clip)] for clip in chosen])
+        document = json.dumps([[clip, inputs.get(clip)] for clip in clips])
         content, fingerprint = hashlib.sha256(document.encode()).hexdigest(), self.described[metric]["fingerprint"]
-        kept, suffix = FeatureStore(self.path / "features"), f"pseudo-{quantity}"
+        kept, suffix = FeatureStore(self.path / "features"), f"{what}-{quantity}"
         found = kept.get(content, fingerprint, suffix)
         if found is None:
-            if self.notice and quantity not in self._told:  # a table may ask for several choices of clips
+            if self.notice and what == "pseudo" and quantity not in self._told:  # of several choices of clips, perhaps
                 self.notice(f"{self.name}: what each clip adds to {quantity}, computed once")
                 self._told.add(quantity)
-            arrays = [self._measured(clip, inputs, fingerprint) for clip in chosen]
-            found = {"values": self._pseudo_values(metric, quantity, arrays)}
+            arrays = [self._measured(clip, inputs, fingerprint) for clip in clips]
+            found = {"values": self._computed(metric, quantity, arrays, what)}
             try:
                 kept.put(content, fingerprint, suffix, found)
             except OSError:
                 pass  # a run folder that cannot be written is read all the same
-        return dict(zip(chosen, found["values"].tolist(), strict=True))
+        return found["values"]
 
-    def _pseudo_values(self, id: str, quantity: str, features: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
-        """What the metric says of each clip (n,). Raises Unscorable where it is not installed as the run had it."""
+    def _computed(
+        self, id: str, quantity: str, features: Sequence[Mapping[str, np.ndarray]], what: str
+    ) -> np.ndarray:  # fmt: skip
+        """The same by the metric itself. Raises Unscorable where it is not installed as the run had it."""
         from t2av_bench.metrics import create, metric_ids
         from t2av_bench.metrics.base import SetMetric
+        from t2av_bench.metrics.check import check, score
 
         options = self.described[id]["description"].get("options")
         try:
             metric = create(id, options=options) if id in metric_ids() else None
         except ValueError as error:  # a broken plug-in, or one that does not take these options any more
             raise Unscorable(str(error)) from error
+        wanted = f"what each clip adds to {quantity}" if what == "pseudo" else f"the {quantity} of some of the clips"
         if not isinstance(metric, SetMetric):
-            raise Unscorable(f"{id} is not installed here, and only it knows what each clip adds to {quantity}")
+            raise Unscorable(f"{id} is not installed here, and only it knows {wanted}")
         measured, here = (Protocol(id, each.parameters) for each in (self.protocols[id], metric.protocol))
         if measured.fingerprint != here.fingerprint:
             raise Unscorable(
-                f"the run measured {id} with other parameters than this t2av-bench would say what each clip adds to "
-                f"{quantity} with ({measured.difference(here)}): evaluate it again"
+                f"the run measured {id} with other parameters than this t2av-bench would say {wanted} with "
+                f"({measured.difference(here)}): evaluate it again"
             )
         try:
+            if what == "set":
+                (asked,) = (each for each in metric.quantities if each.name == quantity)
+                value = score(asked, check(metric, metric.aggregate(features), of_set=True))
+                if value.value is None:
+                    raise Unscorable(str(value.reason))
+                return np.array([value.value], dtype=np.float64)
             values = np.asarray(metric.pseudo_values(features, quantity), dtype=np.float64)
         except Unscorable:
             raise
@@ -217,6 +250,28 @@ class RunResult:
         }  # fmt: skip
         return Recorded(self.name, self.path, items, self.protocols, compared, self._command())
 
+    def over(self, column: Column, clips: Sequence[str]) -> Column:
+        """A column over some of the clips; a distance between sets is made again, from their features."""
+        if len(clips) == len(self.clips):
+            return column
+        quantity, scores = column.quantity, self.scores[column.metric, column.quantity.name]
+        summary = summarise(quantity, [scores[clip] for clip in clips])
+        if quantity.aggregate == "set" and summary.scored:
+            there = [clip for clip in clips if scores[clip].value is not None]
+            summary = replace(summary, score=self.set_score(column.metric, quantity.name, there), penalised=None)
+        return replace(column, summary=summary)
+
+    def restricted(self, clips: Iterable[str]) -> "RunResult":
+        """The run as if it had some of its clips alone."""
+        wanted = set(clips)
+        chosen = [clip for clip in self.clips if clip in wanted]
+        return replace(
+            self, columns=[self.over(column, chosen) for column in self.columns],
+            rows={clip: self.rows[clip] for clip in chosen},
+            scores={key: {clip: mine[clip] for clip in chosen} for key, mine in self.scores.items()},
+            outdated=frozenset((clip, metric) for clip, metric in self.outdated if clip in wanted),
+        )  # fmt: skip
+
     def _quantity(self, column: Column) -> QuantityRecord:
         quantity, whole = column.quantity, column.summary.score
         mine = self.scores.get((column.metric, quantity.name), {})
@@ -246,7 +301,7 @@ def open_run(folder: Path, notice: Callable[[str], None] | None = None) -> RunRe
             f"{folder} is the folder of an experiment, not of one run: name one of its runs, {some(map(str, runs))}"
         )
     with Store(folder / RESULTS) as store:
-        settings = {key: store.setting(key) for key in ("claim", "step", "features")}
+        settings = {key: store.setting(key) for key in ("claim", "step", "features", "origins")}
         described = store.protocols()
         rows = {row["clip"]: row for row in store.clips()}
         scores: dict[tuple[str, str], dict[str, Score]] = {}

@@ -116,7 +116,8 @@ const t2av = (() => {
   }, { capture: true, passive: true });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 
-  // Click a heading to sort, again to reverse. Rows without a value stay last either way.
+  // Click a heading to sort, again to reverse. Rows without a value stay last either way,
+  // and measured rows stay below published ones.
   api.sortable = (table) => {
     const heads = [...table.tHead.rows[0].cells];
     const key = (row, column) => {
@@ -131,12 +132,15 @@ const t2av = (() => {
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", next);
       const sign = next === "ascending" ? 1 : -1;
-      const rows = [...table.tBodies[0].rows].map((row) => [key(row, column), row]);
-      rows.sort(([a], [b]) => {
-        if (a === null || b === null) return (a === null) - (b === null);
-        return sign * (typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true }));
-      });
-      table.tBodies[0].append(...rows.map(([, row]) => row));
+      for (const body of table.tBodies) {
+        const rows = [...body.rows].filter((row) => !row.classList.contains("section"))
+          .map((row) => [key(row, column), row]);
+        rows.sort(([a], [b]) => {
+          if (a === null || b === null) return (a === null) - (b === null);
+          return sign * (typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true }));
+        });
+        body.append(...rows.map(([, row]) => row));
+      }
     }));
   };
 

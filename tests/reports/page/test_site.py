@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 from media_factory import moving_pattern, noise, write_clip, write_lossless
-from page_factory import FRAMES, ITEMS, NASTY, SYSTEMS, make_run, scores_of
+from page_factory import FRAMES, ITEMS, NASTY, SYSTEMS, make_run, scores_of, write_clips
 
 from reports.page.content import SourceFile, gather
 from reports.page.data import kinds_of
@@ -124,11 +124,25 @@ def test_published_tables_stand_beside_the_runs(workspace, tmp_path: Path) -> No
     seen = Seen(tmp_path / "out" / "index.html")
     rows = [attributes.get("class", "") for tag, attributes in seen.elements if tag == "tr"]
     published = sum("published" in (kind or "") for kind in rows)
-    assert published >= 3 and len(rows) - 2 - published == 2 * len(SYSTEMS)
+    assert published >= 3 and len(rows) - 2 - published - rows.count("section") == 2 * len(SYSTEMS)
+    assert rows.count("section") == 1 and "published" in rows[rows.index("section") - 1]
+    assert "Measured here" in seen.text
     links = {attributes["href"] for tag, attributes in seen.elements if tag == "a" and attributes.get("data-tip")}
     assert all(link.startswith("clips.html#") for link in links)
     with pytest.raises(ValueError, match="paper:5"):
         build(workspace.runs, tmp_path / "new", tables=["paper:99"])
+    assert not (tmp_path / "new").exists()
+
+
+def test_groups_have_a_table_of_their_own(workspace, tmp_path: Path) -> None:
+    build(workspace.runs, tmp_path / "out", media="none", by=["language"])
+    seen = Seen(tmp_path / "out" / "index.html")
+    tips = [attributes["data-tip"] for _, attributes in seen.elements if "data-tip" in attributes]
+    assert "By language" in seen.text and len(tips) == (1 + 2) * 3 * 3, "all, and en"
+    values = [scores_of(0, item)["sync_c"].value for item in range(4)]
+    assert any(tip.startswith(f"alpha, all: Sync-C {np.mean(values):.2f}") for tip in tips)
+    with pytest.raises(ValueError, match="states 'colour'; they state language"):
+        build(workspace.runs, tmp_path / "new", by=["colour"])
     assert not (tmp_path / "new").exists()
 
 
@@ -438,3 +452,32 @@ def test_looking_at_the_commands_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           cwd=Path(__file__).parents[3])  # fmt: skip
     assert done.stdout.strip() == "[]"
+
+
+def test_a_report_to_be_published_shows_no_more_clips_than_their_licence_allows(tmp_path):
+    names = ("a", "b", "c")
+    about = {"licence": "Lent-1K", "figures_max": 3}
+    clips = write_clips(tmp_path / "clips", "0123456")
+    runs = [
+        make_run(tmp_path / "run0", 0, clips[:3], items=names, about=about),
+        make_run(tmp_path / "run1", 1, clips[3:6], items=names, about=about),
+        make_run(tmp_path / "run2", 2, clips[6:], items=("d",)),
+    ]
+
+    copied = build(runs, tmp_path / "copied", media="copy")
+    said = "the licence Lent-1K allows 3 pictures or videos in a publication"
+    assert f"{said}: 3 of 6 clips are left out" in copied.notes
+    assert not any("cannot be played" in note for note in copied.notes), "they are told of already"
+    files = [tmp_path / "copied" / "data" / f"item-{position}.js" for position in range(4)]
+    there = [clip for file in files for clip in called(file)[1]["clips"] if clip]
+    assert [("src" in clip, clip.get("note")) for clip in there if clip.get("note")] == [
+        (False, f"left out: {said}")
+    ] * 3
+    assert len(list((tmp_path / "copied" / "media").iterdir())) == 4, "three of them, and the one without a limit"
+
+    linked = build(runs, tmp_path / "linked", media="link")
+    assert f"{said}, and this report shows 6: do not publish it; --media copy leaves out the others" in linked.notes
+    few = build(runs[:1], tmp_path / "few", media="copy")
+    assert not any("licence" in note for note in few.notes)
+    build(runs[:1], tmp_path / "copied", media="copy")
+    assert len(list((tmp_path / "copied" / "media").iterdir())) == 3

@@ -169,3 +169,11 @@ def test_headings_are_wrapped_so_that_five_columns_of_numbers_fit_and_no_name_is
         found = [" ".join(" ".join(line[start:end] for line in head).split()) for start, end in columns]
         assert found and set(found) <= {f"{label} ↑" for label in LONG}
         assert "".join(line[: edges[1] - 1].strip() for line in body[1:]) == name.replace(" (", "(")
+
+
+def test_no_line_of_a_note_begins_with_a_unit():
+    table = build([scored_run("ours", {SYNC: [5.0]}, ["en"])])
+    table.notes = ["word " * count + "needs 90 % of 2.40 s at 25 fps here" for count in range(20)]
+    lines = terminal(table, width=40).splitlines()
+    assert any("90 %" in line for line in lines)
+    assert not [line for line in lines if line.lstrip().startswith(("%", "s ", "fps"))]

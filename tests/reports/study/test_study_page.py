@@ -47,7 +47,9 @@ def write_clip(path: Path, seed: int, system: str, odd: bool = False) -> None:
     assert system.encode() in path.read_bytes()
 
 
-def write_run(folder: Path, system: str, items: tuple[str, ...] = ITEMS, without: tuple[str, ...] = ()) -> Path:
+def write_run(
+    folder: Path, system: str, items: tuple[str, ...] = ITEMS, without: tuple[str, ...] = (), **about: object
+) -> Path:  # fmt: skip
     media = folder / f"clips of {system.replace('<', '')}"
     media.mkdir(parents=True)
     with Store(folder / "results.db", create=True) as store:
@@ -57,7 +59,7 @@ def write_run(folder: Path, system: str, items: tuple[str, ...] = ITEMS, without
             path = media / f"{system[:3]} {index}.mp4"
             if item not in without:
                 write_clip(path, index, system, odd=system == SYSTEMS[0])
-            rows.append((item, {"id": item, "text": f"text {item}", "language": "en"},
+            rows.append((item, {"id": item, "text": f"text {item}", "language": "en", **about},
                          None if item in without else str(path), None, None))  # fmt: skip
         store.put_clips(rows)
     return folder
@@ -196,6 +198,16 @@ def test_items_that_a_system_lacks_are_left_out_and_said(runs: list[Path], tmp_p
         f"1 item left out, poor: the file has changed since it was scored (such as {ITEMS[0]})",
         f"1 item left out, poor has no clip (such as {ITEMS[1]})",
     ]
+
+
+def test_a_study_says_what_its_licence_lets_a_publication_show(tmp_path: Path) -> None:
+    about = {"figures_max": 5, "licence": "Lent-1K"}
+    pair = [write_run(tmp_path / system[:1], system, ITEMS[:3], **about) for system in ("one", "two")]
+    said = "the licence Lent-1K allows 5 pictures or videos in a publication, and this study shows 6"
+    made = make_study(pair, tmp_path / "out", trials=3, checks=1)
+    assert any(note.startswith(said) and "participants alone" in note for note in made.notes)
+    fewer = make_study(pair, tmp_path / "fewer", trials=2, checks=1, items=2)
+    assert not any("licence" in note for note in fewer.notes)
 
 
 def test_what_cannot_be_made_is_said(runs: list[Path], study: Study, tmp_path: Path) -> None:

@@ -251,3 +251,30 @@ def test_an_offset_shows_its_median_interval_and_the_share_near_0_and_few_clips_
     # 24 values: the 7th and the 18th are the sign test's bounds.
     assert cell.interval == (sorted(values * 3)[6], sorted(values * 3)[17])
     assert "50 % of the clips are at most one frame from 0" in list(_explanation(table.rows[0], table.columns[0], cell))
+
+
+def test_reasons_that_differ_in_numbers_alone_are_said_once():
+    fails = [Score.failed(f"covers {share} % of the reference") for share in (81, 85)] + [Score.failed("no face")]
+    table = build([scored_run("a", {SYNC: [1.0, *fails]}, ["en"] * 4)])
+    (note,) = [note for note in table.notes if note.startswith("(n/N)")]
+    assert note.count("of the reference") == 1 and "(others alike)" in note and "no face" in note
+    assert "no face (others alike)" not in note
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX on this machine: pdflatex compiles the table")
+def test_a_wide_plain_table_stays_within_the_line(tmp_path):
+    quantities = [dataclasses.replace(SYNC_C, name=f"q{index}", label=f"Quantity {index}") for index in range(14)]
+    values = {(f"m{index}/x", quantity): (5.0 + index, 20) for index, quantity in enumerate(quantities)}
+    table = build([run("ours", values), run("a baseline with a long name", values)], intervals=True)
+    text = latex(table)
+    for column in table.columns:
+        assert text.count(column.label + " ") == 1, "each column once"
+    (tmp_path / "t.tex").write_text(
+        "\\documentclass{article}\\usepackage[a4paper,margin=2cm]{geometry}\\usepackage{booktabs}\\begin{document}\n"
+        "\\noindent " + text + "\\end{document}\n", encoding="utf-8",
+    )  # fmt: skip
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True,
+        text=True, encoding="latin-1",
+    )  # fmt: skip
+    assert done.returncode == 0 and "Overfull \\hbox" not in done.stdout, done.stdout[-2000:]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from decimal import Decimal
 from html import escape
@@ -11,7 +12,7 @@ import pytest
 from table_factory import CORPUS_CER, CORPUS_WER, FID, SYNC_C, SYNC_C_HAAR, UTMOS, run, scored_run
 from typer.testing import CliRunner
 
-from reports.render.formats import comma_separated, html, latex, markdown
+from reports.render.formats import as_json, comma_separated, html, latex, markdown
 from reports.render.terminal import terminal
 from reports.tables import from_specification, specification
 from reports.tables.make import of_runs
@@ -43,8 +44,8 @@ def cells_of(table, name):
     return {column.key: cell for column, cell in zip(table.columns, row.cells, strict=True)}
 
 
-def test_there_are_five_published_tables():
-    assert TABLES == [f"paper:{number}" for number in range(1, 6)]
+def test_there_are_five_published_tables_of_the_paper_and_a_leaderboard():
+    assert TABLES == ["mochabench:monologue", *(f"paper:{number}" for number in range(1, 6))]
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -245,6 +246,9 @@ def test_cells_of_another_protocol_are_marked_in_every_format(name, column, own,
     assert (
         rows["differs"][f"{column}_protocol"] == differs.other_protocol and rows["follows"][f"{column}_protocol"] == ""
     )
+    document = {row["system"]: row["cells"] for row in json.loads(as_json(table))["rows"]}
+    assert document["differs"][column]["other_protocol"] == differs.other_protocol
+    assert document["follows"][column]["other_protocol"] is None
 
 
 @pytest.mark.parametrize(("name", "column", "own", "other"), OTHERS)
@@ -434,7 +438,7 @@ def invoke(*arguments):
         (["paper:1", "paper:2"], "one at a time"),
         (["nowhere.toml"], "cannot read the table specification nowhere.toml"),
         (["paper:1", "RUN", "--published"], "leave it out to put runs under them"),
-        (["RUN", "--published"], "name a table first: paper:1"),
+        (["RUN", "--published"], "name a table first: mochabench:monologue, paper:1"),
         (["paper:1", "--columns", "fid"], "--columns is for plain tables"),
     ],
 )

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_show_says_what_becomes_of_each_field(adapters):
 def test_show_without_an_id_lists_all_of_them(adapters):
     found = json.loads(run("show", "--json").stdout)
     assert [each["id"] for each in found] == spec_ids()
-    assert {each["status"] for each in found} == {"never run with weights"}
+    assert {each["status"] for each in found if each["carrier"] != "folder"} == {"never run with weights"}
     assert "nodder" in run("show").stdout
 
 
@@ -188,3 +189,25 @@ def test_doctor_asks_the_interpreter_of_the_settings(adapters, tmp_path, monkeyp
     install(about | {"packages": {"torch": "2.3.0", "numpy": "1.26.4"}})
     text = run("doctor", exit_code=1).stdout
     assert "failed   package torch: 2.3.0, expected ==2.2.1; next: t2av-bench systems recipe nodder" in text
+    settings.write_text(f'[nodder]\ncommand = ["env", "PLACE={{checkout}}", "{python}"]\ncheckout = "{tree}"\n')
+    python.write_text(python.read_text().replace("[ -z", f'[ "$PLACE" = "{tree}" ] || exit 8\n[ -z'))
+    assert "failed   package torch: 2.3.0" in run("doctor", exit_code=1).stdout, "a command is asked like a program"
+
+
+def test_harvest_prints_what_a_specification_holds_and_says_what_is_missing(adapters, tmp_path):
+    tree = tmp_path / "fake_nodder"
+    tree.mkdir()
+    (tree / "inference.py").write_text(FAKE, encoding="utf-8")
+    printed = run("harvest", "nodder", str(tree))
+    assert printed.stdout.startswith("# Harvested from fake_nodder: names") and not printed.stderr
+    (tail,) = tomllib.loads(printed.stdout)["harvest"]
+    assert tail["callables"] == {"Nodder.animate": ["self", "image", "audio", "output", "seed=0"]}
+    # The specification of the page goes on with it in place of its own.
+    page = (adapters / "nodder.toml").read_text(encoding="utf-8")
+    (adapters / "nodder.toml").write_text(re.sub(r"\[\[harvest\]\].*?\n\n", "", page, flags=re.S), encoding="utf-8")
+    (adapters / "nodder.harvest.toml").write_text(printed.stdout, encoding="utf-8")
+    assert spec("nodder").harvest[0].callables == {name: tuple(each) for name, each in tail["callables"].items()}
+    (tree / "inference.py").write_text(FAKE.replace("output, seed=0", "output, noise=0"), encoding="utf-8")
+    assert "lost the parameter seed" in run("harvest", "nodder", str(tree), exit_code=1).stderr
+    assert "inference.py cannot be read" in run("harvest", "nodder", str(tmp_path), exit_code=2).stderr
+    assert "CHECKOUT is a folder" in run("harvest", "nodder", str(tmp_path / "none"), exit_code=2).stderr

@@ -1,5 +1,6 @@
 """Parts of an evaluation made side by side become the run that one machine would have made."""
 
+import json
 import shlex
 import shutil
 from pathlib import Path
@@ -74,6 +75,37 @@ def test_merged_shards_are_the_run_of_one_machine(world, apart):
     kept = {path.relative_to(alone.path): path.read_bytes() for path in alone.path.rglob("*.safetensors")}
     features = (merged.path / "features").rglob("*.safetensors")
     assert kept and kept.keys() <= {path.relative_to(merged.path) for path in features}
+
+
+def test_merged_shards_know_the_groups_of_their_items(world, tmp_path):
+    """The labels, and the features behind a plug-in's distance between sets, come from the shards; moved, too."""
+    moods = dict(zip(NAMES, ("calm", "loud", "calm", "calm", "loud", None, "calm"), strict=True))
+    lines = [json.dumps({"id": name, **({"mood": mood} if mood else {})}) for name, mood in moods.items()]
+    (tmp_path / "items.jsonl").write_text("\n".join(lines))
+    given = asked(world) | {"manifest": tmp_path / "items.jsonl"}
+    alone = tb.evaluate(**given, out=tmp_path / "alone")
+    made = [tb.evaluate(**given, out=tmp_path / "apart", shard=f"{index}/2").path for index in (1, 2)]
+    tb.merge(made, out=tmp_path / "whole")
+    shutil.rmtree(tmp_path / "apart")
+    moved = shutil.move(tmp_path / "whole", tmp_path / "elsewhere")
+    one, other = (tb.table(run, by="mood") for run in (alone, moved))
+    assert one.to_json() == other.to_json()
+    assert {row.texts[0]: row.clips for row in other.rows} == {"all": 7, "calm": 4, "loud": 2, "not stated": 1}
+    spread = other.to_frame().set_index("mood").spread
+    calm = tb.evaluate(
+        **asked(world) | {"generated": _only(world, tmp_path, moods, "calm")},
+        out=tmp_path / "calm alone",
+    )
+    assert spread["calm"] == calm.summary.set_index("quantity").loc["spread"].value != spread["all"]
+
+
+def _only(world: Path, place: Path, moods: dict, mood: str) -> Path:
+    folder = place / mood
+    folder.mkdir()
+    for path in (world / "made").iterdir():
+        if moods.get(path.stem) == mood:
+            shutil.copy(path, folder)
+    return folder
 
 
 def test_a_merged_run_goes_on_like_any_other_and_takes_its_shards_again(world, apart, tmp_path):

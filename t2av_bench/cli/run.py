@@ -157,12 +157,12 @@ def _print_preview(rows: "list[Preview]", as_json: bool) -> None:
     if as_json:
         document = []
         for each in rows:
-            counts = {"items": each.items, "benchmark_built": each.built, "made": each.made, "to_make": each.to_make,
+            told = {"items": each.items, "benchmark_built": each.built, "made": each.made, "to_make": each.to_make,
                       "made_again": dict(each.again), "cannot_be_made": each.failures,
                       "measurements": each.measurements, "measured": each.measured}  # fmt: skip
             document.append({
                 "name": each.row.name, "system": each.row.system or None, "task": each.row.task,
-                **(counts if _is_counted(each) else dict.fromkeys(counts)),
+                **(told if _is_counted(each) else dict.fromkeys(told)),
                 "missing": [{"kind": one.kind, "name": one.name, **asdict(one.lack)} for one in each.missing],
             })  # fmt: skip
         echo(json_text(document, indent=1))

@@ -57,7 +57,7 @@ class Bench:
             if not line.endswith("/"):
                 place.touch()
         for weight in spec(id).weights:
-            if (self.checkout / weight.path).exists():
+            if weight.path != "." and (self.checkout / weight.path).exists():
                 (self.weights / weight.path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(self.checkout / weight.path, self.weights / weight.path)
         self.identity = str(folder / "i000001.png")

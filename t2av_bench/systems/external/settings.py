@@ -90,9 +90,11 @@ def weights_folder(id: str, given: Any = None) -> Path | None:
 
 def weights_state(folder: Path | None, files: Iterable[Path]) -> dict[str, str]:
     """Digests of files of weights by their paths below a folder, as for ``System.state``."""
-    from t2av_bench.systems.external.doctor import digest_of
+    from t2av_bench import weights
 
-    return {} if folder is None else {f"weights: {file.relative_to(folder).as_posix()}": digest_of(file)
+    cache = weights.configured().cache
+
+    return {} if folder is None else {f"weights: {file.relative_to(folder).as_posix()}": cache.get(file)["sha256"]
                                       for file in files}  # fmt: skip
 
 

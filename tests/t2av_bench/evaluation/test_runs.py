@@ -193,7 +193,7 @@ def test_killed_at_random_and_repeated_it_ends_with_the_same_database(tmp_path, 
 def test_two_processes_do_not_share_a_run_folder(tmp_path, fake_metrics):
     plan(tmp_path, ["a", "b", "c"])
     first = subprocess.Popen(
-        command(tmp_path, tmp_path / "run"), env=fake_metrics | {"FAKE_SECONDS": "2"},
+        command(tmp_path, tmp_path / "run"), env=fake_metrics | {"FAKE_SECONDS": "60"},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -1,11 +1,12 @@
 """A prepared benchmark in an experiment: found by its name, or said how to prepare."""
 
+import re
+
 import pytest
 from experiment_factory import scores, unheard, world  # noqa: F401
 from media_factory import noise, write_clip
 
 from t2av_bench.benchmarks.info import heads, info_text
-from t2av_bench.errors import ItemError
 from t2av_bench.evaluation.config import ConfigError
 from t2av_bench.experiment.config import load
 from t2av_bench.experiment.run import preview, run
@@ -56,6 +57,8 @@ def test_a_part_of_it_and_what_it_does_not_have(tmp_path):
 def test_one_that_is_not_prepared_says_how(tmp_path, monkeypatch):
     monkeypatch.setenv("T2AV_BENCH_DATA", str(tmp_path / "nothing"))
     loaded = load(config(tmp_path, data=""))
-    assert [(row.built, row.items) for row in preview(loaded)] == [(False, 4837)]
-    with pytest.raises(ItemError, match="data prepare libritts-test-clean --source FOLDER --out .*nothing"):
-        run(loaded, unheard, unheard)
+    (lacking,) = (each for row in preview(loaded) for each in row.missing if each.kind == "items")
+    assert lacking.lack.commands[0] == "t2av-bench data show libritts-test-clean"
+    result = run(loaded, unheard, unheard)
+    assert not result.rows and list(result.unscored) == ["a"]
+    assert re.search("data prepare libritts-test-clean --source FOLDER --out .*nothing", result.unscored["a"])

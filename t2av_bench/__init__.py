@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from t2av_bench.api.evaluating import evaluate
     from t2av_bench.api.experiment import run
     from t2av_bench.api.listing import list_benchmarks, list_metrics, list_systems
+    from t2av_bench.agreement.panel import Panel
     from t2av_bench.api.merging import merge
+    from t2av_bench.api.panel import panel
     from t2av_bench.api.runs import Run, open_run
     from t2av_bench.api.tables import Table, table
     from t2av_bench.api.validity import validity
@@ -32,9 +34,11 @@ _HOMES = {
     "t2av_bench.api.experiment": ("run",),
     "t2av_bench.api.listing": ("list_benchmarks", "list_metrics", "list_systems"),
     "t2av_bench.api.merging": ("merge",),
+    "t2av_bench.api.panel": ("panel",),
     "t2av_bench.api.runs": ("Run", "open_run"),
     "t2av_bench.api.tables": ("Table", "table"),
     "t2av_bench.api.validity": ("validity",),
+    "t2av_bench.agreement.panel": ("Panel",),
     "t2av_bench.comparison.contrast": ("Comparison",),
     "t2av_bench.comparison.verdicts": ("Gate",),
     "t2av_bench.evaluation.evaluate": ("Progress",),
@@ -44,8 +48,8 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "ClipScores", "Comparison", "Gate", "Progress", "Run", "Score", "Table", "Validity", "__version__", "compare",
-    "evaluate", "list_benchmarks", "list_metrics", "list_systems", "merge", "open_run", "regress", "run", "score",
+    "ClipScores", "Comparison", "Gate", "Panel", "Progress", "Run", "Score", "Table", "Validity", "__version__", "compare",
+    "evaluate", "list_benchmarks", "list_metrics", "list_systems", "merge", "open_run", "panel", "regress", "run", "score",
     "table", "validity",
 ]  # fmt: skip
 

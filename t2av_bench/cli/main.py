@@ -21,6 +21,7 @@ from t2av_bench.cli.inspect import inspect
 from t2av_bench.cli.list import list_
 from t2av_bench.cli.merge import merge
 from t2av_bench.cli.new import new
+from t2av_bench.cli.panel import panel
 from t2av_bench.cli.regress import baseline_app, regress
 from t2av_bench.cli.report import report, serve
 from t2av_bench.cli.run import run
@@ -64,8 +65,8 @@ def _root(
 # In the order in which --help shows them.
 _COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate, "merge": merge, "table": table, "scores": scores, "demo": demo, "list": list_, "run": run,
-    "generate": generate, "compare": compare, "regress": regress, "validity": validity, "report": report,
-    "serve": serve, "inspect": inspect, "new": new, "env": env,
+    "generate": generate, "compare": compare, "regress": regress, "validity": validity, "panel": panel,
+    "report": report, "serve": serve, "inspect": inspect, "new": new, "env": env,
 }  # fmt: skip
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

@@ -130,8 +130,13 @@ def _exact(sample: Sample) -> Interval | None:
         return None
     trials = max(1, round(float(sample.trials.sum())))
     count = round(float(sample.numerators.sum()))
+    return Interval(*exact_share(count, trials), method="Clopper-Pearson")
+
+
+def exact_share(count: int, trials: int) -> tuple[float, float]:
+    """Clopper-Pearson bounds of a share, ``count`` of ``trials``."""
     found = stats.binomtest(count, trials).proportion_ci(LEVEL, method="exact")
-    return Interval(float(found.low), float(found.high), method="Clopper-Pearson")
+    return float(found.low), float(found.high)
 
 
 def median_interval(sample: Sample, random: np.random.RandomState, *, draws: int = DRAWS) -> Interval:

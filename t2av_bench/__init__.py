@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from t2av_bench.version import __version__
 
 if TYPE_CHECKING:
+    from t2av_bench.agreement.panel import Panel
     from t2av_bench.api.clip import ClipScores, score
     from t2av_bench.api.comparing import compare, regress
     from t2av_bench.api.evaluating import evaluate
     from t2av_bench.api.experiment import run
     from t2av_bench.api.listing import list_benchmarks, list_metrics, list_systems
-    from t2av_bench.agreement.panel import Panel
     from t2av_bench.api.merging import merge
     from t2av_bench.api.panel import panel
     from t2av_bench.api.runs import Run, open_run
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from t2av_bench.validation.matrix import Validity
 
 _HOMES = {
+    "t2av_bench.agreement.panel": ("Panel",),
     "t2av_bench.api.clip": ("ClipScores", "score"),
     "t2av_bench.api.comparing": ("compare", "regress"),
     "t2av_bench.api.evaluating": ("evaluate",),
@@ -38,7 +39,6 @@ _HOMES = {
     "t2av_bench.api.runs": ("Run", "open_run"),
     "t2av_bench.api.tables": ("Table", "table"),
     "t2av_bench.api.validity": ("validity",),
-    "t2av_bench.agreement.panel": ("Panel",),
     "t2av_bench.comparison.contrast": ("Comparison",),
     "t2av_bench.comparison.verdicts": ("Gate",),
     "t2av_bench.evaluation.evaluate": ("Progress",),
@@ -48,9 +48,9 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "ClipScores", "Comparison", "Gate", "Panel", "Progress", "Run", "Score", "Table", "Validity", "__version__", "compare",
-    "evaluate", "list_benchmarks", "list_metrics", "list_systems", "merge", "open_run", "panel", "regress", "run", "score",
-    "table", "validity",
+    "ClipScores", "Comparison", "Gate", "Panel", "Progress", "Run", "Score", "Table", "Validity", "__version__",
+    "compare", "evaluate", "list_benchmarks", "list_metrics", "list_systems", "merge", "open_run", "panel", "regress",
+    "run", "score", "table", "validity",
 ]  # fmt: skip
 
 

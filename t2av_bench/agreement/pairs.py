@@ -84,7 +84,9 @@ def within_items(people: np.ndarray, metric: np.ndarray, items: Sequence[str], *
     return Agreement(accuracy, tau, **counts)
 
 
-def within_systems(people: np.ndarray, metric: np.ndarray, items: Sequence[str], *context: str) -> Agreement:
+def within_systems(
+    people: np.ndarray, metric: np.ndarray, items: Sequence[str], *context: str, intervals: bool = True
+) -> Agreement:
     """Signs (systems, items, items) of both sides, summed over the systems."""
     upper = np.triu_indices(people.shape[-1], 1)
     h, m = people[:, *upper], metric[:, *upper]
@@ -95,11 +97,14 @@ def within_systems(people: np.ndarray, metric: np.ndarray, items: Sequence[str],
     sums = sums[:, drawn[:, None], drawn[None, :]]
 
     def interval(value: Callable[[np.ndarray], np.ndarray], what: str) -> Interval:
+        if not intervals:
+            raise Unscorable("none is made for a single system")
         enough(clips, len(drawn))
 
         def statistic(index: np.ndarray) -> np.ndarray:
             times = _times(index, len(drawn))
-            return value(np.stack([np.einsum("...i,ij,...j->...", times, part, times, optimize=True) for part in sums]))
+            return value([(times @ part * times).sum(-1) if wanted else None
+                          for part, wanted in zip(sums, _NEEDS[value], strict=True)])  # fmt: skip
 
         return _interval(statistic, len(drawn), items, what, *context)
 
@@ -146,6 +151,10 @@ def _accuracy(sums: np.ndarray) -> np.ndarray:
 def _tau(sums: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         return sums[PRODUCT] / np.sqrt(sums[PEOPLE] * sums[METRIC])
+
+
+_NEEDS = {_accuracy: (1, 1, 0, 0, 0), _tau: (0, 0, 1, 1, 1)}
+"""Which of the five sums a formula looks at."""
 
 
 def _counts(people: np.ndarray, metric: np.ndarray, items: int) -> dict[str, int]:

@@ -175,7 +175,7 @@ def _judged(name: str, aspect: Aspect, votes: Votes, measured: Sequence[Measured
         if rated and aspect.ratings is not None:
             across = {"people": preferences_of(aspect.ratings.T), "metric": preferences_of(values.T)}
         by_system = {
-            system: within_systems(across["people"][[at]], across["metric"][[at]], votes.items, *seed, system)
+            system: within_systems(across["people"][[at]], across["metric"][[at]], votes.items, intervals=False)
             for at, system in enumerate(votes.systems) if across
         }  # fmt: skip
         there = int((~np.isnan(values)).sum())

@@ -70,7 +70,8 @@ def join(runs: Sequence[RunResult], votes: Votes, said: Declared) -> tuple[list[
                 if held is None or held.value is None:
                     mine.scores[place] = score
                 elif score.value not in (None, held.value):
-                    mine.clash = f"two runs give other values to item {votes.items[place[0]]} of {votes.systems[place[1]]}"
+                    where = f"item {votes.items[place[0]]} of {votes.systems[place[1]]}"
+                    mine.clash = mine.clash or f"two runs give other values to {where}"
     if not covered:
         raise ItemError(
             f"no run has a clip that people judged: the runs are {some(run.name for run in runs)} with clips such as "

@@ -25,6 +25,10 @@ def score(item: int, system: int, aspect: int, side: int) -> int:
     return 1 + (item + 2 * system + aspect + side) % 4
 
 
+def pictures(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(40, 200, (6, 64, 64, 3), dtype=np.uint8)
+
+
 @pytest.fixture
 def clone(tmp_path, monkeypatch) -> Path:
     """Two items of the four systems; the package's list of digests is that of these clips."""
@@ -34,7 +38,7 @@ def clone(tmp_path, monkeypatch) -> Path:
         (folder / "example_results" / name).mkdir(parents=True)
         for item in (1, 2):
             clip = write_clip(folder / "example_results" / name / f"{item:02d}.mp4",
-                              np.full((4, 32, 32, 3), 20 * at + item, np.uint8), noise(0.2))  # fmt: skip
+                              pictures(10 * at + item), noise(0.2))  # fmt: skip
             digests[f"{name}/{item:02d}.mp4"] = hashlib.sha256(clip.read_bytes()).hexdigest()
     (folder / "example_results" / "text_prompt.csv").write_text('"A man,  who\nspeaks."\n"A woman."', encoding="utf-8")
     heading = [(system, aspect, side) for system in SYSTEMS for aspect in ASPECTS
@@ -115,7 +119,7 @@ def test_another_clip_than_people_saw_is_missing_and_other_votes_are_refused(clo
     results = clone / "eval-viescore" / "example_results"
     (results / "hallo3" / "02.mp4").write_bytes((results / "hallo3" / "01.mp4").read_bytes())
     (results / "SadTalker" / "01.mp4").unlink()
-    assert prepare(clone, tmp_path / "out")[0] == 0
+    assert prepare(clone, tmp_path / "out")[0] == 1, "missing items are told by the exit status"
     rows = {split: [json.loads(line) for line in (tmp_path / "out" / split / "items.jsonl").read_text().splitlines()]
             for split in ("hallo3", "sadtalker")}  # fmt: skip
     assert "not the clip that people saw" in rows["hallo3"][1]["missing"]

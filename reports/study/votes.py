@@ -45,9 +45,10 @@ def study_votes(paths: Sequence[Path], key_path: Path, *, failed_checks: int = 0
         raise ItemError("no answer counts" + "".join(f"\n  {each}" for each in [*reasons, *(
             f"participant {name} failed attention checks" for name in dropped)]))  # fmt: skip
     preferences = np.where(met, np.sign(wins - wins.swapaxes(1, 2)), np.nan)
-    notes = [f"{len(everybody) - len(dropped)} participants; of two clips the one that more of them preferred counts."]
+    notes = [f"{len(everybody) - len(dropped)} participants; of two clips the one that more of them prefer counts."]
     if dropped:
-        notes.append(f"Dropped for failing more than {failed_checks} attention checks: {len(dropped)}: {some(dropped)}.")
+        who = f"{len(dropped)}: {some(dropped)}"
+        notes.append(f"Dropped for failing more than {failed_checks} attention checks: {who}.")
     if unplayable:
         notes.append(f"{unplayable} trials could not be played and are left out.")
     notes += [f"Refused {Path(file).name}: {reason}." for file, reason in refused.items()]

@@ -75,7 +75,7 @@ def join(runs: Sequence[RunResult], votes: Votes, said: Declared) -> tuple[list[
     if not covered:
         raise ItemError(
             f"no run has a clip that people judged: the runs are {some(run.name for run in runs)} with clips such as "
-            f"{some(clip for run in runs for clip in run.clips)}, the votes are on items such as {some(votes.items)} of "
+            f"{some(clip for run in runs for clip in run.clips)}, votes are on items such as {some(votes.items)} of "
             f"{some(votes.systems)}" + (", found by the digests of their files" if votes.clips else "")
         )
     measured_ones = []

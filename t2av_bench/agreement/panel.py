@@ -35,8 +35,8 @@ class Judged:
     kind: ``metric``, ``judge`` (ratings that came with the votes) or ``name``. label: what a reader sees.
     clips: with a value, of all ``clips_total`` of the votes; missing: reason -> how many of the others.
     items: on pairs of clips of one item. systems: on pairs of clips of one system; None of the name, and where people
-    compared clips of one item alone. by_system: the same for each. against: baseline -> accuracy minus the baseline's on
-    the pairs that both judge, and how many these are.
+    compared clips of one item alone. by_system: the same for each. against: baseline -> accuracy minus the baseline's
+    on the pairs that both judge, and how many these are.
     """
 
     aspect: str

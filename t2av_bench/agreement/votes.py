@@ -98,7 +98,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 raise ItemError(f"{path} has no column {' nor '.join(missing)}; expected {', '.join(COLUMNS)}, and "
                                 f"perhaps clip and {JUDGE}NAME")  # fmt: skip
             if odd := [name for name in known if name not in (*COLUMNS, "clip") and not name.startswith(JUDGE)]:
-                raise ItemError(f"{path} has a column {odd[0]!r:.80}; expected {', '.join(COLUMNS)}, clip or {JUDGE}NAME")
+                raise ItemError(f"{path} has a column {odd[0]!r:.80}; expected clip or {JUDGE}NAME beside them")
             for row in reader:
                 if None in row or None in row.values():
                     raise ItemError(f"{path} line {reader.line_num} has not {len(known)} columns")

@@ -102,7 +102,7 @@ def test_intervals_are_near_those_of_a_plain_bootstrap_of_items():
 
 
 def test_items_are_drawn_whole():
-    """Items in which the metric is right throughout or wrong throughout: pairs drawn alone would give half the width."""
+    """Items in which the metric is all right or all wrong: pairs drawn alone would give less than half the width."""
     people = np.tile(np.arange(SYSTEMS, dtype=float), (ITEMS, 1))
     metric = people * np.where(np.arange(ITEMS) % 2, 1, -1)[:, None]
     found = within_items(preferences_of(people), preferences_of(metric), NAMES).accuracy

@@ -29,7 +29,7 @@ JUDGE = np.clip(PEOPLE + random.integers(-1, 2, PEOPLE.shape), 1, 4)
 
 def write_votes(path: Path, *, digests: bool = False, judge: bool = True, change=lambda row: row) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
-        names = ["item", "system", "aspect", "vote", *(["judge:model"] if judge else []), *(["clip"] if digests else [])]
+        names = ["item", "system", "aspect", "vote", *["judge:model"] * judge, *["clip"] * digests]
         writer = csv.DictWriter(file, names, extrasaction="ignore")
         writer.writeheader()
         for i, item in enumerate(ITEMS):
@@ -124,7 +124,8 @@ def test_other_protocols_undeclared_metrics_and_contradictions_are_named(runs, t
     votes = write_votes(tmp_path / "votes.csv")
     changed = make_run(tmp_path / "one", {SYNC_C: PEOPLE[:, 0].tolist()}, name="one", parameters={"version": 2})
     found = tb.panel([changed, *runs[1:]], votes)
-    assert "sync_c (sync/joonson) is not asked: the runs' protocols differ in version 2 against 1" in " ".join(found.notes)
+    told = " ".join(found.notes)
+    assert "sync_c (sync/joonson) is not asked: the runs' protocols differ in version 2 against 1" in told
     assert "Sync-C" not in [each.label for each in found.judged]
     again = make_run(tmp_path / "again", {SYNC_C: (PEOPLE[:, 0] + 1).tolist()}, name="one")
     notes = " ".join(tb.panel([*runs, again], votes).notes)

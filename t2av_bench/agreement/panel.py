@@ -96,7 +96,7 @@ class Panel:
         """What ``t2av-bench panel`` prints: for each aspect agreement within items, then within systems."""
         shape = f"{len(self.items)} items x {len(self.systems)} systems"
         lines = [f"Votes on {shape}. Of two clips, *accuracy*: how often people's choice has the better value (0.5 is "
-                 "chance, a tie of the metric is half); *tau*: Kendall's tau-b. 95 % intervals over items.", ""]  # fmt: skip
+                 "chance, a tie is half); *tau*: Kendall's tau-b. 95 % intervals over items.", ""]  # fmt: skip
         for aspect in self.aspects:
             lines += [*self._aspect(aspect), ""]
         if any(each.stand_in for each in self.judged):

@@ -11,6 +11,7 @@ over all items (or systems): an item with more decided pairs counts more.
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,24 @@ from t2av_bench.statistics.intervals import LEAST_CLIPS, LEAST_UNITS, LEVEL, Int
 from t2av_bench.statistics.seeding import generator
 
 RIGHT, DECIDED, PRODUCT, PEOPLE, METRIC = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Formula:
+    """parts: which sums of ``parts`` it looks at. of: these (n, ...) -> (...), NaN where it has no value.
+
+    ends: what it cannot leave. without: why there is no value.
+    """
+
+    parts: tuple[int, ...]
+    of: Callable[[np.ndarray], np.ndarray]
+    ends: tuple[float, float]
+    without: str
+
+
+_ACCURACY = _Formula((RIGHT, DECIDED), lambda sums: sums[0] / sums[1], (0, 1), "people decided no pair that it judges")
+_TAU = _Formula((PRODUCT, PEOPLE, METRIC), lambda sums: sums[0] / np.sqrt(sums[1] * sums[2]), (-1, 1),
+                "one side ties all pairs, or there is none")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +92,17 @@ def within_items(people: np.ndarray, metric: np.ndarray, items: Sequence[str], *
     clips = int((~np.isnan(people) & ~np.isnan(metric) & ~np.eye(people.shape[-1], dtype=bool)).any(-1).sum())
     used = np.flatnonzero(sums[PEOPLE] + sums[METRIC] > 0)
 
-    def interval(value: Callable[[np.ndarray], np.ndarray], drawn: np.ndarray, what: str) -> Interval:
+    def interval(formula: _Formula, drawn: np.ndarray) -> Interval:
         enough(clips, len(drawn))
-        return _interval(lambda index: value(sums[:, drawn[index]].sum(-1)), len(drawn), items, what, *context)
+        mine = sums[np.ix_(formula.parts, drawn)]
+        name = "accuracy" if formula is _ACCURACY else "tau"
+        return _interval(lambda index: formula.of(mine[:, index].sum(-1)), len(drawn), items, name, *context)
 
-    decided = np.flatnonzero(sums[DECIDED])
-    accuracy = _estimate(_accuracy, sums.sum(-1), lambda: interval(_accuracy, decided, "accuracy"), (0, 1),
-                         len(decided))  # fmt: skip
-    tau = _estimate(_tau, sums.sum(-1), lambda: interval(_tau, used, "tau"), (-1, 1), len(used))
+    total, decided = sums.sum(-1), np.flatnonzero(sums[DECIDED])
+    accuracy, tau = (
+        _estimate(formula, total[list(formula.parts)], partial(interval, formula, drawn), len(drawn))
+        for formula, drawn in ((_ACCURACY, decided), (_TAU, used))
+    )
     return Agreement(accuracy, tau, **counts)
 
 
@@ -90,27 +112,30 @@ def within_systems(
     """Signs (systems, items, items) of both sides, summed over the systems."""
     upper = np.triu_indices(people.shape[-1], 1)
     h, m = people[:, *upper], metric[:, *upper]
-    sums = parts(people, metric).sum(1) / 2  # (5, items, items), of which every pair stands twice
+    # (5, items, items), of which every pair stands twice; one system at a time: there may be many items.
+    sums = reduce(np.add, map(parts, people, metric)) / 2
     counts = _counts(h, m, (sums[DECIDED].any(-1)).sum())
     drawn = np.flatnonzero((sums[PEOPLE] + sums[METRIC]).any(-1))
     clips = int((~np.isnan(people) & ~np.isnan(metric) & ~np.eye(len(items), dtype=bool)).any(-1).sum())
-    sums = sums[:, drawn[:, None], drawn[None, :]]
 
-    def interval(value: Callable[[np.ndarray], np.ndarray], what: str) -> Interval:
+    def interval(formula: _Formula) -> Interval:
         if not intervals:
             raise Unscorable("none is made for a single system")
         enough(clips, len(drawn))
+        mine = sums[np.ix_(formula.parts, drawn, drawn)]
 
         def statistic(index: np.ndarray) -> np.ndarray:
             times = _times(index, len(drawn))
-            return value([(times @ part * times).sum(-1) if wanted else None
-                          for part, wanted in zip(sums, _NEEDS[value], strict=True)])  # fmt: skip
+            return formula.of(np.stack([(times @ part * times).sum(-1) for part in mine]))
 
-        return _interval(statistic, len(drawn), items, what, *context)
+        name = "accuracy within" if formula is _ACCURACY else "tau within"
+        return _interval(statistic, len(drawn), items, name, *context)
 
     total = sums.sum((-2, -1))
-    accuracy = _estimate(_accuracy, total, lambda: interval(_accuracy, "accuracy within"))
-    return Agreement(accuracy, _estimate(_tau, total, lambda: interval(_tau, "tau within")), **counts)
+    accuracy, tau = (
+        _estimate(each, total[list(each.parts)], partial(interval, each)) for each in (_ACCURACY, _TAU)
+    )  # fmt: skip
+    return Agreement(accuracy, tau, **counts)
 
 
 def difference(
@@ -128,10 +153,10 @@ def difference(
         enough(clips, len(drawn))
         if not gains[0].any():
             raise Unscorable("no item tells them apart")
-        return _interval(lambda index: _accuracy(gains[:, drawn[index]].sum(-1)), len(drawn), items, "difference",
-                         *context)  # fmt: skip
+        mine = gains[:, drawn]
+        return _interval(lambda index: _ACCURACY.of(mine[:, index].sum(-1)), len(drawn), items, "difference", *context)
 
-    return _estimate(_accuracy, gains.sum(-1), interval), int(one[DECIDED].sum())
+    return _estimate(_ACCURACY, gains.sum(-1), interval), int(one[DECIDED].sum())
 
 
 def enough(clips: int, items: int) -> None:
@@ -140,21 +165,6 @@ def enough(clips: int, items: int) -> None:
         raise Unscorable(
             f"{clips} clips of {items} items; an interval needs at least {LEAST_CLIPS} clips of {LEAST_UNITS} items"
         )
-
-
-def _accuracy(sums: np.ndarray) -> np.ndarray:
-    """Sums (5, ...) -> (...), NaN where there is no pair."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[RIGHT] / sums[DECIDED]
-
-
-def _tau(sums: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[PRODUCT] / np.sqrt(sums[PEOPLE] * sums[METRIC])
-
-
-_NEEDS = {_accuracy: (1, 1, 0, 0, 0), _tau: (0, 0, 1, 1, 1)}
-"""Which of the five sums a formula looks at."""
 
 
 def _counts(people: np.ndarray, metric: np.ndarray, items: int) -> dict[str, int]:
@@ -166,25 +176,25 @@ def _counts(people: np.ndarray, metric: np.ndarray, items: int) -> dict[str, int
     }  # fmt: skip
 
 
-def _estimate(
-    formula: Callable[[np.ndarray], np.ndarray], sums: np.ndarray, interval: Callable[[], Interval],
-    ends: tuple[float, float] | None = None, items: int = 0,
-) -> Estimate:  # fmt: skip
-    """ends: what the value cannot leave; at them all resamples agree, and the bound is that of a share of items."""
-    value = float(formula(sums))
+def _estimate(formula: _Formula, sums: np.ndarray, interval: Callable[[], Interval], items: int = 0) -> Estimate:
+    """sums: (n,), those that the formula looks at. items: of how many a value at an end is a share; 0: of none.
+
+    At an end all resamples agree, and the bound is that of a share of the items.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = float(formula.of(sums))
     if not np.isfinite(value):
-        return Estimate(None, reason="people decided no pair that it judges" if formula is _accuracy
-                        else "one side ties all pairs, or there is none")  # fmt: skip
+        return Estimate(None, reason=formula.without)
     try:
         found = interval()
     except Unscorable as error:
         return Estimate(value, reason=str(error))
     if found.low == found.high:
-        if ends is None or value not in ends:
+        low, high = formula.ends
+        if not items or value not in formula.ends:
             return Estimate(value, reason="all resamples agree")
-        low, high = exact_share(items if value == ends[1] else 0, items)
-        width = ends[1] - ends[0]
-        found = Interval(ends[0] + width * low, ends[0] + width * high, LEVEL, "Clopper-Pearson over items")
+        one, other = exact_share(items if value == high else 0, items)
+        found = Interval(low + (high - low) * one, low + (high - low) * other, LEVEL, "Clopper-Pearson over items")
     return Estimate(value, found)
 
 
@@ -193,7 +203,7 @@ def _interval(
 ) -> Interval:  # fmt: skip
     found = bootstrap(statistic, count, generator("panel", items, *context))
     if not np.isfinite([found.low, found.high]).all():
-        raise Unscorable("too few items have a decided pair: some resamples hold none")
+        raise Unscorable("too few items have a pair that tells: some resamples hold none")
     return found
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from t2av_bench.benchmarks.prepared import sha256
 from t2av_bench.errors import ItemError
 from t2av_bench.preparation.benchmarks.recipe import Recipe, SourceClip
+from t2av_bench.utils.files import file_sha256
 
 _SOURCE = "mochabench"
 _CLIPS, _VOTES = "eval-viescore/example_results", "eval-viescore/viescore-alignment.csv"
@@ -91,7 +91,7 @@ def _known() -> Mapping[str, Mapping[str, str]]:
 
 def _other(path: Path, digest: str) -> str | None:
     """Why a file is not the clip that people saw, if it is there and is not."""
-    if path.is_file() and sha256(path) != digest:
+    if path.is_file() and file_sha256(path) != digest:
         return "it is not the clip that people saw: its SHA-256 is another one"
     return None
 

@@ -18,7 +18,7 @@ def study_votes(paths: Sequence[Path], key_path: Path, *, failed_checks: int = 0
     Who counts is as in ``merge``. Raises ItemError where nobody does.
     """
     key = read_key(key_path)
-    everybody, refused, _ = collect(paths, key)
+    everybody, refused, repeated = collect(paths, key)
     dropped = [each.participant for each in everybody if checks_failed(each, key) > failed_checks]
     items, systems = sorted(key.items), key.systems
     wins = np.zeros((len(items), len(systems), len(systems)))
@@ -51,6 +51,8 @@ def study_votes(paths: Sequence[Path], key_path: Path, *, failed_checks: int = 0
         notes.append(f"Dropped for failing more than {failed_checks} attention checks: {who}.")
     if unplayable:
         notes.append(f"{unplayable} trials could not be played and are left out.")
+    if repeated:
+        notes.append(f"Sent more than one file, the latest counts: {', '.join(repeated)}.")
     notes += [f"Refused {Path(file).name}: {reason}." for file, reason in refused.items()]
     return Votes(tuple(items), tuple(systems), {key.question: Aspect(preferences)}, notes=tuple(notes))
 

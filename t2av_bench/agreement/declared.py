@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from t2av_bench.utils.config import load_toml
 
@@ -19,7 +19,14 @@ class Declared(BaseModel):
     directions: dict[str, dict[str, Direction]]
     left_out: dict[str, dict[str, Annotated[str, Field(min_length=1)]]] = {}
 
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Declared":
+        for metric, quantities in self.left_out.items():
+            if both := quantities.keys() & self.directions.get(metric, {}).keys():
+                raise ValueError(f"{sorted(both)[0]} of {metric} has a direction and is left out: keep one of the two")
+        return self
 
-def declared(path: Path | None = None) -> Declared:
+
+def declared(path: Path = DECLARED) -> Declared:
     """The file of this package, or one of the same form. Raises ConfigError."""
-    return load_toml(path or DECLARED, Declared)
+    return load_toml(path, Declared)

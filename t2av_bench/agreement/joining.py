@@ -22,7 +22,7 @@ Place = tuple[int, int]
 class Measured:
     """One quantity at the votes' clips. values: (items, systems), the better the higher as declared, NaN without one.
 
-    missing: reason -> how many clips.
+    missing: reason -> how many clips. protocol: None where no run measured a clip that people judged.
     """
 
     metric: str
@@ -31,6 +31,7 @@ class Measured:
     stand_in: bool
     values: np.ndarray
     missing: Counter[str]
+    protocol: Protocol | None
 
 
 @dataclass(slots=True)
@@ -40,12 +41,12 @@ class _Found:
     quantity: Quantity
     stand_in: bool
     scores: dict[Place, Score] = field(default_factory=dict)
-    protocols: dict[str, Protocol] = field(default_factory=dict)
+    protocols: dict[str, Protocol] = field(default_factory=dict)  # by fingerprint
     clash: str | None = None
 
 
 def join(runs: Sequence[RunResult], votes: Votes, said: Declared) -> tuple[list[Measured], list[str]]:
-    """Every declared quantity of the runs that has a value of some clip, in the order of the runs; and notes.
+    """Every declared quantity of the runs, in their order, and notes. One without any value has its reasons.
 
     A clip is found by its file's digest where the votes state one, else by the names of item and system (the run's).
     Quantities are left out, with a note, where they are not declared, or runs measured them by different protocols.
@@ -61,17 +62,17 @@ def join(runs: Sequence[RunResult], votes: Votes, said: Declared) -> tuple[list[
             key = column.metric, column.quantity.name
             mine = found.setdefault(key, _Found(column.quantity, column.stand_in))
             scores = run.scores.get(key, {})
-            measured = {place: scores[clip] for clip, place in places.items() if clip in scores}
-            if measured:
-                protocol = run.protocols[column.metric]
+            for clip, place in places.items():
+                if clip not in scores:
+                    continue
+                protocol, score = run.protocols[column.metric], scores[clip]
                 mine.protocols[protocol.fingerprint] = protocol
-            for place, score in measured.items():
                 held = mine.scores.get(place)
                 if held is None or held.value is None:
                     mine.scores[place] = score
                 elif score.value not in (None, held.value):
                     where = f"item {votes.items[place[0]]} of {votes.systems[place[1]]}"
-                    mine.clash = mine.clash or f"two runs give other values to {where}"
+                    mine.clash = mine.clash or f"{where} has two values, {held.value:g} and {score.value:g}"
     if not covered:
         raise ItemError(
             f"no run has a clip that people judged: the runs are {some(run.name for run in runs)} with clips such as "
@@ -83,14 +84,16 @@ def join(runs: Sequence[RunResult], votes: Votes, said: Declared) -> tuple[list[
         direction = said.directions.get(metric, {}).get(name)
         if reason := said.left_out.get(metric, {}).get(name):
             notes.append(f"{name} ({metric}) is not asked: {reason}.")
+        elif each.quantity.aggregate == "set":
+            notes.append(f"{name} ({metric}) is not asked: no clip has a value of its own.")
         elif direction is None:
-            notes.append(f"{name} ({metric}) is not asked: nobody declared which way of it is better.")
+            notes.append(f"{name} ({metric}) is not asked: nobody declared which way of it is better (--declared).")
         elif len(each.protocols) > 1:
             one, other = [*each.protocols.values()][:2]
             notes.append(f"{name} ({metric}) is not asked: the runs' protocols differ in {one.difference(other)}.")
         elif each.clash is not None:
             notes.append(f"{name} ({metric}) is not asked: {each.clash}.")
-        elif each.scores:
+        else:
             measured_ones.append(_measured(metric, each, direction, votes, covered))
     return measured_ones, list(dict.fromkeys(notes))
 
@@ -105,7 +108,7 @@ def _places(run: RunResult, votes: Votes, notes: list[str]) -> dict[str, Place]:
         named = clip, run.name
         known = votes.clips.get(row["digest"] or "")
         if known is None and clip in items and run.name in systems:
-            if named in digests:
+            if named in digests and row["digest"]:
                 other.append(clip)
                 continue
             known = named
@@ -129,4 +132,5 @@ def _measured(metric: str, each: _Found, direction: Direction, votes: Votes, cov
             missing[str(score.reason)] += 1
         else:
             values[place] = {"higher": score.value, "lower": -score.value}.get(direction, -abs(score.value))
-    return Measured(metric, each.quantity, direction, each.stand_in, values, missing)
+    protocol = next(iter(each.protocols.values()), None)
+    return Measured(metric, each.quantity, direction, each.stand_in, values, missing, protocol)

@@ -94,7 +94,7 @@ def within_items(people: np.ndarray, metric: np.ndarray, items: Sequence[str], *
 
     def interval(formula: _Formula, drawn: np.ndarray) -> Interval:
         enough(clips, len(drawn))
-        mine = sums[np.ix_(formula.parts, drawn)]
+        mine = sums[list(formula.parts)][:, drawn]
         name = "accuracy" if formula is _ACCURACY else "tau"
         return _interval(lambda index: formula.of(mine[:, index].sum(-1)), len(drawn), items, name, *context)
 
@@ -122,7 +122,7 @@ def within_systems(
         if not intervals:
             raise Unscorable("none is made for a single system")
         enough(clips, len(drawn))
-        mine = sums[np.ix_(formula.parts, drawn, drawn)]
+        mine = sums[list(formula.parts)][:, drawn[:, None], drawn]
 
         def statistic(index: np.ndarray) -> np.ndarray:
             times = _times(index, len(drawn))

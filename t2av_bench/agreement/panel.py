@@ -1,7 +1,8 @@
 """Every declared quantity against people's votes, beside what needs no metric: for readers, as rows, and as JSON."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,12 +68,18 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Panel:
-    """items, systems: of the votes. judged: by aspect, baselines first, then metrics in the order of the runs."""
+    """items, systems: of the votes. judged: by aspect, baselines first, then metrics in the order of the runs.
+
+    not_measured: metrics that are declared and in none of the runs. made: by which version, of which votes and
+    directions (SHA-256), from which runs, and metric id -> protocol and its fingerprint.
+    """
 
     items: tuple[str, ...]
     systems: tuple[str, ...]
     judged: tuple[Judged, ...]
     notes: tuple[str, ...]
+    not_measured: tuple[str, ...]
+    made: Mapping[str, Any]
 
     @property
     def aspects(self) -> list[str]:
@@ -80,8 +87,9 @@ class Panel:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "items": list(self.items), "systems": list(self.systems), "aspects": self.aspects,
-            "judged": [each.as_dict() for each in self.judged], "notes": list(self.notes),
+            "made": dict(self.made), "items": list(self.items), "systems": list(self.systems),
+            "aspects": self.aspects, "judged": [each.as_dict() for each in self.judged],
+            "not_measured": list(self.not_measured), "notes": list(self.notes),
         }  # fmt: skip
 
     def to_frame(self) -> "DataFrame":
@@ -93,18 +101,28 @@ class Panel:
         return frame((row for each in self.judged for row in _rows(each)), ROWS)
 
     def to_markdown(self) -> str:
-        """What ``t2av-bench panel`` prints: for each aspect agreement within items, then within systems."""
+        """What ``t2av-bench panel`` prints: all aspects in short, then each within items and within systems."""
         shape = f"{len(self.items)} items x {len(self.systems)} systems"
         lines = [f"Votes on {shape}. Of two clips, *accuracy*: how often people's choice has the better value (0.5 is "
                  "chance, a tie is half); *tau*: Kendall's tau-b. 95 % intervals over items.", ""]  # fmt: skip
+        if len(self.aspects) > 1:
+            lines += [*self._short("items"), "", *self._short("systems"), ""]
         for aspect in self.aspects:
             lines += [*self._aspect(aspect), ""]
         if any(each.stand_in for each in self.judged):
             lines += ["‡ computed by a bundled stand-in, not comparable with published numbers.", ""]
         if told := [*self._missing()]:
             lines += ["**Clips without a value**", "", *told, ""]
-        if self.notes:
-            lines += [*(f"- {escape(note)}" for note in self.notes), ""]
+        notes = [*self.notes]
+        if reasons := Counter(
+            each.reason for one in self.judged for own in (one.items, one.systems) if own
+            for each in (own.accuracy, own.tau) if each.value is not None and each.reason
+        ):  # fmt: skip
+            notes.append(f"No interval where: {_counted(reasons)}.")
+        if self.not_measured:
+            notes.append(f"Declared, and in none of the runs: {', '.join(self.not_measured)}.")
+        if notes:
+            lines += [*(f"- {escape(note)}" for note in notes), ""]
         return "\n".join(lines)
 
     __repr__ = _repr_markdown_ = to_markdown
@@ -133,26 +151,41 @@ class Panel:
         yield "|---|---:|---:|---:|---:|---:" + "|---:" * len(self.systems) + "|"
         for each in apart:
             assert each.systems is not None
-            cells = [f"{_number(own.accuracy.value)} ({own.judged} of {own.decided})"
-                     for own in each.by_system.values()]  # fmt: skip
-            yield _line(each, each.systems, len(self.items), cells)
+            yield _line(each, each.systems, len(self.items), [*map(_share, each.by_system.values())])
+
+    def _short(self, within: str) -> Iterator[str]:
+        """Accuracy of each metric and baseline on all aspects, within ``items`` or ``systems``."""
+        yield f"| Accuracy within {within} | " + " | ".join(map(escape, self.aspects)) + " |"
+        yield "|---" + "|---:" * len(self.aspects) + "|"
+        for row in dict.fromkeys((each.kind, each.label) for each in self.judged):
+            mine = {each.aspect: each for each in self.judged if (each.kind, each.label) == row}
+            found = [getattr(mine[aspect], within) if aspect in mine else None for aspect in self.aspects]
+            if any(found):
+                yield "| " + " | ".join([_label(next(iter(mine.values()))), *map(_share, found)]) + " |"
 
     def _missing(self) -> Iterator[str]:
-        told = set()
-        for each in self.judged:
-            if each.missing and (each.kind, each.label) not in told:
-                told.add((each.kind, each.label))
-                ordered = sorted(each.missing.items(), key=lambda entry: (-entry[1], entry[0]))
-                reasons = "; ".join(f"{escape(reason)} ({count})" for reason, count in ordered[:_MOST_REASONS])
-                more = f"; and {len(ordered) - _MOST_REASONS} more reasons" if len(ordered) > _MOST_REASONS else ""
-                yield f"- {escape(each.label)}: {each.clips} of {each.clips_total} clips have one. {reasons}{more}"
+        """A line for each that lacks values; for each aspect where they are not the same."""
+        told = {(each.label, each.clips, each.clips_total, _counted(each.missing)): None
+                for each in self.judged if each.missing}  # fmt: skip
+        for label, clips, total, reasons in told:
+            yield f"- {escape(label)}: {clips} of {total} clips have one. {escape(reasons)}"
 
 
-def panel(runs: Sequence[RunResult], votes: Votes, said: Declared) -> Panel:
-    """Hold every declared quantity of the runs against every aspect. Raises ItemError where no clip is in the votes."""
+def panel(runs: Sequence[RunResult], votes: Votes, said: Declared, made: Mapping[str, Any]) -> Panel:
+    """Hold every declared quantity of the runs against every aspect. Raises ItemError where no clip is in the votes.
+
+    made: see ``Panel``; runs and protocols are added.
+    """
     measured, notes = join(runs, votes, said)
     judged = [each for name, aspect in votes.aspects.items() for each in _judged(name, aspect, votes, measured)]
-    return Panel(votes.items, votes.systems, tuple(judged), (*votes.notes, *notes))
+    there = {column.metric for run in runs for column in run.columns}
+    protocols = {each.metric: {"fingerprint": each.protocol.fingerprint, "protocol": asdict(each.protocol)}
+                 for each in measured if each.protocol}  # fmt: skip
+    return Panel(
+        votes.items, votes.systems, tuple(judged), (*votes.notes, *notes),
+        tuple(metric for metric in said.directions if metric not in there),
+        {**made, "runs": [{"name": run.name, "clips": len(run.rows)} for run in runs], "metrics": protocols},
+    )  # fmt: skip
 
 
 def name_alone(preferences: np.ndarray) -> np.ndarray:
@@ -181,8 +214,8 @@ def _judged(name: str, aspect: Aspect, votes: Votes, measured: Sequence[Measured
         there = int((~np.isnan(values)).sum())
         missing = of.missing if of else {"it was not rated": values.size - there} if there < values.size else {}
         return Judged(
-            name, kind, label, of and of.metric, of and of.quantity.name, of and of.direction,
-            of.stand_in if of else False, there, values.size, missing,
+            name, kind, label, of.metric if of else None, of.quantity.name if of else None,
+            of.direction if of else None, of.stand_in if of else False, there, values.size, missing,
             within_items(aspect.preferences, metric, votes.items, *seed),
             within_systems(across["people"], across["metric"], votes.items, *seed) if across else None, by_system,
             {
@@ -218,10 +251,25 @@ def _rows(each: Judged) -> Iterator[dict[str, Any]]:
 
 
 def _line(each: Judged, own: Agreement, items: int, more: Sequence[str]) -> str:
-    label = f"{escape(each.label)}{'‡' if each.stand_in else ''} {_ARROWS.get(each.direction or '', '')}".rstrip()
-    cells = [label, _shown(own.accuracy), _shown(own.tau, signs=True), f"{own.judged} of {own.decided}", str(own.ties),
-             f"{own.items} of {items}", *more]  # fmt: skip
+    cells = [_label(each), _shown(own.accuracy), _shown(own.tau, signs=True), f"{own.judged} of {own.decided}",
+             str(own.ties), f"{own.items} of {items}", *more]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
+
+
+def _label(each: Judged) -> str:
+    return f"{escape(each.label)}{'‡' if each.stand_in else ''} {_ARROWS.get(each.direction or '', '')}".rstrip()
+
+
+def _share(own: Agreement | None) -> str:
+    return f"{_number(own.accuracy.value)} ({own.judged} of {own.decided})" if own else "–"
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    """The most frequent reasons and how often each is given."""
+    ordered = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+    shown = [f"{reason} ({count})" for reason, count in ordered[:_MOST_REASONS]]
+    more = len(ordered) - len(shown)
+    return "; ".join([*shown, f"and {more} more reason{'s' * (more > 1)}"] if more else shown)
 
 
 def _shown(estimate: Estimate, pairs: int | None = None, *, signs: bool = False) -> str:

@@ -76,6 +76,15 @@ def test_tau_of_one_ranking_is_scipys(seed):
     one = within_items(preferences_of(people[:1]), preferences_of(metric[:1]), NAMES[:1])
     expected = kendalltau(people[0], metric[0], variant="b").statistic
     assert (one.tau.value is None) if np.isnan(expected) else one.tau.value == pytest.approx(expected, abs=1e-12)
+    metric[3, 1] = people[4, 2] = np.nan
+    for item in (3, 4):  # of the clips that have both
+        there = ~np.isnan(people[item] + metric[item])
+        found = within_items(preferences_of(people[[item]]), preferences_of(metric[[item]]), NAMES[:1])
+        expected = kendalltau(people[item, there], metric[item, there], variant="b").statistic
+        assert (
+            (found.tau.value is None) if np.isnan(expected) else found.tau.value == pytest.approx(expected, abs=1e-12)
+        )
+    people, metric = ratings(seed), related(ratings(seed), seed)
     for system in range(SYSTEMS):
         h, m = people[:, system], metric[:, system]
         found = within_systems(preferences_of(h[None]), preferences_of(m[None]), NAMES, intervals=False)

@@ -10,4 +10,5 @@ Conventions of every file here:
 
 ``votes``: who preferred what. ``declared``: which way is better. ``joining``: runs -> values at the votes' clips.
 ``pairs``: agreement of two arrays of signs. ``panel``: everything for all metrics and baselines, as text and JSON.
+``record``: these in a folder, and a log of every time that votes were joined.
 """

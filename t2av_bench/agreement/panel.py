@@ -85,6 +85,11 @@ class Panel:
     def aspects(self) -> list[str]:
         return list(dict.fromkeys(each.aspect for each in self.judged))
 
+    @property
+    def _with_values(self) -> list[Judged]:
+        """What tables show: a metric without a value of any clip is named below them, with the reasons."""
+        return [each for each in self.judged if each.clips or each.kind != "metric"]
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "made": dict(self.made), "items": list(self.items), "systems": list(self.systems),
@@ -128,7 +133,7 @@ class Panel:
     __repr__ = _repr_markdown_ = to_markdown
 
     def _aspect(self, aspect: str) -> Iterator[str]:
-        mine = [each for each in self.judged if each.aspect == aspect]
+        mine = [each for each in self._with_values if each.aspect == aspect]
         first = mine[0].items
         yield (f"**{escape(aspect)}**: of {first.compared} pairs of one item people decided {first.decided}, "
                f"{first.compared - first.decided} are ties.")  # fmt: skip
@@ -157,8 +162,8 @@ class Panel:
         """Accuracy of each metric and baseline on all aspects, within ``items`` or ``systems``."""
         yield f"| Accuracy within {within} | " + " | ".join(map(escape, self.aspects)) + " |"
         yield "|---" + "|---:" * len(self.aspects) + "|"
-        for row in dict.fromkeys((each.kind, each.label) for each in self.judged):
-            mine = {each.aspect: each for each in self.judged if (each.kind, each.label) == row}
+        for row in dict.fromkeys((each.kind, each.label) for each in self._with_values):
+            mine = {each.aspect: each for each in self._with_values if (each.kind, each.label) == row}
             found = [getattr(mine[aspect], within) if aspect in mine else None for aspect in self.aspects]
             if any(found):
                 yield "| " + " | ".join([_label(next(iter(mine.values()))), *map(_share, found)]) + " |"

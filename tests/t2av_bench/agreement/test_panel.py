@@ -250,7 +250,7 @@ def test_a_wrong_kind_of_votes_is_told_what_was_expected(runs, tmp_path):
     ):
         with pytest.raises(ValueError, match=said):
             tb.panel(runs, votes, **given)
-    with pytest.raises(ValueError, match=r"holds no \.json file; .* a table of votes such as .*votes\.csv"):
+    with pytest.raises(ValueError, match=r"holds no \.json file of answers; .* a table of votes such as .*votes\.csv"):
         tb.panel(runs, tmp_path)
     (tmp_path / "result.json").write_text("{}")
     with pytest.raises(ValueError, match=r"no key\.json .* name it with --key"):

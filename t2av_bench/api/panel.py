@@ -60,8 +60,8 @@ def _votes(path: Path, key: AnyPath | None, failed_checks: int) -> tuple[Votes, 
 
     files = [file for file in sorted(path.glob("*.json")) if file.name != "key.json"] if path.is_dir() else [path]
     if not files:
-        raise ValueError(f"{path} holds no .json file of answers; expected a folder of a study's answers, or a table of "
-                         f"votes such as {next(iter(sorted(path.glob('*.csv'))), path / 'votes.csv')}")  # fmt: skip
+        raise ValueError(f"{path} holds no .json file of answers; expected a folder of a study's answers, or a table "
+                         f"of votes such as {next(iter(sorted(path.glob('*.csv'))), path / 'votes.csv')}")  # fmt: skip
     found = find_key(path) if key is None else Path(key)
     votes = study_votes([path], found, failed_checks=failed_checks)
     listed = "".join(f"{file_sha256(file)}  {file.name}\n" for file in [found, *files])

@@ -24,7 +24,7 @@ from t2av_bench.metrics import create
 from t2av_bench.results.run import open_run
 from t2av_bench.scores import Status
 from t2av_bench.utils.config import ConfigError
-from t2av_bench.utils.files import json_text, write_text
+from t2av_bench.utils.files import json_text, link, write_text
 from t2av_bench.utils.progress import Notice, OnStep
 from t2av_bench.utils.progress import Step as At
 
@@ -116,13 +116,14 @@ def score(
     """Id -> values or the reason, of all clips of the reference, by ``evaluate`` into ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     folder = source / reference.folder
-    lines = [
-        json_text({
-            "id": id, "generated": reference.path(source, id).relative_to(folder).as_posix(),
-            **({"audio": str(sound.resolve())} if (sound := reference.sound_path(source, id)) else {}),
-        })
-        for id in reference.published
-    ]  # fmt: skip
+    lines = []
+    for id in reference.published:
+        item = {"id": id, "generated": reference.path(source, id).relative_to(folder).as_posix()}
+        if (sound := reference.sound_path(source, id)) and sound.is_file():
+            item["audio"] = f"sound/{id}{sound.suffix}"  # a manifest's files lie beside it
+            (out / item["audio"]).unlink(missing_ok=True)
+            link(sound, out / item["audio"])
+        lines.append(json_text(item))
     write_text(out / "manifest.jsonl", "\n".join(lines) + "\n")
     plan = EvaluateConfig(
         generated=folder, manifest=out / "manifest.jsonl", out=out / "run",

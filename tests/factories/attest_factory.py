@@ -55,3 +55,43 @@ def samples(path):
     """(n,) int16 of a mono wave file."""
     with wave.open(str(path)) as file:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2")
+
+
+def picture_clip(seed, count=112):
+    """(frames (n, 240, 224, 3) uint8, audio (640 n,) float32): one still picture with a patch that follows the sound."""
+    from sync_factory import hidden_signal, talking_audio
+
+    signal = hidden_signal(count, seed)
+    picture = np.kron(np.random.default_rng(7).integers(30, 220, (15, 14, 3)), np.ones((16, 16, 1)))
+    frames = np.repeat(picture.astype(np.uint8)[None], count, axis=0)
+    frames[:, 80:112, 60:108] = np.clip(128 + 60 * signal, 0, 255).astype(np.uint8)[:, None, None, None]
+    return frames, talking_audio(signal)
+
+
+def one_face_s3fd(frame):
+    """A random S3FD that sees one steady face of more than 100 pixels in clips of ``picture_clip``."""
+    import torch
+    from sync_factory import random_s3fd
+
+    network = random_s3fd(frame, seed=5)
+    with torch.no_grad():
+        for layer in network.conf:
+            layer.bias[-1] -= 0.7  # all but one of its boxes stay below 0.9
+    return network
+
+
+def official_values(path, sound, syncnet, s3fd):
+    """(offset, C, D) of a clip's only track by syncnet-python 0.2.3 with joonson's rule of 100 frames."""
+    import torch
+    from syncnet_python.detectors.s3fd import S3FD
+    from syncnet_python.syncnet_pipeline import PipelineConfig, SyncNetPipeline
+    from syncnet_python.SyncNetInstance import SyncNetInstance
+
+    official = object.__new__(SyncNetPipeline)
+    official.cfg, official.device = PipelineConfig(min_track=100), "cpu"
+    official.s3fd = S3FD(net=s3fd, device="cpu")
+    official.syncnet = SyncNetInstance(net=syncnet, device="cpu")
+    with torch.no_grad():
+        offsets, confidences, distances, *_ = official.inference(str(path), str(sound))
+    assert len(offsets) == 1, "the random detector is meant to see one face"
+    return offsets[0], float(confidences[0]), float(distances[0])

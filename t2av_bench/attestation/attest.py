@@ -142,7 +142,7 @@ def score(
             values.setdefault(row.clip, {})[row.quantity] = float(row.score.value or 0.0)
         else:
             reasons.setdefault(row.clip, str(row.score.reason))
-    tracks = {row["clip"]: len(row["detail"]["tracks"]) for row in run.store.measurements(reference.metric)
+    tracks = {row["clip"]: len(row["detail"]["tracks"]) for row in run.store().measurements(reference.metric)
               if row["status"] == Status.OK}  # fmt: skip
     found = {}
     for id in reference.published:

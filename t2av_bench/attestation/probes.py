@@ -30,8 +30,8 @@ SOUND_LATE = {"sync/joonson": 0.025, "sync/syncnet-python": 0.0}
 
 
 def crop_input() -> tuple[np.ndarray, np.ndarray]:
-    """(20, 180, 200, 3) uint8 pictures and (20, 4) boxes of a face that moves out of them on the right."""
-    y, x = np.mgrid[0:180, 0:200]
+    """(20, 130, 150, 3) uint8 pictures and (20, 4) boxes of a face that moves out of them, down and to the right."""
+    y, x = np.mgrid[0:130, 0:150]
     pictures = np.stack([
         np.stack([(3 * x + 5 * time) % 256, (2 * y + 7 * time) % 256, (x + y) % 256], axis=-1) for time in range(20)
     ]).astype(np.uint8)  # fmt: skip

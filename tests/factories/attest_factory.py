@@ -58,7 +58,7 @@ def samples(path):
 
 
 def picture_clip(seed, count=104):
-    """(frames (n, 240, 224, 3) uint8, audio (640 n,) float32): one still picture with a patch that follows the sound."""
+    """(frames (n, 240, 224, 3) uint8, audio (640 n,) float32): a still picture with a patch that follows the sound."""
     from sync_factory import hidden_signal, talking_audio
 
     signal = hidden_signal(count, seed)

@@ -127,7 +127,7 @@ def score(
     write_text(out / "manifest.jsonl", "\n".join(lines) + "\n")
     plan = EvaluateConfig(
         generated=folder, manifest=out / "manifest.jsonl", out=out / "run",
-        name=reference.id, metrics=(reference.metric,), device=device, workers=workers,
+        name="attest", metrics=(reference.metric,), device=device, workers=workers,
     )  # fmt: skip
 
     def measured(at: Progress) -> None:
@@ -138,6 +138,8 @@ def score(
     values: dict[str, dict[str, float]] = {}
     reasons: dict[str, str] = {}
     for row in run.score_rows():
+        if row.metric != reference.metric:  # of a command with another reference
+            continue
         if row.score.status is Status.OK:
             values.setdefault(row.clip, {})[row.quantity] = float(row.score.value or 0.0)
         else:

@@ -6,6 +6,7 @@ folder, so that the same call continues, and the values are compared.
 """
 
 import datetime
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from t2av_bench.errors import MediaError, NotApplicable
 from t2av_bench.evaluation.config import EvaluateConfig, check_device
 from t2av_bench.evaluation.evaluate import Progress, evaluate
 from t2av_bench.evaluation.provenance import environment
+from t2av_bench.media import legacy
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.resample import to_int16
 from t2av_bench.metrics import create
@@ -27,6 +29,7 @@ from t2av_bench.utils.config import ConfigError
 from t2av_bench.utils.files import json_text, link, write_text
 from t2av_bench.utils.progress import Notice, OnStep
 from t2av_bench.utils.progress import Step as At
+from t2av_bench.weights.needs import lacks
 
 _NAMES = {"syncnet_v2": "checkpoint", "sfd_face": "detector"}
 _RULES = {
@@ -65,14 +68,15 @@ def attest(
 ) -> Attestation:  # fmt: skip
     """Hold this machine's pipeline to a reference. source: the folder with its clips. out: the run's folder.
 
-    Raises NotApplicable where weights or the ffmpeg program are missing, ConfigError without any clip, ValueError for
-    a device that is not there. Everything else is a step.
+    Raises NotApplicable where weights, packages or the ffmpeg program are missing, ConfigError without any clip and for
+    a run of another program, ValueError for a device that is not there. Everything else is a step.
     """
     check_device(device)
-    steps, digests = examine(reference, source, notice)
+    steps, digests = examine(reference, source, device, notice)
     if any(status == "failed" for _, status, _ in steps):
         return Attestation(reference, tuple(steps), {})
     bound = certificate.bound(reference)
+    _same_program(bound, reference.metric, out)
     found = score(reference, source, out, device, workers, on_step, notice)
     agreed = compare(reference, found)
     if certificate.bound(reference) != bound or certificate.clip_digests(reference, source) != digests:
@@ -94,19 +98,23 @@ def attest(
     return Attestation(reference, tuple(steps), facts)
 
 
-def examine(reference: Reference, source: Path, notice: Notice) -> tuple[list[Step], dict[str, str]]:
+def examine(reference: Reference, source: Path, device: str, notice: Notice) -> tuple[list[Step], dict[str, str]]:
     """Steps before anything is scored, and the clips' digests. Raises as ``attest``."""
-    steps = [*_weights(reference), *_rules(reference), probes.crops_step(), *probes.media_steps(reference.metric)]
+    if reason := lacks(create(reference.metric)):
+        raise NotApplicable(reason)
+    legacy.ffmpeg_program()
     notice("reading the clips")
     digests = certificate.clip_digests(reference, source)
     if not digests:
         example = reference.path(source, next(iter(reference.published)))
         raise ConfigError(f"{source} holds none of the clips, for example {example}: {reference.get}")
-    expected = {id: row.git_blob for id, row in reference.published.items()}
+    steps = [*_weights(reference), *_rules(reference)]
+    if ("detector", "failed") not in [step[:2] for step in steps]:  # other weights may not even load
+        steps.append(probes.detector_step((reference.path(source, id) for id in reference.published), device))
+    steps += [probes.crops_step(), *probes.media_steps(reference.metric)]
+    expected = {name: file.git_blob for name, file in reference.files.items()}
     steps.append(certificate.clips_step(expected, digests, reference.least_compared))
-    if silent := [id for id in digests if (path := reference.sound_path(source, id)) and not path.is_file()]:
-        steps.append(("clips", "failed", f"{len(silent)} of {len(digests)} sound files are missing: {silent[0]}"))
-    steps += _heard(reference, source, [id for id, digest in digests.items() if digest != expected[id]])
+    steps += _heard(reference, source, [name for name, digest in digests.items() if digest != expected[name]])
     return steps, digests
 
 
@@ -114,12 +122,15 @@ def score(
     reference: Reference, source: Path, out: Path, device: str, workers: int | None, on_step: OnStep, notice: Notice
 ) -> dict[str, Found]:
     """Id -> values or the reason, of all clips of the reference, by ``evaluate`` into ``out``."""
-    out.mkdir(parents=True, exist_ok=True)
     folder = source / reference.folder
     lines = []
+    reasons: dict[str, str] = {}
     for id in reference.published:
         item = {"id": id, "generated": reference.path(source, id).relative_to(folder).as_posix()}
-        if (sound := reference.sound_path(source, id)) and sound.is_file():
+        if sound := reference.sound_path(source, id):
+            if not sound.is_file():  # its own sound is another one
+                reasons[id] = f"{sound.name} is missing"
+                continue
             item["audio"] = f"sound/{id}{sound.suffix}"  # a manifest's files lie beside it
             (out / item["audio"]).unlink(missing_ok=True)
             link(sound, out / item["audio"])
@@ -136,12 +147,11 @@ def score(
     evaluate(plan, measured, notice)
     run = open_run(plan.out)
     values: dict[str, dict[str, float]] = {}
-    reasons: dict[str, str] = {}
     for row in run.score_rows():
         if row.metric != reference.metric:  # of a command with another reference
             continue
-        if row.score.status is Status.OK:
-            values.setdefault(row.clip, {})[row.quantity] = float(row.score.value or 0.0)
+        if row.score.value is not None:
+            values.setdefault(row.clip, {})[row.quantity] = row.score.value
         else:
             reasons.setdefault(row.clip, str(row.score.reason))
     tracks = {row["clip"]: len(row["detail"]["tracks"]) for row in run.store().measurements(reference.metric)
@@ -156,15 +166,29 @@ def score(
     return found
 
 
+def _same_program(bound: Mapping[str, str], metric: str, out: Path) -> None:
+    """Finished scores count only where this code and decoder made them: a run does not know of either."""
+    record = out / f"{metric.replace('/', '-')}.json"
+    here = {name: digest for name, digest in bound.items() if name.startswith(("code/", "decoder/"))}
+    if (out / "run").exists() and record.is_file():
+        try:
+            then = dict(json.loads(record.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ConfigError(f"cannot read {record} ({error}): give another folder with --out") from error
+        if changed := certificate.differing(then, here):
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            raise ConfigError(
+                f"{out} holds scores made with another {changed[0]}{more}: give another folder, "
+                f"such as --out {out}-2, or delete it"
+            )
+    write_text(record, json_text(here, indent=1) + "\n")
+
+
 def _weights(reference: Reference) -> list[Step]:
     steps: list[Step] = []
     for id, expected in reference.weights.items():
         name = _NAMES.get(id, id)
-        found = certificate.weight_digest(id)
-        if found is None:
-            from t2av_bench import weights
-
-            raise NotApplicable(weights.configured().verify(id).message or f"weights {id!r} are missing")
+        found = certificate.weight_digest(id) or "absent"
         if found == expected:
             steps.append((name, "ok", f"{id} has the sha256 {found[:16]}…"))
         else:
@@ -188,20 +212,20 @@ def _rules(reference: Reference) -> list[Step]:
     return steps
 
 
-def _heard(reference: Reference, source: Path, ids: list[str]) -> list[Step]:
-    """Of clips that are not the expected files, whether their sound is the expected one, later or earlier."""
+def _heard(reference: Reference, source: Path, names: list[str]) -> list[Step]:
+    """Of files that are not the expected ones, whether their sound is the expected one, later or earlier."""
     delays: dict[str, int] = {}
-    for id in ids:
-        if expected := reference.published[id].loudness:
+    for name in names:
+        if expected := reference.files[name].loudness:
             try:
-                heard = loudness.line(to_int16(Clip(reference.path(source, id)).audio(16000)))
+                heard = loudness.line(to_int16(Clip(source / name).audio(16000)))
             except MediaError:
                 continue
             if delay := loudness.delay(heard, expected):
-                delays[id] = delay
+                delays[name] = delay
     if not delays:
         return []
     first, delay = next(iter(delays.items()))
     way = "later" if delay > 0 else "earlier"
-    words = f"shifted sound: that of {len(delays)} of {len(ids)} changed clips, {first} by {abs(delay)} frames {way}"
+    words = f"shifted sound: that of {len(delays)} of {len(names)} changed files, {first} by {abs(delay)} frames {way}"
     return [("sound", "failed", words)]

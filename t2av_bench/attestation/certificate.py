@@ -54,10 +54,10 @@ def weight_digest(id: str) -> str | None:
 
 
 def clip_digests(reference: Reference, source: Path) -> dict[str, str]:
-    """Id -> digest of git's object (SHA-1), as the repository lists it, of the clips that are there."""
+    """File -> digest of git's object (SHA-1), as the repository lists it, of the clips (and sound files) there are."""
     return {
-        id: hash_file(path, ("git_blob",))["git_blob"]
-        for id in reference.published if (path := reference.path(source, id)).is_file()
+        name: hash_file(source / name, ("git_blob",))["git_blob"]
+        for name in reference.files if (source / name).is_file()
     }  # fmt: skip
 
 
@@ -80,9 +80,13 @@ def read(path: Path) -> dict[str, Any]:
             raise TypeError("a digest is no text")
         for document in found["values"].values():
             Found.of_document(document)
+        if not isinstance(found["summary"], dict):
+            raise TypeError("the summary is none")
     except ConfigError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path} is no certificate of 't2av-bench attest': {error!r}") from error
     return found
 
@@ -98,9 +102,12 @@ def check(found: Mapping[str, Any], reference: Reference, source: Path | None = 
     else:
         yield "seal", "failed", "the certificate was changed after it was written"
     values = {id: Found.of_document(document) for id, document in found["values"].items()}
-    yield from compare(reference, values).steps
+    agreed = compare(reference, values)
+    yield from agreed.steps
+    if json.loads(json_text(agreed.summary)) != found["summary"]:
+        yield "summary", "failed", "the summary is not that of the stored values"
     now, then = bound(reference), {name: digest for name, digest in found["digests"].items() if name != "clips"}
-    changed = [name for name in sorted({*now, *then}) if now.get(name) != then.get(name)]
+    changed = differing(then, now)
     for name in changed:
         yield name, "failed", f"changed: {_short(then.get(name))} when attested, {_short(now.get(name))} here"
     if not changed:
@@ -112,16 +119,21 @@ def check(found: Mapping[str, Any], reference: Reference, source: Path | None = 
 
 
 def clips_step(expected: Mapping[str, str], here: Mapping[str, str], least: float = 1.0) -> Step:
-    """Whether clips are those expected (id -> digest), and which are not. least: share that must be there."""
-    missing = [id for id in expected if id not in here]
-    other = [id for id in expected if id in here and here[id] != expected[id]]
+    """Whether files are those expected (name -> digest), and which are not. least: share that must be there."""
+    missing = [name for name in expected if name not in here]
+    other = [name for name in expected if name in here and here[name] != expected[name]]
     same = len(expected) - len(missing) - len(other)
-    words = f"{same} of {len(expected)} clips are the expected ones"
-    for what, ids in (("missing", missing), ("changed", other)):
-        if ids:
-            words += f"; {what}: {', '.join(ids[:3])}{f' and {len(ids) - 3} more' if len(ids) > 3 else ''}"
+    words = f"{same} of {len(expected)} files are the expected ones"
+    for what, names in (("missing", missing), ("changed", other)):
+        if names:
+            words += f"; {what}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
     short = len(here.keys() & expected.keys()) < least * len(expected)
     return "clips", "failed" if short or other else "ok", words
+
+
+def differing(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Names whose digests are not the same on both sides."""
+    return [name for name in sorted({*now, *then}) if now.get(name) != then.get(name)]
 
 
 def listing(digests: Mapping[str, str]) -> str:

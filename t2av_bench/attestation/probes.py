@@ -1,24 +1,32 @@
 """What the pipeline's stages do here to pictures and sound whose fate is known, before any clip is scored.
 
 The expected numbers are those of the reference tools: crops of syncnet-python 0.2.3, and the pictures and sound of the
-commands of joonson/syncnet_python 6efbb1c, run by ffmpeg 5.1.9 and 7.0.2 alike. No network is needed.
+commands of joonson/syncnet_python 6efbb1c, run by ffmpeg 5.1.9 and 7.0.2 alike. The detector alone needs its weights:
+it is held to syncnet-python's own code with the same ones.
 """
 
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from t2av_bench.attestation.agreement import Step
+from t2av_bench.errors import MediaError
 from t2av_bench.faces import crop
+from t2av_bench.faces.detect import S3FD
 from t2av_bench.faces.track import Track
 from t2av_bench.media import legacy
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
+from t2av_bench.metrics import sync_legacy
+from t2av_bench.utils.inference import full_precision
 
 _BLOCK = 56
 _LEVELS = 1.0
+_SCALE, _CONFIDENCE, _SURE = 0.25, 0.9, 0.01
+_PIXELS = 1.0
 _FRAMES, _RATE = 48, 24
 _AUDIO_RATE = 44100
 _BEGINS = 1.0
@@ -65,6 +73,47 @@ def crops_step() -> Step:
     if farthest > _LEVELS:
         return "crop", "failed", f"other crop: {words}, at most {_LEVELS:g} is rounding"
     return "crop", "ok", words
+
+
+def detector_step(clips: Iterable[Path], device: str) -> Step:
+    """Whether faces are where syncnet-python's own detector sees them, in the first picture that has one.
+
+    Boxes that are no closer than 0.01 to the threshold are compared. Raises NotApplicable without the weights.
+    """
+    detector = sync_legacy.s3fd(device)
+    if not isinstance(detector, S3FD):
+        return "detector", "failed", f"other detector: {type(detector).__name__}, expected S3FD"
+    for path in clips:
+        try:
+            picture = next(Clip(path).frames(1))
+        except (MediaError, StopIteration):
+            continue
+        here, there = detector.detect(picture)[0], _official_boxes(detector, picture[0])
+        if not len(here) and not len(there):
+            continue
+        apart = max(_farthest(here, there), _farthest(there, here))
+        words = f"{len(here)} faces in {path.name}, {len(there)} by syncnet-python's own code"
+        if apart > _PIXELS:
+            where = f", up to {apart:.1f} pixels apart" if np.isfinite(apart) else ""
+            return "detector", "failed", f"other detector: {words}{where}"
+        return "detector", "ok", words
+    return "detector", "skipped", "no first picture of a clip has a face"
+
+
+def _official_boxes(detector: S3FD, picture: np.ndarray) -> np.ndarray:
+    from syncnet_python.detectors.s3fd import S3FD as Official
+
+    with full_precision():
+        official = Official(net=detector.network, device=detector.device)
+        return np.asarray(official.detect_faces(picture, conf_th=_CONFIDENCE, scales=[_SCALE]))
+
+
+def _farthest(boxes: np.ndarray, others: np.ndarray) -> float:
+    """Greatest distance of a sure box's edges from those of the nearest of ``others``; infinite where there is none."""
+    sure = boxes[boxes[:, 4] > _CONFIDENCE + _SURE, :4]
+    if not len(sure) or not len(others):
+        return np.inf if len(sure) else 0.0
+    return float(np.abs(sure[:, None] - others[None, :, :4]).max(axis=2).min(axis=1).max())
 
 
 def write_probe(path: Path) -> None:

@@ -18,13 +18,14 @@ from t2av_bench.attestation.loudness import SIGNS
 from t2av_bench.utils.config import ConfigError, load_toml, near
 
 _FOLDER = Path(__file__).with_name("references")
-_COLUMNS = ("id", "git_blob", "sync_c", "sync_d", "offsets", "loudness")
+_COLUMNS = ("id", "git_blob", "sync_c", "sync_d", "offsets", "loudness", "sound_git_blob", "sound_loudness")
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
     """A clip: its digest (of git's object, SHA-1), published C and D (None without a face), the offset of each of its
-    face tracks in frames at 25 fps, and its loudness (see ``loudness.line``; empty where it is not known)."""
+    face tracks in frames at 25 fps, and its loudness (see ``loudness.line``; empty where it is not known); digest and
+    loudness of the sound file, where the reference has sound files."""
 
     id: str
     git_blob: str
@@ -32,11 +33,21 @@ class Published:
     sync_d: float | None
     offsets: tuple[int, ...]
     loudness: str
+    sound_git_blob: str
+    sound_loudness: str
 
     @property
     def single(self) -> bool:
         """Whether one face track has given the values: with several, rules differ in which of them counts."""
         return len(self.offsets) == 1 and self.sync_c is not None and self.sync_d is not None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A clip, or the sound file of one: digest of git's object, and loudness."""
+
+    git_blob: str
+    loudness: str
 
 
 class Reference(BaseModel):
@@ -63,7 +74,7 @@ class Reference(BaseModel):
     tolerance: float = Field(gt=0)
     least_compared: float = Field(gt=0, le=1)
     offset_difference: tuple[int, int]
-    weights: dict[str, str]
+    weights: dict[Literal["syncnet_v2", "sfd_face"], str] = Field(min_length=2)
     parameters: dict[str, dict[str, Any]]
     _file: Path = PrivateAttr()
 
@@ -88,6 +99,16 @@ class Reference(BaseModel):
     def published(self) -> Mapping[str, Published]:
         """Id -> clip, in the table's order. Raises ConfigError where it cannot be read."""
         return {row.id: row for row in _rows(self.table)}
+
+    @cached_property
+    def files(self) -> Mapping[str, File]:
+        """All files that are read, by their names below the source folder."""
+        found = {}
+        for id, row in self.published.items():
+            found[self.clips.replace("{id}", id)] = File(row.git_blob, row.loudness)
+            if self.sound is not None:
+                found[self.sound.replace("{id}", id)] = File(row.sound_git_blob, row.sound_loudness)
+        return found
 
     @property
     def folder(self) -> str:
@@ -136,9 +157,11 @@ def _rows(path: Path) -> list[Published]:
 def _row(path: Path, line: int, row: Mapping[str, str]) -> Published:
     try:
         c, d = (float(row[name]) if row[name] else None for name in ("sync_c", "sync_d"))
-        good = all(value is None or math.isfinite(value) for value in (c, d)) and set(row["loudness"]) <= set(SIGNS)
+        heard = row["loudness"], row["sound_loudness"]
+        good = all(value is None or math.isfinite(value) for value in (c, d)) and set("".join(heard)) <= set(SIGNS)
         if not (good and row["id"]):
             raise ValueError("no clip's values")
-        return Published(row["id"], row["git_blob"], c, d, tuple(map(int, row["offsets"].split())), row["loudness"])
+        offsets = tuple(map(int, row["offsets"].split()))
+        return Published(row["id"], row["git_blob"], c, d, offsets, heard[0], row["sound_git_blob"], heard[1])
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} line {line}: {error}") from error

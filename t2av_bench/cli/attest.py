@@ -37,12 +37,17 @@ def attest(
     Exit status: 0 all agrees; 1 something differs, and no certificate is written; 2 it cannot be carried out.
     """
     from t2av_bench.attestation import certificate as certificates
-    from t2av_bench.attestation.reference import load
+    from t2av_bench.attestation.reference import load, names
     from t2av_bench.utils.registry import stdout_to_stderr
 
     if check is not None:
         with usage_errors():
             held = certificates.read(check)
+            if reference is None and held["id"] not in names():
+                raise ValueError(
+                    f"{check} is of a reference of one's own, {held['id']}; name its file: "
+                    f"t2av-bench attest {held['id']}.toml --check {check}"
+                )
             steps = list(certificates.check(held, load(reference or held["id"]), source))
         _show(steps, as_json)
         raise typer.Exit(FAILED if any(status == "failed" for _, status, _ in steps) else 0)

@@ -80,15 +80,15 @@ def one_face_s3fd(frame):
     return network
 
 
-def official_values(path, sound, syncnet, s3fd):
-    """(offset, C, D) of a clip's only track by syncnet-python 0.2.3 with joonson's rule of 100 frames."""
+def official_values(path, sound, syncnet, s3fd, min_track=100):
+    """(offset, C, D) of a clip's only track by syncnet-python 0.2.3; min_track: joonson's rule, 50 is its own."""
     import torch
     from syncnet_python.detectors.s3fd import S3FD
     from syncnet_python.syncnet_pipeline import PipelineConfig, SyncNetPipeline
     from syncnet_python.SyncNetInstance import SyncNetInstance
 
     official = object.__new__(SyncNetPipeline)
-    official.cfg, official.device = PipelineConfig(min_track=100), "cpu"
+    official.cfg, official.device = PipelineConfig(min_track=min_track), "cpu"
     official.s3fd = S3FD(net=s3fd, device="cpu")
     official.syncnet = SyncNetInstance(net=syncnet, device="cpu")
     with torch.no_grad():

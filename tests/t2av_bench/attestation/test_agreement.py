@@ -35,6 +35,16 @@ def test_the_published_values_agree_with_themselves():
     assert summary["sync_d"]["mean"] == pytest.approx(summary["sync_d"]["published"] - 0.09)
 
 
+def test_means_over_all_clips_count_one_without_a_face_as_0():
+    """As the published table does: 6.146 and 8.140 over all 220, 6.306 and 8.181 over the 200 that are compared."""
+    summary, _ = outcome(published(c=0.01))
+    whole = summary["all_clips"]
+    assert (whole["sync_c"]["published"], whole["sync_d"]["published"]) == pytest.approx((6.146, 8.140), abs=5e-4)
+    assert whole["sync_c"]["mean"] == pytest.approx(whole["sync_c"]["published"] + 0.01 * 218 / 220)
+    assert whole["sync_d"]["mean"] == pytest.approx(whole["sync_d"]["published"])
+    assert (summary["sync_c"]["published"], summary["sync_d"]["published"]) == pytest.approx((6.306, 8.181), abs=5e-4)
+
+
 @pytest.mark.parametrize("column", ["sync_c", "sync_d"])
 def test_one_clip_beyond_the_tolerance_is_named(column):
     found = published()
@@ -81,6 +91,8 @@ def test_found_values_survive_their_document():
         assert Found.of_document(each.as_dict()) == each
     with pytest.raises(KeyError):
         Found.of_document({"sync_c": 1.0})
+    with pytest.raises(ValueError, match="no finite"):
+        Found.of_document({"sync_c": float("nan"), "sync_d": 8.0, "sync_offset": 0, "tracks": 1})
 
 
 def test_loudness_is_in_steps_of_one_and_a_half_decibels():

@@ -4,24 +4,29 @@ import csv
 import hashlib
 import io
 import json
+import re
 import shutil
+from contextlib import contextmanager
 from copy import deepcopy
 
 import numpy as np
 import pytest
 from attest_factory import joonson_files, official_blocks, official_values, one_face_s3fd, picture_clip, samples
 from media_factory import write_clip
-from sync_factory import delayed, random_syncnet
+from sync_factory import delayed, hidden_signal, random_syncnet, talking_audio
 from typer.testing import CliRunner
 
 import t2av_bench as tb
 from t2av_bench.attestation import certificate, loudness, probes
+from t2av_bench.attestation.agreement import Found, compare
 from t2av_bench.attestation.reference import load, names
 from t2av_bench.cli.main import app
 from t2av_bench.faces import crop
+from t2av_bench.faces.detect import S3FD, Haar
 from t2av_bench.media import legacy
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.resample import to_int16
+from t2av_bench.metrics import sync_legacy
 from t2av_bench.metrics.sync_legacy import SyncJoonson
 
 torch = pytest.importorskip("torch")
@@ -50,77 +55,182 @@ def write_table(folder, files):
     (folder / "table.toml").write_text("\n".join(rows))
 
 
-def write_reference(folder, rows, files, name="small"):
+def write_reference(folder, rows, name="small", of="mochabench", sound=None):
     """A reference of these clips with the packaged one's rules."""
-    text = load("mochabench").file.read_text().split("[weights]")
-    head = text[0].replace('"mochabench"', f'"{name}"').replace("mochabench.csv", f"{name}.csv")
-    head = head.replace("mocha-generation/", "clips/").replace("[-1, 0]", "[0, 0]")
-    weights = "\n".join(f'{id} = "{sha256(path)}"' for id, path in files.items())
-    rules = text[1].split("[parameters]")[1]
-    (folder / f"{name}.toml").write_text(f"{head}[weights]\n{weights}\n\n[parameters]{rules}")
+    head, rest = load(of).file.read_text().split("[weights]")
+    head = re.sub(r"(?m)^(id|rows|clips|sound|offset_difference) =.*\n", "", head)
+    head += f'id = "{name}"\nrows = "{name}.csv"\nclips = "clips/{{id}}.mp4"\noffset_difference = [0, 0]\n'
+    head += f'sound = "{sound}"\n' if sound else ""
+    digests = (f'{path.stem} = "{sha256(path)}"' for path in (folder / "weights").glob("s*.*"))
+    (folder / f"{name}.toml").write_text(
+        "\n".join([head, "[weights]", *digests, "", "[parameters]" + rest.split("[parameters]")[1]])
+    )
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("id", "git_blob", "sync_c", "sync_d", "offsets", "loudness"))
+    writer.writerow(("id", "git_blob", "sync_c", "sync_d", "offsets", "loudness", "sound_git_blob", "sound_loudness"))
     writer.writerows(rows)
     (folder / f"{name}.csv").write_text(table.getvalue())
     return folder / f"{name}.toml"
 
 
+def heard(path):
+    """Digest and loudness of a file."""
+    return git_blob(path), loudness.line(to_int16(Clip(path).audio(16000)))
+
+
+def row(path, id, values=(0, 1.0, 8.0), sound=None):
+    blob, line = heard(path)
+    offset, c, d = values
+    return (id, blob, c, d, offset, line, *(heard(sound) if sound else ("", "")))
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Two clips, random weights, and what syncnet-python makes of the clips with them; and the run that agrees."""
-    folder = tmp_path_factory.mktemp("attest")
+def networks():
     noise = np.random.default_rng(0).integers(0, 256, (12, 224, 224, 3), dtype=np.uint8)
-    syncnet, s3fd = random_syncnet(noise), one_face_s3fd(picture_clip(1)[0][0])
+    return random_syncnet(noise), one_face_s3fd(picture_clip(1)[0][0])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, networks):
+    """A folder with two clips, random weights, a reference with made-up values."""
+    folder = tmp_path_factory.mktemp("attest")
     files = {"syncnet_v2": folder / "weights" / "syncnet_v2.model", "sfd_face": folder / "weights" / "sfd_face.pth"}
     (folder / "weights").mkdir()
-    for path, network in zip(files.values(), (syncnet, s3fd), strict=True):
+    for path, network in zip(files.values(), networks, strict=True):
         torch.save(network.state_dict(), path)
     write_table(folder / "weights", files)
     rows = []
     for seed, id in enumerate(IDS, 1):
         path = folder / "clips" / f"{id}.mp4"
         path.parent.mkdir(parents=True)
-        frames, audio = picture_clip(seed)
-        write_clip(path, frames, audio)
-        _, sound = joonson_files(path, folder / f"files{seed}")
-        offset, c, d = official_values(path, sound, syncnet, deepcopy(s3fd))
-        rows.append((id, git_blob(path), c, d, offset, loudness.line(to_int16(Clip(path).audio(16000)))))
-    return folder, files, rows, write_reference(folder, rows, files)
+        write_clip(path, *picture_clip(seed))
+        rows.append(row(path, id))
+    return folder, files, rows, write_reference(folder, rows)
+
+
+@contextmanager
+def weights_of(folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T2AV_BENCH_WEIGHTS", str(folder / "weights"))
+        patch.setenv("T2AV_BENCH_WEIGHTS_TABLE", str(folder / "weights" / "table.toml"))
+        yield
 
 
 @pytest.fixture(autouse=True)
-def environment(world, monkeypatch):
-    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(world[0] / "weights"))
-    monkeypatch.setenv("T2AV_BENCH_WEIGHTS_TABLE", str(world[0] / "weights" / "table.toml"))
+def environment(world):
+    with weights_of(world[0]):
+        yield
 
 
 @pytest.fixture(scope="module")
-def agreed(world):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("T2AV_BENCH_WEIGHTS", str(world[0] / "weights"))
-        patch.setenv("T2AV_BENCH_WEIGHTS_TABLE", str(world[0] / "weights" / "table.toml"))
-        return tb.attest(str(world[3]), world[0], out=world[0] / "run", certificate=world[0] / "c.json", workers=1)
+def agreed(world, networks):
+    """What syncnet-python makes of the clips with the same weights; a run that was interrupted and continued."""
+    folder, _, rows, _ = world
+    official = []
+    for seed, (id, *_) in enumerate(rows):
+        path = folder / "clips" / f"{id}.mp4"
+        _, sound = joonson_files(path, folder / f"files{seed}")
+        official.append(row(path, id, official_values(path, sound, networks[0], deepcopy(networks[1]))))
+    reference = write_reference(folder, official, "official")
+    continued = []
+
+    def interrupt(step):
+        if step.done == 1:
+            raise KeyboardInterrupt
+
+    with weights_of(folder):
+        with pytest.raises(KeyboardInterrupt):
+            tb.attest(str(reference), folder, out=folder / "run", workers=1, progress=interrupt)
+        found = tb.attest(
+            str(reference), folder, out=folder / "run", certificate=folder / "c.json", workers=1,
+            progress=continued.append,
+        )  # fmt: skip
+    return official, reference, found, continued
 
 
 def faults(world, tmp_path, **given):
-    return tb.attest(str(world[3]), given.pop("source", world[0]), out=tmp_path / "run", workers=1, **given).faults
+    reference = given.pop("reference", world[3])
+    return tb.attest(str(reference), given.pop("source", world[0]), out=tmp_path / "run", workers=1, **given).faults
 
 
+@pytest.mark.slow
 def test_the_right_set_up_gives_syncnet_pythons_values_and_a_certificate(world, agreed):
-    folder, _, rows, _ = world
-    assert agreed.faults == {}
+    folder = world[0]
+    official, _, found, _ = agreed
+    assert found.faults == {}
     held = certificate.read(folder / "c.json")
-    for id, _, c, d, offset, _ in rows:
+    for id, _, c, d, offset, *_ in official:
         assert held["values"][id]["sync_c"] == pytest.approx(c, abs=2e-2) and c > 0.05
         assert held["values"][id]["sync_d"] == pytest.approx(d, abs=2e-2) and d > 1
         assert held["values"][id]["sync_offset"] == offset
     assert held["summary"]["compared"] == held["summary"]["of"] == held["summary"]["within"] == 2
-    assert held["summary"]["sync_c"]["published"] == pytest.approx(np.mean([row[2] for row in rows]))
-    assert held["clips"] == {row[0]: row[1] for row in rows}
+    assert held["summary"]["sync_c"]["published"] == pytest.approx(np.mean([each[2] for each in official]))
+    assert held["clips"] == {f"clips/{each[0]}.mp4": each[1] for each in official}
     assert held["digests"]["weights/sfd_face"] == sha256(folder / "weights" / "sfd_face.pth")
     assert {"code/t2av_bench/faces/crop.py", "code/syncnet_python/SyncNetModel.py", "library/torch",
-            "decoder/ffmpeg", "reference/small.csv"} <= held["digests"].keys()  # fmt: skip
+            "decoder/ffmpeg", "reference/official.csv"} <= held["digests"].keys()  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_is_continued(agreed):
+    assert [step.done for step in agreed[3]][-1] == 2 and min(step.done for step in agreed[3]) >= 1
+
+
+@pytest.mark.slow
+def test_the_command_says_where_the_certificate_is_and_names_a_fault(world, agreed, tmp_path):
+    """Of the finished run, which is not scored again."""
+    folder, _, _, made_up = world
+    command = ["attest", "--source", str(folder), "--out", str(folder / "run"), "--workers", "1", "--certificate"]
+    done = CliRunner().invoke(app, [*command, str(tmp_path / "c.json"), str(agreed[1])])
+    assert done.exit_code == 0, done.output
+    assert "ok       values: 2 of 2 single-track clips compared, 2 of 2 within ±0.1; means C" in done.stdout
+    assert "certificate: " in done.stderr and certificate.read(tmp_path / "c.json")["id"] == "official"
+    done = CliRunner().invoke(app, [*command, str(tmp_path / "none.json"), str(made_up)])
+    assert done.exit_code == 1 and not (tmp_path / "none.json").exists()
+    assert "failed   values: 2 of 2 single-track clips compared, 0 of 2 within" in done.stdout
+    assert "refused: values; no certificate is written" in done.stderr
+
+
+@pytest.mark.slow
+def test_scores_of_other_code_are_not_attested(world, agreed, tmp_path):
+    folder = world[0]
+    shutil.copytree(folder / "run", tmp_path / "run")
+    record = tmp_path / "run" / "sync-joonson.json"
+    record.write_text(record.read_text().replace(certificate.bound(load(str(world[3])))["decoder/ffmpeg"], "other"))
+    with pytest.raises(ValueError, match="holds scores made with another decoder/ffmpeg: give another folder"):
+        faults(world, tmp_path, reference=agreed[1])
+
+
+@pytest.mark.slow
+def test_the_scripts_rules_hear_the_speech_file_and_follow_tracks_of_50_frames(world, networks, tmp_path):
+    """Its own sound is another one; what the speech file is replaced by has a name."""
+    frames, audio = picture_clip(5, count=64)
+    shutil.copytree(world[0] / "weights", tmp_path / "weights")
+    clip, speech = tmp_path / "clips" / "one.mp4", tmp_path / "speech" / "one_speech.wav"
+    clip.parent.mkdir()
+    speech.parent.mkdir()
+    write_clip(clip, frames, talking_audio(hidden_signal(64, 11)))
+    write_clip(speech, None, audio, audio_codec="pcm_s16le")
+    values = official_values(clip, speech, networks[0], deepcopy(networks[1]), min_track=50)
+    mute = official_values(clip, clip, networks[0], deepcopy(networks[1]), min_track=50)
+    assert np.abs(np.subtract(values[1:], mute[1:])).max() > 0.05  # the sound matters
+    rows = [row(clip, "one", values, speech)]
+    reference = write_reference(tmp_path, rows, "script", "mochabench-script", "speech/{id}_speech.wav")
+    with weights_of(tmp_path):
+        found = tb.attest(str(reference), tmp_path, out=tmp_path / "run", certificate=tmp_path / "c.json", workers=1)
+        assert found.faults == {}
+        held = certificate.read(tmp_path / "c.json")["values"]["one"]
+        assert held == {"sync_c": pytest.approx(values[1], abs=2e-2), "sync_d": pytest.approx(values[2], abs=2e-2),
+                        "sync_offset": values[0], "tracks": 1}  # fmt: skip
+        write_clip(speech, None, delayed(audio, 4), audio_codec="pcm_s16le")
+        assert faults(world, tmp_path, reference=reference, source=tmp_path) == {
+            "clips": "1 of 2 files are the expected ones; changed: speech/one_speech.wav",
+            "sound": "shifted sound: that of 1 of 1 changed files, speech/one_speech.wav by 4 frames later",
+        }
+        speech.unlink()
+        assert faults(world, tmp_path, reference=reference, source=tmp_path) == {
+            "clips": "1 of 2 files are the expected ones; missing: speech/one_speech.wav"
+        }
 
 
 @pytest.mark.parametrize(("id", "name"), [("syncnet_v2", "checkpoint"), ("sfd_face", "detector")])
@@ -139,10 +249,21 @@ def test_other_weights_are_refused_by_name_though_a_table_states_them(id, name, 
 
 
 def test_another_detector_is_refused_by_what_the_protocol_says(world, tmp_path, monkeypatch):
-    from t2av_bench.faces.detect import S3FD
-
     monkeypatch.setattr(S3FD, "PARAMETERS", {**S3FD.PARAMETERS, "scale": 0.5})
     assert faults(world, tmp_path) == {"detector": "other detector: detector: scale 0.5, expected 0.25"}
+
+
+def test_another_detector_is_refused_though_the_protocol_does_not_say_it(world, tmp_path, monkeypatch):
+    boxes = S3FD._boxes
+    monkeypatch.setattr(S3FD, "_boxes", lambda *given: boxes(*given) + [3, 0, 3, 0, 0])
+    found = faults(world, tmp_path)
+    assert found == {
+        "detector": "other detector: 1 faces in one.mp4, 1 by syncnet-python's own code, up to 3.0 pixels apart"
+    }
+    monkeypatch.setattr(S3FD, "_boxes", lambda *given: boxes(*given)[:0])
+    assert faults(world, tmp_path) == {"detector": "other detector: 0 faces in one.mp4, 1 by syncnet-python's own code"}
+    monkeypatch.setattr(sync_legacy, "s3fd", lambda device: Haar())
+    assert faults(world, tmp_path) == {"detector": "other detector: Haar, expected S3FD"}
 
 
 @pytest.mark.parametrize(("constant", "value"), [("CROP_SCALE", 0.38), ("SMOOTHING", 1), ("BORDER", 90)])
@@ -177,16 +298,18 @@ def test_clips_whose_sound_was_shifted_are_refused_by_both_names(world, tmp_path
     write_clip(tmp_path / "clips" / "b" / "two.mp4", frames, delayed(audio, 3))
     found = faults(world, tmp_path, source=tmp_path)
     assert found == {
-        "clips": "1 of 2 clips are the expected ones; changed: b/two",
-        "sound": "shifted sound: that of 1 of 1 changed clips, b/two by 3 frames later",
+        "clips": "1 of 2 files are the expected ones; changed: clips/b/two.mp4",
+        "sound": "shifted sound: that of 1 of 1 changed files, clips/b/two.mp4 by 3 frames later",
     }
 
 
+@pytest.mark.slow
 def test_values_that_differ_are_refused_with_numbers(world, agreed, tmp_path):
     """The finished run is continued: nothing is scored again."""
-    folder, files, rows, _ = world
-    moved = [(rows[0][0], rows[0][1], rows[0][2] + 0.15, *rows[0][3:]), rows[1]]
-    reference = write_reference(folder, moved, files, "moved")
+    folder = world[0]
+    official, _, _, _ = agreed
+    moved = [(*official[0][:2], official[0][2] + 0.15, *official[0][3:]), official[1]]
+    reference = write_reference(folder, moved, "moved")
     found = tb.attest(str(reference), folder, out=folder / "run", certificate=tmp_path / "c.json", workers=1)
     assert list(found.faults) == ["values"] and not (tmp_path / "c.json").exists()
     assert "2 of 2 single-track clips compared, 1 of 2 within ±0.1" in found.faults["values"]
@@ -195,27 +318,73 @@ def test_values_that_differ_are_refused_with_numbers(world, agreed, tmp_path):
         found.write(tmp_path / "c.json")
 
 
-def test_a_certificate_says_later_what_has_changed(world, agreed, tmp_path, monkeypatch):
+@pytest.fixture
+def written(world, tmp_path):
+    """A certificate of the made-up values, beside a copy of what it is bound to."""
+    folder, _, rows, reference = world
+    given = load(str(reference))
+    found = {id: Found(1.0, 8.0, 0, 1) for id in IDS}
+    digests = certificate.clip_digests(given, folder)
+    facts = {
+        "id": given.id, "date": "2026-01-01T00:00:00+00:00", "results": [], "clips": digests,
+        "summary": compare(given, found).summary, "values": {id: each.as_dict() for id, each in found.items()},
+        "digests": {**certificate.bound(given), "clips": certificate.listing(digests)},
+    }  # fmt: skip
+    certificate.write(tmp_path / "c.json", facts)
+    return tmp_path / "c.json"
+
+
+def failing(steps):
+    return [name for name, status, _ in steps if status == "failed"]
+
+
+def test_a_certificate_says_later_what_has_changed(world, written, tmp_path, monkeypatch):
     folder, _, _, reference = world
-    command = ["attest", str(reference), "--check", str(folder / "c.json"), "--source"]
+    command = ["attest", str(reference), "--check", str(written), "--source"]
     done = CliRunner().invoke(app, [*command, str(folder)])
     assert done.exit_code == 0, done.output
     assert "seal: the certificate is as it was written" in done.output
-    assert "2 of 2 clips are the expected ones" in done.output
-    held = json.loads((folder / "c.json").read_text())
-    held["values"]["a/one"]["sync_c"] += 0.01
-    (tmp_path / "edited.json").write_text(json.dumps(held))
+    assert "2 of 2 files are the expected ones" in done.output
     shutil.copytree(folder / "weights", tmp_path / "weights")
     (tmp_path / "weights" / "sfd_face.pth").write_bytes(b"other")
     monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr(legacy, "ffmpeg_version", lambda: "9.9")
     shutil.copytree(folder / "clips", tmp_path / "clips")
     (tmp_path / "clips" / "a" / "one.mp4").write_bytes(b"other")
-    steps = list(certificate.check(certificate.read(tmp_path / "edited.json"), load(str(reference)), tmp_path))
-    assert [name for name, status, _ in steps if status == "failed"] == ["seal", "weights/sfd_face", "clips"]
-    assert steps[-1][2] == "1 of 2 clips are the expected ones; changed: a/one"
-    done = CliRunner().invoke(app, ["attest", str(reference), "--check", str(folder / "c.json"), "--json"])
+    steps = list(certificate.check(certificate.read(written), load(str(reference)), tmp_path))
+    assert failing(steps) == ["decoder/ffmpeg", "weights/sfd_face", "clips"]
+    assert steps[-1][2] == "1 of 2 files are the expected ones; changed: clips/a/one.mp4"
+    done = CliRunner().invoke(app, ["attest", str(reference), "--check", str(written), "--json"])
     assert done.exit_code == 1
-    assert {"weights/sfd_face"} == {each["name"] for each in json.loads(done.stdout) if each["status"] == "failed"}
+    assert {"weights/sfd_face", "decoder/ffmpeg"} == {
+        each["name"] for each in json.loads(done.stdout) if each["status"] == "failed"
+    }
+    done = CliRunner().invoke(app, ["attest", "--check", str(written)])
+    assert done.exit_code == 2 and "name its file: t2av-bench attest small.toml --check" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "named"),
+    [
+        (("values", "a/one", "sync_c"), 1.01, ["summary"]),
+        (("values", "a/one", "sync_c"), 1.2, ["values", "summary"]),
+        (("summary", "within"), 1, ["summary"]),
+        (("digests", "code/t2av_bench/faces/crop.py"), "0" * 64, ["code/t2av_bench/faces/crop.py"]),
+        (("clips", "clips/a/one.mp4"), "0" * 40, ["clips"]),
+        (("date",), "2027-01-01T00:00:00+00:00", []),
+    ],
+)
+def test_tampering_breaks_the_seal_and_a_new_seal_is_seen_through(place, value, named, world, written, tmp_path):
+    held = json.loads(written.read_text())
+    inside = held
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    given = load(str(world[3]))
+    assert failing(certificate.check(held, given, world[0])) == ["seal", *named]
+    facts = {key: value for key, value in held.items() if key not in ("seal", "schema")}
+    certificate.write(tmp_path / "sealed.json", facts)
+    assert failing(certificate.check(certificate.read(tmp_path / "sealed.json"), given, world[0])) == named
 
 
 def test_what_is_no_certificate_is_said(tmp_path):
@@ -228,7 +397,7 @@ def test_what_is_missing_is_said_before_anything_is_scored(world, tmp_path, monk
     with pytest.raises(ValueError, match="holds none of the clips, for example .*one.mp4: git clone"):
         faults(world, tmp_path, source=tmp_path)
     monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(tmp_path))
-    with pytest.raises(ValueError, match="weights 'syncnet_v2' .* are missing"):
+    with pytest.raises(ValueError, match="missing: weights syncnet_v2, sfd_face: .*weights fetch"):
         faults(world, tmp_path)
     with pytest.raises(ValueError, match="no reference 'mochabnch'; did you mean mochabench"):
         tb.attest("mochabnch", tmp_path)
@@ -254,6 +423,7 @@ def test_packaged_references_are_what_was_published(name):
     assert np.mean([row.sync_c for row in single]) == pytest.approx(6.305832, abs=1e-6)
     assert np.mean([row.sync_d for row in single]) == pytest.approx(8.180644, abs=1e-6)
     assert sum(row.sync_c is None for row in reference.published.values()) == 2
+    assert len(reference.files) == 440 and all(len(file.git_blob) == 40 for file in reference.files.values())
     stated = create(reference.metric).protocol.parameters
     assert {part: stated[part] for part in reference.parameters} == reference.parameters
     assert issubclass(type(create(reference.metric)), SyncJoonson)

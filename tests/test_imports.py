@@ -20,7 +20,7 @@ t2av_bench.cli
 t2av_bench
 t2av_bench.api
 t2av_bench.gridface
-t2av_bench.experiment  reports  t2av_bench.pytest_plugin  t2av_bench.validation
+t2av_bench.experiment  reports  t2av_bench.pytest_plugin  t2av_bench.validation  t2av_bench.attestation
 t2av_bench.evaluation  t2av_bench.comparison  t2av_bench.agreement
 t2av_bench.generation  t2av_bench.results  t2av_bench.preparation
 t2av_bench.systems  t2av_bench.metrics

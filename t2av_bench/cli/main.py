@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from t2av_bench.cli.attest import attest
 from t2av_bench.cli.cache import cache_app
 from t2av_bench.cli.compare import compare
 from t2av_bench.cli.data import data_app
@@ -66,7 +67,8 @@ def _root(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate, "merge": merge, "table": table, "scores": scores, "demo": demo, "list": list_, "run": run,
     "generate": generate, "compare": compare, "regress": regress, "validity": validity, "panel": panel,
-    "report": report, "serve": serve, "inspect": inspect, "new": new, "env": env,
+    "attest": attest, "budget": budget, "gaps": gaps, "report": report, "serve": serve, "inspect": inspect, "new": new,
+    "env": env,
 }  # fmt: skip
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
@@ -74,7 +76,7 @@ for _group in (study_app, baseline_app, systems_app, weights_app, data_app, cach
     app.add_typer(_group)
 
 # Commands that keep what is finished and go on from there.
-_CONTINUED = ("evaluate", "run", "demo", "validity", "weights", "data", "train")
+_CONTINUED = ("evaluate", "run", "demo", "validity", "attest", "weights", "data", "train")
 
 
 def main() -> None:

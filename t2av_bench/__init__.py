@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from t2av_bench.version import __version__
 
 if TYPE_CHECKING:
+    from t2av_bench.api.budget import budget, gaps, open_budget
     from t2av_bench.api.clip import ClipScores, score
     from t2av_bench.api.comparing import compare, regress
     from t2av_bench.api.evaluating import evaluate
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from t2av_bench.comparison.contrast import Comparison
     from t2av_bench.comparison.verdicts import Gate
     from t2av_bench.evaluation.evaluate import Progress
+    from t2av_bench.results.budget import Budget
     from t2av_bench.scores import Score
     from t2av_bench.validation.matrix import Validity
 
 _HOMES = {
+    "t2av_bench.api.budget": ("budget", "gaps", "open_budget"),
     "t2av_bench.api.clip": ("ClipScores", "score"),
     "t2av_bench.api.comparing": ("compare", "regress"),
     "t2av_bench.api.evaluating": ("evaluate",),
@@ -38,15 +41,16 @@ _HOMES = {
     "t2av_bench.comparison.contrast": ("Comparison",),
     "t2av_bench.comparison.verdicts": ("Gate",),
     "t2av_bench.evaluation.evaluate": ("Progress",),
+    "t2av_bench.results.budget": ("Budget",),
     "t2av_bench.scores": ("Score",),
     "t2av_bench.validation.matrix": ("Validity",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "ClipScores", "Comparison", "Gate", "Progress", "Run", "Score", "Table", "Validity", "__version__", "compare",
-    "evaluate", "list_benchmarks", "list_metrics", "list_systems", "merge", "open_run", "regress", "run", "score",
-    "table", "validity",
+    "Budget", "ClipScores", "Comparison", "Gate", "Progress", "Run", "Score", "Table", "Validity", "__version__",
+    "budget", "compare", "evaluate", "gaps", "list_benchmarks", "list_metrics", "list_systems", "merge", "open_budget",
+    "open_run", "regress", "run", "score", "table", "validity",
 ]  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.metrics import registry
+from t2av_bench.results.budget import Budget
+from t2av_bench.results.recorded import Recorded
 from t2av_bench.utils.config import ConfigError, read_toml
 
 
@@ -83,8 +85,9 @@ DEFAULT_MARGINS: dict[str, Margin] = {
 
 
 def margins_of(
-    given: str | PathLike[str] | Mapping[str, Any] | None, quantities: Iterable[str] = ()
-) -> dict[str, Margin]:
+    given: str | PathLike[str] | Mapping[str, Any] | None, quantities: Iterable[str] = (),
+    defaults: Mapping[str, Margin] = DEFAULT_MARGINS,
+) -> dict[str, Margin]:  # fmt: skip
     """A margins file, or quantity -> number, percentage or Margin, over the defaults. Raises ConfigError.
 
     quantities: names that may stand in it besides the defaults'.
@@ -92,10 +95,10 @@ def margins_of(
     if given is not None and not isinstance(given, Mapping):
         document = read_toml(Path(given), "margins")
         try:
-            return margins_of(document, quantities)
+            return margins_of(document, quantities, defaults)
         except ConfigError as error:
             raise ConfigError(f"{given}: {error}") from error
-    known = sorted({*DEFAULT_MARGINS, *quantities})
+    known = sorted({*defaults, *quantities})
     found: dict[str, Margin] = {}
     for name, value in (given or {}).items():
         try:
@@ -105,7 +108,26 @@ def margins_of(
         if quantity in found:
             raise ConfigError(f"{name}: the margin of {quantity} is given twice")
         found[quantity] = value if isinstance(value, Margin) else _parse(name, value)
-    return DEFAULT_MARGINS | found
+    return {**defaults, **found}
+
+
+def beyond(budget: Budget, baseline: Recorded, margins: Mapping[str, Margin] = DEFAULT_MARGINS) -> dict[str, Margin]:
+    """The margins, none below what an error budget does not resolve on the baseline's clips, and those of more.
+
+    It is what the same model moves by when its clips are encoded, packed or cropped otherwise (see
+    ``results.budget``, paired): a loss of less is not the model's. Quantities by another protocol than the budget's,
+    or whose budget is 0, keep their margin.
+    """
+    found = dict(margins)
+    for (metric, name), record in baseline.quantities.items():
+        entry = budget.find(name, metric, baseline.protocols[metric].fingerprint)
+        if entry is None or not record.scored:
+            continue
+        least = entry.resolution(len(record.scored), paired=True)
+        mine = found.get(name)
+        if least and (mine is None or mine.absolute(record.value or 0.0) < least):
+            found[name] = Margin(least)
+    return found
 
 
 def _parse(name: str, value: Any) -> Margin:

@@ -104,6 +104,17 @@ DAMAGES: dict[str, Damage] = {
                          setting="frame_rate"),
 }  # fmt: skip
 
+VARIANTS: dict[str, Damage] = {
+    "encoding": Damage("encoded again, without loss that anybody sees", "CRF", (16, 18, 20), setting="crf"),
+    "container": DAMAGES["container"],
+    "frame_rate": DAMAGES["frame_rate"],
+    "crop": Damage(
+        "cut to a window somewhere in the picture, the same in all frames, and enlarged to its size; what is cut off",
+        "% of either side", (1, 2, 4), pictures.jittered,
+    ),
+    "length": Damage("the clip ends early", "% of the time", (10, 25, 50), pictures.shortened),
+}  # fmt: skip
+"""What a model has no part in, by the source of the error (``results.budget``)."""
 
 _NONE = Damage("nothing", "", (0,))
 
@@ -123,7 +134,7 @@ def write(source: Source, id: str, name: str, grade: Any, path: Path, control: P
     control: the written control, whose packets other containers hold. Raises Unscorable (MediaError too).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    damage = DAMAGES.get(name, _NONE)
+    damage = (DAMAGES | VARIANTS).get(name, _NONE)
     if damage.setting == "container":
         if not control.is_file():
             raise Unscorable("the undamaged clip could not be written")

@@ -1,0 +1,128 @@
+"""What tables say of an error budget, and which gaps of published tables exceed it."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from run_factory import SYNC_C, UTMOS, make_run
+from typer.testing import CliRunner
+
+import t2av_bench as tb
+from reports.tables.gaps import PAPER, published
+from t2av_bench.cli.main import app
+from t2av_bench.results.budget import Budget, Entry, Variant
+from t2av_bench.scores import Protocol
+
+
+def entry(metric: str, quantity: str, *, within=1.0, between=0.0, shift=0.2, scored=40, groups=40) -> Entry:
+    return Entry(
+        metric=metric, quantity=quantity, fingerprint=Protocol(metric, {"version": 1}).fingerprint, decimals=3,
+        between=between, within=within, scored=scored, total=40, groups=groups,
+        variants=(Variant(source="encoding", variant="x", shift=shift, deviation=0.0, largest=1.0, scored=40, total=40),),
+    )  # fmt: skip
+
+
+SYNC = entry("sync/joonson", "sync_c")
+MINE = Budget(clips=40, entries=(SYNC, entry("utmos/strong-v1", "utmos", within=0.5, shift=0.0)))
+
+
+def runs(tmp_path, **changes):
+    values = np.random.default_rng(0).normal(6, 1, 50)
+    made = {SYNC_C: values, UTMOS: values / 2}
+    return [make_run(tmp_path / name, made, name=name, **changes) for name in ("one", "two")]
+
+
+def note_of(table) -> str:
+    (note,) = (note for note in table.notes if "not resolved" in note)
+    return note
+
+
+def test_a_table_says_what_is_not_resolved_at_its_number_of_clips(tmp_path):
+    note = note_of(tb.table(runs(tmp_path), budget=MINE))
+    # A quarter of the sets has either shift, twice: variance 0.01; 1.96 √2 √(1/50 + 0.01).
+    assert math.sqrt(2 * (1 / 50 + 0.01)) * 1.96 == pytest.approx(0.4801, abs=1e-4)
+    assert note == (
+        "Differences below these are not resolved at n = 50 (in brackets: of systems on the same clips), by the error "
+        "budget of 40 clips: Sync-C 0.481 (0.278); UTMOS 0.197 (0.000)."
+    )
+
+
+def test_groups_of_the_tables_own_clips_count(tmp_path):
+    budget = Budget(clips=40, entries=(entry("sync/joonson", "sync_c", within=0, between=1, shift=0, groups=40),))
+    made = runs(tmp_path, speakers=[f"s{index % 5}" for index in range(50)])
+    assert "Sync-C 1.240 (" in note_of(tb.table(made, budget=budget)), "five speakers: 1.96 √(2 / 5)"
+
+
+def test_a_protocol_that_was_not_measured_has_no_note(tmp_path):
+    made = runs(tmp_path, parameters={"version": 2})
+    assert not any("not resolved" in note for note in tb.table(made, budget=MINE).notes)
+
+
+def test_the_note_stands_under_a_papers_table_and_by_the_command(tmp_path):
+    made = runs(tmp_path)
+    MINE.save(tmp_path / "b.json")
+    assert "English Sync-C 0.481" in note_of(tb.table(made, "paper:1", budget=tmp_path / "b.json"))
+    words = ["table", *map(str, made), "--budget", str(tmp_path / "b.json"), "--format", "md"]
+    assert "Sync-C 0.481 (0.278)" in CliRunner().invoke(app, words).stdout
+
+
+def gaps_of(found, table, column):
+    (one,) = (each for each in found.columns if (each.table, each.column) == (table, column))
+    return one
+
+
+def test_published_gaps_are_held_against_the_errors():
+    found = published(MINE)
+    assert {each.table for each in found.columns} == set(PAPER)
+    english = gaps_of(found, "paper:1", "en_sync_c")
+    # 6.330 of Talker-T2AV and 4.671 of LTX-2 come first; six rows make 15 pairs.
+    assert (english.best.first, english.best.second, english.clips) == ("Talker-T2AV", "LTX-2", 200)
+    least = math.hypot(1.959964 * math.sqrt(2 * (1 / 200 + 0.01)), 1.96 * math.sqrt(2 * 0.001**2 / 12))
+    assert english.best.gap == pytest.approx(1.659) and english.best.resolution == pytest.approx(least)
+    rows = [2.982, 4.166, 4.671, 1.092, 2.555, 6.330]
+    apart = [abs(a - b) for index, a in enumerate(rows) for b in rows[:index]]
+    assert len(english.pairs) == 15 and english.resolved == sum(each > least for each in apart) < 15
+
+
+def test_lower_is_better_where_the_column_says_so():
+    budget = Budget(clips=4, entries=(entry("sync/joonson", "sync_d"),))
+    assert gaps_of(published(budget), "paper:1", "en_sync_d").best.first == "Talker-T2AV"
+
+
+def test_the_unit_of_the_table_and_its_rounding_count():
+    """Table 3 prints percent of a fraction, with two decimals."""
+    budget = Budget(clips=4, entries=(entry("wer/whisper-large-v3", "wer", within=0.14, shift=0.0),))
+    speech = gaps_of(published(budget, ["paper:5"]), "paper:5", "wer")
+    assert speech.clips == 4837
+    rounding = 1.96 * math.sqrt(2 * 0.01**2 / 12)
+    assert speech.best.resolution == pytest.approx(math.hypot(1.959964 * 14 * math.sqrt(2 / 4837), rounding), rel=1e-6)
+    assert "Ground Truth" not in {name for pair in speech.pairs for name in (pair.first, pair.second)}
+
+
+def test_what_cannot_be_judged_has_its_reason():
+    found = published(MINE, ["paper:1"])
+    fid = gaps_of(found, "paper:1", "zh_fid")
+    assert fid.best.resolved is None and fid.reason == "the budget has no fid/legacy_pytorch"
+    text = found.to_markdown()
+    assert "Not judged, for the budget has no fid/legacy_pytorch: paper:1 Chinese FID, paper:1 English FID." in text
+    assert "| `paper:1` | English Sync-C | 200 |" in text and "not resolved" in found.to_markdown(pairs=True)
+    with pytest.raises(ValueError, match="embedded:1 has no published rows"):
+        published(MINE, ["embedded:1"])
+
+
+def test_another_protocol_serves_where_the_column_tolerates_it_and_is_marked():
+    found = published(Budget(clips=4, entries=(entry("sync/exact", "sync_c_exact"),)), ["paper:1"])
+    other = gaps_of(found, "paper:1", "en_sync_c")
+    assert other.other_protocol and other.best.resolved
+    assert "English Sync-C¶" in found.to_markdown() and "errors of sync/exact, another protocol" in found.to_markdown()
+
+
+def test_the_command_prints_lines_pairs_and_json(tmp_path):
+    MINE.save(tmp_path / "b.json")
+    lines = CliRunner().invoke(app, ["gaps", str(tmp_path / "b.json"), "--tables", "paper:1"])
+    assert lines.exit_code == 0 and "Talker-T2AV – LTX-2: 1.659, resolved" in lines.stdout
+    document = json.loads(CliRunner().invoke(app, ["gaps", str(tmp_path / "b.json"), "--json"]).stdout)
+    frame = tb.gaps(tmp_path / "b.json").to_frame()
+    assert len(frame) == sum(len(each["pairs"]) for each in document["columns"])
+    assert CliRunner().invoke(app, ["gaps", str(tmp_path / "none.json")]).exit_code == 2

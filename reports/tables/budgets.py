@@ -27,10 +27,10 @@ def budget_notes(
         least = min(singles, key=lambda single: len(single.scored))
         clips, by = len(least.scored), least.run.groups
         groups = len({by.groups.get(clip, clip) for clip in least.scored}) if by else clips
-        if entry is None or (other := entry.resolution(clips, groups)) is None:
+        if entry is None:
             continue
-        same = entry.resolution(clips, groups, paired=True) or 0.0
-        told = " (".join(_up(value * column.scale, column.decimals) for value in (other, same))
+        sizes = (entry.resolution(clips, groups), entry.resolution(clips, groups, paired=True))
+        told = " (".join("–" if size is None else _up(size * column.scale, column.decimals) for size in sizes)
         found.setdefault(clips, []).append(f"{column.named} {told})")
     return [
         f"Differences below these are not resolved at n = {clips} (in brackets: of systems on the same clips), by the "

@@ -145,7 +145,7 @@ def _columns(loaded: Loaded, budget: Budget) -> Iterator[ColumnGaps]:
             reason = "the number of clips is not published"
         resolution = entry.resolution(clips, protocols=True) if entry and clips else None
         if reason is None and resolution is None:
-            reason = "the budget has no scatter of the clips"
+            reason = "the budget has no scatter of clips (--runs)"
         better = -1 if column.direction == "lower" else 1
         ordered = sorted(rows, key=lambda row: -better * float(row[2]))
         pairs = tuple(

@@ -20,6 +20,7 @@ def budget(
     sources: str | Sequence[str] | None = None,
     out: AnyPath | None = None,
     work: AnyPath | None = None,
+    runs: Sequence[AnyPath] = (),
     workers: int | None = None,
     device: str | None = None,
     batch_size: int | None = None,
@@ -33,7 +34,8 @@ def budget(
 
     clips: a folder, or files. metrics, options: as of ``evaluate``; all that have what they need here where None.
     sources: of error, all where None. out: the JSON file, ``budget.json`` where None; work: the folder for clips and
-    scores, with which the same call continues. progress: called after every clip written and every measurement.
+    scores, with which the same call continues. runs: run folders of systems, whose clips' scatter is then sampling's:
+    without them what compares with a reference has none. progress: called after every clip written and measurement.
 
     Raises ValueError, with the sentence that the command would print. A clip that fails raises nothing: it has a
     reason, and counts.

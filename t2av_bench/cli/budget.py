@@ -14,7 +14,7 @@ from t2av_bench.validation.budget import BudgetConfig
 
 
 @options_of(
-    BudgetConfig, first=("out", "manifest", "metrics", "sources", "work"),
+    BudgetConfig, first=("out", "manifest", "metrics", "sources", "runs", "work"),
     without=("clips", "max_failures", "allow_missing"), complete={"metrics": metric_names},
 )  # fmt: skip
 def budget(

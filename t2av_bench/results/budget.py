@@ -94,23 +94,37 @@ class Size(_Strict):
     total: int
 
 
-class Entry(_Strict):
-    """A quantity by one protocol. between, within: standard deviations of clips (see ``statistics.components``).
+class Sampling(_Strict):
+    """What another choice of clips changes. between, within: standard deviations (see ``statistics.components``).
 
-    scored, total: clips of the control, of so many ``groups`` (``unit``: what they are).
+    scored, total: clips with a score, and clips that there are, of so many ``groups`` (``unit``: what they are).
+    of: whose clips: the control's, or a run's by its name.
+    """
+
+    between: float = Field(ge=0, allow_inf_nan=False)
+    within: float = Field(ge=0, allow_inf_nan=False)
+    scored: int = Field(ge=2)
+    total: int = Field(ge=2)
+    groups: int = Field(ge=1)
+    unit: str = "clips"
+    of: str = "control"
+
+
+class Entry(_Strict):
+    """A quantity by one protocol. scored, total: clips of the control; reasons: why the others have no score.
+
+    sampling: None with ``unsampled``, the reason.
     """
 
     metric: str
     quantity: str
     fingerprint: str
     decimals: int = Field(ge=0)
-    between: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    within: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     scored: int = Field(ge=0)
     total: int = Field(ge=0)
-    groups: int = Field(ge=0)
-    unit: str = "clips"
     reasons: dict[str, int] = {}
+    sampling: Sampling | None = None
+    unsampled: str | None = None
     variants: tuple[Variant, ...] = ()
 
     def measured(self, *, protocols: bool = False) -> dict[str, list[Variant]]:
@@ -139,10 +153,10 @@ class Entry(_Strict):
             raise ValueError(f"a set has at least one clip, got {clips}")
         total = 0.0
         if not paired:
-            if self.within is None or self.between is None:
+            if self.sampling is None:
                 return None
-            drawn = groups or clips * self.groups / self.scored
-            total = self.between**2 / drawn + self.within**2 / clips
+            drawn = groups or clips * self.sampling.groups / self.sampling.scored
+            total = self.sampling.between**2 / drawn + self.sampling.within**2 / clips
         for variants in self.measured(protocols=protocols).values():
             total += sum(_source_variance(variants, clips))
         return total
@@ -157,8 +171,10 @@ class Entry(_Strict):
     @property
     def sizes(self) -> list[Size]:
         """Sampling, then each source."""
-        whole = None if self.within is None else math.hypot(self.between or 0.0, self.within)
-        found = [Size(source=SAMPLING, deviation=whole, largest=None, scored=self.scored, total=self.total)]
+        drawn = self.sampling
+        whole = None if drawn is None else math.hypot(drawn.between, drawn.within)
+        scored, total = (drawn.scored, drawn.total) if drawn else (0, self.total)
+        found = [Size(source=SAMPLING, deviation=whole, largest=None, scored=scored, total=total)]
         known = self.measured(protocols=True)
         for source in dict.fromkeys(each.source for each in self.variants):
             of_it = [each for each in self.variants if each.source == source]
@@ -242,7 +258,8 @@ class Budget(_Strict):
     def _reasons(self) -> list[str]:
         counts: dict[str, Counter[str]] = {}
         for entry in self.entries:
-            for reasons in (entry.reasons, *(each.reasons for each in entry.variants)):
+            why = {f"sampling: {entry.unsampled}": 1} if entry.unsampled else {}
+            for reasons in (entry.reasons, why, *(each.reasons for each in entry.variants)):
                 counts.setdefault(entry.metric, Counter()).update(reasons)
         return [
             f"- `{metric}`: " + "; ".join(f"{escape(reason)} ({count})" for reason, count in found.most_common(3))
@@ -260,7 +277,8 @@ def _told(size: Size | None, decimals: int) -> str:
 
 def _left(entry: Entry, clips: int) -> str:
     other, same = entry.resolution(clips), entry.resolution(clips, paired=True)
-    return "–" if other is None else f"{other:.{entry.decimals}f} ({same:.{entry.decimals}f})"
+    first = "–" if other is None else f"{other:.{entry.decimals}f}"
+    return f"{first} ({same:.{entry.decimals}f})" if entry.measured() else first
 
 
 def load(file: str | PathLike[str]) -> Budget:

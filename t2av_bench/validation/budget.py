@@ -17,9 +17,10 @@ from t2av_bench.errors import Unscorable
 from t2av_bench.evaluation.config import check_device
 from t2av_bench.evaluation.evaluate import alone_in
 from t2av_bench.metrics import metric_class
-from t2av_bench.results.budget import Budget, Entry, Variant
+from t2av_bench.results.budget import Budget, Entry, Sampling, Variant
 from t2av_bench.results.recorded import QuantityRecord
-from t2av_bench.results.run import RunResult
+from t2av_bench.results.run import RunResult, open_run
+from t2av_bench.scores import Status
 from t2av_bench.statistics.components import components
 from t2av_bench.statistics.paired import untested_difference
 from t2av_bench.statistics.samples import Grouping
@@ -37,6 +38,9 @@ PROTOCOLS = "protocols"
 """The source that stands for every metric's ``alternatives``."""
 SOURCES = (*VARIANTS, PROTOCOLS)
 _LENGTH, _UNTOLD = "length", "untold.jsonl"
+_ALONE: Grade = ("alone", 0)
+"""The control without its references: what then does not apply compares with them."""
+_COMPARES = "it compares with a reference, here the clip itself: give --runs of systems, whose clips scatter as such do"
 
 
 class BudgetConfig(DamagingConfig):
@@ -50,6 +54,12 @@ class BudgetConfig(DamagingConfig):
     sources: Annotated[
         tuple[str, ...], BeforeValidator(lambda given: names(given) if isinstance(given, str) else given)
     ] = Field(default=("all",), min_length=1, description=f"Comma-separated sources of error: {', '.join(SOURCES)}.")
+
+    runs: Annotated[
+        tuple[Path, ...], BeforeValidator(lambda given: names(given) if isinstance(given, str) else given)
+    ] = Field(
+        default=(), description="Comma-separated run folders of systems: their clips' scatter is taken for sampling.",
+    )  # fmt: skip
 
     @property
     def folder(self) -> Path:
@@ -79,14 +89,17 @@ def budget(config: BudgetConfig, on_step: OnStep, notice: Notice) -> Budget:
     entries = entries_of(config, notice)
     grades = [(name, grade) for name in VARIANTS if name in chosen for grade in VARIANTS[name].grades]
     others = _alternatives(ids) if PROTOCOLS in chosen else {}
+    scored = [open_run(path) for path in config.runs]
     usable = [other for other, reason in others.items() if reason is None]
     asked = {UNDAMAGED: Asked(tuple(dict.fromkeys([*ids, *usable])))}
     asked |= {grade: Asked(tuple(ids), _UNTOLD if grade[0] == _LENGTH else "manifest.jsonl") for grade in grades}
+    asked[_ALONE] = Asked(tuple(ids), "alone.jsonl", UNDAMAGED)
     with alone_in(folder), WorkerPool() as pool:
         make(entries, grades, folder, pool, config.processes, config.timeout, on_step)
-        _leave_out_texts(folder)
+        _leave_out(folder, _UNTOLD, "text")
+        _leave_out(folder, "alone.jsonl", "reference", "reference_audio")
         runs = score(config, folder, asked, len(entries), pool, on_step)
-    found = of_runs(runs[UNDAMAGED], {grade: runs[grade] for grade in grades}, ids, others)
+    found = of_runs(runs[UNDAMAGED], {grade: runs[grade] for grade in grades}, ids, others, runs[_ALONE], scored)
     found.save(config.out)
     return found
 
@@ -97,46 +110,59 @@ def _alternatives(ids: Sequence[str]) -> dict[str, str | None]:
     return {other: unusable(metric_class(other)) for other in dict.fromkeys(listed)}
 
 
-def _leave_out_texts(folder: Path) -> None:
-    """The manifest for clips that end early: held to their whole text they would miss words, which is no error."""
+def _leave_out(folder: Path, name: str, *keys: str) -> None:
+    """The manifest without some keys: texts, of which clips that end early would miss words; references."""
     lines = (json.loads(line) for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines())
-    kept = ({key: value for key, value in line.items() if key != "text"} for line in lines)
-    write_text(folder / _UNTOLD, "".join(json_text(line) + "\n" for line in kept))
+    kept = ({key: value for key, value in line.items() if key not in keys} for line in lines)
+    write_text(folder / name, "".join(json_text(line) + "\n" for line in kept))
 
 
 def of_runs(
     control: RunResult, variants: Mapping[Grade, RunResult], ids: Sequence[str],
-    alternatives: Mapping[str, str | None],
+    alternatives: Mapping[str, str | None], alone: RunResult, systems: Sequence[RunResult] = (),
 ) -> Budget:  # fmt: skip
     """The budget of these metrics. variants: (source, grade) -> run of the same clips. alternatives: metric ids that
-    the control was scored by too, or why not."""
+    the control was scored by too, or why not. alone: the control without references. systems: runs whose clips'
+    scatter is sampling's, where they were scored by the same protocol: of those the one with most clips."""
     entries = []
     for key in control.records:
         if key[0] not in ids:
             continue
         record, by, total = control.records[key], control.groups, len(control.clips)
-        between, within, groups, reason = _scatter(record, by)
-        reasons = Counter(why for _, why in record.missing.values()) + Counter([reason] if reason else [])
+        sampling, unsampled = _sampling(key, control, alone, systems)
         found = [
             _variant(source, VARIANTS[source], grade, record, run.records.get(key), total, by)
             for (source, grade), run in variants.items()
         ]  # fmt: skip
         entries.append(Entry(
             metric=key[0], quantity=key[1], fingerprint=control.protocols[key[0]].fingerprint,
-            decimals=record.quantity.decimals, between=between, within=within, scored=len(record.scored), total=total,
-            groups=groups, unit=by.unit if by and groups < len(record.scored) else "clips", reasons=dict(reasons),
+            decimals=record.quantity.decimals, scored=len(record.scored), total=total,
+            reasons=dict(Counter(why for _, why in record.missing.values())), sampling=sampling, unsampled=unsampled,
             variants=tuple(found + list(_protocols(record, control, alternatives))),
         ))  # fmt: skip
     return Budget(clips=len(control.clips), entries=tuple(entries))
 
 
-def _scatter(record: QuantityRecord, by: Grouping | None) -> tuple[float | None, float | None, int, str | None]:
-    """Between groups, within them, how many there are, and why there is none."""
+def _sampling(
+    key: tuple[str, str], control: RunResult, alone: RunResult, systems: Sequence[RunResult]
+) -> tuple[Sampling | None, str | None]:
+    """The scatter of the systems' clips, else of the control's; or why there is none."""
+    fingerprint = control.protocols[key[0]].fingerprint
+    alike = [run for run in systems if key in run.records and run.protocols[key[0]].fingerprint == fingerprint]
+    run = max(alike, key=lambda each: len(each.records[key].scored), default=control)
+    record, silent = run.records[key], alone.records[key].missing
+    applies = any(silent.get(clip, ("", ""))[0] != Status.NOT_APPLICABLE for clip in control.records[key].scored)
+    if run is control and record.scored and not applies:
+        return None, _COMPARES
     try:
-        sample = record.sample(record.scored).grouped(by)
-        return *components(sample), sample.units, None
+        sample = record.sample(record.scored).grouped(run.groups)
+        between, within = components(sample)
     except Unscorable as error:
-        return None, None, len(record.scored), str(error)
+        return None, str(error)
+    return Sampling(
+        between=between, within=within, scored=len(sample), total=len(run.clips), groups=sample.units,
+        unit=sample.unit if sample.groups else "clips", of="control" if run is control else run.name,
+    ), None  # fmt: skip
 
 
 def _protocols(record: QuantityRecord, control: RunResult, alternatives: Mapping[str, str | None]) -> Iterator[Variant]:

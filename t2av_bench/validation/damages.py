@@ -105,7 +105,7 @@ DAMAGES: dict[str, Damage] = {
 }  # fmt: skip
 
 VARIANTS: dict[str, Damage] = {
-    "encoding": Damage("encoded again, without loss that anybody sees", "CRF", (16, 18, 20), setting="crf"),
+    "encoding": Damage("H.264, commonly taken for visually lossless", "CRF", (16, 18, 20), setting="crf"),
     "container": DAMAGES["container"],
     "frame_rate": DAMAGES["frame_rate"],
     "crop": Damage(

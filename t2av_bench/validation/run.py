@@ -109,10 +109,14 @@ def validity(config: ValidityConfig, on_step: OnStep, notice: Notice) -> Validit
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How the clips of a grade are scored: by which metrics, with which manifest of the folder."""
+    """How the clips of a grade are scored: by which metrics, with which manifest of the folder.
+
+    clips: those of another grade, where it is the manifest that differs.
+    """
 
     metrics: tuple[str, ...]
     manifest: str = "manifest.jsonl"
+    clips: Grade | None = None
 
 
 def score(
@@ -122,22 +126,23 @@ def score(
     total, done = clips * sum(len(each.metrics) for each in asked.values()), 0
     runs: dict[Grade, RunResult] = {}
     for grade, each in asked.items():
-        folder = place_of(out / "clips", "", grade).parent
+        name = place_of(out, "", grade).parent.name
         settings = EvaluateConfig(
-            generated=folder, manifest=out / each.manifest, out=out / "runs" / folder.name, name=folder.name,
+            generated=place_of(out / "clips", "", each.clips or grade).parent, manifest=out / each.manifest,
+            out=out / "runs" / name, name=name,
             metrics=each.metrics, options=registry.options_of(config.options, each.metrics), cache=out / "features",
             workers=config.processes, **config.model_dump(include={"device", "batch_size", "timeout", "memory"}),
         )  # fmt: skip
         settings.out.mkdir(parents=True, exist_ok=True)
         write_text(settings.out / "evaluate.toml", dump(settings))
 
-        def measured(at: Progress, before: int = done, name: str = folder.name) -> None:
+        def measured(at: Progress, before: int = done, name: str = name) -> None:
             text = f"{name} {at.metric} {at.clip}"
             on_step(Step("scoring", before + at.done, total, "measurements", text, at.status is Status.FAILED))
 
         evaluate(settings, measured, lambda text: None, pool)
         done += clips * len(each.metrics)
-        on_step(Step("scoring", done, total, "measurements", folder.name))
+        on_step(Step("scoring", done, total, "measurements", name))
         runs[grade] = open_run(settings.out)
     return runs
 

@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 import t2av_bench as tb
 from reports.tables.gaps import PAPER, published
 from t2av_bench.cli.main import app
-from t2av_bench.results.budget import Budget, Entry, Variant
+from t2av_bench.results.budget import Budget, Entry, Sampling, Variant
 from t2av_bench.scores import Protocol
 
 
-def entry(metric: str, quantity: str, *, within=1.0, between=0.0, shift=0.2, scored=40, groups=40) -> Entry:
+def entry(metric: str, quantity: str, *, within=1.0, between=0.0, shift=0.2, groups=40) -> Entry:
     return Entry(
         metric=metric, quantity=quantity, fingerprint=Protocol(metric, {"version": 1}).fingerprint, decimals=3,
-        between=between, within=within, scored=scored, total=40, groups=groups,
+        scored=40, total=40, sampling=Sampling(between=between, within=within, scored=40, total=40, groups=groups),
         variants=(
             Variant(source="encoding", variant="x", shift=shift, deviation=0.0, largest=1.0, scored=40, total=40),
         ),
@@ -54,6 +54,13 @@ def test_groups_of_the_tables_own_clips_count(tmp_path):
     budget = Budget(clips=40, entries=(entry("sync/joonson", "sync_c", within=0, between=1, shift=0, groups=40),))
     made = runs(tmp_path, speakers=[f"s{index % 5}" for index in range(50)])
     assert "Sync-C 1.240 (" in note_of(tb.table(made, budget=budget)), "five speakers: 1.96 √(2 / 5)"
+
+
+def test_without_sampling_the_same_clips_are_told_of_alone(tmp_path):
+    bare = SYNC.model_copy(update={"sampling": None})
+    assert "Sync-C – (0.278)." in note_of(tb.table(runs(tmp_path), budget=Budget(clips=40, entries=(bare,))))
+    (one, *_) = (each for each in published(Budget(entries=(bare,)), ["paper:1"]).columns if each.metric)
+    assert one.best.resolved is None and "no scatter of clips" in one.reason
 
 
 def test_a_protocol_that_was_not_measured_has_no_note(tmp_path):

@@ -11,7 +11,7 @@ import t2av_bench as tb
 from t2av_bench.comparison.margins import DEFAULT_MARGINS, Margin, beyond
 from t2av_bench.results import budget as files
 from t2av_bench.results import read
-from t2av_bench.results.budget import Budget, BudgetError, Entry, Variant
+from t2av_bench.results.budget import Budget, BudgetError, Entry, Sampling, Variant
 from t2av_bench.scores import Protocol
 
 SHIFTS = {"encoding": (0.1, -0.05, 0.2), "crop": (0.0, 0.3)}
@@ -30,8 +30,9 @@ def entry(**changes) -> Entry:
         for source in SHIFTS for place in range(len(SHIFTS[source]))
     )  # fmt: skip
     given = {
-        "metric": "sync/joonson", "quantity": "sync_c", "fingerprint": SYNC, "decimals": 3, "between": 0.6,
-        "within": 1.2, "scored": 40, "total": 40, "groups": 20, "unit": "speakers", "variants": variants,
+        "metric": "sync/joonson", "quantity": "sync_c", "fingerprint": SYNC, "decimals": 3, "scored": 40, "total": 40,
+        "sampling": Sampling(between=0.6, within=1.2, scored=40, total=40, groups=20, unit="speakers"),
+        "variants": variants,
     }  # fmt: skip
     return Entry(**(given | changes))
 
@@ -76,21 +77,21 @@ def test_what_was_not_measured_is_left_out_and_named():
     found = entry(variants=(variant(), variant("length", "y", None, reasons={"too short": 40})))
     assert found.unmeasured() == ["length"] and list(found.measured()) == ["encoding"]
     assert [(size.source, size.deviation) for size in found.sizes][-1] == ("length", None)
-    nothing = entry(between=None, within=None, scored=0, groups=0, variants=())
+    nothing = entry(sampling=None, scored=0, variants=())
     assert nothing.resolution(200) is None and nothing.variance(200, paired=True) == 0
     with pytest.raises(ValueError, match="at least one clip"):
         found.variance(0)
 
 
 def test_a_file_holds_it_whole_and_what_is_damaged_is_refused(tmp_path):
-    made = Budget(clips=40, entries=(entry(), entry(quantity="sync_d", within=None, between=None)))
+    made = Budget(clips=40, entries=(entry(), entry(quantity="sync_d", sampling=None)))
     made.save(tmp_path / "b.json")
     assert tb.open_budget(tmp_path / "b.json") == made
     assert len((tmp_path / "b.json").read_text().splitlines()) == 10, "a line a quantity"
     document = json.loads((tmp_path / "b.json").read_text())
     for change, said in (
         ({"version": 7}, "has version 7"), ({"format": "x"}, "is no error budget"), ({"more": 1}, "damaged .more"),
-        ({"entries": [document["entries"][0] | {"within": -1}]}, "damaged .entries.0.within"),
+        ({"entries": [document["entries"][0] | {"scored": -1}]}, "damaged .entries.0.scored"),
     ):  # fmt: skip
         (tmp_path / "bad.json").write_text(json.dumps(document | change))
         with pytest.raises(BudgetError, match=said):

@@ -75,10 +75,10 @@ def test_sizes_are_those_of_the_variants_with_the_control_among_them(found):
 
 
 def test_sampling_is_split_by_speaker(found):
-    entry = found.find("planted_up")
+    entry = found.find("planted_up").sampling
     # Speaker a: 4 and 5, speaker b: 7 and 8. Mean squares 9 between and 0.5 within, two clips each.
     assert entry.within == pytest.approx(math.sqrt(0.5)) and entry.between == pytest.approx(math.sqrt((9 - 0.5) / 2))
-    assert (entry.groups, entry.unit, entry.fingerprint) == (2, "speakers", found.find("planted_shy").fingerprint)
+    assert (entry.groups, entry.unit, entry.of) == (2, "speakers", "control")
 
 
 def test_a_clip_that_fails_stays_counted(found):
@@ -117,7 +117,22 @@ def test_the_same_command_goes_on_and_takes_other_sources(clips, tmp_path):
     assert "encoding-16 budget/planted one" not in texts and "container-mkv budget/planted one" in texts
     assert {each.source for each in first.entries[0].variants} == {"encoding"}
     assert {each.source for each in more.entries[0].variants} == {"encoding", "container"}
-    assert more.entries[0].groups == 4, "without a manifest the clips are on their own"
+    assert more.entries[0].sampling.groups == 4, "without a manifest the clips are on their own"
+
+
+def test_what_compares_takes_its_scatter_from_systems(clips, tmp_path):
+    asked = {"metrics": "psnr", "sources": "container", "out": tmp_path / "b.json", "workers": 1}
+    bare = tb.budget(clips, **asked).find("psnr")
+    assert bare.sampling is None and "give --runs" in bare.unsampled and bare.scored == 4
+    assert bare.resolution(50) is None and bare.resolution(50, paired=True) == 0
+    changed = tmp_path / "system"
+    changed.mkdir()
+    for index, name in enumerate(budget_metrics.LEVELS):
+        write_clip(changed / f"{name}.mp4", moving_pattern(8, 64, 64, seed=9 + index), noise(0.32, seed=index))
+    run = tb.evaluate(changed, reference=clips, metrics="psnr", out=tmp_path / "run", workers=1)
+    values = run.scores.query("quantity == 'psnr'").value
+    full = tb.budget(clips, runs=[tmp_path / "run"], **asked).find("psnr")
+    assert full.sampling.within == pytest.approx(values.std(ddof=1)) and full.sampling.of == "system"
 
 
 def test_the_command_prints_and_writes_it(clips, tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.render.formats import as_json, comma_separated, html, latex, markdown
+from reports.render.formats import as_json, cell_document, comma_separated, html, latex, markdown
 from reports.render.terminal import terminal
 from reports.tables import model
 from reports.tables.make import of_runs
@@ -89,13 +89,8 @@ class Table(model.Table):
 
     @staticmethod
     def _cell(row: model.TableRow, column: model.TableColumn, cell: model.Cell) -> dict[str, Any]:
-        low, high = cell.interval or (None, None)
-        return {
-            "origin": row.origin, "column": column.key, "metric": cell.metric,
-            "quantity": cell.quantity, "text": cell.text or None, "value": cell.value, "low": low, "high": high,
-            "sd": cell.spread, "scored": cell.scored, "total": cell.total, "rank": cell.rank,
-            "reason": None if cell.text else cell.reason, "fingerprint": cell.fingerprint,
-        }  # fmt: skip
+        found = cell_document(cell)
+        return {"origin": row.origin, "column": column.key} | {key: found[key] for key in CELLS if key in found}
 
 
 def table(

@@ -6,7 +6,6 @@ NAME/NAME.list.json         ids, times, boxes and digests: what may be published
 NAME/files.json             digests of all files, for ``data verify``
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from t2av_bench.benchmarks.base import Benchmark, OnBuild
 from t2av_bench.benchmarks.info import INFO, BenchmarkInfo, heads, read_info
 from t2av_bench.errors import ItemError, Lack
-from t2av_bench.utils.files import json_text, write_text
+from t2av_bench.utils.files import file_sha256, json_text, write_text
 from t2av_bench.utils.machine import user_cache
 
 FOLDER_VARIABLE = "T2AV_BENCH_DATA"
@@ -83,7 +82,7 @@ def class_of(name: str) -> type[Benchmark]:
 
 def write_digests(folder: Path) -> None:
     """Record the digests of all files of a prepared folder."""
-    digests = {path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder)}
+    digests = {path.relative_to(folder).as_posix(): file_sha256(path) for path in _files(folder)}
     write_text(folder / FILES, json_text(digests, indent=1) + "\n")
 
 
@@ -102,14 +101,9 @@ def verify(folder: Path) -> list[str]:
             found.append(f"{name} is missing")
         elif name not in recorded:
             found.append(f"{name} was not there when it was prepared")
-        elif sha256(there[name]) != recorded[name]:
+        elif file_sha256(there[name]) != recorded[name]:
             found.append(f"{name} has changed")
     return found
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:

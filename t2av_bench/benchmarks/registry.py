@@ -11,6 +11,7 @@ from t2av_bench.benchmarks.info import heads
 from t2av_bench.utils.registry import Registry
 
 GRIDFACE = "gridface"
+_BUILT_IN = {GRIDFACE: "t2av_bench.gridface.benchmark:GridFace"}
 _PREPARED = f"{prepared.__name__}:class_of"
 
 
@@ -28,5 +29,5 @@ class _Benchmarks(Registry[Benchmark]):
         return prepared.class_of(id) if self.targets[id] == _PREPARED else super().class_of(id)
 
 
-registry = _Benchmarks("benchmark", {GRIDFACE: "t2av_bench.gridface.benchmark:GridFace"}, Benchmark)  # type: ignore[type-abstract]
+registry = _Benchmarks("benchmark", _BUILT_IN, Benchmark)  # type: ignore[type-abstract]
 benchmark_ids, benchmark = registry.ids, registry.create

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from t2av_bench.cli.errors import FAILED, usage_errors
+from t2av_bench.cli.options import Device, Memory, Timeout, Workers
 from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
@@ -203,13 +204,10 @@ def prepare(
         show_default=False)] = None,
     detector: Annotated[str, typer.Option(help="What finds faces: s3fd (licensed weights), blazeface (Apache-2.0, "
                                           "confirmed by a face mesh) or haar.")] = "s3fd",
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; changes no byte.  [default: cores, fewer where "
-                                                "memory is short, 1 on a GPU]", show_default=False)] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds without a sign of life after which a clip is left "
-                                                       "out.")] = 1800.0,
-    memory: Annotated[float | None, typer.Option(metavar="GB", help="Memory that one process may hold.  [default: its "
-                                                 "share of what is available]", show_default=False)] = None,
+    device: Device = "cpu",
+    workers: Workers = None,
+    timeout: Timeout = 1800.0,
+    memory: Memory = None,
 ) -> None:  # fmt: skip
     """Make a benchmark from data that you have: nothing is downloaded, and the data stay as they are.
 

@@ -10,6 +10,7 @@ import typer
 
 from t2av_bench.cli.complete import system_ids
 from t2av_bench.cli.errors import FAILED, USAGE_ERROR
+from t2av_bench.cli.options import Device
 from t2av_bench.utils.files import disk_trouble, json_text, said_of_files
 from t2av_bench.utils.progress import Step
 from t2av_bench.utils.reasons import unexpected
@@ -52,7 +53,7 @@ def generate(
     dtype: Annotated[str | None, typer.Option(hidden=True, help="Earlier name of --precision.")] = None,
     option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other option of the system, such "
                                                      "as temperature=0.5 or tts=embedded-espeak. Repeatable.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the clip's record as JSON.")] = False,
 ) -> None:  # fmt: skip
     """Make a talking clip: H.264 + AAC mp4, the lossless wav, and a JSON record of everything that led to it.

@@ -1,4 +1,6 @@
-"""Options of a command that are the fields of a model: their help, type, default and range stand there alone."""
+"""Options of several commands; and those that are the fields of a model, where their help, type, default and range
+stand alone.
+"""
 
 import functools
 import inspect
@@ -12,6 +14,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 Complete = Callable[[str], list[str]]
+
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
+# Of commands that look at many clips, each of which may be left out.
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; changes no byte.  [default: cores, fewer where "
+                                             "memory is short, 1 on a GPU]", show_default=False)]  # fmt: skip
+Timeout = Annotated[float, typer.Option(min=1, help="Seconds without a sign of life after which a clip is left out.")]
+Memory = Annotated[float | None, typer.Option(metavar="GB", help="Memory that one process may hold.  [default: its "
+                                              "share of what is available]", show_default=False)]  # fmt: skip
 
 
 def options_of(

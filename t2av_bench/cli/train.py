@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from t2av_bench.cli.errors import FAILED, usage_errors
+from t2av_bench.cli.options import Device, Memory, Timeout, Workers
 from t2av_bench.utils.terminal_text import echo
 
 train_app = typer.Typer(
@@ -31,13 +32,10 @@ def prepare(
                                                         "out.")] = 1000,
     dtype: Annotated[Literal["float32", "float16"], typer.Option(help="Stored latents; float16 takes half the "
                                                                       "space.")] = "float32",
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; changes no byte.  [default: cores, fewer where "
-                                                "memory is short, 1 on a GPU]", show_default=False)] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds without a sign of life after which a clip is left "
-                                                       "out.")] = 1800.0,
-    memory: Annotated[float | None, typer.Option(metavar="GB", help="Memory that one process may hold.  [default: its "
-                                                 "share of what is available]", show_default=False)] = None,
+    device: Device = "cpu",
+    workers: Workers = None,
+    timeout: Timeout = 1800.0,
+    memory: Memory = None,
     max_left_out: Annotated[int, typer.Option(min=0, help="Clips that may be left out before the exit status is "
                                                           "1.")] = 0,
 ) -> None:  # fmt: skip

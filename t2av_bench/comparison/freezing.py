@@ -1,13 +1,12 @@
 """``data freeze``: a run's items with their media and scores, as a small benchmark that checkpoints are tested on.
 
-    FOLDER/benchmark.toml           what it is, see ``benchmarks.info``
+FOLDER/benchmark.toml           what it is, see ``benchmarks.info``
 FOLDER/regression/items.jsonl   the manifest, for ``evaluate`` and ``run``
 FOLDER/regression/media/        what the items name, each file called by its content
 FOLDER/evaluate.toml            by what the baseline was measured: ``evaluate --config``
 FOLDER/baseline.json            the scores, for ``regress``; written last
 """
 
-import hashlib
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -17,15 +16,16 @@ from typing import Any, Literal
 
 from t2av_bench.benchmarks.info import INFO, BenchmarkInfo, Licence, Prepared, info_text
 from t2av_bench.benchmarks.manifest import PATHS, Item
-from t2av_bench.benchmarks.prepared import ITEMS, sha256, write_digests
+from t2av_bench.benchmarks.prepared import ITEMS, write_digests
 from t2av_bench.errors import ItemError, MediaError
 from t2av_bench.media.clip import Clip
+from t2av_bench.preparation.benchmarks.draw import rank
 from t2av_bench.results import baseline
 from t2av_bench.results.baseline import BASELINE
 from t2av_bench.results.run import RunResult
 from t2av_bench.statistics.intervals import LEAST_CLIPS
 from t2av_bench.utils.config import dump_toml, near
-from t2av_bench.utils.files import json_text, link, replacing, write_text
+from t2av_bench.utils.files import file_sha256, json_text, link, replacing, write_text
 from t2av_bench.utils.text import some
 
 SPLIT, CONFIG = "regression", "evaluate.toml"
@@ -122,7 +122,7 @@ def _named(run: RunResult, ids: Sequence[str]) -> list[str]:
 
 
 def _ranked(run: RunResult) -> list[str]:
-    return sorted(run.clips, key=lambda id: hashlib.sha256(f"t2av-bench/{SPLIT}/{id}".encode()).hexdigest())
+    return sorted(run.clips, key=lambda id: rank(f"{SPLIT}/", id))
 
 
 def _check_place(out: Path) -> None:
@@ -167,9 +167,10 @@ def _placed(source: Path, folder: Path, key: str, media: Media) -> str:
     """The file's name below the folder, where it is put unless it is there."""
     if not source.is_file():
         raise ItemError(f"its {key.replace('_', ' ')} {source} is not there")
-    name = f"media/{sha256(source)[:_DIGITS]}{source.suffix.lower()}"
+    digest = file_sha256(source)
+    name = f"media/{digest[:_DIGITS]}{source.suffix.lower()}"
     target = folder / name
-    if not target.is_file() or sha256(target) != sha256(source):
+    if not target.is_file() or file_sha256(target) != digest:
         target.unlink(missing_ok=True)
         if media == "link":
             link(source, target)

@@ -71,8 +71,8 @@ def evaluate(
             (entry.item.id, entry.item.model_dump(), _text(entry.generated), _text(entry.reference), entry.reason)
             for entry in entries
         )
-        store.set("origins", as_document(read_origins(entries)))
         digests = {entry.item.id: file_digests(entry) for entry in entries}
+        store.set("origins", as_document(read_origins(entries, digests)))
         inputs = {entry.item.id: inputs_of(entry, digests[entry.item.id]) for entry in entries}
         with store.transaction():  # one: a synced write for each clip would take seconds
             for clip, (generated, reference, *_) in digests.items():

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from t2av_bench.benchmarks.info import INFO
 from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.tempo import characters
@@ -26,7 +27,6 @@ Where one character is a syllable or more they are few; every other language cou
 _OTHERS = "en"
 _MARGIN = 0.6
 _RATE = 16_000
-_INFO = "benchmark.toml"
 
 
 def policy(given: Length | None, task: Task, kind: type[System]) -> Length:
@@ -45,10 +45,10 @@ def read_rates(manifest: Path) -> dict[str, float]:
     Empty where there is none. Raises ConfigError for one that cannot be read, or whose rates are no positive numbers.
     """
     for folder in (manifest.parent, manifest.parent.parent):
-        if (folder / _INFO).is_file():
-            rates = read_toml(folder / _INFO).get("rates", {})
+        if (folder / INFO).is_file():
+            rates = read_toml(folder / INFO).get("rates", {})
             if not isinstance(rates, dict) or not all(_is_rate(rate) for rate in rates.values()):
-                raise ValueError(f"{folder / _INFO}: [rates] are positive numbers of characters a second, by language")
+                raise ValueError(f"{folder / INFO}: [rates] are positive numbers of characters a second, by language")
             return rates
     return {}
 

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from t2av_bench.preparation.clip_work import process_count
 from t2av_bench.preparation.clips import Voice, read_clips
 from t2av_bench.preparation.codecs import usable
 from t2av_bench.preparation.sharding import EncodingTask, Shards, make_shards
 from t2av_bench.utils import memory as machine_memory
-from t2av_bench.utils.machine import cores
 from t2av_bench.utils.progress import Notice, OnStep
 
 VERSION = 1
@@ -47,7 +47,7 @@ def prepare(
         "limits": asdict(limits), "device": device.partition(":")[0],
     }  # fmt: skip
     if workers is None:
-        workers = 1 if device != "cpu" else machine_memory.fitting(machine_memory.WORKER_BYTES, cores())
+        workers = process_count(device)
     return make_shards(
         [EncodingTask(clip.id, clip, clip.identity(root), clip.reason) for clip in found], ClipEncoder,
         (kind.id, device, limits), out, settings, workers=workers, dtype=dtype, timeout=timeout,

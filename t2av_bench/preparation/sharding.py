@@ -15,20 +15,19 @@ import hashlib
 import json
 import os
 import shutil
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.preparation.clip_work import Alive, ClipWork
 from t2av_bench.utils import json_lines
 from t2av_bench.utils.files import disk_trouble, json_text, write_text
 from t2av_bench.utils.progress import OnStep, Step
 from t2av_bench.utils.reasons import said, unexpected
-from t2av_bench.utils.worker import Child
-from t2av_bench.utils.worker_pool import Done, Failure, WorkerPool, Working
+from t2av_bench.utils.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     from reference_model.training.samples import Sample
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 BLOCK = 1000
 LEFT_OUT, SETTINGS = "left_out.jsonl", "settings.json"
 _PARTS = ".parts"
-_HEARTBEAT_SECONDS = 1.0
-_TRIES = 2
 
 
 class Encoder(Protocol):
@@ -250,72 +247,29 @@ def _close(folder: Path, number: int, block: Sequence[EncodingTask], dtype: str)
     shutil.rmtree(_staged(folder, number, 0).parent, ignore_errors=True)
 
 
-@dataclass(eq=False)
-class _Encoding:
-    """Work of a ``WorkerPool``: one _Result for each job."""
-
-    encoder: Callable[..., Encoder]
-    arguments: tuple[Any, ...]
-    tries: Counter[Path] = field(default_factory=Counter)
-
-    doing = "encoding"
-    late = "no sign of life within {:g} s (--timeout)"
-
-    def start(self, slot: str | None = None) -> Child:
-        return Child(_Worker, self.encoder, self.arguments)
-
-    def failed(self, failure: Failure, waiting: deque[_Job]) -> Iterator[_Result]:
-        """A clip that takes its worker with it gets a second try in a fresh one: another program may have taken the
-        memory. Where the encoder itself does not load, no clip is to blame and all would fail."""
-        if failure.loading:
-            raise NotApplicable(f"the encoder cannot be loaded: {failure.reason}")
-        job = failure.job
-        self.tries[job.out] += 1
-        if self.tries[job.out] < _TRIES or failure.leftovers:
-            waiting.appendleft(job)
-        else:
-            yield _Result(job, failure.reason)
-
-
-class _Worker:
-    """What a worker process holds: one encoder, loaded with its first job."""
-
-    def __init__(self, encoder: Callable[..., Encoder], arguments: tuple[Any, ...]) -> None:
-        self._make = encoder, arguments
-        self._encoder: Encoder | None = None
-
-    def __call__(self, job: _Job, tell: Callable[[Any], None]) -> str | None:
-        if self._encoder is None:
-            encoder, arguments = self._make
-            try:
-                self._encoder = encoder(*arguments)
-            except BaseException as error:  # a plug-in's sys.exit() too
-                expected = isinstance(error, NotApplicable | ValueError | OSError)
-                return said(error) if expected else unexpected(error)
-        last = time.monotonic()
-
-        def alive() -> None:
-            nonlocal last
-            if time.monotonic() - last > _HEARTBEAT_SECONDS:
-                last = time.monotonic()
-                tell(Working(job.id))
-
-        tell(Working(job.id))
-        tell(Done(job.id, self._encode(job, self._encoder, alive)))
-        return None
+class _Encoding(ClipWork[_Job, _Result]):
+    doing, held = "encoding", "the encoder"
 
     @staticmethod
-    def _encode(job: _Job, encoder: Encoder, alive: Callable[[], None]) -> _Result:
+    def task_of(job: _Job) -> Path:
+        return job.out
+
+    @staticmethod
+    def lost(job: _Job, reason: str) -> _Result:
+        return _Result(job, reason)
+
+    @staticmethod
+    def carry_out(job: _Job, held: Encoder, alive: Alive) -> _Result:
         import torch
 
         from reference_model.training.samples import SampleError
         from reference_model.training.shards import check_sample, write_shard
 
         try:
-            sample = encoder(job.content, alive)
-            check_sample(job.id, sample, encoder.dims)
-            path, told = job.out.with_suffix(".safetensors"), {"dims": json.dumps(dict(encoder.dims))}
-            write_shard(path, [(job.id, sample)], encoder.dims, getattr(torch, job.dtype), told)
+            sample = held(job.content, alive)
+            check_sample(job.id, sample, held.dims)
+            path, told = job.out.with_suffix(".safetensors"), {"dims": json.dumps(dict(held.dims))}
+            write_shard(path, [(job.id, sample)], held.dims, getattr(torch, job.dtype), told)
         except (Unscorable, NotApplicable, SampleError) as reason:
             return _Result(job, said(reason))
         except BaseException as error:  # a clip may break any library; it costs itself alone

@@ -21,6 +21,7 @@ from t2av_bench.results.recorded import ItemRecord, QuantityRecord, Recorded, di
 from t2av_bench.results.store import ScoreRow, Store, StoreError
 from t2av_bench.scores import Protocol, Score, Status
 from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
+from t2av_bench.utils.files import file_sha256
 from t2av_bench.utils.reasons import said, unexpected
 from t2av_bench.utils.text import some
 
@@ -349,7 +350,6 @@ def _file_digest(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        with open(path, "rb") as handle:
-            return _short(hashlib.file_digest(handle, "sha256").hexdigest())
+        return _short(file_sha256(path))
     except OSError:
         return None

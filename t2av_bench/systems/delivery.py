@@ -1,6 +1,5 @@
 """From pictures and samples to a clip on disk with its record, for systems that make them in one piece."""
 
-import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from t2av_bench.scores import library_versions
 from t2av_bench.systems import output
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Reason, Request, System
 from t2av_bench.systems.inputs import SPEAKER_RATE
+from t2av_bench.utils.files import file_sha256
 
 JobT = TypeVar("JobT")
 
@@ -187,8 +187,7 @@ def facts(system: System, request: Request, clip: GeneratedClip, libraries: Sequ
 
 def file_facts(path: Path) -> dict[str, str]:
     """An input by name and content."""
-    with path.open("rb") as file:
-        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"file": path.name, "sha256": file_sha256(path)}
 
 
 def begin(

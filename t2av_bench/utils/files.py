@@ -1,6 +1,7 @@
 """Writing files so that a reader sees the old one or the new one, never half of one."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -51,6 +52,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

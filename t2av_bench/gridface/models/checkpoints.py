@@ -5,7 +5,6 @@
 of weights: a file is used only after its digest was compared with the index, once per process.
 """
 
-import hashlib
 import json
 import re
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.utils.config import dump_toml
-from t2av_bench.utils.files import replacing, write_text
+from t2av_bench.utils.files import file_sha256, replacing, write_text
 from t2av_bench.weights.digests import exclusively
 from t2av_bench.weights.table import Weights, opened
 
@@ -67,8 +66,7 @@ def add(name: str, file: Path, details: Mapping[str, Any], folder: Path = FOLDER
         raise ValueError(f"a checkpoint's name has letters, digits, '-' and '_', got {name!r}")
     if missing := [key for key in REQUIRED if key not in details]:
         raise ValueError(f"the checkpoint {name} lacks {', '.join(missing)}: it could not be made again")
-    with file.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
+    found = file_sha256(file)
     row = {"file": f"{name}-{found[:8]}.safetensors", "sha256": found, **details}
     _toml({name: row})
     folder.mkdir(parents=True, exist_ok=True)

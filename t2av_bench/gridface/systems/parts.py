@@ -32,6 +32,7 @@ from t2av_bench.gridface.systems.options import CODECS
 from t2av_bench.systems.base import GenerationFailed
 from t2av_bench.systems.latent.parts import Parts, torch_device
 from t2av_bench.systems.latent.portrait import Face, Framing, Square
+from t2av_bench.utils.files import file_sha256
 
 LONGEST_SECONDS = 12.0
 """Bound on every clip: training clips last 2 to 4 s, and the longest text that is taken has four sentences."""
@@ -109,8 +110,7 @@ def find_checkpoint(checkpoint: str | Path) -> tuple[str, Path, str]:
         if not file.is_file():
             known = ", ".join(checkpoints.names()) or "of trained models (there are none yet)"
             raise ValueError(f"no checkpoint at {file}: expected a safetensors file, or one of the names {known}")
-        with file.open("rb") as content:
-            return file.name, file, hashlib.file_digest(content, "sha256").hexdigest()
+        return file.name, file, file_sha256(file)
     name = str(checkpoint)
     return name, checkpoints.path(name), checkpoints.digest(name)
 

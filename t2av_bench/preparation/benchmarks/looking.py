@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from t2av_bench import weights
-from t2av_bench.benchmarks.prepared import sha256
 from t2av_bench.errors import Unscorable
 from t2av_bench.extractors import silero_vad
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript
@@ -23,6 +22,7 @@ from t2av_bench.preparation.benchmarks.cutting import CutRule, Seen
 from t2av_bench.preparation.benchmarks.recipe import Facts
 from t2av_bench.preparation.benchmarks.stages import Row
 from t2av_bench.preparation.benchmarks.text import RECOGNISERS
+from t2av_bench.utils.files import file_sha256
 
 LIMITS = Limits(seconds=4 * 3600.0, gigapixels=2000.0)
 """Sources are whole programmes, of which a minute is wanted: an hour of 4K, or four hours of 1080p."""
@@ -139,7 +139,7 @@ def probe_task(tools: Tools, content: Probe, alive: Callable[[], None]) -> Row:
         rate = None if found.frame_rate is None else float(found.frame_rate)
         facts = Facts(found.has_video, found.has_audio, found.duration, found.width, found.height, rate,
                       found.audio_rate, found.audio_channels)  # fmt: skip
-        row["files"][field] = {**asdict(facts), "sha256": sha256(path)}
+        row["files"][field] = {**asdict(facts), "sha256": file_sha256(path)}
         alive()
     if content.listen is not None:
         facts = row["files"]["path"]

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.benchmarks.info import INFO
-from t2av_bench.benchmarks.prepared import sha256
 from t2av_bench.errors import ItemError
 from t2av_bench.extractors.recognisers import Transcript
 from t2av_bench.preparation.benchmarks import choosing
@@ -39,10 +38,10 @@ from t2av_bench.preparation.benchmarks.recipe import Recipe, SourceClip, plain
 from t2av_bench.preparation.benchmarks.stages import FOLDER, Job, Row, Stages
 from t2av_bench.preparation.benchmarks.text import DEFAULT, agreed
 from t2av_bench.preparation.benchmarks.writing import Writing, write_task
+from t2av_bench.preparation.clip_work import process_count
 from t2av_bench.utils import memory as machine_memory
 from t2av_bench.utils.alone import alone_in
-from t2av_bench.utils.files import json_text, write_text
-from t2av_bench.utils.machine import cores
+from t2av_bench.utils.files import file_sha256, json_text, write_text
 from t2av_bench.utils.progress import Notice, OnStep
 from t2av_bench.utils.text import some
 from t2av_bench.utils.worker_pool import WorkerPool
@@ -95,12 +94,12 @@ def prepare(
         tools = NetworkTools, (detector, tuple(recognisers), device)
     listed = None if follow is None else read_list(follow, recipe.id, info.version, recipe.options)
     if workers is None:
-        workers = 1 if device != "cpu" else machine_memory.fitting(machine_memory.WORKER_BYTES, cores())
+        workers = process_count(device)
     with alone_in(out, ItemError, f"{FOLDER}/lock"), WorkerPool() as pool:
         stages = Stages(out, pool, *tools, workers=workers, timeout=timeout, on_step=on_step,
                         memory=None if memory is None else memory * machine_memory.GB)  # fmt: skip
         run = _Run(recipe, folders, out, stages, listed, tuple(recognisers), detector, notice,
-                   None if follow is None else sha256(follow))  # fmt: skip
+                   None if follow is None else file_sha256(follow))  # fmt: skip
         return run(choosing.Named.read(exclude, withdrawn))
 
 

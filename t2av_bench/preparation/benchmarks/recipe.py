@@ -8,7 +8,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -197,8 +197,8 @@ def rows_of(path: Path, what: str) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip())
 
 
-@cache
-def _names_of(folder: Path) -> Mapping[str, str]:
+@lru_cache(maxsize=16)
+def _names_of(folder: Path, _: int) -> Mapping[str, str]:
     files = [path for path in folder.iterdir() if path.is_file()]
     ordered = sorted(files, key=lambda path: (path.suffix.lower() not in VIDEO_SUFFIXES, path.name), reverse=True)
     return {path.stem: path.name for path in ordered}
@@ -207,7 +207,7 @@ def _names_of(folder: Path) -> Mapping[str, str]:
 def file_called(stem: str, folder: Path) -> str | None:
     """Name of the file in ``folder`` that is called so, whatever its suffix; of several the first video in order, as
     downloaders lay thumbnails, sound and facts beside it."""
-    return _names_of(folder).get(stem) if folder.is_dir() else None
+    return _names_of(folder, folder.stat().st_mtime_ns).get(stem) if folder.is_dir() else None
 
 
 def safe(name: str) -> str:

@@ -10,26 +10,22 @@ other ground: a clip that came later, another option, a newer version of the sta
 import hashlib
 import json
 import os
-import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.preparation.clip_work import Alive, ClipWork
 from t2av_bench.utils import json_lines
 from t2av_bench.utils.files import disk_trouble, json_text, replacing
 from t2av_bench.utils.progress import OnStep, Step
 from t2av_bench.utils.reasons import said, unexpected
-from t2av_bench.utils.worker import Child
-from t2av_bench.utils.worker_pool import Done, Failure, WorkerPool, Working
+from t2av_bench.utils.worker_pool import WorkerPool
 
 FOLDER = ".prepare"
-_HEARTBEAT_SECONDS = 1.0
-_TRIES = 2
 Row = dict[str, Any]
-Task = Callable[[Any, Any, Callable[[], None]], Row]
+Task = Callable[[Any, Any, Alive], Row]
 """tools, content, alive -> row; Unscorable says why there is none. ``alive`` is called now and then."""
 
 
@@ -140,70 +136,24 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-@dataclass(eq=False)
-class _Work:
-    """Work of a ``WorkerPool``: one _Result a job."""
+class _Work(ClipWork[Job, _Result]):
+    doing, held = "preparing", "what looks at the clips"
 
-    tools: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    tries: Counter[tuple[str, str]] = field(default_factory=Counter)
+    @staticmethod
+    def task_of(job: Job) -> tuple[str, str]:
+        return job.task.__name__, job.id
 
-    doing = "preparing"
-    late = "no sign of life within {:g} s (--timeout)"
+    @staticmethod
+    def lost(job: Job, reason: str) -> _Result:
+        return _Result(job, {"reason": reason, "again": True})
 
-    def start(self, slot: str | None = None) -> Child:
-        return Child(_Worker, self.tools, self.arguments)
-
-    def failed(self, failure: Failure, waiting: deque[Job]) -> Iterator[_Result]:
-        """A clip that takes its worker with it gets a second try in a fresh one: another program may have taken the
-        memory."""
-        if failure.loading:
-            raise NotApplicable(f"what looks at the clips cannot be loaded: {failure.reason}")
-        job = failure.job
-        self.tries[job.task.__name__, job.id] += 1
-        if self.tries[job.task.__name__, job.id] < _TRIES or failure.leftovers:
-            waiting.appendleft(job)
-        else:
-            yield _Result(job, {"reason": failure.reason, "again": True})
-
-
-class _Worker:
-    """What a worker process holds: its tools, made with its first job."""
-
-    def __init__(self, tools: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        self._make = tools, arguments
-        self._tools: Any = None
-
-    def __call__(self, job: Job, tell: Callable[[Any], None]) -> str | None:
-        if self._tools is None:
-            tools, arguments = self._make
-            try:
-                self._tools = tools(*arguments)
-            except BaseException as error:  # a library's sys.exit() too
-                expected = isinstance(error, NotApplicable | ValueError | OSError)
-                return said(error) if expected else unexpected(error)
-        last = time.monotonic()
-
-        def alive() -> None:
-            nonlocal last
-            if time.monotonic() - last > _HEARTBEAT_SECONDS:
-                last = time.monotonic()
-                tell(Working(job.id))
-
-        tell(Working(job.id))
+    @staticmethod
+    def carry_out(job: Job, held: Any, alive: Alive) -> _Result:
         try:
-            tell(Done(job.id, _carried_out(job, self._tools, alive)))
-        except NotApplicable as error:  # weights or a package are missing: no clip is to blame, and all would fail
-            tell(error)
-        return None
-
-
-def _carried_out(job: Job, tools: Any, alive: Callable[[], None]) -> _Result:
-    try:
-        return _Result(job, job.task(tools, job.content, alive))
-    except NotApplicable:
-        raise
-    except Unscorable as reason:
-        return _Result(job, {"reason": said(reason)})
-    except BaseException as error:  # a clip may break any library; it costs itself alone
-        return _Result(job, {"reason": unexpected(error), "again": True}, disk_trouble(error))
+            return _Result(job, job.task(held, job.content, alive))
+        except NotApplicable:
+            raise
+        except Unscorable as reason:
+            return _Result(job, {"reason": said(reason)})
+        except BaseException as error:  # a clip may break any library; it costs itself alone
+            return _Result(job, {"reason": unexpected(error), "again": True}, disk_trouble(error))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.benchmarks.prepared import sha256
 from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import FRAME_RATE
 from t2av_bench.media.encode import fit, samples_for, write_mp4
@@ -17,7 +16,7 @@ from t2av_bench.media.resample import to_int16
 from t2av_bench.preparation.benchmarks.looking import Stretch
 from t2av_bench.preparation.benchmarks.recipe import Pictures
 from t2av_bench.preparation.benchmarks.stages import Row
-from t2av_bench.utils.files import link, replacing
+from t2av_bench.utils.files import file_sha256, link, replacing
 from t2av_bench.utils.optional import require
 
 _CRF = 12  # near transparent, as GridFace's references
@@ -56,13 +55,13 @@ def write_task(tools: Any, content: Writing, alive: Callable[[], None]) -> Row:
             continue
         key = _PLACES[field]
         row["files"][key] = _linked(path, content, key)
-        row["digests"][key] = sha256(path)
+        row["digests"][key] = file_sha256(path)
     if content.stretch is not None and content.pictures == "link":
         row["files"]["reference"] = _linked(content.stretch.path, content, "clips")
-        row["digests"]["reference"] = sha256(content.stretch.path)
+        row["digests"]["reference"] = file_sha256(content.stretch.path)
         if content.stretch.sound is not None:
             row["files"]["reference_audio"] = _linked(content.stretch.sound, content, "clips")
-            row["digests"]["sound"] = sha256(content.stretch.sound)
+            row["digests"]["sound"] = file_sha256(content.stretch.sound)
     elif content.stretch is not None:
         _clip(content, row, alive)
     if content.voice is not None:

@@ -24,6 +24,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from t2av_bench.systems.external.settings import digest_of
 from t2av_bench.systems.external.spec import Spec
 
 Status = Literal["ok", "failed", "skipped"]
@@ -258,13 +259,6 @@ def weight_findings(spec: Spec, folder: Path | None) -> Iterator[Finding]:
                 yield Finding(name, "failed", f"SHA-256 {digest}, expected {weight.sha256}", source)
             else:
                 yield Finding(name, "ok", f"{path}, {size:,} bytes, SHA-256 {digest}")
-
-
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file, remembered for the user as long as the file stays untouched."""
-    from t2av_bench.weights import configured
-
-    return configured().cache.get(path)["sha256"]
 
 
 def checkout_findings(spec: Spec, root: Path) -> Iterator[Finding]:

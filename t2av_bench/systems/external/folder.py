@@ -9,24 +9,24 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from t2av_bench.errors import MediaError
 from t2av_bench.media.clip import Clip
 from t2av_bench.systems import output
-from t2av_bench.systems.base import GeneratedClip, GenerationFailed, OnProgress, Request, System
+from t2av_bench.systems.base import GeneratedClip, GenerationFailed, OnProgress, Request
 from t2av_bench.systems.delivery import Product, deliver, file_facts, finished
 from t2av_bench.systems.external.clip_folder import ClipFiles, ClipFolder, is_silent
+from t2av_bench.systems.external.of_spec import SpecifiedSystem, class_of
 from t2av_bench.systems.external.prompts import record_of
 from t2av_bench.systems.external.spec import Spec, spec, spec_file
 
 _Edits = list[dict[Literal["crop"], tuple[int, int, int, int]]]
 
 
-class FolderSystem(System):
+class FolderSystem(SpecifiedSystem):
     """A system of a specification with the carrier ``folder``."""
 
-    spec: ClassVar[Spec]
     places = ("clips", "names")
 
     def __init__(self, clips: ClipFolder, edits: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> None:
@@ -120,25 +120,8 @@ def _lengths(request: Request, product: Product) -> Iterator[str]:
 @cache
 def _class_of(id: str) -> type[FolderSystem]:
     found = spec(id)
-    if found.carrier != "folder":
-        raise AttributeError(f"{id} has the carrier {found.carrier}, not folder")
-    parent = FolderSystem.load.__func__  # type: ignore[attr-defined]
-
-    def load(cls: type[FolderSystem], *, device: str = "cpu", **options: Any) -> FolderSystem:
-        return parent(cls, device=device, **options)
-
-    load.__doc__ = parent.__doc__
-    # The options by name, so that a wrong or a missing one is refused before anything is made.
-    parameters = list(_parameters(found))
-    load.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter("cls", inspect.Parameter.POSITIONAL_OR_KEYWORD), *parameters]
-    )
-    load.__annotations__ = {each.name: each.annotation for each in parameters}
-    return type(id, (FolderSystem,), {
-        "__module__": __name__, "spec": found, "id": id, "title": found.title, "paper": found.paper,
-        "needs": dict(found.tasks), "native": None, "seed_support": found.seed_support, "licence": found.licence,
-        "load": classmethod(load), "__doc__": f"{found.title}, in files that somebody made.",
-    })  # fmt: skip
+    doc = f"{found.title}, in files that somebody made."
+    return class_of(FolderSystem, found, "folder", _parameters(found), __doc__=doc)
 
 
 def _parameters(found: Spec) -> Iterator[inspect.Parameter]:

@@ -18,12 +18,12 @@ from t2av_bench.systems.base import (
     OnProgress,
     Progress,
     Request,
-    System,
     native_seed,
 )
 from t2av_bench.systems.delivery import Product, as_reason, deliver, file_facts
+from t2av_bench.systems.external.of_spec import SpecifiedSystem
 from t2av_bench.systems.external.prompts import PROMPTED, record_of, render
-from t2av_bench.systems.external.spec import Length, Spec
+from t2av_bench.systems.external.spec import Length
 from t2av_bench.systems.inputs import input_named
 
 
@@ -52,18 +52,16 @@ class Sample(NamedTuple):
     settings: Mapping[str, Any]
 
 
-class JointModel(System):
+class JointModel(SpecifiedSystem):
     """A model that takes a prompt, and maybe a first frame, and makes picture and sound at once.
 
-    spec: of the model. library: the module that runs it. native_frames: of a clip whose length nobody asked for, as the
+    library: the module that runs it. native_frames: of a clip whose length nobody asked for, as the
     model's own program has it. Instances know the shape of their clips in pixels, and their
     frames a second.
     """
 
-    spec: ClassVar[Spec]
     library: ClassVar[str]
     native_frames: ClassVar[int]
-    follows_length = True
     height: int
     width: int
     frame_rate: Fraction

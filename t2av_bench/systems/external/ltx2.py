@@ -46,16 +46,9 @@ _GUIDANCE = {
 class LTX2(JointModel):
     """See the module."""
 
-    id = _SPEC.id
-    title = _SPEC.title
-    paper = _SPEC.paper
-    needs = _SPEC.tasks
-    native = _SPEC.native_format
-    seed_support = "full"
-    licence = _SPEC.licence
+    spec = _SPEC
     packages = ("diffusers", "transformers", "torch", "torchvision", "PIL")
     extra = "ltx"
-    spec = _SPEC
     places = ("weights",)
     library = "diffusers"
     native_frames = 121

@@ -93,16 +93,9 @@ _NOWHERE = "the folder that 'weights' names, in systems.toml or in the row's opt
 class MOVA(JointModel):
     """See the module."""
 
-    id = _SPEC.id
-    title = _SPEC.title
-    paper = _SPEC.paper
-    needs = _SPEC.tasks
-    native = _SPEC.native_format
-    seed_support = "full"
-    licence = _SPEC.licence
+    spec = _SPEC
     packages = ("diffsynth", "torchaudio", "transformers", "torch", "torchvision", "PIL")
     extra = "mova"
-    spec = _SPEC
     places = ("weights",)
     library = "diffsynth"
     native_frames = 193

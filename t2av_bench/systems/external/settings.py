@@ -88,14 +88,18 @@ def weights_folder(id: str, given: Any = None) -> Path | None:
     return Path(named).expanduser().absolute() if named else None
 
 
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, remembered for the user as long as the file stays untouched."""
+    from t2av_bench.weights import configured
+
+    return configured().cache.get(path)["sha256"]
+
+
 def weights_state(folder: Path | None, files: Iterable[Path]) -> dict[str, str]:
     """Digests of files of weights by their paths below a folder, as for ``System.state``."""
-    from t2av_bench import weights
-
-    cache = weights.configured().cache
-
-    return {} if folder is None else {f"weights: {file.relative_to(folder).as_posix()}": cache.get(file)["sha256"]
-                                      for file in files}  # fmt: skip
+    if folder is None:
+        return {}
+    return {f"weights: {file.relative_to(folder).as_posix()}": digest_of(file) for file in files}
 
 
 def _is_command(value: Any) -> bool:

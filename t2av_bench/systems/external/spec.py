@@ -5,7 +5,6 @@
 ``T2AV_BENCH_SPECS`` may name a further folder of such files; an id in it comes before the package's own.
 """
 
-import hashlib
 import math
 import os
 import tomllib
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from t2av_bench.systems.base import TASKS, NativeFormat, Task
+from t2av_bench.utils.files import file_sha256
 
 FOLDER = Path(__file__).parent / "specs"
 SHIMS = Path(__file__).parent / "shims"
@@ -243,14 +243,10 @@ def spec(id: str) -> Spec:
     return _read(file, file.stat().st_mtime_ns)
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def digests(id: str) -> dict[str, str]:
     """sha256 of the specification (``spec``) and, where it has one, of its ``shim``."""
     files = {"spec": spec_file(id), "shim": shim_file(id)}
-    return {name: sha256(file) for name, file in files.items() if file.is_file()}
+    return {name: file_sha256(file) for name, file in files.items() if file.is_file()}
 
 
 @lru_cache(maxsize=64)

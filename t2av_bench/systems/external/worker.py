@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from t2av_bench.errors import Lack, NotApplicable, Unscorable
 from t2av_bench.systems import output
@@ -29,7 +29,8 @@ from t2av_bench.systems.base import (
 )
 from t2av_bench.systems.delivery import as_reason, begin, deliver
 from t2av_bench.systems.external.answers import product_of
-from t2av_bench.systems.external.doctor import commit_of, digest_of, state_of
+from t2av_bench.systems.external.doctor import commit_of, state_of
+from t2av_bench.systems.external.of_spec import SpecifiedSystem, class_of
 from t2av_bench.systems.external.prepared import Prepared, prepare
 from t2av_bench.systems.external.process import (
     SHARED,
@@ -42,7 +43,7 @@ from t2av_bench.systems.external.process import (
     said_of,
 )
 from t2av_bench.systems.external.prompts import record_of, render
-from t2av_bench.systems.external.settings import PLACES, Settings, gpu_slots, settings
+from t2av_bench.systems.external.settings import PLACES, Settings, gpu_slots, settings, weights_state
 from t2av_bench.systems.external.spec import Spec, digests, shim_file, spec, spec_file
 
 _LOGS = ".logs"
@@ -61,14 +62,13 @@ class _Job:
     answer: GeneratedClip | Reason | None = None
 
 
-class WorkerSystem(BatchSystem):
+class WorkerSystem(SpecifiedSystem, BatchSystem):
     """A system of a specification with the carrier ``worker``. Its process starts with the first request.
 
     After a death or a request that takes too long the next request gets a fresh process; what keeps on failing to start
     (three times), or dies (five times without a clip), is asked no more.
     """
 
-    spec: ClassVar[Spec]
     places = (*PLACES, "item_seconds")
 
     def __init__(self, places: Settings, options: Mapping[str, Any], device: str, item_seconds: float) -> None:
@@ -124,14 +124,11 @@ class WorkerSystem(BatchSystem):
         try:
             places = settings(cls.id, **options)
             commit = state_of(places.checkout)
-            found = {"checkout": commit} if commit else {}
-            for weight in cls.spec.weights:
-                path = places.weights / weight.path
-                if path.is_file():
-                    found[f"weights: {weight.path}"] = digest_of(path)
+            listed = (places.weights / weight.path for weight in cls.spec.weights)
+            found = weights_state(places.weights, (path for path in listed if path.is_file()))
         except (NotApplicable, ValueError, OSError):  # loading says what is wrong
             return {}
-        return found
+        return found | ({"checkout": commit} if commit else {})
 
     @classmethod
     def slots(cls, **options: Any) -> tuple[str, ...]:
@@ -324,29 +321,10 @@ def _beat(request: Request, stage: Any, on_progress: OnProgress | None) -> None:
 @cache
 def _class_of(id: str) -> type[WorkerSystem]:
     found = spec(id)
-    if found.carrier != "worker":
-        raise AttributeError(f"{id} has the carrier {found.carrier}, not worker")
-    parent = WorkerSystem.load.__func__  # type: ignore[attr-defined]
-
-    def load(cls: type[WorkerSystem], *, device: str = "cpu", **options: Any) -> WorkerSystem:
-        return parent(cls, device=device, **options)
-
-    load.__doc__ = parent.__doc__
-    # The options by name, so that a wrong one is refused before anything is made.
-    kinds = dict(_options(found))
-    load.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter("cls", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-        + [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-           for name, (default, kind) in kinds.items()]
+    return class_of(
+        WorkerSystem, found, "worker", _parameters(found), most_together=_list_size(shim_file(id)),
+        __doc__=f"{found.title}, in an interpreter of its own.",
     )  # fmt: skip
-    load.__annotations__ = {name: kind for name, (_, kind) in kinds.items()}
-    return type(id, (WorkerSystem,), {
-        "__module__": __name__, "spec": found, "id": id, "title": found.title, "paper": found.paper,
-        "needs": dict(found.tasks), "native": found.native_format, "seed_support": found.seed_support,
-        "licence": found.licence, "load": classmethod(load),
-        "follows_length": found.honours.get("target_seconds") in ("yes", "words"),
-        "most_together": _list_size(shim_file(id)), "__doc__": f"{found.title}, in an interpreter of its own.",
-    })  # fmt: skip
 
 
 def _list_size(shim: Path) -> int | None:
@@ -361,17 +339,16 @@ def _list_size(shim: Path) -> int | None:
     return int(said[1]) if said else None
 
 
-def _options(found: Spec) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Name -> default and type."""
-    yield "device", ("cpu", str)
-    for name in ("python", "checkout", "weights"):
-        yield name, (None, str | None)
-    yield "gpus", (None, Any)
-    yield "command", (None, Any)
-    yield "item_seconds", (None, float | None)
+def _parameters(found: Spec) -> Iterator[inspect.Parameter]:
+    own: dict[str, tuple[Any, Any]] = {
+        "device": ("cpu", str), **dict.fromkeys(("python", "checkout", "weights"), (None, str | None)),
+        "gpus": (None, Any), "command": (None, Any), "item_seconds": (None, float | None),
+    }  # fmt: skip
     for name, option in found.options.items():
         kind = {bool: bool, int: int, float: float, str: str}.get(type(option.default), Any)
-        yield name, (option.default, float | int if kind is float else kind)
+        own[name] = (option.default, float | int if kind is float else kind)
+    for name, (default, kind) in own.items():
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 def __getattr__(name: str) -> type[WorkerSystem]:

@@ -98,9 +98,10 @@ def test_records_of_own_systems_and_strange_ones_have_no_note(tmp_path, record):
 
 
 def test_what_only_repeats_the_driving_speech_is_not_called_ignored(tmp_path):
-    external = {**TOLD["external"], "ignored": ["text", "target_seconds"], "only_in_words": [], "no_input": ["voice"]}
+    ignored = ["text", "target_seconds", "identity"]
+    external = {**TOLD["external"], "ignored": ignored, "only_in_words": [], "no_input": ["voice"]}
     folder = made(tmp_path / "made", ["a"], task="a2v", external=external)
-    assert "; reference voice ignored;" in about(evaluate(folder, tmp_path / "run"))[0]
+    assert "; identity image ignored;" in about(evaluate(folder, tmp_path / "run"))[0]
 
 
 def test_of_a_cascade_each_stage_is_named(tmp_path):

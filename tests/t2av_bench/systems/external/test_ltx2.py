@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from seeded_clips import check_seeds
 from tiny_networks import save_ltx2
 
 from t2av_bench.errors import NotApplicable
@@ -43,18 +44,7 @@ def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_clip_is_delivered_with_both_lengths_and_depends_on_its_seed_alone(
     system: LTX2, face: Path, tmp_path: Path
 ) -> None:  # fmt: skip
-    def make(name: str, seed: int) -> tuple[bytes, bytes]:
-        clip = system.generate(Request(
-            name, tmp_path / f"{name}.mp4", text="bin blue", identity=face, seed=seed, target_seconds=0.36
-        ))  # fmt: skip
-        assert clip.video is not None
-        return clip.video.read_bytes(), clip.audio.read_bytes()
-
-    first = make("first", 5)
-    torch.manual_seed(99)
-    assert make("again", 5) == first
-    other = make("other", 6)
-    assert other[0] != first[0] and other[1] != first[1]
+    check_seeds(system, face, tmp_path, 0.36)
 
     record = json.loads((tmp_path / "first.json").read_text())
     decoded = Clip(tmp_path / "first.mp4", frame_rate=25)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.io import wavfile
+from seeded_clips import check_seeds
 
 from t2av_bench.errors import NotApplicable
 from t2av_bench.media.clip import Clip
@@ -272,18 +273,7 @@ def test_diffsynth_makes_clips_that_depend_on_their_seed_alone(
     assert not capsys.readouterr().out
     clips = tmp_path / "clips"
 
-    def make(name: str, seed: int) -> tuple[bytes, bytes]:
-        clip = system.generate(Request(
-            name, clips / f"{name}.mp4", text="bin blue", identity=face, seed=seed, target_seconds=0.3
-        ))  # fmt: skip
-        assert clip.video is not None
-        return clip.video.read_bytes(), clip.audio.read_bytes()
-
-    first = make("first", 5)
-    torch.manual_seed(99)
-    assert make("again", 5) == first
-    other = make("other", 6)
-    assert other[0] != first[0] and other[1] != first[1]
+    check_seeds(system, face, clips, 0.3)
 
     record = json.loads((clips / "first.json").read_text())
     assert sum(map(len, Clip(clips / "first.mp4", frame_rate=24).frames())) == record["frames"] == 9

@@ -2,10 +2,12 @@
 
 Two rows of a column are *resolved* where they differ by more than sampling of so many clips, the budget's other sources
 and the rounding of the printed digits make of two equal systems once in 20 times. What a paired test could tell, were
-there scores by clip, may be more; what another protocol would print, may be less.
+there scores by clip, may be more; what another protocol would print, may be less. Where the budget has no size of a
+column, ``Pair.clips_deviation`` still says how much clips may scatter before a gap is lost among them.
 """
 
 import math
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -20,16 +22,21 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 PAPER = ("paper:1", "paper:2", "paper:3", "paper:4", "paper:5")
+_Z = statistics.NormalDist().inv_cdf(0.975)
+_SETS = ("fid", "fvd", "kid", "kvd", "fd")
+"""Distances between sets: no clip has one, and no published row says how it scatters."""
 PAIRS = {
     "table": "text", "column": "text", "first": "text", "second": "text", "gap": "float64", "resolution": "float64",
-    "resolved": "object", "clips": "Int64", "metric": "text", "fingerprint": "text", "reason": "text",
+    "clips_deviation": "float64", "resolved": "object", "clips": "Int64", "metric": "text", "reason": "text",
 }  # fmt: skip
 _HEAD = """\
 # Gaps of published tables against an error budget
 
 A gap is resolved where it exceeds what two equal systems would differ by once in 20 times: by the choice of the clips
-(unpaired), by encoding, container, frame rate, crop and length, by detector and decoding where these were measured, and
-by the rounding of the printed digits. A gap that is not resolved may be one: these numbers do not tell.
+(unpaired, each of a person of its own), by encoding, container, frame rate, crop and length, by detector and decoding
+where these were measured, and by the rounding of the printed digits; each pair by itself. *Lost at*: the standard
+deviation of clips from which on their choice alone makes the gap of the two best rows so often. A gap that is not
+resolved may be one: these numbers do not tell.
 """
 
 
@@ -37,13 +44,16 @@ by the rounding of the printed digits. A gap that is not resolved may be one: th
 class Pair:
     """Two published rows of a column, in printed units; gap: first minus second.
 
-    resolution: the difference that errors exceed once in 20 times; None with a ``reason``.
+    resolution: the difference that errors exceed once in 20 times; None with a ``reason``. clips_deviation: the
+    standard deviation of clips from which on their choice alone makes such a gap so often; None where the number of
+    clips is not known, or a distance between sets has no such.
     """
 
     first: str
     second: str
     gap: float
     resolution: float | None
+    clips_deviation: float | None = None
 
     @property
     def resolved(self) -> bool | None:
@@ -54,7 +64,7 @@ class Pair:
 class ColumnGaps:
     """The rows of a column against each other. clips: that the published rows cover; None: not published.
 
-    metric, fingerprint: of the budget's entry. reason: why there is no resolution. other_protocol: whether the column
+    metric: of the budget's entry. reason: why there is no resolution. other_protocol: whether the column
     only tolerates that metric. left_out: sources without a value.
     """
 
@@ -65,7 +75,6 @@ class ColumnGaps:
     clips: int | None
     pairs: tuple[Pair, ...]
     metric: str | None = None
-    fingerprint: str | None = None
     reason: str | None = None
     other_protocol: bool = False
     left_out: tuple[str, ...] = ()
@@ -96,7 +105,7 @@ class Gaps:
         """One row a pair."""
         return frame((
             {**asdict(pair), "resolved": pair.resolved} | {name: getattr(each, name) for name in
-             ("table", "column", "clips", "metric", "fingerprint", "reason")}
+             ("table", "column", "clips", "metric", "reason")}
             for each in self.columns for pair in each.pairs
         ), PAIRS)  # fmt: skip
 
@@ -108,8 +117,8 @@ class Gaps:
             lines += [_pair_line(each, pair) for each in self.columns for pair in each.pairs]
         else:
             lines += [
-                "| table | column | clips | not resolved below | best against second | resolved pairs |",
-                "|---|---|---:|---:|---|---:|", *map(_column_line, self.columns),
+                "| table | column | clips | not resolved below | best against second | resolved pairs | lost at |",
+                "|---|---|---:|---:|---|---:|---:|", *map(_column_line, self.columns),
             ]  # fmt: skip
         if notes := _notes(self.columns):
             lines += ["", *notes]
@@ -143,19 +152,23 @@ def _columns(loaded: Loaded, budget: Budget) -> Iterator[ColumnGaps]:
             reason = f"the budget has no {' or '.join(column.metrics or (column.quantity,))}"
         elif clips is None:
             reason = "the number of clips is not published"
-        resolution = entry.resolution(clips, protocols=True) if entry and clips else None
+        resolution = entry.resolution(clips, clips, protocols=True) if entry and clips else None
         if reason is None and resolution is None:
-            reason = "the budget has no scatter of clips (--runs)"
+            reason = f"the budget has no scatter of clips: {entry.unsampled}" if entry else None
+        of_sets = column.quantity.partition("_")[0] in _SETS
         better = -1 if column.direction == "lower" else 1
         ordered = sorted(rows, key=lambda row: -better * float(row[2]))
         pairs = tuple(
-            Pair(one, two, float(first) - float(second), _rounded(resolution, column.scale, first, second))
+            Pair(
+                one, two, gap := float(first) - float(second), _rounded(resolution, column.scale, first, second),
+                abs(gap) / (_Z * math.sqrt(2 / clips)) if clips and not of_sets else None,
+            )
             for (one, family, first), (two, other_family, second) in combinations(ordered, 2) if family == other_family
         )  # fmt: skip
         label = " ".join(filter(None, (group.label or language, column.label)))
         yield ColumnGaps(
             loaded.name, key, label, column.decimals, clips, pairs,
-            entry.metric if entry else None, entry.fingerprint if entry else None, reason, other,
+            entry.metric if entry else None, reason, other,
             tuple(entry.unmeasured(protocols=True)) if entry else (),
         )  # fmt: skip
 
@@ -182,20 +195,22 @@ def _rounded(resolution: float | None, scale: float, *printed: str) -> float | N
     if resolution is None:
         return None
     steps = (10.0 ** -len(text.partition(".")[2]) for text in printed)
-    return math.hypot(resolution * scale, 1.96 * math.sqrt(sum(step**2 / 12 for step in steps)))
+    return math.hypot(resolution * scale, _Z * math.sqrt(sum(step**2 / 12 for step in steps)))
 
 
 def _column_line(each: ColumnGaps) -> str:
     table, label = f"`{each.table}`", escape(each.label) + ("¶" if each.other_protocol else "")
     clips = "–" if each.clips is None else f"{each.clips:,}"
     best = each.best
-    if best is None or best.resolution is None:
-        told = f"{escape(best.first)} – {escape(best.second)}: {_gap(best, each)}" if best else "–"
-        return f"| {table} | {label} | {clips} | – | {told} | – |"
-    told = f"{escape(best.first)} – {escape(best.second)}: {_gap(best, each)}, {_word(best)}"
+    if best is None:
+        return f"| {table} | {label} | {clips} | – | – | – | – |"
+    told = f"{escape(best.first)} – {escape(best.second)}: {_gap(best, each)}"
+    bound = "–" if best.clips_deviation is None else f"{best.clips_deviation:.{each.decimals}f}"
+    if best.resolution is None:
+        return f"| {table} | {label} | {clips} | – | {told} | – | {bound} |"
     return (
-        f"| {table} | {label} | {clips} | {best.resolution:.{each.decimals}f} | {told} | "
-        f"{each.resolved} of {len(each.pairs)} |"
+        f"| {table} | {label} | {clips} | {best.resolution:.{each.decimals}f} | {told}, {_word(best)} | "
+        f"{each.resolved} of {len(each.pairs)} | {bound} |"
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reports.tables.gaps import Gaps, published
 from t2av_bench.api.runs import AnyPath
-from t2av_bench.results.budget import Budget, load, packaged
+from t2av_bench.results.budget import Budget, budget_of
 from t2av_bench.utils.progress import Notice, OnStep
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.text import names
@@ -19,8 +19,8 @@ def budget(
     metrics: str | Sequence[str] | None = None,
     sources: str | Sequence[str] | None = None,
     out: AnyPath | None = None,
+    add: bool = False,
     work: AnyPath | None = None,
-    runs: Sequence[AnyPath] = (),
     workers: int | None = None,
     device: str | None = None,
     batch_size: int | None = None,
@@ -32,10 +32,9 @@ def budget(
 ) -> Budget:
     """Measure an error budget on clips and write its file: ``t2av-bench budget``, see docs/error_budget.md.
 
-    clips: a folder, or files. metrics, options: as of ``evaluate``; all that have what they need here where None.
-    sources: of error, all where None. out: the JSON file, ``budget.json`` where None; work: the folder for clips and
-    scores, with which the same call continues. runs: run folders of systems, whose clips' scatter is then sampling's:
-    without them what compares with a reference has none. progress: called after every clip written and measurement.
+    clips: a folder, or files. metrics, options: as of ``evaluate``; all where None. sources: of error, all where None.
+    out: the JSON file, ``budget.json`` where None; add: keep what it has of other metrics. work: the folder for clips
+    and scores, with which the same call continues. progress: called after every clip written and measurement.
 
     Raises ValueError, with the sentence that the command would print. A clip that fails raises nothing: it has a
     reason, and counts.
@@ -51,7 +50,7 @@ def budget(
 def open_budget(file: AnyPath | None = None) -> Budget:
     """Read a budget file; None: what comes with the package, which may be empty. Raises ValueError."""
     with refusals():
-        return packaged() if file is None else load(file)
+        return budget_of(file)
 
 
 def gaps(file: AnyPath | Budget | None = None, tables: str | Sequence[str] | None = None) -> Gaps:
@@ -61,4 +60,4 @@ def gaps(file: AnyPath | Budget | None = None, tables: str | Sequence[str] | Non
     Raises ValueError.
     """
     with refusals():
-        return published(file if isinstance(file, Budget) else open_budget(file), names(tables))
+        return published(budget_of(file), names(tables))

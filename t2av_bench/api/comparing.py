@@ -1,17 +1,16 @@
 """Runs against each other: paired differences, and the regression gate."""
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.comparison import contrast, gate
 from t2av_bench.comparison.contrast import Comparison
-from t2av_bench.comparison.margins import DEFAULT_MARGINS, beyond, margins_of
+from t2av_bench.comparison.margins import beyond, margins_of
 from t2av_bench.comparison.verdicts import ALPHA, Gate, Undecided
 from t2av_bench.results import read
-from t2av_bench.results.budget import Budget, load
+from t2av_bench.results.budget import Budget, budget_of
 from t2av_bench.results.recorded import Recorded
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.text import names
@@ -44,14 +43,14 @@ def regress(
 
     baseline: a run, run folder or baseline file; candidate: a run or run folder. margins: a TOML file, or quantity ->
     smallest difference that matters (``{"sync_c": 0.2, "fid": "5%"}``), over the defaults. waive: metrics that the
-    candidate may lack. budget: of errors, or its file: no default margin is then below what it does not resolve.
+    candidate may lack. budget: of errors, or its file (the packaged one where None): no default
+    margin is below what the writing of files alone makes.
     undecided: what an open question is: a status of its own, ``pass`` or ``fail``.
     Raises ValueError (NotComparable, with all ``differences``) where the two cannot be compared.
     """
     with refusals():
         before, after = _recorded(baseline), _recorded(candidate)
-        errors = load(budget) if isinstance(budget, str | PathLike) else budget
-        defaults = beyond(errors, before) if errors else DEFAULT_MARGINS
+        defaults = beyond(budget_of(budget), before)
         known = [name for _, name in (*before.quantities, *after.quantities)]
         return gate.regress(
             before, after, margins=margins_of(margins, known, defaults), quantities=names(quantities),

@@ -11,8 +11,7 @@ from reports.render.terminal import terminal
 from reports.tables import model
 from reports.tables.make import of_runs
 from t2av_bench.api.runs import AnyPath, Run
-from t2av_bench.results.budget import Budget
-from t2av_bench.results.budget import load as load_budget
+from t2av_bench.results.budget import Budget, budget_of
 from t2av_bench.results.run import open_run
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.frames import frame
@@ -122,7 +121,7 @@ def table(
             [each.result if isinstance(each, Run) else open_run(Path(each), notice) for each in given],
             None if specification is None else str(specification),
             published=published, columns=names(columns), intervals=intervals, allow_mixed=allow_mixed, by=by,
-            across=across, budget=load_budget(budget) if isinstance(budget, str | os.PathLike) else budget,
+            across=across, budget=budget_of(budget),
         )  # fmt: skip
     return Table(**{each.name: getattr(made, each.name) for each in fields(made)})
 

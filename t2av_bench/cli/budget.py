@@ -14,7 +14,7 @@ from t2av_bench.validation.budget import BudgetConfig
 
 
 @options_of(
-    BudgetConfig, first=("out", "manifest", "metrics", "sources", "runs", "work"),
+    BudgetConfig, first=("out", "manifest", "metrics", "sources", "add", "work"),
     without=("clips", "max_failures", "allow_missing"), complete={"metrics": metric_names},
 )  # fmt: skip
 def budget(

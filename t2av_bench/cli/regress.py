@@ -39,7 +39,11 @@ def regress(
     ] = None,
     budget: Annotated[
         Path | None,
-        typer.Option(help="JSON file of 'budget': no default margin is below what its errors leave unresolved."),
+        typer.Option(
+            help="JSON file of 'budget': no default margin is below what its encodings and containers make.  "
+            "[default: the packaged one]",
+            show_default=False,
+        ),
     ] = None,
     quantities: Annotated[
         str | None, typer.Option(help="Comma-separated quantities, metrics or families to judge.  [default: all]")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.metrics import registry
-from t2av_bench.results.budget import Budget
+from t2av_bench.results.budget import Budget, method_of
 from t2av_bench.results.recorded import Recorded
 from t2av_bench.utils.config import ConfigError, read_toml
 
@@ -112,20 +112,18 @@ def margins_of(
 
 
 def beyond(budget: Budget, baseline: Recorded, margins: Mapping[str, Margin] = DEFAULT_MARGINS) -> dict[str, Margin]:
-    """The margins, none below what an error budget does not resolve on the baseline's clips, and those of more.
+    """The margins, none below what the writing of files alone makes of the same pictures and sound.
 
-    It is what the same model moves by when its clips are encoded, packed or cropped otherwise (see
-    ``results.budget``, paired): a loss of less is not the model's. Quantities by another protocol than the budget's,
-    or whose budget is 0, keep their margin.
+    It is the part of an error budget that no number of clips cures, of the sources that two checkpoints of one pipeline
+    have (``results.budget.WRITING``). Its crop, rate and length are the same on both sides, and the scatter of the
+    clips is in the gate's own intervals. Quantities by another method than the budget's, or of a budget without these
+    sources, keep their margin, and those without one get none: what matters, nobody has said.
     """
     found = dict(margins)
     for (metric, name), record in baseline.quantities.items():
-        entry = budget.find(name, metric, baseline.protocols[metric].fingerprint)
-        if entry is None or not record.scored:
-            continue
-        least = entry.resolution(len(record.scored), paired=True)
-        mine = found.get(name)
-        if least and (mine is None or mine.absolute(record.value or 0.0) < least):
+        entry, mine = budget.find(name, metric, method_of(baseline.protocols[metric])), found.get(name)
+        least = entry.writing if entry else None
+        if least and mine and mine.absolute(record.value or 0.0) < least:
             found[name] = Margin(least)
     return found
 

@@ -7,29 +7,32 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.evaluation.config import check_device
 from t2av_bench.evaluation.evaluate import alone_in
-from t2av_bench.metrics import metric_class
-from t2av_bench.results.budget import Budget, Entry, Sampling, Variant
+from t2av_bench.metrics import create, metric_class, metric_ids, registry, resolve
+from t2av_bench.results import budget as files
+from t2av_bench.results.budget import Budget, Entry, Sampling, Source, Variant, method_of
 from t2av_bench.results.recorded import QuantityRecord
-from t2av_bench.results.run import RunResult, open_run
+from t2av_bench.results.run import RunResult
 from t2av_bench.scores import Status
-from t2av_bench.statistics.components import components
+from t2av_bench.statistics.components import components, crossed
 from t2av_bench.statistics.paired import untested_difference
-from t2av_bench.statistics.samples import Grouping
+from t2av_bench.statistics.samples import Grouping, Sample
 from t2av_bench.utils.config import ConfigError, folded, load_toml, near
 from t2av_bench.utils.files import json_text, write_text
 from t2av_bench.utils.progress import Notice, OnStep
 from t2av_bench.utils.text import names, some
 from t2av_bench.utils.worker_pool import WorkerPool
-from t2av_bench.validation.damages import VARIANTS, Damage
+from t2av_bench.validation.damages import VARIANTS
 from t2av_bench.validation.making import UNDAMAGED, Grade, make
 from t2av_bench.validation.run import Asked, DamagingConfig, entries_of, score
 from t2av_bench.weights.needs import unusable
@@ -38,15 +41,15 @@ PROTOCOLS = "protocols"
 """The source that stands for every metric's ``alternatives``."""
 SOURCES = (*VARIANTS, PROTOCOLS)
 _LENGTH, _UNTOLD = "length", "untold.jsonl"
-_ALONE: Grade = ("alone", 0)
-"""The control without its references: what then does not apply compares with them."""
-_COMPARES = "it compares with a reference, here the clip itself: give --runs of systems, whose clips scatter as such do"
+_WORDS = "it holds a clip to its text, of which one that ends early lacks words"
+_SCATTERS = Path(files.PACKAGED).with_name("scatters.toml")
 
 
 class BudgetConfig(DamagingConfig):
     """Which sources of error are measured, and where the budget is written."""
 
     out: Path = Field(default=Path("budget.json"), description="JSON file for the budget.")
+    add: bool = Field(default=False, description="Keep what the file already has of other metrics.")
     work: Path | None = Field(
         default=None,
         description="Folder for the clips and their scores; the same command continues it.  [default: FILE-run]",
@@ -54,12 +57,6 @@ class BudgetConfig(DamagingConfig):
     sources: Annotated[
         tuple[str, ...], BeforeValidator(lambda given: names(given) if isinstance(given, str) else given)
     ] = Field(default=("all",), min_length=1, description=f"Comma-separated sources of error: {', '.join(SOURCES)}.")
-
-    runs: Annotated[
-        tuple[Path, ...], BeforeValidator(lambda given: names(given) if isinstance(given, str) else given)
-    ] = Field(
-        default=(), description="Comma-separated run folders of systems: their clips' scatter is taken for sampling.",
-    )  # fmt: skip
 
     @property
     def folder(self) -> Path:
@@ -83,25 +80,40 @@ def load(given: Mapping[str, Any]) -> BudgetConfig:
 
 
 def budget(config: BudgetConfig, on_step: OnStep, notice: Notice) -> Budget:
-    """Measure it and write its file. Raises ValueError for what cannot be carried out; clips that fail have reasons."""
+    """Measure it and write its file. Raises ValueError for what cannot be carried out; clips that fail have reasons.
+
+    Metrics that lack something here are entries too, with the reason.
+    """
     check_device(config.device)
-    ids, chosen, folder = config.metric_ids, config.chosen, config.folder
+    chosen, folder = config.chosen, config.folder
+    lacking = {id: unusable(metric_class(id)) for id in dict.fromkeys(resolve(list(config.metrics)))}
+    ids = [id for id, reason in lacking.items() if reason is None]
+    options = registry.options_of(config.options, list(lacking))
+    before = files.load(config.out) if config.add and config.out.is_file() else Budget()
     entries = entries_of(config, notice)
     grades = [(name, grade) for name in VARIANTS if name in chosen for grade in VARIANTS[name].grades]
     others = _alternatives(ids) if PROTOCOLS in chosen else {}
-    scored = [open_run(path) for path in config.runs]
-    usable = [other for other, reason in others.items() if reason is None]
-    asked = {UNDAMAGED: Asked(tuple(dict.fromkeys([*ids, *usable])))}
-    asked |= {grade: Asked(tuple(ids), _UNTOLD if grade[0] == _LENGTH else "manifest.jsonl") for grade in grades}
-    asked[_ALONE] = Asked(tuple(ids), "alone.jsonl", UNDAMAGED)
-    with alone_in(folder), WorkerPool() as pool:
-        make(entries, grades, folder, pool, config.processes, config.timeout, on_step)
-        _leave_out(folder, _UNTOLD, "text")
-        _leave_out(folder, "alone.jsonl", "reference", "reference_audio")
-        runs = score(config, folder, asked, len(entries), pool, on_step)
-    found = of_runs(runs[UNDAMAGED], {grade: runs[grade] for grade in grades}, ids, others, runs[_ALONE], scored)
-    found.save(config.out)
-    return found
+    found: list[Entry] = []
+    if ids:
+        usable = [other for other, reason in others.items() if reason is None]
+        asked = {UNDAMAGED: Asked(tuple(dict.fromkeys([*ids, *usable])))}
+        asked |= {grade: Asked(tuple(ids), _UNTOLD if grade[0] == _LENGTH else "manifest.jsonl") for grade in grades}
+        with alone_in(folder), WorkerPool() as pool:
+            make(
+                entries, grades, folder, pool, config.processes, config.timeout, on_step, own_references=True
+            )  # fmt: skip
+            _untold(folder)
+            mine = {id: given for id, given in options.items() if id in ids}
+            runs = score(config.model_copy(update={"options": mine}), folder, asked, len(entries), pool, on_step)
+        found += of_runs(runs[UNDAMAGED], {grade: runs[grade] for grade in grades}, ids, others)
+    for id, reason in lacking.items():
+        if reason is not None:
+            found += _unmeasured(id, reason, options.get(id), len(entries), chosen)
+    listed = {id: place for place, id in enumerate(metric_ids())}
+    found += [each for each in before.entries if each.metric not in lacking]
+    made = Budget(entries=tuple(sorted(found, key=lambda each: listed.get(each.metric, len(listed)))))
+    made.save(config.out)
+    return made
 
 
 def _alternatives(ids: Sequence[str]) -> dict[str, str | None]:
@@ -110,107 +122,189 @@ def _alternatives(ids: Sequence[str]) -> dict[str, str | None]:
     return {other: unusable(metric_class(other)) for other in dict.fromkeys(listed)}
 
 
-def _leave_out(folder: Path, name: str, *keys: str) -> None:
-    """The manifest without some keys: texts, of which clips that end early would miss words; references."""
+def _untold(folder: Path) -> None:
+    """A manifest without texts, of which clips that end early would miss words."""
     lines = (json.loads(line) for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines())
-    kept = ({key: value for key, value in line.items() if key not in keys} for line in lines)
-    write_text(folder / name, "".join(json_text(line) + "\n" for line in kept))
+    kept = ({key: value for key, value in line.items() if key != "text"} for line in lines)
+    write_text(folder / _UNTOLD, "".join(json_text(line) + "\n" for line in kept))
+
+
+def _unmeasured(
+    id: str, reason: str, options: Mapping[str, Any] | None, clips: int, chosen: Sequence[str]
+) -> Iterator[Entry]:
+    """What there is of a metric that cannot run here: reasons, and how its published scores scatter."""
+    mine = metric_class(id)
+    protocol = create(id, options=options).protocol
+    sources = {name: False for name in VARIANTS if name in chosen}
+    sources |= dict.fromkeys(mine.alternatives if PROTOCOLS in chosen else (), True)
+    for quantity in mine.quantities:
+        borrowed = _published().get((id, quantity.name))
+        yield Entry(
+            metric=id, quantity=quantity.name, method=method_of(protocol), decimals=quantity.decimals, scored=0,
+            total=clips, reasons={reason: clips}, sampling=borrowed, unsampled=None if borrowed else reason,
+            sources=tuple(
+                Source(source=name, reason=reason, protocol=protocol) for name, protocol in sources.items()
+            ),
+        )  # fmt: skip
+
+
+class _Scatter(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    clips: int
+    scored: int
+    groups: int
+    unit: str
+    quantities: dict[str, tuple[float, float]]
+    metrics: dict[str, str]
+
+
+class _Scatters(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scatter: tuple[_Scatter, ...]
+
+
+@cache
+def _published() -> dict[tuple[str, str], Sampling]:
+    """(metric, quantity) -> how the clips of scores that others published scatter."""
+    return {
+        (metric, f"{name}{suffix}"): Sampling(
+            between=between, within=within, scored=each.scored, total=each.clips, groups=each.groups, unit=each.unit,
+            of=each.source,
+        )
+        for each in load_toml(_SCATTERS, _Scatters, {}).scatter
+        for metric, suffix in each.metrics.items() for name, (between, within) in each.quantities.items()
+    }  # fmt: skip
 
 
 def of_runs(
-    control: RunResult, variants: Mapping[Grade, RunResult], ids: Sequence[str],
-    alternatives: Mapping[str, str | None], alone: RunResult, systems: Sequence[RunResult] = (),
-) -> Budget:  # fmt: skip
-    """The budget of these metrics. variants: (source, grade) -> run of the same clips. alternatives: metric ids that
-    the control was scored by too, or why not. alone: the control without references. systems: runs whose clips'
-    scatter is sampling's, where they were scored by the same protocol: of those the one with most clips."""
-    entries = []
-    for key in control.records:
-        if key[0] not in ids:
+    control: RunResult, variants: Mapping[Grade, RunResult], ids: Sequence[str], alternatives: Mapping[str, str | None]
+) -> list[Entry]:
+    """The entries of these metrics. variants: (source, grade) -> run of the same clips. alternatives: metric ids that
+    the control was scored by too, or why not."""
+    found = []
+    for (metric, name), record in control.records.items():
+        if metric not in ids:
             continue
-        record, by, total = control.records[key], control.groups, len(control.clips)
-        sampling, unsampled = _sampling(key, control, alone, systems)
-        found = [
-            _variant(source, VARIANTS[source], grade, record, run.records.get(key), total, by)
-            for (source, grade), run in variants.items()
-        ]  # fmt: skip
-        entries.append(Entry(
-            metric=key[0], quantity=key[1], fingerprint=control.protocols[key[0]].fingerprint,
+        by, total = control.groups, len(control.clips)
+        asked: dict[str, dict[str, QuantityRecord | None]] = {}
+        for (source, grade), run in variants.items():
+            said = grade if isinstance(grade, str) else f"{grade:g} {VARIANTS[source].unit}"
+            asked.setdefault(source, {})[said] = _shortened(record, run.records.get((metric, name)), source)
+        sources = [_source(source, record, each, total, by) for source, each in asked.items()]
+        sources += _protocols(record, control, alternatives)
+        sampling, unsampled = _sampling(record, control)
+        found.append(Entry(
+            metric=metric, quantity=name, method=method_of(control.protocols[metric]),
             decimals=record.quantity.decimals, scored=len(record.scored), total=total,
             reasons=dict(Counter(why for _, why in record.missing.values())), sampling=sampling, unsampled=unsampled,
-            variants=tuple(found + list(_protocols(record, control, alternatives))),
+            sources=tuple(sources),
         ))  # fmt: skip
-    return Budget(clips=len(control.clips), entries=tuple(entries))
+    return found
 
 
-def _sampling(
-    key: tuple[str, str], control: RunResult, alone: RunResult, systems: Sequence[RunResult]
-) -> tuple[Sampling | None, str | None]:
-    """The scatter of the systems' clips, else of the control's; or why there is none."""
-    fingerprint = control.protocols[key[0]].fingerprint
-    alike = [run for run in systems if key in run.records and run.protocols[key[0]].fingerprint == fingerprint]
-    run = max(alike, key=lambda each: len(each.records[key].scored), default=control)
-    record, silent = run.records[key], alone.records[key].missing
-    applies = any(silent.get(clip, ("", ""))[0] != Status.NOT_APPLICABLE for clip in control.records[key].scored)
-    if run is control and record.scored and not applies:
-        return None, _COMPARES
+def _sampling(record: QuantityRecord, control: RunResult) -> tuple[Sampling | None, str | None]:
+    """How the control's clips scatter; or why nobody can say."""
     try:
-        sample = record.sample(record.scored).grouped(run.groups)
-        between, within = components(sample)
+        sample = record.sample(record.scored).grouped(control.groups)
+        between, within = map(_rounded, components(sample))
     except Unscorable as error:
-        return None, str(error)
+        return None, _usual(record) or str(error)
     return Sampling(
-        between=between, within=within, scored=len(sample), total=len(run.clips), groups=sample.units,
-        unit=sample.unit if sample.groups else "clips", of="control" if run is control else run.name,
+        between=between, within=within, scored=len(sample), total=len(control.clips), groups=sample.units,
+        unit=sample.unit if sample.groups else "clips",
     ), None  # fmt: skip
 
 
-def _protocols(record: QuantityRecord, control: RunResult, alternatives: Mapping[str, str | None]) -> Iterator[Variant]:
+def _shortened(before: QuantityRecord, after: QuantityRecord | None, source: str) -> QuantityRecord | None:
+    """Of what no longer applies to clips that end early the reason is that their text was taken from them."""
+    if source != _LENGTH or after is None:
+        return after
+    scored = set(before.scored)
+    gone = {clip for clip, (status, _) in after.missing.items() if status == Status.NOT_APPLICABLE and clip in scored}
+    return replace(after, missing=after.missing | {clip: (Status.NOT_APPLICABLE, _WORDS) for clip in gone})
+
+
+def _protocols(record: QuantityRecord, control: RunResult, alternatives: Mapping[str, str | None]) -> Iterator[Source]:
     """The same quantity by the metric's alternatives, on the same clips."""
     mine = metric_class(record.metric)
     place = [quantity.name for quantity in mine.quantities].index(record.name)
-    total = len(control.clips)
     for source, listed in mine.alternatives.items():
+        asked: dict[str, QuantityRecord | str | None] = {}
         for other in (each for each in listed if each in alternatives):
-            why, theirs = alternatives[other], metric_class(other).quantities
-            after = control.records.get((other, theirs[place].name)) if place < len(theirs) else None
-            if why is not None:
-                yield Variant(source=source, variant=other, scored=0, total=total, reasons={why: total}, protocol=True)
-            else:
-                yield _compared(source, other, record, after, total, control.groups, protocol=True)
+            theirs = metric_class(other).quantities
+            found = control.records.get((other, theirs[place].name)) if place < len(theirs) else None
+            asked[other] = alternatives[other] or found
+        if asked:
+            yield _source(source, record, asked, len(control.clips), control.groups, protocol=True)
 
 
-def _variant(
-    source: str, kind: Damage, grade: float | str, before: QuantityRecord, after: QuantityRecord | None, total: int,
-    by: Grouping | None,
-) -> Variant:  # fmt: skip
-    name = grade if isinstance(grade, str) else f"{grade:g} {kind.unit}".strip()
-    return _compared(source, name, before, after, total, by)
+def _source(
+    source: str, before: QuantityRecord, asked: Mapping[str, QuantityRecord | str | None], total: int,
+    by: Grouping | None, *, protocol: bool = False,
+) -> Source:  # fmt: skip
+    """asked: variant -> its record, or why there is none."""
+    variants = tuple(_compared(name, before, after, total, by) for name, after in asked.items())
+    # A variant that few clips have would leave as few of all the others.
+    enough = [each for each in variants if each.shift is not None and 2 * each.scored >= len(before.scored)]
+    known = [asked[each.variant] for each in enough]
+    records = [before, *(each for each in known if isinstance(each, QuantityRecord))]
+    common = set.intersection(*(set(each.scored) for each in records))
+    reasons = sum((Counter(each.reasons) for each in variants), Counter[str]())
+    reason = _usual(before) or (reasons.most_common(1)[0][0] if reasons else "no clip has a score in all variants")
+    shared = own = None
+    if len(records) > 1 and len(common) >= 2:
+        try:
+            shared, own = map(_rounded, crossed([_sample(each, common, by) for each in records]))
+        except Unscorable as error:
+            reason = str(error)
+    return Source(
+        source=source, shared=shared, own=own, scored=len(common) if shared is not None else 0,
+        reason=reason if shared is None else None, protocol=protocol, variants=variants,
+    )  # fmt: skip
 
 
 def _compared(
-    source: str, variant: str, before: QuantityRecord, after: QuantityRecord | None, total: int, by: Grouping | None,
-    *, protocol: bool = False,
-) -> Variant:  # fmt: skip
-    common = sorted(set(before.scored) & set(after.scored if after else ()))
-    missing = {clip: why for clip, (_, why) in (after.missing if after else {}).items()}
+    variant: str, before: QuantityRecord, after: QuantityRecord | str | None, total: int, by: Grouping | None
+) -> Variant:
+    if after is None or isinstance(after, str):
+        return Variant(variant=variant, scored=0, total=total, reasons={after or "not measured": total})
+    common = set(before.scored) & set(after.scored)
+    missing = {clip: why for clip, (_, why) in after.missing.items()}
     missing |= {clip: f"control: {why}" for clip, (_, why) in before.missing.items()}
     shift = deviation = largest = None
     reasons = Counter(missing.values())
-    if len(common) >= 2 and after:
+    if len(common) >= 2:
         try:
-            first, second = (record.sample(common).grouped(by) for record in (before, after))
+            first, second = (_sample(record, common, by) for record in (before, after))
             found = untested_difference(first, second)
         except Unscorable as error:
             reasons[str(error)] += len(common)
         else:
-            shift, deviation = found.value, found.deviation
             one, two = (each.numerators if each.median else each.pseudo_values for each in (first, second))
-            largest = float(np.abs(two - one).max())
+            shift, deviation, largest = map(_rounded, (found.value, found.deviation, float(np.abs(two - one).max())))
             if not all(map(math.isfinite, (shift, deviation, largest))):
                 shift = deviation = largest = None
                 reasons["the difference is not finite"] += len(common)
     return Variant(
-        source=source, variant=variant, shift=shift, deviation=deviation, largest=largest, scored=len(common),
-        total=total, reasons=dict(reasons), protocol=protocol,
+        variant=variant, shift=shift, deviation=deviation, largest=largest, scored=len(common), total=total,
+        reasons=dict(reasons),
     )  # fmt: skip
+
+
+def _sample(record: QuantityRecord, clips: set[str], by: Grouping | None) -> Sample:
+    return record.sample(clips).grouped(by)
+
+
+def _usual(record: QuantityRecord) -> str | None:
+    """Why most clips of a control without two scores have none."""
+    if len(record.scored) >= 2 or not record.missing:
+        return None
+    return Counter(why for _, why in record.missing.values()).most_common(1)[0][0]
+
+
+def _rounded(value: float) -> float:
+    """Six digits: more are noise, and the file is to be read."""
+    return float(f"{value:.6g}")

@@ -109,14 +109,10 @@ def validity(config: ValidityConfig, on_step: OnStep, notice: Notice) -> Validit
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How the clips of a grade are scored: by which metrics, with which manifest of the folder.
-
-    clips: those of another grade, where it is the manifest that differs.
-    """
+    """How the clips of a grade are scored: by which metrics, with which manifest of the folder."""
 
     metrics: tuple[str, ...]
     manifest: str = "manifest.jsonl"
-    clips: Grade | None = None
 
 
 def score(
@@ -128,7 +124,7 @@ def score(
     for grade, each in asked.items():
         name = place_of(out, "", grade).parent.name
         settings = EvaluateConfig(
-            generated=place_of(out / "clips", "", each.clips or grade).parent, manifest=out / each.manifest,
+            generated=place_of(out / "clips", "", grade).parent, manifest=out / each.manifest,
             out=out / "runs" / name, name=name,
             metrics=each.metrics, options=registry.options_of(config.options, each.metrics), cache=out / "features",
             workers=config.processes, **config.model_dump(include={"device", "batch_size", "timeout", "memory"}),

@@ -287,7 +287,20 @@ class WERWhisperBase(WERWhisper):
     title = "Word error rate (Whisper base)"
     weights = ("whisper_base",)
     quantities = error_rate_quantities("wer", "WER", "Whisper base")
-    alternatives = {"recogniser": ("wer/whisper-large-v3", "wer/qwen3-asr-1.7b")}
+    alternatives = {
+        "decoding": ("wer/whisper-base-no-timestamps",), "recogniser": ("wer/whisper-large-v3", "wer/qwen3-asr-1.7b"),
+    }  # fmt: skip
+
+
+class WERWhisperBaseNoTimestamps(WERWhisperBase):
+    """Word error rate of Whisper base's transcript, decoded as seed-tts-eval does: what the decoding alone makes."""
+
+    id = "wer/whisper-base-no-timestamps"
+    title = "Word error rate (Whisper base, one window without time stamps)"
+    quantities = error_rate_quantities("wer", "WER", "Whisper base, no time stamps")
+    recogniser_class = "t2av_bench.extractors.whisper_recogniser:SeedTTSWhisperRecogniser"
+    by_default = False
+    alternatives: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
 
 class CERWhisperBase(CERWhisper):

@@ -16,6 +16,7 @@ import t2av_bench as tb
 from t2av_bench import metrics
 from t2av_bench.cli.main import app
 from t2av_bench.media.clip import Clip
+from t2av_bench.validation.damages import write
 from t2av_bench.validation.pictures import Source, jittered
 
 PLANTED = {
@@ -50,8 +51,13 @@ def found(clips, tmp_path_factory):
     return made
 
 
-def variants(found, quantity, source):
-    return {each.variant: each for each in found.find(quantity).variants if each.source == source}
+def source(found, quantity, name):
+    (one,) = (each for each in found.find(quantity).sources if each.source == name)
+    return one
+
+
+def variants(found, quantity, name):
+    return {each.variant: each for each in source(found, quantity, name).variants}
 
 
 def test_planted_changes_are_found(found):
@@ -65,45 +71,79 @@ def test_planted_changes_are_found(found):
     assert all(each.scored == each.total == 4 for each in encoding.values())
 
 
-def test_sizes_are_those_of_the_variants_with_the_control_among_them(found):
-    sizes = {size.source: size for size in found.find("planted_up").sizes}
-    assert sizes["encoding"].deviation == pytest.approx(np.std([0, 0.25, 0.5, -0.25]))
-    assert sizes["encoding"].largest == pytest.approx(0.6)
-    assert sizes["frame_rate"].deviation == 0 and sizes["frame_rate"].largest == 0
-    shy = {size.source: size.deviation for size in found.find("planted_shy").sizes}
-    assert shy["encoding"] == 0 < shy["sampling"] == sizes["sampling"].deviation
+def test_sizes_part_what_all_clips_share_from_their_own(found):
+    encoding, still = source(found, "planted_up", "encoding"), source(found, "planted_up", "frame_rate")
+    assert encoding.shared == pytest.approx(np.std([0, 0.25, 0.5, -0.25], ddof=1), rel=1e-5)
+    assert encoding.own == pytest.approx(0, abs=1e-6) and encoding.largest == pytest.approx(0.6)
+    assert (still.shared, still.own, still.largest) == (0, 0, 0)
+    shy = {each.source: each.shared for each in found.find("planted_shy").sources}
+    assert shy["encoding"] == 0 and found.find("planted_shy").sampling == found.find("planted_up").sampling
+
+
+def test_clips_that_go_up_and_down_share_nothing(clips, tmp_path):
+    """Without speakers each clip is drawn by itself: one of four crops moves half of them up by 1 and half down."""
+    made = tb.budget(clips, metrics="budget/planted", sources="crop", out=tmp_path / "b.json", workers=1)
+    crop = source(made, "planted_up", "crop")
+    # Residual mean square: the variance 4/3 of the three differences from that crop, half of the mean over six pairs.
+    assert crop.own == pytest.approx(math.sqrt(3 * (4 / 3) / 6 / 2), rel=1e-5) and crop.shared == 0
+    assert made.find("planted_up").variance(4, paired=True) == pytest.approx(crop.own**2 / 4)
 
 
 def test_sampling_is_split_by_speaker(found):
     entry = found.find("planted_up").sampling
     # Speaker a: 4 and 5, speaker b: 7 and 8. Mean squares 9 between and 0.5 within, two clips each.
     assert entry.within == pytest.approx(math.sqrt(0.5)) and entry.between == pytest.approx(math.sqrt((9 - 0.5) / 2))
-    assert (entry.groups, entry.unit, entry.of) == (2, "speakers", "control")
+    assert (entry.groups, entry.unit, entry.of) == (2, "speakers", None)
 
 
 def test_a_clip_that_fails_stays_counted(found):
     container = variants(found, "planted_up", "container")
     assert (container["ts"].scored, container["ts"].total) == (3, 4)
     assert container["ts"].reasons == {"nothing is seen in this one": 1}
-    (size,) = (each for each in found.find("planted_up").sizes if each.source == "container")
-    assert (size.scored, size.total) == (3, 4)
-    assert " 3/4" in found.to_markdown() and "nothing is seen in this one (2)" in found.to_markdown()
+    assert source(found, "planted_up", "container").scored == 3
+    assert "0 / 0 (3/4)" in found.to_markdown()
 
 
 def test_another_detector_is_an_error_between_protocols_alone(found):
-    (other,) = variants(found, "planted_up", "detector").values()
-    assert other.protocol and other.variant == "budget/other" and other.shift == pytest.approx(0.3)
+    detector = source(found, "planted_up", "detector")
+    assert detector.protocol and detector.variants[0].shift == pytest.approx(0.3)
+    assert detector.variants[0].variant == "budget/other"
     entry = found.find("planted_up")
     apart = entry.variance(100, protocols=True) - entry.variance(100)
-    assert apart == pytest.approx(0.15**2), "one of two, with equal chances"
+    assert 2 * apart == pytest.approx(0.3**2, rel=1e-5), "one by this and one by the other differ by 0.3"
     assert found.find("planted_up_other") is None, "nobody asked for it"
 
 
 def test_who_needs_the_text_has_no_size_for_length(found):
-    early = variants(found, "planted_words", "length")
-    assert all(each.shift is None and each.reasons == {"no text for this item": 4} for each in early.values())
+    early = source(found, "planted_words", "length")
+    assert early.shared is None and "one that ends early lacks words" in early.reason
+    assert all(sum(each.reasons.values()) == 4 and each.shift is None for each in early.variants)
     assert found.find("planted_words").unmeasured() == ["length"]
     assert variants(found, "planted_up", "length")["10 % of the time"].shift == 0
+
+
+def test_a_metric_without_weights_has_its_reason_and_its_published_scatter(clips, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(tmp_path / "none"))
+    made = tb.budget(clips, metrics="sync/joonson,utmos", out=tmp_path / "b.json", workers=1)
+    assert not (tmp_path / "b-run").exists(), "nothing to score, so nothing is written"
+    sync, mos = made.find("sync_c"), made.find("utmos")
+    assert sync.sampling.of and "syncnet_v2" in source(made, "sync_c", "encoding").reason and sync.scored == 0
+    assert math.hypot(sync.sampling.between, sync.sampling.within) == pytest.approx(1.704, abs=0.001)
+    assert mos.sampling is None and "utmos22_strong" in mos.unsampled and mos.resolution(200) is None
+    assert made.find("sync_offset").sampling is None
+    text = made.to_markdown()
+    assert "\\* Sampling of MoCha's 220 clips" in text and "0.370 (–)" in text
+
+
+def test_metrics_are_added_to_what_a_file_has(clips, tmp_path):
+    asked = {"out": tmp_path / "b.json", "sources": "encoding", "workers": 1}
+    tb.budget(clips, metrics="budget/planted", **asked)
+    both = tb.budget(clips, metrics="budget/worded", add=True, **asked)
+    assert {each.metric for each in both.entries} == {"budget/planted", "budget/worded"}
+    again = tb.budget(clips, metrics="budget/worded", add=True, **asked)
+    assert again == both, "measured again, not twice"
+    alone = tb.budget(clips, metrics="budget/worded", **asked)
+    assert {each.metric for each in alone.entries} == {"budget/worded"}
 
 
 def test_the_same_command_goes_on_and_takes_other_sources(clips, tmp_path):
@@ -115,24 +155,34 @@ def test_the_same_command_goes_on_and_takes_other_sources(clips, tmp_path):
     assert len(written) == 16 and all(path.stat().st_mtime_ns == time for path, time in written.items())
     texts = [step.text for step in steps if step.phase == "scoring"]
     assert "encoding-16 budget/planted one" not in texts and "container-mkv budget/planted one" in texts
-    assert {each.source for each in first.entries[0].variants} == {"encoding"}
-    assert {each.source for each in more.entries[0].variants} == {"encoding", "container"}
+    assert [each.source for each in first.entries[0].sources] == ["encoding"]
+    assert [each.source for each in more.entries[0].sources] == ["encoding", "container"]
     assert more.entries[0].sampling.groups == 4, "without a manifest the clips are on their own"
 
 
-def test_what_compares_takes_its_scatter_from_systems(clips, tmp_path):
-    asked = {"metrics": "psnr", "sources": "container", "out": tmp_path / "b.json", "workers": 1}
+def test_what_compares_does_so_with_the_items_own_references(clips, tmp_path):
+    """A clip against itself would be at the ceiling, where no model's clip is."""
+    asked = {"metrics": "psnr", "sources": "encoding,container", "out": tmp_path / "b.json", "workers": 1}
     bare = tb.budget(clips, **asked).find("psnr")
-    assert bare.sampling is None and "give --runs" in bare.unsampled and bare.scored == 4
-    assert bare.resolution(50) is None and bare.resolution(50, paired=True) == 0
-    changed = tmp_path / "system"
-    changed.mkdir()
+    assert bare.sampling is None and "no reference" in bare.unsampled and bare.scored == 0
+    assert bare.resolution(50) is None and bare.resolution(50, paired=True) is None
+    folder = tmp_path / "paired"
+    folder.mkdir()
+    lines = []
     for index, name in enumerate(budget_metrics.LEVELS):
-        write_clip(changed / f"{name}.mp4", moving_pattern(8, 64, 64, seed=9 + index), noise(0.32, seed=index))
-    run = tb.evaluate(changed, reference=clips, metrics="psnr", out=tmp_path / "run", workers=1)
+        write_clip(folder / f"{name}-real.mp4", moving_pattern(8, 64, 64, seed=9 + index), noise(0.32, seed=index))
+        lines.append(json.dumps({"id": name, "reference": f"{name}-real.mp4"}))
+    (folder / "items.jsonl").write_text("\n".join(lines) + "\n")
+    asked |= {"out": tmp_path / "paired.json", "manifest": folder / "items.jsonl"}
+    found = tb.budget(clips, **asked)
+    psnr = found.find("psnr")
+    run = tb.evaluate(clips, manifest=folder / "items.jsonl", metrics="psnr", out=tmp_path / "run", workers=1)
     values = run.scores.query("quantity == 'psnr'").value
-    full = tb.budget(clips, runs=[tmp_path / "run"], **asked).find("psnr")
-    assert full.sampling.within == pytest.approx(values.std(ddof=1)) and full.sampling.of == "system"
+    assert psnr.sampling.within == pytest.approx(values.std(ddof=1), rel=0.05)
+    assert source(found, "psnr", "container").largest == 0
+    assert 0 < source(found, "psnr", "encoding").largest < 0.1 * values.mean(), (
+        "far from the ceiling"
+    )
 
 
 def test_the_command_prints_and_writes_it(clips, tmp_path):
@@ -140,13 +190,12 @@ def test_the_command_prints_and_writes_it(clips, tmp_path):
              "encoding", "--workers", "1", "--at", "50"]  # fmt: skip
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    # The shifts' variance, and that of one variant of four in which clips go up or down by 0.1 (n - 1: of four clips).
-    size = math.sqrt(np.var([0, 0.25, 0.5, -0.25]) + 0.1**2 * 4 / 3 / 4)
+    size = source(tb.open_budget(tmp_path / "b.json"), "planted_up", "encoding")
     left = tb.open_budget(tmp_path / "b.json").find("planted_up").resolution(50)
     assert "not resolved at 50" in done.stdout and f"| {left:.3f} (" in done.stdout
-    assert "| `planted_up` |" in done.stdout and f"{size:.3f} (0.600)" in done.stdout
+    assert "| `planted_up` |" in done.stdout and f"| {size.shared:.3f} / {size.own:.3f} |" in done.stdout
     as_json = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
-    assert {"sampling", "encoding"} == {each["source"] for each in as_json["sizes"]}
+    assert [each["source"] for each in as_json["entries"][0]["sources"]] == ["encoding"]
 
 
 def test_what_nobody_knows_is_refused_before_anything_is_written(clips, tmp_path):
@@ -164,3 +213,14 @@ def test_a_jittered_crop_is_one_window_of_the_picture(tmp_path):
     assert after.shape == before.shape and np.abs(after[0] - after[2]).max() < 3, "the same window in every frame"
     slope = np.polyfit(np.arange(64), after[0].mean(axis=(0, 2)), 1)[0]
     assert slope == pytest.approx(0.75 * 255 / 63, rel=0.03), "three quarters of the ramp over the whole width"
+
+
+def test_encodings_change_picture_and_sound(clips, tmp_path):
+    """What is said of a metric of sound must have been tried on sound."""
+    paths = [tmp_path / "clips" / f"encoding-{crf}" / "one.mp4" for crf in (16, 20)]
+    for crf, path in zip((16, 20), paths, strict=True):
+        write(Source(Clip(clips / "one.mp4")), "one", "encoding", crf, path, path)
+    pictures = [np.stack(list(Source(Clip(path)).frames())).astype(float) for path in paths]
+    sounds = [Clip(path).audio(48_000) for path in paths]
+    assert 0 < np.abs(pictures[0] - pictures[1]).mean() < 6
+    assert 0 < np.abs(sounds[0] - sounds[1]).max() and sounds[0].shape == sounds[1].shape

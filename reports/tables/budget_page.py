@@ -1,6 +1,5 @@
 """The measured part of ``docs/error_budget.md``: ``python -m reports.tables.budget_page docs/error_budget.md``."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -16,10 +15,12 @@ def renewed(text: str) -> str:
     found = packaged()
     for name, made in (("sizes", found.to_markdown(200)), ("gaps", published(found).to_markdown())):
         body = made.partition("\n\n")[2]  # the page has headings of its own
-        pattern = re.compile(re.escape(_BETWEEN.format(name, "\0")).replace("\0", ".*?"), re.DOTALL)
-        if not pattern.search(text):
+        begin, end = _BETWEEN.format(name, "\0").split("\0")
+        before, opened, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (opened and closed):
             raise ValueError(f"the page has no place for {name}: expected {_BETWEEN.format(name, '')!r}")
-        text = pattern.sub(lambda _, name=name, body=body: _BETWEEN.format(name, f"\n{body}\n"), text, count=1)
+        text = f"{before}{begin}\n{body}\n{end}{after}"
     return text
 
 

@@ -287,7 +287,7 @@ class WERWhisperBase(WERWhisper):
     title = "Word error rate (Whisper base)"
     weights = ("whisper_base",)
     quantities = error_rate_quantities("wer", "WER", "Whisper base")
-    alternatives = {
+    alternatives: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "decoding": ("wer/whisper-base-no-timestamps",), "recogniser": ("wer/whisper-large-v3", "wer/qwen3-asr-1.7b"),
     }  # fmt: skip
 
@@ -300,7 +300,7 @@ class WERWhisperBaseNoTimestamps(WERWhisperBase):
     quantities = error_rate_quantities("wer", "WER", "Whisper base, no time stamps")
     recogniser_class = "t2av_bench.extractors.whisper_recogniser:SeedTTSWhisperRecogniser"
     by_default = False
-    alternatives: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    alternatives = {}
 
 
 class CERWhisperBase(CERWhisper):

@@ -41,6 +41,7 @@ PACKAGED = Path(__file__).resolve().parents[1] / "metrics" / "budget.json"
 SAMPLING = "sampling"
 WRITING = ("encoding", "container")
 """The sources that two checkpoints of one pipeline have: all else in how their clips come about is the same."""
+_EVERYTHING = "everything"
 _Z = statistics.NormalDist().inv_cdf(0.975)
 ROWS = {
     "metric": "text", "quantity": "text", "source": "text", "shared": "float64", "own": "float64", "largest": "float64",
@@ -270,7 +271,7 @@ class Budget(_Strict):
         for entry in self.entries:
             if not entry.scored and entry.sampling is None:
                 why = Counter(entry.reasons).most_common(1)
-                parts = [("everything", why[0][0] if why else "not measured")]
+                parts = [(_EVERYTHING, why[0][0] if why else "not measured")]
             else:
                 parts = [(each.source, each.reason) for each in entry.sources if each.reason]
                 parts += [(SAMPLING, entry.unsampled)] if entry.unsampled else []
@@ -278,7 +279,7 @@ class Budget(_Strict):
                 found.setdefault(reason, {}).setdefault(entry.metric, set()).add(what)
         return [
             f"- {escape(reason)}: " + "; ".join(
-                f"`{metric}`" + (f" ({', '.join(sorted(parts))})" if parts != {"everything"} else "")
+                f"`{metric}`" + (f" ({', '.join(sorted(some))})" if (some := parts - {_EVERYTHING}) else "")
                 for metric, parts in of.items()
             )
             for reason, of in found.items()

@@ -3,11 +3,9 @@
 WORK/clips/, WORK/runs/, WORK/features/ are as ``validity`` makes them (see ``run``); the same call continues.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,25 +21,25 @@ from t2av_bench.results import budget as files
 from t2av_bench.results.budget import Budget, Entry, Sampling, Source, Variant, method_of
 from t2av_bench.results.recorded import QuantityRecord
 from t2av_bench.results.run import RunResult
-from t2av_bench.scores import Status
 from t2av_bench.statistics.components import components, crossed
 from t2av_bench.statistics.paired import untested_difference
 from t2av_bench.statistics.samples import Grouping, Sample
 from t2av_bench.utils.config import ConfigError, folded, load_toml, near
-from t2av_bench.utils.files import json_text, write_text
 from t2av_bench.utils.progress import Notice, OnStep
 from t2av_bench.utils.text import names, some
 from t2av_bench.utils.worker_pool import WorkerPool
 from t2av_bench.validation.damages import VARIANTS
 from t2av_bench.validation.making import UNDAMAGED, Grade, make
-from t2av_bench.validation.run import Asked, DamagingConfig, entries_of, score
-from t2av_bench.weights.needs import unusable
+from t2av_bench.validation.run import DamagingConfig, entries_of, score
+from t2av_bench.weights.needs import lack, unusable
 
 PROTOCOLS = "protocols"
 """The source that stands for every metric's ``alternatives``."""
 SOURCES = (*VARIANTS, PROTOCOLS)
-_LENGTH, _UNTOLD = "length", "untold.jsonl"
-_WORDS = "it holds a clip to its text, of which one that ends early lacks words"
+_LENGTH = "length"
+_SUBJECT = "how a clip ends is what it measures, and no error of it"
+_OF_ENDS = ("truncated_end", "trailing_silence")
+"""Besides quantities that claim to notice ``truncation``; these move either way with it."""
 _SCATTERS = Path(files.PACKAGED).with_name("scatters.toml")
 
 
@@ -86,7 +84,7 @@ def budget(config: BudgetConfig, on_step: OnStep, notice: Notice) -> Budget:
     """
     check_device(config.device)
     chosen, folder = config.chosen, config.folder
-    lacking = {id: unusable(metric_class(id)) for id in dict.fromkeys(resolve(list(config.metrics)))}
+    lacking = {id: _lacked(id) for id in dict.fromkeys(resolve(list(config.metrics)))}
     ids = [id for id, reason in lacking.items() if reason is None]
     options = registry.options_of(config.options, list(lacking))
     before = files.load(config.out) if config.add and config.out.is_file() else Budget()
@@ -96,13 +94,11 @@ def budget(config: BudgetConfig, on_step: OnStep, notice: Notice) -> Budget:
     found: list[Entry] = []
     if ids:
         usable = [other for other, reason in others.items() if reason is None]
-        asked = {UNDAMAGED: Asked(tuple(dict.fromkeys([*ids, *usable])))}
-        asked |= {grade: Asked(tuple(ids), _UNTOLD if grade[0] == _LENGTH else "manifest.jsonl") for grade in grades}
+        asked = {UNDAMAGED: list(dict.fromkeys([*ids, *usable]))} | dict.fromkeys(grades, ids)
         with alone_in(folder), WorkerPool() as pool:
             make(
                 entries, grades, folder, pool, config.processes, config.timeout, on_step, own_references=True
             )  # fmt: skip
-            _untold(folder)
             mine = {id: given for id, given in options.items() if id in ids}
             runs = score(config.model_copy(update={"options": mine}), folder, asked, len(entries), pool, on_step)
         found += of_runs(runs[UNDAMAGED], {grade: runs[grade] for grade in grades}, ids, others)
@@ -119,14 +115,13 @@ def budget(config: BudgetConfig, on_step: OnStep, notice: Notice) -> Budget:
 def _alternatives(ids: Sequence[str]) -> dict[str, str | None]:
     """Ids of the metrics' alternatives -> why one cannot be measured here (None: it can)."""
     listed = (other for id in ids for each in metric_class(id).alternatives.values() for other in each)
-    return {other: unusable(metric_class(other)) for other in dict.fromkeys(listed)}
+    return {other: _lacked(other) for other in dict.fromkeys(listed)}
 
 
-def _untold(folder: Path) -> None:
-    """A manifest without texts, of which clips that end early would miss words."""
-    lines = (json.loads(line) for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines())
-    kept = ({key: value for key, value in line.items() if key != "text"} for line in lines)
-    write_text(folder / _UNTOLD, "".join(json_text(line) + "\n" for line in kept))
+def _lacked(id: str) -> str | None:
+    """Why a metric cannot be measured here; without the command that would help, for others will read it."""
+    found = lack(metric_class(id))
+    return f"missing here: {found.what}" if found else unusable(metric_class(id))
 
 
 def _unmeasured(
@@ -192,8 +187,12 @@ def of_runs(
         asked: dict[str, dict[str, QuantityRecord | None]] = {}
         for (source, grade), run in variants.items():
             said = grade if isinstance(grade, str) else f"{grade:g} {VARIANTS[source].unit}"
-            asked.setdefault(source, {})[said] = _shortened(record, run.records.get((metric, name)), source)
-        sources = [_source(source, record, each, total, by) for source, each in asked.items()]
+            asked.setdefault(source, {})[said] = run.records.get((metric, name))
+        sources = [
+            Source(source=source, reason=_SUBJECT) if source == _LENGTH and _is_of_ends(metric, name)
+            else _source(source, record, each, total, by)
+            for source, each in asked.items()
+        ]  # fmt: skip
         sources += _protocols(record, control, alternatives)
         sampling, unsampled = _sampling(record, control)
         found.append(Entry(
@@ -218,13 +217,9 @@ def _sampling(record: QuantityRecord, control: RunResult) -> tuple[Sampling | No
     ), None  # fmt: skip
 
 
-def _shortened(before: QuantityRecord, after: QuantityRecord | None, source: str) -> QuantityRecord | None:
-    """Of what no longer applies to clips that end early the reason is that their text was taken from them."""
-    if source != _LENGTH or after is None:
-        return after
-    scored = set(before.scored)
-    gone = {clip for clip, (status, _) in after.missing.items() if status == Status.NOT_APPLICABLE and clip in scored}
-    return replace(after, missing=after.missing | {clip: (Status.NOT_APPLICABLE, _WORDS) for clip in gone})
+def _is_of_ends(metric: str, quantity: str) -> bool:
+    claims = metric_class(metric).validity.get(quantity, {})
+    return quantity in _OF_ENDS or claims.get("truncation", "same") != "same"
 
 
 def _protocols(record: QuantityRecord, control: RunResult, alternatives: Mapping[str, str | None]) -> Iterator[Source]:

@@ -22,7 +22,7 @@ from t2av_bench.validation.pictures import Source
 CONTROL = "control"
 AUDIO_RATE = 48_000
 _CRF, _PRESET, _AUDIO_BIT_RATE = 12, "ultrafast", 192_000
-_QUALITIES = {16: ("veryfast", 160_000), 18: ("medium", 128_000), 20: ("slow", 96_000)}
+_QUALITIES = {16: ("veryfast", 160_000), 18: ("medium", 128_000), 20: ("faster", 96_000)}
 """CRF -> preset and AAC bits per second of the mono sound."""
 
 Pictures = Callable[[Source, float, np.random.Generator], Iterator[np.ndarray]]

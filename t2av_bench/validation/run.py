@@ -6,7 +6,6 @@ OUT/features/            what all runs measure alike (the originals), kept once
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -99,7 +98,7 @@ def validity(config: ValidityConfig, on_step: OnStep, notice: Notice) -> Validit
     grades = [grade for each in chosen.values() for grade in each]
     with alone_in(config.out), WorkerPool() as pool:
         make(entries, grades, config.out, pool, config.processes, config.timeout, on_step)
-        asked = {grade: Asked(tuple(ids)) for grade in (UNDAMAGED, *grades)}
+        asked = dict.fromkeys((UNDAMAGED, *grades), ids)
         runs = score(config, config.out, asked, len(entries), pool, on_step)
     damaged = {name: {grade: runs[name, grade] for _, grade in each} for name, each in chosen.items()}
     ordered = {name: DAMAGES[name].ordered for name in chosen}
@@ -107,26 +106,19 @@ def validity(config: ValidityConfig, on_step: OnStep, notice: Notice) -> Validit
     return Validity(len(entries), tuple(cells(runs[UNDAMAGED], damaged, ordered, claims)))
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """How the clips of a grade are scored: by which metrics, with which manifest of the folder."""
-
-    metrics: tuple[str, ...]
-    manifest: str = "manifest.jsonl"
-
-
 def score(
-    config: DamagingConfig, out: Path, asked: Mapping[Grade, Asked], clips: int, pool: WorkerPool, on_step: OnStep
-) -> dict[Grade, RunResult]:
-    """Score the clips that were written (``making.make``) below ``out``; so many clips a grade."""
-    total, done = clips * sum(len(each.metrics) for each in asked.values()), 0
+    config: DamagingConfig, out: Path, asked: Mapping[Grade, Sequence[str]], clips: int, pool: WorkerPool,
+    on_step: OnStep,
+) -> dict[Grade, RunResult]:  # fmt: skip
+    """Score the clips that were written (``making.make``) below ``out``, so many a grade; asked: their metrics."""
+    total, done = clips * sum(map(len, asked.values())), 0
     runs: dict[Grade, RunResult] = {}
-    for grade, each in asked.items():
+    for grade, ids in asked.items():
         name = place_of(out, "", grade).parent.name
         settings = EvaluateConfig(
-            generated=place_of(out / "clips", "", grade).parent, manifest=out / each.manifest,
+            generated=place_of(out / "clips", "", grade).parent, manifest=out / "manifest.jsonl",
             out=out / "runs" / name, name=name,
-            metrics=each.metrics, options=registry.options_of(config.options, each.metrics), cache=out / "features",
+            metrics=tuple(ids), options=registry.options_of(config.options, ids), cache=out / "features",
             workers=config.processes, **config.model_dump(include={"device", "batch_size", "timeout", "memory"}),
         )  # fmt: skip
         settings.out.mkdir(parents=True, exist_ok=True)
@@ -137,7 +129,7 @@ def score(
             on_step(Step("scoring", before + at.done, total, "measurements", text, at.status is Status.FAILED))
 
         evaluate(settings, measured, lambda text: None, pool)
-        done += clips * len(each.metrics)
+        done += clips * len(ids)
         on_step(Step("scoring", done, total, "measurements", name))
         runs[grade] = open_run(settings.out)
     return runs

@@ -50,10 +50,11 @@ class Other(Metric):
 
 
 class Worded(Metric):
-    """What holds a clip to its text has nothing to say of one that ends early."""
+    """What holds a clip to its text notices that words are cut off, and says so."""
 
     id, title, paper = "budget/worded", "Worded", "none"
     quantities = (Quantity("planted_words", "Words", "lower"),)
+    validity: ClassVar = {"planted_words": {"truncation": "up"}}
 
     @property
     def protocol(self):

@@ -165,7 +165,8 @@ def _columns(loaded: Loaded, budget: Budget) -> Iterator[ColumnGaps]:
             )
             for (one, family, first), (two, other_family, second) in combinations(ordered, 2) if family == other_family
         )  # fmt: skip
-        label = " ".join(filter(None, (group.label or language, column.label)))
+        place = f"{group.label} ({language})" if len(group.languages) > 1 else group.label or language
+        label = " ".join(filter(None, (place, column.label)))
         yield ColumnGaps(
             loaded.name, key, label, column.decimals, clips, pairs,
             entry.metric if entry else None, reason, other,
@@ -179,14 +180,14 @@ def _name(row: PublishedRow) -> str:
 
 
 def _entry(column: ColumnSpecification, budget: Budget) -> tuple[Entry | None, bool]:
-    """The entry that the column likes best, and whether it is of another protocol."""
+    """The entry that the column likes best of those with sampling, and whether it is of another protocol."""
     liked = [
         (place, entry) for entry in budget.entries
         if (place := column.preference(entry.metric, entry.quantity)) is not None
     ]  # fmt: skip
     if not liked:
         return None, False
-    place, entry = min(liked, key=lambda each: each[0])
+    place, entry = min(liked, key=lambda each: (each[1].sampling is None, each[0]))
     return entry, place[0]
 
 

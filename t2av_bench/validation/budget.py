@@ -38,6 +38,7 @@ PROTOCOLS = "protocols"
 SOURCES = (*VARIANTS, PROTOCOLS)
 _LENGTH = "length"
 _SUBJECT = "how a clip ends is what it measures, and no error of it"
+_LEFT_OUT = "not asked for (--sources)"
 _OF_ENDS = ("truncated_end", "trailing_silence")
 """Besides quantities that claim to notice ``truncation``; these move either way with it."""
 _SCATTERS = Path(files.PACKAGED).with_name("scatters.toml")
@@ -193,6 +194,7 @@ def of_runs(
             else _source(source, record, each, total, by)
             for source, each in asked.items()
         ]  # fmt: skip
+        sources += [Source(source=name, reason=_LEFT_OUT) for name in VARIANTS if name not in asked]
         sources += _protocols(record, control, alternatives)
         sampling, unsampled = _sampling(record, control)
         found.append(Entry(

@@ -155,8 +155,9 @@ def test_the_same_command_goes_on_and_takes_other_sources(clips, tmp_path):
     assert len(written) == 16 and all(path.stat().st_mtime_ns == time for path, time in written.items())
     texts = [step.text for step in steps if step.phase == "scoring"]
     assert "encoding-16 budget/planted one" not in texts and "container-mkv budget/planted one" in texts
-    assert [each.source for each in first.entries[0].sources] == ["encoding"]
-    assert [each.source for each in more.entries[0].sources] == ["encoding", "container"]
+    assert [each.source for each in first.entries[0].measured()] == ["encoding"]
+    assert [each.source for each in more.entries[0].measured()] == ["encoding", "container"]
+    assert source(first, "planted_up", "crop").reason == "not asked for (--sources)"
     assert more.entries[0].sampling.groups == 4, "without a manifest the clips are on their own"
 
 
@@ -193,7 +194,7 @@ def test_the_command_prints_and_writes_it(clips, tmp_path):
     assert "not resolved at 50" in done.stdout and f"| {left:.3f} (" in done.stdout
     assert "| `planted_up` |" in done.stdout and f"| {size.shared:.3f} / {size.own:.3f} |" in done.stdout
     as_json = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
-    assert [each["source"] for each in as_json["entries"][0]["sources"]] == ["encoding"]
+    assert [each["source"] for each in as_json["entries"][0]["sources"] if "shared" in each] == ["encoding"]
 
 
 def test_what_nobody_knows_is_refused_before_anything_is_written(clips, tmp_path):

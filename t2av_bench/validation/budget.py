@@ -131,7 +131,7 @@ def _unmeasured(
     """What there is of a metric that cannot run here: reasons, and how its published scores scatter."""
     mine = metric_class(id)
     protocol = create(id, options=options).protocol
-    sources = {name: False for name in VARIANTS if name in chosen}
+    sources = dict.fromkeys(VARIANTS, False)
     sources |= dict.fromkeys(mine.alternatives if PROTOCOLS in chosen else (), True)
     for quantity in mine.quantities:
         borrowed = _published().get((id, quantity.name))

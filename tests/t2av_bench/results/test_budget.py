@@ -1,7 +1,10 @@
 """The combination of errors against drawn sets; the file; margins."""
 
+import csv
 import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,8 @@ from t2av_bench.results import budget as files
 from t2av_bench.results import read
 from t2av_bench.results.budget import Budget, BudgetError, Entry, Sampling, Source, Variant, method_of
 from t2av_bench.scores import Protocol
+from t2av_bench.statistics.components import components
+from t2av_bench.statistics.samples import Grouping, Sample
 
 SHARED = {"encoding": 0.1, "crop": 0.3}
 OWN = {"encoding": 0.5, "crop": 0.7}
@@ -147,6 +152,20 @@ def test_the_packaged_budget_says_of_every_quantity_what_it_is_worth_or_why_not(
     # The harness's own protocols: a budget of last year's would fall silent in every table.
     stale = [one.metric for one in found.entries if method_of(create(one.metric).protocol) != one.method]
     assert not stale, f"measured by other parameters than the metrics have now: {sorted(set(stale))}"
+
+
+def test_the_published_spread_is_that_of_the_published_scores():
+    table = Path(tb.__file__).parent / "attestation" / "references" / "mochabench.csv"
+    if not table.is_file():
+        pytest.skip("the published scores by clip are not in this package")
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if len(row["offsets"].split()) == 1]
+    by = {row["id"]: " ".join(re.sub(r"^\d+_", "", row["id"].split("/")[-1]).split("_")[:3]) for row in rows}
+    for name in ("sync_c", "sync_d"):
+        sample = Sample.of({row["id"]: float(row[name]) for row in rows}).grouped(Grouping(by, "persons"))
+        kept = tb.open_budget().find(name, "sync/joonson").sampling
+        assert components(sample) == (pytest.approx(kept.between, abs=1e-4), pytest.approx(kept.within, abs=1e-4))
+        assert (len(sample), sample.units) == (kept.scored, kept.groups)
 
 
 def test_no_default_margin_is_below_what_writing_makes(tmp_path):

@@ -194,7 +194,7 @@ def test_the_command_prints_and_writes_it(clips, tmp_path):
     assert "not resolved at 50" in done.stdout and f"| {left:.3f} (" in done.stdout
     assert "| `planted_up` |" in done.stdout and f"| {size.shared:.3f} / {size.own:.3f} |" in done.stdout
     as_json = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
-    assert [each["source"] for each in as_json["entries"][0]["sources"] if "shared" in each] == ["encoding"]
+    assert [each["source"] for each in as_json["entries"][0]["sources"] if each["own"] is not None] == ["encoding"]
 
 
 def test_what_nobody_knows_is_refused_before_anything_is_written(clips, tmp_path):

@@ -12,6 +12,7 @@ from t2av_bench.version import __version__
 if TYPE_CHECKING:
     from t2av_bench.agreement.panel import Panel
     from t2av_bench.api.attesting import attest
+    from t2av_bench.api.budget import budget, gaps, open_budget
     from t2av_bench.api.clip import ClipScores, score
     from t2av_bench.api.comparing import compare, regress
     from t2av_bench.api.evaluating import evaluate
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from t2av_bench.comparison.contrast import Comparison
     from t2av_bench.comparison.verdicts import Gate
     from t2av_bench.evaluation.evaluate import Progress
+    from t2av_bench.results.budget import Budget
     from t2av_bench.scores import Score
     from t2av_bench.validation.matrix import Validity
 
 _HOMES = {
     "t2av_bench.agreement.panel": ("Panel",),
     "t2av_bench.api.attesting": ("attest",),
+    "t2av_bench.api.budget": ("budget", "gaps", "open_budget"),
     "t2av_bench.api.clip": ("ClipScores", "score"),
     "t2av_bench.api.comparing": ("compare", "regress"),
     "t2av_bench.api.evaluating": ("evaluate",),
@@ -46,15 +49,16 @@ _HOMES = {
     "t2av_bench.comparison.contrast": ("Comparison",),
     "t2av_bench.comparison.verdicts": ("Gate",),
     "t2av_bench.evaluation.evaluate": ("Progress",),
+    "t2av_bench.results.budget": ("Budget",),
     "t2av_bench.scores": ("Score",),
     "t2av_bench.validation.matrix": ("Validity",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Attestation", "Budget", "ClipScores", "Comparison", "Gate", "Panel", "Progress", "Run", "Score", "Table", "Validity",
-    "__version__", "attest", "budget", "compare", "evaluate", "gaps", "list_benchmarks", "list_metrics", "list_systems",
-    "merge", "open_budget", "open_run", "panel", "regress", "run", "score", "table", "validity",
+    "Attestation", "Budget", "ClipScores", "Comparison", "Gate", "Panel", "Progress", "Run", "Score", "Table",
+    "Validity", "__version__", "attest", "budget", "compare", "evaluate", "gaps", "list_benchmarks", "list_metrics",
+    "list_systems", "merge", "open_budget", "open_run", "panel", "regress", "run", "score", "table", "validity",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from t2av_bench.cli.attest import attest
+from t2av_bench.cli.budget import budget, gaps
 from t2av_bench.cli.cache import cache_app
 from t2av_bench.cli.compare import compare
 from t2av_bench.cli.data import data_app
@@ -77,6 +78,7 @@ for _group in (study_app, baseline_app, systems_app, weights_app, data_app, cach
 
 # Commands that keep what is finished and go on from there.
 _CONTINUED = ("evaluate", "run", "demo", "validity", "attest", "weights", "data", "train")
+_CONTINUED = ("evaluate", "run", "demo", "validity", "budget", "weights", "data", "train")
 
 
 def main() -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.metrics import registry
+from t2av_bench.results.budget import Budget, method_of
+from t2av_bench.results.recorded import Recorded
 from t2av_bench.utils.config import ConfigError, read_toml
 
 
@@ -83,8 +85,9 @@ DEFAULT_MARGINS: dict[str, Margin] = {
 
 
 def margins_of(
-    given: str | PathLike[str] | Mapping[str, Any] | None, quantities: Iterable[str] = ()
-) -> dict[str, Margin]:
+    given: str | PathLike[str] | Mapping[str, Any] | None, quantities: Iterable[str] = (),
+    defaults: Mapping[str, Margin] = DEFAULT_MARGINS,
+) -> dict[str, Margin]:  # fmt: skip
     """A margins file, or quantity -> number, percentage or Margin, over the defaults. Raises ConfigError.
 
     quantities: names that may stand in it besides the defaults'.
@@ -92,10 +95,10 @@ def margins_of(
     if given is not None and not isinstance(given, Mapping):
         document = read_toml(Path(given), "margins")
         try:
-            return margins_of(document, quantities)
+            return margins_of(document, quantities, defaults)
         except ConfigError as error:
             raise ConfigError(f"{given}: {error}") from error
-    known = sorted({*DEFAULT_MARGINS, *quantities})
+    known = sorted({*defaults, *quantities})
     found: dict[str, Margin] = {}
     for name, value in (given or {}).items():
         try:
@@ -105,7 +108,24 @@ def margins_of(
         if quantity in found:
             raise ConfigError(f"{name}: the margin of {quantity} is given twice")
         found[quantity] = value if isinstance(value, Margin) else _parse(name, value)
-    return DEFAULT_MARGINS | found
+    return {**defaults, **found}
+
+
+def beyond(budget: Budget, baseline: Recorded, margins: Mapping[str, Margin] = DEFAULT_MARGINS) -> dict[str, Margin]:
+    """The margins, none below what the writing of files alone makes of the same pictures and sound.
+
+    It is the part of an error budget that no number of clips cures, of the sources that two checkpoints of one pipeline
+    have (``results.budget.WRITING``). Its crop, rate and length are the same on both sides, and the scatter of the
+    clips is in the gate's own intervals. Quantities by another method than the budget's, or of a budget without these
+    sources, keep their margin, and those without one get none: what matters, nobody has said.
+    """
+    found = dict(margins)
+    for (metric, name), record in baseline.quantities.items():
+        entry, mine = budget.find(name, metric, method_of(baseline.protocols[metric])), found.get(name)
+        least = entry.writing if entry else None
+        if least and mine and mine.absolute(record.value or 0.0) < least:
+            found[name] = Margin(least)
+    return found
 
 
 def _parse(name: str, value: Any) -> Margin:

@@ -59,6 +59,7 @@ _BUILT_IN = {
     "wer/whisper-large-v3": f"{_METRICS}wer:WERWhisper",
     "wer/whisper-large-v3-seed-tts": f"{_METRICS}wer:WERWhisperSeedTTS",
     "wer/whisper-base": f"{_METRICS}wer:WERWhisperBase",
+    "wer/whisper-base-no-timestamps": f"{_METRICS}wer:WERWhisperBaseNoTimestamps",
     "wer/pocketsphinx": f"{_METRICS}wer:WERPocketsphinx",
     "cer/qwen3-asr-1.7b": f"{_METRICS}wer:CERQwen3",
     "cer/whisper-large-v3": f"{_METRICS}wer:CERWhisper",

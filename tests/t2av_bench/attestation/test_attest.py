@@ -204,12 +204,12 @@ def test_scores_of_other_code_are_not_attested(world, agreed, tmp_path):
 @pytest.mark.slow
 def test_the_scripts_rules_hear_the_speech_file_and_follow_tracks_of_50_frames(world, networks, tmp_path):
     """Its own sound is another one; what the speech file is replaced by has a name."""
-    frames, audio = picture_clip(5, count=64)
+    frames, audio = picture_clip(5, count=56)
     shutil.copytree(world[0] / "weights", tmp_path / "weights")
     clip, speech = tmp_path / "clips" / "one.mp4", tmp_path / "speech" / "one_speech.wav"
     clip.parent.mkdir()
     speech.parent.mkdir()
-    write_clip(clip, frames, talking_audio(hidden_signal(64, 11)))
+    write_clip(clip, frames, talking_audio(hidden_signal(56, 11)))
     write_clip(speech, None, audio, audio_codec="pcm_s16le")
     values = official_values(clip, speech, networks[0], deepcopy(networks[1]), min_track=50)
     mute = official_values(clip, clip, networks[0], deepcopy(networks[1]), min_track=50)

@@ -39,8 +39,9 @@ VERSION = 1
 PACKAGED = Path(__file__).resolve().parents[1] / "metrics" / "budget.json"
 """What was measured for everybody."""
 SAMPLING = "sampling"
-WRITING = ("encoding", "container")
-"""The sources that two checkpoints of one pipeline have: all else in how their clips come about is the same."""
+WRITING = ("encoding",)
+"""What two checkpoints of one pipeline differ by without differing: an encoder treats no two pictures alike, and its
+releases neither. Container, rate, crop and length are the pipeline's."""
 _EVERYTHING = "everything"
 _Z = statistics.NormalDist().inv_cdf(0.975)
 ROWS = {
@@ -189,7 +190,7 @@ class Entry(_Strict):
     def writing(self) -> float | None:
         """The difference that ``WRITING`` alone makes of one pipeline's clips once in 20 times, however many they are.
 
-        None where neither source has a size.
+        None where they have no size.
         """
         sizes = [each.shared or 0.0 for each in self.measured() if each.source in WRITING]
         return _Z * math.hypot(*sizes) * math.sqrt(2) if sizes else None

@@ -26,7 +26,7 @@ def budget_notes(
         clips, by = len(least.scored), least.run.groups
         groups = len({by.groups.get(clip, clip) for clip in least.scored}) if by else clips
         sizes = (entry.resolution(clips, groups), entry.resolution(clips, groups, paired=True))
-        if sizes != (None, None):
+        if any(sizes):  # clips that were all alike, such as those without a cut, tell of no difference
             other, same = ("–" if size is None else _up(size * column.scale, column.decimals) for size in sizes)
             found.setdefault(clips, []).append(f"{column.named} {other} ({same})")
     return [

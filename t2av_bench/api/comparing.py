@@ -44,7 +44,7 @@ def regress(
     baseline: a run, run folder or baseline file; candidate: a run or run folder. margins: a TOML file, or quantity ->
     smallest difference that matters (``{"sync_c": 0.2, "fid": "5%"}``), over the defaults. waive: metrics that the
     candidate may lack. budget: of errors, or its file (the packaged one where None): no default
-    margin is below what the writing of files alone makes.
+    margin is below what encoding alone makes.
     undecided: what an open question is: a status of its own, ``pass`` or ``fail``.
     Raises ValueError (NotComparable, with all ``differences``) where the two cannot be compared.
     """

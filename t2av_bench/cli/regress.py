@@ -40,7 +40,7 @@ def regress(
     budget: Annotated[
         Path | None,
         typer.Option(
-            help="JSON file of 'budget': no default margin is below what its encodings and containers make.  "
+            help="JSON file of 'budget': no default margin is below what encoding alone makes.  "
             "[default: the packaged one]",
             show_default=False,
         ),

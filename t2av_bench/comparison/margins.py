@@ -112,12 +112,12 @@ def margins_of(
 
 
 def beyond(budget: Budget, baseline: Recorded, margins: Mapping[str, Margin] = DEFAULT_MARGINS) -> dict[str, Margin]:
-    """The margins, none below what the writing of files alone makes of the same pictures and sound.
+    """The margins, none below what encoding alone makes of the same pictures and sound.
 
-    It is the part of an error budget that no number of clips cures, of the sources that two checkpoints of one pipeline
-    have (``results.budget.WRITING``). Its crop, rate and length are the same on both sides, and the scatter of the
-    clips is in the gate's own intervals. Quantities by another method than the budget's, or of a budget without these
-    sources, keep their margin, and those without one get none: what matters, nobody has said.
+    It is the part of an error budget that no number of clips cures, of the source that two checkpoints of one pipeline
+    have (``results.budget.WRITING``); the scatter of the clips is in the gate's own intervals. Quantities by another
+    method than the budget's, or without a size there, keep their margin, and those without a margin get none: what
+    matters, nobody has said.
     """
     found = dict(margins)
     for (metric, name), record in baseline.quantities.items():

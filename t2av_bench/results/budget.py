@@ -5,11 +5,12 @@ source has two standard deviations (``statistics.components.crossed``): v, of wh
 and e, of what it does to a clip beyond that. b and w are those of the clips under one variant, between and within
 groups. Two equal systems, each under variants of its own, then differ by a variance of two times
 
-    Σ v² + b² / G + w² / n      on n other clips of G groups each: e is part of how clips scatter already
-    Σ v² + Σ e² / n             on the same n clips, which take their scatter along
+    Σ v² + b² / G + max(w², Σ e²) / n      on n other clips of G groups each
+    Σ v² + Σ e² / n                        on the same n clips, which take their scatter along
 
-A difference of less than 1.96 times the root is *not resolved*: these errors alone exceed it once in 20 times. Sources
-add in squares, for each is varied by itself. No number of clips cures v.
+e is part of how clips scatter under one variant already, and counts by itself where some variant makes them scatter
+more. A difference of less than 1.96 times the root is *not resolved*: these errors alone exceed it once in 20 times.
+Sources add in squares, for each is varied by itself. No number of clips cures v.
 """
 
 import hashlib
@@ -39,8 +40,9 @@ VERSION = 1
 PACKAGED = Path(__file__).resolve().parents[1] / "metrics" / "budget.json"
 """What was measured for everybody."""
 SAMPLING = "sampling"
-WRITING = ("encoding", "container")
-"""The sources that two checkpoints of one pipeline have: all else in how their clips come about is the same."""
+WRITING = ("encoding",)
+"""What two checkpoints of one pipeline differ by without differing: an encoder treats no two pictures alike, and its
+releases neither. Container, rate, crop and length are the pipeline's."""
 _EVERYTHING = "everything"
 _Z = statistics.NormalDist().inv_cdf(0.975)
 ROWS = {
@@ -170,13 +172,15 @@ class Entry(_Strict):
         if clips < 1:
             raise ValueError(f"a set has at least one clip, got {clips}")
         sources = self.measured(protocols=protocols)
-        total = sum((each.shared or 0.0) ** 2 for each in sources)
+        total, own = (sum((size or 0.0) ** 2 for size in sizes) for sizes in (
+            [each.shared for each in sources], [each.own for each in sources]
+        ))  # fmt: skip
         if paired:
-            return total + sum((each.own or 0.0) ** 2 for each in sources) / clips if sources else None
+            return total + own / clips if sources else None
         if self.sampling is None:
             return None
         drawn = groups or clips * self.sampling.groups / self.sampling.scored
-        return total + self.sampling.between**2 / drawn + self.sampling.within**2 / clips
+        return total + self.sampling.between**2 / drawn + max(self.sampling.within**2, own) / clips
 
     def resolution(
         self, clips: int, groups: int | None = None, *, paired: bool = False, protocols: bool = False
@@ -189,7 +193,7 @@ class Entry(_Strict):
     def writing(self) -> float | None:
         """The difference that ``WRITING`` alone makes of one pipeline's clips once in 20 times, however many they are.
 
-        None where neither source has a size.
+        None where they have no size.
         """
         sizes = [each.shared or 0.0 for each in self.measured() if each.source in WRITING]
         return _Z * math.hypot(*sizes) * math.sqrt(2) if sizes else None

@@ -213,6 +213,8 @@ def _sampling(record: QuantityRecord, control: RunResult) -> tuple[Sampling | No
         between, within = map(_rounded, components(sample))
     except Unscorable as error:
         return None, _usual(record) or str(error)
+    if not (between or within):
+        return None, "all clips have the same value, which says nothing of others"
     return Sampling(
         between=between, within=within, scored=len(sample), total=len(control.clips), groups=sample.units,
         unit=sample.unit if sample.groups else "clips",

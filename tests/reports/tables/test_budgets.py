@@ -78,6 +78,12 @@ def test_the_note_stands_under_a_papers_table_and_by_the_command(tmp_path):
     assert "Sync-C 0.481 (0.278)" in CliRunner().invoke(app, words).stdout
 
 
+def test_clips_that_were_all_alike_tell_of_no_difference(tmp_path):
+    still = entry("sync/joonson", "sync_c", within=0, shared=0)
+    notes = tb.table(runs(tmp_path), budget=Budget(entries=(still,))).notes
+    assert not any("not resolved" in note for note in notes)
+
+
 def gaps_of(found, table, column):
     (one,) = (each for each in found.columns if (each.table, each.column) == (table, column))
     return one

@@ -75,8 +75,15 @@ def test_no_number_of_clips_cures_what_all_of_them_share():
     assert entry(sources=()).resolution(50, 50) == pytest.approx(1.959964 * math.sqrt(2 * (0.6**2 + 1.2**2) / 50))
 
 
-def test_of_one_pipeline_encoding_and_container_alone_count():
-    found = entry(sources=(source(shared=0.03), source("container", 0.04, 9.0), source("crop", 5.0)))
+def test_other_clips_never_resolve_less_than_the_same_ones():
+    """Half as long, clips scatter more than whole: 9 of their own against 1.2 of the control."""
+    found = entry(sources=(source("length", 0.1, 9.0),))
+    assert found.variance(50, 50) == pytest.approx(0.1**2 + (0.6**2 + 9**2) / 50)
+    assert found.variance(50, 50) > found.variance(50, paired=True) == pytest.approx(0.1**2 + 9**2 / 50)
+
+
+def test_of_one_pipeline_encoding_alone_counts():
+    found = entry(sources=(source(shared=0.05, own=9.0), source("container", 4.0), source("crop", 5.0)))
     assert found.writing == pytest.approx(1.959964 * math.sqrt(2) * 0.05, rel=1e-6)
     assert entry(sources=(source("crop", 5.0),)).writing is None
 
@@ -168,7 +175,7 @@ def test_the_published_spread_is_that_of_the_published_scores():
         assert (len(sample), sample.units) == (kept.scored, kept.groups)
 
 
-def test_no_default_margin_is_below_what_writing_makes(tmp_path):
+def test_no_default_margin_is_below_what_encoding_makes(tmp_path):
     values = np.random.default_rng(0).normal(6, 1, 30)
     made = {SYNC_C: values, UTMOS: values / 2}
     before = read(make_run(tmp_path / "before", made, name="before"))

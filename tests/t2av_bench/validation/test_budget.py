@@ -135,6 +135,13 @@ def test_a_metric_without_weights_has_its_reason_and_its_published_scatter(clips
     assert "\\* Sampling of MoCha's 220 clips" in text and "0.373 (–)" in text
 
 
+def test_clips_of_one_value_say_nothing_of_others(clips, tmp_path):
+    made = tb.budget(clips, metrics="cuts", sources="container", out=tmp_path / "b.json", workers=1)
+    cuts = made.find("cuts")
+    assert cuts.scored == 4 and cuts.sampling is None and "same value" in cuts.unsampled
+    assert cuts.resolution(100) is None and cuts.resolution(100, paired=True) == 0
+
+
 def test_metrics_are_added_to_what_a_file_has(clips, tmp_path):
     asked = {"out": tmp_path / "b.json", "sources": "encoding", "workers": 1}
     tb.budget(clips, metrics="budget/planted", **asked)

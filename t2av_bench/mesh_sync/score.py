@@ -1,0 +1,145 @@
+"""Offset, distance and confidence from the vectors of mouth and sound.
+
+The distance at a shift is the mean over frames of the distance between the mouth's vector and that of the sound so much
+earlier; D is the lowest of 31 shifts of whole frames, the offset is where a parabola through the lowest of the 121
+shifts of 10 ms has its minimum. Positive offsets: the audio is early, as everywhere in this project.
+
+SyncNet's confidence is the median of the curve less its minimum. The minimum over noise is biased downwards, the more
+the shorter the clip, so that confidence is never 0 and cannot be compared between lengths. Here the clip is cut into
+windows of about ``WINDOW`` seconds; in each, the depth (median over shifts less value) is read at the offset that the
+*other* windows' mean curve is lowest at, and C is the mean over windows, weighted by their frames. No window takes part
+in choosing where it is read, so C has mean 0 where there is no sync, at any length; its standard error is that of the
+windows' mean.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from t2av_bench.errors import Unscorable
+from t2av_bench.media.clip import FRAME_RATE
+from t2av_bench.mesh_sync.features import MeshSyncFeatures
+from t2av_bench.mesh_sync.network import MeshSyncNetwork, network_input
+
+MAX_SHIFT = 15
+STEP_MS = 10
+OFFSETS_MS = tuple(range(40 * MAX_SHIFT, -40 * MAX_SHIFT - 1, -STEP_MS))
+"""Shifts in milliseconds, positive where the audio is early; every fourth is a whole frame, 15 ... -15."""
+WINDOW = 1.0
+LEAST_WINDOWS = 2
+PARAMETERS: dict[str, Any] = {"max_shift": MAX_SHIFT, "step_ms": STEP_MS, "window_seconds": WINDOW}
+_ROWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSyncScore:
+    """confidence: C, 0 where nothing is in sync, at most 2; error: its standard error. distance: D, 0 to 2.
+
+    offset_ms: to parts of 10 ms, -600 to 600, positive where the audio is early. distance_zero: at no shift.
+    curve: (31,) float64, mean distance at offsets of 15 ... -15 frames.
+    frames: (T,) float32, distance of each frame at the offset found, NaN where there is no face or no sound;
+    frames_zero: the same at no shift. windows: how many of them C is the mean of.
+    """
+
+    confidence: float
+    error: float
+    distance: float
+    offset_ms: float
+    distance_zero: float
+    curve: np.ndarray
+    frames: np.ndarray
+    frames_zero: np.ndarray
+    windows: int
+
+
+def score(features: MeshSyncFeatures, network: MeshSyncNetwork) -> MeshSyncScore:
+    """Unscorable where less than two windows of a second can be compared."""
+    return score_distances(frame_distances(features, network))
+
+
+def frame_distances(features: MeshSyncFeatures, network: MeshSyncNetwork) -> np.ndarray:
+    """(T, 121) float64: distance of each frame to the sound at each of ``OFFSETS_MS``, mean over the network's members;
+    NaN without a face, and beyond the ends of the sound."""
+    found = [distances(mouth, sound) for mouth, sound in network.embed(network_input(features))]
+    mean = np.mean(found, axis=0)
+    mean[~features.seen] = np.nan
+    return mean
+
+
+def distances(mouth: np.ndarray, sound: np.ndarray) -> np.ndarray:
+    """(T, D) and (4 T, D) unit vectors -> (T, 121) float64 distances between 0 and 2; NaN beyond the sound's ends."""
+    reach = _ROWS * MAX_SHIFT
+    frames = len(mouth)
+    found = np.full((frames, 2 * reach + 1), np.nan)
+    cosines = mouth.astype(np.float64) @ sound.astype(np.float64).T
+    # Frame k at an offset of o rows (audio early) belongs to row 4k - o.
+    rows = _ROWS * np.arange(frames)[:, None] - np.arange(reach, -reach - 1, -1)
+    inside = (rows >= 0) & (rows < len(sound))
+    picked = np.take_along_axis(cosines, rows.clip(0, len(sound) - 1), axis=1)
+    found[inside] = np.sqrt(np.maximum(2 - 2 * picked[inside], 0))
+    return found
+
+
+def score_distances(found: np.ndarray) -> MeshSyncScore:
+    """found: (T, 121) of ``frame_distances``. Unscorable where it cannot fill two windows."""
+    windows = window_curves(found)
+    curve = _mean(found)
+    best = int(np.argmin(curve))
+    depths, weights = crossfitted_depths(*windows)
+    confidence = float(np.average(depths, weights=weights))
+    spread = np.sqrt(np.sum(weights**2 * (depths - confidence) ** 2)) / weights.sum()
+    zero = _ROWS * MAX_SHIFT
+    whole = curve[::_ROWS]
+    return MeshSyncScore(
+        confidence=confidence,
+        error=float(spread * np.sqrt(len(depths) / (len(depths) - 1))),
+        distance=float(whole.min()),
+        offset_ms=_refined(curve, best),
+        distance_zero=float(curve[zero]),
+        curve=whole,
+        frames=found[:, best].astype(np.float32),
+        frames_zero=found[:, zero].astype(np.float32),
+        windows=len(depths),
+    )
+
+
+def window_curves(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(w, 121) mean distance per shift of each window, and (w,) how many frames it has.
+
+    Windows are equally long stretches of the frames that have a distance at every shift.
+    """
+    whole = found[~np.isnan(found).any(1)]
+    count = int(len(whole) / (WINDOW * FRAME_RATE))
+    if count < LEAST_WINDOWS:
+        raise Unscorable(
+            f"{len(whole) / FRAME_RATE:.2f} s of face have sound up to {MAX_SHIFT} frames before and after them, "
+            f"{LEAST_WINDOWS * WINDOW:g} s are needed"
+        )
+    parts = np.array_split(whole, count)
+    return np.stack([part.mean(0) for part in parts]), np.array([len(part) for part in parts], np.float64)
+
+
+def crossfitted_depths(curves: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(w,) depth of each window at the shift that is best for the others; (w,) weights."""
+    total = (curves * weights[:, None]).sum(0)
+    others = total - curves * weights[:, None]
+    place = others.argmin(1)
+    return np.median(curves, axis=1) - curves[np.arange(len(curves)), place], weights
+
+
+def _mean(found: np.ndarray) -> np.ndarray:
+    """(121,) mean distance over the frames that have one."""
+    known = ~np.isnan(found)
+    return np.where(known, found, 0).sum(0) / known.sum(0)
+
+
+def _refined(curve: np.ndarray, best: int) -> float:
+    """Offset in milliseconds at the vertex of the parabola through the lowest point and those 20 ms beside it."""
+    reach = 2
+    if not reach <= best < len(curve) - reach:
+        return float(OFFSETS_MS[best])
+    left, middle, right = curve[best - reach], curve[best], curve[best + reach]
+    bend = left - 2 * middle + right
+    move = reach * 0.5 * (left - right) / bend if bend > 0 else 0.0
+    return OFFSETS_MS[best] - STEP_MS * float(np.clip(move, -reach, reach))

@@ -1,143 +1,364 @@
-"""The damage table and the figures of ``docs/lip_sync.md``, from the numbers that are committed beside it.
+"""The tables and figures of ``docs/lip_sync.md``, from ``docs/lip_sync.json`` and the log of looks at test clips.
 
-    python bench/lip_sync_page.py [--damage "NAME=VALIDITY_RUN" ...]
+    python bench/lip_sync_page.py [--damage NAME=VALIDITY_RUN ...] [--clips FOLDER] [--speech FOLDER]
 
-``--damage`` takes the scores of ``t2av-bench validity CLIPS --metrics sync/mesh --out VALIDITY_RUN`` first, and writes
-``docs/lip_sync_damage.json``; without it everything is made again from that file.
+Without options everything is drawn again. Each option measures a part of ``docs/lip_sync.json`` first:
+
+--damage  the scores of ``t2av-bench validity CLIPS --metrics sync/mesh --out VALIDITY_RUN``
+--clips   every clip of a folder, one by one
+--speech  clips of a folder of which a few seconds of speech are left: how sure the metric is then
 """
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from measuring import ROOT, options
 
-PAGE = ROOT / "docs" / "lip_sync.md"
-DAMAGE = ROOT / "docs" / "lip_sync_damage.json"
-CURVES = ROOT / "docs" / "lip_sync_damage.svg"
-SCATTER = ROOT / "docs" / "lip_sync_published.svg"
-QUANTITIES = ("sync_c_mesh", "sync_d_mesh", "sync_d_zero_mesh", "sync_in_tolerance_mesh", "sync_offset_mesh")
-_SHOWN = ("sync_c_mesh", "sync_d_mesh", "sync_d_zero_mesh")
+PAGE, NUMBERS = ROOT / "docs" / "lip_sync.md", ROOT / "docs" / "lip_sync.json"
+CURVES, SCATTER = ROOT / "docs" / "lip_sync_damage.svg", ROOT / "docs" / "lip_sync_published.svg"
+RUNS = ROOT / "t2av_bench" / "mesh_sync" / "runs.jsonl"
+C, D, ZERO, INSIDE, OFFSET = QUANTITIES = (
+    "sync_c_mesh", "sync_d_mesh", "sync_d_zero_mesh", "sync_in_tolerance_mesh", "sync_offset_mesh"
+)  # fmt: skip
+_DECIMALS = {C: 3, D: 3, ZERO: 3, INSIDE: 2, OFFSET: 0}
 _PANELS = (
-    ("desync", "sync_offset_mesh", "sound late by (ms)", "offset (ms)"),
-    ("desync", "sync_d_zero_mesh", "sound late by (ms)", "D as played"),
-    ("mouth_frozen", "sync_c_mesh", "mouth frozen (% of the time)", "C"),
-    ("sound_noise", "sync_c_mesh", "noise (dB)", "C"),
+    ("desync", OFFSET, "sound late by (ms)", "change of the offset (ms)"),
+    ("desync", ZERO, "sound late by (ms)", "D as played"),
+    ("mouth_frozen", C, "mouth frozen (% of the time)", "C"),
+    ("sound_noise", C, "signal to noise (dB)", "C"),
 )
 CONTROL = "0"
-Scores = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]
-"""Damage -> grade, from weak to strong -> quantity -> clip -> value; the undamaged clips are grade 0 of each."""
+_SECONDS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+_BACKGROUND = "#fdfdfb"
+Grades = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Grade, from weak to strong -> quantity -> clip -> value; grade 0 are the undamaged clips."""
+
+# --- measuring --------------------------------------------------------------------------------------------------------
 
 
-def collected(folder: Path) -> dict[str, Any]:
-    """Of a ``t2av-bench validity`` run: its clips, and ``Scores``."""
+def damage_scores(folder: Path) -> dict[str, Any]:
+    """Of a validity run: how many clips it has, and damage -> ``Grades``."""
     from t2av_bench.results.run import open_run
     from t2av_bench.validation.damages import DAMAGES, folder_of
 
     def values(name: str) -> dict[str, dict[str, float]]:
         records = open_run(folder / "runs" / name).records
-        return {
-            quantity: {clip: round(value, 4) for clip, value in sorted((records["sync/mesh", quantity].values or {}).items())}
-            for quantity in QUANTITIES
-        }  # fmt: skip
+        kept = {quantity: records["sync/mesh", quantity].values or {} for quantity in QUANTITIES}
+        return {name: {clip: round(each[clip], 4) for clip in sorted(each)} for name, each in kept.items()}
 
     control = values("control")
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Any] = {}
     for name, damage in DAMAGES.items():
-        grades = {f"{grade}": folder_of(name, grade) for grade in damage.grades}
-        there = {grade: values(run) for grade, run in grades.items() if (folder / "runs" / run).is_dir()}
+        runs = {f"{grade}": folder_of(name, grade) for grade in damage.grades}
+        there = {grade: values(run) for grade, run in runs.items() if (folder / "runs" / run).is_dir()}
         if there:
             found[name] = {CONTROL: control, **there}
-    return {"clips": len(open_run(folder / "runs" / "control").clips), "scores": found}
+    return {"clips": len(open_run(folder / "runs" / "control").clips), "damage": found}
 
 
-def table(sets: Mapping[str, Mapping[str, Any]]) -> str:
-    """The change of each quantity from the undamaged clips, mean ± standard error over the clips that have both."""
-    from t2av_bench.gridface.validation.report import table as markdown
+def clip_scores(folder: Path) -> dict[str, Any]:
+    """File name -> values and what is known beside them, or why there are none."""
+    from t2av_bench.benchmarks.manifest import Item
+    from t2av_bench.errors import MediaError, Unscorable
+    from t2av_bench.media.clip import Clip
+    from t2av_bench.metrics.base import Pair
+    from t2av_bench.metrics.sync_mesh import SyncMesh
+
+    found: dict[str, Any] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in (".mp4", ".avi", ".mkv", ".mov", ".webm"):
+            continue
+        try:
+            one = SyncMesh().measure(Pair(Item(id=path.stem), Clip(path)))
+            numbers = {**one.values, **one.detail}
+            found[path.name] = {name: round(value, 4) for name, value in numbers.items()}
+        except (Unscorable, MediaError) as reason:
+            found[path.name] = {"reason": str(reason).replace(str(path), path.name)}
+    return found
+
+
+def speech_scores(folder: Path) -> list[dict[str, float]]:
+    """By seconds of speech that are left in the middle of each clip, all else being silence and a still mouth: clips,
+    mean C, 95 % quantile of C with another clip's sound, how often C tells the two apart, offsets that stay."""
+    from t2av_bench.errors import Unscorable
+    from t2av_bench.extractors.silero_vad import speech_in
+    from t2av_bench.media.clip import Clip
+    from t2av_bench.mesh_sync.features import mesh_sync_features
+    from t2av_bench.mesh_sync.network import load
+    from t2av_bench.mesh_sync.score import score
+    from t2av_bench.metrics.theval_speech import speech_frames
+
+    network, clips = load(), []
+    for path in sorted(folder.rglob("*.mp4")):
+        clip = Clip(path)
+        try:
+            features = mesh_sync_features(clip)
+            offset = score(features, network).offset_ms
+        except Unscorable:
+            continue
+        if features.seen.all():
+            clips.append((features, speech_frames(speech_in(clip), len(features.seen)), offset))
+    rows = []
+    for seconds in _SECONDS:
+        own, strange, moved = [], [], []
+        for place, (features, heard, offset) in enumerate(clips):
+            random = np.random.default_rng(place)
+            other = clips[(place + len(clips) // 2) % len(clips)][0].sound
+            length = min(len(features.seen), len(other) // 4)
+            middle = np.flatnonzero(heard[:length])
+            if len(middle) < 25 * seconds:
+                continue
+            first = middle[(len(middle) - round(25 * seconds)) // 2]
+            kept = np.arange(length)
+            kept = (kept >= first) & (np.cumsum(heard[:length] & (kept >= first)) <= round(25 * seconds))
+            cut = [_quieted(features, sound[: 4 * length], kept, random) for sound in (features.sound, other)]
+            mine, its = (score(each, network) for each in cut)
+            own.append(mine.confidence)
+            strange.append(its.confidence)
+            moved.append(abs(mine.offset_ms - offset))
+        apart = np.sign(np.subtract.outer(own, strange)) / 2 + 0.5
+        rows.append({
+            "seconds": seconds, "clips": len(own), "c": round(float(np.mean(own)), 3),
+            "stranger": round(float(np.quantile(strange, 0.95)), 3), "auc": round(float(apart.mean()), 3),
+            "offset_within_1": round(float((np.array(moved) <= 40).mean()), 3),
+        })  # fmt: skip
+    return rows
+
+
+def _quieted(features: Any, sound: np.ndarray, kept: np.ndarray, random: np.random.Generator) -> Any:
+    """Features whose mouth stands still, and whose sound is a quiet noise, where they are not ``kept`` (T,)."""
+    first, last = np.flatnonzero(kept)[[0, -1]]
+    mouth = features.mouth[: len(kept)][np.clip(np.arange(len(kept)), first, last)]
+    mouth = mouth + 0.002 * random.standard_normal(mouth.shape)
+    heard, quiet = np.repeat(kept, 4), np.quantile(sound, 0.02)
+    noise = quiet + 0.5 * random.standard_normal(sound.shape)
+    return replace(
+        features, mouth=mouth.astype(np.float32), seen=np.ones(len(kept), bool),
+        sound=np.where(heard[:, None], sound, noise).astype(np.float32),
+    )  # fmt: skip
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def tables(numbers: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Mark of the page -> Markdown. looks: lines of the log, in its order; the last of each set of clips counts."""
+    last = {look["what"]: look for look in looks}
+    found = {
+        "speech": _speech_table(numbers["speech"]), "damage": _damage_table(numbers["damage"]),
+        "clips": _clips_table(numbers["clips"]), "results": _results_table(last.values()),
+    }  # fmt: skip
+    if test := _test_clips(looks):
+        found["results"] += "\n\n![C against the published Sync-C on the test clips](lip_sync_published.svg)"
+        found["kinds"] = _kinds_table(test)
+    else:
+        found["kinds"] = "The log of looks at the test clips has no scores of single clips."
+    return found
+
+
+def _markdown(columns: Sequence[str], rows: Any) -> str:
+    from t2av_bench.gridface.validation.report import table
+
+    return table(columns, rows)
+
+
+def _speech_table(rows: Sequence[Mapping[str, float]]) -> str:
+    heads = ["seconds of speech", "clips", "C", "95 % of strangers below", "told from strangers (AUC)",
+             "offset within a frame of the whole clip's"]  # fmt: skip
+    return _markdown(heads, (
+        [f"{row['seconds']:.1f}", row["clips"], f"{row['c']:.3f}", f"{row['stranger']:.3f}", f"{row['auc']:.2f}",
+         f"{100 * row['offset_within_1']:.0f} %"] for row in rows
+    ))  # fmt: skip
+
+
+def _damage_table(sets: Mapping[str, Mapping[str, Any]]) -> str:
     from t2av_bench.validation.damages import DAMAGES
 
     heads = ["clips", "damage", "grade", "judged", "C", "D", "D as played", "in tolerance", "offset (ms)"]
     lines = []
     for set, about in sets.items():
-        for damage, grades in about["scores"].items():
+        for place, (damage, grades) in enumerate(about["damage"].items()):
             for grade, found in grades.items():
-                if grade == CONTROL and damage != next(iter(about["scores"])):
+                whole = grade == CONTROL
+                if whole and place:
                     continue
-                name = ["none", "–"] if grade == CONTROL else [DAMAGES[damage].what, f"{grade} {DAMAGES[damage].unit}"]
-                judged = f"{len(found['sync_c_mesh'])}/{about['clips']}"
-                lines.append([set, *name, judged, *_cells(grades[CONTROL], found, grade == CONTROL)])
-    return markdown(heads, lines)
+                name = ["none", "–"] if whole else [f"`{damage}`", f"{grade} {DAMAGES[damage].unit}".strip()]
+                judged = f"{len(found[C])}/{about['clips']}"
+                lines.append(
+                    [set, *name, judged, *(_change(grades[CONTROL], found, each, whole) for each in QUANTITIES)]
+                )
+    return _markdown(heads, lines)
 
 
-def _cells(control: Mapping[str, Mapping[str, float]], found: Mapping[str, Mapping[str, float]], of_control: bool) -> Iterator[str]:
-    for quantity in QUANTITIES:
-        clips = sorted(control[quantity].keys() & found[quantity].keys())
-        before, after = (np.array([each[quantity][clip] for clip in clips]) for each in (control, found))
-        digits = 0 if quantity == "sync_offset_mesh" else 2 if quantity == "sync_in_tolerance_mesh" else 3
-        if not clips:
-            yield "–"
-        elif of_control:
-            middle = np.median(after) if digits == 0 else after.mean()
-            yield f"{middle:.{digits}f}"
-        elif digits == 0:
-            yield f"{np.median(after - before):+.0f}"
-        else:
-            error = np.std(after - before, ddof=1) / math.sqrt(len(clips)) if len(clips) > 1 else math.nan
-            yield f"{np.mean(after - before):+.{digits}f} ± {error:.{digits}f}"
+def _change(before: Mapping[str, Any], after: Mapping[str, Any], quantity: str, whole: bool) -> str:
+    """The mean of the clips that are judged in both, or their mean change ± standard error; of offsets the median."""
+    clips = sorted(before[quantity].keys() & after[quantity].keys())
+    if not clips:
+        return "–"
+    one, two = (np.array([each[quantity][clip] for clip in clips]) for each in (before, after))
+    middle, digits = np.median if quantity == OFFSET else np.mean, _DECIMALS[quantity]
+    if whole:
+        return f"{middle(two):.{digits}f}"
+    error = f" ± {np.std(two - one, ddof=1) / math.sqrt(len(clips)):.{digits}f}" if len(clips) > 1 else ""
+    return f"{middle(two - one):+.{digits}f}" + error * (quantity != OFFSET)
+
+
+def _clips_table(clips: Mapping[str, Mapping[str, Any]]) -> str:
+    heads = ["clip", "C ± standard error", "D", "offset (ms)", "speech while the face is seen (s)", "face (share)"]
+
+    def row(name: str, of: Mapping[str, Any]) -> list[str]:
+        if "reason" in of:
+            return [f"`{name}`", f"not judged: {of['reason']}", *["–"] * 4]
+        return [f"`{name}`", f"{of[C]:.3f} ± {of['standard_error_c']:.3f}", f"{of[D]:.3f}", f"{of[OFFSET]:.0f}",
+                f"{of['speech_seconds']:.1f}", f"{of['face_share']:.2f}"]  # fmt: skip
+
+    return _markdown(heads, (row(name, of) for name, of in clips.items()))
+
+
+_RESULTS = {
+    "auc": "told from strangers (AUC)", "spearman_c": "Spearman, C and Sync-C", "spearman_d": "Spearman, D and Sync-D",
+    "offset_within_1": "offset within a frame", "planted_exact": "planted, nearest frame",
+    "planted_within_1": "planted, within a frame",
+}  # fmt: skip
+
+
+def _results_table(looks: Any) -> str:
+    looks = list(looks)
+    heads = ["", *(look["what"] for look in looks)]
+    lines = [
+        ["clips scored, of; persons", *(f"{look['scored']} of {look['listed']}; {look['persons']}" for look in looks)],
+        [
+            "mean C; with a stranger's sound",
+            *(f"{look['mean_c']:.3f}; {look['mean_c_stranger']:.3f}" for look in looks),
+        ],
+        *([label, *(_interval(look.get(key)) for look in looks)] for key, label in _RESULTS.items()),
+    ]
+    return _markdown(heads, lines)
+
+
+def _interval(number: Sequence[float | None] | None) -> str:
+    if number is None:
+        return "–"
+    value, low, high = number
+    return f"{value:.2f}" + (f" [{low:.2f}, {high:.2f}]" if low is not None else "")
+
+
+_KINDS = {
+    "Chinese": ("chinese",), "sings, or plays the guitar": ("sing", "guitar"), "two persons in the picture": ("2p_",),
+    "turned to one side": ("facing_left", "facing_right", "turning"), "the others": ("",),
+}  # fmt: skip
+
+
+def _kinds_table(test: Sequence[Mapping[str, Any]]) -> str:
+    """Test clips by what their names say; a clip counts where it fits first."""
+    heads = ["test clips", "clips", "C", "published Sync-C", "offset within a frame of the published"]
+    left, lines = list(test), []
+    for kind, words in _KINDS.items():
+        mine = [clip for clip in left if any(word in clip["path"] for word in words)]
+        left = [clip for clip in left if clip not in mine]
+        if mine:
+            near = [abs(round(clip["offset_ms"] / 40) - clip["published_offset"]) <= 1 for clip in mine]
+            means = [np.mean([clip[key] for clip in mine]) for key in ("c", "published_c")]
+            lines.append([kind, len(mine), f"{means[0]:.3f}", f"{means[1]:.2f}", f"{sum(near)} of {len(mine)}"])
+    return _markdown(heads, lines)
+
+
+def _test_clips(looks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Path, C, its error, D, offset in ms, and the published C, D and offset of the test clips of the last look."""
+    names = ("path", "c", "error", "d", "offset_ms", "published_c", "published_d", "published_offset")
+    last = next((look for look in reversed(looks) if look["what"].endswith("test") and "clips" in look), None)
+    return [dict(zip(names, clip, strict=True)) for clip in last["clips"]] if last else []
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
 
 
 def curves(sets: Mapping[str, Mapping[str, Any]]) -> str:
-    """The figure of graded damage as SVG: thin lines are clips, thick ones the means of those judged at every grade."""
-    from reports.plots.style import FONT, LIGHT, colour, label_x, label_y, new_figure, svg
+    """Graded damage as SVG: thin lines are clips that are judged at every grade, thick ones their means."""
+    from reports.plots.style import FONT, LIGHT, colour, label_x, label_y, legend, new_figure, svg
 
-    figure, axes = new_figure(11.5, 2.7, 1, len(_PANELS))
+    figure, axes = new_figure(11, 3, 1, len(_PANELS))
+    drawn = {}
     for axis, (damage, quantity, below, beside) in zip(axes[0], _PANELS, strict=True):
         for index, (set, about) in enumerate(sets.items()):
-            if damage not in about["scores"]:
+            if damage not in about["damage"]:
                 continue
-            grades = about["scores"][damage]
-            clips = sorted(frozenset.intersection(*(frozenset(found[quantity]) for found in grades.values())))
-            lines = np.array([[found[quantity][clip] for found in grades.values()] for clip in clips])
-            places = _places(list(grades))
-            if quantity == "sync_offset_mesh":
-                lines = lines - lines[:, :1]
+            grades, places, lines = _lines(about["damage"][damage], quantity)
+            middle = np.median(lines, axis=0) if quantity == OFFSET else lines.mean(axis=0)
             axis.plot(places, lines.T, color=colour(index), linewidth=0.6, alpha=0.45)
-            middle = np.median(lines, axis=0) if quantity == "sync_offset_mesh" else lines.mean(axis=0)
-            axis.plot(places, middle, "o-", color=colour(index), linewidth=1.8, markersize=4, label=f"{set} ({len(clips)})")
-            axis.set_xticks(places, ["none" if damage == "sound_noise" and grade == CONTROL else grade for grade in grades])
-        if quantity == "sync_offset_mesh":
-            axis.plot(places, [-float(place) for place in places], color=LIGHT.soft, linewidth=0.8, linestyle=":")
-        if quantity == "sync_c_mesh":
+            (drawn[set],) = axis.plot(places, middle, "o-", color=colour(index), linewidth=1.8, markersize=4, label=set)
+            axis.set_xticks(places, ["none" if each == CONTROL else each for each in grades])
+            if quantity == OFFSET:
+                axis.plot(places, [-place for place in places], color=LIGHT.ink, linewidth=0.8, linestyle=":")
+        if quantity == C:
             axis.axhline(0, color=LIGHT.soft, linewidth=0.8)
+        axis.tick_params(labelsize=FONT - 1)
         label_x(axis, below)
-        label_y(axis, f"change of {beside}" if quantity == "sync_offset_mesh" else beside)
-    axes[0, 0].legend(frameon=False, fontsize=FONT - 1, labelcolor=LIGHT.ink)
-    return svg(figure, background="#fdfdfb")
+        label_y(axis, beside)
+    legend(figure, list(drawn.values()))
+    return svg(figure, background=_BACKGROUND)
 
 
-def _places(grades: Sequence[str]) -> list[float]:
-    """Where grades stand: at their own numbers, or one after the other where they fall (decibels)."""
-    numbers = [float(grade) for grade in grades]
-    return numbers if numbers == sorted(numbers) and len({*numbers}) == len(numbers) else [*map(float, range(len(grades)))]
+def _lines(grades: Grades, quantity: str) -> tuple[list[str], list[float], np.ndarray]:
+    """Grades, where they stand (at their numbers where these rise, else one after the other), and the clips' values."""
+    clips = sorted(frozenset.intersection(*(frozenset(found[quantity]) for found in grades.values())))
+    lines = np.array([[found[quantity][clip] for found in grades.values()] for clip in clips]).reshape(len(clips), -1)
+    places = [float(grade) for grade in grades]
+    if places != sorted(places):
+        places = [float(place) for place in range(len(grades))]
+    return list(grades), places, lines - lines[:, :1] if quantity == OFFSET else lines
+
+
+def scatter(test: Sequence[Mapping[str, Any]]) -> str:
+    """C against the published Sync-C, a point a test clip, as SVG."""
+    from reports.plots.style import LIGHT, colour, label_x, label_y, new_figure, svg
+
+    figure, axes = new_figure(5.2, 3.6)
+    published, own, error = (np.array([clip[key] for clip in test]) for key in ("published_c", "c", "error"))
+    axes[0, 0].errorbar(published, own, error, fmt="o", color=colour(0), markersize=4, elinewidth=0.5, alpha=0.7)
+    axes[0, 0].axhline(0, color=LIGHT.soft, linewidth=0.8)
+    label_x(axes[0, 0], f"published Sync-C ({len(test)} test clips)")
+    label_y(axes[0, 0], "C of sync/mesh ± standard error")
+    return svg(figure, background=_BACKGROUND)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def looks() -> Iterator[dict[str, Any]]:
+    """The lines of the log."""
+    if RUNS.is_file():
+        yield from map(json.loads, RUNS.read_text(encoding="utf-8").splitlines())
 
 
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--damage", action="append", default=[], metavar="NAME=RUN", help="a name and a validity run")
+    parser.add_argument("--clips", type=Path, help="a folder of clips")
+    parser.add_argument("--speech", type=Path, help="a folder of clips, none of the test's")
     arguments = parser.parse_args()
     from t2av_bench.gridface.validation.findings import filled
-    from t2av_bench.utils.files import json_text, write_text
+    from t2av_bench.utils.files import write_text
 
-    if arguments.damage:
-        given = (each.split("=", 1) for each in arguments.damage)
-        write_text(DAMAGE, json_text({name: collected(Path(folder)) for name, folder in given}) + "\n")
-    sets = json.loads(DAMAGE.read_text())
-    write_text(CURVES, curves(sets))
-    write_text(PAGE, filled(PAGE.read_text(encoding="utf-8"), {"damage": table(sets)}))
+    numbers = json.loads(NUMBERS.read_text()) if NUMBERS.is_file() else {"damage": {}, "clips": {}, "speech": []}
+    for each in arguments.damage:
+        name, _, folder = each.partition("=")
+        numbers["damage"][name] = damage_scores(Path(folder))
+    if arguments.clips:
+        numbers["clips"] = clip_scores(arguments.clips)
+    if arguments.speech:
+        numbers["speech"] = speech_scores(arguments.speech)
+    write_text(NUMBERS, json.dumps(numbers, indent=1) + "\n")
+    seen = list(looks())
+    write_text(CURVES, curves(numbers["damage"]))
+    if test := _test_clips(seen):
+        write_text(SCATTER, scatter(test))
+    write_text(PAGE, filled(PAGE.read_text(encoding="utf-8"), tables(numbers, seen)))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The tables and figures of ``docs/lip_sync.md``, from ``docs/lip_sync.json`` and the log of looks at test clips.
 
-    python bench/lip_sync_page.py [--damage NAME=VALIDITY_RUN ...] [--clips FOLDER] [--speech FOLDER]
+    python bench/lip_sync_page.py [--damage NAME=VALIDITY_RUN ...] [--clips FOLDER] [--speech FOLDER] [--features CACHE]
 
 Without options everything is drawn again. Each option measures a part of ``docs/lip_sync.json`` first:
 
 --damage  the scores of ``t2av-bench validity CLIPS --metrics sync/mesh --out VALIDITY_RUN``
 --clips   every clip of a folder, one by one
 --speech  clips of a folder of which a few seconds of speech are left: how sure the metric is then
+--features  a folder that keeps features of clips, as ``evaluate --cache`` does
 """
 
 import json
@@ -33,7 +34,7 @@ _PANELS = (
     ("sound_noise", C, "signal to noise (dB)", "C"),
 )
 CONTROL = "0"
-_SECONDS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+_SECONDS = (0.4, 0.7, 1.0, 1.5, 2.0, 2.5, 3.0)
 _BACKGROUND = "#fdfdfb"
 Grades = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Grade, from weak to strong -> quantity -> clip -> value; grade 0 are the undamaged clips."""
@@ -61,7 +62,7 @@ def damage_scores(folder: Path) -> dict[str, Any]:
     return {"clips": len(open_run(folder / "runs" / "control").clips), "damage": found}
 
 
-def clip_scores(folder: Path) -> dict[str, Any]:
+def clip_scores(folder: Path, features: Any) -> dict[str, Any]:
     """File name -> values and what is known beside them, or why there are none."""
     from t2av_bench.benchmarks.manifest import Item
     from t2av_bench.errors import MediaError, Unscorable
@@ -74,7 +75,7 @@ def clip_scores(folder: Path) -> dict[str, Any]:
         if path.suffix not in (".mp4", ".avi", ".mkv", ".mov", ".webm"):
             continue
         try:
-            one = SyncMesh().measure(Pair(Item(id=path.stem), Clip(path)))
+            one = SyncMesh().measure(Pair(Item(id=path.stem), Clip(path, features=features)))
             numbers = {**one.values, **one.detail}
             found[path.name] = {name: round(value, 4) for name, value in numbers.items()}
         except (Unscorable, MediaError) as reason:
@@ -82,7 +83,7 @@ def clip_scores(folder: Path) -> dict[str, Any]:
     return found
 
 
-def speech_scores(folder: Path) -> list[dict[str, float]]:
+def speech_scores(folder: Path, features: Any) -> list[dict[str, float]]:
     """By seconds of speech that are left in the middle of each clip, all else being silence and a still mouth: clips,
     mean C, 95 % quantile of C with another clip's sound, how often C tells the two apart, offsets that stay."""
     from t2av_bench.errors import Unscorable
@@ -95,28 +96,28 @@ def speech_scores(folder: Path) -> list[dict[str, float]]:
 
     network, clips = load(), []
     for path in sorted(folder.rglob("*.mp4")):
-        clip = Clip(path)
+        clip = Clip(path, features=features)
         try:
-            features = mesh_sync_features(clip)
-            offset = score(features, network).offset_ms
+            found = mesh_sync_features(clip)
+            offset = score(found, network).offset_ms
         except Unscorable:
             continue
-        if features.seen.all():
-            clips.append((features, speech_frames(speech_in(clip), len(features.seen)), offset))
+        if found.seen.all():
+            clips.append((found, speech_frames(speech_in(clip), len(found.seen)), offset))
     rows = []
     for seconds in _SECONDS:
         own, strange, moved = [], [], []
-        for place, (features, heard, offset) in enumerate(clips):
+        for place, (found, heard, offset) in enumerate(clips):
             random = np.random.default_rng(place)
             other = clips[(place + len(clips) // 2) % len(clips)][0].sound
-            length = min(len(features.seen), len(other) // 4)
+            length = min(len(found.seen), len(other) // 4)
             middle = np.flatnonzero(heard[:length])
             if len(middle) < 25 * seconds:
                 continue
             first = middle[(len(middle) - round(25 * seconds)) // 2]
             kept = np.arange(length)
             kept = (kept >= first) & (np.cumsum(heard[:length] & (kept >= first)) <= round(25 * seconds))
-            cut = [_quieted(features, sound[: 4 * length], kept, random) for sound in (features.sound, other)]
+            cut = [_quieted(found, sound[: 4 * length], kept, random) for sound in (found.sound, other)]
             mine, its = (score(each, network) for each in cut)
             own.append(mine.confidence)
             strange.append(its.confidence)
@@ -341,18 +342,21 @@ def main() -> None:
     parser.add_argument("--damage", action="append", default=[], metavar="NAME=RUN", help="a name and a validity run")
     parser.add_argument("--clips", type=Path, help="a folder of clips")
     parser.add_argument("--speech", type=Path, help="a folder of clips, none of the test's")
+    parser.add_argument("--features", type=Path, help="a folder that keeps features of clips")
     arguments = parser.parse_args()
     from t2av_bench.gridface.validation.findings import filled
+    from t2av_bench.results.features import FeatureStore
     from t2av_bench.utils.files import write_text
 
     numbers = json.loads(NUMBERS.read_text()) if NUMBERS.is_file() else {"damage": {}, "clips": {}, "speech": []}
+    store = FeatureStore(arguments.features) if arguments.features else None
     for each in arguments.damage:
         name, _, folder = each.partition("=")
         numbers["damage"][name] = damage_scores(Path(folder))
     if arguments.clips:
-        numbers["clips"] = clip_scores(arguments.clips)
+        numbers["clips"] = clip_scores(arguments.clips, store)
     if arguments.speech:
-        numbers["speech"] = speech_scores(arguments.speech)
+        numbers["speech"] = speech_scores(arguments.speech, store)
     write_text(NUMBERS, json.dumps(numbers, indent=1) + "\n")
     seen = list(looks())
     write_text(CURVES, curves(numbers["damage"]))

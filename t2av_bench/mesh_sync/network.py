@@ -79,12 +79,12 @@ def training_network(width: int = 128, size: int = 96, dropout: float = 0.2) -> 
         def __init__(self) -> None:
             super().__init__()
             self.mouth = nn.Sequential(
-                Block(3 * len(MOUTH), width, 1), *(Block(width, width, 3, dilation=step) for step in (1, 1, 2, 2)),
+                Block(3 * len(MOUTH), width, 1), *(Block(width, width, 3, dilation=step) for step in _DILATIONS["mouth"][1:-1]),
                 nn.Conv1d(width, size, 1),
             )  # fmt: skip
             self.sound = nn.Sequential(
                 Block(40, width, 5), Block(width, width, 4, 2), Block(width, width, 4, 2),
-                *(Block(width, width, 3, dilation=step) for step in (1, 2)), nn.Conv1d(width, size, 1),
+                *(Block(width, width, 3, dilation=step // 4) for step in _DILATIONS["sound"][3:-1]), nn.Conv1d(width, size, 1),
             )  # fmt: skip
 
     return Network()
@@ -114,6 +114,7 @@ class MeshSyncNetwork:
     """
 
     def __init__(self, members: list[dict[str, np.ndarray]], facts: dict[str, Any] | None = None) -> None:
+        self.members = members
         self._members = [{name: array.astype(np.float32) for name, array in each.items()} for each in members]
         self.facts = facts or {}
 

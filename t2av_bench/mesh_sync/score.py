@@ -6,10 +6,12 @@ shifts of 10 ms has its minimum. Positive offsets: the audio is early, as everyw
 
 SyncNet's confidence is the median of the curve less its minimum. The minimum over noise is biased downwards, the more
 the shorter the clip, so that confidence is never 0 and cannot be compared between lengths. Here the clip is cut into
-windows of about ``WINDOW`` seconds; in each, the depth (median over shifts less value) is read at the offset that the
-*other* windows' mean curve is lowest at, and C is the mean over windows, weighted by their frames. No window takes part
-in choosing where it is read, so C has mean 0 where there is no sync, at any length; its standard error is that of the
-windows' mean.
+windows of a second, every other of which belongs to one half. In each window the depth (median over shifts less value)
+is read at the offset at which the mean curve of the *other half* is lowest, and C is the mean over windows. No window
+takes part in choosing where it is read, so C has mean 0 where there is no sync, at any length; where there is, it
+depends on length only as far as half a clip is too short to find the offset. Its standard error is that of the mean of
+the windows. (Each window read where all other windows together are lowest would find weak sync a little more often,
+but over noise the windows' depths then move together, and their scatter no longer tells the error.)
 """
 
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ OFFSETS_MS = tuple(range(40 * MAX_SHIFT, -40 * MAX_SHIFT - 1, -STEP_MS))
 """Shifts in milliseconds, positive where the audio is early; every fourth is a whole frame, 15 ... -15."""
 WINDOW = 1.0
 LEAST_WINDOWS = 2
-PARAMETERS: dict[str, Any] = {"max_shift": MAX_SHIFT, "step_ms": STEP_MS, "window_seconds": WINDOW}
+PARAMETERS: dict[str, Any] = {"max_shift": MAX_SHIFT, "step_ms": STEP_MS, "window_seconds": WINDOW, "crossfit": "two halves"}
 _ROWS = 4
 
 
@@ -83,10 +85,10 @@ def distances(mouth: np.ndarray, sound: np.ndarray) -> np.ndarray:
 
 def score_distances(found: np.ndarray) -> MeshSyncScore:
     """found: (T, 121) of ``frame_distances``. Unscorable where it cannot fill two windows."""
-    windows = window_curves(found)
+    curves, weights = window_curves(found)
+    depths = crossfitted_depths(curves, weights)
     curve = _mean(found)
     best = int(np.argmin(curve))
-    depths, weights = crossfitted_depths(*windows)
     confidence = float(np.average(depths, weights=weights))
     spread = np.sqrt(np.sum(weights**2 * (depths - confidence) ** 2)) / weights.sum()
     zero = _ROWS * MAX_SHIFT
@@ -120,12 +122,12 @@ def window_curves(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([part.mean(0) for part in parts]), np.array([len(part) for part in parts], np.float64)
 
 
-def crossfitted_depths(curves: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(w,) depth of each window at the shift that is best for the others; (w,) weights."""
-    total = (curves * weights[:, None]).sum(0)
-    others = total - curves * weights[:, None]
-    place = others.argmin(1)
-    return np.median(curves, axis=1) - curves[np.arange(len(curves)), place], weights
+def crossfitted_depths(curves: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(w,) depth of each window (w, 121) at the shift that is best for the other half of the windows."""
+    half = np.arange(len(curves)) % 2
+    totals = [(curves * weights[:, None])[half == which].sum(0) for which in (0, 1)]
+    place = np.array([int(total.argmin()) for total in totals])[1 - half]
+    return np.asarray(np.median(curves, axis=1) - curves[np.arange(len(curves)), place])
 
 
 def _mean(found: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from t2av_bench.mesh_sync.features import MeshSyncFeatures
 from t2av_bench.mesh_sync.network import folded, training_network
 
 WINDOWS, LENGTH = 24, 80
+UPDATES = 2400
 EDGE = 4
 _REACH = 6
 

@@ -230,6 +230,8 @@ _RESULTS = {
 
 def _results_table(looks: Any) -> str:
     looks = list(looks)
+    if not looks:
+        return "No look at the test clips is logged."
     heads = ["", *(look["what"] for look in looks)]
     lines = [
         ["clips scored, of; persons", *(f"{look['scored']} of {look['listed']}; {look['persons']}" for look in looks)],
@@ -354,7 +356,7 @@ def main() -> None:
         name, _, folder = each.partition("=")
         numbers["damage"][name] = damage_scores(Path(folder))
     if arguments.clips:
-        numbers["clips"] = clip_scores(arguments.clips, store)
+        numbers["clips"] |= clip_scores(arguments.clips, store)
     if arguments.speech:
         numbers["speech"] = speech_scores(arguments.speech, store)
     write_text(NUMBERS, json.dumps(numbers, indent=1) + "\n")

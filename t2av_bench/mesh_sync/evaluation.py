@@ -82,7 +82,9 @@ def evaluate(cases: Sequence[Case], network: MeshSyncNetwork, listed: int) -> di
 
 def cases_in(folder: Path, cache: Features, left_out: Callable[[str, str], None]) -> tuple[list[Case], int]:
     """The media files of a folder, each a person of its own, and how many there were."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".mp4", ".avi", ".mov", ".mkv", ".webm"))
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in (".mp4", ".avi", ".mov", ".mkv", ".webm")
+    )
     found = []
     for path in files:
         try:

@@ -56,8 +56,8 @@ def network_input(features: MeshSyncFeatures) -> Input:
     return Input(mouth_input(features.mouth, features.seen), sound_input(features.sound))
 
 
-def training_network(width: int = 128, size: int = 96, dropout: float = 0.2) -> Any:
-    """A torch module: ``mouth`` (B, 165, T) -> (B, size, T), ``sound`` (B, 40, 4 T) -> (B, size, T), not yet of unit
+def training_network(inputs: int = 3 * len(MOUTH), width: int = 128, size: int = 96, dropout: float = 0.2) -> Any:
+    """A torch module: ``mouth`` (B, inputs, T) -> (B, size, T), ``sound`` (B, 40, 4 T) -> (B, size, T), not yet of unit
     length."""
     from torch import nn
 
@@ -79,12 +79,14 @@ def training_network(width: int = 128, size: int = 96, dropout: float = 0.2) -> 
         def __init__(self) -> None:
             super().__init__()
             self.mouth = nn.Sequential(
-                Block(3 * len(MOUTH), width, 1), *(Block(width, width, 3, dilation=step) for step in _DILATIONS["mouth"][1:-1]),
+                Block(inputs, width, 1),
+                *(Block(width, width, 3, dilation=step) for step in _DILATIONS["mouth"][1:-1]),
                 nn.Conv1d(width, size, 1),
             )  # fmt: skip
             self.sound = nn.Sequential(
                 Block(40, width, 5), Block(width, width, 4, 2), Block(width, width, 4, 2),
-                *(Block(width, width, 3, dilation=step // 4) for step in _DILATIONS["sound"][3:-1]), nn.Conv1d(width, size, 1),
+                *(Block(width, width, 3, dilation=step // 4) for step in _DILATIONS["sound"][3:-1]),
+                nn.Conv1d(width, size, 1),
             )  # fmt: skip
 
     return Network()
@@ -122,8 +124,7 @@ class MeshSyncNetwork:
         """Of each member: mouth (T, D) and sound (4 T, D) float32 vectors of unit length; row 4k of the sound is that
         of frame k."""
         return [
-            (_branch(each, "mouth", features.mouth), _branch(each, "sound", features.sound))
-            for each in self._members
+            (_branch(each, "mouth", features.mouth), _branch(each, "sound", features.sound)) for each in self._members
         ]
 
 
@@ -160,7 +161,7 @@ def load(path: Path = CHECKPOINT) -> MeshSyncNetwork:
 
     try:
         with safe_open(path, "numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
             facts = json.loads((file.metadata() or {}).get(FACTS, "{}"))
     except (OSError, SafetensorError) as error:
         raise NotApplicable(

@@ -30,8 +30,14 @@ OFFSETS_MS = tuple(range(40 * MAX_SHIFT, -40 * MAX_SHIFT - 1, -STEP_MS))
 """Shifts in milliseconds, positive where the audio is early; every fourth is a whole frame, 15 ... -15."""
 WINDOW = 1.0
 LEAST_WINDOWS = 2
-PARAMETERS: dict[str, Any] = {"max_shift": MAX_SHIFT, "step_ms": STEP_MS, "window_seconds": WINDOW, "crossfit": "two halves"}
+PARAMETERS: dict[str, Any] = {
+    "max_shift": MAX_SHIFT,
+    "step_ms": STEP_MS,
+    "window_seconds": WINDOW,
+    "crossfit": "two halves",
+}
 _ROWS = 4
+_BLOCK = 128  # frames whose distances are made at once, so that memory stays flat
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class MeshSyncScore:
 
 
 def score(features: MeshSyncFeatures, network: MeshSyncNetwork) -> MeshSyncScore:
-    """Unscorable where less than two windows of a second can be compared."""
+    """Unscorable where less than two seconds can be compared."""
     return score_distances(frame_distances(features, network))
 
 
@@ -72,30 +78,30 @@ def frame_distances(features: MeshSyncFeatures, network: MeshSyncNetwork) -> np.
 def distances(mouth: np.ndarray, sound: np.ndarray) -> np.ndarray:
     """(T, D) and (4 T, D) unit vectors -> (T, 121) float64 distances between 0 and 2; NaN beyond the sound's ends."""
     reach = _ROWS * MAX_SHIFT
-    frames = len(mouth)
-    found = np.full((frames, 2 * reach + 1), np.nan)
-    cosines = mouth.astype(np.float64) @ sound.astype(np.float64).T
-    # Frame k at an offset of o rows (audio early) belongs to row 4k - o.
-    rows = _ROWS * np.arange(frames)[:, None] - np.arange(reach, -reach - 1, -1)
-    inside = (rows >= 0) & (rows < len(sound))
-    picked = np.take_along_axis(cosines, rows.clip(0, len(sound) - 1), axis=1)
-    found[inside] = np.sqrt(np.maximum(2 - 2 * picked[inside], 0))
+    found = np.full((len(mouth), 2 * reach + 1), np.nan)
+    heard = sound.astype(np.float64)
+    for start in range(0, len(mouth), _BLOCK):
+        frames = np.arange(start, min(start + _BLOCK, len(mouth)))
+        # Frame k at an offset of o rows (audio early) belongs to row 4k - o.
+        rows = _ROWS * frames[:, None] - np.arange(reach, -reach - 1, -1)
+        inside = (rows >= 0) & (rows < len(sound))
+        first, last = int(rows.clip(0).min()), int(rows.max()) + 1
+        cosines = mouth[frames].astype(np.float64) @ heard[first:last].T
+        picked = np.take_along_axis(cosines, (rows - first).clip(0, cosines.shape[1] - 1), axis=1)
+        found[frames] = np.where(inside, np.sqrt(np.maximum(2 - 2 * picked, 0)), np.nan)
     return found
 
 
 def score_distances(found: np.ndarray) -> MeshSyncScore:
-    """found: (T, 121) of ``frame_distances``. Unscorable where it cannot fill two windows."""
-    curves, weights = window_curves(found)
-    depths = crossfitted_depths(curves, weights)
+    """found: (T, 121) of ``frame_distances``. Unscorable for less than two seconds of frames."""
+    depths = crossfitted_depths(*window_curves(found))
     curve = _mean(found)
     best = int(np.argmin(curve))
-    confidence = float(np.average(depths, weights=weights))
-    spread = np.sqrt(np.sum(weights**2 * (depths - confidence) ** 2)) / weights.sum()
     zero = _ROWS * MAX_SHIFT
     whole = curve[::_ROWS]
     return MeshSyncScore(
-        confidence=confidence,
-        error=float(spread * np.sqrt(len(depths) / (len(depths) - 1))),
+        confidence=float(depths.mean()),
+        error=float(depths.std(ddof=1) / np.sqrt(len(depths))),
         distance=float(whole.min()),
         offset_ms=_refined(curve, best),
         distance_zero=float(curve[zero]),
@@ -107,27 +113,28 @@ def score_distances(found: np.ndarray) -> MeshSyncScore:
 
 
 def window_curves(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(w, 121) mean distance per shift of each window, and (w,) how many frames it has.
+    """Of each window the (w, 121) sum of distances per shift, and (w, 121) how many frames it is of.
 
-    Windows are equally long stretches of the frames that have a distance at every shift.
+    Windows are equally long runs of the frames that have a distance at all; so at every shift a window has at least ten
+    frames. Unscorable for less than two windows.
     """
-    whole = found[~np.isnan(found).any(1)]
-    count = int(len(whole) / (WINDOW * FRAME_RATE))
+    known = found[~np.isnan(found).all(1)]
+    count = round(len(known) / (WINDOW * FRAME_RATE))
     if count < LEAST_WINDOWS:
         raise Unscorable(
-            f"{len(whole) / FRAME_RATE:.2f} s of face have sound up to {MAX_SHIFT} frames before and after them, "
+            f"{len(known) / FRAME_RATE:.2f} s of face with sound can be compared, "
             f"{LEAST_WINDOWS * WINDOW:g} s are needed"
         )
-    parts = np.array_split(whole, count)
-    return np.stack([part.mean(0) for part in parts]), np.array([len(part) for part in parts], np.float64)
+    parts = np.array_split(known, count)
+    return np.stack([np.nansum(part, 0) for part in parts]), np.stack([(~np.isnan(part)).sum(0) for part in parts])
 
 
-def crossfitted_depths(curves: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def crossfitted_depths(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """(w,) depth of each window (w, 121) at the shift that is best for the other half of the windows."""
-    half = np.arange(len(curves)) % 2
-    totals = [(curves * weights[:, None])[half == which].sum(0) for which in (0, 1)]
-    place = np.array([int(total.argmin()) for total in totals])[1 - half]
-    return np.asarray(np.median(curves, axis=1) - curves[np.arange(len(curves)), place])
+    half = np.arange(len(sums)) % 2
+    place = [int((sums[half == each].sum(0) / counts[half == each].sum(0)).argmin()) for each in (1, 0)]
+    curves = sums / counts
+    return np.asarray(np.median(curves, axis=1) - curves[np.arange(len(curves)), np.array(place)[half]])
 
 
 def _mean(found: np.ndarray) -> np.ndarray:

@@ -40,7 +40,9 @@ def landmarks_of(points: np.ndarray, frames: np.ndarray | None = None, count: in
     """As found in these frames of the grid, all of them by default."""
     frames = np.arange(len(points)) if frames is None else frames
     count = len(points) if count is None else count
-    return Landmarks(frames, points.astype(np.float32), np.ones(len(points), np.float32), count, (640, 480), ((0, count),))
+    return Landmarks(
+        frames, points.astype(np.float32), np.ones(len(points), np.float32), count, (640, 480), ((0, count),)
+    )
 
 
 def features(frames: int, seed: int, lag_rows: int = 0) -> MeshSyncFeatures:

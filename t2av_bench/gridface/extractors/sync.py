@@ -14,7 +14,7 @@ import numpy as np
 from t2av_bench.extractors.log_mel import PARAMETERS as MEL
 from t2av_bench.extractors.log_mel import ROWS_PER_FRAME
 from t2av_bench.extractors.log_mel import log_mel as log_energies
-from t2av_bench.extractors.syncnet import MAX_SHIFT, SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW, SyncResult
+from t2av_bench.extractors.syncnet import MAX_SHIFT, SAMPLES_PER_FRAME, WINDOW, SyncResult
 from t2av_bench.gridface.extractors.pictures import SIZE, resized
 from t2av_bench.gridface.models import loading as extractor_checkpoints
 from t2av_bench.utils.inference import full_precision

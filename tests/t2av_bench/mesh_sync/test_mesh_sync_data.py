@@ -30,7 +30,9 @@ def folder(request, tmp_path, monkeypatch):
     author = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
     for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "clips"]):
         subprocess.run(["git", "-C", str(tree), *command], check=True)
-    commit = subprocess.run(["git", "-C", str(tree), "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "-C", str(tree), "rev-parse", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
     bare = tmp_path / "bare"
     subprocess.run(["git", "clone", "-q", "--bare", str(tree), str(bare)], check=True)
     clips = [[path, hashlib.sha256(content).hexdigest(), "train", path] for path, content in MEDIA.items()]
@@ -68,9 +70,7 @@ def test_a_folder_of_something_else_is_refused(folder, tmp_path):
 
 
 def test_published_scores_are_those_of_clips_with_one_face(folder):
-    assert Repository(folder).published() == {
-        "mocha-generation/a/one.mp4": data.Published(-1, 4.5, 9.25)
-    }
+    assert Repository(folder).published() == {"mocha-generation/a/one.mp4": data.Published(-1, 4.5, 9.25)}
 
 
 def test_unusable_clips_are_left_out_with_their_reasons(folder, monkeypatch):

@@ -28,7 +28,9 @@ def trained():
 
 def inputs(frames=60, seed=1):
     random = np.random.default_rng(seed)
-    return Input(random.normal(size=(frames, 165)).astype(np.float32), random.normal(size=(4 * frames, 40)).astype(np.float32))
+    return Input(
+        random.normal(size=(frames, 165)).astype(np.float32), random.normal(size=(4 * frames, 40)).astype(np.float32)
+    )
 
 
 def test_numpy_and_torch_agree(trained):

@@ -94,5 +94,5 @@ def test_a_frozen_mouth_has_no_confidence():
 
 
 def test_too_short_a_clip_is_a_reason():
-    with pytest.raises(Unscorable, match=r"1.20 s of face have sound up to 15 frames before and after"):
-        score_distances(distances(*vectors(60)))
+    with pytest.raises(Unscorable, match=r"1.20 s of face with sound can be compared, 2 s are needed"):
+        score_distances(distances(*vectors(30)))

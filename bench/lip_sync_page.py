@@ -1,10 +1,12 @@
 """The tables and figures of ``docs/lip_sync.md``, from ``docs/lip_sync.json`` and the log of looks at test clips.
 
-    python bench/lip_sync_page.py [--damage NAME=VALIDITY_RUN ...] [--clips FOLDER] [--speech FOLDER] [--features CACHE]
+    python bench/lip_sync_page.py [--damage NAME=VALIDITY_RUN ...] [--graded NAME=FOLDER ...] [--clips FOLDER]
+                                  [--speech FOLDER] [--features CACHE]
 
 Without options everything is drawn again. Each option measures a part of ``docs/lip_sync.json`` first:
 
 --damage  the scores of ``t2av-bench validity CLIPS --metrics sync/mesh --out VALIDITY_RUN``
+--graded  clips of a folder, damaged by grades in what the network is given: late sounds, mouths that stand still
 --clips   every clip of a folder, one by one
 --speech  clips of a folder of which a few seconds of speech are left: how sure the metric is then
 --features  a folder that keeps features of clips, as ``evaluate --cache`` does
@@ -34,6 +36,9 @@ _PANELS = (
     ("sound_noise", C, "signal to noise (dB)", "C"),
 )
 CONTROL = "0"
+_LATE, _STILL = (40, 80, 120, 200, 400), (25, 50, 75, 100)
+_TREMBLE = 0.003
+"""Of the landmarks of a face that stands still, in interocular distances."""
 _SECONDS = (0.4, 0.7, 1.0, 1.5, 2.0, 2.5, 3.0)
 _BACKGROUND = "#fdfdfb"
 Grades = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -62,6 +67,51 @@ def damage_scores(folder: Path) -> dict[str, Any]:
     return {"clips": len(open_run(folder / "runs" / "control").clips), "damage": found}
 
 
+def graded_scores(folder: Path, store: Any) -> dict[str, Any]:
+    """The same of clips whose sound is moved, and whose mouth is held, in their features."""
+    from t2av_bench.errors import Unscorable
+    from t2av_bench.media.clip import Clip
+    from t2av_bench.mesh_sync.features import mesh_sync_features
+    from t2av_bench.mesh_sync.network import load
+    from t2av_bench.mesh_sync.score import score
+    from t2av_bench.metrics.sync_mesh import values
+
+    network, count = load(), 0
+    names = {"desync": _LATE, "mouth_frozen": _STILL}
+    damage: dict[str, Any] = {name: {f"{each}": {} for each in (0, *grades)} for name, grades in names.items()}
+    for path in _media(folder):
+        count += 1
+        try:
+            whole = mesh_sync_features(Clip(path, features=store))
+            made = {("desync", ms): replace(whole, sound=_late(whole.sound, ms // 10)) for ms in (0, *_LATE)}
+            made |= {("mouth_frozen", percent): _held(whole, percent, count) for percent in (0, *_STILL)}
+            found = {key: values(score(features, network)) for key, features in made.items()}
+        except Unscorable:
+            continue
+        for (name, grade), numbers in found.items():
+            for quantity, value in numbers.items():
+                damage[name][f"{grade}"].setdefault(quantity, {})[path.stem] = round(value, 4)
+    return {"clips": count, "damage": damage}
+
+
+def _late(sound: np.ndarray, rows: int) -> np.ndarray:
+    """(4 T, 40) later by so many rows of 10 ms; what comes before is as quiet as the clip's quiet rows."""
+    quiet = np.full((rows, sound.shape[1]), np.quantile(sound, 0.02), sound.dtype)
+    return np.concatenate([quiet, sound])[: len(sound)]
+
+
+def _held(features: Any, percent: float, seed: int) -> Any:
+    """The mouth stands from some time on, but for the landmarks' trembling."""
+    first = round(len(features.mouth) * (1 - percent / 100))
+    mouth = features.mouth[np.minimum(np.arange(len(features.mouth)), max(first - 1, 0))].copy()
+    mouth[first:] += _TREMBLE * np.random.default_rng(seed).standard_normal(mouth[first:].shape)
+    return replace(features, mouth=mouth.astype(np.float32))
+
+
+def _media(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in (".mp4", ".avi", ".mkv", ".mov", ".webm"))
+
+
 def clip_scores(folder: Path, features: Any) -> dict[str, Any]:
     """File name -> values and what is known beside them, or why there are none."""
     from t2av_bench.benchmarks.manifest import Item
@@ -71,9 +121,7 @@ def clip_scores(folder: Path, features: Any) -> dict[str, Any]:
     from t2av_bench.metrics.sync_mesh import SyncMesh
 
     found: dict[str, Any] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix not in (".mp4", ".avi", ".mkv", ".mov", ".webm"):
-            continue
+    for path in _media(folder):
         try:
             one = SyncMesh().measure(Pair(Item(id=path.stem), Clip(path, features=features)))
             numbers = {**one.values, **one.detail}
@@ -285,9 +333,10 @@ def curves(sets: Mapping[str, Mapping[str, Any]]) -> str:
     """Graded damage as SVG: thin lines are clips that are judged at every grade, thick ones their means."""
     from reports.plots.style import FONT, LIGHT, colour, label_x, label_y, legend, new_figure, svg
 
-    figure, axes = new_figure(11, 3, 1, len(_PANELS))
+    panels = [panel for panel in _PANELS if any(panel[0] in about["damage"] for about in sets.values())]
+    figure, axes = new_figure(2.8 * len(panels), 3, 1, len(panels))
     drawn = {}
-    for axis, (damage, quantity, below, beside) in zip(axes[0], _PANELS, strict=True):
+    for axis, (damage, quantity, below, beside) in zip(axes[0], panels, strict=True):
         for index, (set, about) in enumerate(sets.items()):
             if damage not in about["damage"]:
                 continue
@@ -342,6 +391,7 @@ def looks() -> Iterator[dict[str, Any]]:
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--damage", action="append", default=[], metavar="NAME=RUN", help="a name and a validity run")
+    parser.add_argument("--graded", action="append", default=[], metavar="NAME=FOLDER", help="a name and its clips")
     parser.add_argument("--clips", type=Path, help="a folder of clips")
     parser.add_argument("--speech", type=Path, help="a folder of clips, none of the test's")
     parser.add_argument("--features", type=Path, help="a folder that keeps features of clips")
@@ -355,6 +405,9 @@ def main() -> None:
     for each in arguments.damage:
         name, _, folder = each.partition("=")
         numbers["damage"][name] = damage_scores(Path(folder))
+    for each in arguments.graded:
+        name, _, folder = each.partition("=")
+        numbers["damage"][name] = graded_scores(Path(folder), store)
     if arguments.clips:
         numbers["clips"] |= clip_scores(arguments.clips, store)
     if arguments.speech:

@@ -18,7 +18,7 @@ its lowest confidence; here they stay in the count without a score. A face that 
 judged.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair
 from t2av_bench.metrics.sync_quantities import EARLY_MS, FRAME_MS, LATE_MS, MAX_SHIFT, claims, inside
 from t2av_bench.metrics.theval_speech import speech_frames
 from t2av_bench.scores import Protocol, Quantity
+
+if TYPE_CHECKING:
+    from t2av_bench.mesh_sync.score import MeshSyncScore
 
 CURVE = "sync_mesh_distance_curve"
 FRAMES = "sync_mesh_frame_distances"
@@ -54,6 +57,18 @@ def require_speech(seen: np.ndarray, speech: np.ndarray) -> float:
             f"{len(seen) / FRAME_RATE:.2f} s)"
         )
     return both / FRAME_RATE
+
+
+def values(found: "MeshSyncScore") -> dict[str, float]:
+    """Quantity name -> value of one clip."""
+    in_sync = found.confidence >= LEAST_CONFIDENCE
+    return {
+        "sync_c_mesh": found.confidence,
+        "sync_d_mesh": found.distance,
+        "sync_d_zero_mesh": found.distance_zero,
+        "sync_in_tolerance_mesh": float(in_sync and inside(found.offset_ms)),
+        "sync_offset_mesh": found.offset_ms,
+    }
 
 
 class SyncMesh(Metric):
@@ -105,15 +120,8 @@ class SyncMesh(Metric):
         features = mesh_sync_features(clip)
         seconds = require_speech(features.seen, speech_in(clip))
         found = score(features, network)
-        in_sync = found.confidence >= LEAST_CONFIDENCE
         return Measurement(
-            values={
-                "sync_c_mesh": found.confidence,
-                "sync_d_mesh": found.distance,
-                "sync_d_zero_mesh": found.distance_zero,
-                "sync_in_tolerance_mesh": float(in_sync and inside(found.offset_ms)),
-                "sync_offset_mesh": found.offset_ms,
-            },
+            values=values(found),
             detail={
                 "standard_error_c": found.error, "windows": found.windows, "face_share": features.share,
                 "speech_seconds": seconds,

@@ -33,6 +33,7 @@ def make(
     found = samples(Repository(data), "train", cache, on_step, lambda path, why: notice(f"{path} left out: {why}"))
     members = [member(found, seed, updates, out / f"seed{seed}-{updates}.safetensors", on_step) for seed in seeds]
     facts = {"seeds": list(seeds), **_facts(len(found), updates)}
+    facts["command"] += "".join(f" --seed {seed}" for seed in seeds) + f" --updates {updates}"
     path = out / FILE
     network.save(members, path, facts)
     if install:

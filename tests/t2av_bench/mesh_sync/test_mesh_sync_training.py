@@ -105,6 +105,7 @@ def test_a_finished_seed_is_not_trained_again(repository, tmp_path, monkeypatch)
     ] * 2
     facts = network.load(made).facts
     assert facts["seeds"] == [3, 5] and facts["clips"] == 4 and facts["updates"] == 2
+    assert facts["command"] == "t2av-bench train sync-mesh --seed 3 --seed 5 --updates 2"
     monkeypatch.setattr(recipe, "train", lambda *given, **more: pytest.fail("trained again"))
     assert recipe.make(repository, out, None, seeds=(3, 5), updates=2).read_bytes() == first
     (out / "seed5-2.safetensors").unlink()
@@ -161,3 +162,20 @@ def test_few_persons_have_no_interval(learnt):
     cases = [evaluation.Case(f"c{k}", f"p{k}", features(130, k)) for k in range(3)]
     numbers = evaluation.evaluate(cases, MeshSyncNetwork([learnt]), 3)
     assert numbers["auc"][1:] == [None, None] and "spearman_c" not in numbers
+
+
+def test_the_command_trains_and_looks_and_says_what_is_wrong(repository, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from t2av_bench.cli.train import train_app
+
+    monkeypatch.setattr(network, "CHECKPOINT", tmp_path / "box" / "sync_mesh.safetensors")
+    asked = ["sync-mesh", "--data", str(repository), "--out", str(tmp_path / "out"), "--seed", "4", "--updates", "2"]
+    done = CliRunner().invoke(train_app, [*asked, "--evaluate", "test", "--install"])
+    assert done.exit_code == 0, done.output
+    made = tmp_path / "out" / "sync_mesh.safetensors"
+    path, _, numbers = done.stdout.partition("\n")
+    assert path == str(made) and json.loads(numbers)["listed"] == 2
+    assert made.read_bytes() == network.CHECKPOINT.read_bytes()
+    refused = CliRunner().invoke(train_app, [*asked[:2], str(tmp_path / "absent"), *asked[3:]])
+    assert refused.exit_code == 2 and "git clone https://github.com/a/b" in " ".join(refused.output.split())

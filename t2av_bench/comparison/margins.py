@@ -42,9 +42,11 @@ _ERROR_RATES = [f"{rate}{unit}" for rate in ("wer", "cer") for unit in ("", "_ut
 DEFAULT_MARGINS: dict[str, Margin] = {
     **{f"sync_{value}{name}": Margin(0.25) for name in _SYNC_NAMES for value in ("c", "d", "d_zero")},
     **{f"sync_{value}_gridface": Margin(0.05) for value in ("c", "d", "d_zero")},
-    **{f"sync_in_tolerance{name}": Margin(0.05) for name in _SYNC_NAMES},
+    **{f"sync_{value}_mesh": Margin(0.02) for value in ("c", "d", "d_zero")},
+    **{f"sync_in_tolerance{name}": Margin(0.05) for name in (*_SYNC_NAMES, "_mesh")},
     # In frames at 25 fps: 45 ms, what BT.1359-1 lets sound be early.
     **{f"sync_offset{name}": Margin(1.125) for name in _SYNC_NAMES},
+    "sync_offset_mesh": Margin(45.0),  # in milliseconds
     "envelope_offset": Margin(1.125),
     "envelope_correlation": Margin(0.05),
     "av_align": Margin(0.05),

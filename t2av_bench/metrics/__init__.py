@@ -24,6 +24,7 @@ _BUILT_IN = {
     "sync/crop": f"{_METRICS}sync:SyncCrop",
     "sync/joonson": f"{_METRICS}sync_legacy:SyncJoonson",
     "sync/syncnet-python": f"{_METRICS}sync_legacy:SyncSyncnetPython",
+    "sync/mesh": f"{_METRICS}sync_mesh:SyncMesh",
     "sync/gridface": f"{_GRIDFACE}sync:SyncGridFace",
     "envelope/haar": f"{_METRICS}envelope:MouthEnvelope",
     "av_align/tempotokens": f"{_METRICS}av_align:AVAlign",

@@ -165,4 +165,4 @@ def _link(source: Path, target: Path) -> None:
     if target.exists() and not (target.samefile(source) or cmp(source, target, shallow=False)):
         raise ValueError(f"{target} is a copy of what {source} was before it changed: choose another --out")
     if source.is_file() and not target.exists():
-        link(source, target)
+        link(source.resolve(), target)

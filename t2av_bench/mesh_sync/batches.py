@@ -53,7 +53,7 @@ class Material:
     def draw(
         self, random: np.random.Generator, count: int, spoiling: Spoiling
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(count, 165, L) mouths over their spread, (count, 40, 4 L) sounds as the network takes them, and the clips."""
+        """(count, 165, L) mouths over their spread, (count, 40, 4 L) sounds as the network takes them; their clips."""
         clips = random.choice(len(self.lengths), count, replace=count > len(self.lengths))
         speed = np.exp(random.uniform(-spoiling.speed, spoiling.speed, count))
         spanned = np.minimum(speed * (self.length - 1), self.lengths[clips] - 2.0)
@@ -132,7 +132,7 @@ def _tracts(random: np.random.Generator, count: int, bands: int, amount: float) 
 
 
 def _echo(found: np.ndarray, which: np.ndarray, random: np.random.Generator) -> None:
-    """A room's exponential decay, 60 dB in 0.1 to 0.5 s, its energy some 3 to 15 dB below the direct sound, in place."""
+    """A room's exponential decay, 60 dB in 0.1 to 0.5 s, some 3 to 15 dB below the direct sound, in place."""
     from scipy.signal import lfilter
 
     for index in which:

@@ -345,7 +345,7 @@ def curves(sets: Mapping[str, Mapping[str, Any]]) -> str:
             middle = np.median(lines, axis=0) if quantity == OFFSET else lines.mean(axis=0)
             axis.plot(places, lines.T, color=colour(index), linewidth=0.6, alpha=0.45)
             (drawn[set],) = axis.plot(places, middle, "o-", color=colour(index), linewidth=1.8, markersize=4, label=set)
-            axis.set_xticks(places[::2], grades[::2])
+            axis.set_xticks(places[::-2], grades[::-2])
             if quantity == OFFSET:
                 axis.plot(places, [-place for place in places], color=LIGHT.ink, linewidth=0.8, linestyle=":")
         if quantity == C:

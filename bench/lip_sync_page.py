@@ -23,7 +23,7 @@ import numpy as np
 from measuring import ROOT, options
 
 PAGE, NUMBERS = ROOT / "docs" / "lip_sync.md", ROOT / "docs" / "lip_sync.json"
-CURVES, SCATTER = ROOT / "docs" / "lip_sync_damage.svg", ROOT / "docs" / "lip_sync_published.svg"
+CURVES, SCATTER, SPEECH = (ROOT / "docs" / f"lip_sync_{name}.svg" for name in ("damage", "published", "speech"))
 RUNS = ROOT / "t2av_bench" / "mesh_sync" / "runs.jsonl"
 C, D, ZERO, INSIDE, OFFSET = QUANTITIES = (
     "sync_c_mesh", "sync_d_mesh", "sync_d_zero_mesh", "sync_in_tolerance_mesh", "sync_offset_mesh"
@@ -35,14 +35,14 @@ _PANELS = (
     ("mouth_frozen", C, "mouth frozen (% of the time)", "C"),
     ("sound_noise", C, "signal to noise (dB)", "C"),
 )
-CONTROL = "0"
+CONTROL = "none"
 _LATE, _STILL = (40, 80, 120, 200, 400), (25, 50, 75, 100)
 _TREMBLE = 0.003
 """Of the landmarks of a face that stands still, in interocular distances."""
 _SECONDS = (0.4, 0.7, 1.0, 1.5, 2.0, 2.5, 3.0)
 _BACKGROUND = "#fdfdfb"
 Grades = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Grade, from weak to strong -> quantity -> clip -> value; grade 0 are the undamaged clips."""
+"""Grade, from weak to strong -> quantity -> clip -> value; grade ``none`` are the undamaged clips."""
 
 # --- measuring --------------------------------------------------------------------------------------------------------
 
@@ -78,13 +78,14 @@ def graded_scores(folder: Path, store: Any) -> dict[str, Any]:
 
     network, count = load(), 0
     names = {"desync": _LATE, "mouth_frozen": _STILL}
-    damage: dict[str, Any] = {name: {f"{each}": {} for each in (0, *grades)} for name, grades in names.items()}
+    damage: dict[str, Any] = {name: {f"{each}": {} for each in (CONTROL, *grades)} for name, grades in names.items()}
     for path in _media(folder):
         count += 1
         try:
             whole = mesh_sync_features(Clip(path, features=store))
-            made = {("desync", ms): replace(whole, sound=_late(whole.sound, ms // 10)) for ms in (0, *_LATE)}
-            made |= {("mouth_frozen", percent): _held(whole, percent, count) for percent in (0, *_STILL)}
+            made = {(name, CONTROL): whole for name in names}
+            made |= {("desync", ms): replace(whole, sound=_late(whole.sound, ms // 10)) for ms in _LATE}
+            made |= {("mouth_frozen", percent): _held(whole, percent, count) for percent in _STILL}
             found = {key: values(score(features, network)) for key, features in made.items()}
         except Unscorable:
             continue
@@ -344,7 +345,7 @@ def curves(sets: Mapping[str, Mapping[str, Any]]) -> str:
             middle = np.median(lines, axis=0) if quantity == OFFSET else lines.mean(axis=0)
             axis.plot(places, lines.T, color=colour(index), linewidth=0.6, alpha=0.45)
             (drawn[set],) = axis.plot(places, middle, "o-", color=colour(index), linewidth=1.8, markersize=4, label=set)
-            axis.set_xticks(places, ["none" if each == CONTROL else each for each in grades])
+            axis.set_xticks(places[::-2], grades[::-2])
             if quantity == OFFSET:
                 axis.plot(places, [-place for place in places], color=LIGHT.ink, linewidth=0.8, linestyle=":")
         if quantity == C:
@@ -360,10 +361,26 @@ def _lines(grades: Grades, quantity: str) -> tuple[list[str], list[float], np.nd
     """Grades, where they stand (at their numbers where these rise, else one after the other), and the clips' values."""
     clips = sorted(frozenset.intersection(*(frozenset(found[quantity]) for found in grades.values())))
     lines = np.array([[found[quantity][clip] for found in grades.values()] for clip in clips]).reshape(len(clips), -1)
-    places = [float(grade) for grade in grades]
+    places = [0.0 if grade == CONTROL else float(grade) for grade in grades]
     if places != sorted(places):
         places = [float(place) for place in range(len(grades))]
     return list(grades), places, lines - lines[:, :1] if quantity == OFFSET else lines
+
+
+def speech(rows: Sequence[Mapping[str, float]]) -> str:
+    """C in sync and with a stranger's sound by the seconds of speech in a clip, as SVG."""
+    from reports.plots.style import LIGHT, colour, label_x, label_y, legend, new_figure, svg
+
+    figure, axes = new_figure(5.2, 3)
+    seconds = [row["seconds"] for row in rows]
+    named = {"in sync: mean": ("c", "o-"), "a stranger's sound: 95 % below": ("stranger", "s--")}
+    for index, (label, (key, style)) in enumerate(named.items()):
+        axes[0, 0].plot(seconds, [row[key] for row in rows], style, color=colour(index), markersize=4, label=label)
+    axes[0, 0].axhline(0, color=LIGHT.soft, linewidth=0.8)
+    label_x(axes[0, 0], "seconds of speech in the clip")
+    label_y(axes[0, 0], "C")
+    legend(figure, axes[0, 0].get_lines()[:2])
+    return svg(figure, background=_BACKGROUND)
 
 
 def scatter(test: Sequence[Mapping[str, Any]]) -> str:
@@ -415,6 +432,7 @@ def main() -> None:
     write_text(NUMBERS, json.dumps(numbers, indent=1) + "\n")
     seen = list(looks())
     write_text(CURVES, curves(numbers["damage"]))
+    write_text(SPEECH, speech(numbers["speech"]))
     if test := _test_clips(seen):
         write_text(SCATTER, scatter(test))
     write_text(PAGE, filled(PAGE.read_text(encoding="utf-8"), tables(numbers, seen)))

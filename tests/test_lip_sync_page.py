@@ -34,6 +34,7 @@ def test_tables_and_figures_are_made_of_the_committed_numbers(script, numbers):
     page, looks = script.PAGE.read_text(encoding="utf-8"), list(script.looks())
     assert filled(page, script.tables(numbers, looks)) == page, "stale: python bench/lip_sync_page.py"
     assert script.CURVES.read_text() == script.curves(numbers["damage"])
+    assert script.SPEECH.read_text() == script.speech(numbers["speech"])
     assert script.QUANTITIES == tuple(quantity.name for quantity in SyncMesh.quantities)
 
 
@@ -47,7 +48,7 @@ def test_changes_are_of_the_clips_that_are_judged_in_both(script):
     def scores(*values):
         return {quantity: dict(zip("abc", values, strict=False)) for quantity in script.QUANTITIES}
 
-    damage = {"desync": {"0": scores(0.3, 0.4, 0.5), "80": scores(0.2, 0.1)}}
+    damage = {"desync": {"none": scores(0.3, 0.4, 0.5), "80": scores(0.2, 0.1)}}
     table = script.tables({"damage": {"few": {"clips": 4, "damage": damage}}, "clips": {}, "speech": []}, [])["damage"]
     control, late = ([cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:])
     assert control[:5] == ["few", "none", "–", "3/4", "0.400"]

@@ -273,7 +273,7 @@ def remuxed(source, target, milliseconds=0):
 def test_the_container_does_not_matter(real, spoken_clip, tmp_path):
     expected = real(spoken_clip)
     assert expected["sync_c_mesh"] > 0.05
-    for name in ("a.mkv", "a.mov", "a.ts", "a.avi"):
+    for name in ("a.mkv", "a.mov", "a.avi"):
         found = real(remuxed(spoken_clip, tmp_path / name))
         assert found == {key: pytest.approx(value, abs=0.01 if "offset" not in key else 6)
                          for key, value in expected.items()}, name  # fmt: skip
@@ -304,15 +304,13 @@ def test_other_frame_rates_give_the_same_offset(real, spoken_clip, tmp_path):
 
 @pytest.mark.slow
 def test_a_mouth_that_stands_still_for_longer_has_less_confidence(real, spoken_clip, tmp_path):
-    from t2av_bench.media.encode import write_mp4
-    from t2av_bench.validation.pictures import Source, mouth_frozen
+    from t2av_bench.validation.damages import write
+    from t2av_bench.validation.pictures import Source
 
-    clip = Clip(spoken_clip)
     found = [real(spoken_clip)["sync_c_mesh"]]
     for percent in (25, 50, 100):
-        frames = list(mouth_frozen(Source(clip, None), percent, np.random.default_rng(0)))
         path = tmp_path / f"{percent}.mp4"
-        write_mp4(path, [np.stack([frame.reshape(frame.shape[-3:]) for frame in frames])], 25, clip.audio(), RATE)
+        write(Source(Clip(spoken_clip), None), "one", "mouth_frozen", percent, path, tmp_path / "control.mp4")
         found.append(real(path)["sync_c_mesh"])
     assert found[0] > found[1] > found[2] > found[3] and abs(found[3]) < 0.5 * found[0]
 
@@ -327,7 +325,7 @@ def test_the_number_of_workers_does_not_matter(real, clips_folder, tmp_path):
     write_clip(tmp_path / "clips" / "pattern.mp4", moving_pattern(75), spoken(seconds=3))
     runs = [tb.evaluate(tmp_path / "clips", metrics="sync/mesh", workers=workers, out=tmp_path / f"{workers}")
             for workers in (1, 2)]  # fmt: skip
-    tables = [run.scores().sort_values(["quantity", "clip"]).reset_index(drop=True) for run in runs]
+    tables = [run.scores.sort_values(["quantity", "clip"]).reset_index(drop=True) for run in runs]
     columns = ["clip", "quantity", "value", "reason"]
     assert tables[0][columns].equals(tables[1][columns])
     assert tables[0].value.notna().sum() == 10 and tables[0].reason.str.contains("no face found").sum() == 10

@@ -299,7 +299,6 @@ class WERWhisperBaseNoTimestamps(WERWhisperBase):
     title = "Word error rate (Whisper base, one window without time stamps)"
     quantities = error_rate_quantities("wer", "WER", "Whisper base, no time stamps")
     recogniser_class = "t2av_bench.extractors.whisper_recogniser:SeedTTSWhisperRecogniser"
-    by_default = False
     alternatives = {}
 
 

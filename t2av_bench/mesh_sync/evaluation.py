@@ -46,7 +46,8 @@ def evaluate(cases: Sequence[Case], network: MeshSyncNetwork, listed: int) -> di
 
     Each number is [value, low, high] of its 95 % interval (None where there are too few persons): ``auc`` of the
     confidence in sync against a stranger's sound; ``planted_exact`` and ``planted_within_1``: share of planted shifts
-    found; and, of clips with published scores, ``spearman_c``, ``spearman_d``, ``offset_within_1``.
+    found; and, of clips with published scores, ``spearman_c``, ``spearman_d``, ``offset_within_1``. ``clips``: of each
+    of these its name, C with its standard error, D, offset in ms, and the published C, D and offset in frames.
     """
     own = [_scored(case.features, network) for case in cases]
     kept = [(case, found) for case, found in zip(cases, own, strict=True) if found is not None]
@@ -79,6 +80,7 @@ def evaluate(cases: Sequence[Case], network: MeshSyncNetwork, listed: int) -> di
         frames = np.array([scores[place].offset_ms / 40 for place in known])
         apart = np.abs(np.round(frames) - [each.offset for each in published if each is not None])
         numbers["offset_within_1"] = ask(lambda index: float((apart[index] <= 1).mean()))
+        numbers["clips"] = [_row(cases[place], scores[place]) for place in known]
     return numbers
 
 
@@ -128,6 +130,13 @@ class _Asker:
         except Unscorable:
             return [value, None, None]
         return [value, round(found.low, 4), round(found.high, 4)]
+
+
+def _row(case: Case, found: MeshSyncScore) -> list[Any]:
+    stated = case.published
+    assert stated is not None
+    mine = (found.confidence, found.error, found.distance, found.offset_ms)
+    return [case.name, *(round(value, 4) for value in mine), stated.confidence, stated.distance, stated.offset]
 
 
 def _scored(features: MeshSyncFeatures, network: MeshSyncNetwork) -> MeshSyncScore | None:

@@ -63,7 +63,10 @@ def evaluate(
     data: Path, weights: Path, cache: Features, split: str, on_step: OnStep = lambda step: None,
     notice: Notice = lambda text: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Look at the clips of a split (``test``) once: the numbers of ``evaluation.evaluate``, which are also logged."""
+    """Look at the clips of a split (``test``) once: the numbers of ``evaluation.evaluate``, which are also logged.
+
+    Of a network of several seeds ``seeds`` has the numbers of each of them alone, without intervals.
+    """
     repository = Repository(data)
     left: list[str] = []
 
@@ -72,9 +75,17 @@ def evaluate(
         notice(f"{path} left out: {why}")
 
     cases = _cases(samples(repository, split, cache, on_step, leave), repository)
-    numbers = evaluation.evaluate(cases, network.load(weights), len(cases) + len(left))
+    whole = network.load(weights)
+    numbers = evaluation.evaluate(cases, whole, len(cases) + len(left))
+    if len(whole.members) > 1:
+        numbers["seeds"] = [_alone(cases, network.MeshSyncNetwork([each])) for each in whole.members]
     log(f"mochabench {split}", weights, numbers)
     return numbers
+
+
+def _alone(cases: Sequence[evaluation.Case], seed: network.MeshSyncNetwork) -> dict[str, float]:
+    found = evaluation.evaluate(cases, seed, len(cases))
+    return {name: number[0] for name, number in found.items() if name != "clips" and isinstance(number, list)}
 
 
 def evaluate_folder(folder: Path, weights: Path, cache: Features, notice: Notice) -> dict[str, Any]:

@@ -18,6 +18,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def imported():
+    """Before any example is timed."""
+    return whisper_english("you"), chinese_characters("你")
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

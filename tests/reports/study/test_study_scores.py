@@ -142,7 +142,7 @@ def test_intervals_cover_what_the_population_of_participants_would_give() -> Non
     population = fit(answers_of(np.random.RandomState(1), truth, 20_000, 12).sum(0))
     random = np.random.RandomState(2)
     names, people = list("abcd"), 24
-    covered, rates, trials = 0, 0, 400
+    covered, rates, trials = 0, 0, 200
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     for study in range(trials):
         wins = answers_of(random, truth, people, 12)

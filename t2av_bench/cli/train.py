@@ -138,14 +138,16 @@ def sync_mesh(
     cache = FeatureStore(out / "features")
     count = updates or recipe.UPDATES
     with usage_errors(), display:
-        says = {"on_step": display.step, "notice": display.notice}
         made = recipe.make(
-            data, out, cache, seeds=seed or recipe.SEEDS, updates=count, install=install, **says
+            data, out, cache, seeds=seed or recipe.SEEDS, updates=count, install=install, on_step=display.step,
+            notice=display.notice,
         )  # fmt: skip
         echo(made)
         if evaluate == "dev":
-            echo(json.dumps(recipe.cross_validate(data, cache, updates=count, **says), indent=1))
+            found = recipe.cross_validate(data, cache, updates=count, on_step=display.step, notice=display.notice)
+            echo(json.dumps(found, indent=1))
         elif evaluate == "test":
-            echo(json.dumps(recipe.evaluate(data, made, cache, evaluate, **says), indent=1))
+            looked = recipe.evaluate(data, made, cache, evaluate, on_step=display.step, notice=display.notice)
+            echo(json.dumps(looked, indent=1))
         if clips is not None:
             echo(json.dumps(recipe.evaluate_folder(clips, made, cache, display.notice), indent=1))

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def evaluate(cases: Sequence[Case], network: MeshSyncNetwork, listed: int) -> di
     numbers["auc"] = ask(lambda index: _auc(confident[index], other[index]))
     flat = np.array(shifts)
     for name, most in (("planted_exact", 0.5), ("planted_within_1", 1.0)):
-        numbers[name] = ask(lambda index, most=most: np.nanmean(_within(flat[index], most)))
+        hits = _within(flat, most)
+        numbers[name] = ask(partial(_mean_of, hits))
     known = [place for place, case in enumerate(cases) if case.published is not None]
     if known:
         published = [cases[place].published for place in known]
@@ -73,7 +75,7 @@ def evaluate(cases: Sequence[Case], network: MeshSyncNetwork, listed: int) -> di
         stated = {key: np.array([getattr(each, key) for each in published]) for key in ("confidence", "distance")}
         mine = {key: np.array([getattr(scores[place], key) for place in known]) for key in stated}
         for name, key in (("spearman_c", "confidence"), ("spearman_d", "distance")):
-            numbers[name] = ask(lambda index, key=key: _spearman(mine[key][index], stated[key][index]))
+            numbers[name] = ask(partial(_spearman_of, mine[key], stated[key]))
         frames = np.array([scores[place].offset_ms / 40 for place in known])
         apart = np.abs(np.round(frames) - [each.offset for each in published if each is not None])
         numbers["offset_within_1"] = ask(lambda index: float((apart[index] <= 1).mean()))
@@ -158,6 +160,14 @@ def _moved(features: MeshSyncFeatures, before: MeshSyncScore, network: MeshSyncN
     shifted = np.roll(features.sound, rows, axis=0)
     after = _scored(with_sound(features, shifted), network)
     return np.nan if after is None else (after.offset_ms - before.offset_ms) / 40 + frames
+
+
+def _mean_of(values: np.ndarray, index: np.ndarray) -> float:
+    return float(np.nanmean(values[index]))
+
+
+def _spearman_of(first: np.ndarray, second: np.ndarray, index: np.ndarray) -> float:
+    return _spearman(first[index], second[index])
 
 
 def _within(errors: np.ndarray, most: float) -> np.ndarray:

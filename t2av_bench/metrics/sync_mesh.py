@@ -90,7 +90,8 @@ class SyncMesh(Metric):
         Quantity("sync_in_tolerance_mesh", "In tolerance (mesh)", "higher", "", (0.0, 1.0), penalty=0.0),
         Quantity("sync_offset_mesh", "Offset (mesh)", "none", "ms", (-_SHIFT_MS, _SHIFT_MS), 0, "median"),
     )
-    validity = claims("_mesh")
+    # The source's own clock is kept, so neither of the two moves anything.
+    validity = {name: {**each, "container": "same", "frame_rate": "same"} for name, each in claims("_mesh").items()}
 
     @property
     def protocol(self) -> Protocol:

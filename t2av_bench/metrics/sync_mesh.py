@@ -12,10 +12,9 @@ is the distance as the clip is played. ``sync_in_tolerance_mesh`` is 1 where the
 ITU-R BT.1359-1 (sound up to 45 ms early or 125 ms late), else 0; a clip without detectable sync counts as outside.
 None of these may be compared with SyncNet's.
 
-A clip is not judged, and its reason has the numbers, where face and sound are too short to be compared at all shifts,
-or where too little speech (silero-vad) is heard while the face is seen. SyncNet judges such clips, and gives silence
-its lowest confidence; here they stay in the count without a score. A face that stands still while somebody speaks is
-judged.
+A clip is not judged, and its reason has the numbers, where face and sound overlap for less than 2 s, or where too
+little speech (silero-vad) is heard while the face is seen. SyncNet judges such clips, and gives silence its lowest
+confidence; here they stay in the count without a score. A face that stands still while somebody speaks is judged.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -91,7 +90,8 @@ class SyncMesh(Metric):
         Quantity("sync_in_tolerance_mesh", "In tolerance (mesh)", "higher", "", (0.0, 1.0), penalty=0.0),
         Quantity("sync_offset_mesh", "Offset (mesh)", "none", "ms", (-_SHIFT_MS, _SHIFT_MS), 0, "median"),
     )
-    validity = claims("_mesh")
+    # The source's own clock is kept, so neither of the two moves anything.
+    validity = {name: {**each, "container": "same", "frame_rate": "same"} for name, each in claims("_mesh").items()}
 
     @property
     def protocol(self) -> Protocol:

@@ -222,3 +222,16 @@ def test_all_that_can_run_on_real_clips(clips_folder, tmp_path):
     found = tb.validity(tmp_path / "clips", damage="blur,freeze,mouth_frozen,desync,sound_noise,container", grades=[4],
                         out=tmp_path / "out")  # fmt: skip
     assert not [each for each in found.failed if each.verdict == "wrong" and each.claim != "same"], found.to_markdown()
+
+
+def test_originals_of_clips_that_are_links_stay_in_the_folder(tmp_path):
+    """A link in the run's folder would lead out of it, where no manifest may point."""
+    from t2av_bench.validation.making import _link
+
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "elsewhere.mp4").write_bytes(b"a clip")
+    (tmp_path / "clips" / "a.mp4").symlink_to(tmp_path / "elsewhere.mp4")
+    _link(tmp_path / "clips" / "a.mp4", tmp_path / "kept" / "a.mp4")
+    kept = tmp_path / "kept" / "a.mp4"
+    assert not kept.is_symlink() and kept.read_bytes() == b"a clip"

@@ -277,6 +277,9 @@ _RESULTS = {
 }  # fmt: skip
 
 
+_SEEDS = ("auc", "spearman_c", "offset_within_1")
+
+
 def _results_table(looks: Any) -> str:
     looks = list(looks)
     if not looks:
@@ -289,8 +292,14 @@ def _results_table(looks: Any) -> str:
             *(f"{look['mean_c']:.3f}; {look['mean_c_stranger']:.3f}" for look in looks),
         ],
         *([label, *(_interval(look.get(key)) for look in looks)] for key, label in _RESULTS.items()),
+        *([f"each seed alone: {_RESULTS[key]}", *(_range(look, key) for look in looks)] for key in _SEEDS),
     ]
     return _markdown(heads, lines)
+
+
+def _range(look: Mapping[str, Any], key: str) -> str:
+    values = [seed[key] for seed in look.get("seeds", ())]
+    return f"{min(values):.2f} to {max(values):.2f}" if values else "–"
 
 
 def _interval(number: Sequence[float | None] | None) -> str:

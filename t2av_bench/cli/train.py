@@ -115,10 +115,10 @@ def sync_mesh(
     updates: Annotated[int | None, typer.Option(min=1, help="Updates of each seed.  [default: those of the packaged "
                                                             "network]")] = None,
     evaluate: Annotated[Literal["dev", "test"] | None, typer.Option(help="Afterwards print how good it is: 'dev' "
-        "trains on two thirds of the training clips and looks at the other, three times; 'test' looks at the test "
-        "clips, which is logged in the package.")] = None,
-    clips: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Afterwards print how good it is on the clips of "
-                                                                      "this folder, which is logged too.")] = None,
+        "trains on two thirds of the training clips, with the first seed, and looks at the other, three times; 'test' "
+        "looks at the test clips, which is logged in the package.")] = None,
+    clips: Annotated[Path | None, typer.Option(metavar="FOLDER", exists=True, file_okay=False, help="Afterwards print "
+        "how good it is on the clips of this folder, which is logged in --out.")] = None,
     install: Annotated[bool, typer.Option(help="Put the network into this installation, where sync/mesh finds "
                                                "it.")] = False,
 ) -> None:  # fmt: skip
@@ -136,15 +136,17 @@ def sync_mesh(
 
     display = Display()
     cache = FeatureStore(out / "features")
-    count = updates or recipe.UPDATES
+    seeds, count = seed or recipe.SEEDS, updates or recipe.UPDATES
     with usage_errors(), display:
         made = recipe.make(
-            data, out, cache, seeds=seed or recipe.SEEDS, updates=count, install=install, on_step=display.step,
+            data, out, cache, seeds=seeds, updates=count, install=install, on_step=display.step,
             notice=display.notice,
         )  # fmt: skip
         echo(made)
         if evaluate == "dev":
-            found = recipe.cross_validate(data, cache, updates=count, on_step=display.step, notice=display.notice)
+            found = recipe.cross_validate(
+                data, cache, seed=seeds[0], updates=count, on_step=display.step, notice=display.notice
+            )
             echo(json.dumps(found, indent=1))
         elif evaluate == "test":
             looked = recipe.evaluate(data, made, cache, evaluate, on_step=display.step, notice=display.notice)

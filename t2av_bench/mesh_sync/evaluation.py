@@ -1,7 +1,8 @@
 """How good a network of ``sync/mesh`` is: on clips with published SyncNet scores, and on anybody's clips.
 
 Every number comes with a bootstrap interval over persons (percentile; clips of one person are drawn together). Clips of
-the test split are looked at once for each network that is published: each look appends a line to ``runs.jsonl``.
+the test split are looked at once for each network that is published: each look appends a line to ``runs.jsonl``. What
+anybody's clips gave is nobody else's business: it goes into a log beside the network that was asked for.
 """
 
 import json
@@ -45,25 +46,27 @@ def evaluate(cases: Sequence[Case], network: MeshSyncNetwork, listed: int) -> di
     """The numbers of a set of clips. listed: how many clips there were, with those that could not be used.
 
     Each number is [value, low, high] of its 95 % interval (None where there are too few persons): ``auc`` of the
-    confidence in sync against a stranger's sound; ``planted_exact`` and ``planted_within_1``: share of planted shifts
-    found; and, of clips with published scores, ``spearman_c``, ``spearman_d``, ``offset_within_1``. ``clips``: of each
-    of these its name, C with its standard error, D, offset in ms, and the published C, D and offset in frames.
+    confidence in sync against a stranger's sound (it and ``mean_c_stranger`` are None where nobody is a stranger);
+    ``planted_exact`` and ``planted_within_1``: share of planted shifts found; and, of clips with published scores,
+    ``spearman_c``, ``spearman_d``, ``offset_within_1``. ``clips``: of each of these its name, C with its standard
+    error, D, offset in ms, and the published C, D and offset in frames. Raises ValueError where no clip can be scored.
     """
     own = [_scored(case.features, network) for case in cases]
     kept = [(case, found) for case, found in zip(cases, own, strict=True) if found is not None]
     if not kept:
-        raise Unscorable("none of the clips can be scored")
+        raise ValueError(f"none of {listed} clips can be scored: give clips of at least 2 s with a face and sound")
     cases, scores = [case for case, _ in kept], [found for _, found in kept]
-    strange = [_scored(each, network) for each in _strangers(cases)]
+    strange = [None if each is None else _scored(each, network) for each in _strangers(cases)]
     shifts = [[_moved(case.features, found, network, frames) for frames in PLANTED] for case, found in kept]
     persons = [case.person for case in cases]
     confident = np.array([found.confidence for found in scores])
     other = np.array([np.nan if found is None else found.confidence for found in strange])
     numbers: dict[str, Any] = {"listed": listed, "scored": len(kept), "persons": len(set(persons))}
     numbers["mean_c"] = round(float(confident.mean()), 4)
-    numbers["mean_c_stranger"] = round(float(np.nanmean(other)), 4)
+    known_others = not np.isnan(other).all()
+    numbers["mean_c_stranger"] = round(float(np.nanmean(other)), 4) if known_others else None
     ask = _Asker(persons)
-    numbers["auc"] = ask(lambda index: _auc(confident[index], other[index]))
+    numbers["auc"] = ask(lambda index: _auc(confident[index], other[index])) if known_others else None
     flat = np.array(shifts)
     for name, most in (("planted_exact", 0.5), ("planted_within_1", 1.0)):
         hits = _within(flat, most)
@@ -98,10 +101,10 @@ def cases_in(folder: Path, cache: Features, left_out: Callable[[str, str], None]
     return found, len(files)
 
 
-def log_run(facts: Mapping[str, Any], path: Path | None = None) -> None:
-    """Append one line to the log of looks at test clips: what, when, with which weights, and what was found."""
+def log_run(facts: Mapping[str, Any], path: Path) -> None:
+    """Append one line to a log of looks at clips: what, when, with which weights, and what was found."""
     line = {"date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), **facts}
-    with (path or RUNS).open("a", encoding="utf-8") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
         file.flush()
         os.fsync(file.fileno())
@@ -146,12 +149,16 @@ def _scored(features: MeshSyncFeatures, network: MeshSyncNetwork) -> MeshSyncSco
         return None
 
 
-def _strangers(cases: Sequence[Case]) -> list[MeshSyncFeatures]:
-    """Each clip's mouth with the sound of the clip half the list on, or of the next one that is of another person."""
-    made = []
+def _strangers(cases: Sequence[Case]) -> list[MeshSyncFeatures | None]:
+    """Each clip's mouth with the sound of the clip half the list on, or of the next one that is of another person; None
+    where all are of one person."""
+    made: list[MeshSyncFeatures | None] = []
     for place, case in enumerate(cases):
         order = [cases[(place + len(cases) // 2 + step) % len(cases)] for step in range(len(cases))]
-        other = next((each for each in order if each.person != case.person), case)
+        other = next((each for each in order if each.person != case.person), None)
+        if other is None:
+            made.append(None)
+            continue
         length = min(len(case.features.mouth), len(other.features.mouth))
         made.append(with_sound(case.features, other.features.sound[: 4 * length]))
     return made

@@ -16,7 +16,7 @@ from t2av_bench.utils.progress import Notice, OnStep, Step
 
 SEEDS = (0, 1, 2)
 FOLDS = 3
-FILE = "sync_mesh.safetensors"
+FILE, LOG = "sync_mesh.safetensors", "runs.jsonl"
 
 
 def make(
@@ -63,7 +63,8 @@ def evaluate(
     data: Path, weights: Path, cache: Features, split: str, on_step: OnStep = lambda step: None,
     notice: Notice = lambda text: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Look at the clips of a split (``test``) once: the numbers of ``evaluation.evaluate``, which are also logged.
+    """Look at the clips of a split (``test``) once: the numbers of ``evaluation.evaluate``, which are also logged, in
+    the package or, where that cannot be written, beside the network.
 
     Of a network of several seeds ``seeds`` has the numbers of each of them alone, without intervals.
     """
@@ -79,7 +80,7 @@ def evaluate(
     numbers = evaluation.evaluate(cases, whole, len(cases) + len(left))
     if len(whole.members) > 1:
         numbers["seeds"] = [_alone(cases, network.MeshSyncNetwork([each])) for each in whole.members]
-    log(f"mochabench {split}", weights, numbers)
+    log(f"mochabench {split}", weights, numbers, (evaluation.RUNS, weights.with_name(LOG)), notice)
     return numbers
 
 
@@ -89,10 +90,10 @@ def _alone(cases: Sequence[evaluation.Case], seed: network.MeshSyncNetwork) -> d
 
 
 def evaluate_folder(folder: Path, weights: Path, cache: Features, notice: Notice) -> dict[str, Any]:
-    """The same of a folder of anybody's clips, which have no published scores."""
+    """The same of a folder of anybody's clips, which have no published scores; logged beside the network alone."""
     cases, count = evaluation.cases_in(folder, cache, lambda name, why: notice(f"{name} left out: {why}"))
     numbers = evaluation.evaluate(cases, network.load(weights), count)
-    log(f"folder {folder.name}", weights, numbers)
+    log(f"folder {folder.resolve().name}", weights, numbers, (weights.with_name(LOG),), notice)
     return numbers
 
 
@@ -119,10 +120,19 @@ def cross_validate(
     return numbers
 
 
-def log(what: str, weights: Path, numbers: dict[str, Any]) -> None:
-    evaluation.log_run(
-        {"what": what, "commit": revision(), "weights": network.digest(weights), "data": data_version(), **numbers}
-    )
+def log(what: str, weights: Path, numbers: dict[str, Any], places: Sequence[Path], notice: Notice) -> None:
+    """Log in the first of the places that can be written. The numbers have been paid for: they are told in any case."""
+    facts = {"what": what, "commit": revision(), "weights": network.digest(weights), "data": data_version(), **numbers}
+    for place in places:
+        try:
+            evaluation.log_run(facts, place)
+        except OSError as error:
+            notice(f"this look cannot be logged in {place}: {error.strerror or error}")
+        else:
+            notice(f"logged in {place}")
+            if place != places[0]:
+                notice(f"add the last line of {place} to {places[0]} before the numbers are published")
+            return
 
 
 def _facts(clips: int, updates: int) -> dict[str, Any]:

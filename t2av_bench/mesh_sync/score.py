@@ -8,9 +8,10 @@ SyncNet's confidence is the median of the curve less its minimum. The minimum ov
 the shorter the clip, so that confidence is never 0 and cannot be compared between lengths. Here the clip is cut into
 windows of a second, every other of which belongs to one half. In each window the depth (median over shifts less value)
 is read at the offset at which the mean curve of the *other half* is lowest, and C is the mean over windows. No window
-takes part in choosing where it is read, so C has mean 0 where there is no sync, at any length; where there is, it
+takes part in choosing where it is read, so C has mean 0 where there is no sync, at any length, as far as windows are
+independent: the network sees half a second at once, which leaks some 0.02 into short clips. Where there is sync, C
 depends on length only as far as half a clip is too short to find the offset. Its standard error is that of the mean of
-the windows. (Each window read where all other windows together are lowest would find weak sync a little more often,
+independent windows, up to 30 % too low as neighbours resemble each other. (Each window read where all other windows together are lowest would find weak sync a little more often,
 but over noise the windows' depths then move together, and their scatter no longer tells the error.)
 """
 
@@ -42,7 +43,7 @@ _BLOCK = 128  # frames whose distances are made at once, so that memory stays fl
 
 @dataclass(frozen=True, slots=True)
 class MeshSyncScore:
-    """confidence: C, 0 where nothing is in sync, at most 2; error: its standard error. distance: D, 0 to 2.
+    """confidence: C, about 0 where nothing is in sync, at most 2; error: its standard error. distance: D, 0 to 2.
 
     offset_ms: to parts of 10 ms, -600 to 600, positive where the audio is early. distance_zero: at no shift.
     curve: (31,) float64, mean distance at offsets of 15 ... -15 frames.

@@ -6,7 +6,7 @@ values mean and where it fails, `docs/lip_sync.md` says.
 
 The distance of mouth and sound is taken at shifts of up to 0.6 s either way, as SyncNet's is. ``sync_d_mesh`` is the
 lowest, 0 to 2. ``sync_c_mesh`` says how far it lies below the median of all shifts, each second of the clip being read
-where the *other half* is in sync: so it is 0 on average, whatever the clip's length, where nothing is in sync.
+where the *other half* is in sync: so it is about 0, whatever the clip's length, where nothing is in sync.
 ``sync_offset_mesh`` is where the lowest is, in milliseconds, positive where the audio is early. ``sync_d_zero_mesh``
 is the distance as the clip is played. ``sync_in_tolerance_mesh`` is 1 where the offset lies inside the tolerance of
 ITU-R BT.1359-1 (sound up to 45 ms early or 125 ms late), else 0; a clip without detectable sync counts as outside.

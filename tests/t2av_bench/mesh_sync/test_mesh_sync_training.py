@@ -137,6 +137,52 @@ def test_a_look_at_the_test_clips_is_logged(repository, tmp_path, learnt):
     assert numbers["listed"] == numbers["scored"] == 2 and lines[1]["auc"] == numbers["auc"]
 
 
+def test_where_the_package_cannot_be_written_the_numbers_are_told_and_logged_beside_the_network(
+    repository, tmp_path, monkeypatch, learnt
+):
+    weights = tmp_path / "net.safetensors"
+    network.save([learnt], weights, {})
+    packaged = tmp_path / "absent" / "runs.jsonl"
+    monkeypatch.setattr(evaluation, "RUNS", packaged)
+    notices = []
+    assert recipe.evaluate(repository, weights, None, "test", notice=notices.append)["scored"] == 2
+    assert notices[0].startswith(f"this look cannot be logged in {packaged}: No such file")
+    assert notices[2].endswith(f"runs.jsonl to {packaged} before the numbers are published")
+    assert json.loads((tmp_path / "runs.jsonl").read_text(encoding="utf-8"))["what"] == "mochabench test"
+    (tmp_path / "runs.jsonl").unlink()
+    (tmp_path / "runs.jsonl").mkdir()  # neither can be written
+    assert recipe.evaluate(repository, weights, None, "test", notice=notices.append)["scored"] == 2
+    assert len(notices) == 5
+
+
+def test_a_look_at_anybodys_clips_is_logged_beside_the_network_alone(tmp_path, monkeypatch, learnt):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "out").mkdir()
+    for name in ("1.mp4", "2.mp4", "notes.txt"):
+        (tmp_path / "mine" / name).touch()
+    monkeypatch.setattr(evaluation, "mesh_sync_features", lambda clip: features(120, int(clip.path.stem)))
+    monkeypatch.setattr(evaluation, "RUNS", tmp_path / "package.jsonl")
+    weights = tmp_path / "out" / "net.safetensors"
+    network.save([learnt], weights, {})
+    numbers = recipe.evaluate_folder(tmp_path / "mine", weights, None, lambda text: None)
+    line = json.loads((tmp_path / "out" / "runs.jsonl").read_text(encoding="utf-8"))
+    assert line["what"] == "folder mine" and line["listed"] == numbers["listed"] == 2
+    assert not (tmp_path / "package.jsonl").exists()
+
+
+def test_a_folder_without_a_clip_that_can_be_scored_is_an_error_that_says_so(tmp_path, learnt):
+    weights = tmp_path / "net.safetensors"
+    network.save([learnt], weights, {})
+    with pytest.raises(ValueError, match="none of 0 clips can be scored: give clips of at least 2 s"):
+        recipe.evaluate_folder(tmp_path, weights, None, lambda text: None)
+
+
+def test_one_person_alone_has_no_stranger(learnt):
+    cases = [evaluation.Case(f"c{k}", "one", features(130, k)) for k in range(2)]
+    numbers = evaluation.evaluate(cases, MeshSyncNetwork([learnt]), 2)
+    assert numbers["auc"] is None and numbers["mean_c_stranger"] is None and numbers["planted_exact"][0] == 1.0
+
+
 def test_numbers_of_an_evaluation_are_those_of_other_implementations(learnt):
     from scipy.stats import mannwhitneyu, spearmanr
 

@@ -11,8 +11,9 @@ is read at the offset at which the mean curve of the *other half* is lowest, and
 takes part in choosing where it is read, so C has mean 0 where there is no sync, at any length, as far as windows are
 independent: the network sees half a second at once, which leaks some 0.02 into short clips. Where there is sync, C
 depends on length only as far as half a clip is too short to find the offset. Its standard error is that of the mean of
-independent windows, up to 30 % too low as neighbours resemble each other. (Each window read where all other windows together are lowest would find weak sync a little more often,
-but over noise the windows' depths then move together, and their scatter no longer tells the error.)
+independent windows, up to 30 % too low as neighbours resemble each other. (Each window read where all other windows
+together are lowest would find weak sync a little more often, but over noise the windows' depths then move together,
+and their scatter no longer tells the error.)
 """
 
 from dataclasses import dataclass

@@ -13,10 +13,11 @@ def budget_notes(
 ) -> list[str]:
     """A note for each number of clips, of the columns whose method the budget (the packaged one where None) has.
 
-    The row with fewest clips decides; what is printed is rounded up, so that it is never less than was found.
+    The row with fewest clips decides, and the note says so where others have more. What is printed is rounded up, so
+    that it is never less than was found.
     """
     budget = packaged() if budget is None else budget
-    found: dict[int, list[str]] = {}
+    found: dict[tuple[int, str], list[str]] = {}
     for column, cells in zip(columns, measured, strict=True):
         singles = [single for each in cells if isinstance(each, Measured) for single in each.singles if single.scored]
         entry = _entry(singles, budget)
@@ -28,11 +29,12 @@ def budget_notes(
         sizes = (entry.resolution(clips, groups), entry.resolution(clips, groups, paired=True))
         if any(sizes):  # clips that were all alike, such as those without a cut, tell of no difference
             other, same = ("–" if size is None else _up(size * column.scale, column.decimals) for size in sizes)
-            found.setdefault(clips, []).append(f"{column.named} {other} ({same})")
+            fewest = ", the fewest of a row" if any(len(single.scored) > clips for single in singles) else ""
+            found.setdefault((clips, fewest), []).append(f"{column.named} {other} ({same})")
     return [
-        f"Differences below these are not resolved at n = {clips} (in brackets: of systems on the same clips, before "
-        f"what a paired test says), by the error budget: {'; '.join(values)}."
-        for clips, values in found.items()
+        f"Differences below these are not resolved at n = {clips}{fewest} (in brackets: of systems on the same clips, "
+        f"before what a paired test says), by the error budget: {'; '.join(values)}."
+        for (clips, fewest), values in found.items()
     ]  # fmt: skip
 
 

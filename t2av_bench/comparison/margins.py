@@ -22,10 +22,12 @@ from t2av_bench.utils.config import ConfigError, read_toml
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """An amount, absolute or as a share (0.02) of the size of the baseline's value."""
+    """An amount, absolute or as a share (0.02) of the size of the baseline's value. raised: the default that an error
+    budget put it in place of, as text."""
 
     amount: float
     relative: bool = False
+    raised: str | None = None
 
     def absolute(self, baseline: float) -> float:
         """The margin in the quantity's unit."""
@@ -126,7 +128,7 @@ def beyond(budget: Budget, baseline: Recorded, margins: Mapping[str, Margin] = D
         entry, mine = budget.find(name, metric, method_of(baseline.protocols[metric])), found.get(name)
         least = entry.writing if entry else None
         if least and mine and mine.absolute(record.value or 0.0) < least:
-            found[name] = Margin(least)
+            found[name] = Margin(least, raised=mine.raised or str(mine))
     return found
 
 

@@ -96,8 +96,8 @@ class Variant(_Strict):
 class Source(_Strict):
     """A source of error. shared, own: the standard deviations v and e; None with a ``reason``.
 
-    scored: clips with a score in the control and in every variant that has a value. protocol: whether its variants are
-    other protocols, not other media.
+    scored: clips with a score in the control and in every variant that at least half of them have.
+    protocol: whether its variants are other protocols, not other media.
     """
 
     source: str
@@ -253,9 +253,11 @@ class Budget(_Strict):
             "Standard deviations. Sampling: of clips. Sources: of what is shared by all clips / a clip's own. n: clips "
             f"with a score, of all. Not resolved at {clips}: differences of two systems below this, on other clips "
             "each and (in brackets) on the same clips.", "",
+        ]  # fmt: skip
+        lines += [
             f"| quantity | metric | n | {' | '.join([SAMPLING, *sources])} | not resolved at {clips} |",
             "|---|---|---:|" + "---:|" * (len(sources) + 2),
-        ]  # fmt: skip
+        ] if known else ["No quantity has a size."]  # fmt: skip
         for entry in known:
             sizes = {each.source: each for each in entry.sources}
             told = (_told(sizes.get(source), entry) for source in sources)

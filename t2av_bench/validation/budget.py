@@ -48,7 +48,10 @@ class BudgetConfig(DamagingConfig):
     """Which sources of error are measured, and where the budget is written."""
 
     out: Path = Field(default=Path("budget.json"), description="JSON file for the budget.")
-    add: bool = Field(default=False, description="Keep what the file already has of other metrics.")
+    add: bool = Field(
+        default=False,
+        description="Keep what the file already has of other metrics, and of those that lack something here.",
+    )
     work: Path | None = Field(
         default=None,
         description="Folder for the clips and their scores; the same command continues it.  [default: FILE-run]",
@@ -89,6 +92,8 @@ def budget(config: BudgetConfig, on_step: OnStep, notice: Notice) -> Budget:
     ids = [id for id, reason in lacking.items() if reason is None]
     options = registry.options_of(config.options, list(lacking))
     before = files.load(config.out) if config.add and config.out.is_file() else Budget()
+    if config.out.is_dir():
+        raise ConfigError(f"--out: {config.out} is a folder; expected a JSON file, such as {config.out}/budget.json")
     entries = entries_of(config, notice)
     grades = [(name, grade) for name in VARIANTS if name in chosen for grade in VARIANTS[name].grades]
     others = _alternatives(ids) if PROTOCOLS in chosen else {}
@@ -103,11 +108,17 @@ def budget(config: BudgetConfig, on_step: OnStep, notice: Notice) -> Budget:
             mine = {id: given for id, given in options.items() if id in ids}
             runs = score(config.model_copy(update={"options": mine}), folder, asked, len(entries), pool, on_step)
         found += of_runs(runs[UNDAMAGED], {grade: runs[grade] for grade in grades}, ids, others)
+    kept = {each.metric for each in before.entries if each.metric not in lacking}
     for id, reason in lacking.items():
         if reason is not None:
-            found += _unmeasured(id, reason, options.get(id), len(entries), chosen)
+            bare = list(_unmeasured(id, reason, options.get(id), len(entries), chosen))
+            methods = {each.method for each in bare}
+            if any(each.scored and each.method in methods for each in before.entries if each.metric == id):
+                kept.add(id)  # measured where nothing was lacking
+            else:
+                found += bare
     listed = {id: place for place, id in enumerate(metric_ids())}
-    found += [each for each in before.entries if each.metric not in lacking]
+    found += [each for each in before.entries if each.metric in kept]
     made = Budget(entries=tuple(sorted(found, key=lambda each: listed.get(each.metric, len(listed)))))
     made.save(config.out)
     return made
@@ -252,7 +263,9 @@ def _source(
     records = [before, *(each for each in known if isinstance(each, QuantityRecord))]
     common = set.intersection(*(set(each.scored) for each in records))
     reasons = sum((Counter(each.reasons) for each in variants), Counter[str]())
-    reason = _usual(before) or (reasons.most_common(1)[0][0] if reasons else "no clip has a score in all variants")
+    reason = _usual(before) or (
+        reasons.most_common(1)[0][0] if reasons else "fewer than two clips have a score in all variants"
+    )
     shared = own = None
     if len(records) > 1 and len(common) >= 2:
         try:

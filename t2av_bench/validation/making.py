@@ -134,6 +134,7 @@ def _keep_originals(
 ) -> dict[str, tuple[Path, Path | None]]:  # fmt: skip
     """Second names of the clips' files, by id, and the manifest that has them as references, or the items' own."""
     kept, lines = {}, []
+    another = f"choose another {'--work' if own_references else '--out'}"
     for entry in entries:
         id, item = entry.item.id, entry.item
         fields = item.model_dump(exclude_defaults=True, exclude={"generated", *PATHS})
@@ -148,21 +149,21 @@ def _keep_originals(
                 theirs = {key: Path(name) for key in _COMPARED if (name := getattr(item, key))}
                 fields |= {key: f"references/{id}-{key}{path.suffix}" for key, path in theirs.items()}
                 for key, path in theirs.items():
-                    _link(path, out / fields[key])
+                    _link(path, out / fields[key], another)
             else:
                 fields |= names
             for key, path in mine.items():
-                _link(path, out / names[key])
+                _link(path, out / names[key], another)
         lines.append(json_text(fields) + "\n")
     known = {path for files in kept.values() for path in files}
     if others := sorted(path for path in (out / "originals").rglob("*") if path.is_file() and path not in known):
-        raise ValueError(f"{out} holds damaged copies of other clips too ({others[0].name}): choose another --out")
+        raise ValueError(f"{out} holds damaged copies of other clips too ({others[0].name}): {another}")
     write_text(out / "manifest.jsonl", "".join(lines))
     return kept
 
 
-def _link(source: Path, target: Path) -> None:
+def _link(source: Path, target: Path, another: str) -> None:
     if target.exists() and not (target.samefile(source) or cmp(source, target, shallow=False)):
-        raise ValueError(f"{target} is a copy of what {source} was before it changed: choose another --out")
+        raise ValueError(f"{target} is a copy of what {source} was before it changed: {another}")
     if source.is_file() and not target.exists():
         link(source.resolve(), target)

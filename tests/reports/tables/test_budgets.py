@@ -48,6 +48,13 @@ def test_a_table_says_what_is_not_resolved_at_its_number_of_clips(tmp_path):
     )
 
 
+def test_the_group_with_fewest_clips_decides(tmp_path):
+    made = runs(tmp_path, speakers=["few" if index < 10 else "many" for index in range(50)])
+    note = note_of(tb.table(made, by="speaker", budget=MINE))
+    assert "not resolved at n = 10, the fewest of a row (in brackets" in note
+    assert "Sync-C 0.920 (0.278)" in note, "1.96 √2 √(1/10 + 0.1²)"
+
+
 def test_groups_of_the_tables_own_clips_count(tmp_path):
     budget = Budget(entries=(entry("sync/joonson", "sync_c", within=0, between=1, shared=0, groups=40),))
     made = runs(tmp_path, speakers=[f"s{index % 5}" for index in range(50)])

@@ -201,4 +201,8 @@ def test_the_gate_takes_a_budget_and_what_is_declared_outweighs_it(tmp_path):
         return tb.regress(before, after, **options).verdicts[0].word
 
     assert word() == "worse" and word(budget=tmp_path / "b.json") == "equivalent"
+    text = tb.regress(before, after, budget=tmp_path / "b.json").to_markdown()
+    assert "what encoding alone makes, by the error budget: Sync-C 1.10872 (0.25)." in text and "±1.10872" in text
+    declared = tb.regress(before, after, budget=tmp_path / "b.json", margins={"sync_c": 0.1})
+    assert not any("error budget" in note for note in declared.notes)
     assert word(budget=tmp_path / "b.json", margins={"sync_c": 0.1}) == "worse"

@@ -16,6 +16,7 @@ import t2av_bench as tb
 from t2av_bench import metrics
 from t2av_bench.cli.main import app
 from t2av_bench.media.clip import Clip
+from t2av_bench.results.budget import Budget
 from t2av_bench.validation.damages import write
 from t2av_bench.validation.pictures import Source, jittered
 
@@ -153,6 +154,25 @@ def test_metrics_are_added_to_what_a_file_has(clips, tmp_path):
     assert {each.metric for each in alone.entries} == {"budget/worded"}
 
 
+def test_what_was_measured_where_nothing_was_lacking_is_not_lost(clips, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(tmp_path / "none"))
+    asked = {"metrics": "utmos", "out": tmp_path / "b.json", "workers": 1}
+    bare = tb.budget(clips, **asked).find("utmos")
+    measured = bare.model_copy(update={"scored": 4, "reasons": {}})
+    for method, kept in ((bare.method, measured), ("of other parameters", bare)):
+        Budget(entries=(measured.model_copy(update={"method": method}),)).save(tmp_path / "b.json")
+        assert tb.budget(clips, add=True, **asked).entries == (kept,)
+
+
+def test_one_clip_has_no_sizes_and_says_why(clips, tmp_path):
+    made = tb.budget(clips / "one.mp4", metrics="cuts", sources="container", out=tmp_path / "b.json", workers=1)
+    assert source(made, "cuts", "container").reason == "fewer than two clips have a score in all variants"
+    text = made.to_markdown()
+    assert "No quantity has a size." in text and "| quantity |" not in text
+    with pytest.raises(ValueError, match="b-run holds damaged copies of other clips too .*choose another --work"):
+        tb.budget(clips / "two.mp4", metrics="cuts", sources="container", out=tmp_path / "b.json", add=True, workers=1)
+
+
 def test_the_same_command_goes_on_and_takes_other_sources(clips, tmp_path):
     asked = {"metrics": "budget/planted", "out": tmp_path / "mine.json", "workers": 1}
     first = tb.budget(clips, sources="encoding", **asked)
@@ -207,6 +227,8 @@ def test_the_command_prints_and_writes_it(clips, tmp_path):
 def test_what_nobody_knows_is_refused_before_anything_is_written(clips, tmp_path):
     with pytest.raises(ValueError, match="there is no 'encodings'.*encoding"):
         tb.budget(clips, sources="encodings", out=tmp_path / "x.json")
+    with pytest.raises(ValueError, match="--out: .* is a folder; expected a JSON file"):
+        tb.budget(clips, out=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

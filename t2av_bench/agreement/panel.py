@@ -10,7 +10,7 @@ import numpy as np
 from t2av_bench.agreement.declared import Declared
 from t2av_bench.agreement.joining import Measured, join
 from t2av_bench.agreement.pairs import Agreement, Estimate, difference, within_items, within_systems
-from t2av_bench.agreement.votes import Aspect, Votes, preferences_of
+from t2av_bench.agreement.votes import NAME, Aspect, Votes, preferences_of
 from t2av_bench.results.run import RunResult
 from t2av_bench.utils.frames import frame
 from t2av_bench.utils.text import escape, signed
@@ -18,7 +18,6 @@ from t2av_bench.utils.text import escape, signed
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-NAME = "the system's name"
 _ARROWS = {"higher": "↑", "lower": "↓", "nearer to 0": "→0"}
 ROWS = {
     "aspect": "text", "kind": "text", "metric": "text", "quantity": "text", "direction": "text", "within": "text",
@@ -71,7 +70,7 @@ class Panel:
     """items, systems: of the votes. judged: by aspect, baselines first, then metrics in the order of the runs.
 
     not_measured: metrics that are declared and in none of the runs. made: by which version, of which votes and
-    directions (SHA-256), from which runs, and metric id -> protocol and its fingerprint.
+    directions (SHA-256), from which runs, and metric id -> protocol and its fingerprint; of a study, ``failed_checks``.
     """
 
     items: tuple[str, ...]
@@ -217,7 +216,8 @@ def _judged(name: str, aspect: Aspect, votes: Votes, measured: Sequence[Measured
             for at, system in enumerate(votes.systems) if across
         }  # fmt: skip
         there = int((~np.isnan(values)).sum())
-        missing = of.missing if of else {"it was not rated": values.size - there} if there < values.size else {}
+        lacking = "no other item says how people like its system" if kind == "name" else "it was not rated"
+        missing = of.missing if of else {lacking: values.size - there} if there < values.size else {}
         return Judged(
             name, kind, label, of.metric if of else None, of.quantity.name if of else None,
             of.direction if of else None, of.stand_in if of else False, there, values.size, missing,

@@ -13,8 +13,9 @@ RESULT, REPORT, LOG = "panel.json", "panel.md", "runs.jsonl"
 def keep(found: Panel, folder: Path) -> None:
     """Writes RESULT and REPORT anew, and adds a line to LOG: who looks often will find something by chance.
 
-    The line (``time`` in UTC; version; SHA-256 of votes, directions, RESULT and REPORT; runs; metric id
-    -> fingerprint of its protocol) comes first, so that a look is on record even if nothing else can be written.
+    The line (``time`` in UTC; version; SHA-256 of votes, directions, RESULT and REPORT; of a study ``failed_checks``;
+    runs; metric id -> fingerprint of its protocol) comes first, so that a look is on record even if nothing else can
+    be written.
     """
     result, report = json_text(found.as_dict(), indent=1) + "\n", found.to_markdown()
     line = {

@@ -14,6 +14,8 @@ from t2av_bench.errors import ItemError
 COLUMNS = ("item", "system", "aspect", "vote")
 JUDGE = "judge:"
 """A column so called holds another judge's rating of the clip, for the name behind it."""
+NAME = "the system's name"
+"""The baseline that is made of the votes themselves: no judge may be called so."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -69,11 +71,11 @@ def read_votes(path: Path) -> Votes:
             if name == "vote" or name.startswith(JUDGE):
                 number = _number(row[name], f"{path} line {line}, {name}")
                 columns.setdefault(name, {}).setdefault(place, []).extend(() if number is None else (number,))
-        if clip := row.get("clip", ""):
+        if clip := row.get("clip", "").lower():
             if not _DIGEST.fullmatch(clip) or digests.setdefault(place, clip) != clip:
                 raise ItemError(f"{path} line {line}: the clip {clip!r:.80} is no SHA-256 in hexadecimal digits, or "
                                 f"another one than above for item {place[0]!r} of {place[1]!r}")  # fmt: skip
-    if not cells:
+    if not any(votes for columns in cells.values() for votes in columns["vote"].values()):
         raise ItemError(f"{path} holds no votes")
     clips = {clip: place for place, clip in digests.items()}
     if len(clips) < len(digests):
@@ -97,8 +99,12 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if missing := [name for name in COLUMNS if name not in known]:
                 raise ItemError(f"{path} has no column {' nor '.join(missing)}; expected {', '.join(COLUMNS)}, and "
                                 f"perhaps clip and {JUDGE}NAME")  # fmt: skip
-            if odd := [name for name in known if name not in (*COLUMNS, "clip") and not name.startswith(JUDGE)]:
-                raise ItemError(f"{path} has a column {odd[0]!r:.80}; expected clip or {JUDGE}NAME beside them")
+            if twice := [name for name in known if known.count(name) > 1]:
+                raise ItemError(f"{path} has two columns {twice[0]!r:.80}: keep one; several people are several lines")
+            good = {name for name in known if name.startswith(JUDGE) and name[len(JUDGE) :].strip() not in ("", NAME)}
+            if odd := [name for name in known if name not in good.union(COLUMNS, ("clip",))]:
+                raise ItemError(f"{path} has a column {odd[0]!r:.80}; expected clip or {JUDGE}NAME beside them, with a "
+                                f"NAME other than {NAME!r}")  # fmt: skip
             for row in reader:
                 if None in row or None in row.values():
                     raise ItemError(f"{path} line {reader.line_num} has not {len(known)} columns")

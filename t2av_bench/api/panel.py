@@ -41,21 +41,22 @@ def panel(
             for result in ([run.result] if isinstance(run, Run) else map(open_run, run_folders(Path(run))))
         ]  # fmt: skip
         directions = DECLARED if declared is None else Path(declared)
-        said, (known, digest) = read_declared(directions), _votes(Path(votes), key, failed_checks)
-        made = {"t2av_bench": __version__, "votes": digest, "declared": file_sha256(directions)}
+        said, (known, asked) = read_declared(directions), _votes(Path(votes), key, failed_checks)
+        made = {"t2av_bench": __version__, **asked, "declared": file_sha256(directions)}
         found = agreement.panel(opened, known, said, made)
         if out is not None:
             keep(found, Path(out))
         return found
 
 
-def _votes(path: Path, key: AnyPath | None, failed_checks: int) -> tuple[Votes, str]:
-    """The votes, and the SHA-256 of the table; of answers, that of ``sha256sum``'s lines for the key and them."""
+def _votes(path: Path, key: AnyPath | None, failed_checks: int) -> tuple[Votes, dict[str, str | int]]:
+    """The votes, and by what they can be had again: the SHA-256 of the table; of answers, that of ``sha256sum``'s
+    lines for the key and them, and ``failed_checks``."""
     if not path.is_dir() and path.suffix.lower() != ".json":
         if key is not None or failed_checks:
             raise ValueError(f"{path} is read as a table of votes, for which there is no key and are no attention "
                              "checks: those are a study's; its answers are a folder, or a .json file")  # fmt: skip
-        return read_votes(path), file_sha256(path)
+        return read_votes(path), {"votes": file_sha256(path)}
     from reports.study.votes import find_key, study_votes
 
     files = [file for file in sorted(path.glob("*.json")) if file.name != "key.json"] if path.is_dir() else [path]
@@ -65,4 +66,5 @@ def _votes(path: Path, key: AnyPath | None, failed_checks: int) -> tuple[Votes, 
     found = find_key(path) if key is None else Path(key)
     votes = study_votes([path], found, failed_checks=failed_checks)
     listed = "".join(f"{file_sha256(file)}  {file.name}\n" for file in [found, *files])
-    return votes, hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+    return votes, {"votes": digest, "failed_checks": failed_checks}

@@ -94,8 +94,11 @@ def read(path: Path) -> dict[str, Any]:
 def check(found: Mapping[str, Any], reference: Reference, source: Path | None = None) -> Iterator[Step]:
     """Whether a certificate is whole, and what has changed since: a step for each digest that differs.
 
-    source: the folder with the clips; without it they are not looked at. Raises NotApplicable without the program.
+    source: the folder with the clips; without it they are not looked at. Raises NotApplicable without the program, and
+    ConfigError for a certificate of another reference.
     """
+    if found["id"] != reference.id:
+        raise ConfigError(f"the certificate is of {found['id']}, not of {reference.id}: name that reference, or none")
     rest = {key: value for key, value in found.items() if key != "seal"}
     if found["seal"] == _seal(rest):
         yield "seal", "ok", "the certificate is as it was written"
@@ -107,6 +110,8 @@ def check(found: Mapping[str, Any], reference: Reference, source: Path | None = 
     if json.loads(json_text(agreed.summary)) != found["summary"]:
         yield "summary", "failed", "the summary is not that of the stored values"
     now, then = bound(reference), {name: digest for name, digest in found["digests"].items() if name != "clips"}
+    if found["digests"].get("clips") != listing(found["clips"]):
+        yield "clips", "failed", "the one digest of all clips is not that of the clips' digests"
     changed = differing(then, now)
     for name in changed:
         yield name, "failed", f"changed: {_short(then.get(name))} when attested, {_short(now.get(name))} here"

@@ -42,6 +42,8 @@ def attest(
 
     if check is not None:
         with usage_errors():
+            if certificate is not None:
+                raise ValueError("--check writes no certificate: leave --certificate out, or --check")
             held = certificates.read(check)
             if reference is None and held["id"] not in names():
                 raise ValueError(

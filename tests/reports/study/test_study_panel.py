@@ -81,6 +81,7 @@ def test_answers_of_anybody_judge_the_metrics_of_the_runs(study: Path, tmp_path:
     flicker = next(each for each in everybody["judged"] if each["quantity"] == "flicker")
     assert flicker["within_items"]["decided"] == 2, "a is 2:2 now"
     assert everybody["made"]["votes"] == found["made"]["votes"]
+    assert (found["made"]["failed_checks"], everybody["made"]["failed_checks"]) == (0, 1), "who counts is on record"
     (study / "answers" / "key.json").write_bytes((study / "key.json").read_bytes())
     beside = json.loads(command("panel", *runs, "--votes", study / "answers" / ".", "--json"))
     assert beside == found, "where the key lies changes nothing"

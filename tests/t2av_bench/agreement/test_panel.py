@@ -103,7 +103,7 @@ def test_text_json_and_frame_say_the_same(runs, tmp_path):
 
 def test_clips_are_found_by_their_digests_whatever_they_are_called(tmp_path, runs):
     """One run holds all systems' clips under other names: no name says whose they are."""
-    votes = write_votes(tmp_path / "votes.csv", digests=True)
+    votes = write_votes(tmp_path / "votes.csv", digests=True, change=lambda row: row | {"clip": row["clip"].upper()})
     by_name, expected = tb.panel(runs, write_votes(tmp_path / "names.csv")), tb.panel(runs, votes)
     assert [replace(each) for each in expected.judged] == list(by_name.judged), "names and digests agree here"
     other = make_run(tmp_path / "other", {SYNC_C: [1.0] * 20}, name="one", made="somebody else")
@@ -185,6 +185,13 @@ def test_all_aspects_stand_side_by_side_in_short(runs, tmp_path):
     judged = of(tb.panel(runs, votes), "Sync-C", "a | b").items.judged
     assert f"| Sync-C ↑ | 1.00 ({judged} of {judged}) | 1.00 ({judged} of {judged}) |" in text
     assert "Accuracy within items |" not in tb.panel(runs, write_votes(tmp_path / "one.csv")).to_markdown()
+
+
+def test_the_name_says_nothing_of_systems_that_meet_once(runs, tmp_path):
+    votes = write_votes(tmp_path / "votes.csv")
+    votes.write_text("".join(line for line in votes.open() if line < "clip_001" or line.startswith("item")))
+    found = of(tb.panel(runs, votes), NAME)
+    assert found.missing == {"no other item says how people like its system": 3}
 
 
 def test_few_clips_have_no_interval_and_the_report_says_why(runs, tmp_path):
@@ -273,6 +280,10 @@ def test_votes_of_several_people_are_their_mean_and_an_empty_one_is_none(tmp_pat
     ("item,system,vote\n", "no column aspect"),
     ("item,system,aspect,vote,votes\n", "a column 'votes'"),
     ("item,system,aspect,vote\n", "holds no votes"),
+    ("item,system,aspect,vote\n1,a,x,\n1,b,x,\n", "holds no votes"),
+    ("item,system,aspect,vote,vote\n1,a,x,1,4\n", "two columns 'vote': keep one; several people are several lines"),
+    ("item,system,aspect,vote,judge:\n1,a,x,1,4\n", "a column 'judge:'; expected clip or judge:NAME"),
+    ("item,system,aspect,vote,judge:the system's name\n1,a,x,1,4\n", "a NAME other than"),
     ("item,system,aspect,vote\n1,a,x,good\n", "line 2, vote: 'good' is no number"),
     ("item,system,aspect,vote\n1,a,x,nan\n", "is no number"),
     ("item,system,aspect,vote\n1,,x,3\n", "line 2 lacks"),
@@ -297,16 +308,10 @@ def test_the_command_prints_text_or_json_and_refuses_with_two(runs, tmp_path):
     assert done.exit_code == 2 and "gone.csv" in done.stderr
 
 
-AHEAD = {"sync/mesh"}
-"""Metrics that may be declared before they are there; where one is there, its lines are held to it."""
-
-
 def test_every_quantity_of_every_metric_is_declared_or_left_out_with_a_reason():
     said = declared()
     known = {(id, each.name): each for id in metric_ids() for each in create(id).quantities}
-    ahead = AHEAD - set(metric_ids())
-    listed = [(id, name) for part in (said.directions, said.left_out) for id, mine in part.items() for name in mine
-              if id not in ahead]  # fmt: skip
+    listed = [(id, name) for part in (said.directions, said.left_out) for id, mine in part.items() for name in mine]
     assert len(set(listed)) == len(listed) and set(listed) == set(known)
     for (id, name), quantity in known.items():
         direction = said.directions.get(id, {}).get(name)

@@ -361,6 +361,10 @@ def test_a_certificate_says_later_what_has_changed(world, written, tmp_path, mon
     }
     done = CliRunner().invoke(app, ["attest", "--check", str(written)])
     assert done.exit_code == 2 and "name its file: t2av-bench attest small.toml --check" in done.stderr
+    done = CliRunner().invoke(app, ["attest", "mochabench", "--check", str(written)])
+    assert done.exit_code == 2 and "the certificate is of small, not of mochabench" in done.stderr
+    done = CliRunner().invoke(app, [*command[:-1], "--certificate", str(tmp_path / "new.json")])
+    assert done.exit_code == 2 and "--check writes no certificate" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -370,7 +374,8 @@ def test_a_certificate_says_later_what_has_changed(world, written, tmp_path, mon
         (("values", "a/one", "sync_c"), 1.2, ["values", "summary"]),
         (("summary", "within"), 1, ["summary"]),
         (("digests", "code/t2av_bench/faces/crop.py"), "0" * 64, ["code/t2av_bench/faces/crop.py"]),
-        (("clips", "clips/a/one.mp4"), "0" * 40, ["clips"]),
+        (("clips", "clips/a/one.mp4"), "0" * 40, ["clips", "clips"]),
+        (("digests", "clips"), "0" * 64, ["clips"]),
         (("date",), "2027-01-01T00:00:00+00:00", []),
     ],
 )

@@ -13,6 +13,9 @@ BIN    := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/t2av-bench demo --out demo-run
 
+# The tests start a thousand processes: what Python compiles is to be kept, whatever the environment asks for.
+unexport PYTHONDONTWRITEBYTECODE
+
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 

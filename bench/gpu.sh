@@ -26,9 +26,9 @@ if missing:
     raise SystemExit(f"bench/gpu.sh: no {', '.join(missing)} here: install them, or put them on PYTHONPATH")
 CHECK
 if [ -n "$smoke" ]; then
-    where=(--device cpu --threads 1) size=(--size tiny) few=(--batch 2 --patches 2) codecs=(--size small --batch 1)
+    where=(--device cpu --threads 1) size=(--size tiny) few=(--batch 2 --patches 2) codecs=(--size small --batch 1 --frames 1)
     training=(--seconds 4)
-    record=paired both=compile all=paired slower=10  # a processor has no graphs
+    record=paired both=paired all=paired slower=10  # a processor has no graphs, and compiling takes it minutes
 else
     "$python" -c "import torch; raise SystemExit(not torch.cuda.is_available())" || {
         echo "bench/gpu.sh: this torch sees no GPU, so there is nothing to measure; --cpu-smoke tries the script" >&2; exit 0; }

@@ -88,6 +88,11 @@ class Quantity:
         return self.aggregate == "median"
 
     @property
+    def frame(self) -> float:
+        """Of a shift: one frame at 25 fps, in the quantity's unit."""
+        return 40.0 if self.unit == "ms" else 1.0
+
+    @property
     def is_error_rate(self) -> bool:
         """Whether it counts errors among words: a clip that fails has got all of them wrong."""
         whole = self.interval[0] == 0 and self.penalty == 1.0

@@ -27,6 +27,31 @@ def clips_folder() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def short_clips(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the first three seconds of each of the real clips, as they are coded, and the facts of all."""
+    from media_factory import cut_clip
+
+    folder = tmp_path_factory.mktemp("clips")
+    for path in sorted(clips_folder.iterdir()):
+        if path.suffix in (".mp4", ".avi", ".wav"):
+            cut_clip(path, folder / path.name, 3.0)
+        elif path.suffix == ".json":
+            (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk():
+    """No test cuts the power, and a run syncs its files and its database at every score."""
+    from t2av_bench.results import store_schema
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        patch.setattr(store_schema, "SYNCHRONOUS", "OFF")
+        yield
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_foreign_weights(tmp_path_factory: pytest.TempPathFactory):
     """Tests see no weights that the user has, unless ``T2AV_BENCH_WEIGHTS`` was set for them on purpose."""

@@ -20,10 +20,11 @@ t2av_bench.cli
 t2av_bench
 t2av_bench.api
 t2av_bench.gridface
-t2av_bench.experiment  reports  t2av_bench.pytest_plugin  t2av_bench.validation
-t2av_bench.evaluation  t2av_bench.comparison
+t2av_bench.experiment  reports  t2av_bench.pytest_plugin  t2av_bench.validation  t2av_bench.attestation
+t2av_bench.evaluation  t2av_bench.comparison  t2av_bench.agreement
 t2av_bench.generation  t2av_bench.results  t2av_bench.preparation
 t2av_bench.systems  t2av_bench.metrics
+t2av_bench.mesh_sync
 t2av_bench.faces  t2av_bench.extractors
 t2av_bench.weights  t2av_bench.benchmarks
 t2av_bench.media  t2av_bench.statistics  t2av_bench.utils  baselines

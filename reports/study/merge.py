@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from reports.study.answers import Answers, Key, choice_of, collect, read_key
 from reports.study.bradley_terry import determined, fit, obstacle
@@ -145,7 +145,7 @@ def _pair(
     if resampled is not None and judges >= LEAST_PARTICIPANTS:
         if rate in (0, 1):
             # All resamples agree here, but other participants need not: the exact binomial interval over participants.
-            exact = stats.binomtest(int(rate) * judges, judges).proportion_ci(LEVEL, method="exact")
+            exact = scipy.stats.binomtest(int(rate) * judges, judges).proportion_ci(LEVEL, method="exact")
             interval = [float(exact.low), float(exact.high)]
         else:
             games = resampled[:, first, second] + resampled[:, second, first]

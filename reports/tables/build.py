@@ -8,6 +8,7 @@ without a value says why.
 from collections.abc import Collection, Iterable, Sequence
 
 from reports.tables import groups
+from reports.tables.budgets import budget_notes
 from reports.tables.measured import Measured, over_clips
 from reports.tables.model import Cell, Table, TableColumn, TableRow
 from reports.tables.origins import origin_note
@@ -18,6 +19,7 @@ from t2av_bench.evaluation.reasons import alike
 from t2av_bench.metrics import registry
 from t2av_bench.metrics.base import Floor
 from t2av_bench.metrics.distances import AT_THIS_NUMBER
+from t2av_bench.results.budget import Budget
 from t2av_bench.results.columns import Column
 from t2av_bench.results.run import RunResult, system_names
 from t2av_bench.results.subgroups import Subgroup, subgroups
@@ -36,6 +38,7 @@ def build(
     intervals: bool = False,
     by: str | None = None,
     across: bool = False,
+    budget: Budget | None = None,
 ) -> Table:
     """The table of some runs, one row each.
 
@@ -43,6 +46,7 @@ def build(
     intervals: compute a 95 % bootstrap interval for every cell.
     by: a key of the items: a row for each run and group of them, ranked within the group (see ``results.subgroups``);
     across: instead a column for each quantity and group.
+    budget: of errors, for a note of what is not resolved; the packaged one where None.
     Raises MixedProtocols where a column would mix fingerprints and that is not allowed, and ValueError for an unknown
     column or key.
     """
@@ -85,7 +89,7 @@ def build(
         ranked = [not any(marks)] * len(places)
         contenders.append(add_cells(table.rows, heading, cells, marks, intervals, ranked=ranked))
         shown.append(cells)
-    table.notes += floor_notes(table.columns, shown)
+    table.notes += floor_notes(table.columns, shown) + budget_notes(table.columns, shown, budget)
     table.notes += measured_notes(table, contenders, [str(parts.index(part)) for part, _, _ in places], "group")
     if mixed:
         table.notes.append(f"Not ranked, for their protocols differ: {', '.join(mixed)}.")

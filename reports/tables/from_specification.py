@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
 
+from reports.tables.budgets import budget_notes
 from reports.tables.build import add_cells, asked, floor_notes, measured_notes
 from reports.tables.measured import Measured, over_all_clips, over_language, pool
 from reports.tables.model import Cell, Table, TableColumn, TableRow
@@ -19,6 +20,7 @@ from reports.tables.ranking import Contender, mark_by_digits
 from reports.tables.rows import TableSystem, absent_rows, systems
 from reports.tables.specification import ColumnSpecification, Loaded, PublishedRow, Specification
 from t2av_bench.metrics import metric_ids
+from t2av_bench.results.budget import Budget
 from t2av_bench.results.columns import Column
 from t2av_bench.results.run import RunResult
 
@@ -27,8 +29,9 @@ OTHER = "¶"
 
 
 def build(
-    loaded: Loaded, runs: Sequence[RunResult] = (), *, allow_mixed: bool = False, intervals: bool = False
-) -> Table:
+    loaded: Loaded, runs: Sequence[RunResult] = (), *, allow_mixed: bool = False, intervals: bool = False,
+    budget: Budget | None = None,
+) -> Table:  # fmt: skip
     """The table with its published rows and a row a system that was measured (see ``rows.systems``).
 
     Raises MixedProtocols as ``build.build`` does, and ValueError for runs that cannot share a row.
@@ -51,7 +54,7 @@ def build(
             + "".join(f" {name} is not ranked." for name in specification.reference_rows)
         )
     if runs:
-        notes += _add_measured(loaded, table, runs, allow_mixed, intervals)
+        notes += _add_measured(loaded, table, runs, allow_mixed, intervals, budget)
     table.notes = [*specification.footnotes, *notes, *table.notes]
     table.note_reasons()
     return table
@@ -101,7 +104,7 @@ def _mark_published(specification: Specification, table: Table) -> None:
 
 
 def _add_measured(
-    loaded: Loaded, table: Table, runs: Sequence[RunResult], allow_mixed: bool, intervals: bool
+    loaded: Loaded, table: Table, runs: Sequence[RunResult], allow_mixed: bool, intervals: bool, budget: Budget | None
 ) -> list[str]:
     """Append the measured rows; returns their notes."""
     specification = loaded.specification
@@ -136,6 +139,7 @@ def _add_measured(
     parts = [system.family for system in found] if specification.rank_within_families else None
     notes += measured_notes(table, contenders, parts)
     notes += _row_notes(specification, table, found) + floor_notes(table.columns, shown)
+    notes += budget_notes(table.columns, shown, budget)
     if any(len({asked(each.measured.run, each.measured.clips) for each in row if each}) > 1 for row in contenders):
         notes.append("The measured rows do not cover the same clips: differences between them are not paired.")
     return notes

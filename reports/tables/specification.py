@@ -113,12 +113,14 @@ class ColumnSpecification(_Strict):
 class Specification(_Strict):
     """A whole table. published: CSV file of published rows, with ``name_column`` and, where rows have families,
     ``family_column``. reference_rows: published rows that are shown but not ranked. rows: order and names of the
-    measured rows; runs of other names follow them. footnotes: below the table."""
+    measured rows; runs of other names follow them. footnotes: below the table. clips: how many are behind each
+    published number, by its source or by the list that it names."""
 
     title: str = Field(min_length=1)
     caption: str = ""
     source: str = ""
     published: str | None = None
+    clips: int | None = Field(default=None, ge=1)
     row_heading: str = "System"
     name_column: str = "system"
     family_column: str | None = None

@@ -11,6 +11,7 @@ from reports.render.terminal import terminal
 from reports.tables import model
 from reports.tables.make import of_runs
 from t2av_bench.api.runs import AnyPath, Run
+from t2av_bench.results.budget import Budget, budget_of
 from t2av_bench.results.run import open_run
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.frames import frame
@@ -101,6 +102,7 @@ def table(
     allow_mixed: bool = False,
     by: str | None = None,
     across: bool = False,
+    budget: AnyPath | Budget | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Table:
     """A table of runs (or run folders), one row each: ``t2av-bench table``.
@@ -110,7 +112,8 @@ def table(
     bootstrap interval in every cell; None: where ``by`` is given. allow_mixed: mark cells measured by another protocol
     instead of refusing them. by: a key of the items (``language``, ``tags``, any of your own): a row for each group of
     them and run; across: instead a column for each quantity and group.
-    notice: told of what takes long. Raises ValueError for what cannot be made.
+    budget: of errors (``tb.budget``) or its file, for a note of differences that are not resolved; the packaged one
+    where None. notice: told of what takes long. Raises ValueError for what cannot be made.
     """
     given = [runs] if isinstance(runs, Run | str | os.PathLike) else list(runs)
     with refusals():
@@ -118,7 +121,7 @@ def table(
             [each.result if isinstance(each, Run) else open_run(Path(each), notice) for each in given],
             None if specification is None else str(specification),
             published=published, columns=names(columns), intervals=intervals, allow_mixed=allow_mixed, by=by,
-            across=across,
+            across=across, budget=budget_of(budget),
         )  # fmt: skip
     return Table(**{each.name: getattr(made, each.name) for each in fields(made)})
 

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from t2av_bench.cli.attest import attest
+from t2av_bench.cli.budget import budget, gaps
 from t2av_bench.cli.cache import cache_app
 from t2av_bench.cli.compare import compare
 from t2av_bench.cli.data import data_app
@@ -21,6 +23,7 @@ from t2av_bench.cli.inspect import inspect
 from t2av_bench.cli.list import list_
 from t2av_bench.cli.merge import merge
 from t2av_bench.cli.new import new
+from t2av_bench.cli.panel import panel
 from t2av_bench.cli.regress import baseline_app, regress
 from t2av_bench.cli.report import report, serve
 from t2av_bench.cli.run import run
@@ -64,8 +67,9 @@ def _root(
 # In the order in which --help shows them.
 _COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate, "merge": merge, "table": table, "scores": scores, "demo": demo, "list": list_, "run": run,
-    "generate": generate, "compare": compare, "regress": regress, "validity": validity, "report": report,
-    "serve": serve, "inspect": inspect, "new": new, "env": env,
+    "generate": generate, "compare": compare, "regress": regress, "validity": validity, "panel": panel,
+    "attest": attest, "budget": budget, "gaps": gaps, "report": report, "serve": serve, "inspect": inspect, "new": new,
+    "env": env,
 }  # fmt: skip
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
@@ -73,7 +77,8 @@ for _group in (study_app, baseline_app, systems_app, weights_app, data_app, cach
     app.add_typer(_group)
 
 # Commands that keep what is finished and go on from there.
-_CONTINUED = ("evaluate", "run", "demo", "validity", "weights", "data", "train")
+_CONTINUED = ("evaluate", "run", "demo", "validity", "attest", "weights", "data", "train")
+_CONTINUED = ("evaluate", "run", "demo", "validity", "budget", "weights", "data", "train")
 
 
 def main() -> None:

@@ -37,6 +37,14 @@ def regress(
     margins: Annotated[
         Path | None, typer.Option(help='TOML file: quantity = smallest difference that matters (0.1 or "2%").')
     ] = None,
+    budget: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file of 'budget': no default margin is below what encoding alone makes.  "
+            "[default: the packaged one]",
+            show_default=False,
+        ),
+    ] = None,
     quantities: Annotated[
         str | None, typer.Option(help="Comma-separated quantities, metrics or families to judge.  [default: all]")
     ] = None,
@@ -82,7 +90,7 @@ def regress(
             outcome = comparing.regress(
                 baseline, candidate, margins=margins, quantities=quantities, waive=",".join(waive or ()), alpha=alpha,
                 max_lost_clips=max_lost_clips, undecided="fail" if strict else undecided,
-                independent_clips=independent_clips,
+                independent_clips=independent_clips, budget=budget,
             )  # fmt: skip
         except NotComparable as error:
             outcome = error

@@ -56,10 +56,11 @@ def merge(
     """
     from reports.study.merge import markdown
     from reports.study.merge import merge as merge_answers
+    from reports.study.votes import find_key
     from t2av_bench.utils.files import write_text
 
     with usage_errors():
-        document = merge_answers(answers, key or _find_key(answers[0]), failed_checks=failed_checks)
+        document = merge_answers(answers, key or find_key(answers[0]), failed_checks=failed_checks)
         if out is not None:
             write_text(out, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     for file, reason in document["refused"].items():
@@ -67,11 +68,3 @@ def merge(
     echo(markdown(document), nl=False)
     if document["scores"] is None:
         raise typer.Exit(FAILED)
-
-
-def _find_key(answers: Path) -> Path:
-    folder = (answers if answers.is_dir() else answers.parent).resolve()
-    for place in (folder, folder.parent, Path()):
-        if (place / "key.json").is_file():
-            return place / "key.json"
-    raise ValueError("there is no key.json here, nor beside or above the answers: name it with --key")

@@ -42,6 +42,13 @@ def table(
         bool | None,
         typer.Option(help="A 95 % bootstrap interval in every cell.  [default: with --by]", show_default=False),
     ] = None,
+    budget: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file of 'budget', for the note on what is not resolved.  [default: the packaged one]",
+            show_default=False,
+        ),
+    ] = None,
     allow_mixed: Annotated[
         bool, typer.Option(help="Mark cells measured by another protocol instead of refusing the table.")
     ] = False,
@@ -88,7 +95,7 @@ def table(
             return
         show(table_of(
             folders, named, published=published, columns=chosen, intervals=intervals, allow_mixed=allow_mixed,
-            by=by, across=across, notice=notice,
+            by=by, across=across, budget=budget, notice=notice,
         ))  # fmt: skip
 
 

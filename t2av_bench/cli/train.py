@@ -1,4 +1,4 @@
-"""``t2av-bench train``: clips become training data, and the embedded benchmark's models are made again."""
+"""``t2av-bench train``: clips become training data, and the models of the package are made again."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from t2av_bench.cli.options import Device, Memory, Timeout, Workers
 from t2av_bench.utils.terminal_text import echo
 
 train_app = typer.Typer(
-    name="train", help="Prepare clips for training, and train the embedded benchmark's models.", no_args_is_help=True
+    name="train", help="Prepare clips for training, and train the models of the package.", no_args_is_help=True
 )
 
 
@@ -102,3 +102,54 @@ def embedded(
                 echo(f"stopped; the same command continues in {out}", err=True)
                 raise typer.Exit(FAILED)
             echo(made)
+
+
+@train_app.command("sync-mesh")
+def sync_mesh(
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="A clone of congwei1230/MoChaBench, or a git directory "
+                                                              "of it.")],
+    out: Annotated[Path, typer.Option(help="Folder of the networks and of the clips' features; the same command "
+                                           "continues.")],
+    seed: Annotated[list[int] | None, typer.Option(help="Train with this seed; several make one network of all.  "
+                                                        "[default: 0, 1, 2]", show_default=False)] = None,
+    updates: Annotated[int | None, typer.Option(min=1, help="Updates of each seed.  [default: those of the packaged "
+                                                            "network]")] = None,
+    evaluate: Annotated[Literal["dev", "test"] | None, typer.Option(help="Afterwards print how good it is: 'dev' "
+        "trains on two thirds of the training clips, with the first seed, and looks at the other, three times; 'test' "
+        "looks at the test clips, which is logged in the package.")] = None,
+    clips: Annotated[Path | None, typer.Option(metavar="FOLDER", exists=True, file_okay=False, help="Afterwards print "
+        "how good it is on the clips of this folder, which is logged in --out.")] = None,
+    install: Annotated[bool, typer.Option(help="Put the network into this installation, where sync/mesh finds "
+                                               "it.")] = False,
+) -> None:  # fmt: skip
+    """Train the lip-sync network of sync/mesh on a CPU, by clips whose digests are in the package.
+
+    Clips of the test split and of the human panel are never trained on. Prints the network's file, and the numbers that
+    were asked for as JSON: value, low and high end of the interval over persons. Exit status: 0 done, 2 the command
+    cannot be carried out (missing weights, a clip that is another file).
+    """
+    import json
+
+    from t2av_bench.cli.progress import Display
+    from t2av_bench.mesh_sync import recipe
+    from t2av_bench.results.features import FeatureStore
+
+    display = Display()
+    cache = FeatureStore(out / "features")
+    seeds, count = seed or recipe.SEEDS, updates or recipe.UPDATES
+    with usage_errors(), display:
+        made = recipe.make(
+            data, out, cache, seeds=seeds, updates=count, install=install, on_step=display.step,
+            notice=display.notice,
+        )  # fmt: skip
+        echo(made)
+        if evaluate == "dev":
+            found = recipe.cross_validate(
+                data, cache, seed=seeds[0], updates=count, on_step=display.step, notice=display.notice
+            )
+            echo(json.dumps(found, indent=1))
+        elif evaluate == "test":
+            looked = recipe.evaluate(data, made, cache, evaluate, on_step=display.step, notice=display.notice)
+            echo(json.dumps(looked, indent=1))
+        if clips is not None:
+            echo(json.dumps(recipe.evaluate_folder(clips, made, cache, display.notice), indent=1))

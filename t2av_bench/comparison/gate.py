@@ -152,6 +152,14 @@ def regress(
         )  # fmt: skip
     verdicts = judge(found, margins, alpha=alpha, identical=same)
     notes = _notes(baseline, candidate, keys, left_out, by)
+    mine = {each.quantity.name: each.quantity.label for each in verdicts}
+    raised = [f"{label} {margin} ({margin.raised})" for name, label in mine.items()
+              if (margin := margins.get(name)) and margin.raised]  # fmt: skip
+    if raised:
+        notes.append(
+            "Margins raised from the default (in brackets) to what encoding alone makes, by the error budget: "
+            f"{', '.join(raised)}."
+        )
     return Gate(
         baseline.name, candidate.name, len(baseline.items), tuple(verdicts), tuple(notes), alpha, lost_allowed,
         undecided,

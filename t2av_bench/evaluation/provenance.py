@@ -2,14 +2,13 @@
 
 import os
 import platform
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from t2av_bench.benchmarks.names import encodable
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.scores import library_versions
+from t2av_bench.utils.machine import revision
 from t2av_bench.version import __version__
 
 
@@ -22,7 +21,7 @@ def environment() -> dict[str, Any]:
     )
     return {
         "t2av_bench": __version__,
-        "revision": _revision(),
+        "revision": revision(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libraries": libraries,
@@ -47,18 +46,3 @@ def _device_name(device: str) -> str:
 
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({platform.machine()}, {os.cpu_count()} cores)"
-
-
-def _revision() -> str | None:
-    """The git commit of this checkout, with ``-dirty`` where files differ; None for an installed package."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        described = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return described.stdout.strip()

@@ -75,6 +75,7 @@ class Clip:
         self._memo: dict[Any, tuple[bool, Any]] = {}
         self._frames: list[np.ndarray] | None = None
         self._frame_count: int | None = None
+        self._frame_times = np.empty(0)
 
     def __repr__(self) -> str:
         return f"Clip({str(self.path)!r}, frame_rate={self.frame_rate})"
@@ -102,6 +103,18 @@ class Clip:
                 pass
         assert self._frame_count is not None
         return self._frame_count
+
+    @property
+    def frame_times(self) -> np.ndarray:
+        """(frame_count,) float64, ascending: seconds at which the source shows the picture that stands in each frame.
+
+        The grid's own times are off by up to half a source frame. A picture that stands in several frames has the same
+        time in all. Decodes the clip on first use.
+        """
+        if self._frame_count is None:
+            for _ in self._each_frame():
+                pass
+        return self._frame_times
 
     @property
     def duration(self) -> float:
@@ -192,6 +205,7 @@ class Clip:
             self._memo[("clip", "failure")] = (False, error)
             raise
         self._frame_count = count
+        self._frame_times = np.array(decoding.times)
         self._frames = kept
         if heard_too and decoding.sound is not None:
             self._memo.setdefault(("clip", "sound"), (isinstance(decoding.sound, Sound), decoding.sound))

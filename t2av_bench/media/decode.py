@@ -44,7 +44,8 @@ _FORGIVEN_END_SECONDS = Fraction(1, 4)
 
 
 class DecodePass:
-    """One pass. Iterate it for (H, W, 3) uint8 RGB frames; afterwards ``sound`` holds the audio or the reason why not.
+    """One pass. Iterate it for (H, W, 3) uint8 RGB frames; afterwards ``sound`` holds the audio or the reason why not,
+    and ``times`` the seconds at which the source shows each frame.
 
     path: media file.
     frame_rate: output frames per second; ``None`` for a pass over the audio alone.
@@ -68,6 +69,7 @@ class DecodePass:
         self.want_audio = want_audio
         self.limits = limits
         self.sound: Sound | MediaError | None = None
+        self.times: list[float] = []
         self._line = timeline
         self._count = 0
         # Ends of what was read and shown, in seconds from the start of the file. Not the packets read so far: a
@@ -133,6 +135,7 @@ class DecodePass:
             audio.codec_context.options = {"err_detect": "crccheck+explode"}
         clock, grid, reader = line.clock(), NearestPicture(Fraction(self.frame_rate or 1)), PictureReader()
         picture: np.ndarray | None = None
+        held = Fraction(0)
         duration: Fraction | None = None
         for stream, frames, error in self._packets(container, [video, audio], line.zero or Fraction(0)):
             if stream is audio and collector is not None:
@@ -142,15 +145,18 @@ class DecodePass:
                 time = self._time(frame, stream.time_base, clock)
                 shown = grid.place(time)
                 if shown and picture is not None:
+                    self.times += repeat(float(held), shown)
                     yield from repeat(picture, shown)
-                picture = self._picture(reader, frame, time)
+                picture, held = self._picture(reader, frame, time), time
                 duration = frame.duration * stream.time_base if frame.duration else None
             if error is not None:
                 raise self._broken(error, self._shown)
         if video is not None:
             if picture is None:
                 raise MediaError(f"{self.path.name} has a video stream without a single decodable frame")
-            yield from repeat(picture, grid.finish(clock.until(duration)))
+            shown = grid.finish(clock.until(duration))
+            self.times += repeat(float(held), shown)
+            yield from repeat(picture, shown)
         if collector is not None and self.sound is None:
             self._collect(collector, [], None, last=True)
 

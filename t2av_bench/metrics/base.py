@@ -137,6 +137,8 @@ class Metric(ABC):
     curves: kept arrays that the page draws over offsets. floors: what real clips score, where it was measured.
     validity: quantity -> damage -> how the quantity must move as that damage grows: what the metric claims to see
         (or, by ``same``, not to see), which ``t2av-bench validity`` holds it to.
+    alternatives: what the protocol fixes and another might do otherwise (``detector``, ``decoding``) -> ids of metrics
+        that do, whose quantities are these in the same order; ``t2av-bench budget`` compares them.
     by_default: whether ``all`` means it too; False for what answers a question that nobody asks of a real clip.
     """
 
@@ -153,6 +155,7 @@ class Metric(ABC):
     curves: ClassVar[tuple[Curve, ...]] = ()
     floors: ClassVar[tuple[Floor, ...]] = ()
     validity: ClassVar[Mapping[str, Mapping[str, Response]]] = MappingProxyType({})
+    alternatives: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     by_default: ClassVar[bool] = True
 
     def __init__(self, settings: Settings | None = None) -> None:

@@ -14,7 +14,8 @@ Written by `python -m t2av_bench.metrics.document` from the metrics' own data; a
 
 A metric is named `family/variant`. Two variants are two columns: their numbers are never averaged, ranked or compared
 with each other. The family alone (`--metrics sync`) selects the first variant below whose weights are present;
-`--metrics theval`, whose variants measure different things, means all of them.
+`--metrics theval`, whose variants measure different things, means all of them. `all` means every family so, and
+`sync/mesh` beside what `sync` means.
 
 Wherever a metric or a quantity is named (`--metrics`, `--columns`, `--quantities`, `--waive`, `--option`, margins,
 configurations, the Python API), an id (`sync/exact`), a family (`sync`), a column (`sync_c`) and what it is also called

@@ -1,6 +1,6 @@
 """How metrics are found: by id, family, quantity or the field's name for it, as people type them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from t2av_bench.metrics.base import Metric, Settings
@@ -15,6 +15,8 @@ Key = tuple[str, str]
 _OF_ONE_BENCHMARK = ("gridface",)
 # Variants of these families measure different things, not one thing in different ways: the family means them all.
 _SUITES = ("drift", "frozen", "theval")
+# Beside the family's first variant ``all`` means these, which cost little and listen with other ears.
+_BESIDE = ("sync/mesh",)
 _SHOW = "'t2av-bench list metrics' shows all"
 
 
@@ -38,8 +40,8 @@ class MetricRegistry(Registry[Metric]):
 
         A family means its first variant whose weights are present, or its first variant where none's are (a suite,
         ``theval``, all its variants); a quantity the first such that gives it; ``all`` every family, but for metrics
-        that are not ``by_default``. Variants for one benchmark's clips (``sync/gridface``) are chosen by their full
-        name, or by a name that means no others.
+        that are not ``by_default``, and ``sync/mesh`` beside what ``sync`` means. Variants for one benchmark's clips
+        (``sync/gridface``) are chosen by their full name, or by a name that means no others.
         ValueError: an unknown name (the nearest are named), or one that several families have.
 
         A broken plug-in is left out of ``all`` and of a family that has others, which ``notice`` is told; chosen by its
@@ -49,8 +51,8 @@ class MetricRegistry(Registry[Metric]):
         chosen: list[str] = []
         for name in names:
             if folded(name) == "all":
-                every = (group for ids in self._families().values() for group in _alternatives(ids))
-                chosen += filter(None, (self._variant(self._default(group), troubles) for group in every))
+                groups = (self._variant(self._default(group), troubles) for group in self._every())
+                chosen += filter(None, groups)
                 troubles |= self.refused
                 continue
             ids = self._meant(name)
@@ -65,10 +67,9 @@ class MetricRegistry(Registry[Metric]):
 
     def preferred(self, name: str) -> list[str]:
         """What a name means where all weights are present: of a family, or of every family, the first variant; of a
-        suite all."""
+        suite all; ``all`` means ``sync/mesh`` besides."""
         if folded(name) == "all":
-            every = (group for ids in self._families().values() for group in _alternatives(ids))
-            return [chosen[0] for group in every if (chosen := self._default(group))]
+            return list(dict.fromkeys(ids[0] for group in self._every() if (ids := self._default(group))))
         return [group[0] for group in _alternatives(self._meant(name))]
 
     def __contains__(self, name: object) -> bool:
@@ -141,6 +142,12 @@ class MetricRegistry(Registry[Metric]):
         for id in self.ids():
             found.setdefault(_family(id), []).append(id)
         return found
+
+    def _every(self) -> Iterator[Sequence[str]]:
+        """The groups that ``all`` means one variant of each."""
+        for ids in self._families().values():
+            yield from _alternatives(ids)
+            yield from ([id] for id in ids if id in _BESIDE)
 
     def _default(self, ids: Sequence[str]) -> list[str]:
         """Those that ``all`` means; broken ones stay, for whoever uses them to say so."""

@@ -15,7 +15,7 @@ A clip with several face tracks is represented by the longest (ties: larger mean
 Digital silence is scored like any audio (it gets the lowest confidence).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -179,6 +179,9 @@ class SyncExact(_Sync):
     weights: ClassVar[tuple[str, ...]] = ("syncnet_v2", "sfd_face")
     quantities = quantities("_exact", " (exact)")
     validity = claims("_exact")
+    alternatives: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "detector": ("sync/exact-blazeface", "sync/exact-haar"), "crop rules": ("sync/crop",),
+    }  # fmt: skip
     _detector: ClassVar[type[S3FD] | type[ConfirmedBlazeFace] | type[Haar]] = S3FD
     _suffix = "_exact"
 
@@ -230,6 +233,7 @@ class SyncExactBlazeFace(SyncExact):
     weights = ("syncnet_v2", *BLAZEFACE_WEIGHTS)
     quantities = quantities("_blazeface", " (BlazeFace)")
     validity = claims("_blazeface")
+    alternatives = {"detector": ("sync/exact", "sync/exact-haar")}
     stand_in = True
     _detector = ConfirmedBlazeFace
     _suffix = "_blazeface"
@@ -246,6 +250,7 @@ class SyncExactHaar(SyncExact):
     weights = ("syncnet_v2",)
     quantities = quantities("_haar", " (Haar)")
     validity = claims("_haar")
+    alternatives = {"detector": ("sync/exact", "sync/exact-blazeface")}
     stand_in = True
     _detector = Haar
     _suffix = "_haar"

@@ -7,7 +7,7 @@ two MPEG-4 generations make C and D depend on the clip's audio rate and codec, a
 of the protocol: compare only clips of one container, codec and rate.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -47,6 +47,10 @@ class SyncJoonson(Metric):
     packages = ("cv2", "python_speech_features", "scenedetect", "syncnet_python", "torch")
     extra = "sync"
     curves = CURVES
+    alternatives: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "implementation": ("sync/syncnet-python", "sync/exact"),
+        "detector": ("sync/exact-blazeface", "sync/exact-haar"),
+    }  # fmt: skip
     rules: ClassVar[TrackRules] = JOONSON
     shot_threshold: ClassVar[float] = 30.0
     merge_cuts: ClassVar[bool] = False
@@ -121,6 +125,7 @@ class SyncSyncnetPython(SyncJoonson):
 
     id = "sync/syncnet-python"
     title = "SyncNet lip sync, files of syncnet-python 0.2.3"
+    alternatives = {"implementation": ("sync/joonson", "sync/exact")}
     rules = SYNCNET_PYTHON
     shot_threshold = shots.THRESHOLD
     merge_cuts = True

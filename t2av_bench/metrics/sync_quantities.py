@@ -51,11 +51,15 @@ def claims(suffix: str = "") -> dict[str, dict[str, Response]]:
     }
 
 
+def inside(early_ms: float) -> bool:
+    """Whether so many milliseconds, positive where the sound is early, lie within the standard's tolerance."""
+    return -LATE_MS <= early_ms <= EARLY_MS
+
+
 def in_tolerance(offset: float, confidence: float, distance: float) -> float:
     """1.0 or 0.0. offset: in frames at 25 fps, positive where the sound is early."""
-    early = offset * FRAME_MS
     detected = confidence >= LEAST_DEPTH * (confidence + distance) and confidence > 0
-    return float(detected and -LATE_MS <= early <= EARLY_MS)
+    return float(detected and inside(offset * FRAME_MS))
 
 
 def values(offset: float, confidence: float, distance: float, curve: np.ndarray, suffix: str = "") -> dict[str, float]:

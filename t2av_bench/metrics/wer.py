@@ -28,7 +28,7 @@ gives the corpus value; ``wer_utterance`` is the plain mean that seed-tts-eval p
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -241,6 +241,7 @@ class WERQwen3(_Qwen3, _Words):
     paper = "Shi et al. 2026, Qwen3-ASR technical report (arXiv 2601.21337); recogniser of Talker-T2AV"
     packages = ("jiwer", "torch", "transformers", "whisper_normalizer")
     quantities = error_rate_quantities("wer", "WER", "Qwen3-ASR 1.7B")
+    alternatives = {"recogniser": ("wer/whisper-large-v3", "wer/whisper-base")}
 
 
 class CERQwen3(_Qwen3, _Characters):
@@ -251,6 +252,7 @@ class CERQwen3(_Qwen3, _Characters):
     paper = WERQwen3.paper
     packages = ("jiwer", "torch", "transformers", "zhconv")
     quantities = error_rate_quantities("cer", "CER", "Qwen3-ASR 1.7B")
+    alternatives = {"recogniser": ("cer/whisper-large-v3", "cer/whisper-base")}
 
 
 class WERWhisper(_Whisper, _Words):
@@ -261,6 +263,10 @@ class WERWhisper(_Whisper, _Words):
     paper = "Radford et al. 2023, Robust Speech Recognition via Large-Scale Weak Supervision (arXiv 2212.04356)"
     packages = ("jiwer", "torch", "transformers", "whisper_normalizer")
     quantities = error_rate_quantities("wer", "WER", "Whisper large-v3")
+    # seed-tts-eval decodes without time stamps; its normalisation differs too.
+    alternatives: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "decoding": ("wer/whisper-large-v3-seed-tts",), "recogniser": ("wer/qwen3-asr-1.7b", "wer/whisper-base"),
+    }  # fmt: skip
 
 
 class CERWhisper(_Whisper, _Characters):
@@ -271,6 +277,7 @@ class CERWhisper(_Whisper, _Characters):
     paper = WERWhisper.paper
     packages = ("jiwer", "torch", "transformers", "zhconv")
     quantities = error_rate_quantities("cer", "CER", "Whisper large-v3")
+    alternatives: ClassVar[Mapping[str, tuple[str, ...]]] = {"recogniser": ("cer/qwen3-asr-1.7b", "cer/whisper-base")}
 
 
 class WERWhisperBase(WERWhisper):
@@ -280,6 +287,19 @@ class WERWhisperBase(WERWhisper):
     title = "Word error rate (Whisper base)"
     weights = ("whisper_base",)
     quantities = error_rate_quantities("wer", "WER", "Whisper base")
+    alternatives: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "decoding": ("wer/whisper-base-no-timestamps",), "recogniser": ("wer/whisper-large-v3", "wer/qwen3-asr-1.7b"),
+    }  # fmt: skip
+
+
+class WERWhisperBaseNoTimestamps(WERWhisperBase):
+    """Word error rate of Whisper base's transcript, decoded as seed-tts-eval does: what the decoding alone makes."""
+
+    id = "wer/whisper-base-no-timestamps"
+    title = "Word error rate (Whisper base, one window without time stamps)"
+    quantities = error_rate_quantities("wer", "WER", "Whisper base, no time stamps")
+    recogniser_class = "t2av_bench.extractors.whisper_recogniser:SeedTTSWhisperRecogniser"
+    alternatives = {}
 
 
 class CERWhisperBase(CERWhisper):
@@ -289,6 +309,7 @@ class CERWhisperBase(CERWhisper):
     title = "Character error rate (Whisper base)"
     weights = ("whisper_base",)
     quantities = error_rate_quantities("cer", "CER", "Whisper base")
+    alternatives = {"recogniser": ("cer/whisper-large-v3", "cer/qwen3-asr-1.7b")}
 
 
 class WERWhisperSeedTTS(_Whisper):

@@ -18,7 +18,7 @@ class Summary:
     scored, total: clips that the value covers, and clips that there are.
     penalised: mean in which failures count as the quantity's penalty (where it defines one and some clip failed).
     reasons: why clips are missing, with their numbers. inapplicable: those of them that are nobody's failure.
-    within_one: of a shift, the share of the scored clips that are at most 1 from 0.
+    within_one: of a shift, the share of the scored clips that are at most one frame from 0.
     """
 
     score: Score
@@ -54,7 +54,7 @@ def summarise(quantity: Quantity, scores: Sequence[Score]) -> Summary:
         return Summary(Score(status, reason=reason), 0, len(scores), reasons=reasons, inapplicable=inapplicable)
     numbers = [value for value, _ in values]
     if quantity.is_shift:
-        within = sum(abs(value) <= 1 for value in numbers) / len(numbers)
+        within = sum(abs(value) <= quantity.frame for value in numbers) / len(numbers)
         middle = Score.ok(statistics.median(numbers))
         return Summary(middle, len(values), len(scores), None, reasons, within, inapplicable)
     weights = [weight if quantity.aggregate == "weighted" else 1.0 for _, weight in values]

@@ -34,14 +34,16 @@ CREATE TABLE IF NOT EXISTS sessions (started TEXT NOT NULL, finished TEXT, docum
 """
 
 
+SYNCHRONOUS = "FULL"
+"""A killed process must lose nothing that was reported; FULL also survives a power cut."""
+
 # What version 1 lacks; its scores are good, only what they were made from is not recorded for each clip.
 _UPGRADES = {1: ("ALTER TABLE clips ADD COLUMN inputs TEXT", "ALTER TABLE set_scores ADD COLUMN inputs TEXT")}
 
 
 def prepare(connection: sqlite3.Connection) -> None:
     """Make or upgrade the tables, in one transaction, and only then write anything else."""
-    # A killed process must lose nothing that was reported; FULL also survives a power cut.
-    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
     connection.execute("BEGIN IMMEDIATE")
     if not connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
         statements = [*filter(str.strip, _SCHEMA.split(";")), "INSERT INTO run VALUES ('schema_version', '0')"]

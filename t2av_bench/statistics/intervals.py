@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.statistics.samples import Sample
@@ -46,8 +46,8 @@ class Interval:
 
 def expanded_level(level: float, clips: int) -> float:
     """The level to ask of a bootstrap over so many clips, so that its interval covers ``level``."""
-    reach = stats.t.ppf((1 + level) / 2, clips - 1) * np.sqrt(clips / (clips - 1))
-    return float(2 * stats.norm.cdf(reach) - 1)
+    reach = scipy.stats.t.ppf((1 + level) / 2, clips - 1) * np.sqrt(clips / (clips - 1))
+    return float(2 * scipy.stats.norm.cdf(reach) - 1)
 
 
 def bootstrap(
@@ -70,7 +70,7 @@ def bootstrap(
         return statistic(np.asarray(indices, dtype=np.intp))
 
     def ask(method: Method) -> tuple[float, float]:
-        found = stats.bootstrap(
+        found = scipy.stats.bootstrap(
             (np.arange(clips),), evaluate, vectorized=True, n_resamples=draws, batch=max(1, _ENTRIES // clips),
             confidence_level=expanded_level(LEVEL, clips), method="BCa" if method == "bca" else "percentile",
             random_state=random,
@@ -130,8 +130,13 @@ def _exact(sample: Sample) -> Interval | None:
         return None
     trials = max(1, round(float(sample.trials.sum())))
     count = round(float(sample.numerators.sum()))
-    found = stats.binomtest(count, trials).proportion_ci(LEVEL, method="exact")
-    return Interval(float(found.low), float(found.high), method="Clopper-Pearson")
+    return Interval(*exact_share(count, trials), method="Clopper-Pearson")
+
+
+def exact_share(count: int, trials: int) -> tuple[float, float]:
+    """Clopper-Pearson bounds of a share, ``count`` of ``trials``."""
+    found = scipy.stats.binomtest(count, trials).proportion_ci(LEVEL, method="exact")
+    return float(found.low), float(found.high)
 
 
 def median_interval(sample: Sample, random: np.random.RandomState, *, draws: int = DRAWS) -> Interval:
@@ -140,7 +145,7 @@ def median_interval(sample: Sample, random: np.random.RandomState, *, draws: int
     values = sample.numerators[order]
     if sample.groups is None:
         # P(X < rank) of Binomial(n, 1/2) is how often the true median lies outside on each side.
-        rank = int(stats.binom.ppf((1 - LEVEL) / 2, len(values), 0.5))
+        rank = int(scipy.stats.binom.ppf((1 - LEVEL) / 2, len(values), 0.5))
         return Interval(float(values[rank - 1]), float(values[len(values) - rank]), method="order statistics")
     members = sample.membership[order]
     medians = np.empty(draws)

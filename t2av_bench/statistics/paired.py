@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.statistics.intervals import DRAWS, LEVEL, Interval, bootstrap, check_enough, median_interval
@@ -63,7 +63,7 @@ class Difference:
         """
         units = self.units or self.clips
         needed = 1 + math.ceil(math.log2(tests / alpha))  # 2^(1-k) <= α/tests: units that must all point one way
-        z = stats.norm.ppf(1 - alpha / tests / 2)
+        z = scipy.stats.norm.ppf(1 - alpha / tests / 2)
         if units < needed or units <= z * z / 2:
             return None
         deviation = self.deviation * math.sqrt(units / self.clips)
@@ -72,7 +72,7 @@ class Difference:
             return max(found, 1.0)  # offsets are whole frames
         if self.trials:
             # Of clips that are in or out, or of words that are right or wrong, so many must change sides.
-            found = max(found, float(stats.beta.ppf(POWER, needed, max(1.0, self.trials - needed + 1))))
+            found = max(found, float(scipy.stats.beta.ppf(POWER, needed, max(1.0, self.trials - needed + 1))))
         return found
 
     def as_dict(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def paired_p(first: Sample, second: Sample, *context: str, flips: int = FLIPS) -
     second = replace(second, groups=first.groups, unit=first.unit)
     if first.median:
         change = second.numerators - first.numerators
-        signed = np.bincount(first.membership, np.sign(change) * stats.rankdata(np.abs(change)))
+        signed = np.bincount(first.membership, np.sign(change) * scipy.stats.rankdata(np.abs(change)))
         return float(sign_flip_p(signed, generator("swap", first.clips, *context), flips=flips))
     if first.share and second.share and first.groups is None:
         return _mcnemar_p(first, second)
@@ -191,7 +191,7 @@ def _matched(first: Sample, second: Sample, trials: float) -> Interval:
     change = second.numerators - first.numerators
     gained, lost = ((float(np.sum(np.maximum(sign * change, 0.0))) + 1) / (trials + 2) for sign in (1, -1))
     centre = gained - lost
-    reach = stats.norm.ppf((1 + LEVEL) / 2) * math.sqrt((gained + lost - centre**2) / (trials + 2))
+    reach = scipy.stats.norm.ppf((1 + LEVEL) / 2) * math.sqrt((gained + lost - centre**2) / (trials + 2))
     return Interval(max(-1.0, centre - reach), min(1.0, centre + reach), method="Bonett-Price")
 
 
@@ -199,4 +199,4 @@ def _mcnemar_p(first: Sample, second: Sample) -> float:
     """Exact: of the clips that changed sides, as many should have gone either way."""
     change = second.numerators - first.numerators
     changed = int(np.count_nonzero(change))
-    return float(stats.binomtest(int(np.sum(change > 0)), changed).pvalue) if changed else 1.0
+    return float(scipy.stats.binomtest(int(np.sum(change > 0)), changed).pvalue) if changed else 1.0

@@ -2,7 +2,7 @@
 
 import math
 
-from scipy import stats
+import scipy
 
 # Decisions are promised with 95 % probability. The formulas hold for Student's test of normal values; random flips,
 # bootstrap draws and scores that are not normal cost up to a point of power (measured by simulation).
@@ -19,16 +19,16 @@ def clips_needed(deviation: float, difference: float, *, alpha: float = 0.05, po
         raise ValueError("no number of clips finds a difference of 0")
     if not (0 < alpha < 1 and 0 < power < 1):
         raise ValueError(f"expected α and power between 0 and 1, got {alpha} and {power}")
-    z = stats.norm.ppf(1 - alpha / 2)
-    return max(2, math.ceil(((z + stats.norm.ppf(power)) * deviation / difference) ** 2 + z * z / 2))
+    z = scipy.stats.norm.ppf(1 - alpha / 2)
+    return max(2, math.ceil(((z + scipy.stats.norm.ppf(power)) * deviation / difference) ** 2 + z * z / 2))
 
 
 def difference_found(deviation: float, clips: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
     """The true difference that so many clips find with this probability; the inverse of ``clips_needed``."""
-    z = stats.norm.ppf(1 - alpha / 2)
+    z = scipy.stats.norm.ppf(1 - alpha / 2)
     if clips <= z * z / 2:
         raise ValueError(f"{clips} clips find no difference at level {alpha}; at least {math.ceil(z * z / 2) + 1}")
-    return float((z + stats.norm.ppf(power)) * deviation / math.sqrt(clips - z * z / 2))
+    return float((z + scipy.stats.norm.ppf(power)) * deviation / math.sqrt(clips - z * z / 2))
 
 
 def clips_to_decide(
@@ -40,8 +40,8 @@ def clips_to_decide(
     step); and where there is no difference, the whole (1−α) interval fits between −margin and +margin.
     """
     found = clips_needed(deviation, margin, alpha=alpha / tests, power=power)
-    z = stats.norm.ppf(1 - alpha / 2)
-    fits = ((z + stats.norm.ppf((1 + power) / 2)) * deviation / margin) ** 2 + z * z / 2
+    z = scipy.stats.norm.ppf(1 - alpha / 2)
+    fits = ((z + scipy.stats.norm.ppf((1 + power) / 2)) * deviation / margin) ** 2 + z * z / 2
     return max(found, math.ceil(fits))
 
 
@@ -55,7 +55,7 @@ def clips_if_it_stays(
     size = abs(difference)
     ways = []
     if size > 0:
-        ways.append((stats.norm.ppf(1 - alpha / (2 * tests)) * deviation / size) ** 2)
+        ways.append((scipy.stats.norm.ppf(1 - alpha / (2 * tests)) * deviation / size) ** 2)
     if margin is not None and size < margin:
-        ways.append((stats.norm.ppf(1 - alpha / 2) * deviation / (margin - size)) ** 2)
+        ways.append((scipy.stats.norm.ppf(1 - alpha / 2) * deviation / (margin - size)) ** 2)
     return math.ceil(min(ways)) if ways and math.isfinite(min(ways)) else None

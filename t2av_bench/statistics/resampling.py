@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.statistics.influence import Clips
@@ -54,7 +54,7 @@ def extrapolate(ids: Sequence[str], clips: Clips, distance: Distance, *context: 
         drawn = [np.sort(random.permutation(n)[:size]) for _ in range(SUBSETS if size < n else 1)]
         sides = ((np.concatenate([clips[i][side] for i in chosen]) for side in (0, 1)) for chosen in drawn)
         means.append(float(np.mean([distance(*pair) for pair in sides])))
-    fit = stats.linregress(1.0 / np.array(sizes), means)
+    fit = scipy.stats.linregress(1.0 / np.array(sizes), means)
     r_squared = float(fit.rvalue) ** 2
     if not r_squared > LEAST_FIT:
         raise Unscorable(

@@ -1,6 +1,7 @@
 """What this machine is, as far as commands care: its cores, its system, and the user's folders."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,3 +30,18 @@ def user_data() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("t2av-bench", appauthor=False)
+
+
+def revision() -> str | None:
+    """The git commit of this checkout, with ``-dirty`` where files differ; None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()

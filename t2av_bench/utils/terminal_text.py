@@ -7,8 +7,6 @@ CSV. What is stored and compared keeps its characters.
 
 import re
 
-import typer
-
 # Controls of both halves, DEL, line and paragraph ends, the signs that turn the direction of what follows them, and
 # halves of characters, which no terminal can be sent.
 _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
@@ -39,4 +37,6 @@ def spreadsheet_field(value: object) -> str:
 
 def echo(message: object = "", *, err: bool = False, nl: bool = True) -> None:
     """``typer.echo`` of printable text."""
+    import typer  # a quarter of a worker's start, and a worker echoes nothing
+
     typer.echo(printable(str(message)), err=err, nl=nl)

@@ -22,6 +22,8 @@ from t2av_bench.validation.pictures import Source
 CONTROL = "control"
 AUDIO_RATE = 48_000
 _CRF, _PRESET, _AUDIO_BIT_RATE = 12, "ultrafast", 192_000
+_QUALITIES = {16: ("veryfast", 160_000), 18: ("medium", 128_000), 20: ("faster", 96_000)}
+"""CRF -> preset and AAC bits per second of the mono sound."""
 
 Pictures = Callable[[Source, float, np.random.Generator], Iterator[np.ndarray]]
 Sound = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
@@ -32,7 +34,7 @@ class Damage:
     """One kind of damage: to pictures, to sound, or by the writing.
 
     what: is done, for readers. unit: of the grades. grades: from weak to strong; names where they have no order.
-    setting: of the writing, which the grade is.
+    setting: of the writing, which the grade is; a ``quality``: a CRF, the encoder's effort and the sound's bit rate.
     """
 
     what: str
@@ -40,7 +42,7 @@ class Damage:
     grades: tuple[float | str, ...]
     pictures: Pictures | None = None
     sound: Sound | None = None
-    setting: Literal["crf", "frame_rate", "container"] | None = None
+    setting: Literal["crf", "quality", "frame_rate", "container"] | None = None
 
     @property
     def ordered(self) -> bool:
@@ -104,6 +106,20 @@ DAMAGES: dict[str, Damage] = {
                          setting="frame_rate"),
 }  # fmt: skip
 
+VARIANTS: dict[str, Damage] = {
+    "encoding": Damage(
+        "H.264 and AAC of other settings, commonly taken for lossless to eye and ear", "CRF", tuple(_QUALITIES),
+        setting="quality",
+    ),
+    "container": DAMAGES["container"],
+    "frame_rate": DAMAGES["frame_rate"],
+    "crop": Damage(
+        "cut to a window somewhere in the picture, the same in all frames, and enlarged to its size; what is cut off",
+        "% of either side", (1, 2, 4), pictures.jittered,
+    ),
+    "length": Damage("the clip ends early", "% of the time", (10, 25, 50), pictures.shortened),
+}  # fmt: skip
+"""What a model has no part in, by the source of the error (``results.budget``)."""
 
 _NONE = Damage("nothing", "", (0,))
 
@@ -123,7 +139,7 @@ def write(source: Source, id: str, name: str, grade: Any, path: Path, control: P
     control: the written control, whose packets other containers hold. Raises Unscorable (MediaError too).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    damage = DAMAGES.get(name, _NONE)
+    damage = (DAMAGES | VARIANTS).get(name, _NONE)
     if damage.setting == "container":
         if not control.is_file():
             raise Unscorable("the undamaged clip could not be written")
@@ -138,8 +154,15 @@ def write(source: Source, id: str, name: str, grade: Any, path: Path, control: P
         if audio is None:
             raise Unscorable("the clip has no sound")
         audio = damage.sound(audio, grade, random)
-    write_mp4(
-        path, damage.pictures(source, grade, random) if damage.pictures else source.frames(), audio,
-        audio_rate=AUDIO_RATE, audio_bit_rate=_AUDIO_BIT_RATE, preset=_PRESET, fit_audio=True,
-        **({"crf": _CRF, "frame_rate": FRAME_RATE} | ({damage.setting: grade} if damage.setting else {})),
-    )  # fmt: skip
+    settings: dict[str, Any] = {
+        "crf": _CRF,
+        "preset": _PRESET,
+        "audio_bit_rate": _AUDIO_BIT_RATE,
+        "frame_rate": FRAME_RATE,
+    }
+    if damage.setting == "quality":
+        settings |= dict(zip(("crf", "preset", "audio_bit_rate"), (grade, *_QUALITIES[grade]), strict=True))
+    elif damage.setting:
+        settings[damage.setting] = grade
+    pictured = damage.pictures(source, grade, random) if damage.pictures else source.frames()
+    write_mp4(path, pictured, audio, audio_rate=AUDIO_RATE, fit_audio=True, **settings)

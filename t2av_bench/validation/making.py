@@ -1,6 +1,7 @@
 """Writing the damaged clips of a set, in workers; what cannot be written has its reason.
 
-``OUT/originals/`` holds the clips as they are, ``OUT/manifest.jsonl`` the items with these as references, and
+``OUT/originals/`` holds the clips as they are, ``OUT/manifest.jsonl`` the items with these as references (or with
+their own, in ``OUT/references/``), and
 ``OUT/clips/DAMAGE-GRADE/`` the damaged clips with ``failures.jsonl``: one line with ``id`` and ``reason`` for each clip
 that could not be damaged so. A file that is there is complete, so the same call goes on.
 """
@@ -28,6 +29,7 @@ from t2av_bench.validation.pictures import Source
 Grade = tuple[str, float | str]
 """A damage by name, and how much of it; the control's is no damage's."""
 UNDAMAGED: Grade = (CONTROL, 0)
+_COMPARED = ("reference", "reference_audio", "reference_voice", "identity_image")
 
 
 def place_of(folder: Path, id: str, grade: Grade) -> Path:
@@ -96,15 +98,16 @@ class _Writer:
 
 def make(
     entries: Sequence[Entry], grades: Sequence[Grade], out: Path, pool: WorkerPool, workers: int, timeout: float,
-    on_step: OnStep,
+    on_step: OnStep, *, own_references: bool = False,
 ) -> None:  # fmt: skip
     """Write every clip undamaged and with every grade, where it is not there.
 
+    own_references: the manifest has the references that the items name, not the clips themselves.
     Raises ValueError where ``out`` holds the damaged copies of other clips.
     """
     folder = out / "clips"
     grades = [UNDAMAGED, *grades]
-    kept = _keep_originals(entries, out)
+    kept = _keep_originals(entries, out, own_references)
     lost = {id: entry.reason or unusable_name(id) or "" for entry in entries if (id := entry.item.id) not in kept}
     failures: dict[Grade, dict[str, str]] = {grade: dict(lost) for grade in grades}
     jobs, names = [], list(kept)
@@ -126,29 +129,41 @@ def make(
         write_text(place_of(folder, "", grade).parent / FAILURES, "".join(lines))
 
 
-def _keep_originals(entries: Sequence[Entry], out: Path) -> dict[str, tuple[Path, Path | None]]:
-    """Second names of the clips' files, by id, and the manifest that has them as references."""
+def _keep_originals(
+    entries: Sequence[Entry], out: Path, own_references: bool
+) -> dict[str, tuple[Path, Path | None]]:  # fmt: skip
+    """Second names of the clips' files, by id, and the manifest that has them as references, or the items' own."""
     kept, lines = {}, []
+    another = f"choose another {'--work' if own_references else '--out'}"
     for entry in entries:
         id, item = entry.item.id, entry.item
         fields = item.model_dump(exclude_defaults=True, exclude={"generated", *PATHS})
         if not entry.reason and entry.generated and not unusable_name(id):
             heard = Path(item.audio) if item.audio else None
-            files = {"reference": entry.generated, **({"reference_audio": heard} if heard else {})}
-            for key, path in files.items():
-                fields[key] = f"originals/{id}{'-sound' * (key != 'reference')}{path.suffix}"
-                _link(path, out / fields[key])
-            kept[id] = (out / fields["reference"], out / fields["reference_audio"] if heard else None)
+            mine = {"reference": entry.generated, **({"reference_audio": heard} if heard else {})}
+            names = {
+                key: f"originals/{id}{'-sound' * (key != 'reference')}{path.suffix}" for key, path in mine.items()
+            }  # fmt: skip
+            kept[id] = (out / names["reference"], out / names["reference_audio"] if heard else None)
+            if own_references:
+                theirs = {key: Path(name) for key in _COMPARED if (name := getattr(item, key))}
+                fields |= {key: f"references/{id}-{key}{path.suffix}" for key, path in theirs.items()}
+                for key, path in theirs.items():
+                    _link(path, out / fields[key], another)
+            else:
+                fields |= names
+            for key, path in mine.items():
+                _link(path, out / names[key], another)
         lines.append(json_text(fields) + "\n")
-    mine = {path for files in kept.values() for path in files}
-    if others := sorted(path for path in (out / "originals").rglob("*") if path.is_file() and path not in mine):
-        raise ValueError(f"{out} holds damaged copies of other clips too ({others[0].name}): choose another --out")
+    known = {path for files in kept.values() for path in files}
+    if others := sorted(path for path in (out / "originals").rglob("*") if path.is_file() and path not in known):
+        raise ValueError(f"{out} holds damaged copies of other clips too ({others[0].name}): {another}")
     write_text(out / "manifest.jsonl", "".join(lines))
     return kept
 
 
-def _link(source: Path, target: Path) -> None:
+def _link(source: Path, target: Path, another: str) -> None:
     if target.exists() and not (target.samefile(source) or cmp(source, target, shallow=False)):
-        raise ValueError(f"{target} is a copy of what {source} was before it changed: choose another --out")
+        raise ValueError(f"{target} is a copy of what {source} was before it changed: {another}")
     if source.is_file() and not target.exists():
-        link(source, target)
+        link(source.resolve(), target)

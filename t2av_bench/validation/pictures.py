@@ -111,6 +111,18 @@ def cut(source: Source, cuts: float, random: np.random.Generator) -> Iterator[np
         yield frame
 
 
+def jittered(source: Source, percent: float, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """As if the crop had been made elsewhere: a window smaller by ``percent``, at a place drawn once, enlarged."""
+    import cv2
+
+    across, down = random.random(2)
+    for frame in source.frames():
+        height, width = frame.shape[:2]
+        rows, columns = (max(1, round(side * (1 - percent / 100))) for side in (height, width))
+        top, left = round(down * (height - rows)), round(across * (width - columns))
+        yield cv2.resize(frame[top : top + rows, left : left + columns], (width, height))
+
+
 def swapped(source: Source, percent: float, random: np.random.Generator) -> Iterator[np.ndarray]:
     """From some time on another clip's pictures, of its beginning, scaled and cut to this one's size."""
     other = source.other

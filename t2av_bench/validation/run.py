@@ -35,13 +35,30 @@ from t2av_bench.weights.needs import unusable
 _Listed = BeforeValidator(lambda given: names(given) if isinstance(given, str) else given)
 
 
-class ValidityConfig(MeasuringConfig):
-    """Which clips are damaged, how, and by which metrics they are scored. clips: one folder, or files."""
+class DamagingConfig(MeasuringConfig):
+    """Which clips are written anew, and by which metrics they are scored. clips: one folder, or files."""
 
     clips: tuple[Path, ...] = Field(min_length=1)
     manifest: Path | None = Field(
         default=None, description="JSON Lines: one item a line with id, text, language, … (docs/evaluate.md)."
     )
+
+    @property
+    def metric_ids(self) -> list[str]:
+        """The metrics; of ``all`` those that have what they need here. Raises ValueError where none is left."""
+        found = []
+        for name in self.metrics:
+            found += [
+                id for id in resolve([name]) if folded(name) != "all" or unusable(metric_class(id)) is None
+            ]  # fmt: skip
+        if not found:
+            raise ConfigError("--metrics: no metric has what it needs here; 't2av-bench list metrics' says what")
+        return list(dict.fromkeys(found))
+
+
+class ValidityConfig(DamagingConfig):
+    """Which clips are damaged, and how."""
+
     out: Path = Field(
         default=Path("validity-run"),
         description="Folder for the damaged clips and their scores; the same command continues it.",
@@ -67,18 +84,6 @@ class ValidityConfig(MeasuringConfig):
             found[name] = [(name, grades[place]) for place in dict.fromkeys(min(len(grades), at) - 1 for at in places)]
         return found
 
-    @property
-    def metric_ids(self) -> list[str]:
-        """The metrics; of ``all`` those that have what they need here. Raises ValueError where none is left."""
-        found = []
-        for name in self.metrics:
-            found += [
-                id for id in resolve([name]) if folded(name) != "all" or unusable(metric_class(id)) is None
-            ]  # fmt: skip
-        if not found:
-            raise ConfigError("--metrics: no metric has what it needs here; 't2av-bench list metrics' says what")
-        return list(dict.fromkeys(found))
-
 
 def load(given: Mapping[str, Any]) -> ValidityConfig:
     """Raises ConfigError."""
@@ -89,38 +94,53 @@ def validity(config: ValidityConfig, on_step: OnStep, notice: Notice) -> Validit
     """Raises ValueError for what cannot be carried out; whatever befalls a clip is a reason."""
     check_device(config.device)
     ids, chosen = config.metric_ids, config.chosen
-    options = registry.options_of(config.options, ids)
-    entries, notices = _entries(config.clips, config.manifest)
-    for text in notices:
-        notice(text)
+    entries = entries_of(config, notice)
     grades = [grade for each in chosen.values() for grade in each]
     with alone_in(config.out), WorkerPool() as pool:
         make(entries, grades, config.out, pool, config.processes, config.timeout, on_step)
-        total, done = (len(grades) + 1) * len(entries) * len(ids), 0
-        runs: dict[Grade, RunResult] = {}
-        for grade in [UNDAMAGED, *grades]:
-            clips = place_of(config.out / "clips", "", grade).parent
-            asked = EvaluateConfig(
-                generated=clips, manifest=config.out / "manifest.jsonl", out=config.out / "runs" / clips.name,
-                name=clips.name, metrics=tuple(ids), options=options, cache=config.out / "features",
-                workers=config.processes,
-                **config.model_dump(include={"device", "batch_size", "timeout", "memory"}),
-            )  # fmt: skip
-            asked.out.mkdir(parents=True, exist_ok=True)
-            write_text(asked.out / "evaluate.toml", dump(asked))
-
-            def measured(at: Progress, before: int = done, name: str = clips.name) -> None:
-                text = f"{name} {at.metric} {at.clip}"
-                on_step(Step("scoring", before + at.done, total, "measurements", text, at.status is Status.FAILED))
-
-            evaluate(asked, measured, lambda text: None, pool)
-            done += len(entries) * len(ids)
-            on_step(Step("scoring", done, total, "measurements", clips.name))
-            runs[grade] = open_run(asked.out)
+        asked = dict.fromkeys((UNDAMAGED, *grades), ids)
+        runs = score(config, config.out, asked, len(entries), pool, on_step)
     damaged = {name: {grade: runs[name, grade] for _, grade in each} for name, each in chosen.items()}
     ordered = {name: DAMAGES[name].ordered for name in chosen}
     claims = {id: metric_class(id).validity for id in ids}
     return Validity(len(entries), tuple(cells(runs[UNDAMAGED], damaged, ordered, claims)))
+
+
+def score(
+    config: DamagingConfig, out: Path, asked: Mapping[Grade, Sequence[str]], clips: int, pool: WorkerPool,
+    on_step: OnStep,
+) -> dict[Grade, RunResult]:  # fmt: skip
+    """Score the clips that were written (``making.make``) below ``out``, so many a grade; asked: their metrics."""
+    total, done = clips * sum(map(len, asked.values())), 0
+    runs: dict[Grade, RunResult] = {}
+    for grade, ids in asked.items():
+        name = place_of(out, "", grade).parent.name
+        settings = EvaluateConfig(
+            generated=place_of(out / "clips", "", grade).parent, manifest=out / "manifest.jsonl",
+            out=out / "runs" / name, name=name,
+            metrics=tuple(ids), options=registry.options_of(config.options, ids), cache=out / "features",
+            workers=config.processes, **config.model_dump(include={"device", "batch_size", "timeout", "memory"}),
+        )  # fmt: skip
+        settings.out.mkdir(parents=True, exist_ok=True)
+        write_text(settings.out / "evaluate.toml", dump(settings))
+
+        def measured(at: Progress, before: int = done, name: str = name) -> None:
+            text = f"{name} {at.metric} {at.clip}"
+            on_step(Step("scoring", before + at.done, total, "measurements", text, at.status is Status.FAILED))
+
+        evaluate(settings, measured, lambda text: None, pool)
+        done += clips * len(ids)
+        on_step(Step("scoring", done, total, "measurements", name))
+        runs[grade] = open_run(settings.out)
+    return runs
+
+
+def entries_of(config: DamagingConfig, notice: Notice) -> list[Entry]:
+    """The clips with their items; what is to be said of them goes to ``notice``. Raises ItemError."""
+    entries, notices = _entries(config.clips, config.manifest)
+    for text in notices:
+        notice(text)
+    return entries
 
 
 def _entries(clips: Sequence[Path], manifest: Path | None) -> tuple[list[Entry], list[str]]:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.metrics.base import Response
@@ -138,7 +138,7 @@ def _change(
             reasons = {str(why): total}
         else:
             error = found.deviation / math.sqrt(found.clips)
-            clear = abs(found.value) > stats.t.ppf(LEVEL, (found.units or found.clips) - 1) * error
+            clear = abs(found.value) > scipy.stats.t.ppf(LEVEL, (found.units or found.clips) - 1) * error
             shows = abs(found.value) >= 0.5 * 10.0**-before.quantity.decimals
             moved = shows and bool(clear or _one_way(first, second, found.value))
             return Change(
@@ -153,7 +153,7 @@ def _one_way(before: Sample, after: Sample, change: float) -> bool:
         return False
     signs = np.sign(after.numerators * before.denominators - before.numerators * after.denominators)
     with_it, moving = int((signs == math.copysign(1, change)).sum()), int(np.count_nonzero(signs))
-    return moving > 0 and stats.binomtest(with_it, moving, alternative="greater").pvalue <= 1 - LEVEL
+    return moving > 0 and scipy.stats.binomtest(with_it, moving, alternative="greater").pvalue <= 1 - LEVEL
 
 
 def _matters(change: Change, control: QuantityRecord) -> bool:

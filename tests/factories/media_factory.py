@@ -180,6 +180,17 @@ def variable_rate_clip(path: Path, count: int = 60, seed: int = 0) -> Path:
     return write_clip(path, moving_pattern(count), tone(float(times[-1]) + 0.04), frame_times=times, frame_rate=25)
 
 
+def cut_clip(source: Path, target: Path, seconds: float) -> Path:
+    """The first seconds of a clip as they are coded, in the same container."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as written:
+        streams = {each.index: written.add_stream_from_template(each) for each in read.streams}
+        for packet in read.demux():
+            if packet.dts is not None and packet.dts * packet.time_base < seconds:
+                packet.stream = streams[packet.stream.index]
+                written.mux(packet)
+    return target
+
+
 def truncated_clip(path: Path, keep: float = 0.6, seconds: float = 2.0) -> Path:
     """The first part of a clip whose index stands at its beginning: it opens, and breaks off in the middle."""
     whole = path.with_name(f"whole_{path.name}")

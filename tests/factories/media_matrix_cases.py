@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
+from heapq import heapreplace
 from itertools import combinations, product
 
 from media_matrix_factory import Case
@@ -81,16 +83,22 @@ def _is_stated(row: _Row) -> bool:
     return not (audio == "vorbis" and timing == "edit list")
 
 
+@cache
 def covering_rows() -> list[_Row]:
     """Few rows in which every pair of compatible levels stands together (greedy; the same list every time)."""
     rows = list(all_rows())
     pairs = [frozenset(combinations(enumerate(row), 2)) for row in rows]
     missing = set().union(*pairs)
+    # What a row would add only becomes less: what was counted last is a bound, and few rows are counted anew.
+    queue = [(-len(own), index) for index, own in enumerate(pairs)]
     chosen = []
     while missing:
-        best = max(range(len(rows)), key=lambda index: (len(pairs[index] & missing), -index))
-        chosen.append(rows[best])
-        missing -= pairs[best]
+        bound, best = queue[0]
+        new = pairs[best] & missing
+        if len(new) == -bound:
+            chosen.append(rows[best])
+            missing -= new
+        heapreplace(queue, (-len(pairs[best] & missing), best))
     return chosen
 
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from t2av_bench.extractors.syncnet import MAX_SHIFT, SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW, SyncResult
+from t2av_bench.extractors.log_mel import PARAMETERS as MEL
+from t2av_bench.extractors.log_mel import ROWS_PER_FRAME
+from t2av_bench.extractors.log_mel import log_mel as log_energies
+from t2av_bench.extractors.syncnet import MAX_SHIFT, SAMPLES_PER_FRAME, WINDOW, SyncResult
 from t2av_bench.gridface.extractors.pictures import SIZE, resized
 from t2av_bench.gridface.models import loading as extractor_checkpoints
 from t2av_bench.utils.inference import full_precision
-from t2av_bench.utils.optional import require
 
 LEAST_OVERLAP = 8
 LEAST_FRAMES = MAX_SHIFT + LEAST_OVERLAP + WINDOW - 1
@@ -28,7 +30,7 @@ MOUTH = (0.296875, 0.703125, 0.546875, 0.890625)
 On 480 frames of 60 clips with head motion, 88 % of the absolute difference that the mouth dimensions make lies inside;
 the rest is the jaw's pull on neck and collar.
 """
-_MEL_BANDS, _MEL_ROWS, _ROWS_PER_FRAME = 40, 20, 4
+_MEL_ROWS = 20
 _LOUD, _FLOOR, _SCALE = 0.95, -11.5, 5.0
 # Constants, not settings: the last digits of a convolution depend on its batch.
 _BATCH = 128
@@ -38,7 +40,7 @@ PARAMETERS: dict[str, Any] = {
     "least_overlap": LEAST_OVERLAP,
     "mouth": list(MOUTH),
     "colour": "grey",
-    "mel": f"{_MEL_BANDS} bands, 60 to 7600 Hz, 25 ms every 10 ms",
+    **MEL,
     "level": "relative to the clip's 95 % quantile, floor -50 dB",
 }
 
@@ -57,15 +59,7 @@ def log_mel(audio: np.ndarray) -> np.ndarray:
 
     Loudness is relative to the clip's own, so volume does not count; the floor lies 50 dB below the loud parts.
     """
-    bank = require("python_speech_features", "sync").fbank
-    rows = _ROWS_PER_FRAME * (len(audio) // SAMPLES_PER_FRAME)
-    # The first window of 400 samples is centred on sample 80; zeros at the end give the last row its window.
-    padded = np.pad(audio.astype(np.float64), (120, 400))
-    energies, _ = bank(
-        padded, SAMPLE_RATE, winlen=0.025, winstep=0.01, nfilt=_MEL_BANDS, nfft=512, lowfreq=60, highfreq=7600,
-        winfunc=np.hanning,
-    )  # fmt: skip
-    level = np.log(energies[:rows])
+    level = log_energies(audio, len(audio) // SAMPLES_PER_FRAME)
     relative = level - np.quantile(level, _LOUD)
     return (np.maximum(relative, _FLOOR) / _SCALE + 1).astype(np.float32)
 
@@ -101,7 +95,7 @@ class GridFaceSync:
 
     def embed_audio(self, rows: np.ndarray) -> np.ndarray:
         """(4 n, 40) log-mel rows -> (n - 4, 128) float32, row i from rows 4i ... 4i + 19."""
-        windows = np.lib.stride_tricks.sliding_window_view(rows, _MEL_ROWS, axis=0)[::_ROWS_PER_FRAME]
+        windows = np.lib.stride_tricks.sliding_window_view(rows, _MEL_ROWS, axis=0)[::ROWS_PER_FRAME]
         return self._run(self.network.embed_audio, windows.transpose(0, 2, 1), lambda values: values.float())
 
     def score(self, pictures: np.ndarray, audio: np.ndarray) -> SyncResult:

@@ -11,6 +11,7 @@ drawing and espeak-ng's voices alone and is close to saturation on them: see ``d
 import numpy as np
 
 from t2av_bench.errors import Unscorable
+from t2av_bench.extractors.syncnet import SAMPLE_RATE
 from t2av_bench.faces.detect import Haar
 from t2av_bench.gridface.extractors import pictures as gridface_pictures
 from t2av_bench.gridface.extractors import sync as gridface_sync
@@ -55,9 +56,9 @@ class SyncGridFace(Metric):
     def measure(self, pair: Pair) -> Measurement:
         clip = pair.generated
         if not clip.info.has_audio:
-            clip.audio(gridface_sync.SAMPLE_RATE)  # raises the reason, before anything runs for nothing
+            clip.audio(SAMPLE_RATE)  # raises the reason, before anything runs for nothing
         least, count = gridface_sync.LEAST_FRAMES, clip.frame_count
-        audio = check_speech(clip.audio(gridface_sync.SAMPLE_RATE), 0)
+        audio = check_speech(clip.audio(SAMPLE_RATE), 0)
         heard = len(audio) // gridface_sync.SAMPLES_PER_FRAME
         if min(count, heard) < least:
             raise Unscorable(

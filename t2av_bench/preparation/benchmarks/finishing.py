@@ -43,6 +43,8 @@ def item_row(item: ListedItem, kept: Kept, row: Row, recipe: Recipe, recognisers
         "speaker": None if recipe.one_speaker else kept.speaker, "video": kept.video, "dataset": clip.source,
         "tags": list(clip.tags), "licence": info.licence.id, "figures_max": info.licence.figures_max, **clip.extra,
     }  # fmt: skip
+    if recipe.outputs:
+        found["generated"] = found.pop("reference")
     if kept.heard:
         found["text_source"] = {
             "kind": "recognised", "heard": dict(zip(recognisers, kept.heard, strict=True)),

@@ -114,7 +114,8 @@ class Recipe(ABC):
     recognisers agree, and no item where they do not; the same, and an item without a text (``optional``). shares: by
     split; a split without takes all. other_voice: an item needs another stretch of its speaker's speech, else its voice
     is its own. one_speaker: all clips are of one person, so that what belongs together are recordings. complete: the
-    set itself names its items, so that one that cannot be made stays as a missing one. most: so many clips are looked
+    set itself names its items, so that one that cannot be made stays as a missing one. outputs: its clips are what
+    systems made, to be judged (an item's ``generated``), and no references. most: so many clips are looked
     at, the first by hash rank, of sets that are too large for all; those that a list names are looked at anyhow.
     """
 
@@ -127,6 +128,7 @@ class Recipe(ABC):
     other_voice: bool = False
     one_speaker: ClassVar[bool] = False
     complete: bool = False
+    outputs: ClassVar[bool] = False
     most: int | None = None
 
     @abstractmethod
@@ -161,6 +163,7 @@ registry: Registry[Recipe] = Registry(
         "en-200": "t2av_bench.preparation.benchmarks.recipes.en_200:English200",
         "hdtf-first15": "t2av_bench.preparation.benchmarks.recipes.hdtf_first15:HDTFFirst15",
         "libritts-test-clean": "t2av_bench.preparation.benchmarks.recipes.libritts:LibriTTSTestClean",
+        "mocha-panel-80": "t2av_bench.preparation.benchmarks.recipes.mocha_panel:MoChaPanel",
         "mochabench": "t2av_bench.preparation.benchmarks.recipes.mochabench:MoChaBench",
         "talkvid-bench": "t2av_bench.preparation.benchmarks.recipes.talkvid:TalkVidBench",
         "verse-bench": "t2av_bench.preparation.benchmarks.recipes.verse_bench:VerseBench",

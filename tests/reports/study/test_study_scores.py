@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from run_factory import SYNC_C, make_run
 from scipy.optimize import minimize
 from scipy.special import expit
 
+import t2av_bench as tb
 from reports.study.bradley_terry import determined, fit, obstacle
 from reports.study.design import lists, round_robin
 from reports.study.merge import analyse, markdown, merge
+from reports.study.votes import find_key, study_votes
 from t2av_bench.errors import ItemError
 
 # --- design
@@ -139,7 +142,7 @@ def test_intervals_cover_what_the_population_of_participants_would_give() -> Non
     population = fit(answers_of(np.random.RandomState(1), truth, 20_000, 12).sum(0))
     random = np.random.RandomState(2)
     names, people = list("abcd"), 24
-    covered, rates, trials = 0, 0, 400
+    covered, rates, trials = 0, 0, 200
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     for study in range(trials):
         wins = answers_of(random, truth, people, 12)
@@ -304,3 +307,60 @@ def test_answers_that_do_not_fit_the_key_are_refused(tmp_path: Path) -> None:
     assert len(document["refused"]) == 3
     with pytest.raises(ItemError, match="is not the key of a study"):
         merge([good], good)
+
+
+# --- votes for ``t2av-bench panel``
+
+
+def test_answers_become_votes_by_the_majority_of_those_who_count(tmp_path: Path) -> None:
+    key = write_key(tmp_path)
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    write_answers(folder, "p1", "aab=xa")
+    write_answers(folder, "p2", "abb=xx")
+    write_answers(folder, "p3", "aaa=xb")
+    write_answers(folder, "bot", "bbbbbb", checks="-+")
+    (folder / "broken.json").write_text("{")
+    votes = study_votes([folder], key)
+    assert votes.items == tuple("012345") and votes.systems == ("a", "b") and not votes.clips
+    (aspect,) = votes.aspects.values()
+    assert list(votes.aspects) == ["Which | one?"] and aspect.ratings is None
+    # 3:0 for a; 2:1; 1:2; all ties; nobody could play it; 1:1 and one who could not.
+    first = aspect.preferences[:, 0, 1]
+    assert first[[0, 1, 2, 3, 5]].tolist() == [1, 1, -1, 0, 0] and np.isnan(first[4])
+    np.testing.assert_array_equal(aspect.preferences[:, 1, 0], -first)
+    told = " ".join(votes.notes)
+    assert "3 participants" in told and "attention checks: 1: bot" in told and "4 trials" in told
+    assert "Refused broken.json" in told
+    assert study_votes([folder], key, failed_checks=1).aspects["Which | one?"].preferences[1, 0, 1] == 0, "now 2:2"
+
+
+def test_votes_want_somebody_who_counts_and_a_key(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "answers"
+    folder.mkdir(parents=True)
+    write_answers(folder, "bot", "aaaaaa", checks="--")
+    with pytest.raises(ItemError, match="name it with --key"):
+        find_key(folder)
+    key = write_key(tmp_path / "deep")
+    assert find_key(folder) == find_key(folder / "bot.json") == key
+    with pytest.raises(ItemError, match="participant bot failed attention checks"):
+        study_votes([folder], key)
+
+
+def test_panel_takes_answers_of_a_study(tmp_path: Path) -> None:
+    key = write_key(tmp_path)
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    for name, choices in {"p1": "aab=xa", "p2": "abbbxa", "p3": "aaa=xa"}.items():
+        write_answers(folder, name, choices)
+    values = {"a": [5.0, 4.0, 3.0, 2.0, 1.0, 2.0], "b": [1.0, 4.0, 1.0, 3.0, 2.0, 1.0]}
+    runs = [make_run(tmp_path / name, {SYNC_C: each}, ids=list("012345"), name=name) for name, each in values.items()]
+    panel = tb.panel(runs, folder)
+    (found,) = [each for each in panel.judged if each.metric == "sync/joonson"]
+    # Decided: 0 a right, 1 a tied by the metric, 2 b wrong, 3 b right, 5 a right; nobody saw 4.
+    assert (found.items.judged, found.items.decided, found.items.compared, found.items.ties) == (5, 5, 5, 1)
+    assert found.items.accuracy.value == 3.5 / 5 and found.items.accuracy.interval is None
+    assert found.systems is None and not found.by_system
+    assert "Within systems: people compared clips of one item alone." in panel.to_markdown()
+    assert "3 participants" in " ".join(panel.notes)
+    assert tb.panel(runs, folder / "p1.json", key=key).judged[-1].items.decided == 4, "one participant's file"

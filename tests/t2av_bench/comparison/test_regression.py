@@ -461,7 +461,7 @@ def test_the_documentation_states_the_defaults_and_a_margins_file_that_works(tmp
     rows = re.findall(r"^\| (`.*?) \| (\S+)", stated, re.MULTILINE)
     margins = {name: amount for names, amount in rows for name in re.findall(r"`([a-z]\w*)`", names)}
     # The variants of one quantity share a line, unless they have one of their own.
-    plain = re.compile("_(exact|crop|blazeface|haar|pocketsphinx|gridface)$")
+    plain = re.compile("_(exact|crop|blazeface|haar|pocketsphinx|gridface|mesh)$")
     for name, margin in DEFAULT_MARGINS.items():
         assert margins.get(name, margins.get(plain.sub("", name))) == str(margin), name
     assert margins.keys() <= DEFAULT_MARGINS.keys()

@@ -23,7 +23,8 @@ QUANTITIES = (SYNC_C, SYNC_D, UTMOS, WER)
 # SD over clips of the difference between two systems: two margins, as neighbouring checkpoints of one model may have.
 # The number of clips grows with its square, so that the study itself is the same for systems further apart.
 DEVIATIONS = {"sync_c": 0.5, "sync_d": 0.5, "utmos": 0.2}
-STUDIES = 250
+STUDIES = 120
+ERROR = 0.02  # one standard error of a share of 0.95 that so many studies give
 
 
 def world(random: np.random.Generator, clips: int, losses: dict[str, float]) -> dict[str, tuple[Sample, Sample]]:
@@ -76,7 +77,7 @@ def test_a_loss_of_one_margin_is_found_in_95_percent_of_runs_at_the_recommended_
     clips = recommended("sync_c", DEVIATIONS["sync_c"])
     random = np.random.default_rng(0)
     caught = sum(verdicts(random, clips, {"sync_c": 1.0}, study)["sync_c"] == "worse" for study in range(STUDIES))
-    assert caught / STUDIES >= 0.95 - 0.0138  # one standard error of the simulation
+    assert caught / STUDIES >= 0.95 - ERROR
 
 
 def test_a_loss_of_one_margin_in_a_corpus_error_rate_is_found_too():
@@ -85,7 +86,7 @@ def test_a_loss_of_one_margin_in_a_corpus_error_rate_is_found_too():
     deviation = float(np.std(pilot[1].pseudo_values - pilot[0].pseudo_values))
     clips = recommended("wer", deviation)
     caught = sum(verdict_alone(random, clips, "wer", 1.0, study) == "worse" for study in range(STUDIES))
-    assert caught / STUDIES >= 0.95 - 0.0138
+    assert caught / STUDIES >= 0.95 - ERROR
 
 
 def test_false_alarms_stay_below_5_percent_over_all_quantities_together():
@@ -98,14 +99,14 @@ def test_no_difference_is_called_equivalent_at_the_recommended_number_of_clips()
     clips = recommended("sync_c", DEVIATIONS["sync_c"])
     random = np.random.default_rng(3)
     words = [verdict_alone(random, clips, "sync_c", 0.0, study) for study in range(STUDIES)]
-    assert words.count("equivalent") / STUDIES >= 0.95 - 0.0138
+    assert words.count("equivalent") / STUDIES >= 0.95 - ERROR
 
 
 def test_a_loss_of_one_margin_is_hardly_ever_called_equivalent():
     random = np.random.default_rng(4)
     for clips in (80, 200):
         words = [verdict_alone(random, clips, "sync_c", 1.0, study, draws=1000) for study in range(STUDIES)]
-        assert words.count("equivalent") / STUDIES <= 0.025 + 2 * 0.009
+        assert words.count("equivalent") / STUDIES <= 0.025 + 0.014  # and one standard error
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ CULPRITS = {
     ("gridface", "WER +5 points"): {"wer_gridface"},
     ("real", "WER +5 points"): {"wer"},
 }
-REAL_DAMAGE = 60
+REAL_DAMAGE = 40
 
 
 @pytest.mark.parametrize("damage", gate_studies.DAMAGE)
@@ -140,12 +141,12 @@ def test_real_damage_is_found_in_95_percent_of_runs(kind, grouped, damage, pools
     assert found["caught"] / REAL_DAMAGE >= 0.95
 
 
-def test_the_same_clips_encoded_again_raise_an_alarm_in_5_percent_of_200_pairs_at_most(pools):
+def test_the_same_clips_encoded_again_raise_an_alarm_in_5_percent_of_pairs_at_most(pools):
     random, alarms = np.random.default_rng(21), 0
-    for study in range(200):
+    for study in range(99):
         kind = ("gridface", "gridface", "real")[study % 3]
         alarms += gate_studies.null_pair(pools[kind], random, 96, grouped=study % 3 == 1).regressed
-    assert alarms <= 10
+    assert alarms <= 5
 
 
 def test_late_sound_is_found_by_nothing_that_looks_for_the_best_shift(pools):

@@ -16,10 +16,10 @@ METRICS = ("envelope/haar", "stoi/pystoi")
 
 
 @pytest.fixture(scope="module")
-def scores(clips_folder: Path, tmp_path_factory):
+def scores(short_clips: Path, tmp_path_factory):
     """Every clip against itself as its reference, so that STOI has a known answer."""
     out = tmp_path_factory.mktemp("real") / "run"
-    plan = EvaluateConfig(generated=clips_folder, reference=clips_folder, metrics=METRICS, workers=2, out=out)
+    plan = EvaluateConfig(generated=short_clips, reference=short_clips, metrics=METRICS, workers=2, out=out)
     evaluate(plan, lambda _: None, lambda _: None)
     with Store(out / "results.db") as store:
         return {(row.clip, row.quantity): row.score for row in store.scores()}
@@ -34,8 +34,8 @@ def described(folder: Path) -> list[dict]:
     return [{"clip": path.relative_to(folder).with_suffix("").as_posix(), **known.get(path.name, {})} for path in files]
 
 
-def test_every_clip_has_a_value_or_a_readable_reason(scores, clips_folder):
-    clips = described(clips_folder)
+def test_every_clip_has_a_value_or_a_readable_reason(scores, short_clips):
+    clips = described(short_clips)
     assert clips
     for clip in clips:
         for quantity in ("envelope_offset", "stoi"):
@@ -43,16 +43,16 @@ def test_every_clip_has_a_value_or_a_readable_reason(scores, clips_folder):
             assert score.value is not None or "unexpected" not in score.reason
 
 
-def test_sound_against_itself_is_perfect(scores, clips_folder):
-    heard = [scores[clip["clip"], "stoi"].value for clip in described(clips_folder)]
+def test_sound_against_itself_is_perfect(scores, short_clips):
+    heard = [scores[clip["clip"], "stoi"].value for clip in described(short_clips)]
     assert [value for value in heard if value is not None] == pytest.approx([1.0] * sum(v is not None for v in heard))
 
 
-def test_clips_without_sound_or_face_say_so(scores, clips_folder):
-    for clip in described(clips_folder):
+def test_clips_without_sound_or_face_say_so(scores, short_clips):
+    for clip in described(short_clips):
         score = scores[clip["clip"], "envelope_offset"]
         if "audio" in clip and clip["audio"] is None:
-            if (clips_folder / clip["clip"]).with_suffix(".wav").exists():  # its sound lies beside it
+            if (short_clips / clip["clip"]).with_suffix(".wav").exists():  # its sound lies beside it
                 assert score.value is not None
             else:
                 assert score.reason.endswith("has no audio stream")

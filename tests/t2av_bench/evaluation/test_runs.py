@@ -171,7 +171,7 @@ def test_killed_at_random_and_repeated_it_ends_with_the_same_database(tmp_path, 
     subprocess.run(command(tmp_path, tmp_path / "calm", *allowed), env=environment, check=True, capture_output=True)
     moments = random.Random(7)
     kills = 0
-    for _ in range(5):
+    for _ in range(3):
         process = subprocess.Popen(
             command(tmp_path, tmp_path / "disturbed", *allowed), env=environment,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,

@@ -17,7 +17,7 @@ from t2av_bench.gridface.training import recipes as making
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("latents")
-    latents.build_latents(folder, "train", 20, workers=2)
+    latents.build_latents(folder, "train", 8, workers=1)
     latents.build_latents(folder, "val", 2, workers=1)
     return folder
 

@@ -152,11 +152,11 @@ COPIES = [
 ]
 
 
-@pytest.mark.parametrize("reverse", [False, True], ids=["same order", "reversed"])
 @pytest.mark.parametrize(
-    ("case", "container"),
-    [(case, container) for case, containers in COPIES for container in containers],
-    ids=lambda value: value if isinstance(value, str) else value.name,
+    ("case", "container", "reverse"),
+    [(case, container, False) for case, containers in COPIES for container in containers]
+    + [(case, containers[0], True) for case, containers in COPIES],
+    ids=lambda value: value.name if isinstance(value, Case) else "reversed" * value if value in (0, 1) else value,
 )
 def test_a_stream_copy_scores_as_its_source(case, container, reverse, folder, tmp_path):
     pytest.importorskip("pystoi")

@@ -99,6 +99,15 @@ def test_every_container_shows_the_same_pictures(tmp_path, name, rate):
     assert shown(path) == uniform(40, rate)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+@pytest.mark.parametrize("rate", RATES)
+def test_a_clip_knows_when_the_source_shows_each_picture(tmp_path, name, rate):
+    clip = Clip(factory.write_clip(tmp_path / name, factory.moving_pattern(40), frame_rate=rate))
+    expected = np.array(uniform(40, rate)) / float(Fraction(rate))
+    np.testing.assert_allclose(clip.frame_times, expected, atol=1e-6)
+    assert len(clip.frame_times) == clip.frame_count
+
+
 @pytest.mark.parametrize("name", ["vfr.mp4", "vfr.mkv"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_variable_rates_follow_their_time_stamps(tmp_path, name, seed):
@@ -109,3 +118,5 @@ def test_variable_rates_follow_their_time_stamps(tmp_path, name, seed):
     # How long the last picture stands is the container's guess.
     assert shown(path)[: len(expected) - 3] == expected[:-3]
     assert abs(len(shown(path)) - len(expected)) <= 2
+    wanted = [float(times[index]) for index in expected[:-3]]
+    np.testing.assert_allclose(Clip(path).frame_times[: len(wanted)], wanted, atol=1e-4)

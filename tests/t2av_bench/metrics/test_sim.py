@@ -1,5 +1,7 @@
 """Speaker similarity: the same voice stays close through other words, other voices and shifted pitch do not."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from speech_factory import RATE, pair, say, sound_file
@@ -12,7 +14,7 @@ from t2av_bench.metrics import create
 from t2av_bench.metrics.base import Pair
 from t2av_bench.metrics.sim import cosine
 
-pytest.importorskip("resemblyzer")
+pytestmark = pytest.mark.skipif(find_spec("resemblyzer") is None, reason="resemblyzer is not installed")
 
 OTHER_WORDS = "When a traveller came along wrapped in a warm cloak, they agreed on a wager."
 VOICES = ("en-us", "en-us+f2", "en-us+klatt2")

@@ -13,7 +13,7 @@ from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors.recognisers import Recogniser, Transcript
 from t2av_bench.gridface.data import corpus
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics import create, metric_ids, wer
+from t2av_bench.metrics import create, metric_ids, resolve, wer
 from t2av_bench.metrics.wer import error_rate
 from t2av_bench.results.features import FeatureStore
 
@@ -239,9 +239,18 @@ def test_fingerprints_tell_protocols_apart():
 def test_every_whisper_states_how_it_decodes():
     ids = [id for id in metric_ids() if "whisper" in id and id.startswith(("wer/", "cer/"))]
     stated = {id: create(id).protocol.parameters for id in ids}
-    assert {id for id in ids if not stated[id]["time_stamps"]} == {"wer/whisper-large-v3-seed-tts"}
+    untimed = {"wer/whisper-large-v3-seed-tts", "wer/whisper-base-no-timestamps"}
+    assert {id for id in ids if not stated[id]["time_stamps"]} == untimed
     named = {"decoding", "dtype", "language_hint", "long_form", "no_speech", "suppressed_tokens", "time_stamps"}
-    assert len(ids) == 5 and all(named <= parameters.keys() for parameters in stated.values())
+    assert len(ids) == 6 and all(named <= parameters.keys() for parameters in stated.values())
+
+
+def test_a_decoding_to_compare_with_differs_in_the_decoding_alone():
+    usual, other = (create(f"wer/whisper-base{end}").protocol for end in ("", "-no-timestamps"))
+    differing = {key for key in usual.parameters if usual.parameters[key] != other.parameters[key]}
+    assert differing == {"time_stamps", "long_form", "no_speech"} and usual.weights.keys() == other.weights.keys()
+    assert "wer/whisper-base-no-timestamps" in wer.WERWhisperBase.alternatives["decoding"]
+    assert "wer/whisper-base-no-timestamps" not in resolve(["all", "wer"])
 
 
 def test_embedded_recogniser_has_columns_of_its_own():

@@ -26,17 +26,7 @@ He forgot his keys again and had to wait outside until his wife came home.
 A cold wind blew from the north and the leaves began to fall from the trees.
 Please bring me a glass of water and a slice of bread with cheese.
 The doctor told him to rest for a week and to drink plenty of tea.
-Nobody knew why the music stopped in the middle of the second song.
-They painted the kitchen yellow because the morning light is so weak in winter.
-Our teacher asked us to read three chapters before the end of the month.
-The black cat sleeps on the warm roof of the car all day long.
-I have never seen so many stars in the sky as I did last night.
-Her grandmother taught her how to bake apple pie when she was young.
-The market is very busy on Saturday, so we always go there on Monday.
-It takes about an hour to drive from the village to the nearest hospital.
-The museum was closed, and we spent the afternoon in a small cafe instead.
-Could you tell me where the library is and when it opens in the morning?
-He wrote a long letter to his father but decided not to send it.""".splitlines()
+Nobody knew why the music stopped in the middle of the second song.""".splitlines()
 SYNTHESISER = "hibari-tts==0.2.1 --hash=sha256:49f2abbbe451c988e7448b5afa08c8a56410535ebb855c0e7d174275df5ca1f3\n"
 
 
@@ -82,17 +72,17 @@ def test_its_reference_says_nearly_the_same(clips_folder, tmp_path):
     assert found.values["cer"] <= 0.20 and found.detail["flags"] == []
 
 
-def test_twenty_english_sentences_are_understood(synthesise, tmp_path):
+def test_ten_english_sentences_are_understood(synthesise, tmp_path):
     rows = [heard("wer/whisper-base", tmp_path, synthesise(text), text, "en") for text in SENTENCES]
     assert np.average([row.values["wer"] for row in rows], weights=[row.weight for row in rows]) <= 0.05
-    assert sum(row.weight for row in rows) > 250 and not any(row.detail["flags"] for row in rows)
+    assert sum(row.weight for row in rows) > 125 and not any(row.detail["flags"] for row in rows)
 
 
 def test_sound_of_more_than_a_window_is_heard_to_its_end(synthesise, tmp_path):
     pause = np.zeros(RATE // 2, np.float32)
-    spoken = np.concatenate([part for text in SENTENCES[:10] for part in (synthesise(text), pause)])
+    spoken = np.concatenate([part for text in SENTENCES for part in (synthesise(text), pause)])
     assert len(spoken) > 35 * RATE
-    found = heard("wer/whisper-base", tmp_path, spoken, " ".join(SENTENCES[:10]), "en")
+    found = heard("wer/whisper-base", tmp_path, spoken, " ".join(SENTENCES), "en")
     assert found.values["wer"] <= 0.05 and found.detail["flags"] == []
 
 

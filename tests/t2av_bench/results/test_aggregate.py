@@ -52,6 +52,8 @@ def test_the_offset_of_a_set_is_its_median_with_the_share_near_0():
     summary = summarise(OFFSET, [Score.ok(v) for v in (-14, 0, -2, -11, 0, 1, -4, -1)] + [Score.failed("no face")])
     assert (summary.score.value, summary.within_one, summary.scored, summary.total) == (-1.5, 4 / 8, 8, 9)
     assert Quantity.of_document(json.loads(json.dumps(asdict(OFFSET)))) == OFFSET
+    in_ms = Quantity("offset", "Offset", "none", "ms", (-600.0, 600.0), 0, "median")
+    assert summarise(in_ms, [Score.ok(v) for v in (-41, -40, 5, 300)]).within_one == 2 / 4, "a frame lasts 40 ms"
     assert summarise(WER, [Score.ok(0.0)]).within_one is None
 
 

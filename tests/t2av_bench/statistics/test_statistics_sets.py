@@ -111,9 +111,10 @@ def _kernel_pseudo_values(clips) -> np.ndarray:
 
 @pytest.mark.parametrize(("pseudo_values", "d"), [(frechet_pseudo_values, 3), (_kernel_pseudo_values, 24)])
 def test_intervals_of_differences_between_sets_cover_95_percent_where_clips_are_many(pseudo_values, d):
-    values, intervals = _differences(100, 2, d, 250, pseudo_values)
+    studies = 150
+    values, intervals = _differences(100, 2, d, studies, pseudo_values)
     hits = (intervals[:, 0] <= values.mean()) & (values.mean() <= intervals[:, 1])
-    assert hits.mean() == pytest.approx(0.95, abs=0.02 + np.sqrt(0.95 * 0.05 / 250))
+    assert hits.mean() == pytest.approx(0.95, abs=0.02 + np.sqrt(0.95 * 0.05 / studies))
 
 
 def test_they_are_never_too_short_where_dimensions_are_many():

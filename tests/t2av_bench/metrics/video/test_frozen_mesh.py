@@ -99,19 +99,19 @@ def test_missing_weights_are_said_with_the_command(pair_of):
 
 
 @pytest.mark.slow
-def test_a_real_clip_its_frozen_half_and_other_rates(clips_folder, real_weights, tmp_path):
+def test_a_real_clip_its_frozen_half_and_other_rates(short_clips, real_weights, tmp_path):
     for id in FrozenMesh.weights:
         real_weights(id)
 
     def measured(path):
         return FrozenMesh().measure(Pair(Item(id="clip"), Clip(path))).values
 
-    assert measured(clips_folder / "hdtf_aoc.mp4") == {"frozen_mouth": 0, "frozen_head": 0}
-    frames = Clip(clips_folder / "hdtf_aoc.mp4").frames_at(range(100))
-    for last, expected in ((99, 0), (49, 0.5), (0, 1)):
-        still = media_factory.write_clip(tmp_path / "still.mp4", frames[np.minimum(np.arange(100), last)])
+    assert measured(short_clips / "hdtf_aoc.mp4") == {"frozen_mouth": 0, "frozen_head": 0}
+    frames = Clip(short_clips / "hdtf_aoc.mp4").frames_at(range(60))
+    for last, expected in ((59, 0), (29, 0.5), (0, 1)):
+        still = media_factory.write_clip(tmp_path / "still.mp4", frames[np.minimum(np.arange(60), last)])
         assert measured(still) == {name: pytest.approx(expected, abs=0.06) for name in ("frozen_mouth", "frozen_head")}
     for rate, name in ((24, "a.mp4"), (30, "a.mkv")):
-        times = np.minimum(np.arange(4 * rate) * 25 // rate, 49)
+        times = np.minimum(np.arange(12 * rate // 5) * 25 // rate, 29)
         path = media_factory.write_clip(tmp_path / name, frames[times], frame_rate=rate)
         assert measured(path)["frozen_mouth"] == pytest.approx(0.5, abs=0.06)

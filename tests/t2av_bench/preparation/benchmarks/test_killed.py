@@ -48,7 +48,7 @@ def test_killed_in_every_stage_and_continued(source, whole, tmp_path):
 
 def test_killed_at_random_moments_and_continued(source, whole, tmp_path):
     chance = random.Random(0)
-    for _ in range(4):
+    for _ in range(2):
         child = preparing(source, tmp_path / "out")
         time.sleep(chance.uniform(0.1, 0.9) * whole[1])
         child.send_signal(signal.SIGKILL)

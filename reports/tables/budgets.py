@@ -1,0 +1,56 @@
+"""What a table says of its columns' error budget: the differences that are not resolved at its number of clips."""
+
+import math
+from collections.abc import Sequence
+
+from reports.tables.measured import Measured
+from reports.tables.model import TableColumn
+from t2av_bench.results.budget import Budget, Entry, method_of, packaged
+
+
+def budget_notes(
+    columns: Sequence[TableColumn], measured: Sequence[Sequence[Measured | str]], budget: Budget | None = None
+) -> list[str]:
+    """A note for each number of clips, of the columns whose method the budget (the packaged one where None) has.
+
+    The row with fewest clips decides, and the note says so where others have more. What is printed is rounded up, so
+    that it is never less than was found.
+    """
+    budget = packaged() if budget is None else budget
+    found: dict[tuple[int, str], list[str]] = {}
+    for column, cells in zip(columns, measured, strict=True):
+        singles = [single for each in cells if isinstance(each, Measured) for single in each.singles if single.scored]
+        entry = _entry(singles, budget)
+        if entry is None:
+            continue
+        least = min(singles, key=lambda single: len(single.scored))
+        clips, by = len(least.scored), least.run.groups
+        groups = len({by.groups.get(clip, clip) for clip in least.scored}) if by else clips
+        sizes = (entry.resolution(clips, groups), entry.resolution(clips, groups, paired=True))
+        if any(sizes):  # clips that were all alike, such as those without a cut, tell of no difference
+            other, same = ("–" if size is None else _up(size * column.scale, column.decimals) for size in sizes)
+            fewest = ", the fewest of a row" if any(len(single.scored) > clips for single in singles) else ""
+            found.setdefault((clips, fewest), []).append(f"{column.named} {other} ({same})")
+    return [
+        f"Differences below these are not resolved at n = {clips}{fewest} (in brackets: of systems on the same clips, "
+        f"before what a paired test says), by the error budget: {'; '.join(values)}."
+        for (clips, fewest), values in found.items()
+    ]  # fmt: skip
+
+
+def _entry(singles: Sequence[Measured], budget: Budget) -> Entry | None:
+    """The budget's entry of what all cells of a column measure; None where they differ, or there is none."""
+    methods = {
+        (each.column.metric, each.column.quantity.name, method_of(each.run.protocols[each.column.metric]))
+        for each in singles
+    }  # fmt: skip
+    if len(methods) != 1:
+        return None
+    metric, quantity, method = methods.pop()
+    return budget.find(quantity, metric, method)
+
+
+def _up(value: float, decimals: int) -> str:
+    scaled = value * 10**decimals
+    # What the binary number has beyond nine digits is no amount to round up.
+    return f"{math.ceil(scaled - 1e-9 * max(1.0, scaled)) / 10**decimals:.{decimals}f}"

@@ -232,6 +232,6 @@ def test_originals_of_clips_that_are_links_stay_in_the_folder(tmp_path):
     (tmp_path / "kept").mkdir()
     (tmp_path / "elsewhere.mp4").write_bytes(b"a clip")
     (tmp_path / "clips" / "a.mp4").symlink_to(tmp_path / "elsewhere.mp4")
-    _link(tmp_path / "clips" / "a.mp4", tmp_path / "kept" / "a.mp4")
+    _link(tmp_path / "clips" / "a.mp4", tmp_path / "kept" / "a.mp4", "choose another folder")
     kept = tmp_path / "kept" / "a.mp4"
     assert not kept.is_symlink() and kept.read_bytes() == b"a clip"

@@ -111,10 +111,8 @@ class Clip:
         The grid's own times are off by up to half a source frame. A picture that stands in several frames has the same
         time in all. Decodes the clip on first use.
         """
-        if self._frame_count is None:
-            for _ in self._each_frame():
-                pass
-        return self._frame_times
+        count = self.frame_count  # decodes
+        return self._frame_times[:count]
 
     @property
     def duration(self) -> float:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from t2av_bench.extractors.log_mel import ROWS_PER_FRAME as ROWS
 from t2av_bench.mesh_sync.features import MIRRORED, MOUTH, MeshSyncFeatures
-from t2av_bench.mesh_sync.network import sound_input
-
-ROWS = 4
+from t2av_bench.mesh_sync.network import mouth_input, sound_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +40,7 @@ class Material:
         usable = [clip for clip in clips if len(clip.mouth) > length]
         if not usable:
             raise ValueError(f"no clip is longer than the {length} frames of a window")
-        flat = [clip.mouth.reshape(len(clip.mouth), -1) for clip in usable]
-        flat = [mouth - np.median(mouth[clip.seen], 0) for mouth, clip in zip(flat, usable, strict=True)]
-        self.mouths = np.concatenate(flat).astype(np.float32)
+        self.mouths = np.concatenate([mouth_input(clip.mouth, clip.seen) for clip in usable])
         self.sounds = np.concatenate([clip.sound for clip in usable]).astype(np.float32)
         self.lengths = np.array([len(clip.mouth) for clip in usable])
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])

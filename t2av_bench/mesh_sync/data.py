@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.media.clip import Clip, Features, MediaError
 from t2av_bench.mesh_sync.features import MeshSyncFeatures, mesh_sync_features
+from t2av_bench.utils.files import file_sha256
 from t2av_bench.utils.progress import OnStep, Step
 
 LIST = Path(__file__).with_name("clips.json")
@@ -55,15 +57,20 @@ class Sample:
 
 
 @lru_cache(maxsize=1)
+def _facts(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+@lru_cache(maxsize=1)
 def listed() -> tuple[ListedClip, ...]:
     """All clips of the list, in its order."""
-    return tuple(ListedClip(*entry) for entry in json.loads(LIST.read_text(encoding="utf-8"))["clips"])
+    return tuple(ListedClip(*entry) for entry in _facts(LIST)["clips"])
 
 
 def data_version() -> str:
     """The repository's commit and the digest of the list, which says which clips are for what."""
-    facts = json.loads(LIST.read_text(encoding="utf-8"))
-    return f"{facts['source']}@{facts['commit'][:7]} clips.json {sha256(LIST.read_bytes()).hexdigest()[:12]}"
+    facts = _facts(LIST)
+    return f"{facts['source']}@{facts['commit'][:7]} clips.json {file_sha256(LIST)[:12]}"
 
 
 class Repository:
@@ -73,7 +80,7 @@ class Repository:
     """
 
     def __init__(self, folder: Path) -> None:
-        facts = json.loads(LIST.read_text(encoding="utf-8"))
+        facts = _facts(LIST)
         self.folder, self._source, self._commit = folder, facts["source"], facts["commit"]
         self._files = (folder / "mocha-generation").is_dir()
         if not self._files and self._git("cat-file", "-e", f"{self._commit}^{{commit}}") is None:

@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from t2av_bench.benchmarks.pairing import VIDEO_SUFFIXES
 from t2av_bench.errors import Unscorable
+from t2av_bench.extractors.log_mel import ROWS_PER_FRAME
 from t2av_bench.media.clip import Clip, Features, MediaError
 from t2av_bench.mesh_sync.data import Published
 from t2av_bench.mesh_sync.features import MeshSyncFeatures, mesh_sync_features
 from t2av_bench.mesh_sync.network import MeshSyncNetwork
-from t2av_bench.mesh_sync.score import MeshSyncScore, score
+from t2av_bench.mesh_sync.score import FRAME_MS, MeshSyncScore, score
 from t2av_bench.statistics.intervals import bootstrap
 from t2av_bench.statistics.seeding import generator
 
@@ -42,14 +44,17 @@ class Case:
     published: Published | None = None
 
 
-def evaluate(cases: Sequence[Case], network: MeshSyncNetwork, listed: int) -> dict[str, Any]:
+def evaluate(
+    cases: Sequence[Case], network: MeshSyncNetwork, listed: int, *, intervals: bool = True
+) -> dict[str, Any]:  # fmt: skip
     """The numbers of a set of clips. listed: how many clips there were, with those that could not be used.
 
-    Each number is [value, low, high] of its 95 % interval (None where there are too few persons): ``auc`` of the
-    confidence in sync against a stranger's sound (it and ``mean_c_stranger`` are None where nobody is a stranger);
-    ``planted_exact`` and ``planted_within_1``: share of planted shifts found; and, of clips with published scores,
-    ``spearman_c``, ``spearman_d``, ``offset_within_1``. ``clips``: of each of these its name, C with its standard
-    error, D, offset in ms, and the published C, D and offset in frames. Raises ValueError where no clip can be scored.
+    Each number is [value, low, high] of its 95 % interval (None where it is not asked for, or persons are too few):
+    ``auc`` of the confidence in sync against a stranger's sound (it and ``mean_c_stranger`` are None where nobody is a
+    stranger); ``planted_exact`` and ``planted_within_1``: share of planted shifts found; and, of clips with published
+    scores, ``spearman_c``, ``spearman_d``, ``offset_within_1``. ``clips``: of each of these its name, C with its
+    standard error, D, offset in ms, and the published C, D and offset in frames. Raises ValueError where no clip can be
+    scored.
     """
     own = [_scored(case.features, network) for case in cases]
     kept = [(case, found) for case, found in zip(cases, own, strict=True) if found is not None]
@@ -65,8 +70,8 @@ def evaluate(cases: Sequence[Case], network: MeshSyncNetwork, listed: int) -> di
     numbers["mean_c"] = round(float(confident.mean()), 4)
     known_others = not np.isnan(other).all()
     numbers["mean_c_stranger"] = round(float(np.nanmean(other)), 4) if known_others else None
-    ask = _Asker(persons)
-    numbers["auc"] = ask(lambda index: _auc(confident[index], other[index])) if known_others else None
+    ask = _Asker(persons, intervals)
+    numbers["auc"] = ask(lambda index: auc(confident[index], other[index])) if known_others else None
     flat = np.array(shifts)
     for name, most in (("planted_exact", 0.5), ("planted_within_1", 1.0)):
         hits = _within(flat, most)
@@ -74,13 +79,13 @@ def evaluate(cases: Sequence[Case], network: MeshSyncNetwork, listed: int) -> di
     known = [place for place, case in enumerate(cases) if case.published is not None]
     if known:
         published = [cases[place].published for place in known]
-        ask = _Asker([persons[place] for place in known])
+        ask = _Asker([persons[place] for place in known], intervals)
         numbers["published"] = len(known)
         stated = {key: np.array([getattr(each, key) for each in published]) for key in ("confidence", "distance")}
         mine = {key: np.array([getattr(scores[place], key) for place in known]) for key in stated}
         for name, key in (("spearman_c", "confidence"), ("spearman_d", "distance")):
-            numbers[name] = ask(partial(_spearman_of, mine[key], stated[key]))
-        frames = np.array([scores[place].offset_ms / 40 for place in known])
+            numbers[name] = ask(partial(_spearman, mine[key], stated[key]))
+        frames = np.array([scores[place].offset_ms / FRAME_MS for place in known])
         apart = np.abs(np.round(frames) - [each.offset for each in published if each is not None])
         numbers["offset_within_1"] = ask(lambda index: float((apart[index] <= 1).mean()))
         numbers["clips"] = [_row(cases[place], scores[place]) for place in known]
@@ -89,16 +94,18 @@ def evaluate(cases: Sequence[Case], network: MeshSyncNetwork, listed: int) -> di
 
 def cases_in(folder: Path, cache: Features, left_out: Callable[[str, str], None]) -> tuple[list[Case], int]:
     """The media files of a folder, each a person of its own, and how many there were."""
-    files = sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in (".mp4", ".avi", ".mov", ".mkv", ".webm")
-    )
-    found = []
+    files, found = media_in(folder), []
     for path in files:
         try:
             found.append(Case(path.name, path.stem, mesh_sync_features(Clip(path, features=cache))))
         except (Unscorable, MediaError) as reason:
             left_out(path.name, str(reason))
     return found, len(files)
+
+
+def media_in(folder: Path) -> list[Path]:
+    """The videos of a folder, as far as suffixes tell, in order of their names."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
 
 
 def log_run(facts: Mapping[str, Any], path: Path) -> None:
@@ -113,7 +120,8 @@ def log_run(facts: Mapping[str, Any], path: Path) -> None:
 class _Asker:
     """A number of clips with its interval over persons."""
 
-    def __init__(self, persons: Sequence[str]) -> None:
+    def __init__(self, persons: Sequence[str], intervals: bool) -> None:
+        self._intervals = intervals
         names = sorted(set(persons))
         self._names = names
         self._members = [np.array([i for i, person in enumerate(persons) if person == name]) for name in names]
@@ -126,6 +134,8 @@ class _Asker:
             return np.array(values).reshape(index.shape[:-1])
 
         value = round(float(statistic(self._all)), 4)
+        if not self._intervals:
+            return [value, None, None]
         try:
             found = bootstrap(
                 drawn, len(self._names), generator("mesh-sync", self._names), method="percentile", draws=_DRAWS
@@ -160,44 +170,40 @@ def _strangers(cases: Sequence[Case]) -> list[MeshSyncFeatures | None]:
             made.append(None)
             continue
         length = min(len(case.features.mouth), len(other.features.mouth))
-        made.append(with_sound(case.features, other.features.sound[: 4 * length]))
+        made.append(with_sound(case.features, other.features.sound[: ROWS_PER_FRAME * length]))
     return made
 
 
 def with_sound(features: MeshSyncFeatures, sound: np.ndarray) -> MeshSyncFeatures:
     """The first frames of a clip over another sound (4 n, 40), n of them at most."""
-    length = min(len(features.mouth), len(sound) // 4)
-    return MeshSyncFeatures(features.mouth[:length], features.seen[:length], sound[: 4 * length], features.share)
+    length = min(len(features.mouth), len(sound) // ROWS_PER_FRAME)
+    heard = sound[: ROWS_PER_FRAME * length]
+    return MeshSyncFeatures(features.mouth[:length], features.seen[:length], heard, features.share)
 
 
 def _moved(features: MeshSyncFeatures, before: MeshSyncScore, network: MeshSyncNetwork, frames: int) -> float:
     """Error in frames of the change of the offset when the sound comes ``frames`` frames later."""
-    rows = 4 * frames
-    shifted = np.roll(features.sound, rows, axis=0)
+    shifted = np.roll(features.sound, ROWS_PER_FRAME * frames, axis=0)
     after = _scored(with_sound(features, shifted), network)
-    return np.nan if after is None else (after.offset_ms - before.offset_ms) / 40 + frames
+    return np.nan if after is None else (after.offset_ms - before.offset_ms) / FRAME_MS + frames
 
 
 def _mean_of(values: np.ndarray, index: np.ndarray) -> float:
     return float(np.nanmean(values[index]))
 
 
-def _spearman_of(first: np.ndarray, second: np.ndarray, index: np.ndarray) -> float:
-    return _spearman(first[index], second[index])
-
-
 def _within(errors: np.ndarray, most: float) -> np.ndarray:
     return np.where(np.isnan(errors), np.nan, np.abs(errors) <= most)
 
 
-def _auc(positive: np.ndarray, negative: np.ndarray) -> float:
+def auc(positive: np.ndarray, negative: np.ndarray) -> float:
     """Probability that one of the first is larger than one of the second; ties count half."""
     negative = negative[~np.isnan(negative)]
     return float(np.mean(np.sign(positive[:, None] - negative) / 2 + 0.5))
 
 
-def _spearman(first: np.ndarray, second: np.ndarray) -> float:
+def _spearman(first: np.ndarray, second: np.ndarray, index: np.ndarray) -> float:
     from scipy.stats import rankdata
 
-    ranks = rankdata(first), rankdata(second)
+    ranks = rankdata(first[index]), rankdata(second[index])
     return float(np.corrcoef(*ranks)[0, 1]) if min(np.ptp(each) for each in ranks) else 0.0

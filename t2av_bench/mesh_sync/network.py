@@ -16,6 +16,7 @@ import numpy as np
 from t2av_bench.errors import NotApplicable
 from t2av_bench.mesh_sync.features import MOUTH, MeshSyncFeatures
 from t2av_bench.utils.files import file_sha256, replacing
+from t2av_bench.weights.digests import stamp
 
 CHECKPOINT = Path(__file__).with_name("sync_mesh.safetensors")
 FACTS = "facts"
@@ -189,4 +190,10 @@ def save(members: list[dict[str, np.ndarray]], path: Path, facts: dict[str, Any]
 
 def digest(path: Path = CHECKPOINT) -> str | None:
     """sha256 of the network's file; None where there is none."""
-    return file_sha256(path) if path.is_file() else None
+    return _digest(path, *stamp(path)) if path.is_file() else None
+
+
+@functools.lru_cache(maxsize=2)
+def _digest(path: Path, *stamp: int) -> str:
+    """Every clip's scores name the protocol, and so the digest."""
+    return file_sha256(path)

@@ -85,7 +85,7 @@ def evaluate(
 
 
 def _alone(cases: Sequence[evaluation.Case], seed: network.MeshSyncNetwork) -> dict[str, float]:
-    found = evaluation.evaluate(cases, seed, len(cases))
+    found = evaluation.evaluate(cases, seed, len(cases), intervals=False)
     return {name: number[0] for name, number in found.items() if name != "clips" and isinstance(number, list)}
 
 

@@ -22,13 +22,15 @@ from typing import Any
 import numpy as np
 
 from t2av_bench.errors import Unscorable
+from t2av_bench.extractors.log_mel import ROWS_PER_FRAME as _ROWS
 from t2av_bench.media.clip import FRAME_RATE
 from t2av_bench.mesh_sync.features import MeshSyncFeatures
 from t2av_bench.mesh_sync.network import MeshSyncNetwork, network_input
 
 MAX_SHIFT = 15
 STEP_MS = 10
-OFFSETS_MS = tuple(range(40 * MAX_SHIFT, -40 * MAX_SHIFT - 1, -STEP_MS))
+FRAME_MS = STEP_MS * _ROWS
+OFFSETS_MS = tuple(range(FRAME_MS * MAX_SHIFT, -FRAME_MS * MAX_SHIFT - 1, -STEP_MS))
 """Shifts in milliseconds, positive where the audio is early; every fourth is a whole frame, 15 ... -15."""
 WINDOW = 1.0
 LEAST_WINDOWS = 2
@@ -38,7 +40,6 @@ PARAMETERS: dict[str, Any] = {
     "window_seconds": WINDOW,
     "crossfit": "two halves",
 }
-_ROWS = 4
 _BLOCK = 128  # frames whose distances are made at once, so that memory stays flat
 
 

@@ -276,9 +276,9 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, help="a folder of clips, none of the test's")
     parser.add_argument("--features", type=Path, help="a folder that keeps features of clips")
     arguments = parser.parse_args()
-    from t2av_bench.gridface.validation.findings import filled
     from t2av_bench.results.features import FeatureStore
     from t2av_bench.utils.files import write_text
+    from t2av_bench.utils.text import filled
 
     numbers = json.loads(NUMBERS.read_text()) if NUMBERS.is_file() else {"damage": {}, "clips": {}, "speech": []}
     store = FeatureStore(arguments.features) if arguments.features else None

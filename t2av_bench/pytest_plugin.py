@@ -43,16 +43,15 @@ def assert_no_regression(request: pytest.FixtureRequest) -> Callable[..., "Gate"
         __tracebackhide__ = True
         from t2av_bench.comparison.comparable import NotComparable
         from t2av_bench.comparison.gate import regress
-        from t2av_bench.comparison.margins import beyond, margins_of
+        from t2av_bench.comparison.margins import margins_between
         from t2av_bench.results import read
         from t2av_bench.results.budget import packaged
 
         before, after = read(root / Path(baseline)), read(root / Path(candidate))
-        names = [name for _, name in (*before.quantities, *after.quantities)]
         chosen = margins if margins is None or isinstance(margins, Mapping) else root / margins
         try:
             gate = regress(
-                before, after, margins=margins_of(chosen, names, beyond(packaged(), before)), quantities=quantities,
+                before, after, margins=margins_between(chosen, before, after, packaged()), quantities=quantities,
                 waived=waived, alpha=alpha, lost_allowed=lost_allowed, undecided=undecided,
             )  # fmt: skip
         except NotComparable as error:

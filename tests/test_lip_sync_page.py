@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from t2av_bench.gridface.validation.findings import filled
 from t2av_bench.metrics.sync_mesh import LEAST_SPEECH, SyncMesh
+from t2av_bench.utils.text import filled
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from reports.tables.measured import Measured
 from reports.tables.model import TableColumn
-from t2av_bench.results.budget import Budget, Entry, method_of, packaged
+from t2av_bench.results.budget import Budget, Entry, budget_of, method_of
 
 
 def budget_notes(
@@ -16,20 +16,23 @@ def budget_notes(
     The row with fewest clips decides, and the note says so where others have more. What is printed is rounded up, so
     that it is never less than was found.
     """
-    budget = packaged() if budget is None else budget
+    budget = budget_of(budget)
     found: dict[tuple[int, str], list[str]] = {}
     for column, cells in zip(columns, measured, strict=True):
-        singles = [single for each in cells if isinstance(each, Measured) for single in each.singles if single.scored]
-        entry = _entry(singles, budget)
+        singles = [
+            (single, scored) for each in cells if isinstance(each, Measured) for single in each.singles
+            if (scored := single.scored)
+        ]  # fmt: skip
+        entry = _entry([single for single, _ in singles], budget)
         if entry is None:
             continue
-        least = min(singles, key=lambda single: len(single.scored))
-        clips, by = len(least.scored), least.run.groups
-        groups = len({by.groups.get(clip, clip) for clip in least.scored}) if by else clips
+        least, scored = min(singles, key=lambda each: len(each[1]))
+        clips, by = len(scored), least.run.groups
+        groups = len({by.groups.get(clip, clip) for clip in scored}) if by else clips
         sizes = (entry.resolution(clips, groups), entry.resolution(clips, groups, paired=True))
         if any(sizes):  # clips that were all alike, such as those without a cut, tell of no difference
             other, same = ("–" if size is None else _up(size * column.scale, column.decimals) for size in sizes)
-            fewest = ", the fewest of a row" if any(len(single.scored) > clips for single in singles) else ""
+            fewest = ", the fewest of a row" if any(len(each) > clips for _, each in singles) else ""
             found.setdefault((clips, fewest), []).append(f"{column.named} {other} ({same})")
     return [
         f"Differences below these are not resolved at n = {clips}{fewest} (in brackets: of systems on the same clips, "

@@ -7,14 +7,13 @@ column, ``Pair.clips_deviation`` still says how much clips may scatter before a 
 """
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from reports.tables.specification import ColumnSpecification, Loaded, PublishedRow, load
-from t2av_bench.results.budget import Budget, Entry
+from t2av_bench.results.budget import Budget, Entry, Z
 from t2av_bench.utils.frames import frame
 from t2av_bench.utils.text import escape
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 PAPER = ("paper:1", "paper:2", "paper:3", "paper:4", "paper:5")
-_Z = statistics.NormalDist().inv_cdf(0.975)
 _SETS = ("fid", "fvd", "kid", "kvd", "fd")
 """Distances between sets: no clip has one, and no published row says how it scatters."""
 PAIRS = {
@@ -147,21 +145,21 @@ def _columns(loaded: Loaded, budget: Budget) -> Iterator[ColumnGaps]:
         ]  # fmt: skip
         entry, other = _entry(column, budget)
         clips = specification.clips
+        resolution = entry.resolution(clips, clips, protocols=True) if entry and clips else None
         reason = None
         if entry is None:
             reason = f"the budget has no {' or '.join(column.metrics or (column.quantity,))}"
         elif clips is None:
             reason = "the number of clips is not published"
-        resolution = entry.resolution(clips, clips, protocols=True) if entry and clips else None
-        if reason is None and resolution is None:
-            reason = f"the budget has no scatter of clips: {entry.unsampled}" if entry else None
+        elif resolution is None:
+            reason = f"the budget has no scatter of clips: {entry.unsampled}"
         of_sets = column.quantity.partition("_")[0] in _SETS
         better = -1 if column.direction == "lower" else 1
         ordered = sorted(rows, key=lambda row: -better * float(row[2]))
         pairs = tuple(
             Pair(
                 one, two, gap := float(first) - float(second), _rounded(resolution, column.scale, first, second),
-                abs(gap) / (_Z * math.sqrt(2 / clips)) if clips and not of_sets else None,
+                abs(gap) / (Z * math.sqrt(2 / clips)) if clips and not of_sets else None,
             )
             for (one, family, first), (two, other_family, second) in combinations(ordered, 2) if family == other_family
         )  # fmt: skip
@@ -196,7 +194,7 @@ def _rounded(resolution: float | None, scale: float, *printed: str) -> float | N
     if resolution is None:
         return None
     steps = (10.0 ** -len(text.partition(".")[2]) for text in printed)
-    return math.hypot(resolution * scale, _Z * math.sqrt(sum(step**2 / 12 for step in steps)))
+    return math.hypot(resolution * scale, Z * math.sqrt(sum(step**2 / 12 for step in steps)))
 
 
 def _column_line(each: ColumnGaps) -> str:

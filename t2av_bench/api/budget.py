@@ -1,7 +1,6 @@
 """``budget``: clips -> what every metric changes for reasons that are not the model; ``gaps``: what that leaves."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from reports.tables.gaps import Gaps, published
 from t2av_bench.api.runs import AnyPath
@@ -10,6 +9,7 @@ from t2av_bench.utils.progress import Notice, OnStep
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.text import names
 from t2av_bench.validation import budget as measuring
+from t2av_bench.validation.run import load
 
 
 def budget(
@@ -40,11 +40,9 @@ def budget(
     reason, and counts.
     """
     given = {name: value for name, value in locals().items() if name in measuring.BudgetConfig.model_fields}
-    files = (clips,) if isinstance(clips, str | Path) or not isinstance(clips, Sequence) else tuple(clips)
     with refusals():
-        return measuring.budget(
-            measuring.load(given | {"clips": files}), progress or (lambda _: None), notice or (lambda _: None)
-        )
+        config = load(measuring.BudgetConfig, given)
+        return measuring.budget(config, progress or (lambda _: None), notice or (lambda _: None))
 
 
 def open_budget(file: AnyPath | None = None) -> Budget:

@@ -7,7 +7,7 @@ from typing import Any
 from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.comparison import contrast, gate
 from t2av_bench.comparison.contrast import Comparison
-from t2av_bench.comparison.margins import beyond, margins_of
+from t2av_bench.comparison.margins import margins_between
 from t2av_bench.comparison.verdicts import ALPHA, Gate, Undecided
 from t2av_bench.results import read
 from t2av_bench.results.budget import Budget, budget_of
@@ -43,19 +43,16 @@ def regress(
 
     baseline: a run, run folder or baseline file; candidate: a run or run folder. margins: a TOML file, or quantity ->
     smallest difference that matters (``{"sync_c": 0.2, "fid": "5%"}``), over the defaults. waive: metrics that the
-    candidate may lack. budget: of errors, or its file (the packaged one where None): no default
-    margin is below what encoding alone makes.
-    undecided: what an open question is: a status of its own, ``pass`` or ``fail``.
+    candidate may lack. budget: of errors, or its file (the packaged one where None): no default margin is below what
+    encoding alone makes. undecided: what an open question is: a status of its own, ``pass`` or ``fail``.
     Raises ValueError (NotComparable, with all ``differences``) where the two cannot be compared.
     """
     with refusals():
         before, after = _recorded(baseline), _recorded(candidate)
-        defaults = beyond(budget_of(budget), before)
-        known = [name for _, name in (*before.quantities, *after.quantities)]
         return gate.regress(
-            before, after, margins=margins_of(margins, known, defaults), quantities=names(quantities),
-            waived=names(waive) or (), alpha=alpha, lost_allowed=max_lost_clips, undecided=undecided,
-            grouped=not independent_clips,
+            before, after, margins=margins_between(margins, before, after, budget_of(budget)),
+            quantities=names(quantities), waived=names(waive) or (), alpha=alpha, lost_allowed=max_lost_clips,
+            undecided=undecided, grouped=not independent_clips,
         )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """``validity``: clips -> which metric notices what."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from t2av_bench.api.runs import AnyPath
 from t2av_bench.utils.progress import Notice, OnStep
@@ -37,8 +36,6 @@ def validity(
     reason, and counts. A claim that fails counts for ``Validity.exit_status``.
     """
     given = {name: value for name, value in locals().items() if name in run.ValidityConfig.model_fields}
-    files = (clips,) if isinstance(clips, str | Path) or not isinstance(clips, Sequence) else tuple(clips)
     with refusals():
-        return run.validity(
-            run.load(given | {"clips": files}), progress or (lambda _: None), notice or (lambda _: None)
-        )
+        config = run.load(run.ValidityConfig, given)
+        return run.validity(config, progress or (lambda _: None), notice or (lambda _: None))

@@ -8,8 +8,6 @@ import typer
 from t2av_bench.cli.complete import metric_names
 from t2av_bench.cli.errors import usage_errors
 from t2av_bench.cli.options import options_of
-from t2av_bench.utils.files import json_text
-from t2av_bench.utils.terminal_text import echo
 from t2av_bench.validation.budget import BudgetConfig
 
 
@@ -33,7 +31,7 @@ def budget(
     Exit status: 0 written; 1 no quantity has a value; 2 the command cannot be carried out.
     """
     from t2av_bench.api.budget import budget
-    from t2av_bench.cli.output import show_markdown
+    from t2av_bench.cli.output import show_report
     from t2av_bench.cli.progress import Display
     from t2av_bench.evaluation.config import parse_options
     from t2av_bench.utils.registry import stdout_to_stderr
@@ -43,10 +41,7 @@ def budget(
         options = parse_options(given.pop("options") or ())
         with display, stdout_to_stderr():
             found = budget(clips, options=options, progress=display.step, notice=display.note, **given)
-    if as_json:
-        echo(json_text(found.as_dict(), indent=1))
-    else:
-        show_markdown(found.to_markdown(at))
+    show_report(found, as_json, clips=at)
     if not any(entry.scored for entry in found.entries):
         display.note("no quantity has a value: exit status 1")
         raise typer.Exit(1)
@@ -69,11 +64,8 @@ def gaps(
     Whoever published the rows has not published scores by clip: no paired test can be made, which might tell more.
     """
     from t2av_bench.api.budget import gaps
-    from t2av_bench.cli.output import show_markdown
+    from t2av_bench.cli.output import show_report
 
     with usage_errors():
         found = gaps(file, tables)
-    if as_json:
-        echo(json_text(found.as_dict(), indent=1))
-    else:
-        show_markdown(found.to_markdown(pairs=pairs))
+    show_report(found, as_json, pairs=pairs)

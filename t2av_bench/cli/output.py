@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
@@ -12,6 +12,7 @@ from t2av_bench.cli.console import Console
 from t2av_bench.cli.progress import Display
 from t2av_bench.evaluation.reasons import Reason, count
 from t2av_bench.scores import Status
+from t2av_bench.utils.files import json_text
 from t2av_bench.utils.progress import Step
 from t2av_bench.utils.terminal_text import echo, printable
 from t2av_bench.utils.text import counted, some
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from t2av_bench.evaluation.evaluate import Progress
 
 MOST_REASONS = 5
+
+
+class Report(Protocol):
+    """What a command found, for programs and for readers."""
+
+    def as_dict(self) -> dict[str, Any]: ...
+    @property
+    def to_markdown(self) -> Callable[..., str]: ...
 
 
 def on_terminal() -> bool:
@@ -50,6 +59,14 @@ def show_markdown(text: str) -> None:
         typer.echo(styled, nl=False)
     else:
         echo(text, nl=False)
+
+
+def show_report(found: Report, as_json: bool, **how: Any) -> None:
+    """Print what was found: as JSON, or as ``show_markdown`` does. how: keywords of its ``to_markdown``."""
+    if as_json:
+        echo(json_text(found.as_dict(), indent=1))
+    else:
+        show_markdown(found.to_markdown(**how))
 
 
 def _width() -> int:

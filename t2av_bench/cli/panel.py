@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from t2av_bench.cli.errors import usage_errors
-from t2av_bench.utils.files import json_text
-from t2av_bench.utils.terminal_text import echo
 
 
 def panel(
@@ -42,11 +40,8 @@ def panel(
     cannot be read, or no run has a clip that people judged.
     """
     from t2av_bench.api.panel import panel
-    from t2av_bench.cli.output import show_markdown
+    from t2av_bench.cli.output import show_report
 
     with usage_errors():
         found = panel(runs, votes, key=key, declared=declared, failed_checks=failed_checks, out=out)
-    if as_json:
-        echo(json_text(found.as_dict(), indent=1))
-    else:
-        show_markdown(found.to_markdown())
+    show_report(found, as_json)

@@ -8,8 +8,6 @@ import typer
 from t2av_bench.cli.complete import metric_names
 from t2av_bench.cli.errors import usage_errors
 from t2av_bench.cli.options import options_of
-from t2av_bench.utils.files import json_text
-from t2av_bench.utils.terminal_text import echo
 from t2av_bench.validation.run import ValidityConfig
 
 
@@ -32,7 +30,7 @@ def validity(
     could be tested; 2 the command cannot be carried out.
     """
     from t2av_bench.api.validity import validity
-    from t2av_bench.cli.output import show_markdown
+    from t2av_bench.cli.output import show_report
     from t2av_bench.cli.progress import Display
     from t2av_bench.evaluation.config import parse_options
     from t2av_bench.utils.registry import stdout_to_stderr
@@ -42,10 +40,7 @@ def validity(
         options = parse_options(given.pop("options") or ())
         with display, stdout_to_stderr():
             found = validity(clips, options=options, progress=display.step, notice=display.note, **given)
-    if as_json:
-        echo(json_text(found.as_dict(), indent=1))
-    else:
-        show_markdown(found.to_markdown())
+    show_report(found, as_json)
     if not found.tested:
         display.note("no claim could be tested: exit status 1")
     elif found.failed:

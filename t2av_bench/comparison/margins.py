@@ -115,6 +115,14 @@ def margins_of(
     return {**defaults, **found}
 
 
+def margins_between(
+    given: str | PathLike[str] | Mapping[str, Any] | None, baseline: Recorded, candidate: Recorded, budget: Budget
+) -> dict[str, Margin]:
+    """``margins_of`` two systems' quantities, over the defaults ``beyond`` a budget. Raises ConfigError."""
+    known = [name for _, name in (*baseline.quantities, *candidate.quantities)]
+    return margins_of(given, known, beyond(budget, baseline))
+
+
 def beyond(budget: Budget, baseline: Recorded, margins: Mapping[str, Margin] = DEFAULT_MARGINS) -> dict[str, Margin]:
     """The margins, none below what encoding alone makes of the same pictures and sound.
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from t2av_bench.errors import Unscorable
 from t2av_bench.results.recorded import ItemRecord, QuantityRecord, Recorded
 from t2av_bench.scores import Protocol, Quantity
-from t2av_bench.utils.files import write_text
+from t2av_bench.utils.files import json_line, write_text
 from t2av_bench.version import __version__
 
 FORMAT = "t2av-bench baseline"
@@ -106,18 +106,15 @@ def text(recorded: Recorded) -> tuple[str, list[str]]:
 
 def _written(name: str, rows: list[dict[str, Any]], metrics: dict[str, Any]) -> str:
     """JSON that a diff reads well: a line an item, a line a protocol, a line a quantity."""
-
-    def line(value: Any) -> str:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
     head = {"format": FORMAT, "version": VERSION, "made_by": f"t2av-bench {__version__}", "name": name}
-    parts = [f" {line(key)}: {line(value)}" for key, value in head.items()]
-    parts.append(' "items": [\n' + ",\n".join(f"  {line(row)}" for row in rows) + "\n ]")
+    parts = [f" {json_line(key)}: {json_line(value)}" for key, value in head.items()]
+    parts.append(' "items": [\n' + ",\n".join(f"  {json_line(row)}" for row in rows) + "\n ]")
     blocks = []
     for metric, entry in sorted(metrics.items()):
-        quantities = ",\n".join(f"   {line(quantity)}" for quantity in entry["quantities"])
-        rest = ",\n".join(f"   {line(key)}: {line(entry[key])}" for key in ("embedded", "fingerprint", "protocol"))
-        blocks.append(f'  {line(metric)}: {{\n{rest},\n   "quantities": [\n{quantities}\n   ]\n  }}')
+        quantities = ",\n".join(f"   {json_line(quantity)}" for quantity in entry["quantities"])
+        keys = ("embedded", "fingerprint", "protocol")
+        rest = ",\n".join(f"   {json_line(key)}: {json_line(entry[key])}" for key in keys)
+        blocks.append(f'  {json_line(metric)}: {{\n{rest},\n   "quantities": [\n{quantities}\n   ]\n  }}')
     parts.append(' "metrics": {\n' + ",\n".join(blocks) + "\n }")
     return "{\n" + ",\n".join(parts) + "\n}\n"
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from t2av_bench.scores import Protocol
-from t2av_bench.utils.files import write_text
+from t2av_bench.utils.files import json_line, write_text
 from t2av_bench.utils.frames import frame
 from t2av_bench.utils.text import escape
 from t2av_bench.version import __version__
@@ -44,7 +44,8 @@ WRITING = ("encoding",)
 """What two checkpoints of one pipeline differ by without differing: an encoder treats no two pictures alike, and its
 releases neither. Container, rate, crop and length are the pipeline's."""
 _EVERYTHING = "everything"
-_Z = statistics.NormalDist().inv_cdf(0.975)
+Z = statistics.NormalDist().inv_cdf(0.975)
+"""Errors exceed so many of their standard deviations once in 20 times."""
 ROWS = {
     "metric": "text", "quantity": "text", "source": "text", "shared": "float64", "own": "float64", "largest": "float64",
     "scored": "int64", "total": "int64", "method": "text", "reason": "text",
@@ -172,22 +173,21 @@ class Entry(_Strict):
         if clips < 1:
             raise ValueError(f"a set has at least one clip, got {clips}")
         sources = self.measured(protocols=protocols)
-        total, own = (sum((size or 0.0) ** 2 for size in sizes) for sizes in (
-            [each.shared for each in sources], [each.own for each in sources]
-        ))  # fmt: skip
+        shared = sum((each.shared or 0.0) ** 2 for each in sources)
+        own = sum((each.own or 0.0) ** 2 for each in sources)
         if paired:
-            return total + own / clips if sources else None
+            return shared + own / clips if sources else None
         if self.sampling is None:
             return None
         drawn = groups or clips * self.sampling.groups / self.sampling.scored
-        return total + self.sampling.between**2 / drawn + max(self.sampling.within**2, own) / clips
+        return shared + self.sampling.between**2 / drawn + max(self.sampling.within**2, own) / clips
 
     def resolution(
         self, clips: int, groups: int | None = None, *, paired: bool = False, protocols: bool = False
     ) -> float | None:
         """The difference of two systems' values that these errors alone exceed once in 20 times."""
         variance = self.variance(clips, groups, paired=paired, protocols=protocols)
-        return None if variance is None else _Z * math.sqrt(2 * variance)
+        return None if variance is None else Z * math.sqrt(2 * variance)
 
     @property
     def writing(self) -> float | None:
@@ -196,7 +196,7 @@ class Entry(_Strict):
         None where they have no size.
         """
         sizes = [each.shared or 0.0 for each in self.measured() if each.source in WRITING]
-        return _Z * math.hypot(*sizes) * math.sqrt(2) if sizes else None
+        return Z * math.hypot(*sizes) * math.sqrt(2) if sizes else None
 
 
 class Budget(_Strict):
@@ -217,9 +217,9 @@ class Budget(_Strict):
     def save(self, file: str | PathLike[str]) -> None:
         """One quantity a line, so that a diff reads well."""
         head = self.model_dump(mode="json", exclude={"entries"})
-        parts = [f" {_line(key)}: {_line(value)}" for key, value in head.items()]
-        lines = ",\n".join(f"  {_line(each.model_dump(mode='json', exclude_defaults=True))}" for each in self.entries)
-        parts.append(' "entries": [\n' + lines + "\n ]")
+        parts = [f" {json_line(key)}: {json_line(value)}" for key, value in head.items()]
+        rows = (each.model_dump(mode="json", exclude_defaults=True) for each in self.entries)
+        parts.append(' "entries": [\n' + ",\n".join(f"  {json_line(row)}" for row in rows) + "\n ]")
         write_text(Path(file), "{\n" + ",\n".join(parts) + "\n}\n")
 
     def as_dict(self) -> dict[str, Any]:
@@ -344,7 +344,3 @@ def packaged() -> Budget:
 def budget_of(budget: Budget | str | PathLike[str] | None) -> Budget:
     """A budget, that of a file, or the packaged one. Raises BudgetError."""
     return packaged() if budget is None else budget if isinstance(budget, Budget) else load(budget)
-
-
-def _line(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -15,13 +15,13 @@ def components(sample: Sample) -> tuple[float, float]:
     One-way random effects by analysis of variance, unequal sizes as by Searle et al. (1992), section 3.6; of
     pseudo-values for ratios and distances between sets. A difference between groups that is less than their clips'
     scatter explains is 0. Without groups, or with groups of a clip each, all scatter is within. Of signed shifts it is
-    the scatter that a median has (``_scatter``), groups or not.
+    the scatter that a median has (``median_deviation``), groups or not.
     Raises Unscorable below two clips.
     """
     if len(sample) < 2:
         raise Unscorable(f"{sample.described}: a scatter needs at least two")
     if sample.median:
-        return 0.0, math.sqrt(_scatter(sample.numerators, median=True))
+        return 0.0, median_deviation(sample.numerators)
     values, members = sample.pseudo_values, sample.membership
     clips, groups = len(values), sample.units
     if groups == clips:
@@ -42,7 +42,7 @@ def crossed(samples: list[Sample]) -> tuple[float, float]:
     cell, by analysis of variance: v² = (MS_conditions − MS_residual) / clips and e² = MS_residual, written as half the
     mean variance of the clips' differences over all pairs of conditions, which is the same. A v² below what e explains
     is 0. Groups stand for their clips, and e is then what as many independent clips would have. Of pseudo-values for
-    ratios and distances between sets; of signed shifts by medians and ``_scatter``.
+    ratios and distances between sets; of signed shifts by medians and ``median_deviation``.
 
     samples: one for each condition, of the same clips. Raises Unscorable below two conditions or two clips.
     """
@@ -51,18 +51,18 @@ def crossed(samples: list[Sample]) -> tuple[float, float]:
         raise Unscorable(f"{first.described} under {len(samples)} conditions: expected two of each or more")
     median, units = first.median, len(first) if first.median else first.units
     values = [each.numerators if median else each.by_group().pseudo_values for each in samples]
-    scatters = [_scatter(two - one, median=median) for one, two in combinations(values, 2)]
-    own = float(np.mean(scatters)) / 2
+    changes = (two - one for one, two in combinations(values, 2))
+    own = float(np.mean([median_deviation(each) ** 2 if median else np.var(each, ddof=1) for each in changes])) / 2
     # Medians of differences from the first: those of the values themselves would mix in how the clips are spread.
     effects = [float(np.median(each - values[0]) if median else np.mean(each)) for each in values]
     shared = float(np.var(effects, ddof=1)) - own / units
     return math.sqrt(max(0.0, shared)), math.sqrt(own * len(first) / units)
 
 
-def _scatter(values: np.ndarray, *, median: bool) -> float:
-    """The variance whose n-th part the mean of n values has; of a median π/2 times the squared half width of the
-    middle 68 %, which a few arbitrary values leave alone."""
-    if not median:
-        return float(np.var(values, ddof=1))
+def median_deviation(values: np.ndarray) -> float:
+    """What a median has in place of a standard deviation: by its √n-th part the median of n values scatters.
+
+    The half width of the middle 68 % is an SD that a few arbitrary values leave alone; √(π/2) is what a median costs.
+    """
     low, high = np.quantile(values, [0.16, 0.84])
-    return float((high - low) / 2) ** 2 * math.pi / 2
+    return float(high - low) / 2 * math.sqrt(math.pi / 2)

@@ -9,6 +9,7 @@ import numpy as np
 import scipy
 
 from t2av_bench.errors import Unscorable
+from t2av_bench.statistics.components import median_deviation
 from t2av_bench.statistics.intervals import DRAWS, LEVEL, Interval, bootstrap, check_enough, median_interval
 from t2av_bench.statistics.permutation import FLIPS, sign_flip_p, swap_p
 from t2av_bench.statistics.planning import difference_found
@@ -142,9 +143,7 @@ def untested_difference(first: Sample, second: Sample) -> Difference:
     if first.median:
         change = second.numerators - first.numerators
         shift = float(np.median(change))
-        # The half width of the middle 68 % is an SD that outliers leave alone; π/2 is what a median costs.
-        low, high = np.quantile(change, [0.16, 0.84])
-        deviation = float(high - low) / 2 * math.sqrt(math.pi / 2)
+        deviation = median_deviation(change)
     else:
         shift = None
         scatter = second.by_group().pseudo_values - first.by_group().pseudo_values

@@ -68,6 +68,11 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return re.sub("[\x85\u2028\u2029\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def json_line(value: Any) -> str:
+    """Compact JSON with sorted keys, for files of which a diff is read. Raises ValueError for NaN and infinity."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 

@@ -1,7 +1,7 @@
 """Small forms of text: lists that stay short, numbers with their sign, Markdown."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 def some(names: Iterable[str], most: int = 3) -> str:
@@ -32,6 +32,18 @@ def detectable_text(amount: float | None, decimals: int) -> str:
 
 def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def filled(page: str, made: Mapping[str, str]) -> str:
+    """The page with its tables between ``<!-- NAME -->`` and ``<!-- end -->``. Raises ValueError where a mark lacks."""
+    for name, text in made.items():
+        parts = re.split(rf"(<!-- {name} -->\n)(.*?)(?=<!-- end -->)", page, flags=re.DOTALL)
+        count = len(parts) // 3
+        if count != 1:
+            marks = f"{count} marks <!-- {name} --> … <!-- end -->, expected one"
+            raise ValueError(f"the page has no place for {name}, or several: {marks}")
+        page = f"{parts[0]}{parts[1]}{text}\n{parts[3]}"
+    return page
 
 
 def names(given: str | Iterable[str] | None) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.evaluation.config import check_device
@@ -26,11 +26,11 @@ from t2av_bench.statistics.paired import untested_difference
 from t2av_bench.statistics.samples import Grouping, Sample
 from t2av_bench.utils.config import ConfigError, folded, load_toml, near
 from t2av_bench.utils.progress import Notice, OnStep
-from t2av_bench.utils.text import names, some
+from t2av_bench.utils.text import some
 from t2av_bench.utils.worker_pool import WorkerPool
 from t2av_bench.validation.damages import VARIANTS
 from t2av_bench.validation.making import UNDAMAGED, Grade, make
-from t2av_bench.validation.run import DamagingConfig, entries_of, score
+from t2av_bench.validation.run import DamagingConfig, Listed, entries_of, score
 from t2av_bench.weights.needs import lack, unusable
 
 PROTOCOLS = "protocols"
@@ -56,9 +56,9 @@ class BudgetConfig(DamagingConfig):
         default=None,
         description="Folder for the clips and their scores; the same command continues it.  [default: FILE-run]",
     )
-    sources: Annotated[
-        tuple[str, ...], BeforeValidator(lambda given: names(given) if isinstance(given, str) else given)
-    ] = Field(default=("all",), min_length=1, description=f"Comma-separated sources of error: {', '.join(SOURCES)}.")
+    sources: Annotated[tuple[str, ...], Listed] = Field(
+        default=("all",), min_length=1, description=f"Comma-separated sources of error: {', '.join(SOURCES)}."
+    )
 
     @property
     def folder(self) -> Path:
@@ -74,11 +74,6 @@ class BudgetConfig(DamagingConfig):
                     f"--sources: there is no {name!r}{near(name, SOURCES)}; {some(SOURCES, len(SOURCES))}"
                 )
         return list(found)
-
-
-def load(given: Mapping[str, Any]) -> BudgetConfig:
-    """Raises ConfigError."""
-    return load_toml(None, BudgetConfig, given, call=lambda key: f"--{key.replace('_', '-')}")
 
 
 def budget(config: BudgetConfig, on_step: OnStep, notice: Notice) -> Budget:
@@ -102,11 +97,8 @@ def budget(config: BudgetConfig, on_step: OnStep, notice: Notice) -> Budget:
         usable = [other for other, reason in others.items() if reason is None]
         asked = {UNDAMAGED: list(dict.fromkeys([*ids, *usable]))} | dict.fromkeys(grades, ids)
         with alone_in(folder), WorkerPool() as pool:
-            make(
-                entries, grades, folder, pool, config.processes, config.timeout, on_step, own_references=True
-            )  # fmt: skip
-            mine = {id: given for id, given in options.items() if id in ids}
-            runs = score(config.model_copy(update={"options": mine}), folder, asked, len(entries), pool, on_step)
+            make(entries, grades, folder, pool, config.processes, config.timeout, on_step, own_references=True)
+            runs = score(config, options, folder, asked, len(entries), pool, on_step)
         found += of_runs(runs[UNDAMAGED], {grade: runs[grade] for grade in grades}, ids, others)
     kept = {each.metric for each in before.entries if each.metric not in lacking}
     for id, reason in lacking.items():
@@ -141,17 +133,14 @@ def _unmeasured(
 ) -> Iterator[Entry]:
     """What there is of a metric that cannot run here: reasons, and how its published scores scatter."""
     mine = metric_class(id)
-    protocol = create(id, options=options).protocol
-    sources = dict.fromkeys(VARIANTS, False)
-    sources |= dict.fromkeys(mine.alternatives if PROTOCOLS in chosen else (), True)
+    method = method_of(create(id, options=options).protocol)
+    others = tuple(mine.alternatives) if PROTOCOLS in chosen else ()
     for quantity in mine.quantities:
         borrowed = _published().get((id, quantity.name))
         yield Entry(
-            metric=id, quantity=quantity.name, method=method_of(protocol), decimals=quantity.decimals, scored=0,
+            metric=id, quantity=quantity.name, method=method, decimals=quantity.decimals, scored=0,
             total=clips, reasons={reason: clips}, sampling=borrowed, unsampled=None if borrowed else reason,
-            sources=tuple(
-                Source(source=name, reason=reason, protocol=protocol) for name, protocol in sources.items()
-            ),
+            sources=tuple(Source(source=name, reason=reason, protocol=name in others) for name in (*VARIANTS, *others)),
         )  # fmt: skip
 
 

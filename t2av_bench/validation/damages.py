@@ -22,8 +22,12 @@ from t2av_bench.validation.pictures import Source
 CONTROL = "control"
 AUDIO_RATE = 48_000
 _CRF, _PRESET, _AUDIO_BIT_RATE = 12, "ultrafast", 192_000
-_QUALITIES = {16: ("veryfast", 160_000), 18: ("medium", 128_000), 20: ("faster", 96_000)}
-"""CRF -> preset and AAC bits per second of the mono sound."""
+_QUALITIES: dict[float | str, dict[str, Any]] = {
+    16: {"preset": "veryfast", "audio_bit_rate": 160_000},
+    18: {"preset": "medium", "audio_bit_rate": 128_000},
+    20: {"preset": "faster", "audio_bit_rate": 96_000},
+}
+"""CRF -> the encoder's effort, and AAC bits per second of the mono sound."""
 
 Pictures = Callable[[Source, float, np.random.Generator], Iterator[np.ndarray]]
 Sound = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
@@ -155,13 +159,10 @@ def write(source: Source, id: str, name: str, grade: Any, path: Path, control: P
             raise Unscorable("the clip has no sound")
         audio = damage.sound(audio, grade, random)
     settings: dict[str, Any] = {
-        "crf": _CRF,
-        "preset": _PRESET,
-        "audio_bit_rate": _AUDIO_BIT_RATE,
-        "frame_rate": FRAME_RATE,
-    }
+        "crf": _CRF, "preset": _PRESET, "audio_bit_rate": _AUDIO_BIT_RATE, "frame_rate": FRAME_RATE,
+    }  # fmt: skip
     if damage.setting == "quality":
-        settings |= dict(zip(("crf", "preset", "audio_bit_rate"), (grade, *_QUALITIES[grade]), strict=True))
+        settings |= {"crf": grade, **_QUALITIES[grade]}
     elif damage.setting:
         settings[damage.setting] = grade
     pictured = damage.pictures(source, grade, random) if damage.pictures else source.frames()

@@ -1,9 +1,9 @@
 """Writing the damaged clips of a set, in workers; what cannot be written has its reason.
 
 ``OUT/originals/`` holds the clips as they are, ``OUT/manifest.jsonl`` the items with these as references (or with
-their own, in ``OUT/references/``), and
-``OUT/clips/DAMAGE-GRADE/`` the damaged clips with ``failures.jsonl``: one line with ``id`` and ``reason`` for each clip
-that could not be damaged so. A file that is there is complete, so the same call goes on.
+their own, in ``OUT/references/``), and ``OUT/clips/DAMAGE-GRADE/`` the damaged clips with ``failures.jsonl``: one line
+with ``id`` and ``reason`` for each clip that could not be damaged so. A file that is there is complete, so the same
+call goes on.
 """
 
 from collections import deque

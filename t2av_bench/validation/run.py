@@ -7,7 +7,7 @@ OUT/features/            what all runs measure alike (the originals), kept once
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BeforeValidator, Field
 
@@ -32,7 +32,8 @@ from t2av_bench.validation.matrix import Validity
 from t2av_bench.validation.verdicts import cells
 from t2av_bench.weights.needs import unusable
 
-_Listed = BeforeValidator(lambda given: names(given) if isinstance(given, str) else given)
+Listed = BeforeValidator(lambda given: names(given) if isinstance(given, str) else given)
+Config = TypeVar("Config", bound="DamagingConfig")
 
 
 class DamagingConfig(MeasuringConfig):
@@ -43,18 +44,6 @@ class DamagingConfig(MeasuringConfig):
         default=None, description="JSON Lines: one item a line with id, text, language, … (docs/evaluate.md)."
     )
 
-    @property
-    def metric_ids(self) -> list[str]:
-        """The metrics; of ``all`` those that have what they need here. Raises ValueError where none is left."""
-        found = []
-        for name in self.metrics:
-            found += [
-                id for id in resolve([name]) if folded(name) != "all" or unusable(metric_class(id)) is None
-            ]  # fmt: skip
-        if not found:
-            raise ConfigError("--metrics: no metric has what it needs here; 't2av-bench list metrics' says what")
-        return list(dict.fromkeys(found))
-
 
 class ValidityConfig(DamagingConfig):
     """Which clips are damaged, and how."""
@@ -63,10 +52,10 @@ class ValidityConfig(DamagingConfig):
         default=Path("validity-run"),
         description="Folder for the damaged clips and their scores; the same command continues it.",
     )
-    damage: Annotated[tuple[str, ...], _Listed] = Field(
+    damage: Annotated[tuple[str, ...], Listed] = Field(
         default=("all",), min_length=1, description=f"Comma-separated kinds of damage: {', '.join(get_args(Damage))}."
     )
-    grades: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], _Listed] | None = Field(
+    grades: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Listed] | None = Field(
         default=None, min_length=1,
         description="Comma-separated grades, from 1, the weakest, to 4; where there are fewer, the strongest for those "
         "beyond.  [default: all]",
@@ -84,22 +73,37 @@ class ValidityConfig(DamagingConfig):
             found[name] = [(name, grades[place]) for place in dict.fromkeys(min(len(grades), at) - 1 for at in places)]
         return found
 
+    @property
+    def metric_ids(self) -> list[str]:
+        """The metrics; of ``all`` those that have what they need here. Raises ValueError where none is left."""
+        found = []
+        for name in self.metrics:
+            found += [
+                id for id in resolve([name]) if folded(name) != "all" or unusable(metric_class(id)) is None
+            ]  # fmt: skip
+        if not found:
+            raise ConfigError("--metrics: no metric has what it needs here; 't2av-bench list metrics' says what")
+        return list(dict.fromkeys(found))
 
-def load(given: Mapping[str, Any]) -> ValidityConfig:
-    """Raises ConfigError."""
-    return load_toml(None, ValidityConfig, given, call=lambda key: f"--{key.replace('_', '-')}")
+
+def load(model: type[Config], given: Mapping[str, Any]) -> Config:
+    """given: what is known by keywords of Python, ``clips`` one path or several. Raises ConfigError."""
+    clips = given["clips"]
+    files = (clips,) if isinstance(clips, str | Path) or not isinstance(clips, Sequence) else tuple(clips)
+    return load_toml(None, model, {**given, "clips": files}, call=lambda key: f"--{key.replace('_', '-')}")
 
 
 def validity(config: ValidityConfig, on_step: OnStep, notice: Notice) -> Validity:
     """Raises ValueError for what cannot be carried out; whatever befalls a clip is a reason."""
     check_device(config.device)
     ids, chosen = config.metric_ids, config.chosen
+    options = registry.options_of(config.options, ids)
     entries = entries_of(config, notice)
     grades = [grade for each in chosen.values() for grade in each]
     with alone_in(config.out), WorkerPool() as pool:
         make(entries, grades, config.out, pool, config.processes, config.timeout, on_step)
         asked = dict.fromkeys((UNDAMAGED, *grades), ids)
-        runs = score(config, config.out, asked, len(entries), pool, on_step)
+        runs = score(config, options, config.out, asked, len(entries), pool, on_step)
     damaged = {name: {grade: runs[name, grade] for _, grade in each} for name, each in chosen.items()}
     ordered = {name: DAMAGES[name].ordered for name in chosen}
     claims = {id: metric_class(id).validity for id in ids}
@@ -107,18 +111,21 @@ def validity(config: ValidityConfig, on_step: OnStep, notice: Notice) -> Validit
 
 
 def score(
-    config: DamagingConfig, out: Path, asked: Mapping[Grade, Sequence[str]], clips: int, pool: WorkerPool,
-    on_step: OnStep,
+    config: DamagingConfig, options: Mapping[str, dict[str, Any]], out: Path, asked: Mapping[Grade, Sequence[str]],
+    clips: int, pool: WorkerPool, on_step: OnStep,
 ) -> dict[Grade, RunResult]:  # fmt: skip
-    """Score the clips that were written (``making.make``) below ``out``, so many a grade; asked: their metrics."""
+    """Score the clips that were written (``making.make``) below ``out``, so many a grade.
+
+    options: of the metrics, by id. asked: grade -> ids of its metrics.
+    """
     total, done = clips * sum(map(len, asked.values())), 0
     runs: dict[Grade, RunResult] = {}
     for grade, ids in asked.items():
-        name = place_of(out, "", grade).parent.name
+        folder = place_of(out / "clips", "", grade).parent
+        name = folder.name
         settings = EvaluateConfig(
-            generated=place_of(out / "clips", "", grade).parent, manifest=out / "manifest.jsonl",
-            out=out / "runs" / name, name=name,
-            metrics=tuple(ids), options=registry.options_of(config.options, ids), cache=out / "features",
+            generated=folder, manifest=out / "manifest.jsonl", out=out / "runs" / name, name=name, metrics=tuple(ids),
+            options={id: given for id, given in options.items() if id in ids}, cache=out / "features",
             workers=config.processes, **config.model_dump(include={"device", "batch_size", "timeout", "memory"}),
         )  # fmt: skip
         settings.out.mkdir(parents=True, exist_ok=True)

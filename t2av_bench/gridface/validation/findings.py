@@ -8,8 +8,7 @@ sentences are written by hand and hold no measured number.
 """
 
 import argparse
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from t2av_bench.results.run import RunResult, open_run
 from t2av_bench.statistics.paired import paired_difference
 from t2av_bench.statistics.permutation import holm
 from t2av_bench.utils.files import write_text
-from t2av_bench.utils.text import p_text, signed
+from t2av_bench.utils.text import filled, p_text, signed
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -187,17 +186,6 @@ def _sizes(found: "DataFrame") -> str:
         )
         said.append(f"Section {section}: {', '.join(sizes)}; {trained}.")
     return f"*Sizes.* {' '.join(said)}"
-
-
-def filled(page: str, made: Mapping[str, str]) -> str:
-    """The page with its tables between ``<!-- NAME -->`` and ``<!-- end -->``. Raises ValueError where a mark lacks."""
-    for name, text in made.items():
-        parts = re.split(rf"(<!-- {name} -->\n)(.*?)(?=<!-- end -->)", page, flags=re.DOTALL)
-        count = len(parts) // 3
-        if count != 1:
-            raise ValueError(f"the page has {count} marks <!-- {name} --> … <!-- end -->, expected one")
-        page = f"{parts[0]}{parts[1]}{text}\n{parts[3]}"
-    return page
 
 
 def verdict(row: Any, words: Sequence[str] = ("for", "against")) -> str:

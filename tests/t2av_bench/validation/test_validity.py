@@ -143,7 +143,8 @@ def test_another_set_of_clips_needs_another_folder(planted, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [({"damage": "blurr"}, "there is no 'blurr'.*blur"), ({"grades": [5]}, "grades"),
-     ({"metrics": "psnrr"}, "unknown metric")],
+     ({"metrics": "psnrr"}, "unknown metric"),
+     ({"metrics": "cuts", "options": {"psnr": {"size": 1}}}, "options for psnr, which is not measured")],
 )  # fmt: skip
 def test_what_is_wrong_with_a_request_is_said_before_anything_is_written(planted, tmp_path, wrong, said):
     with pytest.raises(ValueError, match=said):

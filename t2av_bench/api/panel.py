@@ -57,9 +57,10 @@ def _votes(path: Path, key: AnyPath | None, failed_checks: int) -> tuple[Votes, 
             raise ValueError(f"{path} is read as a table of votes, for which there is no key and are no attention "
                              "checks: those are a study's; its answers are a folder, or a .json file")  # fmt: skip
         return read_votes(path), {"votes": file_sha256(path)}
-    from reports.study.votes import find_key, study_votes
+    from reports.study.answers import answer_files, find_key
+    from reports.study.votes import study_votes
 
-    files = [file for file in sorted(path.glob("*.json")) if file.name != "key.json"] if path.is_dir() else [path]
+    files = answer_files([path])
     if not files:
         raise ValueError(f"{path} holds no .json file of answers; expected a folder of a study's answers, or a table "
                          f"of votes such as {next(iter(sorted(path.glob('*.csv'))), path / 'votes.csv')}")  # fmt: skip

@@ -1,6 +1,5 @@
 """``panel``: runs against people's votes."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from t2av_bench.results.run import open_run, run_folders
 from t2av_bench.utils.files import file_sha256
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.version import __version__
+from t2av_bench.weights.digests import listing_digest
 
 
 def panel(
@@ -66,6 +66,5 @@ def _votes(path: Path, key: AnyPath | None, failed_checks: int) -> tuple[Votes, 
                          f"of votes such as {next(iter(sorted(path.glob('*.csv'))), path / 'votes.csv')}")  # fmt: skip
     found = find_key(path) if key is None else Path(key)
     votes = study_votes([path], found, failed_checks=failed_checks)
-    listed = "".join(f"{file_sha256(file)}  {file.name}\n" for file in [found, *files])
-    digest = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = listing_digest((file.name, file_sha256(file)) for file in [found, *files])
     return votes, {"votes": digest, "failed_checks": failed_checks}

@@ -102,20 +102,32 @@ def read_answers(path: Path, key: Key) -> Answers:
     return found
 
 
+def find_key(answers: Path) -> Path:
+    """The ``key.json`` beside or above a file or folder of answers, or here. Raises ItemError."""
+    folder = (answers if answers.is_dir() else answers.parent).resolve()
+    for place in (folder, folder.parent, Path()):
+        if (place / "key.json").is_file():
+            return place / "key.json"
+    raise ItemError("there is no key.json here, nor beside or above the answers: name it with --key")
+
+
+def answer_files(paths: Iterable[Path]) -> list[Path]:
+    """The files as they are given; folders stand for the ``.json`` files in them, except ``key.json``."""
+    files: list[Path] = []
+    for path in paths:
+        files += [file for file in sorted(path.glob("*.json")) if file.name != "key.json"] if path.is_dir() else [path]
+    return list(dict.fromkeys(files))
+
+
 def collect(paths: Iterable[Path], key: Key) -> tuple[list[Answers], dict[str, str], list[str]]:
     """All usable answers by participant, files refused with their reasons, and participants who sent more than one.
 
-    Folders stand for the ``.json`` files in them, except ``key.json``. Of two files of one participant the later
-    counts.
+    paths: see ``answer_files``. Of two files of one participant the later counts.
     """
-    files: list[Path] = []
-    for path in paths:
-        found = sorted(path.glob("*.json")) if path.is_dir() else [path]
-        files += [file for file in found if not (path.is_dir() and file.name == "key.json")]
     refused: dict[str, str] = {}
     latest: dict[str, Answers] = {}
     repeated: set[str] = set()
-    for file in dict.fromkeys(files):
+    for file in answer_files(paths):
         try:
             answers = read_answers(file, key)
         except ItemError as error:

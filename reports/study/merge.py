@@ -4,18 +4,17 @@ The participant is the unit of resampling: answers of one person are not indepen
 bootstrap intervals with the level widened for few participants (``statistics.intervals``), seeded by the participants.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
 
 from reports.study.answers import Answers, Key, choice_of, collect, read_key
 from reports.study.bradley_terry import determined, fit, obstacle
 from t2av_bench.errors import ItemError
-from t2av_bench.statistics.intervals import LEVEL, expanded_level
+from t2av_bench.statistics.intervals import LEVEL, exact_share, expanded_level
 from t2av_bench.statistics.seeding import generator
 from t2av_bench.utils.text import escape
 
@@ -32,8 +31,7 @@ def merge(paths: Sequence[Path], key_path: Path, *, failed_checks: int = 0) -> d
     """
     key = read_key(key_path)
     everybody, refused, repeated = collect(paths, key)
-    failed = {each.participant: checks_failed(each, key) for each in everybody}
-    dropped = {name: count for name, count in failed.items() if count > failed_checks}
+    dropped = failing(everybody, key, failed_checks)
     counted = [each for each in everybody if each.participant not in dropped]
     if not counted:
         reasons = [f"{file}: {reason}" for file, reason in refused.items()]
@@ -42,11 +40,10 @@ def merge(paths: Sequence[Path], key_path: Path, *, failed_checks: int = 0) -> d
     wins = np.stack([win_matrix(each, key) for each in counted])
     names = [each.participant for each in counted]
     ties = sum(answer.choice == "tie" for each in counted for answer in _real(each, key))
-    unplayable = sum(answer.choice == "unplayable" for each in counted for answer in _real(each, key))
     return {
         "format": FORMAT, "version": 1, "study": key.study, "title": key.title, "question": key.question,
         "systems": key.systems, "participants": names, "trials": int(wins.sum()), "ties": ties,
-        "unplayable": unplayable, "level": LEVEL, "draws": DRAWS, "failed_checks_allowed": failed_checks,
+        "unplayable": unplayable(counted, key), "level": LEVEL, "draws": DRAWS, "failed_checks_allowed": failed_checks,
         "dropped": dropped, "refused": refused, "repeated": repeated, "wins": wins.sum(0).tolist(),
         **analyse(wins, key.systems, names, key.study),
     }  # fmt: skip
@@ -56,25 +53,39 @@ def _real(answers: Answers, key: Key) -> list[Any]:
     return [answer for answer in answers.answers if not key.trials[answer.trial].check]
 
 
-def checks_failed(answers: Answers, key: Key) -> int:
-    """Attention checks in which the intact clip was not chosen: a tie and an unplayable clip fail too."""
-    checks = [(answer, key.trials[answer.trial]) for answer in answers.answers]
-    return sum(choice_of(answer, trial) != 0 for answer, trial in checks if trial.check)
+def failing(everybody: Iterable[Answers], key: Key, allowed: int) -> dict[str, int]:
+    """Participants who failed more attention checks than are allowed -> how many they failed.
+
+    A check fails where the intact clip was not chosen: with a tie or an unplayable clip, too.
+    """
+    failed = {}
+    for each in everybody:
+        checks = [(answer, key.trials[answer.trial]) for answer in each.answers]
+        failed[each.participant] = sum(choice_of(answer, trial) != 0 for answer, trial in checks if trial.check)
+    return {name: count for name, count in failed.items() if count > allowed}
+
+
+def unplayable(counted: Iterable[Answers], key: Key) -> int:
+    """How many trials could not be played, attention checks aside."""
+    return sum(answer.choice == "unplayable" for each in counted for answer in _real(each, key))
+
+
+def preferences(answers: Answers, key: Key) -> Iterator[tuple[str, int, int, float]]:
+    """(item, two systems, win of the first: 1, 0, or half of a tie) of every trial that could be played."""
+    for answer in _real(answers, key):
+        trial = key.trials[answer.trial]
+        chosen = choice_of(answer, trial)
+        if chosen is not None:
+            first, second = (key.systems.index(system) for system in trial.systems)
+            yield trial.item, first, second, 0.5 if chosen == "tie" else 1.0 - chosen
 
 
 def win_matrix(answers: Answers, key: Key) -> np.ndarray:
     """(S, S): how often this participant preferred the row's system to the column's; a tie is half a win each."""
     wins = np.zeros((len(key.systems),) * 2)
-    for answer in _real(answers, key):
-        trial = key.trials[answer.trial]
-        first, second = (key.systems.index(system) for system in trial.systems)
-        chosen = choice_of(answer, trial)
-        if chosen == "tie":
-            wins[first, second] += 0.5
-            wins[second, first] += 0.5
-        elif chosen is not None:
-            winner, loser = (first, second) if chosen == 0 else (second, first)
-            wins[winner, loser] += 1
+    for _, first, second, won in preferences(answers, key):
+        wins[first, second] += won
+        wins[second, first] += 1 - won
     return wins
 
 
@@ -145,8 +156,7 @@ def _pair(
     if resampled is not None and judges >= LEAST_PARTICIPANTS:
         if rate in (0, 1):
             # All resamples agree here, but other participants need not: the exact binomial interval over participants.
-            exact = scipy.stats.binomtest(int(rate) * judges, judges).proportion_ci(LEVEL, method="exact")
-            interval = [float(exact.low), float(exact.high)]
+            interval = [*exact_share(int(rate) * judges, judges)]
         else:
             games = resampled[:, first, second] + resampled[:, second, first]
             met = games > 0  # with few participants some resamples hold nobody who saw this pair
@@ -190,12 +200,18 @@ def facts(document: dict[str, Any]) -> list[str]:
         f"Dropped for failing more than {document['failed_checks_allowed']} attention checks: "
         + (f"{len(document['dropped'])}: {dropped}." if dropped else "nobody."),
     ]
-    if document["unplayable"]:
-        told.append(f"{document['unplayable']} trials could not be played and are left out.")
-    if document["repeated"]:
-        told.append(f"Sent more than one file, the latest counts: {', '.join(document['repeated'])}.")
-    told += [f"Refused {Path(file).name}: {reason}." for file, reason in document["refused"].items()]
+    told += left_out(document["unplayable"], document["repeated"], document["refused"])
     return told + [f"{note[:1].upper()}{note[1:]}." for note in document["notes"]]
+
+
+def left_out(unplayable: int, repeated: Sequence[str], refused: Mapping[str, str]) -> list[str]:
+    """Which trials and files do not count, in sentences."""
+    told = []
+    if unplayable:
+        told.append(f"{unplayable} trials could not be played and are left out.")
+    if repeated:
+        told.append(f"Sent more than one file, the latest counts: {', '.join(repeated)}.")
+    return told + [f"Refused {Path(file).name}: {reason}." for file, reason in refused.items()]
 
 
 def _interval(ends: list[float] | None, form: str) -> str:

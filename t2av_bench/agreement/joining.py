@@ -100,7 +100,7 @@ def join(runs: Sequence[RunResult], votes: Votes, said: Declared) -> tuple[list[
 
 def _places(run: RunResult, votes: Votes, notes: list[str]) -> dict[str, Place]:
     """Clip of the run -> where the votes have it."""
-    digests = {place: digest for digest, place in votes.clips.items()}
+    with_digest = set(votes.clips.values())
     items = {name: index for index, name in enumerate(votes.items)}
     systems = {name: index for index, name in enumerate(votes.systems)}
     found, other = {}, []
@@ -108,7 +108,7 @@ def _places(run: RunResult, votes: Votes, notes: list[str]) -> dict[str, Place]:
         named = clip, run.name
         known = votes.clips.get(row["digest"] or "")
         if known is None and clip in items and run.name in systems:
-            if named in digests and row["digest"]:
+            if named in with_digest and row["digest"]:
                 other.append(clip)
                 continue
             known = named

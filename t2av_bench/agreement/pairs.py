@@ -27,17 +27,19 @@ RIGHT, DECIDED, PRODUCT, PEOPLE, METRIC = range(5)
 class _Formula:
     """parts: which sums of ``parts`` it looks at. of: these (n, ...) -> (...), NaN where it has no value.
 
-    ends: what it cannot leave. without: why there is no value.
+    name: for the seed. ends: what it cannot leave. without: why there is no value.
     """
 
-    parts: tuple[int, ...]
+    name: str
+    parts: list[int]
     of: Callable[[np.ndarray], np.ndarray]
     ends: tuple[float, float]
     without: str
 
 
-_ACCURACY = _Formula((RIGHT, DECIDED), lambda sums: sums[0] / sums[1], (0, 1), "people decided no pair that it judges")
-_TAU = _Formula((PRODUCT, PEOPLE, METRIC), lambda sums: sums[0] / np.sqrt(sums[1] * sums[2]), (-1, 1),
+_ACCURACY = _Formula("accuracy", [RIGHT, DECIDED], lambda sums: sums[0] / sums[1], (0, 1),
+                     "people decided no pair that it judges")  # fmt: skip
+_TAU = _Formula("tau", [PRODUCT, PEOPLE, METRIC], lambda sums: sums[0] / np.sqrt(sums[1] * sums[2]), (-1, 1),
                 "one side ties all pairs, or there is none")  # fmt: skip
 
 
@@ -85,22 +87,20 @@ def parts(people: np.ndarray, metric: np.ndarray) -> np.ndarray:
 
 def within_items(people: np.ndarray, metric: np.ndarray, items: Sequence[str], *context: str) -> Agreement:
     """Signs (items, systems, systems) of both sides. context: for the seed, with the items' names."""
-    upper = np.triu_indices(people.shape[-1], 1)
-    h, m = people[:, *upper], metric[:, *upper]
+    h, m = _upper(people), _upper(metric)
     sums = parts(h, m).sum(-1)  # (5, items)
     counts = _counts(h, m, (sums[DECIDED] > 0).sum())
-    clips = int((~np.isnan(people) & ~np.isnan(metric) & ~np.eye(people.shape[-1], dtype=bool)).any(-1).sum())
+    clips = _clips(people, metric)
     used = np.flatnonzero(sums[PEOPLE] + sums[METRIC] > 0)
 
     def interval(formula: _Formula, drawn: np.ndarray) -> Interval:
-        enough(clips, len(drawn))
-        mine = sums[list(formula.parts)][:, drawn]
-        name = "accuracy" if formula is _ACCURACY else "tau"
-        return _interval(lambda index: formula.of(mine[:, index].sum(-1)), len(drawn), items, name, *context)
+        _enough(clips, len(drawn))
+        mine = sums[formula.parts][:, drawn]
+        return _interval(lambda index: formula.of(mine[:, index].sum(-1)), len(drawn), items, formula.name, *context)
 
     total, decided = sums.sum(-1), np.flatnonzero(sums[DECIDED])
     accuracy, tau = (
-        _estimate(formula, total[list(formula.parts)], partial(interval, formula, drawn), len(drawn))
+        _estimate(formula, total[formula.parts], partial(interval, formula, drawn), len(drawn))
         for formula, drawn in ((_ACCURACY, decided), (_TAU, used))
     )
     return Agreement(accuracy, tau, **counts)
@@ -110,30 +110,28 @@ def within_systems(
     people: np.ndarray, metric: np.ndarray, items: Sequence[str], *context: str, intervals: bool = True
 ) -> Agreement:
     """Signs (systems, items, items) of both sides, summed over the systems."""
-    upper = np.triu_indices(people.shape[-1], 1)
-    h, m = people[:, *upper], metric[:, *upper]
+    h, m = _upper(people), _upper(metric)
     # (5, items, items), of which every pair stands twice; one system at a time: there may be many items.
     sums = reduce(np.add, map(parts, people, metric)) / 2
     counts = _counts(h, m, (sums[DECIDED].any(-1)).sum())
     drawn = np.flatnonzero((sums[PEOPLE] + sums[METRIC]).any(-1))
-    clips = int((~np.isnan(people) & ~np.isnan(metric) & ~np.eye(len(items), dtype=bool)).any(-1).sum())
+    clips = _clips(people, metric)
 
     def interval(formula: _Formula) -> Interval:
         if not intervals:
             raise Unscorable("none is made for a single system")
-        enough(clips, len(drawn))
-        mine = sums[list(formula.parts)][:, drawn[:, None], drawn]
+        _enough(clips, len(drawn))
+        mine = sums[formula.parts][:, drawn[:, None], drawn]
 
         def statistic(index: np.ndarray) -> np.ndarray:
             times = _times(index, len(drawn))
             return formula.of(np.stack([(times @ part * times).sum(-1) for part in mine]))
 
-        name = "accuracy within" if formula is _ACCURACY else "tau within"
-        return _interval(statistic, len(drawn), items, name, *context)
+        return _interval(statistic, len(drawn), items, f"{formula.name} within", *context)
 
     total = sums.sum((-2, -1))
     accuracy, tau = (
-        _estimate(each, total[list(each.parts)], partial(interval, each)) for each in (_ACCURACY, _TAU)
+        _estimate(each, total[each.parts], partial(interval, each)) for each in (_ACCURACY, _TAU)
     )  # fmt: skip
     return Agreement(accuracy, tau, **counts)
 
@@ -142,15 +140,15 @@ def difference(
     people: np.ndarray, metric: np.ndarray, other: np.ndarray, items: Sequence[str], *context: str
 ) -> tuple[Estimate, int]:
     """Accuracy of ``metric`` minus that of ``other``, within items, on the pairs that both judge; and how many."""
-    upper = np.triu_indices(people.shape[-1], 1)
-    both = np.isnan(metric) | np.isnan(other)
-    one, two = (parts(people[:, *upper], np.where(both, np.nan, side)[:, *upper]).sum(-1) for side in (metric, other))
+    missing = np.isnan(metric) | np.isnan(other)
+    sides = [np.where(missing, np.nan, side) for side in (metric, other)]
+    one, two = (parts(_upper(people), _upper(side)).sum(-1) for side in sides)
     drawn = np.flatnonzero(one[DECIDED])
     gains = np.stack([one[RIGHT] - two[RIGHT], one[DECIDED]])
-    clips = int((~np.isnan(people) & ~both & ~np.eye(people.shape[-1], dtype=bool)).any(-1).sum())
+    clips = _clips(people, sides[0])
 
     def interval() -> Interval:
-        enough(clips, len(drawn))
+        _enough(clips, len(drawn))
         if not gains[0].any():
             raise Unscorable("no item tells them apart")
         mine = gains[:, drawn]
@@ -159,7 +157,17 @@ def difference(
     return _estimate(_ACCURACY, gains.sum(-1), interval), int(one[DECIDED].sum())
 
 
-def enough(clips: int, items: int) -> None:
+def _upper(signs: np.ndarray) -> np.ndarray:
+    """(n, k, k) -> (n, k (k - 1) / 2): each pair once."""
+    return signs[:, *np.triu_indices(signs.shape[-1], 1)]
+
+
+def _clips(people: np.ndarray, metric: np.ndarray) -> int:
+    """How many clips are part of a pair that both judge."""
+    return int((~np.isnan(people) & ~np.isnan(metric) & ~np.eye(people.shape[-1], dtype=bool)).any(-1).sum())
+
+
+def _enough(clips: int, items: int) -> None:
     """Raises Unscorable below the least number of clips or items for any interval."""
     if clips < LEAST_CLIPS or items < LEAST_UNITS:
         raise Unscorable(

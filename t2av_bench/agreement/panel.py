@@ -203,18 +203,18 @@ def name_alone(preferences: np.ndarray) -> np.ndarray:
 def _judged(name: str, aspect: Aspect, votes: Votes, measured: Sequence[Measured]) -> Iterator[Judged]:
     baselines = {**aspect.judges, NAME: name_alone(aspect.preferences)}
     sides = {label: preferences_of(values) for label, values in baselines.items()}
+    rated = None if aspect.ratings is None else preferences_of(aspect.ratings.T)
 
     def one(kind: str, label: str, values: np.ndarray, of: Measured | None, context: str) -> Judged:
-        metric = preferences_of(values)
-        rated = aspect.ratings is not None and kind != "name"
-        seed = name, context
-        across: dict[str, np.ndarray] = {}
-        if rated and aspect.ratings is not None:
-            across = {"people": preferences_of(aspect.ratings.T), "metric": preferences_of(values.T)}
-        by_system = {
-            system: within_systems(across["people"][[at]], across["metric"][[at]], votes.items, intervals=False)
-            for at, system in enumerate(votes.systems) if across
-        }  # fmt: skip
+        metric, seed = preferences_of(values), (name, context)
+        across, by_system = None, {}
+        if rated is not None and kind != "name":
+            apart = preferences_of(values.T)
+            across = within_systems(rated, apart, votes.items, *seed)
+            by_system = {
+                system: within_systems(rated[[at]], apart[[at]], votes.items, intervals=False)
+                for at, system in enumerate(votes.systems)
+            }  # fmt: skip
         there = int((~np.isnan(values)).sum())
         lacking = "no other item says how people like its system" if kind == "name" else "it was not rated"
         missing = of.missing if of else {lacking: values.size - there} if there < values.size else {}
@@ -222,7 +222,7 @@ def _judged(name: str, aspect: Aspect, votes: Votes, measured: Sequence[Measured
             name, kind, label, of.metric if of else None, of.quantity.name if of else None,
             of.direction if of else None, of.stand_in if of else False, there, values.size, missing,
             within_items(aspect.preferences, metric, votes.items, *seed),
-            within_systems(across["people"], across["metric"], votes.items, *seed) if across else None, by_system,
+            across, by_system,
             {
                 other: difference(aspect.preferences, metric, side, votes.items, *seed, other)
                 for other, side in sides.items() if other != label and kind != "name"

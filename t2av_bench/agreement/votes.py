@@ -129,8 +129,5 @@ def _table(
     column: Mapping[tuple[str, str], list[float]], items: tuple[str, ...], systems: tuple[str, ...]
 ) -> np.ndarray:
     """Means (items, systems), NaN where there is nothing."""
-    table = np.full((len(items), len(systems)), np.nan)
-    for (item, system), values in column.items():
-        if values:
-            table[items.index(item), systems.index(system)] = math.fsum(values) / len(values)
-    return table
+    means = {place: math.fsum(values) / len(values) for place, values in column.items() if values}
+    return np.array([[means.get((item, system), math.nan) for system in systems] for item in items])

@@ -1,6 +1,5 @@
 """``panel``: runs against people's votes."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from t2av_bench.results.run import open_run, run_folders
 from t2av_bench.utils.files import file_sha256
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.version import __version__
+from t2av_bench.weights.digests import listing_digest
 
 
 def panel(
@@ -57,14 +57,14 @@ def _votes(path: Path, key: AnyPath | None, failed_checks: int) -> tuple[Votes, 
             raise ValueError(f"{path} is read as a table of votes, for which there is no key and are no attention "
                              "checks: those are a study's; its answers are a folder, or a .json file")  # fmt: skip
         return read_votes(path), {"votes": file_sha256(path)}
-    from reports.study.votes import find_key, study_votes
+    from reports.study.answers import answer_files, find_key
+    from reports.study.votes import study_votes
 
-    files = [file for file in sorted(path.glob("*.json")) if file.name != "key.json"] if path.is_dir() else [path]
+    files = answer_files([path])
     if not files:
         raise ValueError(f"{path} holds no .json file of answers; expected a folder of a study's answers, or a table "
                          f"of votes such as {next(iter(sorted(path.glob('*.csv'))), path / 'votes.csv')}")  # fmt: skip
     found = find_key(path) if key is None else Path(key)
     votes = study_votes([path], found, failed_checks=failed_checks)
-    listed = "".join(f"{file_sha256(file)}  {file.name}\n" for file in [found, *files])
-    digest = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = listing_digest((file.name, file_sha256(file)) for file in [found, *files])
     return votes, {"votes": digest, "failed_checks": failed_checks}

@@ -8,15 +8,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from t2av_bench.attestation.reference import Reference
+from t2av_bench.utils.checks import Step
 
-Status = Literal["ok", "failed", "skipped"]
-Step = tuple[str, Status, str]
-"""What was looked at, what became of it, and in words; of a fault, its name comes first."""
 _MOST_ALIKE = 0.6
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench.attestation import certificate, loudness, probes
-from t2av_bench.attestation.agreement import Found, Step, compare
+from t2av_bench.attestation.agreement import Found, compare
 from t2av_bench.attestation.reference import Reference
 from t2av_bench.errors import MediaError, NotApplicable
 from t2av_bench.evaluation.config import EvaluateConfig, check_device
@@ -25,17 +25,16 @@ from t2av_bench.media.resample import to_int16
 from t2av_bench.metrics import create
 from t2av_bench.results.run import open_run
 from t2av_bench.scores import Status
+from t2av_bench.utils.checks import Step, documents, failed
 from t2av_bench.utils.config import ConfigError
 from t2av_bench.utils.files import json_text, link, write_text
 from t2av_bench.utils.progress import Notice, OnStep
 from t2av_bench.utils.progress import Step as At
+from t2av_bench.utils.text import some
 from t2av_bench.weights.needs import lacks
 
-_NAMES = {"syncnet_v2": "checkpoint", "sfd_face": "detector"}
-_RULES = {
-    "detector": "detector", "crop": "crop", "tracks": "tracks", "shots": "tracks", "syncnet": "checkpoint",
-}  # fmt: skip
-"""Part of a protocol -> the fault's name where it differs."""
+_NAMES = {"syncnet_v2": "checkpoint", "sfd_face": "detector", "shots": "tracks", "syncnet": "checkpoint"}
+"""Weights, or part of a protocol -> the fault's name where it is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +71,9 @@ def attest(
     a run of another program, ValueError for a device that is not there. Everything else is a step.
     """
     check_device(device)
-    steps, digests = examine(reference, source, device, notice)
-    if any(status == "failed" for _, status, _ in steps):
+    steps, bound, digests = examine(reference, source, device, notice)
+    if failed(steps):
         return Attestation(reference, tuple(steps), {})
-    bound = certificate.bound(reference)
     _same_program(bound, reference.metric, out)
     found = score(reference, source, out, device, workers, on_step, notice)
     agreed = compare(reference, found)
@@ -89,7 +87,7 @@ def attest(
         "source": reference.source,
         "protocol": create(reference.metric).protocol.as_dict(),
         "environment": {**environment(), "device": device},
-        "results": [dict(zip(("name", "status", "words"), step, strict=True)) for step in steps],
+        "results": documents(steps),
         "summary": agreed.summary,
         "digests": {**bound, "clips": certificate.listing(digests)},
         "clips": digests,
@@ -98,8 +96,10 @@ def attest(
     return Attestation(reference, tuple(steps), facts)
 
 
-def examine(reference: Reference, source: Path, device: str, notice: Notice) -> tuple[list[Step], dict[str, str]]:
-    """Steps before anything is scored, and the clips' digests. Raises as ``attest``."""
+def examine(
+    reference: Reference, source: Path, device: str, notice: Notice
+) -> tuple[list[Step], dict[str, str], dict[str, str]]:
+    """Steps before anything is scored, what they are bound to, and the clips' digests. Raises as ``attest``."""
     if reason := lacks(create(reference.metric)):
         raise NotApplicable(reason)
     legacy.ffmpeg_program()
@@ -108,14 +108,15 @@ def examine(reference: Reference, source: Path, device: str, notice: Notice) -> 
     if not digests:
         example = reference.path(source, next(iter(reference.published)))
         raise ConfigError(f"{source} holds none of the clips, for example {example}: {reference.get}")
-    steps = [*_weights(reference), *_rules(reference)]
-    if ("detector", "failed") not in [step[:2] for step in steps]:  # other weights may not even load
+    bound = certificate.bound(reference)
+    steps = [*_weights(reference, bound), *_rules(reference)]
+    if "detector" not in failed(steps):  # other weights may not even load
         steps.append(probes.detector_step((reference.path(source, id) for id in reference.published), device))
     steps += [probes.crops_step(), *probes.media_steps(reference.metric)]
     expected = {name: file.git_blob for name, file in reference.files.items()}
     steps.append(certificate.clips_step(expected, digests, reference.least_compared))
     steps += _heard(reference, source, [name for name, digest in digests.items() if digest != expected[name]])
-    return steps, digests
+    return steps, bound, digests
 
 
 def score(
@@ -176,19 +177,18 @@ def _same_program(bound: Mapping[str, str], metric: str, out: Path) -> None:
         except (OSError, ValueError, TypeError) as error:
             raise ConfigError(f"cannot read {record} ({error}): give another folder with --out") from error
         if changed := certificate.differing(then, here):
-            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             raise ConfigError(
-                f"{out} holds scores made with another {changed[0]}{more}: give another folder, "
-                f"such as --out {out}-2, or delete it"
+                f"{out} holds scores made with another {some(changed, 1)}: give another folder, such as "
+                f"--out {out}-2, or delete it"
             )
     write_text(record, json_text(here, indent=1) + "\n")
 
 
-def _weights(reference: Reference) -> list[Step]:
+def _weights(reference: Reference, bound: Mapping[str, str]) -> list[Step]:
     steps: list[Step] = []
     for id, expected in reference.weights.items():
         name = _NAMES.get(id, id)
-        found = certificate.weight_digest(id) or "absent"
+        found = bound[f"weights/{id}"]
         if found == expected:
             steps.append((name, "ok", f"{id} has the sha256 {found[:16]}…"))
         else:
@@ -201,7 +201,7 @@ def _rules(reference: Reference) -> list[Step]:
     stated = create(reference.metric).protocol.parameters
     steps: list[Step] = []
     for part, expected in reference.parameters.items():
-        name, given = _RULES.get(part, part), stated.get(part)
+        name, given = _NAMES.get(part, part), stated.get(part)
         if given == expected:
             steps.append((name, "ok", f"{part}: the {len(expected)} rules expected"))
             continue

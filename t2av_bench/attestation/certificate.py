@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from t2av_bench import weights
-from t2av_bench.attestation.agreement import Found, Step, compare
+from t2av_bench.attestation.agreement import Found, compare
 from t2av_bench.attestation.reference import Reference
 from t2av_bench.media import legacy
 from t2av_bench.metrics import create
+from t2av_bench.utils.checks import Step
 from t2av_bench.utils.config import ConfigError
-from t2av_bench.utils.files import json_text, write_text
+from t2av_bench.utils.files import file_sha256, json_text, write_text
+from t2av_bench.utils.text import some
 from t2av_bench.weights.digests import hash_file, listing_digest
 
 SCHEMA = 1
@@ -38,19 +40,13 @@ def bound(reference: Reference) -> dict[str, str]:
     ``ffmpeg -version`` says), ``library/NAME``, ``reference/FILE``. What is absent is ``"absent"``. Raises
     NotApplicable without the ffmpeg program.
     """
-    found = {f"weights/{id}": weight_digest(id) or "absent" for id in reference.weights}
-    found |= {f"code/{name}": hash_file(path)["sha256"] for name, path in _sources()}
+    found = {f"weights/{id}": _weight(id) for id in reference.weights}
+    found |= {f"code/{name}": file_sha256(path) for name, path in _sources()}
     found["decoder/ffmpeg"] = _program()
     libraries = create(reference.metric).protocol.libraries
     found |= {f"library/{name}": version for name, version in libraries.items() if name != "ffmpeg"}
-    found |= {f"reference/{path.name}": hash_file(path)["sha256"] for path in (reference.file, reference.table)}
+    found |= {f"reference/{path.name}": file_sha256(path) for path in (reference.file, reference.table)}
     return found
-
-
-def weight_digest(id: str) -> str | None:
-    """The SHA-256 of the file as it lies on disk, whatever a table says of it; None where there is none."""
-    path = weights.configured().find(id)
-    return None if path is None else hash_file(path)["sha256"]
 
 
 def clip_digests(reference: Reference, source: Path) -> dict[str, str]:
@@ -131,7 +127,7 @@ def clips_step(expected: Mapping[str, str], here: Mapping[str, str], least: floa
     words = f"{same} of {len(expected)} files are the expected ones"
     for what, names in (("missing", missing), ("changed", other)):
         if names:
-            words += f"; {what}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+            words += f"; {what}: {some(names)}"
     short = len(here.keys() & expected.keys()) < least * len(expected)
     return "clips", "failed" if short or other else "ok", words
 
@@ -143,7 +139,7 @@ def differing(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def listing(digests: Mapping[str, str]) -> str:
     """One digest of all clips."""
-    return listing_digest(dict(sorted(digests.items())))
+    return listing_digest(sorted(digests.items()))
 
 
 def _sources() -> Iterable[tuple[str, Path]]:
@@ -155,6 +151,12 @@ def _sources() -> Iterable[tuple[str, Path]]:
         for pattern in _NETWORKS:
             for path in sorted(root.glob(pattern)):
                 yield f"syncnet_python/{path.relative_to(root).as_posix()}", path
+
+
+def _weight(id: str) -> str:
+    """Of the file as it lies on disk, whatever a table says of it."""
+    path = weights.configured().find(id)
+    return "absent" if path is None else file_sha256(path)
 
 
 def _program() -> str:

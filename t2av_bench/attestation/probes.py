@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from t2av_bench.attestation.agreement import Step
 from t2av_bench.errors import MediaError
 from t2av_bench.faces import crop
 from t2av_bench.faces.detect import S3FD
@@ -21,6 +20,7 @@ from t2av_bench.media import legacy
 from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
 from t2av_bench.metrics import sync_legacy
+from t2av_bench.utils.checks import Step
 from t2av_bench.utils.inference import full_precision
 
 _BLOCK = 56

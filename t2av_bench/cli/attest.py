@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from t2av_bench.cli.errors import FAILED, usage_errors
+from t2av_bench.utils.checks import Step, documents, failed
 from t2av_bench.utils.files import json_text
 from t2av_bench.utils.terminal_text import echo
 
@@ -52,7 +53,7 @@ def attest(
                 )
             steps = list(certificates.check(held, load(reference or held["id"]), source))
         _show(steps, as_json)
-        raise typer.Exit(FAILED if any(status == "failed" for _, status, _ in steps) else 0)
+        raise typer.Exit(FAILED if failed(steps) else 0)
 
     from t2av_bench.api.attesting import attest
     from t2av_bench.cli.progress import Display
@@ -74,9 +75,9 @@ def attest(
     display.note(f"certificate: {place}")
 
 
-def _show(steps: Iterable[tuple[str, str, str]], as_json: bool) -> None:
+def _show(steps: Iterable[Step], as_json: bool) -> None:
     if as_json:
-        echo(json_text([dict(zip(("name", "status", "words"), step, strict=True)) for step in steps], indent=1))
+        echo(json_text(documents(steps), indent=1))
     else:
         for name, status, words in steps:
             echo(f"{status:<7}  {name}: {words}")

@@ -54,9 +54,9 @@ def merge(
 
     Exit status: 0 all well, 1 the answers do not determine scores (the reason is printed), 2 nothing to merge.
     """
+    from reports.study.answers import find_key
     from reports.study.merge import markdown
     from reports.study.merge import merge as merge_answers
-    from reports.study.votes import find_key
     from t2av_bench.utils.files import write_text
 
     with usage_errors():

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from t2av_bench.cli.errors import FAILED, usage_errors
+from t2av_bench.utils.checks import Step, documents, failed
 from t2av_bench.utils.files import json_text
 from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.systems.base import System
-    from t2av_bench.systems.external.check import Step
     from t2av_bench.systems.external.spec import Spec
 
 systems_app = typer.Typer(
@@ -185,9 +185,9 @@ def check(
             for step in _steps(spec, given, options, bool(fake), device, identity, voice, folder):
                 results.append(step)
                 _print_step(*step, err=True)
-    bad = [name for name, status, _ in results if status == "failed"]
+    bad = failed(results)
     if as_json:
-        echo(json_text([dict(zip(("name", "status", "words"), step, strict=True)) for step in results], indent=1))
+        echo(json_text(documents(results), indent=1))
     if attest:
         with usage_errors():
             _attest(attest, spec, given, results)
@@ -200,7 +200,7 @@ def check(
 def _steps(
     spec: "Spec", given: dict[str, Any], options: dict[str, Any], fake: bool, device: str | None,
     identity: Path | None, voice: Path | None, folder: Path,
-) -> "Iterator[Step]":  # fmt: skip
+) -> Iterator[Step]:  # fmt: skip
     from t2av_bench.cli.short_item import short_item
     from t2av_bench.systems.external.check import check as run
     from t2av_bench.systems.external.check import examined, static
@@ -283,7 +283,7 @@ def _process(system: "System") -> int | None:
     return getattr(system, "pid", None)
 
 
-def _attest(file: Path, spec: "Spec", given: dict[str, Any], results: "list[Step]") -> None:
+def _attest(file: Path, spec: "Spec", given: dict[str, Any], results: list[Step]) -> None:
     import datetime
 
     from t2av_bench.systems.external import attestations
@@ -293,7 +293,7 @@ def _attest(file: Path, spec: "Spec", given: dict[str, Any], results: "list[Step
     attestations.write(file, {
         "id": spec.id, "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "t2av_bench": __version__, **digests(spec.id), "commit": spec.commit,
-        "results": [{"name": name, "status": status, "words": words} for name, status, words in results],
+        "results": documents(results),
     })  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import fnmatch
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,10 @@ def hash_file(path: Path, kinds: Iterable[str] = ("sha256",)) -> dict[str, str]:
     return {kind: state.hexdigest() for kind, state in hashes.items()}
 
 
-def listing_digest(files: Mapping[str, str]) -> str:
-    """The SHA-256 of the ``digest  name`` lines of files (name -> digest), in their order."""
-    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in files.items()).encode()).hexdigest()
+def listing_digest(files: Iterable[tuple[str, str]]) -> str:
+    """The SHA-256 of ``sha256sum``'s lines, ``digest  name``, of files (name, digest), in their order."""
+    lines = "".join(f"{digest}  {name}\n" for name, digest in files)
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def files_in(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -91,7 +92,7 @@ class DigestCache:
         if not path.is_dir():
             return self._of_file(path, kinds)
         names = files_in(path, patterns)
-        return {"sha256": listing_digest({name.as_posix(): self.get(path / name)["sha256"] for name in names})}
+        return {"sha256": listing_digest((name.as_posix(), self.get(path / name)["sha256"]) for name in names)}
 
     def forget(self, path: Path) -> None:
         """Hash the file, or the files of the folder, again next time."""

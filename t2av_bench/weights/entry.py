@@ -107,7 +107,7 @@ class WeightsEntry(BaseModel):
         A folder's is that of its one stated file, or of the sorted ``digest  name`` lines of several.
         """
         if len(self.files) > 1:
-            return listing_digest(dict(sorted(self.files.items())))
+            return listing_digest(sorted(self.files.items()))
         return self.sha256 or next(iter(self.files.values()), None)
 
     @property

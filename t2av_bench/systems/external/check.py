@@ -1,6 +1,6 @@
 """Whether an adapter does what its specification says, step by step: with the user's weights, or on a fake tree.
 
-Each step is (name, ``ok`` | ``failed`` | ``skipped``, words). What one step finds, the next ones stand upon: see
+What one step finds, the next ones stand upon: see
 ``check`` for their order. Nothing here knows a system; inputs come from whoever asks.
 """
 
@@ -17,11 +17,11 @@ from typing import Any
 
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.systems.base import GeneratedClip, GenerationFailed, Request, System, Task
-from t2av_bench.systems.external.doctor import Status, checkout_findings, doctor
+from t2av_bench.systems.external.doctor import checkout_findings, doctor
 from t2av_bench.systems.external.spec import FRAMES_OFF, Spec
+from t2av_bench.utils.checks import Step
 from t2av_bench.utils.reasons import unexpected
 
-Step = tuple[str, Status, str]
 SECONDS = 2.0
 """Length of the items."""
 _SEEDS = (11, 12)

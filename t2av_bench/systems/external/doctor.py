@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
@@ -26,8 +26,8 @@ from packaging.version import InvalidVersion, Version
 
 from t2av_bench.systems.external.settings import digest_of
 from t2av_bench.systems.external.spec import Spec
+from t2av_bench.utils.checks import Status
 
-Status = Literal["ok", "failed", "skipped"]
 _PROBE_SECONDS = 300.0  # importing torch from a network disk
 
 # For the foreign interpreter, from Python 3.6 on: what it is, what is installed, what its torch sees.

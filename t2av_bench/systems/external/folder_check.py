@@ -7,9 +7,9 @@ from typing import Any
 from t2av_bench.errors import Unscorable
 from t2av_bench.systems.base import Request
 from t2av_bench.systems.delivery import finished
-from t2av_bench.systems.external.check import Step
 from t2av_bench.systems.external.clip_folder import ClipFolder
 from t2av_bench.systems.external.spec import Spec
+from t2av_bench.utils.checks import Step
 from t2av_bench.utils.config import near
 
 _OPTIONS = ("clips", "names", "rule")

@@ -13,10 +13,11 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 import t2av_bench as tb
+from reports.study.answers import find_key
 from reports.study.bradley_terry import determined, fit, obstacle
 from reports.study.design import lists, round_robin
 from reports.study.merge import analyse, markdown, merge
-from reports.study.votes import find_key, study_votes
+from reports.study.votes import study_votes
 from t2av_bench.errors import ItemError
 
 # --- design

@@ -7,7 +7,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -101,10 +101,10 @@ def _prompts(path: Path) -> dict[int, str]:
     return {at: " ".join(" ".join(row).split()) for at, row in enumerate(_rows(path), start=1)}
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
+def _rows(path: Path) -> list[list[str]]:
     """Lines of a table that are not empty. Raises ItemError where it cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return iter([row for row in csv.reader(file, strict=True) if any(row)])
+            return [row for row in csv.reader(file, strict=True) if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ItemError(f"cannot read {path}: {error}; expected a clone of congwei1230/MoChaBench") from error

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from t2av_bench.agreement.panel import Panel
-from t2av_bench.utils.files import json_text, write_text
+from t2av_bench.utils.files import append_line, json_text, write_text
 
 RESULT, REPORT, LOG = "panel.json", "panel.md", "runs.jsonl"
 
@@ -24,10 +24,6 @@ def keep(found: Panel, folder: Path) -> None:
         "result": hashlib.sha256(result.encode()).hexdigest(), "report": hashlib.sha256(report.encode()).hexdigest(),
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / LOG
-    # A line that was cut short must not swallow the next.
-    cut = log.exists() and log.read_bytes()[-1:] not in (b"", b"\n")
-    with log.open("a", encoding="utf-8", newline="\n") as file:
-        file.write("\n" * cut + json_text(line) + "\n")
+    append_line(folder / LOG, json_text(line))
     write_text(folder / RESULT, result)
     write_text(folder / REPORT, report)

@@ -6,7 +6,6 @@ anybody's clips gave is nobody else's business: it goes into a log beside the ne
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from t2av_bench.mesh_sync.network import MeshSyncNetwork
 from t2av_bench.mesh_sync.score import FRAME_MS, MeshSyncScore, score
 from t2av_bench.statistics.intervals import bootstrap
 from t2av_bench.statistics.seeding import generator
+from t2av_bench.utils.files import append_line
 
 RUNS = Path(__file__).with_name("runs.jsonl")
 PLANTED = (-7, -3, 2, 5)
@@ -111,10 +111,7 @@ def media_in(folder: Path) -> list[Path]:
 def log_run(facts: Mapping[str, Any], path: Path) -> None:
     """Append one line to a log of looks at clips: what, when, with which weights, and what was found."""
     line = {"date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), **facts}
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(path, json.dumps(line))
 
 
 class _Asker:

@@ -63,6 +63,9 @@ class ClipWork(ABC, Generic[JobT, ResultT]):
 
     def failed(self, failure: Failure, waiting: deque[JobT]) -> Iterator[ResultT]:
         """Another program may have taken the memory: once more."""
+        if failure.lost:
+            waiting.append(failure.job)
+            return
         if failure.loading:
             raise NotApplicable(f"{self.held} cannot be loaded: {failure.reason}")
         job: JobT = failure.job

@@ -137,6 +137,8 @@ class Metric(ABC):
     curves: kept arrays that the page draws over offsets. floors: what real clips score, where it was measured.
     validity: quantity -> damage -> how the quantity must move as that damage grows: what the metric claims to see
         (or, by ``same``, not to see), which ``t2av-bench validity`` holds it to.
+    resources: ``num_cpus``, ``num_gpus`` and ``memory`` (GB) that its worker takes of a machine of a cluster, where
+        that is not one processor, and one graphics card with ``--device cuda``. Metrics of equal ones share a worker.
     by_default: whether ``all`` means it too; False for what answers a question that nobody asks of a real clip.
     """
 
@@ -153,6 +155,7 @@ class Metric(ABC):
     curves: ClassVar[tuple[Curve, ...]] = ()
     floors: ClassVar[tuple[Floor, ...]] = ()
     validity: ClassVar[Mapping[str, Mapping[str, Response]]] = MappingProxyType({})
+    resources: ClassVar[Mapping[str, float]] = MappingProxyType({})
     by_default: ClassVar[bool] = True
 
     def __init__(self, settings: Settings | None = None) -> None:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from t2av_bench.utils import memory
@@ -205,11 +206,11 @@ class WorkerPool:
         slots = self._engine.slots
         for kind in self._kinds:
             if any(self._is_for(kind, job) for job in self._waiting) and (worker := self._acquire(count, kind)):
-                return worker, self._next(worker, lambda job, kind=kind: self._is_for(kind, job))
+                return worker, self._next(worker, partial(self._is_for, kind))
         for worker in self._workers:
             if (slot := worker.slot) is not None and not worker.job:
-                if any(slot in slots(job) for job in self._waiting):
-                    return worker, self._next(worker, lambda job, slot=slot: slot in slots(job))
+                if any(self._wants(slot, job) for job in self._waiting):
+                    return worker, self._next(worker, partial(self._wants, slot))
         held = {worker.slot for worker in self._workers}
         for job in self._waiting:
             if (slot := next((slot for slot in slots(job) if slot not in held), None)) is not None:
@@ -221,6 +222,9 @@ class WorkerPool:
     def _is_for(self, kind: Needs | None, job: Any) -> bool:
         """Whether workers of a kind, without a slot, do a job."""
         return not self._engine.slots(job) and self._engine.needs(job) == kind
+
+    def _wants(self, slot: str, job: Any) -> bool:
+        return slot in self._engine.slots(job)
 
     def _acquire(self, count: int, kind: Needs | None) -> _Worker | None:
         """An idle worker of a kind, without a slot; a new one where there may be more; else None.

@@ -1,0 +1,60 @@
+"""Where a command's workers run, and what they take of their machines: ``--engine`` and what belongs to it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from t2av_bench.evaluation.config import MeasuringConfig, Resources
+from t2av_bench.metrics import metric_class, resolve
+from t2av_bench.utils.config import ConfigError
+from t2av_bench.utils.memory import GB
+from t2av_bench.utils.worker_engine import Engine, Needs
+
+
+@contextmanager
+def engine_of(config: MeasuringConfig) -> Iterator[Engine | None]:
+    """The engine of a command, for its ``WorkerPool``s; None: this machine. Raises as ``RayEngine``."""
+    if config.engine == "local":
+        yield None
+        return
+    with ray_engine(config.address, config.device, config.process_bytes) as engine:
+        yield engine
+
+
+@contextmanager
+def ray_engine(address: str | None, device: str, memory: float) -> Iterator[Engine]:
+    """Ray's, where a worker takes by default one processor, so many bytes, and on a GPU a graphics card."""
+    from t2av_bench.utils.ray_engine import RayEngine
+
+    with RayEngine(address, Needs(1.0, 0.0 if device == "cpu" else 1.0, memory)) as engine:
+        yield engine
+
+
+def metric_needs(config: MeasuringConfig, ids: Sequence[str]) -> dict[str, Needs]:
+    """What a worker takes for each metric: what was asked for, over what the metric declares; alike on one machine.
+
+    Raises ConfigError where resources are those of no metric that is measured.
+    """
+    if config.engine == "local":
+        return dict.fromkeys(ids, Needs())
+    asked = {name: {*resolve([name])} for name in config.resources}
+    for name, meant in asked.items():
+        if not meant & {*ids}:
+            raise ConfigError(f"--resource {name}: that metric is not measured; measured are {', '.join(ids)}")
+    return {
+        id: _needs(metric_class(id).resources, *(config.resources[name] for name in asked if id in asked[name]))
+        for id in ids
+    }
+
+
+def system_needs(config: MeasuringConfig, id: str, declared: Mapping[str, float]) -> Needs:
+    """What a worker takes for a system."""
+    asked = config.resources.get(id)
+    return Needs() if config.engine == "local" else _needs(declared, *([asked] if asked else []))
+
+
+def _needs(declared: Mapping[str, float], *asked: Resources) -> Needs:
+    found = dict(declared)
+    for each in asked:
+        found |= each.model_dump(exclude_none=True)
+    memory = found.get("memory")
+    return Needs(found.get("num_cpus"), found.get("num_gpus"), None if memory is None else memory * GB)

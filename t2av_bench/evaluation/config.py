@@ -14,6 +14,7 @@ from t2av_bench.utils.config import ConfigError, assignment, dump_toml, load_tom
 from t2av_bench.utils.machine import cores, user_cache
 from t2av_bench.utils.memory import GB, WORKER_BYTES, fitting
 from t2av_bench.utils.text import names
+from t2av_bench.utils.worker_engine import MOST_WORKERS
 
 
 def _some_names(given: Any) -> Any:
@@ -24,8 +25,6 @@ def _some_names(given: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_some_names)]
-
-MOST_WORKERS = 512
 
 
 class Resources(BaseModel):

@@ -1,32 +1,19 @@
 """Where a command's workers run, and what they take of their machines: ``--engine`` and what belongs to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from t2av_bench.evaluation.config import MeasuringConfig, Resources
 from t2av_bench.metrics import metric_class, resolve
 from t2av_bench.utils.config import ConfigError
 from t2av_bench.utils.memory import GB
+from t2av_bench.utils.ray_engine import chosen_engine
 from t2av_bench.utils.worker_engine import Engine, Needs
 
 
-@contextmanager
-def engine_of(config: MeasuringConfig) -> Iterator[Engine | None]:
-    """The engine of a command, for its ``WorkerPool``s; None: this machine. Raises as ``RayEngine``."""
-    if config.engine == "local":
-        yield None
-        return
-    with ray_engine(config.address, config.device, config.process_bytes) as engine:
-        yield engine
-
-
-@contextmanager
-def ray_engine(address: str | None, device: str, memory: float) -> Iterator[Engine]:
-    """Ray's, where a worker takes by default one processor, so many bytes, and on a GPU a graphics card."""
-    from t2av_bench.utils.ray_engine import RayEngine
-
-    with RayEngine(address, Needs(1.0, 0.0 if device == "cpu" else 1.0, memory)) as engine:
-        yield engine
+def engine_of(config: MeasuringConfig) -> AbstractContextManager[Engine | None]:
+    """The engine of a command, for its ``WorkerPool``s."""
+    return chosen_engine(config.engine, config.address, config.device, config.process_bytes)
 
 
 def metric_needs(config: MeasuringConfig, ids: Sequence[str]) -> dict[str, Needs]:

@@ -8,8 +8,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from t2av_bench.utils import memory
@@ -18,7 +18,7 @@ from t2av_bench.utils.memory import GB
 from t2av_bench.utils.optional import require
 from t2av_bench.utils.ray_host import Heard, Host, versions
 from t2av_bench.utils.reasons import said
-from t2av_bench.utils.worker_engine import Lost, Needs, Transport
+from t2av_bench.utils.worker_engine import Engine, Lost, Needs, Transport
 
 _LOOK_SECONDS = 2.0  # how often the cluster is asked what it has
 _GRACE_SECONDS = 120.0  # how long a cluster may have no machine for a worker, once it had one
@@ -26,6 +26,19 @@ _STARTS = 3
 _OBJECT_STORE = 256 * 10**6  # of a cluster of this machine alone: jobs and results are small
 _OURS = "T2AV_BENCH_"
 _KILLED = "died: SIGKILL (out of memory?)"  # as a worker's own end by the kernel is told
+
+
+@contextmanager
+def chosen_engine(name: str, address: str | None, device: str, memory: float) -> Iterator[Engine | None]:
+    """``local``: None, which means this machine; ``ray``: the cluster at ``address``. Raises as ``RayEngine``.
+
+    There a worker takes by default one processor, so many bytes, and on a GPU one graphics card.
+    """
+    if name == "local":
+        yield None
+        return
+    with RayEngine(address, Needs(1.0, 0.0 if device == "cpu" else 1.0, memory)) as engine:
+        yield engine
 
 
 class RayEngine:

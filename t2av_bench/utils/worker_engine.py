@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from t2av_bench.utils import memory
 
+MOST_WORKERS = 512
+
 
 class Lost(EOFError):
     """The worker is gone with its machine, which is nothing that its job did."""

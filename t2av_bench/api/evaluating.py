@@ -34,6 +34,7 @@ def evaluate(
     step: int | None = None,
     engine: str | None = None,
     address: str | None = None,
+    ship: bool | None = None,
     resources: Mapping[str, Mapping[str, float]] | None = None,
     options: Mapping[str, Mapping[str, str | int | float | bool]] | None = None,
     config: AnyPath | None = None,
@@ -54,7 +55,7 @@ def evaluate(
     its own below ``out``. ``merge`` makes one run of all parts.
 
     engine: ``local``, or ``ray``: the processes run on the cluster at ``address``, with the same numbers
-    (docs/cluster.md).
+    (docs/cluster.md). ship: send the files there, which no path shows.
     resources: metric -> ``num_cpus``, ``num_gpus`` and ``memory`` (GB) that its process takes of a machine there.
 
     progress: called after every measurement. notice: told what is to be known before the measurements, which

@@ -43,6 +43,7 @@ def run(
     allow_missing: bool | None = None,
     engine: str | None = None,
     address: str | None = None,
+    ship: bool | None = None,
     progress: OnStep | None = None,
     notice: Notice | None = None,
 ) -> Runs:
@@ -51,7 +52,7 @@ def run(
     config: the file, or the name of one that comes with us (``paper-table1``).
     The keywords go before the file's keys. manifests: where the items are that rows go by name for. only: names of
     rows; regenerate: rows whose clips are made again (``all``).
-    engine, address: as of ``evaluate``; the file's ``resources`` say what processes take of a machine.
+    engine, address, ship: as of ``evaluate``; the file's ``resources`` say what processes take of a machine.
     progress: called after every clip and measurement. notice: told of what is made again, and why, and of rows without
     items or a usable run folder, of which a warning tells otherwise.
 

@@ -28,6 +28,9 @@ Engine = Annotated[Literal["local", "ray"], typer.Option(help="Where the process
 Address = Annotated[str | None, typer.Option(help="Of the Ray cluster.  [default: RAY_ADDRESS, the one that runs here, "
                                              "or a new one of this machine alone]", show_default=False)]  # fmt: skip
 
+Ship = Annotated[bool, typer.Option("--ship", help="Send the files to the cluster's machines, by their contents, and "
+                                    "what is made back; without it all machines see the folders.")]  # fmt: skip
+
 
 def options_of(
     model: type[BaseModel], *, first: Collection[str] = (), without: Collection[str] = (),

@@ -38,7 +38,7 @@ class Resources(BaseModel):
 
 
 class MeasuringConfig(BaseModel):
-    """What ``evaluate`` and ``run`` have in common: by which metrics, and how and where they are computed.
+    """What ``evaluate``, ``run`` and ``validity`` have in common: by which metrics, and how they are computed.
 
     A field's description is the help of its option, which is made from the field (``cli.options``).
     """
@@ -65,21 +65,6 @@ class MeasuringConfig(BaseModel):
     allow_missing: bool = Field(
         default=False, description="Exit status 0 also where a metric that was asked for by name has no value."
     )
-    engine: str = Field(
-        default="local", pattern=r"^(local|ray)$",
-        description="Where the processes run: local, on this machine, or ray, on a cluster (docs/cluster.md); changes "
-        "no number.",
-    )  # fmt: skip
-    address: str | None = Field(
-        default=None,
-        description="Of the Ray cluster, such as 10.0.0.1:6379.  [default: RAY_ADDRESS, the one that runs here, or a "
-        "new one of this machine alone]",
-    )
-    resources: dict[str, Resources] = Field(
-        default={},
-        description="METRIC.KEY=VALUE with num_cpus, num_gpus or memory (GB), such as video/fvd.num_gpus=0.5: what a "
-        "worker takes of a machine of the cluster. Repeatable.",
-    )
     options: dict[str, dict[str, str | int | float | bool]] = Field(
         default={},
         description="METRIC.OPTION=VALUE, such as sync/exact.min_track=50; part of the protocol. Repeatable.",
@@ -97,13 +82,38 @@ class MeasuringConfig(BaseModel):
         """``memory`` of one process; without it what is to be expected."""
         return self.memory * GB if self.memory else WORKER_BYTES + _weight_bytes(self.metrics)
 
+
+class PlacedConfig(MeasuringConfig):
+    """Also where that is: on this machine, or on a cluster."""
+
+    engine: str = Field(
+        default="local", pattern=r"^(local|ray)$",
+        description="Where the processes run: local, on this machine, or ray, on a cluster (docs/cluster.md); changes "
+        "no number.",
+    )  # fmt: skip
+    address: str | None = Field(
+        default=None,
+        description="Of the Ray cluster, such as 10.0.0.1:6379.  [default: RAY_ADDRESS, the one that runs here, or a "
+        "new one of this machine alone]",
+    )
+    ship: bool = Field(
+        default=False,
+        description="Send the files to the cluster's machines, by their contents, and what is made back; without it "
+        "all machines see the folders.",
+    )
+    resources: dict[str, Resources] = Field(
+        default={},
+        description="METRIC.KEY=VALUE with num_cpus, num_gpus or memory (GB), such as video/fvd.num_gpus=0.5: what a "
+        "worker takes of a machine of the cluster. Repeatable.",
+    )
+
     @property
     def most_workers(self) -> int:
         """Of the engine, which may have place for fewer."""
         return self.processes if self.engine == "local" else self.workers or MOST_WORKERS
 
 
-class EvaluateConfig(MeasuringConfig):
+class EvaluateConfig(PlacedConfig):
     """A folder of clips, and how to score it. ``out`` is always there: without one it is a folder in the user's cache.
 
     options: metric id -> arguments of its constructor, which are part of its protocol.

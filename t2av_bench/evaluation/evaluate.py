@@ -100,24 +100,28 @@ def evaluate(
                 keep(known)
         with nullcontext(pool) if pool else _own_pool(plan) as workers:
             measured = partial(
-                workers.run, work=work, workers=plan.most_workers, timeout=plan.timeout,
+                WorkerPool.run, work=work, workers=plan.most_workers, timeout=plan.timeout,
                 most=plan.memory * GB if plan.memory else None,
             )  # fmt: skip
-            for found in measured(jobs):
+            for found in measured(workers, jobs):
                 if isinstance(found, MediaFacts):
                     store.put_media(found.clip, found.media)
                 else:
                     keep(found)
-            # By workers, from the kept features: a plug-in's ``aggregate`` may hang or die as well.
-            for found in measured(aggregations(store, metrics, plan.shard is not None, needs)):
-                record_set(store, metrics[found.metric], found)
+            # By workers, from the kept features: a plug-in's ``aggregate`` may hang or die as well. Shipped features
+            # are here, and on no machine all.
+            with WorkerPool() if plan.ship else nullcontext(workers) as near:
+                for found in measured(near, aggregations(store, metrics, plan.shard is not None, needs)):
+                    record_set(store, metrics[found.metric], found)
         store.end_session(session)
 
 
 @contextmanager
 def _own_pool(plan: EvaluateConfig) -> Iterator[WorkerPool]:
-    with engine_of(plan) as engine, WorkerPool(engine) as pool:
-        yield pool
+    roots, inputs = [plan.out, plan.cache], [plan.generated, plan.reference]
+    with engine_of(plan, *([each for each in paths if each] for paths in (roots, inputs))) as engine:
+        with WorkerPool(engine) as pool:
+            yield pool
 
 
 def aggregations(

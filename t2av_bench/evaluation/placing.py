@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
-from t2av_bench.evaluation.config import MeasuringConfig, Resources
+from t2av_bench.evaluation.config import PlacedConfig, Resources
 from t2av_bench.metrics import metric_class, resolve
 from t2av_bench.utils.config import ConfigError
 from t2av_bench.utils.memory import GB
@@ -11,12 +12,16 @@ from t2av_bench.utils.ray_engine import chosen_engine
 from t2av_bench.utils.worker_engine import Engine, Needs
 
 
-def engine_of(config: MeasuringConfig) -> AbstractContextManager[Engine | None]:
-    """The engine of a command, for its ``WorkerPool``s."""
-    return chosen_engine(config.engine, config.address, config.device, config.process_bytes)
+def engine_of(
+    config: PlacedConfig, roots: Sequence[Path], inputs: Sequence[Path] = ()
+) -> AbstractContextManager[Engine | None]:
+    """The engine of a command, for its ``WorkerPool``s. roots, inputs: see ``chosen_engine``."""
+    return chosen_engine(
+        config.engine, config.address, config.device, config.process_bytes, config.ship, roots, inputs
+    )  # fmt: skip
 
 
-def metric_needs(config: MeasuringConfig, ids: Sequence[str]) -> dict[str, Needs]:
+def metric_needs(config: PlacedConfig, ids: Sequence[str]) -> dict[str, Needs]:
     """What a worker takes for each metric: what was asked for, over what the metric declares; alike on one machine.
 
     Raises ConfigError where resources are those of no metric that is measured.
@@ -33,7 +38,7 @@ def metric_needs(config: MeasuringConfig, ids: Sequence[str]) -> dict[str, Needs
     }
 
 
-def system_needs(config: MeasuringConfig, id: str, declared: Mapping[str, float]) -> Needs:
+def system_needs(config: PlacedConfig, id: str, declared: Mapping[str, float]) -> Needs:
     """What a worker takes for a system."""
     asked = config.resources.get(id)
     return Needs() if config.engine == "local" else _needs(declared, *([asked] if asked else []))

@@ -95,7 +95,7 @@ def run(loaded: Loaded, on_step: OnStep, notice: Notice, regenerate: Collection[
     with alone_in(out):
         plans, unplanned = _planned(loaded, manifests(loaded, on_step), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
-        with engine_of(config) as engine:
+        with engine_of(config, [out]) as engine:
             _make(plans, config, on_step, notice, engine)
             with WorkerPool(engine) as pool:
                 rows, unscored = _score(plans, kept, config, on_step, pool)
@@ -261,7 +261,7 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
         timeout=config.timeout, memory=config.memory, max_failures=config.max_failures,
         cache=config.out / "features", step=row.step,
         options={id: options for id, options in config.options.items() if id in metrics},
-        engine=config.engine, address=config.address,
+        engine=config.engine, address=config.address, ship=config.ship,
         resources={id: each for id, each in config.resources.items() if id in metrics},
     )  # fmt: skip
 

@@ -178,6 +178,7 @@ def make_rows(
                 if found.reason is None:
                     plan.made.append(request.id)
                 else:
+                    remove_clip(request.out)  # an earlier one may be here, where it was made elsewhere
                     plan.failures[request.id] = found.reason
                 on_result(plan, request.id, found.reason)
     except BaseException:

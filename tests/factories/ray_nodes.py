@@ -63,7 +63,6 @@ def nodes(site: Path, count: int) -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
         plug(site, patch)
         patch.setenv("RAY_worker_niceness", "0")  # else they wait for all other tests of this machine
-        patch.setenv("RAY_raylet_start_wait_time_s", "300")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         found = Nodes(count)
         try:

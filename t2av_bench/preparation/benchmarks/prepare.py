@@ -70,14 +70,14 @@ def prepare(
     recipe: Recipe, folders: Mapping[str, Path], out: Path, *, exclude: Sequence[Path] = (),
     withdrawn: Path | None = None, follow: Path | None = None, recognisers: Sequence[str] = DEFAULT,
     detector: str = "s3fd", device: str = "cpu", workers: int | None = None, timeout: float = 1800.0,
-    memory: float | None = None, engine: str = "local", address: str | None = None,
+    memory: float | None = None, engine: str = "local", address: str | None = None, ship: bool = False,
     on_step: OnStep = lambda step: None, notice: Notice = lambda text: None,
     tools: tuple[Callable[..., Any], tuple[Any, ...]] | None = None,
 ) -> Preparation:  # fmt: skip
     """exclude, withdrawn: lists of ids, see ``choosing.read_ids``. follow: a published list to make again.
 
-    recognisers: names of ``text.RECOGNISERS``, first the one whose writing counts. engine, address:
-    see ``utils.ray_engine.chosen_engine``. tools: in place of the networks.
+    recognisers: names of ``text.RECOGNISERS``, first the one whose writing counts. engine, address,
+    ship: see ``utils.ray_engine.chosen_engine``. tools: in place of the networks.
     Raises ItemError and ValueError for what cannot be used, NotApplicable for missing weights, OSError for a full disk.
     """
     info = recipe.info
@@ -101,7 +101,9 @@ def prepare(
     most = None if memory is None else memory * machine_memory.GB
     with (
         alone_in(out, ItemError, f"{FOLDER}/lock"),
-        chosen_engine(engine, address, device, most or machine_memory.WORKER_BYTES) as places,
+        chosen_engine(
+            engine, address, device, most or machine_memory.WORKER_BYTES, ship, [out], [*folders.values()]
+        ) as places,
         WorkerPool(places) as pool,
     ):
         stages = Stages(out, pool, *tools, workers=workers, timeout=timeout, on_step=on_step,

@@ -13,6 +13,7 @@ from t2av_bench.errors import NotApplicable
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.utils.ray_engine import RayEngine
+from t2av_bench.utils.shipping import Sender
 
 
 def test_without_the_package_the_extra_that_brings_it_is_named(monkeypatch):
@@ -62,6 +63,22 @@ def test_clips_that_crash_hang_or_take_all_memory_cost_themselves_as_they_do_her
 
 
 @pytest.mark.slow
+def test_files_that_no_machine_sees_are_sent_and_features_come_back(nodes, tmp_path, monkeypatch):
+    """Of these machines all see all files; what a worker reads lies below the folder of what was sent."""
+    monkeypatch.chdir(tmp_path)
+    asked = plan(Path(), ["a", "b", "c", "d"])
+    here = score(asked, Path("here"))
+    sent = []
+    chunks = Sender.chunks
+    monkeypatch.setattr(Sender, "chunks", lambda self, path: sent.append(path) or chunks(self, path))
+    there = score(asked, Path("there"), **on(nodes, ship=True))
+    assert there == here and {Path(path).parent.name for path in sent} == {"made", "real"}
+    features = [{path.relative_to(run): path.read_bytes() for path in run.rglob("*.safetensors")}
+                for run in (Path("here"), Path("there"))]  # fmt: skip
+    assert features[0] == features[1] and len(features[0]) == 4
+
+
+@pytest.mark.slow
 def test_a_machine_lost_in_the_middle_costs_no_clip(nodes, tmp_path):
     asked = plan(tmp_path, [f"slow{index}" for index in range(12)])
     here = score(asked, tmp_path / "here")
@@ -88,7 +105,8 @@ def test_resources_of_a_metric_give_it_workers_of_its_own(nodes, tmp_path):
 
 
 @pytest.mark.slow
-def test_run_makes_the_same_clips_and_scores(nodes, tmp_path):
+@pytest.mark.parametrize("ship", [False, True])
+def test_run_makes_the_same_clips_and_scores(nodes, tmp_path, ship):
     from experiment_factory import items, unheard, write
 
     from t2av_bench.experiment.config import load
@@ -96,8 +114,9 @@ def test_run_makes_the_same_clips_and_scores(nodes, tmp_path):
 
     items(tmp_path, {"a": "one", "b": "crash", "c": "refuse", "d": "two"})
     results = {}
-    for engine, more in (("local", {}), ("ray", {"address": nodes.address})):
-        loaded = load(write(tmp_path), {"out": tmp_path / engine, "engine": engine, **more})
+    cluster = {"engine": "ray", "address": nodes.address, "ship": ship}
+    for engine, more in (("local", {}), ("ray", cluster)):
+        loaded = load(write(tmp_path), {"out": tmp_path / engine, **more})
         (row,) = run(loaded, unheard, unheard).rows
         clips = {path.relative_to(row.clips): path.read_bytes() for path in row.clips.rglob("*") if path.is_file()}
         media = {path: content for path, content in clips.items() if path.suffix in (".mp4", ".wav")}
@@ -108,16 +127,18 @@ def test_run_makes_the_same_clips_and_scores(nodes, tmp_path):
 
 
 @pytest.mark.slow
-def test_data_are_prepared_to_the_same_folder(nodes, tmp_path):
+@pytest.mark.parametrize("ship", [False, True])
+def test_data_are_prepared_to_the_same_folder(nodes, tmp_path, ship):
     from fake_looking import FakeTools
 
     from t2av_bench.preparation.benchmarks.prepare import prepare
 
     make_clips(tmp_path / "source", 10)
     found = {}
-    for engine, more in (("local", {"workers": 1}), ("ray", {"address": nodes.address})):
+    cluster = {"engine": "ray", "address": nodes.address, "ship": ship}
+    for engine, more in (("local", {"workers": 1}), ("ray", cluster)):
         out = tmp_path / engine / "set"
-        prepare(MadeSet(), {"made": tmp_path / "source"}, out, tools=(FakeTools, ()), engine=engine, **more)
+        prepare(MadeSet(), {"made": tmp_path / "source"}, out, tools=(FakeTools, ()), **more)
         files = (path for path in out.rglob("*") if path.is_file() and path.name != "lock")
         found[engine] = {path.relative_to(out): path.read_bytes() for path in files}
     assert found["ray"] == found["local"] and len(found["ray"]) > 5

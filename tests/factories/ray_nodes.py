@@ -1,9 +1,11 @@
 """Machines of a Ray cluster on this one, with the fake metrics and systems installed on them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from experiment_factory import SYSTEMS
@@ -35,6 +37,16 @@ def _forget() -> None:
     systems.registry.forget()
 
 
+def _patiently(start: Callable[[], Any]) -> Any:
+    """Ray gives the helpers of a machine 15 seconds to start, which on a busy one are too few."""
+    for _ in range(5):
+        try:
+            return start()
+        except Exception as error:
+            late = error
+    raise late
+
+
 class Nodes:
     """A cluster whose head does nothing, and machines of one processor each."""
 
@@ -42,12 +54,12 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 0, "object_store_memory": _STORE, "include_dashboard": False}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._cluster = _patiently(partial(Cluster, initialize_head=True, head_node_args=head))
         self.running = [self._add() for _ in range(count)]
         self.address = self._cluster.address
 
     def _add(self):
-        return self._cluster.add_node(num_cpus=1, object_store_memory=_STORE)
+        return _patiently(partial(self._cluster.add_node, num_cpus=1, object_store_memory=_STORE))
 
     def kill(self) -> None:
         """One machine, with all that runs on it, at once; another takes its place."""

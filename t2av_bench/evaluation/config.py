@@ -103,8 +103,8 @@ class PlacedConfig(MeasuringConfig):
     )
     resources: dict[str, Resources] = Field(
         default={},
-        description="METRIC.KEY=VALUE with num_cpus, num_gpus or memory (GB), such as fvd/styleganv.num_gpus=0.5: what a "
-        "worker takes of a machine of the cluster. Repeatable.",
+        description="METRIC.KEY=VALUE with num_cpus, num_gpus or memory (GB), such as fvd.num_gpus=0.5: what a worker "
+        "takes of a machine of the cluster. Repeatable.",
     )
 
     @property
@@ -208,8 +208,8 @@ def load(file: Path | None, given: Mapping[str, Any]) -> EvaluateConfig:
 
 
 def parse_resources(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """``fvd/styleganv.num_gpus=1`` -> {"fvd/styleganv": {"num_gpus": 1}}."""
-    return parse_options(texts, "--resource", "METRIC.KEY=VALUE, such as fvd/styleganv.num_gpus=1")
+    """``fvd.num_gpus=1`` -> {"fvd": {"num_gpus": 1}}."""
+    return parse_options(texts, "--resource", "METRIC.KEY=VALUE, such as fvd.num_gpus=1")
 
 
 def parse_options(

@@ -31,7 +31,7 @@ def _provenance(plan: EvaluateConfig) -> dict[str, Any]:
     """Who measures: the environment, device and command."""
     return {
         **environment(),
-        "device": _device_name(plan.device),
+        "device": _device_name(plan.device) if plan.engine == "local" else plan.device,
         "batch_size": plan.batch_size,
         "engine": plan.engine,
         "workers": plan.workers or (plan.processes if plan.engine == "local" else None),

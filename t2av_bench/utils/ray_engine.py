@@ -40,6 +40,8 @@ def chosen_engine(
     workers write into; inputs: files and folders that they read. All machines see them, or the files are shipped.
     """
     if name == "local":
+        if address is not None or ship:
+            raise ValueError(f"{'--address' if address else '--ship'} is for --engine ray, which is not given")
         yield None
         return
     default = Needs(1.0, 0.0 if device == "cpu" else 1.0, memory)

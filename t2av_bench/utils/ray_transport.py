@@ -56,11 +56,16 @@ class Calls:
             if not references:
                 time.sleep(0.05)
                 continue
-            done, _ = self._ray.wait(references, num_returns=1, timeout=0.1)
+            lost: BaseException | None = None
+            try:
+                done, _ = self._ray.wait(references, num_returns=1, timeout=0.1)
+            except Exception as raised:  # the whole cluster is gone
+                done, lost = references, raised
             for reference in done:
-                value, error = None, None
+                value = None
+                error = lost
                 try:
-                    value = self._ray.get(reference)
+                    value = None if lost else self._ray.get(reference)
                 except BaseException as raised:
                     error = raised
                 with self._lock:

@@ -95,7 +95,8 @@ def run(loaded: Loaded, on_step: OnStep, notice: Notice, regenerate: Collection[
     with alone_in(out):
         plans, unplanned = _planned(loaded, manifests(loaded, on_step), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
-        with engine_of(config, [out]) as engine:
+        inputs = [path for row in loaded.rows for path in (row.manifest, row.clips) if path and path.exists()]
+        with engine_of(config, [out], inputs) as engine:
             _make(plans, config, on_step, notice, engine)
             with WorkerPool(engine) as pool:
                 rows, unscored = _score(plans, kept, config, on_step, pool)

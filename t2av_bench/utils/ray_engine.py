@@ -6,6 +6,7 @@ their machine has room, and go with it, which costs no clip.
 
 import os
 import secrets
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from t2av_bench.utils.worker_engine import Engine, Needs, Transport
 _LOOK_SECONDS = 2.0  # how often the cluster is asked what it has
 _GRACE_SECONDS = 120.0  # how long a cluster may have no machine for a worker, once it had one
 _CLEARING_SECONDS = 30.0
+_CONNECT_SECONDS = 10.0
 _OBJECT_STORE = 256 * 10**6  # of a cluster of this machine alone: jobs and results are small
 _OURS = "T2AV_BENCH_"
 
@@ -182,11 +184,12 @@ class RayEngine:
         # Its workers would stand back behind whatever else runs; those of the local engine do not.
         os.environ.setdefault("RAY_worker_niceness", "0")
         common: dict[str, Any] = {"logging_level": "ERROR"}
+        where = self._address or os.environ.get("RAY_ADDRESS")
         try:
-            self._ray.init(address=self._address or "auto", **common)
+            _check_listening(where)
+            self._ray.init(address=where or "auto", **common)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            if self._address or "RAY_ADDRESS" in os.environ:
-                where = self._address or os.environ["RAY_ADDRESS"]
+            if where:
                 raise ValueError(
                     f"there is no Ray cluster at {where} ({said(error)}): 'ray status' tells whether one runs, "
                     "'ray start --head' starts one; without --address a cluster of this machine alone is made"
@@ -194,6 +197,17 @@ class RayEngine:
             self._ray.init(
                 address="local", num_cpus=cores(), object_store_memory=_OBJECT_STORE, include_dashboard=False, **common
             )
+
+
+def _check_listening(address: str | None) -> None:
+    """ConnectionError where nobody listens at HOST:PORT: Ray itself tries for a minute, and may end the program."""
+    host, _, port = (address or "").rpartition(":")
+    if "/" in host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ConnectionError(error.strerror or str(error)) from error
 
 
 def _holds(node: Mapping[str, float], wanted: Mapping[str, float]) -> int:

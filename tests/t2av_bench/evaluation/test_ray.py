@@ -144,8 +144,8 @@ def test_data_are_prepared_to_the_same_folder(nodes, tmp_path, ship):
     assert found["ray"] == found["local"] and len(found["ray"]) > 5
 
 
-@pytest.mark.slow
-def test_an_address_without_a_cluster_is_named(nodes):
+def test_an_address_without_a_cluster_is_named():
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 't2av-bench[ray]'")
     with (
         RayEngine("127.0.0.1:1") as engine,
         pytest.raises(ValueError, match="no Ray cluster at 127.0.0.1:1 .*ray start"),

@@ -75,7 +75,8 @@ class RayEngine:
         self._calls: Calls | None = None
         self._mine = False
         self._nodes: list[Mapping[str, float]] = []
-        self._looked = self._had = 0.0
+        self._looked = 0.0
+        self._had: dict[Needs | None, float] = {}
 
     def __enter__(self) -> "RayEngine":
         return self
@@ -103,8 +104,8 @@ class RayEngine:
         wanted = self._resources(needs)
         found = sum(_holds(node, wanted) for node in self._look())
         if found:
-            self._had = time.monotonic()
-        elif time.monotonic() - self._had > _GRACE_SECONDS:
+            self._had[needs] = time.monotonic()
+        elif needs not in self._had or time.monotonic() - self._had[needs] > _GRACE_SECONDS:
             asked_for = ", ".join(f"{name} {_shown(name, value)}" for name, value in wanted.items() if value)
             there = "; ".join(
                 ", ".join(f"{name} {_shown(name, node.get(name, 0.0))}" for name in wanted) for node in self._nodes

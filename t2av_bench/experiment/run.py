@@ -159,7 +159,9 @@ def row_plan(
     return plan_row(row, read_items(row, manifest), folder, config.seed, digest, row.name in regenerate)
 
 
-def _make(plans: Sequence[RowPlan], config: RunConfig, on_step: OnStep, notice: Notice, engine: Engine | None) -> None:
+def _make(
+    plans: Sequence[RowPlan], config: RunConfig, on_step: OnStep, notice: Notice, engine: Engine | None = None
+) -> None:
     total = sum(len(plan.to_make) for plan in plans)
     for plan in plans:
         there = f"{plan.row.name}: {len(plan.made)} of {plan.total} clips are there"

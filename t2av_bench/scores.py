@@ -141,6 +141,12 @@ def _short(part: dict[str, Any], key: str) -> str:
     return text if len(text) <= 24 else text[:12] + "…"
 
 
+LIBRARIES = (
+    "av", "numpy", "scipy", "torch", "torchvision", "opencv-contrib-python", "soxr", "onnxruntime", "transformers"
+)  # fmt: skip
+"""Distributions of which another version may give another number, whatever is measured."""
+
+
 def library_versions(*distributions: str) -> dict[str, str]:
     """Installed versions by distribution name; an absent one is ``"absent"``.
 

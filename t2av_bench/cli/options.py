@@ -7,7 +7,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel
@@ -22,6 +22,14 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes; changes no 
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds without a sign of life after which a clip is left out.")]
 Memory = Annotated[float | None, typer.Option(metavar="GB", help="Memory that one process may hold.  [default: its "
                                               "share of what is available]", show_default=False)]  # fmt: skip
+
+Engine = Annotated[Literal["local", "ray"], typer.Option(help="Where the processes run: here, or on a Ray cluster "
+                                                         "(docs/cluster.md).")]  # fmt: skip
+Address = Annotated[str | None, typer.Option(help="Of the Ray cluster.  [default: RAY_ADDRESS, the one that runs here, "
+                                             "or a new one of this machine alone]", show_default=False)]  # fmt: skip
+
+Ship = Annotated[bool, typer.Option("--ship", help="Send the files to the cluster's machines, by their contents, and "
+                                    "what is made back; without it all machines see the folders.")]  # fmt: skip
 
 
 def options_of(

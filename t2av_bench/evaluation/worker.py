@@ -21,6 +21,7 @@ from t2av_bench.results.features import FeaturesError, FeatureStore
 from t2av_bench.scores import Status
 from t2av_bench.utils.reasons import said, unexpected
 from t2av_bench.utils.worker import Child
+from t2av_bench.utils.worker_engine import Needs
 from t2av_bench.utils.worker_pool import Done, Failure, Working
 
 START_SECONDS = 300.0
@@ -44,6 +45,7 @@ class Job:
     key: str = ""
     slots: tuple[str, ...] = ()
     start_seconds: float = START_SECONDS
+    needs: Needs = Needs()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -60,6 +62,7 @@ class Aggregation:
     key: str = ""
     slots: tuple[str, ...] = ()
     start_seconds: float = START_SECONDS
+    needs: Needs = Needs()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -117,6 +120,9 @@ class Measuring:
         blamed = left if failure.part is None else (failure.part,)
         if failure.part is None and len(left) < len(job.parts) or failure.leftovers:
             blamed = ()  # it died between two metrics, or earlier clips left memory behind: a fresh one tells
+        if failure.lost:
+            waiting.append(job if isinstance(job, Aggregation) else replace(job, metrics=left))
+            return
         for name in blamed:
             yield MetricResult(job.clip, name, Status.FAILED, failure.reason)
         if rest := tuple(name for name in left if name not in blamed):

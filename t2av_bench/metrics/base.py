@@ -139,6 +139,8 @@ class Metric(ABC):
         (or, by ``same``, not to see), which ``t2av-bench validity`` holds it to.
     alternatives: what the protocol fixes and another might do otherwise (``detector``, ``decoding``) -> ids of metrics
         that do, whose quantities are these in the same order; ``t2av-bench budget`` compares them.
+    resources: ``num_cpus``, ``num_gpus`` and ``memory`` (GB) that its worker takes of a machine of a cluster, where
+        that is not one processor, and one graphics card with ``--device cuda``. Metrics of equal ones share a worker.
     by_default: whether ``all`` means it too; False for what answers a question that nobody asks of a real clip.
     """
 
@@ -156,6 +158,7 @@ class Metric(ABC):
     floors: ClassVar[tuple[Floor, ...]] = ()
     validity: ClassVar[Mapping[str, Mapping[str, Response]]] = MappingProxyType({})
     alternatives: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    resources: ClassVar[Mapping[str, float]] = MappingProxyType({})
     by_default: ClassVar[bool] = True
 
     def __init__(self, settings: Settings | None = None) -> None:

@@ -19,7 +19,7 @@ from t2av_bench.experiment.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 # What a run is about stands in its file alone; an option says where and how.
-ABOUT = {"benchmark", "metrics", "tables", "seed", "options", "rows"}
+ABOUT = {"benchmark", "metrics", "tables", "seed", "options", "resources", "rows"}
 FACES = [("evaluate", EvaluateConfig, set()), ("run", RunConfig, ABOUT)]
 
 

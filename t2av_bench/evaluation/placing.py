@@ -1,0 +1,52 @@
+"""Where a command's workers run, and what they take of their machines: ``--engine`` and what belongs to it."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from t2av_bench.evaluation.config import PlacedConfig, Resources
+from t2av_bench.metrics import metric_class, resolve
+from t2av_bench.utils.config import ConfigError
+from t2av_bench.utils.memory import GB
+from t2av_bench.utils.ray_engine import chosen_engine
+from t2av_bench.utils.worker_engine import Engine, Needs
+
+
+def engine_of(
+    config: PlacedConfig, roots: Sequence[Path], inputs: Sequence[Path] = ()
+) -> AbstractContextManager[Engine | None]:
+    """The engine of a command, for its ``WorkerPool``s. roots, inputs: see ``chosen_engine``."""
+    return chosen_engine(
+        config.engine, config.address, config.device, config.process_bytes, config.ship, roots, inputs
+    )  # fmt: skip
+
+
+def metric_needs(config: PlacedConfig, ids: Sequence[str]) -> dict[str, Needs]:
+    """What a worker takes for each metric: what was asked for, over what the metric declares; alike on one machine.
+
+    Raises ConfigError where resources are those of no metric that is measured.
+    """
+    if config.engine == "local":
+        return dict.fromkeys(ids, Needs())
+    asked = {name: {*resolve([name])} for name in config.resources}
+    for name, meant in asked.items():
+        if not meant & {*ids}:
+            raise ConfigError(f"--resource {name}: that metric is not measured; measured are {', '.join(ids)}")
+    return {
+        id: _needs(metric_class(id).resources, *(config.resources[name] for name in asked if id in asked[name]))
+        for id in ids
+    }
+
+
+def system_needs(config: PlacedConfig, id: str, declared: Mapping[str, float]) -> Needs:
+    """What a worker takes for a system."""
+    asked = config.resources.get(id)
+    return Needs() if config.engine == "local" else _needs(declared, *([asked] if asked else []))
+
+
+def _needs(declared: Mapping[str, float], *asked: Resources) -> Needs:
+    found = dict(declared)
+    for each in asked:
+        found |= each.model_dump(exclude_none=True)
+    memory = found.get("memory")
+    return Needs(found.get("num_cpus"), found.get("num_gpus"), None if memory is None else memory * GB)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from t2av_bench.utils.inference import full_precision, load_torchscript
+from t2av_bench.utils.inference import Dtype, load_torchscript, precision
 from t2av_bench.utils.optional import make_torchvision_importable, require
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["clean", "legacy_pytorch"]
 WEIGHTS: dict[str, str] = {"clean": "inception_nv", "legacy_pytorch": "inception_pt"}
+# Frames a pass, no setting: the last digits of a convolution depend on its batch. 32 hold 1 GB of the first layers.
+_BATCH = 32
 _patching = threading.Lock()
 
 
@@ -70,16 +72,19 @@ def features(
     mode: Mode,
     network: "Callable[[torch.Tensor], torch.Tensor]",
     device: str = "cpu",
-    batch_size: int = 32,
+    dtype: Dtype = "float32",
 ) -> np.ndarray:
-    """Pool features of RGB frames (n, H, W, 3) uint8: (n, d) float32, d = 2048 for the real networks."""
+    """Pool features of RGB frames (n, H, W, 3) uint8: (n, d) float32, d = 2048 for the real networks.
+
+    dtype: of the convolutions; NotApplicable for one that the device does not have.
+    """
     import torch
 
     resize = resizer(mode)
     found = []
-    with full_precision():
-        for start in range(0, len(frames), batch_size):
-            images = np.stack([resize(frame) for frame in frames[start : start + batch_size]])
+    with precision(dtype, device):
+        for start in range(0, len(frames), _BATCH):
+            images = np.stack([resize(frame) for frame in frames[start : start + _BATCH]])
             tensor = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
             found.append(network(tensor).float().cpu().numpy())
     return np.concatenate(found)

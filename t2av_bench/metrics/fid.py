@@ -16,6 +16,7 @@ from t2av_bench import weights
 from t2av_bench.extractors import inception
 from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Pair
+from t2av_bench.metrics.faster import ReducedPrecision
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
 from t2av_bench.metrics.set_distance import FeatureDistance, FrechetDistance
 from t2av_bench.scores import Protocol, Quantity
@@ -23,7 +24,7 @@ from t2av_bench.scores import Protocol, Quantity
 FRAMES_PER_CLIP = 16
 
 
-class InceptionDistance(FeatureDistance):
+class InceptionDistance(ReducedPrecision, FeatureDistance):
     """A distance between sets of Inception features. FID and KID of one mode share the features of a clip."""
 
     mode: ClassVar[inception.Mode]
@@ -34,7 +35,7 @@ class InceptionDistance(FeatureDistance):
     def features_protocol(self) -> Protocol:
         parameters = {
             **PICTURES, "frames_per_clip": FRAMES_PER_CLIP, "frame_choice": "segment centres of the common duration",
-            "area": "full frame", "colour": "RGB", "resize": f"clean-fid {self.mode}",
+            "area": "full frame", "colour": "RGB", "resize": f"clean-fid {self.mode}", **self.reduced,
         }  # fmt: skip
         stated = self.stated(parameters, "av", "clean-fid", "pillow", "torch")
         return replace(stated, id=f"inception/{self.mode}")
@@ -51,7 +52,7 @@ class InceptionDistance(FeatureDistance):
 
         def compute() -> np.ndarray:
             network = inception.load(self.mode, weights.path(weight), weights.digest(weight), device)
-            return inception.features(clip.frames_at(indices), self.mode, network, device, self.settings.batch_size)
+            return inception.features(clip.frames_at(indices), self.mode, network, device, self.dtype)
 
         # The indices follow from the first and the last one.
         return self.features_of(clip, f"inception-{indices[0]}-{indices[-1]}", compute)

@@ -16,6 +16,7 @@ from t2av_bench import weights
 from t2av_bench.extractors import i3d
 from t2av_bench.media.clip import PICTURES, Clip
 from t2av_bench.metrics.base import Measurement, Pair
+from t2av_bench.metrics.faster import ReducedPrecision
 from t2av_bench.metrics.paired_frames import common_frames
 from t2av_bench.metrics.set_distance import FeatureDistance, FrechetDistance, KernelDistance
 from t2av_bench.scores import Protocol, Quantity
@@ -31,7 +32,7 @@ def centre_square(frames: np.ndarray) -> np.ndarray:
     return frames[:, top : top + side, left : left + side]
 
 
-class VideoDistance(FeatureDistance):
+class VideoDistance(ReducedPrecision, FeatureDistance):
     """A distance between sets of I3D features; FVD and KVD share the features of a clip."""
 
     weights = (i3d.WEIGHTS,)
@@ -43,7 +44,7 @@ class VideoDistance(FeatureDistance):
     def features_protocol(self) -> Protocol:
         parameters = {
             **PICTURES, "window": WINDOW, "start": "centred in the common duration", "area": "centred square",
-            "colour": "RGB", "rescale": True, "resize": True,
+            "colour": "RGB", "rescale": True, "resize": True, **self.reduced,
         }  # fmt: skip
         return replace(self.stated(parameters, "av", "torch"), id="i3d/styleganv")
 
@@ -58,7 +59,7 @@ class VideoDistance(FeatureDistance):
         def compute() -> np.ndarray:
             network = i3d.load(weights.path(i3d.WEIGHTS), weights.digest(i3d.WEIGHTS), self.settings.device)
             frames = centre_square(clip.frames_at(range(start, start + WINDOW)))
-            return i3d.logits(network, frames[None], self.settings.device)
+            return i3d.logits(network, frames[None], self.settings.device, dtype=self.dtype)
 
         return self.features_of(clip, f"i3d-{start}", compute)
 

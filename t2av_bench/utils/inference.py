@@ -2,11 +2,16 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.optional import require
+
+Dtype = Literal["float32", "bfloat16"]
+"""Of a network's convolutions and matrix products; what goes in and what comes out is float32."""
 
 
 @contextmanager
@@ -20,6 +25,50 @@ def full_precision() -> Iterator[None]:
     cudnn = torch.backends.cudnn
     with torch.inference_mode(), cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         yield
+
+
+@contextmanager
+def precision(dtype: Dtype, device: str) -> Iterator[None]:
+    """``full_precision``, or with bfloat16 convolutions and matrix products in that: 8 significant bits, sums in
+    float32. NotApplicable as of ``check_dtype``."""
+    import torch
+
+    check_dtype(dtype, device)
+    reduced = nullcontext() if dtype == "float32" else torch.autocast(device.split(":")[0], torch.bfloat16)
+    with full_precision(), reduced:
+        yield
+
+
+def known_dtype(dtype: str) -> Dtype:
+    """The same; ValueError for another than those of ``Dtype``."""
+    for known in get_args(Dtype):
+        if dtype == known:
+            return known
+    raise ValueError(f"dtype is {' or '.join(map(repr, get_args(Dtype)))}, got {dtype!r}")
+
+
+def check_dtype(dtype: Dtype, device: str) -> None:
+    """NotApplicable where the device has no instructions for it: it would be emulated, slower than float32."""
+    if dtype == "bfloat16" and not _has_bfloat16(device):
+        where = "this processor" if device == "cpu" else device
+        raise NotApplicable(
+            f"dtype=bfloat16: {where} has no instructions for it (AVX512_BF16, AMX, Arm BF16, or a GPU of compute "
+            "capability 8.0): leave dtype out, or use a machine that has"
+        )
+
+
+@cache
+def _has_bfloat16(device: str) -> bool:
+    import torch
+
+    if device == "cpu":
+        # Earlier releases of torch cannot tell.
+        has = getattr(torch.cpu, "get_capabilities", dict)()
+        return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+    if device.startswith("cuda") and torch.cuda.is_available():
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    return False
 
 
 def load_torchscript(path: Path, device: str) -> Any:

@@ -6,8 +6,8 @@ from sync_factory import random_s3fd
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.faces.detect import NMS_OVERLAP, S3FD, haar
-from t2av_bench.faces.track import overlap
 from t2av_bench.faces.find import detection_protocol
+from t2av_bench.faces.track import overlap
 from t2av_bench.media.clip import Clip
 from t2av_bench.utils.inference import _has_bfloat16
 

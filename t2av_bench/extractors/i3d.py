@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t2av_bench.utils.inference import Dtype, load_torchscript, precision
+from t2av_bench.utils.inference import Dtype, load_torchscript, precision, to_device
 
 if TYPE_CHECKING:
     import torch
@@ -35,8 +35,6 @@ def logits(
     rescale, resize: done inside the network. With both, values are in [0, 255] at any size (StyleGAN-V); without, in
     [-1, 1] at 224x224.
     """
-    import torch
-
     with precision(dtype, device):
-        tensor = torch.from_numpy(np.ascontiguousarray(video.transpose(0, 4, 1, 2, 3), dtype=np.float32)).to(device)
+        tensor = to_device(np.ascontiguousarray(video.transpose(0, 4, 1, 2, 3), dtype=np.float32), device)
         return network(tensor, rescale=rescale, resize=resize, return_features=True).float().cpu().numpy()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from t2av_bench.utils.inference import Dtype, load_torchscript, precision
+from t2av_bench.utils.inference import Dtype, load_torchscript, precision, to_device
 from t2av_bench.utils.optional import make_torchvision_importable, require
 
 if TYPE_CHECKING:
@@ -78,13 +78,11 @@ def features(
 
     dtype: of the convolutions; NotApplicable for one that the device does not have.
     """
-    import torch
-
     resize = resizer(mode)
     found = []
     with precision(dtype, device):
         for start in range(0, len(frames), _BATCH):
             images = np.stack([resize(frame) for frame in frames[start : start + _BATCH]])
-            tensor = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
+            tensor = to_device(images.transpose(0, 3, 1, 2).copy(), device)
             found.append(network(tensor).float().cpu().numpy())
     return np.concatenate(found)

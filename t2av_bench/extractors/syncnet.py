@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from t2av_bench import weights
-from t2av_bench.utils.inference import Dtype, check_dtype, full_precision, precision
+from t2av_bench.utils.inference import Dtype, check_dtype, full_precision, precision, to_device
 from t2av_bench.utils.optional import make_torchvision_importable, require
 
 SAMPLE_RATE = 16000
@@ -111,10 +111,8 @@ class SyncNet:
 
     def embed_mouths(self, crops: np.ndarray) -> np.ndarray:
         """(n, 224, 224, 3) uint8 RGB -> (n - 4, 1024) float32, row i from frames i ... i + 4."""
-        import torch
-
         # The network was trained on OpenCV's channel order. The array's memory is already what channels_last_3d means.
-        pixels = torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).to(self.device)
+        pixels = to_device(np.ascontiguousarray(crops[..., ::-1]), self.device)
         video = pixels.float().permute(3, 0, 1, 2)[None]
         with precision(self.dtype, self.device):
             seen = self._mouth(video).float()  # (1, 512, n - 4, 1, 1)
@@ -123,8 +121,6 @@ class SyncNet:
 
     def embed_audio(self, coefficients: np.ndarray, windows: int) -> np.ndarray:
         """(M, 13) MFCCs -> (windows, 1024) float32, row i from MFCC rows 4i ... 4i + 19."""
-        import torch
-
         span, step = 4 * WINDOW, 4
         if len(coefficients) < step * (windows - 1) + span:
             raise ValueError(f"{windows} windows need {step * (windows - 1) + span} MFCC rows, got {len(coefficients)}")
@@ -133,7 +129,7 @@ class SyncNet:
         for start in range(0, windows, _AUDIO_BATCH):
             batch = np.ascontiguousarray(strided[start : min(windows, start + _AUDIO_BATCH)])  # (b, 13, 20)
             with full_precision():
-                heard = self._audio(torch.from_numpy(batch)[:, None].to(self.device))
+                heard = self._audio(to_device(batch, self.device)[:, None])
                 embedded.append(self._audio_head(heard.flatten(1)).cpu().numpy())
         return np.concatenate(embedded)
 

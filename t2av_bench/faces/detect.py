@@ -13,7 +13,7 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.errors import NotApplicable, Unscorable
-from t2av_bench.utils.inference import Dtype, check_dtype, precision
+from t2av_bench.utils.inference import Dtype, check_dtype, precision, to_device
 from t2av_bench.utils.optional import make_torchvision_importable, require
 
 NMS_OVERLAP = 0.1
@@ -86,7 +86,7 @@ class S3FD:
         mean = torch.tensor(_S3FD_MEAN, device=self.device).view(1, 3, 1, 1)
         found = []
         for start in range(0, len(small), batch):
-            pixels = torch.from_numpy(small[start : start + batch]).to(self.device).permute(0, 3, 1, 2)
+            pixels = to_device(small[start : start + batch], self.device).permute(0, 3, 1, 2)
             with precision(self.dtype, self.device):
                 scored = self.network(pixels.float().contiguous(memory_format=torch.channels_last) - mean)
             found += [self._boxes(rows, width, height) for rows in scored[:, 1].cpu().numpy()]

@@ -5,10 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
 
 from t2av_bench.errors import NotApplicable
 from t2av_bench.utils.optional import require
+
+if TYPE_CHECKING:
+    import torch
 
 Dtype = Literal["float32", "bfloat16"]
 """Of a network's convolutions and matrix products; what goes in and what comes out is float32."""
@@ -69,6 +74,16 @@ def _has_bfloat16(device: str) -> bool:
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
     return False
+
+
+def to_device(array: np.ndarray, device: str) -> "torch.Tensor":
+    """An array as a tensor on a device. To a GPU it goes from pinned memory, while the processor does what is next."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    if device.startswith("cuda"):
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def load_torchscript(path: Path, device: str) -> Any:

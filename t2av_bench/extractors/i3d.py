@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS = "i3d_torchscript"
+# Windows of a pass that clips share on a GPU.
+BATCH = 8
 
 
 @functools.lru_cache(maxsize=1)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Mode = Literal["clean", "legacy_pytorch"]
 WEIGHTS: dict[str, str] = {"clean": "inception_nv", "legacy_pytorch": "inception_pt"}
 # Frames a pass, no setting: the last digits of a convolution depend on its batch. 32 hold 1 GB of the first layers.
-_BATCH = 32
+BATCH = 32
 _patching = threading.Lock()
 
 
@@ -78,11 +78,21 @@ def features(
 
     dtype: of the convolutions; NotApplicable for one that the device does not have.
     """
-    resize = resizer(mode)
-    found = []
+    starts = range(0, len(frames), BATCH)
+    return np.concatenate(
+        [embed(resized(frames[start : start + BATCH], mode), network, device, dtype) for start in starts]
+    )
+
+
+def resized(frames: Sequence[np.ndarray] | np.ndarray, mode: Mode) -> np.ndarray:
+    """RGB frames (n, H, W, 3) uint8 as the network sees them: (n, 3, 299, 299) float32 in [0, 255]."""
+    return np.stack([resizer(mode)(frame) for frame in frames]).transpose(0, 3, 1, 2).copy()
+
+
+def embed(
+    images: np.ndarray, network: "Callable[[torch.Tensor], torch.Tensor]", device: str = "cpu",
+    dtype: Dtype = "float32",
+) -> np.ndarray:  # fmt: skip
+    """Pool features (n, d) float32 of resized images, in one pass. dtype: see ``features``."""
     with precision(dtype, device):
-        for start in range(0, len(frames), _BATCH):
-            images = np.stack([resize(frame) for frame in frames[start : start + _BATCH]])
-            tensor = to_device(images.transpose(0, 3, 1, 2).copy(), device)
-            found.append(network(tensor).float().cpu().numpy())
-    return np.concatenate(found)
+        return network(to_device(images, device)).float().cpu().numpy()

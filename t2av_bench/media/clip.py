@@ -164,6 +164,12 @@ class Clip:
         """Like ``memo``, and kept by (digest, fingerprint, suffix) across runs where there is a feature store."""
         return self.memo(("clip", "stored", fingerprint, suffix), lambda: self._stored(fingerprint, suffix, compute))
 
+    def is_stored(self, fingerprint: str, suffix: str) -> bool:
+        """Whether ``stored`` would compute nothing."""
+        if ("clip", "stored", fingerprint, suffix) in self._memo:
+            return True
+        return self._features is not None and self._features.get(self.digest, fingerprint, suffix) is not None
+
     def release(self) -> None:
         """Free frames, audio and all memoised intermediates. The clip stays usable: it would decode again."""
         self._memo.clear()

@@ -1,7 +1,7 @@
 """How networks are run: torch's without gradients and in full single precision, ONNX's with one thread."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -84,6 +84,30 @@ def to_device(array: np.ndarray, device: str) -> "torch.Tensor":
     if device.startswith("cuda"):
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def pass_size(device: str, size: int) -> int | None:
+    """Samples of a pass that clips share on a device: always ``size`` on a GPU. None: a clip's samples pass alone.
+
+    The last digits depend on how many samples a pass has, so that on a GPU none may have more or fewer. A processor's
+    cores gain nothing from more than a clip has, and samples that only fill a pass would cost time.
+    """
+    return None if device == "cpu" else size
+
+
+def in_passes(network: Callable[[np.ndarray], np.ndarray], samples: np.ndarray, size: int | None) -> np.ndarray:
+    """(n, ...) samples through a network, in passes of ``size``, the last one filled up with its last sample.
+
+    So a sample's result depends neither on those beside it nor on their number. None: all in one pass.
+    """
+    if size is None:
+        return network(samples)
+    found = []
+    for start in range(0, len(samples), size):
+        part = samples[start : start + size]
+        filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+        found.append(network(filled)[: len(part)])
+    return np.concatenate(found)
 
 
 def load_torchscript(path: Path, device: str) -> Any:

@@ -49,8 +49,8 @@ def page(kept: Mapping[str, Any]) -> str:
         f"| `{id}` | {', '.join(f'`{name}`' for name in names)} |\n" for id, names in offered().items()
     )]  # fmt: skip
     parts.append(
-        f"Measured on {len(kept['clips'])} real clips ({kept['machine']}), undamaged and with the third grade of each "
-        "damage of [validity](validity.md).\n"
+        f"Measured on {len(kept['clips'])} real clips ({kept['machine']}), of which {len(kept['damaged'])} with damage "
+        "too: the third grade of each kind of [validity](validity.md).\n"
     )
     parts.append("## Faces in every N-th frame\n\n" + BOXES)
     whole = [row for row in kept["boxes"] if row["clips"] == CONTROL]

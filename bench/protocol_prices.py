@@ -1,9 +1,9 @@
 """What the faster protocols cost in their numbers: faces in every n-th frame, and bfloat16, against the exact protocol.
 
-    python bench/protocol_prices.py CLIPS --work FOLDER --json bench/protocol_prices.json [--limit N] [--threads 1]
+    python bench/protocol_prices.py CLIPS --work FOLDER --json bench/protocol_prices.json [--damaged N] [--threads 1]
     python bench/protocol_page.py > docs/faster.md                   # of bench/protocol_prices.json
 
-Clips are measured as they are (the validity command's control copy) and with damage. Three parts:
+Clips are measured undamaged (the control copy of the validity command) and with damage. Three parts:
 
 boxes       every detector whose weights are here: each frame is looked at once, and what a sparser look would have made
             of it follows from that, for a detector has no memory.
@@ -312,32 +312,35 @@ def _row(
     )  # fmt: skip
 
 
-def measure(clips: Path, work: Path, limit: int | None) -> dict[str, Any]:
-    """All parts, over the control and every damage."""
-    entries = [each for each in pair(clips, None, None)[0] if each.generated][:limit]
-    grades = strongest((*PICTURES, *SOUND))
-    with WorkerPool() as pool:
-        make(entries, grades, work, pool, 1, 600.0, lambda step: None)
+def measure(clips: Path, work: Path, damaged: int | None) -> dict[str, Any]:
+    """All parts: every clip undamaged, and the first ``damaged`` of them with every damage."""
+    entries = [each for each in pair(clips, None, None)[0] if each.generated]
+    lacking = {id: reason for id, _, _ in asked() if (reason := unusable(metric_class(id)))}
+    scored = any(id not in lacking for id, _, _ in asked())
+    grades = strongest((*PICTURES, *SOUND) if scored else PICTURES)
     store = FeatureStore(work / "features")
     found: dict[str, list[Any]] = {"boxes": [], "features": [], "values": []}
+    for part, some, wanted in (("undamaged", entries, []), ("damaged", entries[:damaged], grades)):
+        folder = work / part
+        with WorkerPool() as pool:
+            make(some, wanted, folder, pool, 1, 3600.0, lambda step: None)
+        originals = {path.stem: path for path in (folder / "originals").iterdir()}
+        items = {entry.item.id: entry.item for entry in some}
+        for grade in wanted or [UNDAMAGED]:
+            name = CONTROL if grade == UNDAMAGED else folder_of(*grade)
+            paths = {id: path for id in items if (path := place_of(folder / "clips", id, grade)).is_file()}
+            print(f"{name}: {len(paths)} of {len(items)} clips", file=sys.stderr, flush=True)
+            if grade[0] not in SOUND:
+                found["boxes"] += boxes(name, [Clip(path, features=store) for path in paths.values()])
+            if grade == UNDAMAGED:
+                found["features"] += rounded([Clip(path) for path in paths.values()])
+            found["values"] += values(name, [
+                Pair(items[id], Clip(path, features=store), Clip(originals[id], features=store))
+                for id, path in paths.items()
+            ])  # fmt: skip
+    rows = {part: [row if isinstance(row, dict) else asdict(row) for row in rows] for part, rows in found.items()}
     ids = [entry.item.id for entry in entries]
-    for grade in (UNDAMAGED, *grades):
-        name = CONTROL if grade == UNDAMAGED else folder_of(*grade)
-        paths = {id: path for id in ids if (path := place_of(work / "clips", id, grade)).is_file()}
-        print(f"{name}: {len(paths)} of {len(ids)} clips", file=sys.stderr, flush=True)
-        if grade[0] not in SOUND:
-            found["boxes"] += boxes(name, [Clip(path, features=store) for path in paths.values()])
-        if grade == UNDAMAGED:
-            found["features"] += rounded([Clip(path) for path in paths.values()])
-        originals = {path.stem: path for path in (work / "originals").iterdir()}
-        items = {entry.item.id: entry.item for entry in entries}
-        found["values"] += values(name, [
-            Pair(items[id], Clip(path, features=store), Clip(originals[id], features=store))
-            for id, path in paths.items()
-        ])  # fmt: skip
-    plain = {part: [row if isinstance(row, dict) else asdict(row) for row in rows] for part, rows in found.items()}
-    lacking = {id: reason for id, _, _ in asked() if (reason := unusable(metric_class(id)))}
-    return {"clips": ids, "machine": machine(), **plain, "not_measured": lacking}
+    return {"clips": ids, "damaged": ids[:damaged], "machine": machine(), **rows, "not_measured": lacking}
 
 
 def machine() -> str:
@@ -353,13 +356,13 @@ def main() -> None:
         "--work", type=Path, required=True, help="folder for the damaged copies and what is kept of them"
     )
     parser.add_argument("--json", type=Path, default=KEPT)
-    parser.add_argument("--limit", type=int, help="the first so many clips alone")
+    parser.add_argument("--damaged", type=int, help="damage the first so many clips alone")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     import torch
 
     torch.set_num_threads(given.threads)
-    write_text(given.json, json.dumps(measure(given.clips, given.work, given.limit), indent=1) + "\n")
+    write_text(given.json, json.dumps(measure(given.clips, given.work, given.damaged), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -84,14 +85,14 @@ class NetworkDistance(ReducedPrecision, FeatureDistance):
 
     def measure(self, pair: Pair) -> Measurement:
         looks, detail = self.looks(pair)
-        size = pass_size(self.settings.device, self.samples_together)
         found = {
-            side: self.features_of(
-                look.clip, look.choice, lambda look=look: in_passes(self.network(), look.samples(), size)
-            )
-            for side, look in looks.items()
+            side: self.features_of(look.clip, look.choice, partial(self._alone, look)) for side, look in looks.items()
         }
         return Measurement(features=found, detail=detail)
+
+    def _alone(self, look: Look) -> np.ndarray:
+        size = pass_size(self.settings.device, self.samples_together)
+        return in_passes(self.network(), look.samples(), size)
 
     def prepare(self, pairs: Sequence[Pair]) -> None:
         """Holds the samples of one pass, and of one clip more."""
@@ -116,7 +117,7 @@ class NetworkDistance(ReducedPrecision, FeatureDistance):
         found = in_passes(self.network(), every, self.samples_together)
         ends = np.cumsum([len(samples) for _, samples in together])
         for (look, _), features in zip(together, np.split(found, ends[:-1]), strict=True):
-            self.features_of(look.clip, look.choice, lambda features=features: features)
+            self.features_of(look.clip, look.choice, partial(np.copy, features))
 
 
 class FrechetDistance(FeatureDistance):

@@ -192,7 +192,7 @@ class ErrorRate(Metric):
         _, languages, audios = zip(*waiting, strict=True) if waiting else ((), (), ())
         for (pair, language, _), found in zip(waiting, recogniser.transcribe_all(audios, languages), strict=True):
             if isinstance(found, Transcript):
-                self._stored(pair, language, lambda found=found: found)  # type: ignore[misc]
+                self._stored(pair, language, partial(replace, found))
 
     def _transcribe(self, pair: Pair, language: str) -> Transcript:
         """The transcript of the generated clip, computed once per clip and recogniser; empty where it is silent."""

@@ -68,7 +68,7 @@ def _has_bfloat16(device: str) -> bool:
 
     if device == "cpu":
         # Earlier releases of torch cannot tell.
-        has = getattr(torch.cpu, "get_capabilities", dict)()
+        has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
     if device.startswith("cuda") and torch.cuda.is_available():
         with torch.cuda.device(device):

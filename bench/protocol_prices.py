@@ -1,6 +1,6 @@
 """What the faster protocols cost in their numbers: faces in every n-th frame, and bfloat16, against the exact protocol.
 
-    python bench/protocol_prices.py CLIPS --work FOLDER --json bench/protocol_prices.json [--damaged N] [--threads 1]
+    python bench/protocol_prices.py CLIPS --work FOLDER [--damaged N] [--kinds KIND ...] [--json OUT]
     python bench/protocol_page.py > docs/faster.md                   # of bench/protocol_prices.json
 
 Clips are measured undamaged (the control copy of the validity command) and with damage. Three parts:
@@ -312,12 +312,12 @@ def _row(
     )  # fmt: skip
 
 
-def measure(clips: Path, work: Path, damaged: int | None) -> dict[str, Any]:
-    """All parts: every clip undamaged, and the first ``damaged`` of them with every damage."""
+def measure(clips: Path, work: Path, damaged: int | None, kinds: Sequence[str]) -> dict[str, Any]:
+    """All parts: every clip undamaged, and the first ``damaged`` of them with these kinds of damage."""
     entries = [each for each in pair(clips, None, None)[0] if each.generated]
     lacking = {id: reason for id, _, _ in asked() if (reason := unusable(metric_class(id)))}
     scored = any(id not in lacking for id, _, _ in asked())
-    grades = strongest((*PICTURES, *SOUND) if scored else PICTURES)
+    grades = strongest([kind for kind in kinds if scored or kind not in SOUND])
     store = FeatureStore(work / "features")
     found: dict[str, list[Any]] = {"boxes": [], "features": [], "values": []}
     for part, some, wanted in (("undamaged", entries, []), ("damaged", entries[:damaged], grades)):
@@ -357,12 +357,13 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, default=KEPT)
     parser.add_argument("--damaged", type=int, help="damage the first so many clips alone")
+    parser.add_argument("--kinds", nargs="+", choices=(*PICTURES, *SOUND), default=(*PICTURES, *SOUND), metavar="KIND")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     import torch
 
     torch.set_num_threads(given.threads)
-    write_text(given.json, json.dumps(measure(given.clips, given.work, given.damaged), indent=1) + "\n")
+    write_text(given.json, json.dumps(measure(given.clips, given.work, given.damaged, given.kinds), indent=1) + "\n")
 
 
 if __name__ == "__main__":

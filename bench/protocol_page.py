@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from protocol_prices import KEPT, asked
+from protocol_prices import KEPT, PICTURES, asked
 
 from t2av_bench.validation.damages import CONTROL
 
@@ -57,10 +57,13 @@ def page(kept: Mapping[str, Any]) -> str:
     parts.append("Undamaged clips:\n\n" + table(("detector", "N", *COLUMNS), [
         (row["detector"], str(row["every"]), *_cells(row)) for row in whole
     ]))  # fmt: skip
+    damaged = [row for row in kept["boxes"] if row["clips"] != CONTROL and row["every"] == 5]
+    absent = [kind for kind in PICTURES if not any(row["clips"].startswith(f"{kind}-") for row in damaged)]
     parts.append("Damaged clips, N = 5:\n\n" + table(("detector", "damage", *COLUMNS), [
-        (row["detector"], row["clips"], *_cells(row)) for row in kept["boxes"]
-        if row["clips"] != CONTROL and row["every"] == 5
+        (row["detector"], row["clips"], *_cells(row)) for row in damaged
     ]))  # fmt: skip
+    if absent:
+        parts.append(f"Not measured yet: {', '.join(absent)}.\n")
     parts.append("## bfloat16\n\n" + FEATURES + table(
         ("network", "weights", "samples", "difference, median", "largest", "processor time"),
         [

@@ -18,7 +18,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -196,7 +196,7 @@ def _syncnet(clips: Sequence[Clip]) -> Rounded:
         syncnet.syncnet(dtype=dtype) if real else syncnet.SyncNet(random, dtype=dtype)
         for dtype in ("float32", "bfloat16")
     ]
-    crops = [next(crop.whole_frames(clip.frames(24))) for clip in clips]
+    crops = [next(crop.whole_frames(clip.frames(9))) for clip in clips]
     return _both("SyncNet, mouths", real, [partial(_each, network.embed_mouths, crops) for network in made])
 
 
@@ -207,7 +207,7 @@ def _inception(clips: Sequence[Clip]) -> Rounded:
     network = inception.load("legacy_pytorch", weights.path(id), weights.digest(id), "cpu") if real else (
         _random_inception()
     )  # fmt: skip
-    frames = [clip.frames_at(range(8)) for clip in clips]
+    frames = [clip.frames_at(range(4)) for clip in clips]
     made = [partial(inception.features, mode="legacy_pytorch", network=network, dtype=dtype)
             for dtype in ("float32", "bfloat16")]  # fmt: skip
     return _both("Inception (pytorch-fid)", real, [partial(_each, each, frames) for each in made])
@@ -312,14 +312,25 @@ def _row(
     )  # fmt: skip
 
 
-def measure(clips: Path, work: Path, damaged: int | None, kinds: Sequence[str]) -> dict[str, Any]:
-    """All parts: every clip undamaged, and the first ``damaged`` of them with these kinds of damage."""
+def measure(clips: Path, work: Path, damaged: int | None, kinds: Sequence[str], out: Path) -> None:
+    """All parts: every clip undamaged, and the first ``damaged`` of them with these kinds of damage.
+
+    What is measured is written as soon as it is.
+    """
     entries = [each for each in pair(clips, None, None)[0] if each.generated]
     lacking = {id: reason for id, _, _ in asked() if (reason := unusable(metric_class(id)))}
     scored = any(id not in lacking for id, _, _ in asked())
     grades = strongest([kind for kind in kinds if scored or kind not in SOUND])
     store = FeatureStore(work / "features")
+    ids = [entry.item.id for entry in entries]
+    facts = {"clips": ids, "damaged": ids[:damaged], "machine": machine(), "not_measured": lacking}
     found: dict[str, list[Any]] = {"boxes": [], "features": [], "values": []}
+
+    def keep(part: str, rows: Iterable[Any]) -> None:
+        for row in rows:
+            found[part].append(row if isinstance(row, dict) else asdict(row))
+            write_text(out, json.dumps({**facts, **found}, indent=1) + "\n")
+
     for part, some, wanted in (("undamaged", entries, []), ("damaged", entries[:damaged], grades)):
         folder = work / part
         with WorkerPool() as pool:
@@ -331,16 +342,14 @@ def measure(clips: Path, work: Path, damaged: int | None, kinds: Sequence[str]) 
             paths = {id: path for id in items if (path := place_of(folder / "clips", id, grade)).is_file()}
             print(f"{name}: {len(paths)} of {len(items)} clips", file=sys.stderr, flush=True)
             if grade[0] not in SOUND:
-                found["boxes"] += boxes(name, [Clip(path, features=store) for path in paths.values()])
+                keep("boxes", boxes(name, [Clip(path, features=store) for path in paths.values()]))
             if grade == UNDAMAGED:
-                found["features"] += rounded([Clip(path) for path in paths.values()])
-            found["values"] += values(name, [
+                keep("features", rounded([Clip(path) for path in paths.values()]))
+            pairs = [
                 Pair(items[id], Clip(path, features=store), Clip(originals[id], features=store))
                 for id, path in paths.items()
-            ])  # fmt: skip
-    rows = {part: [row if isinstance(row, dict) else asdict(row) for row in rows] for part, rows in found.items()}
-    ids = [entry.item.id for entry in entries]
-    return {"clips": ids, "damaged": ids[:damaged], "machine": machine(), **rows, "not_measured": lacking}
+            ]
+            keep("values", values(name, pairs))
 
 
 def machine() -> str:
@@ -363,7 +372,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(given.threads)
-    write_text(given.json, json.dumps(measure(given.clips, given.work, given.damaged, given.kinds), indent=1) + "\n")
+    measure(given.clips, given.work, given.damaged, given.kinds, given.json)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ $ t2av-bench evaluate my_model/ --metrics sync/exact --option sync/exact.detect_
 
 `detect_every=N`: faces are looked for in each shot's first, last and every N-th frame. A face that is seen in two looks
 in a row moves between them in a straight line, and counts as seen. Cuts are found in all frames; no line crosses one.
+One look that misses it takes it out of 2N - 1 frames, and a track needs a face in more than `min_track` of them: with a
+detector that misses faces now and then (Haar), a clip may lose its track and with it the score.
 
 `dtype=bfloat16`: convolutions with 8 significant bits and sums in float32, where the processor (AVX512_BF16, AMX, Arm
 BF16) or the GPU (compute capability 8.0) has instructions for it; elsewhere the metric says so and has no value. Of

@@ -20,7 +20,7 @@ from t2av_bench.evaluation.placing import engine_of, metric_needs
 from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
 from t2av_bench.evaluation.provenance import _provenance
 from t2av_bench.evaluation.scoring import record, record_set
-from t2av_bench.evaluation.worker import Aggregation, Job, Measuring, MediaFacts, MetricResult, WorkerContext
+from t2av_bench.evaluation.worker import Aggregation, Job, Measuring, MediaFacts, MetricResult, WorkerContext, together
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.columns import RESULTS, describe
 from t2av_bench.results.origins import as_document
@@ -103,7 +103,7 @@ def evaluate(
                 WorkerPool.run, work=work, workers=plan.most_workers, timeout=plan.timeout,
                 most=plan.memory * GB if plan.memory else None,
             )  # fmt: skip
-            for found in measured(workers, jobs):
+            for found in measured(workers, together(jobs, metrics, plan.device)):
                 if isinstance(found, MediaFacts):
                     store.put_media(found.clip, found.media)
                 else:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from t2av_bench.errors import MediaError, NotApplicable, Unscorable
+from t2av_bench.media.ahead import ahead
 from t2av_bench.media.decode import DecodePass, decode_sound
 from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, Limits
 from t2av_bench.media.mono import MONO
@@ -47,6 +48,7 @@ class Clip:
     frame_rate: frames per second that ``frames`` delivers.
     frame_budget: bytes of decoded frames that are kept for the next pass; a longer clip is decoded again per pass, so
         that memory stays flat.
+    ahead: bytes of frames that a thread of the clip's own may decode before they are asked for; 0: no thread.
     limits: what is decoded at most; more is a reason.
     features: store behind ``stored``; ``None`` keeps those intermediates in memory only.
 
@@ -61,6 +63,7 @@ class Clip:
         sound_path: Path | str | None = None,
         frame_rate: int | Fraction = FRAME_RATE,
         frame_budget: int = 1 << 29,
+        ahead: int = 0,
         limits: Limits = DEFAULT,
         features: Features | None = None,
     ) -> None:
@@ -69,7 +72,7 @@ class Clip:
         self.path = Path(path)
         self.sound_path = None if sound_path is None else Path(sound_path)
         self.frame_rate = Fraction(frame_rate)
-        self.frame_budget = frame_budget
+        self.frame_budget, self.ahead = frame_budget, ahead
         self.limits = limits
         self._features = features
         self._memo: dict[Any, tuple[bool, Any]] = {}
@@ -172,6 +175,12 @@ class Clip:
         """Like ``memo``, and kept by (digest, fingerprint, suffix) across runs where there is a feature store."""
         return self.memo(("clip", "stored", fingerprint, suffix), lambda: self._stored(fingerprint, suffix, compute))
 
+    def is_stored(self, fingerprint: str, suffix: str) -> bool:
+        """Whether ``stored`` would compute nothing."""
+        if ("clip", "stored", fingerprint, suffix) in self._memo:
+            return True
+        return self._features is not None and self._features.get(self.digest, fingerprint, suffix) is not None
+
     def release(self) -> None:
         """Free frames, audio and all memoised intermediates. The clip stays usable: it would decode again."""
         self._memo.clear()
@@ -189,7 +198,7 @@ class Clip:
         kept: list[np.ndarray] | None = []
         kept_bytes, count, last = 0, 0, None
         try:
-            for frame in decoding:
+            for frame in ahead(decoding, self.ahead) if self.ahead else decoding:
                 frame.flags.writeable = False
                 kept_bytes += frame.nbytes if frame is not last else 0
                 if kept is not None and kept_bytes <= self.frame_budget:

@@ -183,6 +183,13 @@ class Metric(ABC):
     def measure(self, pair: Pair) -> Measurement:
         """Score one pair. Raises Unscorable (the clip's fault), NotApplicable (nobody's) or MediaError (file)."""
 
+    def prepare(self, pairs: Sequence[Pair]) -> None:  # noqa: B027
+        """Called with several clips before ``measure`` is with each: on a GPU, which gains from many samples a pass.
+
+        Computes for all of them what ``measure`` looks up by ``Clip.stored``; here nothing. What is wrong with a clip
+        is left for ``measure`` to say, and no number may depend on which clips come together (see ``in_passes``).
+        """
+
     def weight_of(self, item: Item) -> float:
         """``Score.weight`` of an item that could not be measured; 0 where nobody can know it."""
         return 1.0

@@ -1,0 +1,139 @@
+"""``docs/faster.md`` from what ``protocol_prices.py`` measured: ``python bench/protocol_page.py > docs/faster.md``."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from protocol_prices import KEPT, PICTURES, asked
+
+from t2av_bench.validation.damages import CONTROL
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+HEAD = """\
+# Faster protocols, and what they cost
+
+Written by `python bench/protocol_page.py` from `bench/protocol_prices.json`; a test keeps it so.
+
+Some options make a metric faster by making its protocol another one. They are part of the protocol's fingerprint, as
+every option is: a table refuses a column of two protocols, what is kept for a clip is kept for each of them, and
+without the option the metric is what it was, to the last digit. Nothing is measured by them unless it is asked for:
+
+<!-- needs: weights of sync -->
+```console
+$ t2av-bench evaluate my_model/ --metrics sync/exact --option sync/exact.detect_every=5
+```
+
+`detect_every=N`: faces are looked for in each shot's first, last and every N-th frame. A face that is seen in two looks
+in a row moves between them in a straight line, and counts as seen. Cuts are found in all frames; no line crosses one.
+One look that misses it takes it out of 2N - 1 frames, and a track needs a face in more than `min_track` of them: with a
+detector that misses faces now and then (Haar), a clip may lose its track and with it the score.
+
+`dtype=bfloat16`: convolutions with 8 significant bits and sums in float32, where the processor (AVX512_BF16, AMX, Arm
+BF16) or the GPU (compute capability 8.0) has instructions for it; elsewhere the metric says so and has no value. Of
+SyncNet it concerns the mouths, the sound stays in float32; of S3FD all but the scores' last step. The last digits of
+such a number are those of the processor that made it: it repeats on the same kind, and elsewhere within the differences
+below.
+"""
+
+
+def page(kept: Mapping[str, Any]) -> str:
+    """The documentation page of what was measured."""
+    parts = [HEAD, "| metric | options |\n|---|---|\n" + "".join(
+        f"| `{id}` | {', '.join(f'`{name}`' for name in names)} |\n" for id, names in offered().items()
+    )]  # fmt: skip
+    parts.append(
+        f"Measured on {len(kept['clips'])} real clips ({kept['machine']}), of which {len(kept['damaged'])} with damage "
+        "too: the third grade of each kind of [validity](validity.md).\n"
+    )
+    parts.append("## Faces in every N-th frame\n\n" + BOXES)
+    whole = [row for row in kept["boxes"] if row["clips"] == CONTROL]
+    parts.append("Undamaged clips:\n\n" + table(("detector", "N", *COLUMNS), [
+        (row["detector"], str(row["every"]), *_cells(row)) for row in whole
+    ]))  # fmt: skip
+    damaged = [row for row in kept["boxes"] if row["clips"] != CONTROL and row["every"] == 5]
+    absent = [kind for kind in PICTURES if not any(row["clips"].startswith(f"{kind}-") for row in damaged)]
+    parts.append("Damaged clips, N = 5:\n\n" + table(("detector", "damage", *COLUMNS), [
+        (row["detector"], row["clips"], *_cells(row)) for row in damaged
+    ]))  # fmt: skip
+    if absent:
+        parts.append(f"Not measured yet: {', '.join(absent)}.\n")
+    parts.append("## bfloat16\n\n" + FEATURES + table(
+        ("network", "weights", "samples", "difference, median", "largest", "processor time"),
+        [
+            (row["network"], row["weights"], str(row["samples"]), f"{100 * row['difference_median']:.2g} %",
+             f"{100 * row['difference_largest']:.2g} %",
+             f"{number(row['seconds_bfloat16'] / row['seconds_float32'], 2)} of float32's")
+            for row in kept["features"] if "reason" not in row
+        ],
+    ))  # fmt: skip
+    parts.append("## Values\n\n" + _values(kept))
+    return "\n".join(parts)
+
+
+COLUMNS = ("clips", "frames looked at", "frames found", "overlap, median", "lowest", "crop moved, median", "99 %",
+           "tracks lost", "gained")  # fmt: skip
+BOXES = """\
+The tracks that every frame gives, and those that fewer looks give: how many of the tracked frames have a box (found),
+the overlap of both boxes (intersection over union), and how far a corner of the crop that SyncNet sees moves, in its
+224 pixels. Lost and gained are clips where one of both protocols alone finds a face that lasts.
+
+"""
+FEATURES = """\
+Features in bfloat16 against the same network's in float32: norm of the difference over the norm. Random weights tell
+how rounding grows through the layers, and nothing about C, D or FID: values of random networks have no meaning to lose.
+
+"""
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["scored"]), f"{100 * row['looks']:.0f} %", f"{row['found']} of {row['frames']}",
+        number(row["overlap_median"]), number(row["overlap_lowest"]), number(row["shift_median"], 2),
+        number(row["shift_99"], 2), str(row["lost"]), str(row["gained"]),
+    )  # fmt: skip
+
+
+def _values(kept: Mapping[str, Any]) -> str:
+    rows = [row for row in kept["values"] if row["exact"] is not None]
+    text = "Option minus exact protocol, over the clips that both score.\n\n" + table(
+        ("metric", "option", "clips", "column", "n", "by one alone", "exact", "difference, median", "largest", "equal"),
+        [
+            (f"`{row['metric']}`", row["option"], row["clips_are"], row["quantity"], str(row["clips"]),
+             str(row["changed"]), number(row["exact"]), number(row["difference_median"], 2),
+             number(row["difference_largest"], 2), f"{row['same']} of {row['clips']}")
+            for row in rows
+        ],
+    ) if rows else ""  # fmt: skip
+    if not kept["not_measured"]:
+        return text
+    lines = "".join(f"- `{id}`: {reason}\n" for id, reason in kept["not_measured"].items())
+    return f"""{text}
+**No price is stated yet for the values of these metrics**, whose weights were not there. Until it is, their options are
+for trying things, and no number made by them is one to publish. Where the weights are, this writes it down here:
+
+```
+python bench/protocol_prices.py CLIPS --work prices && python bench/protocol_page.py > docs/faster.md
+```
+
+{lines}"""
+
+
+def offered() -> dict[str, list[str]]:
+    """Metric -> its options of this page."""
+    found: dict[str, dict[str, None]] = {}
+    for id, _, option in asked():
+        found.setdefault(id, {}).update(dict.fromkeys(option))
+    return {id: list(names) for id, names in found.items()}
+
+
+if __name__ == "__main__":
+    print(page(json.loads(KEPT.read_text())), end="")

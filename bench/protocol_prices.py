@@ -1,0 +1,379 @@
+"""What the faster protocols cost in their numbers: faces in every n-th frame, and bfloat16, against the exact protocol.
+
+    python bench/protocol_prices.py CLIPS --work FOLDER [--damaged N] [--kinds KIND ...] [--json OUT]
+    python bench/protocol_page.py > docs/faster.md                   # of bench/protocol_prices.json
+
+Clips are measured undamaged (the control copy of the validity command) and with damage. Three parts:
+
+boxes       every detector whose weights are here: each frame is looked at once, and what a sparser look would have made
+            of it follows from that, for a detector has no memory.
+features    every network in bfloat16 against itself in float32; one whose weights are not here with random ones, which
+            says what the rounding does to features, and nothing about scores.
+values      every metric whose weights are here, by the exact protocol and by each option; the others say what to fetch.
+
+Copies and features are kept in --work, and the same command continues.
+"""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import ROOT, options, processor_seconds
+
+from t2av_bench import weights
+from t2av_bench.benchmarks.pairing import pair
+from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.faces import confirmed, crop, detect, sparse
+from t2av_bench.faces.find import Faces, faces_in
+from t2av_bench.faces.track import Track, find_tracks, overlap
+from t2av_bench.media.clip import Clip
+from t2av_bench.metrics import create, metric_class, metric_ids
+from t2av_bench.metrics.base import Metric, Pair, SetMetric
+from t2av_bench.results.features import FeatureStore
+from t2av_bench.utils.files import write_text
+from t2av_bench.utils.worker_pool import WorkerPool
+from t2av_bench.validation.damages import CONTROL, DAMAGES, folder_of
+from t2av_bench.validation.making import UNDAMAGED, Grade, make, place_of
+from t2av_bench.weights.needs import unusable
+
+KEPT = ROOT / "bench" / "protocol_prices.json"
+EVERY = (2, 5, 10, 25)
+OPTIONS: dict[str, dict[str, Any]] = {
+    **{f"detect_every={n}": {"detect_every": n} for n in EVERY}, "dtype=bfloat16": {"dtype": "bfloat16"},
+    "detect_every=5, dtype=bfloat16": {"detect_every": 5, "dtype": "bfloat16"},
+}  # fmt: skip
+PICTURES = ("blur", "picture_noise", "bitrate", "freeze", "dropped_frames", "flicker", "cuts", "truncation")
+SOUND = ("desync", "sound_noise")
+
+
+def strongest(names: Sequence[str]) -> list[Grade]:
+    """The third grade of each damage: strong, and yet a clip that somebody may have made."""
+    return [(name, DAMAGES[name].grades[2]) for name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Tracks of sparse looks against those of every frame.
+
+    frames: of all exact tracks; found: how many of them a sparse track covers. overlap: intersection over union of the
+    boxes, of the found frames. shift: of a corner of the mouth crop, in its 224 pixels. lost, gained: clips that have a
+    track by one protocol alone.
+    """
+
+    detector: str
+    clips: str
+    every: int
+    scored: int
+    frames: int
+    found: int
+    lost: int
+    gained: int
+    overlap_median: float | None
+    overlap_lowest: float | None
+    shift_median: float | None
+    shift_99: float | None
+    looks: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """Features of a network in bfloat16 against float32. difference: norm over the features' norm, median and largest
+    of the samples; seconds: of the processor, of both."""
+
+    network: str
+    weights: str
+    samples: int
+    difference_median: float
+    difference_largest: float
+    seconds_float32: float
+    seconds_bfloat16: float
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """A quantity by an option against the exact protocol. clips: scored by both; changed: scored by one alone.
+
+    exact: mean over the clips, or the set's value; difference: option minus exact, median of absolute ones, and
+    largest. same: clips whose value is equal.
+    """
+
+    metric: str
+    option: str
+    clips_are: str
+    quantity: str
+    clips: int
+    changed: int
+    exact: float | None
+    difference_median: float | None
+    difference_largest: float | None
+    same: int
+
+
+def detectors() -> Iterator[detect.Detector]:
+    """Those whose weights are here."""
+    if weights.is_present("sfd_face"):
+        yield detect.s3fd()
+    if all(map(weights.is_present, confirmed.WEIGHTS)):
+        yield confirmed.confirmed_blazeface()
+    yield detect.haar()
+
+
+def sparser(faces: Faces, every: int) -> tuple[list[Track], int]:
+    """Accepted tracks of sparse looks at what was seen in every frame, and how many looks they take."""
+    numbers = sparse.looks(faces.shots, every)
+    filled = sparse.fill(numbers, [faces.detections[number] for number in numbers], faces.shots)
+    return find_tracks(filled, faces.shots)[0], len(numbers)
+
+
+def compared(exact: Sequence[Track], other: Sequence[Track]) -> Iterator[tuple[float, float] | None]:
+    """Of each frame of the exact tracks: overlap with the best box of the others, and shift of the mouth crop."""
+    shown = [(track, *crop.crop_rectangles(track.boxes)) for track in other]
+    for track in exact:
+        rectangles, _ = crop.crop_rectangles(track.boxes)
+        for number, box, rectangle in zip(track.frames, track.boxes, rectangles, strict=True):
+            best = None
+            for each, crops, _ in shown:
+                if each.frames[0] <= number <= each.frames[-1]:
+                    at = number - each.frames[0]
+                    shared = float(overlap(each.boxes[at : at + 1], box)[0])
+                    if shared > 0 and (best is None or shared > best[0]):
+                        pixels = np.abs(crops[at] - rectangle).max() * crop.SIZE / max(1, rectangle[2] - rectangle[0])
+                        best = shared, float(pixels)
+            yield best
+
+
+def boxes(name: str, clips: Sequence[Clip]) -> Iterator[Boxes]:
+    """One row for each detector and distance of looks."""
+    for detector in detectors():
+        seen: list[Faces] = []
+        for clip in clips:
+            seen.append(faces_in(clip, detector))
+            clip.release()
+        for every in EVERY:
+            pairs: list[tuple[float, float] | None] = []
+            scored = lost = gained = looked = 0
+            for faces in seen:
+                exact, _ = find_tracks(faces.detections, faces.shots)
+                other, looks = sparser(faces, every)
+                pairs += compared(exact, other)
+                scored, looked = scored + bool(exact), looked + looks
+                lost, gained = lost + (bool(exact) and not other), gained + (bool(other) and not exact)
+            found = np.array([each for each in pairs if each is not None]).reshape(-1, 2)
+            facts = (None,) * 4 if not len(found) else (
+                float(np.median(found[:, 0])), float(found[:, 0].min()),
+                float(np.median(found[:, 1])), float(np.quantile(found[:, 1], 0.99)),
+            )  # fmt: skip
+            total = sum(len(faces.detections) for faces in seen)
+            yield Boxes(
+                detector.name, name, every, scored, len(pairs), len(found), lost, gained, *facts, looked / max(1, total)
+            )
+
+
+def rounded(clips: Sequence[Clip]) -> Iterator[Rounded | dict[str, str]]:
+    """Networks in both precisions, or why one was not tried."""
+    for make_network in (_syncnet, _inception):
+        try:
+            yield make_network(clips)
+        except (NotApplicable, Unscorable, ImportError) as error:
+            yield {"network": make_network.__name__.strip("_"), "reason": str(error)}
+
+
+def _syncnet(clips: Sequence[Clip]) -> Rounded:
+    from sync_speed import random_networks
+
+    from t2av_bench.extractors import syncnet
+
+    real = weights.is_present("syncnet_v2")
+    random, _ = (None, None) if real else random_networks()
+    made = [
+        syncnet.syncnet(dtype=dtype) if real else syncnet.SyncNet(random, dtype=dtype)
+        for dtype in ("float32", "bfloat16")
+    ]
+    crops = [next(crop.whole_frames(clip.frames(9))) for clip in clips]
+    return _both("SyncNet, mouths", real, [partial(_each, network.embed_mouths, crops) for network in made])
+
+
+def _inception(clips: Sequence[Clip]) -> Rounded:
+    from t2av_bench.extractors import inception
+
+    real, id = weights.is_present("inception_pt"), "inception_pt"
+    network = inception.load("legacy_pytorch", weights.path(id), weights.digest(id), "cpu") if real else (
+        _random_inception()
+    )  # fmt: skip
+    frames = [clip.frames_at(range(4)) for clip in clips]
+    made = [partial(inception.features, mode="legacy_pytorch", network=network, dtype=dtype)
+            for dtype in ("float32", "bfloat16")]  # fmt: skip
+    return _both("Inception (pytorch-fid)", real, [partial(_each, each, frames) for each in made])
+
+
+def _random_inception() -> Callable[..., Any]:
+    """pytorch-fid's architecture, scaled so that responses survive all layers."""
+    from unittest import mock
+
+    import torch
+
+    from t2av_bench.utils.optional import make_torchvision_importable
+
+    make_torchvision_importable()
+    from cleanfid import inception_pytorch
+
+    with mock.patch.object(inception_pytorch, "load_state_dict_from_url"):
+        with mock.patch.object(torch.nn.Module, "load_state_dict"):
+            network = inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False).eval()
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    return lambda images: network(images / 255)[0].flatten(1)
+
+
+def _each(function: Callable[[np.ndarray], np.ndarray], inputs: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([function(each) for each in inputs])
+
+
+def _both(name: str, real: bool, made: Sequence[Callable[[], np.ndarray]]) -> Rounded:
+    found, seconds = [], []
+    for run in made:
+        run()  # the first pass lays weights out
+        start = processor_seconds()
+        found.append(run())
+        seconds.append(processor_seconds() - start)
+    apart = np.linalg.norm(found[1] - found[0], axis=1) / np.linalg.norm(found[0], axis=1)
+    return Rounded(
+        name, "released" if real else "random", len(apart), float(np.median(apart)), float(apart.max()), *seconds
+    )
+
+
+def asked() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every metric of this package that has one of the options: id, option as text, option."""
+    import inspect
+
+    for id in metric_ids():
+        known = inspect.signature(metric_class(id)).parameters
+        for text, option in OPTIONS.items():
+            if option.keys() <= known.keys():
+                yield id, text, option
+
+
+def values(name: str, pairs: Sequence[Pair]) -> Iterator[Values]:
+    """Rows of all metrics whose weights are here."""
+    measured: dict[tuple[str, str], list[Any]] = {}
+
+    def results(id: str, text: str, option: Mapping[str, Any]) -> tuple[Metric, list[Any]]:
+        metric = create(id, None, option)
+        if (id, text) not in measured:
+            measured[id, text] = [_measured(metric, each) for each in pairs]
+        return metric, measured[id, text]
+
+    for id, text, option in asked():
+        if unusable(metric_class(id)) is None:
+            metric, exact = results(id, "", {})
+            _, other = results(id, text, option)
+            for quantity in metric.quantities:
+                yield _row(id, text, name, metric, quantity.name, exact, other)
+
+
+def _measured(metric: Metric, pair: Pair) -> Any:
+    try:
+        found = metric.measure(pair)
+    except (Unscorable, NotApplicable):
+        return None
+    finally:
+        for clip in (pair.generated, pair.reference):
+            if clip is not None:
+                clip.release()
+    return found.features if isinstance(metric, SetMetric) else found.values
+
+
+def _row(
+    id: str, text: str, name: str, metric: Metric, quantity: str, exact: Sequence[Any], other: Sequence[Any]
+) -> Values:
+    both = [pair for pair in zip(exact, other, strict=True) if None not in pair]
+    changed = sum((one is None) != (two is None) for one, two in zip(exact, other, strict=True))
+    if isinstance(metric, SetMetric):
+        sides = [list(side) for side in zip(*both, strict=True)]
+        numbers = [[metric.aggregate(side).values[quantity] for side in sides]] if len(both) > 1 else []
+    else:
+        numbers = [[each[quantity] for each in pair] for pair in both if all(quantity in each for each in pair)]
+    if not numbers:
+        return Values(id, text, name, quantity, len(both), changed, None, None, None, 0)
+    one, two = np.array(numbers, np.float64).T
+    apart = np.abs(two - one)
+    return Values(
+        id, text, name, quantity, len(both), changed, float(one.mean()), float(np.median(apart)), float(apart.max()),
+        int((apart == 0).sum()),
+    )  # fmt: skip
+
+
+def measure(clips: Path, work: Path, damaged: int | None, kinds: Sequence[str], out: Path) -> None:
+    """All parts: every clip undamaged, and the first ``damaged`` of them with these kinds of damage.
+
+    What is measured is written as soon as it is.
+    """
+    entries = [each for each in pair(clips, None, None)[0] if each.generated]
+    lacking = {id: reason for id, _, _ in asked() if (reason := unusable(metric_class(id)))}
+    scored = any(id not in lacking for id, _, _ in asked())
+    grades = strongest([kind for kind in kinds if scored or kind not in SOUND])
+    store = FeatureStore(work / "features")
+    ids = [entry.item.id for entry in entries]
+    facts = {"clips": ids, "damaged": ids[:damaged], "machine": machine(), "not_measured": lacking}
+    found: dict[str, list[Any]] = {"boxes": [], "features": [], "values": []}
+
+    def keep(part: str, rows: Iterable[Any]) -> None:
+        for row in rows:
+            found[part].append(row if isinstance(row, dict) else asdict(row))
+            write_text(out, json.dumps({**facts, **found}, indent=1) + "\n")
+
+    for part, some, wanted in (("undamaged", entries, []), ("damaged", entries[:damaged], grades)):
+        folder = work / part
+        with WorkerPool() as pool:
+            make(some, wanted, folder, pool, 1, 3600.0, lambda step: None)
+        originals = {path.stem: path for path in (folder / "originals").iterdir()}
+        items = {entry.item.id: entry.item for entry in some}
+        for grade in wanted or [UNDAMAGED]:
+            name = CONTROL if grade == UNDAMAGED else folder_of(*grade)
+            paths = {id: path for id in items if (path := place_of(folder / "clips", id, grade)).is_file()}
+            print(f"{name}: {len(paths)} of {len(items)} clips", file=sys.stderr, flush=True)
+            if grade[0] not in SOUND:
+                keep("boxes", boxes(name, [Clip(path, features=store) for path in paths.values()]))
+            if grade == UNDAMAGED:
+                keep("features", rounded([Clip(path) for path in paths.values()]))
+            pairs = [
+                Pair(items[id], Clip(path, features=store), Clip(originals[id], features=store))
+                for id, path in paths.items()
+            ]
+            keep("values", values(name, pairs))
+
+
+def machine() -> str:
+    import torch
+
+    return f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads"
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("clips", type=Path, help="a folder of real clips")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder for the damaged copies and what is kept of them"
+    )
+    parser.add_argument("--json", type=Path, default=KEPT)
+    parser.add_argument("--damaged", type=int, help="damage the first so many clips alone")
+    parser.add_argument("--kinds", nargs="+", choices=(*PICTURES, *SOUND), default=(*PICTURES, *SOUND), metavar="KIND")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(given.threads)
+    measure(given.clips, given.work, given.damaged, given.kinds, given.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -67,13 +67,17 @@ class Together:
     start_seconds: float = START_SECONDS
 
     @property
+    def needs(self) -> Needs:
+        return self.jobs[0].needs
+
+    @property
     def parts(self) -> tuple[tuple[str, str], ...]:
         return tuple((job.clip, name) for job in self.jobs for name in job.metrics)
 
 
 def together(jobs: Iterable[Job], metrics: Mapping[str, Metric], device: str) -> Iterator[Job | Together]:
     """The same jobs; on a GPU those in a row that need the same metrics as one, where one of these gains from it."""
-    for names, alike in groupby(jobs, key=lambda job: job.metrics):
+    for (names, _), alike in groupby(jobs, key=lambda job: (job.metrics, job.needs)):
         gains = any(type(metrics[name]).prepare is not Metric.prepare for name in names)
         while group := tuple(islice(alike, CLIPS_TOGETHER if gains and device != "cpu" else 1)):
             yield Together(group) if len(group) > 1 else group[0]

@@ -183,7 +183,7 @@ def measured_runs(sizes: Sequence[int], systems: int, commands: Sequence[str], f
     for size in sizes:
         runs = [folder / f"{size}-items" / f"run{system}" for system in range(systems)]
         for system, run in enumerate(runs):
-            if not run.exists():
+            if not (run / "results.db").exists():
                 make_run(run, system, size)
         names = [str(run.resolve()) for run in runs]
         page = str(folder.resolve() / f"page-{size}")

@@ -71,8 +71,11 @@ class Row:
     growth: float | None = None
 
 
-def make_clips(folder: Path, count: int, *, side: int = 64, seconds: int = 1) -> None:
-    """Copies of one clip of noise, each with a box of its own at its end: real work to decode, and another digest."""
+def make_clips(folder: Path, count: int, *, side: int = 64, seconds: int = 1, first: int = 0) -> None:
+    """Copies of one clip of noise, each with a box of its own at its end: real work to decode, and another digest.
+
+    first: number in the first one's box.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
     frames = np.full((25 * seconds, side, side, 3), 96, np.uint8)
@@ -83,7 +86,7 @@ def make_clips(folder: Path, count: int, *, side: int = 64, seconds: int = 1) ->
     made.unlink()
     for index in range(count):
         # A box "free" (ISO 14496-12, 8.1.2) is skipped by every reader.
-        box = (16).to_bytes(4, "big") + b"free" + index.to_bytes(8, "big")
+        box = (16).to_bytes(4, "big") + b"free" + (first + index).to_bytes(8, "big")
         (folder / f"{index:04d}.mp4").write_bytes(media + box)
 
 

@@ -78,7 +78,7 @@ def build_report(
 
     def write(name: str, text: str) -> None:
         # A file name that is no valid text has halves of characters, which a page cannot hold: they are written out.
-        write_text(out / name, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+        write_text(out / name, text.encode("utf-8", "backslashreplace").decode("utf-8"), synced=False)
         files.add(name)
 
     for name in ASSETS:

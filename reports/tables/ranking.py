@@ -143,9 +143,11 @@ class _Field:
         """
         everyone = [contender.measured for contender in self.contenders.values()]
         group = everyone if pair[0].column.quantity.aggregate == "set" else list(pair)
-        common = set(group[0].scored).intersection(*(each.scored for each in group[1:]))
-        first = group[0].run.items
-        return sorted(clip for clip in common if all(each.run.items.get(clip) == first.get(clip) for each in group[1:]))
+        first, *others = group
+        return sorted(
+            set(first.scored).intersection(*(each.scored for each in others))
+            .intersection(*(first.run.asked_alike(each.run) for each in others))
+        )  # fmt: skip
 
     def alike(self, rows: Sequence[int], different: set[Pair]) -> list[int]:
         """The leading one of some rows, and those that are not told from it."""

@@ -165,7 +165,7 @@ def intervals(
 ) -> list[Interval | Unscorable]:
     """``interval`` of several samples of a quantity, or why it has none; those of the same clips share draws."""
     found: list[Interval | Unscorable | None] = []
-    together: dict[tuple[object, ...], list[int]] = {}
+    together: dict[tuple[tuple[str, ...], int], list[int]] = {}
     for place, sample in enumerate(samples):
         found.append(None)
         try:

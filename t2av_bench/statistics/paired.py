@@ -130,7 +130,7 @@ def paired_differences(
     """
     found: list[Difference | Unscorable] = []
     matched: dict[int, tuple[Sample, Sample]] = {}
-    together: dict[tuple[object, ...], list[int]] = {}
+    together: dict[tuple[tuple[str, ...], int], list[int]] = {}
     for place, (first, second) in enumerate(pairs):
         common = sorted(set(first.clips) & set(second.clips))
         try:

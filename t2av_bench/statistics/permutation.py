@@ -96,7 +96,7 @@ def _extreme(first: Sample, second: Sample) -> Callable[[np.ndarray], int]:
     if np.array_equal(first.denominators, second.denominators):
         change = first.numerators - second.numerators
         least = abs(change.sum()) - _TIE * np.abs(change).sum()
-        return lambda signs: np.count_nonzero(np.abs(signs @ change) >= least)
+        return lambda signs: int(np.count_nonzero(np.abs(signs @ change) >= least))
     half = [(first.numerators - second.numerators) / 2, (first.denominators - second.denominators) / 2]
     mean = [(first.numerators + second.numerators).sum() / 2, (first.denominators + second.denominators).sum() / 2]
 
@@ -106,7 +106,7 @@ def _extreme(first: Sample, second: Sample) -> Callable[[np.ndarray], int]:
 
     observed = abs(float(difference(np.ones((1, len(first))))[0]))
     least = observed - _TIE * (abs(first.value) + abs(second.value))
-    return lambda signs: np.count_nonzero(np.abs(difference(signs)) >= least)
+    return lambda signs: int(np.count_nonzero(np.abs(difference(signs)) >= least))
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -57,10 +57,15 @@ Statistic = Callable[[Drawn], np.ndarray]
 
 
 def bootstrap(
-    statistic: Statistic, units: int, random: np.random.RandomState, *, method: Method = "bca", draws: int = DRAWS
-) -> Interval:
-    """The interval of any statistic of clips (or of groups of clips: whatever is drawn), see ``bootstraps``."""
-    return bootstraps([statistic], units, random, method=method, draws=draws)[0]
+    statistic: Callable[[np.ndarray], np.ndarray], units: int, random: np.random.RandomState, *,
+    method: Method = "bca", draws: int = DRAWS,
+) -> Interval:  # fmt: skip
+    """The interval of any statistic of clips (or of groups of clips: whatever is drawn), see ``bootstraps``.
+
+    statistic: indices of the units that are in (..., m) -> values (...). An end is NaN where a resample has no value.
+    """
+    numbers = np.arange(units)
+    return bootstraps([lambda drawn: statistic(drawn(numbers))], units, random, method=method, draws=draws)[0]
 
 
 def bootstraps(
@@ -95,7 +100,7 @@ def bootstraps(
             tails = _bca_tails(each, statistic, units, tail) if method == "bca" else (tail, 1 - tail)
             ends.append((_quantile(each, tails[0]), _quantile(each, tails[1])))
         # BCa divides by the jackknife's scatter: without any, its correction is void.
-        void = [place for place, pair in enumerate(ends) if method == "bca" and not np.isfinite(pair).all()]
+        void = [place for place, pair in enumerate(ends) if not np.isfinite(pair).all()]
         again = resampled([statistics[place] for place in void]) if void else np.empty((0, draws))
         for place, each in zip(void, again, strict=True):
             ends[place] = _quantile(each, tail), _quantile(each, 1 - tail)
@@ -130,8 +135,8 @@ def _without_one(values: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 
 def _quantile(values: np.ndarray, share: float) -> float:
-    """By linear interpolation, in the terms of ``scipy.stats.quantile``; NaN for a share that is none."""
-    if not 0 <= share <= 1:
+    """By linear interpolation, in the terms of ``scipy.stats.quantile``; NaN for a share that is none, and among NaNs."""
+    if not 0 <= share <= 1 or np.isnan(values).any():
         return math.nan
     place = share * len(values) + (1 - share)  # counted from 1
     part, low = place % 1, min(max(int(place // 1) - 1, 0), len(values) - 1)

@@ -8,7 +8,7 @@ from scipy import stats
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.scores import Quantity
-from t2av_bench.statistics.intervals import LEVEL, Interval, bootstraps, expanded_level, interval, intervals
+from t2av_bench.statistics.intervals import LEVEL, Interval, bootstrap, bootstraps, expanded_level, interval, intervals
 from t2av_bench.statistics.paired import paired_difference, paired_differences, paired_p, paired_ps
 from t2av_bench.statistics.permutation import swap_p, swap_ps
 from t2av_bench.statistics.samples import Grouping, Sample
@@ -76,6 +76,19 @@ def test_where_bca_is_void_the_percentiles_of_further_draws_take_its_place():
     )  # fmt: skip
     assert void.method == "percentile" and beside == plain
     assert (void.low, void.high) == pytest.approx(tuple(np.quantile(draws, [tail, 1 - tail])), rel=1e-12)
+
+
+def test_a_resample_without_a_value_leaves_an_interval_none():
+    values = np.arange(30.0)
+
+    def statistic(index):
+        drawn = values[index]
+        return np.where((drawn == 7).any(-1), drawn.mean(-1), np.nan)  # (1 - 1/30)^30: a third of the resamples lack it
+
+    found = bootstrap(statistic, 30, np.random.RandomState(0), draws=200)
+    assert np.isnan([found.low, found.high]).all()
+    plain = bootstrap(lambda index: values[index].mean(-1), 30, np.random.RandomState(0), draws=200)
+    assert plain == bootstraps([lambda drawn: drawn(values).mean(-1)], 30, np.random.RandomState(0), draws=200)[0]
 
 
 def test_intervals_of_several_samples_are_those_of_each_alone():

@@ -135,7 +135,7 @@ def _without_one(values: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 
 def _quantile(values: np.ndarray, share: float) -> float:
-    """By linear interpolation, in the terms of ``scipy.stats.quantile``; NaN for a share that is none, and among NaNs."""
+    """By linear interpolation, in terms of ``scipy.stats.quantile``; NaN for a share that is none, and among NaNs."""
     if not 0 <= share <= 1 or np.isnan(values).any():
         return math.nan
     place = share * len(values) + (1 - share)  # counted from 1

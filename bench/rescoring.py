@@ -50,6 +50,8 @@ class Row:
 
 def save_inception(path: Path) -> None:
     """pytorch-fid's architecture with random weights, scaled so that responses survive all layers."""
+    import warnings
+
     import torch
 
     from t2av_bench.utils.optional import make_torchvision_importable
@@ -58,7 +60,8 @@ def save_inception(path: Path) -> None:
     from cleanfid import inception_pytorch
 
     torch.manual_seed(0)
-    with mock.patch.object(inception_pytorch, "load_state_dict_from_url"):
+    with warnings.catch_warnings(), mock.patch.object(inception_pytorch, "load_state_dict_from_url"):
+        warnings.simplefilter("ignore")
         with mock.patch.object(torch.nn.Module, "load_state_dict"):
             network = inception_pytorch.fid_inception_v3()
     for module in network.modules():
@@ -160,7 +163,7 @@ def measured(clips: int, fresh: int, folder: Path) -> Iterator[Row]:
     yield row("table", command("table", *runs))
     yield row("bootstrap", command("table", *runs, "--intervals"))
     yield row("bootstraps", command("table", *runs, "--intervals"))
-    yield row("compare", command("compare", runs[0], runs[0]))
+    yield row("compare", command("compare", *runs))
 
 
 def main() -> None:

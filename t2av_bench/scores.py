@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cache
 from importlib import metadata
 from typing import Any, Literal
 
@@ -155,7 +156,13 @@ def library_versions(*distributions: str) -> dict[str, str]:
     found = {}
     for name in distributions:
         try:
-            found[name] = metadata.version(name).split("+")[0]
+            found[name] = _version(name)
         except metadata.PackageNotFoundError:
             found[name] = "absent"
     return found
+
+
+@cache
+def _version(distribution: str) -> str:
+    """Read once: it takes a millisecond, protocols ask for every measurement, and what is imported stays imported."""
+    return metadata.version(distribution).split("+")[0]

@@ -102,7 +102,7 @@ class Clip:
     def frame_count(self) -> int:
         """Number of frames after conversion to ``frame_rate``. Decodes the clip on first use."""
         if self._frame_count is None:
-            for _ in self._each_frame():
+            for _ in self.each_frame():
                 pass
         assert self._frame_count is not None
         return self._frame_count
@@ -130,7 +130,7 @@ class Clip:
         if batch < 1:
             raise ValueError(f"batch is at least 1, got {batch}")
         pending: list[np.ndarray] = []
-        for frame in self._each_frame():
+        for frame in self.each_frame():
             pending.append(frame)
             if len(pending) == batch or (len(pending) + 1) * frame.nbytes > BATCH_BYTES:
                 yield np.stack(pending)
@@ -146,7 +146,7 @@ class Clip:
         if min(wanted) < 0 or (self._frame_count is not None and max(wanted) >= self._frame_count):
             raise IndexError(f"frame {min(wanted) if min(wanted) < 0 else max(wanted)} of {self.path.name} asked for")
         needed, found = set(wanted), {}
-        for index, frame in enumerate(self._each_frame()):
+        for index, frame in enumerate(self.each_frame()):
             if index in needed:
                 found[index] = frame
         if max(wanted) not in found:
@@ -186,7 +186,8 @@ class Clip:
         self._memo.clear()
         self._frames = None
 
-    def _each_frame(self) -> Iterator[np.ndarray]:
+    def each_frame(self) -> Iterator[np.ndarray]:
+        """All frames in order, (H, W, 3) uint8 RGB and read-only: for who looks at one at a time, without a copy."""
         if self._frames is not None:
             yield from self._frames
             return

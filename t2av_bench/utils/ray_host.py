@@ -4,19 +4,23 @@ So a clip that hangs, crashes or takes too much memory does there what it does h
 actor, and has the same reason.
 """
 
+import hashlib
 import os
 import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from t2av_bench.scores import LIBRARIES, library_versions
+from t2av_bench.utils.files import file_sha256
 from t2av_bench.utils.shipping import Mirror
 from t2av_bench.utils.worker_engine import Transport
 from t2av_bench.version import __version__
@@ -26,10 +30,33 @@ BEAT_SECONDS = 0.5
 _MOST_MESSAGES = 256
 
 
+Facts = Callable[[], Mapping[str, str]]
+"""Name -> version, or digest, of what a command needs beyond what ``versions`` tells."""
+
+
+def nothing() -> dict[str, str]:
+    return {}
+
+
 def versions() -> dict[str, str]:
-    """What numbers can depend on and must be the same everywhere."""
+    """What numbers can depend on and must be the same everywhere: this code, Python, libraries, and plug-ins."""
     python = ".".join(map(str, sys.version_info[:2]))
-    return {"t2av-bench": __version__, "Python": python, **library_versions(*LIBRARIES)}
+    groups = [f"t2av_bench.{kind}" for kind in ("metrics", "systems", "benchmarks")]
+    added = [entry.dist for group in groups for entry in entry_points(group=group) if entry.dist]
+    return {
+        **{each.name: each.version for each in added},
+        "t2av-bench": f"{__version__} (code {_code()})", "Python": python, **library_versions(*LIBRARIES),
+    }  # fmt: skip
+
+
+@cache
+def _code() -> str:
+    """Of all modules of this package: checkouts of one version may differ."""
+    package = Path(__file__).parents[1]
+    found = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        found.update(f"{path.relative_to(package)} {file_sha256(path)}\n".encode())
+    return found.hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +75,13 @@ class Heard:
 class Host:
     """The actor. ``hear`` waits while others are called: it has several threads."""
 
-    def __init__(self, shipped: str | None = None, roots: Sequence[Path] = ()) -> None:
-        """shipped: the name of a folder of this machine alone, where files come by their contents; see ``Mirror``."""
+    def __init__(self, variables: Mapping[str, str], shipped: str | None = None, roots: Sequence[Path] = ()) -> None:
+        """variables: of the environment, unless they are set here; modules that later calls import read them.
+
+        shipped: the name of a folder of this machine alone, where files come by their contents; see ``Mirror``.
+        """
+        for name, value in variables.items():
+            os.environ.setdefault(name, value)
         self._worker: Transport | None = None
         self._mirror: Mirror | None = None
         if shipped is not None:
@@ -65,16 +97,13 @@ class Host:
         self._mirror.take(digest, chunk)
 
     def start(
-        self, work: Any, variables: Mapping[str, str], folder: str, with_gpu: bool, shared: Sequence[Path]
+        self, work: Any, folder: str, with_gpu: bool, shared: Sequence[Path], facts: Facts
     ) -> dict[str, str]:  # fmt: skip
-        """Start a worker of ``work``, and tell the versions here.
+        """Start a worker of ``work``, and tell the versions and ``facts`` here.
 
-        variables: of the environment, unless they are set here; folder: to work in, where it exists. with_gpu: Ray gave
-        it graphics cards, which are the worker's slot. shared: what has to be seen from here; else ValueError.
+        folder: to work in, where it exists. with_gpu: Ray gave it graphics cards, which are the worker's slot. shared:
+        what has to be seen from here; else ValueError.
         """
-        found = versions()
-        for name, value in variables.items():
-            os.environ.setdefault(name, value)
         with suppress(OSError):
             os.chdir(folder)
         if self._mirror is not None:
@@ -84,6 +113,7 @@ class Host:
                 f"{platform.node()} does not see {absent[0]}: keep clips and results on a path that all machines "
                 "share, or have the files sent there (--ship)"
             )
+        found = {"machine": platform.node(), **versions(), **facts()}
         self._worker = work.start(os.environ.get("CUDA_VISIBLE_DEVICES") if with_gpu else None)
         return found
 

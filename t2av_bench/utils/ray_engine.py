@@ -185,7 +185,6 @@ class RayEngine:
 
     def _initialise(self) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that it runs
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # what it warns of, it does about
         # Its workers would stand back behind whatever else runs; those of the local engine do not.
         os.environ.setdefault("RAY_worker_niceness", "0")
         common: dict[str, Any] = {"logging_level": "ERROR"}

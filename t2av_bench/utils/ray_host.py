@@ -4,6 +4,7 @@ So a clip that hangs, crashes or takes too much memory does there what it does h
 actor, and has the same reason.
 """
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -17,7 +18,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from t2av_bench.scores import LIBRARIES, library_versions
 from t2av_bench.utils.files import file_sha256
@@ -28,6 +29,7 @@ from t2av_bench.version import __version__
 BEAT_SECONDS = 0.5
 """How often an actor says how much memory its worker holds, where there is nothing else to say."""
 _MOST_MESSAGES = 256
+_LOCK = "lock"
 
 
 Facts = Callable[[], Mapping[str, str]]
@@ -86,6 +88,8 @@ class Host:
         self._mirror: Mirror | None = None
         if shipped is not None:
             there = place_of(shipped)
+            self._held = _hold(there)
+            _sweep()
             self._mirror = Mirror(there / "contents", there / f"worker-{os.getpid()}", roots)
 
     def lacks(self, digests: list[str]) -> list[str]:
@@ -146,7 +150,23 @@ class Host:
 
 def place_of(shipped: str) -> Path:
     """Where a machine keeps what is sent to it by one command."""
-    return Path(tempfile.gettempdir()) / f"t2av-bench-{shipped}"
+    return Path(tempfile.gettempdir()) / f"t2av-bench-sent-{shipped}"
+
+
+def _hold(place: Path) -> IO[str]:
+    """Until this process ends, however it does, others see that the folder is in use."""
+    place.mkdir(parents=True, exist_ok=True)
+    lock = (place / _LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return lock
+
+
+def _sweep() -> None:
+    """Remove what was sent by commands that were killed, and could not clear up."""
+    for lock in place_of("*").parent.glob(f"{place_of('*').name}/{_LOCK}"):
+        with suppress(OSError), lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def clear(shipped: str) -> None:

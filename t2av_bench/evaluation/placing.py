@@ -1,9 +1,12 @@
 """Where a command's workers run, and what they take of their machines: ``--engine`` and what belongs to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
+from t2av_bench import systems, weights
 from t2av_bench.evaluation.config import PlacedConfig, Resources
 from t2av_bench.metrics import metric_class, resolve
 from t2av_bench.utils.config import ConfigError
@@ -13,12 +16,23 @@ from t2av_bench.utils.worker_engine import Engine, Needs
 
 
 def engine_of(
-    config: PlacedConfig, roots: Sequence[Path], inputs: Sequence[Path] = ()
+    config: PlacedConfig, roots: Sequence[Path], inputs: Sequence[Path] = (), system_ids: Iterable[str] = ()
 ) -> AbstractContextManager[Engine | None]:
     """The engine of a command, for its ``WorkerPool``s. roots, inputs: see ``chosen_engine``."""
+    facts = partial(_used, resolve(config.metrics), [*system_ids])
     return chosen_engine(
-        config.engine, config.address, config.device, config.process_bytes, config.ship, roots, inputs
+        config.engine, config.address, config.device, config.process_bytes, config.ship, roots, inputs, facts
     )  # fmt: skip
+
+
+def _used(metric_ids: Iterable[str], system_ids: Iterable[str]) -> dict[str, str]:
+    """Digests of the weights that are here, and packages: a clip's value must not depend on who measures it."""
+    store = weights.configured()
+    users = [*map(metric_class, metric_ids), *map(systems.system_class, system_ids)]
+    ids = {id for user in users for id in user.weights}
+    packages = {name for user in users for name in user.packages if find_spec(name)}
+    found = {f"weights {id}": digest for id in sorted(ids) if (digest := store.digest(id))}
+    return found | {f"package {name}": "installed" for name in sorted(packages)}
 
 
 def metric_needs(config: PlacedConfig, ids: Sequence[str]) -> dict[str, Needs]:

@@ -96,7 +96,7 @@ def run(loaded: Loaded, on_step: OnStep, notice: Notice, regenerate: Collection[
         plans, unplanned = _planned(loaded, manifests(loaded, on_step), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
         inputs = [path for row in loaded.rows for path in (row.manifest, row.clips) if path and path.exists()]
-        with engine_of(config, [out], inputs) as engine:
+        with engine_of(config, [out], inputs, {row.system for row in loaded.rows if row.system}) as engine:
             _make(plans, config, on_step, notice, engine)
             with WorkerPool(engine) as pool:
                 rows, unscored = _score(plans, kept, config, on_step, pool)

@@ -17,7 +17,7 @@ from t2av_bench.utils import memory
 from t2av_bench.utils.machine import cores
 from t2av_bench.utils.memory import GB
 from t2av_bench.utils.optional import require
-from t2av_bench.utils.ray_host import Host, clear
+from t2av_bench.utils.ray_host import Facts, Host, clear, nothing, versions
 from t2av_bench.utils.ray_transport import Calls, Remote
 from t2av_bench.utils.reasons import said
 from t2av_bench.utils.shipping import Sender
@@ -29,17 +29,19 @@ _CLEARING_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
 _OBJECT_STORE = 256 * 10**6  # of a cluster of this machine alone: jobs and results are small
 _OURS = "T2AV_BENCH_"
+_AUTH = "RAY_AUTH_MODE"
 
 
 @contextmanager
 def chosen_engine(
     name: str, address: str | None, device: str, memory: float, ship: bool = False, roots: Sequence[Path] = (),
-    inputs: Sequence[Path] = (),
+    inputs: Sequence[Path] = (), facts: Facts = nothing,
 ) -> Iterator[Engine | None]:  # fmt: skip
     """``local``: None, which means this machine; ``ray``: the cluster at ``address``. Raises as ``RayEngine``.
 
     There a worker takes by default one processor, so many bytes, and on a GPU one graphics card. roots: folders that
     workers write into; inputs: files and folders that they read. All machines see them, or the files are shipped.
+    facts: what else than versions must be the same on all machines.
     """
     if name == "local":
         if address is not None or ship:
@@ -48,7 +50,7 @@ def chosen_engine(
         return
     default = Needs(1.0, 0.0 if device == "cpu" else 1.0, memory)
     sender, shared = (Sender(roots), ()) if ship else (None, [path.absolute() for path in (*roots, *inputs)])
-    with RayEngine(address, default, sender, shared) as engine:
+    with RayEngine(address, default, sender, shared, facts) as engine:
         yield engine
 
 
@@ -58,7 +60,7 @@ class RayEngine:
     address: None: RAY_ADDRESS, or the cluster that runs on this machine, or a new one of this machine alone. default:
     what a worker takes of its machine where its job does not say; its memory is reserved, not a limit.
 
-    sender: by whom files go to the machines and back; None: they see them, ``shared`` above all.
+    sender: by whom files go to the machines and back; None: they see them, ``shared`` above all. facts: see ``Facts``.
 
     NotApplicable without the package. ValueError where there is no such cluster, no machine in it that could hold a
     worker, or a machine with other versions; when that is known.
@@ -66,11 +68,11 @@ class RayEngine:
 
     def __init__(
         self, address: str | None = None, default: Needs | None = None, sender: Sender | None = None,
-        shared: Sequence[Path] = (),
+        shared: Sequence[Path] = (), facts: Facts = nothing,
     ) -> None:  # fmt: skip
         self._ray: Any = require("ray", "ray")
         self._address, self._default = address, default or Needs()
-        self._sender, self._shared = sender, list(shared)
+        self._sender, self._shared, self._facts = sender, list(shared), facts
         self._shipped = None if sender is None else secrets.token_hex(8)
         self._calls: Calls | None = None
         self._mine = False
@@ -112,7 +114,7 @@ class RayEngine:
             )
             raise ValueError(
                 f"no machine of the Ray cluster can hold a worker ({asked_for}); there are: {there or 'none'}. "
-                "--memory and --resource set what a worker takes; what is finished is kept"
+                "--device, --memory and --resource set what a worker takes; what is finished is kept"
             )
         return min(asked, found)
 
@@ -126,15 +128,16 @@ class RayEngine:
         calls = self._connect()
         wanted = self._resources(needs)
 
+        variables = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
+
         def actor() -> Any:
             kind = self._ray.remote(Host)
             return kind.options(
                 num_cpus=wanted["CPU"], num_gpus=wanted["GPU"], memory=int(wanted["memory"]), max_restarts=0,
                 max_concurrency=4,
-            ).remote(self._shipped, self._sender.roots if self._sender else ())  # fmt: skip
+            ).remote(variables, self._shipped, self._sender.roots if self._sender else ())  # fmt: skip
 
-        variables = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
-        return Remote(calls, actor, (work, variables, os.getcwd(), wanted["GPU"] > 0, self._shared))
+        return Remote(calls, actor, (work, os.getcwd(), wanted["GPU"] > 0, self._shared, self._facts))
 
     def _clear(self, shipped: str) -> None:
         """Remove what was sent, on every machine."""
@@ -177,7 +180,7 @@ class RayEngine:
             if not self._ray.is_initialized():
                 self._initialise()
                 self._mine = True
-            self._calls = Calls(self._ray, self._sender)
+            self._calls = Calls(self._ray, self._sender, {**versions(), **self._facts()})
         return self._calls
 
     def _initialise(self) -> None:
@@ -191,17 +194,25 @@ class RayEngine:
             self._ray.init(address=where or "auto", **common)
         except (ConnectionError, RuntimeError, ValueError) as error:
             if where:
+                token = "" if _AUTH in os.environ else f"; one that was started with a token wants {_AUTH}=token here"
                 raise ValueError(
-                    f"there is no Ray cluster at {where} ({said(error)}): 'ray status' tells whether one runs, "
+                    f"there is no Ray cluster at {where} ({said(error)}){token}: 'ray status' tells whether one runs, "
                     "'ray start --head' starts one; without --address a cluster of this machine alone is made"
                 ) from error
+            # Strangers must not run code here. Without a token Ray would leave one in the user's home, for good.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             self._ray.init(
                 address="local", num_cpus=cores(), object_store_memory=_OBJECT_STORE, include_dashboard=False, **common
             )
 
 
 def _check_listening(address: str | None) -> None:
-    """ConnectionError where nobody listens at HOST:PORT: Ray itself tries for a minute, and may end the program."""
+    """ConnectionError where nobody listens at HOST:PORT: Ray itself tries for a minute, and may end the program.
+
+    ValueError for the address of Ray's client.
+    """
+    if (address or "").startswith("ray://"):
+        raise ValueError("a Ray client is not enough: run the command on a machine of the cluster, with HOST:PORT")
     host, _, port = (address or "").rpartition(":")
     if "/" in host or not port.isdigit():
         return

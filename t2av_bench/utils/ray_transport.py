@@ -4,12 +4,12 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from t2av_bench.utils.ray_host import Heard, versions
+from t2av_bench.utils.ray_host import Heard
 from t2av_bench.utils.reasons import said
 from t2av_bench.utils.shipping import Sender
 from t2av_bench.utils.worker_engine import Lost
@@ -21,10 +21,13 @@ _Hears = Callable[[Any, BaseException | None], None]
 
 
 class Calls:
-    """Calls of actors that are under way. sender: by whom files go to the machines and back; None: they see them."""
+    """Calls of actors that are under way. sender: by whom files go to the machines and back; None: they see them.
 
-    def __init__(self, ray: Any, sender: Sender | None) -> None:
-        self._ray, self.sender = ray, sender
+    facts: what must be the same on all machines, as it is here.
+    """
+
+    def __init__(self, ray: Any, sender: Sender | None, facts: Mapping[str, str]) -> None:
+        self._ray, self.sender, self.facts = ray, sender, facts
         self.background = ThreadPoolExecutor(_SENDERS, "ray-sender")
         self._lock = threading.Lock()
         self._listening: dict[Any, _Hears] = {}
@@ -158,16 +161,15 @@ class Remote:
             else:
                 self._trouble = ValueError(f"a worker cannot be started on the Ray cluster: {said(error)}")
             return
-        mine = versions()
         differing = [
-            f"{name} {found.get(name)} there, {version} here"
-            for name, version in mine.items()
-            if found.get(name) != version
+            f"{name} {found.get(name, 'absent')} there, {mine} here"
+            for name, mine in self._calls.facts.items()
+            if found.get(name, "absent") != mine
         ]
         if differing:
             self._trouble = ValueError(
-                f"a machine of the Ray cluster would give other numbers: {'; '.join(differing)}. Install the same "
-                "versions on all machines"
+                f"{found['machine']} of the Ray cluster would give other numbers: {'; '.join(differing)}. Install the "
+                "same versions, plug-ins and weights on all machines"
             )
             return
         self._up = True

@@ -86,13 +86,17 @@ def to_device(array: np.ndarray, device: str) -> "torch.Tensor":
     return tensor.to(device)
 
 
-def pass_size(device: str, size: int) -> int | None:
-    """Samples of a pass that clips share on a device: always ``size`` on a GPU. None: a clip's samples pass alone.
+PASS_BYTES = 256 << 20
+"""Of the samples of a pass."""
 
-    The last digits depend on how many samples a pass has, so that on a GPU none may have more or fewer. A processor's
-    cores gain nothing from more than a clip has, and samples that only fill a pass would cost time.
+
+def pass_size(device: str, most: int, sample_bytes: int = 0) -> int | None:
+    """Samples of a pass that clips share on a GPU: ``most``, or what ``PASS_BYTES`` hold. None: a clip's pass alone.
+
+    The last digits depend on how many samples a pass has, so that on a GPU none of their size may have more or fewer. A
+    processor's cores gain nothing from more than a clip has, and samples that only fill a pass would cost time.
     """
-    return None if device == "cpu" else size
+    return None if device == "cpu" else max(1, min(most, PASS_BYTES // max(1, sample_bytes)))
 
 
 def in_passes(network: Callable[[np.ndarray], np.ndarray], samples: np.ndarray, size: int | None) -> np.ndarray:

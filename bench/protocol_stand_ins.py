@@ -1,0 +1,239 @@
+"""Faster protocols with networks that are here: what they move where SyncNet's, Inception's and I3D's weights are not.
+
+Sync: faces as in ``sync/exact``, each mouth cut where GridFace's sync network looks for it: the face half the
+picture's width, its centre a little above the middle. It was trained on drawn faces, so that its confidence on real
+ones is near its floor. Sets: GridFace's networks for frames and short clips, and Inception of random weights.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from measuring import processor_seconds
+
+from t2av_bench import weights
+from t2av_bench.errors import NotApplicable, Unscorable
+from t2av_bench.extractors import inception, syncnet
+from t2av_bench.extractors.syncnet import SAMPLE_RATE, SAMPLES_PER_FRAME
+from t2av_bench.faces import crop
+from t2av_bench.faces.find import main_track
+from t2av_bench.faces.track import Track
+from t2av_bench.gridface.extractors import features, pictures, sync
+from t2av_bench.gridface.metrics.features import WINDOW, window_starts
+from t2av_bench.media.clip import Clip
+from t2av_bench.metrics.distances import frechet_distance, polynomial_mmd2
+from t2av_bench.metrics.fvd import centre_square
+from t2av_bench.metrics.paired_frames import segment_centres
+from t2av_bench.utils.inference import Dtype, precision
+
+FRAMES = 16
+SYNC = "GridFace's sync network"
+SETS = ("GridFace's frame network", "GridFace's clip network", "Inception, random weights")
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
+
+
+def in_precision(run: Callable[[Any], Any], dtype: Dtype) -> Callable[[Any], Any]:
+    """A network's function of tensors, with a float32 result."""
+
+    def rounded(values: Any) -> Any:
+        with precision(dtype, "cpu"):
+            return run(values).float()
+
+    return rounded
+
+
+@cache
+def sync_network(dtype: Dtype) -> sync.GridFaceSync:
+    """GridFace's, with its mouths in a precision as SyncNet's are."""
+    import torch
+
+    network = sync.load_sync().network
+
+    class Reduced(torch.nn.Module):
+        embed_audio = staticmethod(network.embed_audio)
+        embed_mouths = staticmethod(in_precision(network.embed_mouths, dtype))
+
+    return sync.GridFaceSync(Reduced())
+
+
+def mouths_of(clip: Clip, track: Track) -> np.ndarray:
+    """(frames of the track, 44, 52) uint8."""
+    half, x, y = crop.smooth(track.boxes)
+    corners = np.stack([x - 2 * half, y - 1.9 * half, x + 2 * half, y + 2.1 * half], axis=1).astype(np.int64)
+    border = np.ceil(4 * half).astype(np.int64)
+    cut, number = [], 0
+    for batch in clip.frames():
+        for frame in batch:
+            at = number - int(track.frames[0])
+            if 0 <= at < len(corners):
+                cut.append(sync.mouths(crop.cut(frame, corners[at], border[at])[None]))
+            number += 1
+    return np.concatenate(cut)
+
+
+def sync_values(clip: Clip, tracks: Sequence[Track], dtype: Dtype) -> dict[str, float] | None:
+    """C, D and offset of the clip's main track; None where there is none, or no sound that lasts."""
+    if not tracks:
+        return None
+    track = tracks[main_track(tracks)]
+    try:
+        audio = clip.audio(SAMPLE_RATE)[int(track.frames[0]) * SAMPLES_PER_FRAME :]
+    except Unscorable:
+        return None
+    audio = audio[: len(track.frames) * SAMPLES_PER_FRAME]
+    if min(len(track.frames), len(audio) // SAMPLES_PER_FRAME) < sync.LEAST_FRAMES:
+        return None
+    found = sync_network(dtype).score(mouths_of(clip, track), audio)
+    return {"C": found.confidence, "D": found.distance, "offset": float(found.offset)}
+
+
+@cache
+def set_networks(dtype: Dtype) -> dict[str, Callable[[Clip, int], np.ndarray]]:
+    """By name: a clip and the frames that it shares with its original -> features (samples, d) float32."""
+
+    def frames(clip: Clip, common: int) -> np.ndarray:
+        return centre_square(clip.frames_at(segment_centres(common, FRAMES)))
+
+    def windows(clip: Clip, common: int) -> np.ndarray:
+        square = np.concatenate([features.small_grey(centre_square(batch)) for batch in clip.frames()])
+        return np.stack([square[start : start + WINDOW] for start in window_starts(common)])
+
+    def by_gridface(name: str, look: Callable[[Clip, int], np.ndarray], clip: Clip, common: int) -> np.ndarray:
+        run = in_precision(features.load_network(name).features, dtype)
+        return run(pictures.network_input(look(clip, common))).numpy()
+
+    def by_inception(clip: Clip, common: int) -> np.ndarray:
+        shown = inception.resized(clip.frames_at(segment_centres(common, FRAMES // 2)), "legacy_pytorch")
+        return inception.embed(shown, random_inception(), dtype=dtype)
+
+    return dict(zip(SETS, (
+        partial(by_gridface, features.FRAME_CHECKPOINT, lambda clip, common: pictures.resized(frames(clip, common))),
+        partial(by_gridface, features.CLIP_CHECKPOINT, windows),
+        by_inception,
+    ), strict=True))  # fmt: skip
+
+
+def set_values(pairs: Sequence[tuple[Clip, Clip]]) -> Iterator[tuple[str, str, float, float, int]]:
+    """Network, distance, its value in float32 and in bfloat16, and of how many clips.
+
+    pairs: clips and their originals; those below 16 frames are left out.
+    """
+    common = [min(one.frame_count, other.frame_count) for one, other in pairs]
+    usable = [(pair, count) for pair, count in zip(pairs, common, strict=True) if count >= WINDOW]
+    for name in SETS:
+        sides: dict[Dtype, list[np.ndarray]] = {}
+        for dtype in DTYPES:
+            run = set_networks(dtype)[name]
+            sides[dtype] = [
+                np.concatenate([_kept(pair[side], count, name, dtype, run) for pair, count in usable])
+                for side in (0, 1)
+            ]  # fmt: skip
+        for distance, of in (("Fréchet distance", frechet_distance), ("kernel distance", polynomial_mmd2)):
+            yield name, distance, *(of(*sides[dtype]) for dtype in DTYPES), len(usable)
+
+
+def _kept(clip: Clip, common: int, name: str, dtype: Dtype, run: Callable[[Clip, int], np.ndarray]) -> np.ndarray:
+    found: Mapping[str, np.ndarray] = clip.stored(
+        f"stand-in, {name}, {dtype}", str(common), lambda: {"features": run(clip, common)}
+    )
+    clip.release()
+    return found["features"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """Features of a network in bfloat16 against float32. difference: norm over the features' norm, median and largest
+    of the samples; seconds: of the processor, of both."""
+
+    network: str
+    weights: str
+    samples: int
+    difference_median: float
+    difference_largest: float
+    seconds_float32: float
+    seconds_bfloat16: float
+
+
+def rounded(clips: Sequence[Clip]) -> Iterator[Rounded | dict[str, str]]:
+    """Networks in both precisions, or why one was not tried."""
+    for make_network in (_syncnet, _inception, _gridface_sync, _gridface_frames):
+        try:
+            yield make_network(clips)
+        except (NotApplicable, Unscorable, ImportError) as error:
+            yield {"network": make_network.__name__.strip("_"), "reason": str(error)}
+
+
+def _syncnet(clips: Sequence[Clip]) -> Rounded:
+    from sync_speed import random_networks
+
+    real = weights.is_present("syncnet_v2")
+    random, _ = (None, None) if real else random_networks()
+    made = [syncnet.syncnet(dtype=dtype) if real else syncnet.SyncNet(random, dtype=dtype) for dtype in DTYPES]
+    crops = [next(crop.whole_frames(clip.frames(9))) for clip in clips]
+    return _both("SyncNet, mouths", WHOSE[real], [partial(_each, network.embed_mouths, crops) for network in made])
+
+
+def _inception(clips: Sequence[Clip]) -> Rounded:
+    real, id = weights.is_present("inception_pt"), "inception_pt"
+    network = inception.load("legacy_pytorch", weights.path(id), weights.digest(id), "cpu") if real else (
+        random_inception()
+    )  # fmt: skip
+    frames = [clip.frames_at(range(4)) for clip in clips]
+    made = [partial(inception.features, mode="legacy_pytorch", network=network, dtype=dtype)
+            for dtype in DTYPES]  # fmt: skip
+    return _both("Inception (pytorch-fid)", WHOSE[real], [partial(_each, each, frames) for each in made])
+
+
+@cache
+def random_inception() -> Callable[..., Any]:
+    """pytorch-fid's architecture, scaled so that responses survive all layers."""
+    from unittest import mock
+
+    import torch
+
+    from t2av_bench.utils.optional import make_torchvision_importable
+
+    make_torchvision_importable()
+    from cleanfid import inception_pytorch
+
+    with mock.patch.object(inception_pytorch, "load_state_dict_from_url"):
+        with mock.patch.object(torch.nn.Module, "load_state_dict"):
+            network = inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False).eval()
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    return lambda images: network(images / 255)[0].flatten(1)
+
+
+def _gridface_sync(clips: Sequence[Clip]) -> Rounded:
+    mouths = [sync.stream_mouths([centre_square(next(clip.frames(16)))]) for clip in clips]
+    made = [partial(_each, sync_network(dtype).embed_mouths, mouths) for dtype in DTYPES]
+    return _both("GridFace's sync network, mouths", "trained, in this package", made)
+
+
+def _gridface_frames(clips: Sequence[Clip]) -> Rounded:
+    network = features.load_network(features.FRAME_CHECKPOINT)
+    frames = [pictures.network_input(pictures.resized(centre_square(next(clip.frames(4))))) for clip in clips]
+    made = [partial(_each, in_precision(network.features, dtype), frames) for dtype in DTYPES]
+    return _both("GridFace's frame network", "trained, in this package", made)
+
+
+def _each(function: Callable[[np.ndarray], np.ndarray], inputs: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([function(each) for each in inputs])
+
+
+WHOSE = {True: "released", False: "random"}
+
+
+def _both(name: str, whose: str, made: Sequence[Callable[[], np.ndarray]]) -> Rounded:
+    found, seconds = [], []
+    for run in made:
+        run()  # the first pass lays weights out
+        start = processor_seconds()
+        found.append(run())
+        seconds.append(processor_seconds() - start)
+    apart = np.linalg.norm(found[1] - found[0], axis=1) / np.linalg.norm(found[0], axis=1)
+    return Rounded(name, whose, len(apart), float(np.median(apart)), float(apart.max()), *seconds)

@@ -27,13 +27,13 @@ from typing import Any
 
 import numpy as np
 from measuring import ROOT, options
-from protocol_stand_ins import SYNC, rounded, set_values, sync_values
+from protocol_stand_ins import SYNC, deviation, rounded, set_values, sync_values
 
 from t2av_bench import weights
 from t2av_bench.benchmarks.pairing import pair
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.faces import confirmed, crop, detect, sparse
-from t2av_bench.faces.find import Faces, faces_in
+from t2av_bench.faces.find import Faces, faces_in, main_track
 from t2av_bench.faces.track import Track, find_tracks, overlap
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create, metric_class, metric_ids
@@ -203,15 +203,19 @@ def values(name: str, pairs: Sequence[Pair]) -> Iterator[Values]:
 
 
 def stand_ins(name: str, clips: Sequence[Clip], originals: Sequence[Clip]) -> Iterator[Values]:
-    """Rows of the networks that are always here; clips without a kept face or sound are left out by all."""
+    """Rows of the networks that are always here; of sync, those of the clips with a face by either protocol."""
     for detector in detectors():
-        wanted: dict[str, dict[str, Any]] = {"": {}, **here()}
-        found: dict[str, list[Any]] = {text: [] for text in wanted}
-        for clip in clips:
+        found: dict[str, list[Any]] = {text: [] for text in ("", *here())}
+        for number, clip in enumerate(clips):
             faces = faces_in(clip, detector)
-            for text, option in wanted.items():
-                tracks, _ = sparser(faces, option.get("detect_every", 1))
-                found[text].append(sync_values(clip, tracks, option.get("dtype", "float32")))
+            exact = _main(sparser(faces, 1)[0])
+            found[""].append(exact and sync_values(number, None, "float32"))
+            for text, option in here().items():
+                every, dtype = option.get("detect_every", 1), option.get("dtype", "float32")
+                other = _main(sparser(faces, every)[0])
+                off = None if every == 1 or not (exact and other) else deviation(exact, other)
+                lost = other is None or (every > 1 and off is None)
+                found[text].append(None if lost else sync_values(number, off, dtype))
             clip.release()
         for text in here():
             for quantity in ("C", "D", "offset"):
@@ -220,6 +224,10 @@ def stand_ins(name: str, clips: Sequence[Clip], originals: Sequence[Clip]) -> It
     for network, distance, exact, other, count in set_values(pairs) if len(here()) == len(OPTIONS) else ():
         apart = abs(other - exact)
         yield Values(network, "dtype=bfloat16", name, distance, count, 0, exact, apart, apart, int(apart == 0))
+
+
+def _main(tracks: Sequence[Track]) -> Track | None:
+    return tracks[main_track(tracks)] if tracks else None
 
 
 def _measured(metric: Metric, pair: Pair) -> Any:

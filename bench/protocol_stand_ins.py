@@ -1,8 +1,8 @@
 """Faster protocols with networks that are here: what they move where SyncNet's, Inception's and I3D's weights are not.
 
-Sync: faces as in ``sync/exact``, each mouth cut where GridFace's sync network looks for it: the face half the
-picture's width, its centre a little above the middle. It was trained on drawn faces, so that its confidence on real
-ones is near its floor. Sets: GridFace's networks for frames and short clips, and Inception of random weights.
+Sync: by how much the boxes of fewer looks are off is measured on the real clips; GridFace's drawn clips are cut so far
+off, frame by frame, and scored by GridFace's sync network, which knows them and no real face. Sets: GridFace's networks
+for frames and short clips, and Inception of random weights, on the real clips.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,12 +16,12 @@ from measuring import processor_seconds
 from t2av_bench import weights
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import inception, syncnet
-from t2av_bench.extractors.syncnet import SAMPLE_RATE, SAMPLES_PER_FRAME
 from t2av_bench.faces import crop
-from t2av_bench.faces.find import main_track
 from t2av_bench.faces.track import Track
+from t2av_bench.gridface.data import corpus
 from t2av_bench.gridface.extractors import features, pictures, sync
 from t2av_bench.gridface.metrics.features import WINDOW, window_starts
+from t2av_bench.gridface.validation import lip_sync
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics.distances import frechet_distance, polynomial_mmd2
 from t2av_bench.metrics.fvd import centre_square
@@ -58,34 +58,50 @@ def sync_network(dtype: Dtype) -> sync.GridFaceSync:
     return sync.GridFaceSync(Reduced())
 
 
-def mouths_of(clip: Clip, track: Track) -> np.ndarray:
-    """(frames of the track, 44, 52) uint8."""
-    half, x, y = crop.smooth(track.boxes)
-    corners = np.stack([x - 2 * half, y - 1.9 * half, x + 2 * half, y + 2.1 * half], axis=1).astype(np.int64)
-    border = np.ceil(4 * half).astype(np.int64)
-    cut, number = [], 0
-    for batch in clip.frames():
-        for frame in batch:
-            at = number - int(track.frames[0])
-            if 0 <= at < len(corners):
-                cut.append(sync.mouths(crop.cut(frame, corners[at], border[at])[None]))
-            number += 1
-    return np.concatenate(cut)
+@cache
+def drawn() -> list[Any]:
+    """Twelve of GridFace's clips, whose sync the network knows."""
+    return lip_sync.clips(corpus.utterances(corpus.TEST_SPLITS[0], 12))
 
 
-def sync_values(clip: Clip, tracks: Sequence[Track], dtype: Dtype) -> dict[str, float] | None:
-    """C, D and offset of the clip's main track; None where there is none, or no sound that lasts."""
-    if not tracks:
+def deviation(exact: Track, other: Track) -> np.ndarray | None:
+    """(n, 3) of the frames that both tracks have, as a crop is cut (median of 13 frames): how far the other's box is
+    beside and below the exact one, in widths of this, and how many times as wide. None where they share none."""
+    first = max(int(track.frames[0]) for track in (exact, other))
+    end = 1 + min(int(track.frames[-1]) for track in (exact, other))
+    if end <= first:
         return None
-    track = tracks[main_track(tracks)]
-    try:
-        audio = clip.audio(SAMPLE_RATE)[int(track.frames[0]) * SAMPLES_PER_FRAME :]
-    except Unscorable:
-        return None
-    audio = audio[: len(track.frames) * SAMPLES_PER_FRAME]
-    if min(len(track.frames), len(audio) // SAMPLES_PER_FRAME) < sync.LEAST_FRAMES:
-        return None
-    found = sync_network(dtype).score(mouths_of(clip, track), audio)
+    (half, x, y), (half_other, x_other, y_other) = (
+        np.stack(crop.smooth(track.boxes))[:, first - int(track.frames[0]) : end - int(track.frames[0])]
+        for track in (exact, other)
+    )
+    half = np.maximum(half, 0.5)
+    return np.stack([(x_other - x) / (2 * half), (y_other - y) / (2 * half), half_other / half], axis=1)
+
+
+def moved(frames: np.ndarray, deviations: np.ndarray) -> np.ndarray:
+    """Frames as they are cut where the face's box is so far off; a drawn face is half as wide as its picture.
+
+    deviations: (n, 3), repeated where there are more frames.
+    """
+    import cv2
+
+    side = frames.shape[1]
+    centre = np.array([0.5, 0.475]) * side
+    shown = []
+    for frame, (x, y, scale) in zip(frames, np.resize(deviations, (len(frames), 3)), strict=True):
+        shift = centre * (1 - scale) + np.array([x, y]) * side / 2
+        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        shown.append(cv2.warpAffine(frame, matrix, (side, side), flags=how, borderMode=cv2.BORDER_REPLICATE))
+    return np.stack(shown)
+
+
+def sync_values(number: int, deviations: np.ndarray | None, dtype: Dtype) -> dict[str, float]:
+    """C, D and offset of a drawn clip, cut as far off as a real one was; None: as it is."""
+    clip = drawn()[number % len(drawn())]
+    frames = clip.frames if deviations is None else moved(clip.frames, deviations)
+    found = sync_network(dtype).score(sync.mouths(frames), clip.audio)
     return {"C": found.confidence, "D": found.distance, "offset": float(found.offset)}
 
 

@@ -50,7 +50,7 @@ class Shares(Metric):
         if pair.item.id == "hangs":
             time.sleep(1000)
         if pair.item.id == "fills_memory":
-            taken = [bytearray(os.urandom(1 << 20) * 32) for _ in range(100)]
+            taken = np.ones(250_000_000)
             time.sleep(1000)
         if pair.item.id == "raises":
             raise ZeroDivisionError("alone")
@@ -163,13 +163,14 @@ def test_time_and_memory_are_those_of_one_clip_and_the_reason_names_it(tmp_path,
     late = make_clips(tmp_path / "late", ["a", "hangs", "b"])
     full = make_clips(tmp_path / "full", ["a", "fills_memory", "b"])
     passes = {}
-    for folder, reason in ((made, None), (late, "no result within 4 s (--timeout)"), (full, "of memory (--memory")):
+    late_reason, full_reason = "no result within 4 s (--timeout)", "used more than 1.5 GB of memory (--memory"
+    for folder, timeout, reason in ((made, 4.0, None), (late, 4.0, late_reason), (full, 60.0, full_reason)):
         (tmp_path / "log").write_text("")
         asked = EvaluateConfig(
             generated=folder,
             metrics=("shares/one",),
             workers=1,
-            timeout=4.0,
+            timeout=timeout,
             memory=1.5,
             out=tmp_path / f"{folder}-run",
         ).model_copy(update={"device": "cpu:0"})

@@ -31,12 +31,8 @@ Written by `python bench/protocol_page.py` from `bench/protocol_prices.json`; a 
 
 Some options make a metric faster by making its protocol another one. They are part of the protocol's fingerprint, as
 every option is: a table refuses a column of two protocols, what is kept for a clip is kept for each of them, and
-without the option the metric is what it was, to the last digit. Nothing is measured by them unless it is asked for:
-
-<!-- needs: weights of sync -->
-```console
-$ t2av-bench evaluate my_model/ --metrics sync/exact --option sync/exact.detect_every=5
-```
+without the option the metric is what it was, to the last digit. Nothing is measured by them unless it is asked for, as
+with `--metrics sync/exact --option sync/exact.detect_every=5`.
 
 `detect_every=N`: faces are looked for in each shot's first, last and every N-th frame. A face that is seen in two looks
 in a row moves between them in a straight line, and counts as seen. Cuts are found in all frames; no line crosses one.

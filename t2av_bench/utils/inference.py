@@ -55,10 +55,14 @@ def known_dtype(dtype: str) -> Dtype:
 def check_dtype(dtype: Dtype, device: str) -> None:
     """NotApplicable where the device has no instructions for it: it would be emulated, slower than float32."""
     if dtype == "bfloat16" and not _has_bfloat16(device):
+        import torch
+
         where = "this processor" if device == "cpu" else device
+        known = device != "cpu" or hasattr(torch.cpu, "get_capabilities")
+        has = "has no instructions for it" if known else f"cannot be asked by torch {torch.__version__} for instructions"
         raise NotApplicable(
-            f"dtype=bfloat16: {where} has no instructions for it (AVX512_BF16, AMX, Arm BF16, or a GPU of compute "
-            "capability 8.0): leave dtype out, or use a machine that has"
+            f"dtype=bfloat16: {where} {has} (AVX512_BF16, AMX, Arm BF16, or a GPU of compute capability 8.0): leave "
+            f"dtype out, or use a machine that has{'' if known else ', or torch 2.13'}"
         )
 
 
@@ -67,7 +71,7 @@ def _has_bfloat16(device: str) -> bool:
     import torch
 
     if device == "cpu":
-        # Earlier releases of torch cannot tell.
+        # Releases before 2.13 may not be able to tell.
         has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
     if device.startswith("cuda") and torch.cuda.is_available():

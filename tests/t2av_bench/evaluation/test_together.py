@@ -158,7 +158,7 @@ def test_a_run_is_the_same_and_a_clip_that_ends_its_worker_costs_itself_alone(tm
 
 
 def test_time_and_memory_are_those_of_one_clip_and_the_reason_names_it(tmp_path, sharing):
-    """Eight that together take half as long again as one may are not late; one that hangs or fills its worker is."""
+    """Three that together take half as long again as one may are not late; one that hangs or fills its worker is."""
     made = make_clips(tmp_path / "made", ["a", "b", "slow"])
     late = make_clips(tmp_path / "late", ["a", "hangs", "b"])
     full = make_clips(tmp_path / "full", ["a", "fills_memory", "b"])

@@ -104,8 +104,9 @@ learnt the task, not how large it is for those.
 
 How far the boxes of fewer looks are off, in each frame of a real clip, is what the first section measures. Twelve drawn
 clips of the [embedded benchmark](embedded_metrics.md) are cut so far off, in widths of the face, and GridFace's sync
-network, which knows such faces, scores them. Its C is near 0.8, its D near 0.6, between 0 and 2 both. A clip has no
-score where its face is lost.
+network, which knows such faces, scores them. Its C is near 0.8, its D near 0.6, between 0 and 2 both. It was trained on
+pictures that are all cut at the same place, and takes a crop that moves for a mouth that does: where SyncNet learnt from
+crops of tracks, these are prices of the worst case. A clip has no score where its face is lost.
 
 """
 SETS_TEXT = """\

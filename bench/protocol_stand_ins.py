@@ -5,9 +5,10 @@ off, frame by frame, and scored by GridFace's sync network, which knows them and
 for frames and short clips, and Inception of random weights, on the real clips.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -136,26 +137,26 @@ def set_values(pairs: Sequence[tuple[Clip, Clip]]) -> Iterator[tuple[str, str, f
 
     pairs: clips and their originals; those below 16 frames are left out.
     """
-    common = [min(one.frame_count, other.frame_count) for one, other in pairs]
-    usable = [(pair, count) for pair, count in zip(pairs, common, strict=True) if count >= WINDOW]
-    for name in SETS:
-        sides: dict[Dtype, list[np.ndarray]] = {}
-        for dtype in DTYPES:
-            run = set_networks(dtype)[name]
-            sides[dtype] = [
-                np.concatenate([_kept(pair[side], count, name, dtype, run) for pair, count in usable])
-                for side in (0, 1)
-            ]  # fmt: skip
+    found: dict[tuple[str, Dtype, int], list[np.ndarray]] = {}
+    usable = 0
+    for pair in pairs:
+        common = min(_kept(clip, "frames", lambda clip=clip: np.array([clip.frame_count]))[0] for clip in pair)
+        if common >= WINDOW:
+            usable += 1
+            for name, dtype, side in product(SETS, DTYPES, (0, 1)):
+                run = partial(set_networks(dtype)[name], pair[side], common)
+                found.setdefault((name, dtype, side), []).append(_kept(pair[side], f"{name}, {dtype}, {common}", run))
+        for clip in pair:
+            clip.release()
+    for name in SETS if usable else ():
+        sides = [[np.concatenate(found[name, dtype, side]) for side in (0, 1)] for dtype in DTYPES]
         for distance, of in (("Fréchet distance", frechet_distance), ("kernel distance", polynomial_mmd2)):
-            yield name, distance, *(of(*sides[dtype]) for dtype in DTYPES), len(usable)
+            exact, other = (of(*both) for both in sides)
+            yield name, distance, exact, other, usable
 
 
-def _kept(clip: Clip, common: int, name: str, dtype: Dtype, run: Callable[[Clip, int], np.ndarray]) -> np.ndarray:
-    found: Mapping[str, np.ndarray] = clip.stored(
-        f"stand-in, {name}, {dtype}", str(common), lambda: {"features": run(clip, common)}
-    )
-    clip.release()
-    return found["features"]
+def _kept(clip: Clip, what: str, run: Callable[[], np.ndarray]) -> np.ndarray:
+    return clip.stored("stand-ins", what, lambda: {"found": run()})["found"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
 """What the faster protocols cost in their numbers: faces in every n-th frame, and bfloat16, against the exact protocol.
 
     python bench/protocol_prices.py CLIPS --work FOLDER [--damaged N] [--kinds KIND ...] [--json OUT]
-    python bench/protocol_page.py > docs/faster.md                   # of bench/protocol_prices.json
+    python bench/protocol_page.py [OUT] > PAGE.md                    # of bench/protocol_prices.json, or of OUT
 
-Clips are measured undamaged (the control copy of the validity command) and with damage. Three parts:
+Clips are measured undamaged (the control copy of the validity command) and with damage. Four parts:
 
 boxes       every detector whose weights are here: each frame is looked at once, and what a sparser look would have made
             of it follows from that, for a detector has no memory.
 features    every network in bfloat16 against itself in float32; one whose weights are not here with random ones, which
             says what the rounding does to features, and nothing about scores.
 values      every metric whose weights are here, by the exact protocol and by each option; the others say what to fetch.
+stand-ins   the same options with networks that come with the package (see ``protocol_stand_ins``).
 
 Copies and features are kept in --work, and the same command continues.
 """
@@ -18,26 +19,28 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import ROOT, options, processor_seconds
+from measuring import ROOT, options
+from protocol_stand_ins import SYNC, deviation, rounded, set_values, sync_values
 
 from t2av_bench import weights
 from t2av_bench.benchmarks.pairing import pair
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.faces import confirmed, crop, detect, sparse
-from t2av_bench.faces.find import Faces, faces_in
+from t2av_bench.faces.find import Faces, faces_in, main_track
 from t2av_bench.faces.track import Track, find_tracks, overlap
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import create, metric_class, metric_ids
 from t2av_bench.metrics.base import Metric, Pair, SetMetric
 from t2av_bench.results.features import FeatureStore
 from t2av_bench.utils.files import write_text
+from t2av_bench.utils.inference import check_dtype
 from t2av_bench.utils.worker_pool import WorkerPool
 from t2av_bench.validation.damages import CONTROL, DAMAGES, folder_of
 from t2av_bench.validation.making import UNDAMAGED, Grade, make, place_of
@@ -80,20 +83,6 @@ class Boxes:
     shift_median: float | None
     shift_99: float | None
     looks: float
-
-
-@dataclass(frozen=True, slots=True)
-class Rounded:
-    """Features of a network in bfloat16 against float32. difference: norm over the features' norm, median and largest
-    of the samples; seconds: of the processor, of both."""
-
-    network: str
-    weights: str
-    samples: int
-    difference_median: float
-    difference_largest: float
-    seconds_float32: float
-    seconds_bfloat16: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,79 +165,12 @@ def boxes(name: str, clips: Sequence[Clip]) -> Iterator[Boxes]:
             )
 
 
-def rounded(clips: Sequence[Clip]) -> Iterator[Rounded | dict[str, str]]:
-    """Networks in both precisions, or why one was not tried."""
-    for make_network in (_syncnet, _inception):
-        try:
-            yield make_network(clips)
-        except (NotApplicable, Unscorable, ImportError) as error:
-            yield {"network": make_network.__name__.strip("_"), "reason": str(error)}
-
-
-def _syncnet(clips: Sequence[Clip]) -> Rounded:
-    from sync_speed import random_networks
-
-    from t2av_bench.extractors import syncnet
-
-    real = weights.is_present("syncnet_v2")
-    random, _ = (None, None) if real else random_networks()
-    made = [
-        syncnet.syncnet(dtype=dtype) if real else syncnet.SyncNet(random, dtype=dtype)
-        for dtype in ("float32", "bfloat16")
-    ]
-    crops = [next(crop.whole_frames(clip.frames(9))) for clip in clips]
-    return _both("SyncNet, mouths", real, [partial(_each, network.embed_mouths, crops) for network in made])
-
-
-def _inception(clips: Sequence[Clip]) -> Rounded:
-    from t2av_bench.extractors import inception
-
-    real, id = weights.is_present("inception_pt"), "inception_pt"
-    network = inception.load("legacy_pytorch", weights.path(id), weights.digest(id), "cpu") if real else (
-        _random_inception()
-    )  # fmt: skip
-    frames = [clip.frames_at(range(4)) for clip in clips]
-    made = [partial(inception.features, mode="legacy_pytorch", network=network, dtype=dtype)
-            for dtype in ("float32", "bfloat16")]  # fmt: skip
-    return _both("Inception (pytorch-fid)", real, [partial(_each, each, frames) for each in made])
-
-
-def _random_inception() -> Callable[..., Any]:
-    """pytorch-fid's architecture, scaled so that responses survive all layers."""
-    from unittest import mock
-
-    import torch
-
-    from t2av_bench.utils.optional import make_torchvision_importable
-
-    make_torchvision_importable()
-    from cleanfid import inception_pytorch
-
-    with mock.patch.object(inception_pytorch, "load_state_dict_from_url"):
-        with mock.patch.object(torch.nn.Module, "load_state_dict"):
-            network = inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False).eval()
-    torch.manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight)
-    return lambda images: network(images / 255)[0].flatten(1)
-
-
-def _each(function: Callable[[np.ndarray], np.ndarray], inputs: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([function(each) for each in inputs])
-
-
-def _both(name: str, real: bool, made: Sequence[Callable[[], np.ndarray]]) -> Rounded:
-    found, seconds = [], []
-    for run in made:
-        run()  # the first pass lays weights out
-        start = processor_seconds()
-        found.append(run())
-        seconds.append(processor_seconds() - start)
-    apart = np.linalg.norm(found[1] - found[0], axis=1) / np.linalg.norm(found[0], axis=1)
-    return Rounded(
-        name, "released" if real else "random", len(apart), float(np.median(apart)), float(apart.max()), *seconds
-    )
+def here() -> dict[str, dict[str, Any]]:
+    """The options that this machine can carry out."""
+    with suppress(NotApplicable):
+        check_dtype("bfloat16", "cpu")
+        return OPTIONS
+    return {text: option for text, option in OPTIONS.items() if "dtype" not in option}
 
 
 def asked() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -273,11 +195,39 @@ def values(name: str, pairs: Sequence[Pair]) -> Iterator[Values]:
         return metric, measured[id, text]
 
     for id, text, option in asked():
-        if unusable(metric_class(id)) is None:
+        if unusable(metric_class(id)) is None and text in here():
             metric, exact = results(id, "", {})
             _, other = results(id, text, option)
             for quantity in metric.quantities:
                 yield _row(id, text, name, metric, quantity.name, exact, other)
+
+
+def stand_ins(name: str, clips: Sequence[Clip], originals: Sequence[Clip]) -> Iterator[Values]:
+    """Rows of the networks that are always here; of sync, those of the clips with a face by either protocol."""
+    for detector in detectors():
+        found: dict[str, list[Any]] = {text: [] for text in ("", *here())}
+        for number, clip in enumerate(clips):
+            faces = faces_in(clip, detector)
+            exact = _main(sparser(faces, 1)[0])
+            found[""].append(exact and sync_values(number, None, "float32"))
+            for text, option in here().items():
+                every, dtype = option.get("detect_every", 1), option.get("dtype", "float32")
+                other = _main(sparser(faces, every)[0])
+                off = None if every == 1 or not (exact and other) else deviation(exact, other)
+                lost = other is None or (every > 1 and off is None)
+                found[text].append(None if lost else sync_values(number, off, dtype))
+            clip.release()
+        for text in here():
+            for quantity in ("C", "D", "offset"):
+                yield _of_clips(f"{SYNC}, {detector.name}", text, name, quantity, found[""], found[text])
+    pairs = list(zip(clips, originals, strict=True))
+    for network, distance, exact, other, count in set_values(pairs) if len(here()) == len(OPTIONS) else ():
+        apart = abs(other - exact)
+        yield Values(network, "dtype=bfloat16", name, distance, count, 0, exact, apart, apart, int(apart == 0))
+
+
+def _main(tracks: Sequence[Track]) -> Track | None:
+    return tracks[main_track(tracks)] if tracks else None
 
 
 def _measured(metric: Metric, pair: Pair) -> Any:
@@ -295,19 +245,29 @@ def _measured(metric: Metric, pair: Pair) -> Any:
 def _row(
     id: str, text: str, name: str, metric: Metric, quantity: str, exact: Sequence[Any], other: Sequence[Any]
 ) -> Values:
+    if not isinstance(metric, SetMetric):
+        return _of_clips(id, text, name, quantity, exact, other)
     both = [pair for pair in zip(exact, other, strict=True) if None not in pair]
     changed = sum((one is None) != (two is None) for one, two in zip(exact, other, strict=True))
-    if isinstance(metric, SetMetric):
-        sides = [list(side) for side in zip(*both, strict=True)]
-        numbers = [[metric.aggregate(side).values[quantity] for side in sides]] if len(both) > 1 else []
-    else:
-        numbers = [[each[quantity] for each in pair] for pair in both if all(quantity in each for each in pair)]
-    if not numbers:
+    if len(both) < 2:
         return Values(id, text, name, quantity, len(both), changed, None, None, None, 0)
+    one, two = (metric.aggregate(list(side)).values[quantity] for side in zip(*both, strict=True))
+    apart = abs(two - one)
+    return Values(id, text, name, quantity, len(both), changed, one, apart, apart, int(apart == 0))
+
+
+def _of_clips(
+    id: str, text: str, name: str, quantity: str, exact: Sequence[Any], other: Sequence[Any]
+) -> Values:  # fmt: skip
+    changed = sum((one is None) != (two is None) for one, two in zip(exact, other, strict=True))
+    pairs = zip(exact, other, strict=True)
+    numbers = [[each[quantity] for each in pair] for pair in pairs if all(each and quantity in each for each in pair)]
+    if not numbers:
+        return Values(id, text, name, quantity, 0, changed, None, None, None, 0)
     one, two = np.array(numbers, np.float64).T
     apart = np.abs(two - one)
     return Values(
-        id, text, name, quantity, len(both), changed, float(one.mean()), float(np.median(apart)), float(apart.max()),
+        id, text, name, quantity, len(one), changed, float(one.mean()), float(np.median(apart)), float(apart.max()),
         int((apart == 0).sum()),
     )  # fmt: skip
 
@@ -324,7 +284,7 @@ def measure(clips: Path, work: Path, damaged: int | None, kinds: Sequence[str], 
     store = FeatureStore(work / "features")
     ids = [entry.item.id for entry in entries]
     facts = {"clips": ids, "damaged": ids[:damaged], "machine": machine(), "not_measured": lacking}
-    found: dict[str, list[Any]] = {"boxes": [], "features": [], "values": []}
+    found: dict[str, list[Any]] = {"boxes": [], "features": [], "values": [], "stand_ins": []}
 
     def keep(part: str, rows: Iterable[Any]) -> None:
         for row in rows:
@@ -342,7 +302,9 @@ def measure(clips: Path, work: Path, damaged: int | None, kinds: Sequence[str], 
             paths = {id: path for id in items if (path := place_of(folder / "clips", id, grade)).is_file()}
             print(f"{name}: {len(paths)} of {len(items)} clips", file=sys.stderr, flush=True)
             if grade[0] not in SOUND:
-                keep("boxes", boxes(name, [Clip(path, features=store) for path in paths.values()]))
+                shown, kept = ([Clip(where[id], features=store) for id in paths] for where in (paths, originals))
+                keep("boxes", boxes(name, shown))
+                keep("stand_ins", stand_ins(name, shown, kept))
             if grade == UNDAMAGED:
                 keep("features", rounded([Clip(path) for path in paths.values()]))
             pairs = [

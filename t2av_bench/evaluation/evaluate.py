@@ -103,7 +103,7 @@ def evaluate(
                 WorkerPool.run, work=work, workers=plan.most_workers, timeout=plan.timeout,
                 most=plan.memory * GB if plan.memory else None,
             )  # fmt: skip
-            for found in measured(workers, together(jobs, metrics, plan.device)):
+            for found in measured(workers, together(jobs, metrics, plan.device, plan.workers or 1)):
                 if isinstance(found, MediaFacts):
                     store.put_media(found.clip, found.media)
                 else:

@@ -5,17 +5,16 @@ the machine. A clip that kills or hangs its worker costs itself one metric; a fr
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import partial
-from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.errors import NotApplicable, Unscorable
-from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, Limits
+from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, FrameBudget, Limits
 from t2av_bench.metrics.base import Measurement, Metric, Pair, SetMetric, Settings
 from t2av_bench.metrics.check import OddAnswer, check, json_ready
 from t2av_bench.results.features import FeaturesError, FeatureStore
@@ -28,7 +27,8 @@ from t2av_bench.utils.worker_pool import Done, Failure, Working
 CLIPS_TOGETHER = 8
 """Clips that a worker on a GPU takes at a time, so that networks see samples of several (``Metric.prepare``)."""
 FRAME_BYTES = 1 << 30
-"""Decoded frames that a worker keeps for the next metric, of all its clips; longer ones are decoded again."""
+"""Decoded frames that a worker keeps for the next metric, of all its clips; what does not fit is decoded again. No
+option: it moves speed alone, and ``--memory`` is the limit of everything that a worker holds."""
 START_SECONDS = 300.0
 """Starting an interpreter and importing takes seconds, on a loaded machine many; no metric is to blame for that."""
 
@@ -75,12 +75,26 @@ class Together:
         return tuple((job.clip, name) for job in self.jobs for name in job.metrics)
 
 
-def together(jobs: Iterable[Job], metrics: Mapping[str, Metric], device: str) -> Iterator[Job | Together]:
-    """The same jobs; on a GPU those in a row that need the same metrics as one, where one of these gains from it."""
-    for (names, _), alike in groupby(jobs, key=lambda job: (job.metrics, job.needs)):
-        gains = any(type(metrics[name]).prepare is not Metric.prepare for name in names)
-        while group := tuple(islice(alike, CLIPS_TOGETHER if gains and device != "cpu" else 1)):
-            yield Together(group) if len(group) > 1 else group[0]
+def together(
+    jobs: Sequence[Job], metrics: Mapping[str, Metric], device: str, workers: int = 1
+) -> Iterator[Job | Together]:
+    """The same jobs; on a GPU those that need the same metrics as one, where one of these gains from it.
+
+    workers: that shall all have something to do.
+    """
+    most = 1 if device == "cpu" else max(1, min(CLIPS_TOGETHER, len(jobs) // workers))
+    waiting: dict[tuple[tuple[str, ...], Needs], list[Job]] = {}
+    for job in jobs:
+        gains = any(type(metrics[name]).prepare is not Metric.prepare for name in job.metrics)
+        alike = waiting.setdefault((job.metrics, job.needs), [])
+        alike.append(job)
+        if len(alike) == (most if gains else 1):
+            yield _one_of(waiting.pop((job.metrics, job.needs)))
+    yield from map(_one_of, waiting.values())
+
+
+def _one_of(jobs: Sequence[Job]) -> Job | Together:
+    return Together(tuple(jobs)) if len(jobs) > 1 else jobs[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +162,19 @@ class Measuring:
     def failed(self, failure: Failure, waiting: deque[Job | Together | Aggregation]) -> Iterator[MetricResult]:
         """The metric that was being measured is to blame; where nothing was measured, start-up itself failed.
 
-        Of clips that were measured together each is tried again alone: any of them may be to blame.
+        Of clips that were measured together each is tried again alone: any of them may be to blame, and a time or
+        memory that several took says nothing about one.
         """
         job, left = failure.job, failure.left
         if isinstance(job, Together):
-            for each in reversed(job.jobs):
-                if rest := tuple(name for name in each.metrics if (each.clip, name) in left):
-                    waiting.appendleft(replace(each, metrics=rest))
+            alone = [
+                replace(each, metrics=rest) for each in job.jobs
+                if (rest := tuple(name for name in each.metrics if (each.clip, name) in left))
+            ]  # fmt: skip
+            if failure.lost:
+                waiting.extend(alone)
+            else:
+                waiting.extendleft(reversed(alone))
             return
         blamed = left if failure.part is None else (failure.part,)
         if failure.part is None and len(left) < len(job.parts) or failure.leftovers:
@@ -197,9 +217,10 @@ class _LoadedMetrics:
 
     def _measure(self, jobs: Sequence[Job], tell: Callable[[Any], None], part: Callable[[str, str], Hashable]) -> None:
         opened: list[tuple[Job, Pair, str | None]] = []
+        budget = FrameBudget(FRAME_BYTES)
         try:
             for job in jobs:
-                opened.append((job, *self._open(job, FRAME_BYTES // (2 * len(jobs)), tell)))
+                opened.append((job, *self._open(job, budget, tell)))
             if len(jobs) > 1:
                 self._prepare(opened, tell)
             for job, pair, problem in opened:
@@ -215,15 +236,13 @@ class _LoadedMetrics:
             for _, pair, _ in opened:
                 _release(pair)
 
-    def _open(self, job: Job, frame_budget: int, tell: Callable[[Any], None]) -> tuple[Pair, str | None]:
+    def _open(self, job: Job, budget: FrameBudget, tell: Callable[[Any], None]) -> tuple[Pair, str | None]:
         """The clips of a job, and why the generated one cannot be opened."""
         from t2av_bench.media.clip import Clip
 
         # A network on a GPU leaves the processor idle; on the processor itself a second thread only takes its time.
         ahead = 0 if self._context.settings.device == "cpu" else BATCH_BYTES
-        clip = partial(
-            Clip, features=self._store, limits=self._context.limits, frame_budget=frame_budget, ahead=ahead
-        )  # fmt: skip
+        clip = partial(Clip, features=self._store, limits=self._context.limits, frame_budget=budget, ahead=ahead)
         pair = Pair(job.item, clip(job.generated, sound_path=job.item.audio), unpaired=job.unpaired)
         media = {}
         media["generated"], problem = _probe(pair.generated)
@@ -236,8 +255,8 @@ class _LoadedMetrics:
     def _prepare(self, opened: Sequence[tuple[Job, Pair, str | None]], tell: Callable[[Any], None]) -> None:
         """What metrics compute for several clips at once; where that fails, measuring each of them says why."""
         pairs = [pair for _, pair, problem in opened if problem is None]
-        for name in opened[0][0].metrics:
-            tell(Working())
+        for name in opened[0][0].metrics if pairs else ():
+            tell(Working(share=len(pairs)))
             try:
                 self._metric(name).prepare(pairs)
             except FeaturesError:

@@ -46,13 +46,12 @@ def fill(numbers: np.ndarray, seen: Sequence[np.ndarray], shots: Sequence[tuple[
 
     numbers: (k,) frames that were looked at (see ``looks``). seen: their (m, 5) boxes with scores, best first.
     """
-    known = dict(zip(numbers.tolist(), seen, strict=True))
     filled: list[np.ndarray] = []
-    for first, end in shots:
-        mine = [number for number in known if first <= number < end]
-        for one, other in zip(mine, mine[1:], strict=False):
-            filled += [known[one], *_between(known[one], known[other], other - one)]
-        filled.append(known[mine[-1]])
+    ends = {end - 1 for _, end in shots}
+    for index, number in enumerate(numbers.tolist()):
+        filled.append(seen[index])
+        if number not in ends:
+            filled += _between(seen[index], seen[index + 1], int(numbers[index + 1]) - number)
     return filled
 
 

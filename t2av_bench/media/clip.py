@@ -16,7 +16,7 @@ import numpy as np
 from t2av_bench.errors import MediaError, NotApplicable, Unscorable
 from t2av_bench.media.ahead import ahead
 from t2av_bench.media.decode import DecodePass, decode_sound
-from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, Limits
+from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, FrameBudget, Limits
 from t2av_bench.media.mono import MONO
 from t2av_bench.media.probe import MediaInfo, check_file, probe, with_sound
 from t2av_bench.media.resample import RESAMPLER, resample
@@ -46,8 +46,8 @@ class Clip:
     sound_path: the file whose sound is heard in place of the first one's own; it begins with the first picture, unless
         it states a later start (see ``read_sound_timeline``). None: the sound is in the file itself.
     frame_rate: frames per second that ``frames`` delivers.
-    frame_budget: bytes of decoded frames that are kept for the next pass; a longer clip is decoded again per pass, so
-        that memory stays flat.
+    frame_budget: bytes of decoded frames that are kept for the next pass, or what several clips share; a longer clip is
+        decoded again per pass, so that memory stays flat.
     ahead: bytes of frames that a thread of the clip's own may decode before they are asked for; 0: no thread.
     limits: what is decoded at most; more is a reason.
     features: store behind ``stored``; ``None`` keeps those intermediates in memory only.
@@ -62,7 +62,7 @@ class Clip:
         *,
         sound_path: Path | str | None = None,
         frame_rate: int | Fraction = FRAME_RATE,
-        frame_budget: int = 1 << 29,
+        frame_budget: int | FrameBudget = 1 << 29,
         ahead: int = 0,
         limits: Limits = DEFAULT,
         features: Features | None = None,
@@ -72,7 +72,8 @@ class Clip:
         self.path = Path(path)
         self.sound_path = None if sound_path is None else Path(sound_path)
         self.frame_rate = Fraction(frame_rate)
-        self.frame_budget, self.ahead = frame_budget, ahead
+        self.frame_budget = frame_budget if isinstance(frame_budget, FrameBudget) else FrameBudget(frame_budget)
+        self.ahead = ahead
         self.limits = limits
         self._features = features
         self._memo: dict[Any, tuple[bool, Any]] = {}
@@ -184,6 +185,7 @@ class Clip:
     def release(self) -> None:
         """Free frames, audio and all memoised intermediates. The clip stays usable: it would decode again."""
         self._memo.clear()
+        self._forgotten(self._frames or [])
         self._frames = None
 
     def each_frame(self) -> Iterator[np.ndarray]:
@@ -196,27 +198,35 @@ class Clip:
             raise failure[1].with_traceback(None)
         heard_too = self.sound_path is None and ("clip", "sound") not in self._memo
         decoding = DecodePass(self.path, self.frame_rate, heard_too, self.timeline, self.limits)
-        kept: list[np.ndarray] | None = []
-        kept_bytes, count, last = 0, 0, None
+        kept: list[np.ndarray] = []
+        count, fits = 0, True
         try:
             for frame in ahead(decoding, self.ahead) if self.ahead else decoding:
                 frame.flags.writeable = False
-                kept_bytes += frame.nbytes if frame is not last else 0
-                if kept is not None and kept_bytes <= self.frame_budget:
+                if fits and not (kept and frame is kept[-1]):
+                    fits = self.frame_budget.take(frame.nbytes)
+                if fits:
                     kept.append(frame)
-                else:
-                    kept = None
-                last = frame
+                elif kept:
+                    kept = self._forgotten(kept)
                 count += 1
                 yield frame
+            if fits and self._frames is None:  # another pass may have been faster
+                self._frames, kept = kept, []
         except MediaError as error:
             self._memo[("clip", "failure")] = (False, error)
             raise
+        finally:
+            self._forgotten(kept)
         self._frame_count = count
         self._frame_times = np.array(decoding.times)
-        self._frames = kept
         if heard_too and decoding.sound is not None:
             self._memo.setdefault(("clip", "sound"), (isinstance(decoding.sound, Sound), decoding.sound))
+
+    def _forgotten(self, frames: list[np.ndarray]) -> list[np.ndarray]:
+        """None any more; a picture that stood in several of these frames was taken once."""
+        self.frame_budget.left += sum(each.nbytes for each in {id(each): each for each in frames}.values())
+        return []
 
     def _resampled(self, rate: int) -> np.ndarray:
         sound = self.memo(("clip", "sound"), self._sound)

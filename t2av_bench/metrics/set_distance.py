@@ -15,7 +15,7 @@ from t2av_bench.metrics.base import Measurement, Pair, SetMetric
 from t2av_bench.metrics.distances import frechet_distance, polynomial_mmd2
 from t2av_bench.metrics.faster import ReducedPrecision
 from t2av_bench.scores import Protocol
-from t2av_bench.utils.inference import in_passes, pass_size
+from t2av_bench.utils.inference import PASS_BYTES, in_passes, pass_size
 
 
 class FeatureDistance(SetMetric):
@@ -70,7 +70,7 @@ class Look:
 class NetworkDistance(ReducedPrecision, FeatureDistance):
     """Of features that a network gives for each of a clip's samples.
 
-    samples_together: of a pass on a GPU, which several clips share.
+    samples_together: of a pass on a GPU, which several clips share; fewer of large ones (see ``pass_size``).
     """
 
     samples_together: ClassVar[int]
@@ -91,12 +91,15 @@ class NetworkDistance(ReducedPrecision, FeatureDistance):
         return Measurement(features=found, detail=detail)
 
     def _alone(self, look: Look) -> np.ndarray:
-        size = pass_size(self.settings.device, self.samples_together)
-        return in_passes(self.network(), look.samples(), size)
+        samples = look.samples()
+        return in_passes(self.network(), samples, self._pass_size(samples))
+
+    def _pass_size(self, samples: np.ndarray) -> int | None:
+        return pass_size(self.settings.device, self.samples_together, samples[0].nbytes)
 
     def prepare(self, pairs: Sequence[Pair]) -> None:
-        """Holds the samples of one pass, and of one clip more."""
-        fingerprint, size = self.features_protocol.fingerprint, self.samples_together
+        """Holds the samples of one pass, or ``PASS_BYTES`` of several shapes, and those of one clip more."""
+        fingerprint = self.features_protocol.fingerprint
         waiting: dict[tuple[int, ...], list[tuple[Look, np.ndarray]]] = {}
         for pair in pairs:
             try:
@@ -105,8 +108,11 @@ class NetworkDistance(ReducedPrecision, FeatureDistance):
                         samples = look.samples()
                         together = waiting.setdefault(samples.shape[1:], [])
                         together.append((look, samples))
-                        if sum(len(each) for _, each in together) >= size:
+                        if sum(len(each) for _, each in together) >= (self._pass_size(samples) or 1):
                             self._keep(waiting.pop(samples.shape[1:]))
+                        elif sum(each.nbytes for some in waiting.values() for _, each in some) >= PASS_BYTES:
+                            while waiting:
+                                self._keep(waiting.popitem()[1])
             except (Unscorable, NotApplicable):
                 continue
         for together in waiting.values():
@@ -114,7 +120,7 @@ class NetworkDistance(ReducedPrecision, FeatureDistance):
 
     def _keep(self, together: Sequence[tuple[Look, np.ndarray]]) -> None:
         every = np.concatenate([samples for _, samples in together])
-        found = in_passes(self.network(), every, self.samples_together)
+        found = in_passes(self.network(), every, self._pass_size(every))
         ends = np.cumsum([len(samples) for _, samples in together])
         for (look, _), features in zip(together, np.split(found, ends[:-1]), strict=True):
             self.features_of(look.clip, look.choice, partial(np.copy, features))

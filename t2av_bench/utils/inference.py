@@ -55,10 +55,14 @@ def known_dtype(dtype: str) -> Dtype:
 def check_dtype(dtype: Dtype, device: str) -> None:
     """NotApplicable where the device has no instructions for it: it would be emulated, slower than float32."""
     if dtype == "bfloat16" and not _has_bfloat16(device):
+        import torch
+
         where = "this processor" if device == "cpu" else device
+        known = device != "cpu" or hasattr(torch.cpu, "get_capabilities")
+        has = "has no instructions for it" if known else f"cannot be asked by torch {torch.__version__} for instructions"
         raise NotApplicable(
-            f"dtype=bfloat16: {where} has no instructions for it (AVX512_BF16, AMX, Arm BF16, or a GPU of compute "
-            "capability 8.0): leave dtype out, or use a machine that has"
+            f"dtype=bfloat16: {where} {has} (AVX512_BF16, AMX, Arm BF16, or a GPU of compute capability 8.0): leave "
+            f"dtype out, or use a machine that has{'' if known else ', or torch 2.13'}"
         )
 
 
@@ -67,7 +71,7 @@ def _has_bfloat16(device: str) -> bool:
     import torch
 
     if device == "cpu":
-        # Earlier releases of torch cannot tell.
+        # Releases before 2.13 may not be able to tell.
         has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
     if device.startswith("cuda") and torch.cuda.is_available():
@@ -86,13 +90,17 @@ def to_device(array: np.ndarray, device: str) -> "torch.Tensor":
     return tensor.to(device)
 
 
-def pass_size(device: str, size: int) -> int | None:
-    """Samples of a pass that clips share on a device: always ``size`` on a GPU. None: a clip's samples pass alone.
+PASS_BYTES = 256 << 20
+"""Of the samples of a pass."""
 
-    The last digits depend on how many samples a pass has, so that on a GPU none may have more or fewer. A processor's
-    cores gain nothing from more than a clip has, and samples that only fill a pass would cost time.
+
+def pass_size(device: str, most: int, sample_bytes: int = 0) -> int | None:
+    """Samples of a pass that clips share on a GPU: ``most``, or what ``PASS_BYTES`` hold. None: a clip's pass alone.
+
+    The last digits depend on how many samples a pass has, so that on a GPU none of their size may have more or fewer. A
+    processor's cores gain nothing from more than a clip has, and samples that only fill a pass would cost time.
     """
-    return None if device == "cpu" else size
+    return None if device == "cpu" else max(1, min(most, PASS_BYTES // max(1, sample_bytes)))
 
 
 def in_passes(network: Callable[[np.ndarray], np.ndarray], samples: np.ndarray, size: int | None) -> np.ndarray:

@@ -26,9 +26,13 @@ _LOSSES = 3  # in a row, of a job's machines, after which it is to blame all the
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """What the job needs is loaded, and it is under way: at this part, or at all that are left."""
+    """What the job needs is loaded, and it is under way: at this part, or at all that are left.
+
+    share: how many parts it is at; each of them may take the time limit.
+    """
 
     part: Hashable = None
+    share: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,8 @@ class Work(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Worker:
-    """loaded: key of the job whose needs it holds. finished: jobs that it has done. slot: what it alone holds."""
+    """loaded: key of the job whose needs it holds. working: at how many parts, 0 while it loads. finished: jobs that it
+    has done. slot: what it alone holds."""
 
     transport: Transport
     slot: str | None = None
@@ -109,7 +114,7 @@ class _Worker:
     job: Any = None
     left: dict[Hashable, None] = field(default_factory=dict)
     part: Hashable = None
-    working: bool = False
+    working: int = 0
     loaded: Hashable = None
     finished: int = 0
     heard: float = 0.0
@@ -120,7 +125,7 @@ class _Worker:
         return self.job.key if self.job else self.loaded
 
     def assign(self, job: Any) -> None:
-        self.job, self.left, self.part, self.working = job, dict.fromkeys(job.parts), None, False
+        self.job, self.left, self.part, self.working = job, dict.fromkeys(job.parts), None, 0
         self.loaded = job.key if self.loaded == job.key else None
         self.heard = time.monotonic()
         self.transport.send(job)
@@ -285,7 +290,7 @@ class WorkerPool:
 
     def _attend(self, worker: _Worker, ready: bool, silent: float, timeout: float, limit: float) -> Iterator[Any]:
         """Hear what a worker says, or see what has become of it. silent: seconds."""
-        patience = timeout if worker.working else max(timeout, worker.job.start_seconds)
+        patience = timeout * worker.working or max(timeout, worker.job.start_seconds)
         limit = worker.most(limit)
         died = not ready and worker.transport.ended()
         lost = over_memory = False
@@ -323,7 +328,7 @@ class WorkerPool:
         if isinstance(message, Exception):
             raise message
         if isinstance(message, Working):
-            worker.part, worker.working, worker.loaded = message.part, True, worker.job.key
+            worker.part, worker.working, worker.loaded = message.part, message.share, worker.job.key
         elif isinstance(message, Done):
             worker.left.pop(message.part, None)
             worker.part = None

@@ -81,3 +81,10 @@ def test_other_dtypes_are_none():
     assert known_dtype("bfloat16") == "bfloat16"
     with pytest.raises(ValueError, match="dtype is 'float32' or 'bfloat16', got 'float16'"):
         known_dtype("float16")
+
+
+def test_a_torch_that_cannot_tell_is_not_taken_for_a_processor_that_has_none(monkeypatch):
+    monkeypatch.setattr(inference, "_has_bfloat16", lambda device: False)
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    with pytest.raises(NotApplicable, match=r"this processor cannot be asked by torch .* or torch 2\.13$"):
+        check_dtype("bfloat16", "cpu")

@@ -8,10 +8,14 @@ from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.errors import MediaError
 from t2av_bench.media.clip import Clip
 from t2av_bench.metrics import set_distance
-from t2av_bench.metrics.base import Pair
+from t2av_bench.metrics.base import Pair, Settings
 from t2av_bench.metrics.fid import FIDLegacyPytorch
 from t2av_bench.metrics.fvd import FVDStyleGANV
+from t2av_bench.utils import inference
 from t2av_bench.utils.inference import in_passes, pass_size
+
+ON_A_GPU = Settings("cpu:0")
+"""What any device but the name ``cpu`` takes: torch knows this one as the processor."""
 
 
 def test_every_pass_has_one_size_and_what_fills_it_is_left_out():
@@ -32,6 +36,7 @@ def test_every_pass_has_one_size_and_what_fills_it_is_left_out():
     in_passes(network, samples, None)
     assert [len(each) for each in shown] == [11]
     assert [pass_size(device, 8) for device in ("cpu", "cuda", "cuda:3", "mps")] == [None, 8, 8, 8]
+    assert [pass_size("cuda", 8, size) for size in (1, 32 << 20, 60 << 20, 1 << 30)] == [8, 8, 4, 1]
 
 
 @pytest.fixture(params=["fid", "fvd"])
@@ -82,7 +87,7 @@ def test_features_are_the_same_alone_and_with_any_others_in_any_order(
     monkeypatch.setattr(type(metric), "network", noting)
     good = (0, 1, 3, 4)
     exact = {index: metric.measure(pair).features for index, pair in pairs(good).items()}
-    monkeypatch.setattr(set_distance, "pass_size", lambda device, size: size)
+    metric.settings = ON_A_GPU
     alone = {index: metric.measure(pair).features for index, pair in pairs(good).items()}
     passes = len(sizes)
     for order in (range(5), (4, 2, 0, 3, 1), (2, 1)):
@@ -103,6 +108,26 @@ def test_features_are_the_same_alone_and_with_any_others_in_any_order(
         assert not sizes, "measuring looks up what was prepared"
 
 
+def test_no_more_samples_are_held_than_the_budget_and_one_clips_more(metric, photographs, write_clip, monkeypatch):
+    """Pictures of many shapes wait for others of theirs, but not for long."""
+    metric.settings = ON_A_GPU
+    sizes = [(24, 24), (32, 32), (40, 40), (36, 36), (28, 28), (44, 44), (48, 48), (24, 24)]
+    paths = [write_clip(photographs[:18, :height, :width]) for height, width in sizes]
+    pairs = [Pair(Item(id=str(index)), Clip(path), Clip(path)) for index, path in enumerate(paths)]
+    looks = [look for pair in pairs for look in metric.looks(pair)[0].values()]
+    largest = max(look.samples().nbytes for look in looks)
+    budget, kept = 2 * largest, []
+    monkeypatch.setattr(inference, "PASS_BYTES", budget)
+    monkeypatch.setattr(set_distance, "PASS_BYTES", budget)
+    keep = type(metric)._keep
+    monkeypatch.setattr(
+        type(metric), "_keep", lambda self, some: (kept.append(sum(each.nbytes for _, each in some)), keep(self, some))
+    )
+    metric.prepare(pairs)
+    assert len(kept) > 3 and max(kept) < budget + largest
+    assert sum(kept) == sum(look.samples().nbytes for look in looks)
+
+
 def test_what_is_kept_is_not_prepared_again(metric, photographs, write_clip, tmp_path, monkeypatch):
     from t2av_bench.results.features import FeatureStore
 
@@ -111,6 +136,7 @@ def test_what_is_kept_is_not_prepared_again(metric, photographs, write_clip, tmp
     def pair():
         return Pair(Item(id="a"), *(Clip(path, features=store) for _ in range(2)))
 
+    metric.settings = ON_A_GPU
     metric.prepare([pair()])
     monkeypatch.setattr(type(metric), "network", lambda self: pytest.fail("computed again"))
     metric.prepare([pair(), pair()])

@@ -26,6 +26,8 @@ import numpy as np
 from t2av_bench.metrics.base import Measurement, Metric
 from t2av_bench.scores import Protocol, Quantity
 
+pytestmark = pytest.mark.usefixtures("fresh_workers")
+
 def note(name):
     path = Path(os.environ["NOTES"], name)
     path.with_suffix(".part").write_text(str(os.getpid()))

@@ -27,6 +27,8 @@ public <command> = <verb> <colour> <preposition> <number> <adverb>;
 """
 SPOKEN = ("set white by four please", "place blue at seven now", "lay green with two again")
 
+ENCODABLE = st.text(st.characters(exclude_categories=["Cs"]))  # text()'s own, which it finds by trying them all
+
 
 @pytest.fixture(scope="module")
 def noise():
@@ -36,7 +38,7 @@ def noise():
 # --- transcripts ------------------------------------------------------------------------------------------------------
 
 
-@given(st.text(), st.sampled_from([None, "en", "zh"]), st.lists(st.text(), max_size=3))
+@given(ENCODABLE, st.sampled_from([None, "en", "zh"]), st.lists(ENCODABLE, max_size=3))
 def test_transcript_survives_the_feature_store(text, language, flags):
     transcript = Transcript(text, language, tuple(flags))
     arrays = transcript.as_arrays()

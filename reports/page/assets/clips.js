@@ -5,7 +5,7 @@
   const { element } = t2av;
   const form = document.getElementById("clip-controls"), place = document.getElementById("items");
   const rows = new Map();  // item number -> Row, of the page that is shown
-  let state = {}, hidden = new Set(), watcher = null, current = null, counts = { of: null, list: [] };
+  let state = {}, hidden = new Set(), watcher = null, current = null, counts = { of: null, list: [] }, fetching = null;
   const columns = () => [...t2av.data.systems.map(({ name }, index) => [String(index), name]),
     ...(t2av.data.reference ? [["reference", "reference"]] : [])];
 
@@ -118,6 +118,8 @@
     }
     place.replaceChildren(...[...rows.values()].map((row) => row.node));
     for (const row of rows.values()) watcher.observe(row.node);
+    clearTimeout(fetching);
+    fetching = setTimeout(() => { for (const row of rows.values()) t2av.load(row.item).catch(() => {}); }, 1000);
     const total = t2av.data.items.length, from = state.page * PAGE + 1;
     document.getElementById("status").textContent = !list.length ? "No item matches."
       : `${list.length === total ? total : `${list.length} of ${total}`} items`
@@ -164,6 +166,9 @@
     read();
     drawColumns();
     draw();
+    // A printer does not wait: rows that were not near are drawn from what has been loaded meanwhile.
+    addEventListener("beforeprint", () => { for (const row of rows.values()) row.print(); });
+    addEventListener("afterprint", () => { for (const row of rows.values()) if (!row.wanted) row.release(); });
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("change", (event) => {
       if (event.target.name !== "q") write({ [event.target.name]: event.target.value });

@@ -19,7 +19,7 @@ const t2av = (() => {
     },
 
     // Called by data/item-N.js.
-    item(number, content) { items.get(number).resolve(content); },
+    item(number, content) { Object.assign(items.get(number), { content }).resolve(content); },
 
     // The content of one item. A script instead of fetch(): pages opened from a file may not fetch.
     load(number) {
@@ -35,6 +35,9 @@ const t2av = (() => {
       }
       return items.get(number).promise;
     },
+
+    // The same where it has come already, else undefined.
+    loaded: (number) => items.get(number)?.content,
 
     // element("p", {class: "x", onclick: f}, "text", child, …); text is never parsed as HTML.
     element(name, attributes = {}, ...children) {
@@ -175,6 +178,11 @@ const t2av = (() => {
       }
     }));
   };
+
+  // Paper does not scroll: tables that are wider than its 25 cm (A4 or letter, landscape) are printed smaller.
+  addEventListener("beforeprint", () => {
+    for (const table of document.querySelectorAll("table.results")) table.style.setProperty("--fit", Math.min(1, 960 / table.offsetWidth).toFixed(3));
+  });
 
   document.addEventListener("t2av:index", () => {
     document.body.append(tip, said);

@@ -28,6 +28,13 @@ class ItemRow {
     return undefined;
   }
 
+  // For paper: everything that is known of the row, without the pictures that no player has shown yet.
+  print() {
+    const content = t2av.loaded(this.item);
+    if (!this.players && content) this.fill(content);
+    for (const { screen, video } of this.mouths) screen.classList.toggle("unseen", !video.dataset.seen);
+  }
+
   release() {
     if (!this.players) return;
     // The height stays, so that nothing jumps while scrolling.
@@ -100,7 +107,7 @@ class ItemRow {
       this.mouthButton.setAttribute("aria-disabled", "true");
       this.mouthButton.title = this.mouthButton.dataset.tip = ItemRow.UNTRACKED;
     }
-    return element("div", { class: "transport" }, this.playButton, button("‹", "One frame back (,)", () => this.players.step(-1)),
+    return element("div", { class: "transport" }, element("b", { class: "name" }, this.id), this.playButton, button("‹", "One frame back (,)", () => this.players.step(-1)),
       button("›", "One frame on (.)", () => this.players.step(1)), this.slider, this.clock,
       element("div", { class: "tools" }, this.loopButton, this.speed, this.mouthButton, this.tallButton));
   }
@@ -160,6 +167,8 @@ class ItemRow {
         if (video.hasAttribute("src")) screen.replaceWith(element("div", { class: "screen empty" }, "this browser cannot play the file, or it is gone"));
       } });
     const screen = element("div", { class: "screen" }, video);
+    // A picture that has never been on the screen would be black on paper.
+    video.requestVideoFrameCallback?.(() => { video.dataset.seen = "1"; });
     video.muted = true;
     media.push(video);
     this.mouths.push(new Mouth(screen, video, clip));

@@ -124,14 +124,14 @@
     document.getElementById("status").textContent = !list.length ? "No item matches."
       : `${list.length === total ? total : `${list.length} of ${total}`} items`
         + (last ? `, ${from} to ${from + here.length - 1} shown` : "");
+    const target = [...rows.values()].find((row) => row.id === state.item);
+    if (state.item !== null && !target) document.getElementById("status").append(`; “${state.item}” is not among them`);
     t2av.pages(document.getElementById("pages"), "Page", state.page, last, (page) => {
       write({ page });
       place.scrollIntoView();
       place.querySelector("h2")?.focus({ preventScroll: true });
     });
     current = rows.get(here[0]) || null;
-    const target = [...rows.values()].find((row) => row.id === state.item);
-    if (state.item !== null && !target) t2av.say(`There is no item “${state.item}” here.`);
     if (target) { target.open(); current = target; }
   }
 

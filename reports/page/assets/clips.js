@@ -167,15 +167,15 @@
     drawColumns();
     draw();
     // A printer does not wait: rows that were not near are drawn from what has been loaded meanwhile.
-    addEventListener("beforeprint", () => { for (const row of rows.values()) row.print(); });
-    addEventListener("afterprint", () => { for (const row of rows.values()) if (!row.wanted) row.release(); });
+    addEventListener("beforeprint", () => { ItemRow.printing = true; for (const row of rows.values()) row.print(); });
+    addEventListener("afterprint", () => { ItemRow.printing = false; for (const row of rows.values()) if (!row.wanted) row.near(false); });
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("change", (event) => {
       if (event.target.name !== "q") write({ [event.target.name]: event.target.value });
     });
     form.elements.q.addEventListener("input", () => write({ q: form.elements.q.value }));
     t2av.keyboard(browser);
-    document.addEventListener("t2av:mouth", () => { for (const row of rows.values()) row.show(); });
+    document.addEventListener("t2av:look", () => { for (const row of rows.values()) row.show(); });
     place.addEventListener("focusin", (event) => { current = rows.get(Number(event.target.closest(".item")?.dataset.item)) || current; });
     window.addEventListener("hashchange", () => { read(); drawColumns(); draw(); });
   });

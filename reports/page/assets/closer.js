@@ -10,7 +10,7 @@ class Mouth {
   static turn(on) {
     Mouth.on = on;
     document.documentElement.classList.toggle("mouths", on);
-    document.dispatchEvent(new Event("t2av:mouth"));
+    document.dispatchEvent(new Event("t2av:look"));
   }
 
   constructor(screen, video, clip) { Object.assign(this, { screen, video, clip, path: clip.mouth || null }); }

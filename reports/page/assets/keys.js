@@ -5,8 +5,7 @@ t2av.keyboard = (browser) => {
   const { element } = t2av, players = () => browser.current()?.players;
   const speed = (step) => {
     const at = Players.SPEEDS.indexOf(Players.speed) + step;
-    Players.speed = Players.SPEEDS[Math.max(0, Math.min(Players.SPEEDS.length - 1, at))];
-    browser.current()?.show();
+    ItemRow.hurry(Players.SPEEDS[Math.max(0, Math.min(Players.SPEEDS.length - 1, at))]);
     t2av.say(`Speed ${Players.speed}×`);
   };
   const end = (place) => {

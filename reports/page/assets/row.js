@@ -17,7 +17,7 @@ class ItemRow {
   // The row came near to the window, or left it.
   async near(isNear) {
     this.wanted = isNear;
-    if (!isNear) return this.node.contains(document.activeElement) || tall.row === this ? undefined : this.release();
+    if (!isNear) return this.node.contains(document.activeElement) || tall.row === this || ItemRow.printing ? undefined : this.release();
     if (this.players) return undefined;
     try {
       const content = await t2av.load(this.item);
@@ -91,7 +91,9 @@ class ItemRow {
 
   transport() {
     const { element } = t2av;
-    const button = (text, label, action) => element("button", { type: "button", "aria-label": label, title: label, onclick: action }, text);
+    // What is a word is the button's name, so that it can be said to a machine that listens; signs need another.
+    const button = (text, title, action) => element("button", { type: "button", title, "aria-label": /^\w/.test(text) ? null : title,
+      onclick: action }, text);
     this.playButton = button("Play", `Play all clips of ${this.id}`, () => this.players.toggle());
     this.slider = element("input", { type: "range", min: 0, max: this.seconds, step: "any", value: 0, "aria-label": "Position",
       oninput: () => { if (this.players.playing) this.players.pause(); this.players.seek(Number(this.slider.value)); } });
@@ -100,7 +102,7 @@ class ItemRow {
     this.mouthButton = button("Mouth", "Show the mouths alone (m)", () => this.toggleMouths());
     this.tallButton = button("Full height", "As tall as the window (f)", () => tall.toggle(this));
     this.speed = element("select", { "aria-label": "Speed", title: "Speed (− and +)",
-      onchange: () => { Players.speed = Number(this.speed.value); } },
+      onchange: () => ItemRow.hurry(Number(this.speed.value)) },
     ...Players.SPEEDS.map((speed) => element("option", { value: speed }, `${speed}×`)));
     const tracked = this.mouths.some(({ path }) => path);
     if (!tracked) {
@@ -110,6 +112,13 @@ class ItemRow {
     return element("div", { class: "transport" }, element("b", { class: "name" }, this.id), this.playButton, button("‹", "One frame back (,)", () => this.players.step(-1)),
       button("›", "One frame on (.)", () => this.players.step(1)), this.slider, this.clock,
       element("div", { class: "tools" }, this.loopButton, this.speed, this.mouthButton, this.tallButton));
+  }
+
+  static printing = false;
+
+  static hurry(speed) {
+    Players.speed = speed;
+    document.dispatchEvent(new Event("t2av:look"));
   }
 
   static UNTRACKED = "These runs kept no face track of this item's clips; metrics that follow the face keep one.";

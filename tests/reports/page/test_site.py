@@ -74,9 +74,9 @@ def test_names_that_look_like_markup_stay_text(linked_report: Path) -> None:
 
 
 def test_groups_are_of_keys_that_split_the_items_and_name_no_single_one(workspace, tmp_path: Path) -> None:
-    labels = [{"mood": "calm", "tags": ["a", "b", "a"], "serial": 1, "dataset": "d"}, {"mood": "angry", "serial": 2, "dataset": "d"},
-              {"mood": "calm", "serial": 3, "tags": "b", "dataset": "d"}, {"serial": 4, "dataset": "d"}]  # fmt: skip
-    run = make_run(tmp_path / "run", 0, workspace.clips[0], labels=labels)
+    labels = [{"mood": "calm", "tags": ["a", "b", "a"]}, {"mood": "angry"}, {"mood": "calm", "tags": "b"}, {}]
+    all_items = [{**label, "serial": number, "dataset": "d"} for number, label in enumerate(labels)]
+    run = make_run(tmp_path / "run", 0, workspace.clips[0], labels=all_items)
     build_report([run], tmp_path / "page", plots=False, media="none")
     (index,) = called(tmp_path / "page" / "data" / "index.js")
     assert index["groups"] == [

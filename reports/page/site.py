@@ -26,7 +26,9 @@ from t2av_bench.version import __version__
 
 INDEX, MANIFEST = "index.html", "report.json"
 FORMAT = "t2av-bench report"
-ASSETS = ("report.css", "report.js", "players.js", "row.js", "clips.js")
+ASSETS = (
+    "report.css", "report.js", "items.js", "players.js", "drawn.js", "closer.js", "row.js", "keys.js", "clips.js",
+)  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
 

@@ -200,10 +200,15 @@ def weights() -> str:
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
+_NAMED = re.compile(r"^([a-z]\w*(?:, (?:or )?\w+)*): ", re.M)
+
+
 def _paragraphs(text: str) -> str:
-    """A docstring as Markdown: ``code`` as `code`, each line of a list of names on its own."""
-    plain = inspect.cleandoc(text).replace("``", "`").replace("\f", "")
-    return re.sub(r"\bdocs/(\w+)\.md\b", r"[\1](\1.md)", plain.replace("<", "&lt;"))
+    """A docstring as Markdown: ``code`` as `code`; a paragraph that begins with ``name: `` is a list of such."""
+    plain = inspect.cleandoc(text).replace("``", "`").replace("\f", "").replace("<", "&lt;")
+    plain = re.sub(r"\bdocs/(\w+)\.md\b", r"[\1](\1.md)", plain)
+    parts = [part if not _NAMED.match(part) else _NAMED.sub(r"- \1: ", part) for part in plain.split("\n\n")]
+    return "\n\n".join(parts)
 
 
 def _cell(text: str) -> str:

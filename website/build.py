@@ -1,0 +1,110 @@
+"""The documentation site, as ``make docs`` builds it: ``python website/build.py [--out build/site]``.
+
+Pages are those of ``docs/`` and a few of other folders. They are copied to ``build/website``; links that leave them
+lead to copies of the files in the site, so that it is whole wherever it is put. The build is strict: a link or an
+anchor that leads nowhere fails it. Exit status: 0 built; 1 not.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGED = ROOT / "build" / "website"
+OTHERS = {
+    "CHANGELOG.md": "changes.md",
+    "CONTRIBUTING.md": "contributing.md",
+    **{f"reports/{name}/README.md": f"reports/{name}/README.md" for name in ("embedded", "published", "specifications")},
+}
+"""Pages that lie elsewhere: file of the repository -> file of the site."""
+FILES = "files"
+"""Folder of the site for files that pages link to and that are no part of ``docs/``."""
+_LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
+_FENCE = re.compile(r"(^```.*?^```$)", re.M | re.S)
+
+
+def pages() -> dict[str, str]:
+    """File of the repository -> its place in the site, for all of ``docs/`` and ``OTHERS``."""
+    docs = [path for path in sorted((ROOT / "docs").rglob("*")) if path.is_file()]
+    return {path.relative_to(ROOT).as_posix(): path.relative_to(ROOT / "docs").as_posix() for path in docs} | OTHERS
+
+
+def relinked(text: str, source: str, places: dict[str, str], wanted: dict[str, str]) -> str:
+    """The page with its links for the place that it has in the site. wanted: gains the files that are linked besides.
+
+    Raises ValueError for a link to what is not in the repository.
+    """
+
+    def moved(match: re.Match[str]) -> str:
+        target = match[2]
+        if re.match(r"[a-z]+:", target):
+            return match[0]
+        file = os.path.normpath(f"{PurePosixPath(source).parent}/{target}")
+        if file not in places and not (ROOT / file).is_file():
+            raise ValueError(f"{source} links to {target}, and there is no such file")
+        place = places.get(file) or wanted.setdefault(file, f"{FILES}/{file}")
+        return match[1] + os.path.relpath(place, PurePosixPath(places[source]).parent) + match[3]
+
+    parts = _FENCE.split(text)  # code keeps what looks like a link
+    return "".join(part if number % 2 else _LINK.sub(moved, part) for number, part in enumerate(parts))
+
+
+def stage(folder: Path) -> None:
+    """Write all that the site is made of into ``folder``, which is emptied first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    places, wanted = pages(), {}
+    for source, place in places.items():
+        file = folder / "docs" / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".md":
+            text = relinked((ROOT / source).read_text(encoding="utf-8"), source, places, wanted)
+            file.write_text(text, encoding="utf-8")
+        else:
+            shutil.copy(ROOT / source, file)
+    for source, place in wanted.items():
+        (folder / "docs" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / source, folder / "docs" / place)
+    shutil.copy(ROOT / "website" / "zensical.toml", folder)
+    shutil.copy(ROOT / "website" / "extra.css", folder / "docs")
+
+
+_LOADED = re.compile(
+    r"""<(?:script|img|iframe|video|audio|source|embed|object)\b[^>]*?\b(?:src|data)\s*=\s*["']?([^"'\s>]+)"""
+    r"""|<link\b[^>]*?\bhref\s*=\s*["']?([^"'\s>]+)"""
+    r"""|url\(\s*["']?([^"')]+)|@import\s+["']([^"']+)""",
+    re.I,
+)
+
+
+def external(site: Path) -> Iterator[tuple[str, str]]:
+    """(file, address) of everything that a page or a stylesheet loads from another place by itself."""
+    for file in sorted(site.rglob("*")):
+        if file.suffix in (".html", ".css", ".svg"):
+            for found in _LOADED.findall(file.read_text(encoding="utf-8")):
+                address = next(filter(None, found), "")
+                if re.match(r"(?:[a-z][a-z0-9+.-]*:)?//", address, re.I):
+                    yield file.relative_to(site).as_posix(), address
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "site", help="the site's folder, which is replaced")
+    out = parser.parse_args().out.resolve()
+    stage(STAGED)
+    built = subprocess.run([sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=STAGED)
+    if built.returncode:
+        sys.exit(1)
+    if found := sorted(external(STAGED / "site")):
+        sys.exit("\n".join(f"{file} loads {address}" for file, address in found))
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(STAGED / "site", out)
+    print(f"built {out}/index.html")
+
+
+if __name__ == "__main__":
+    main()

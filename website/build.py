@@ -6,6 +6,7 @@ anchor that leads nowhere fails it. Exit status: 0 built; 1 not.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -30,8 +31,14 @@ _FENCE = re.compile(r"(^```.*?^```$)", re.M | re.S)
 
 def pages() -> dict[str, str]:
     """File of the repository -> its place in the site, for all of ``docs/`` and ``OTHERS``."""
-    docs = [path for path in sorted((ROOT / "docs").rglob("*")) if path.is_file()]
-    return {path.relative_to(ROOT).as_posix(): path.relative_to(ROOT / "docs").as_posix() for path in docs} | OTHERS
+    docs = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*")) if path.is_file()]
+    return {path: re.sub(r"\.ipynb$", ".md", path.removeprefix("docs/")) for path in docs} | OTHERS
+
+
+def notebook_page(text: str) -> str:
+    """A notebook as a page: its texts, and its code as it stands; outputs are the reader's own."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(f"```python\n{source}\n```" if kind == "code" else source for kind, source in cells) + "\n"
 
 
 def relinked(text: str, source: str, places: dict[str, str], wanted: dict[str, str]) -> str:
@@ -62,8 +69,11 @@ def stage(folder: Path) -> None:
         file = folder / "docs" / place
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".md":
-            text = relinked((ROOT / source).read_text(encoding="utf-8"), source, places, wanted)
-            file.write_text(text, encoding="utf-8")
+            text = (ROOT / source).read_text(encoding="utf-8")
+            if source.endswith(".ipynb"):
+                text = notebook_page(text)
+                shutil.copy(ROOT / source, file.parent)
+            file.write_text(relinked(text, source, places, wanted), encoding="utf-8")
         else:
             shutil.copy(ROOT / source, file)
     for source, place in wanted.items():

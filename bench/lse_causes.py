@@ -6,7 +6,8 @@ The rule (``t2av_bench.extractors.syncnet.compare``: mean distances at 31 shifts
 the ends, C = median less minimum) is what papers report; SyncNet's own vectors need its licensed weights, and those of
 ``sync/mesh`` stand in for them. Sizes so are of the rule, on this network's scale of 0 to 2.
 
-length  pieces of so many seconds, with their own sound and with that of the other clips
+length  pieces of so many seconds, with their own sound and with that of the other clips; and the same where pairs with
+        the zero vectors are left out
 start   sound that begins 10 to 40 ms later than where the clip is in sync, so between two frames
 """
 
@@ -24,21 +25,25 @@ Vectors = Sequence[tuple[np.ndarray, np.ndarray]]
 """Of each member of the network: mouth (T, D) and sound (4 T, D), unit lengths."""
 
 
-def published_rule(vectors: Vectors, first: int, frames: int, late: int = 0) -> tuple[float, float]:
-    """(C, D) of a piece, mean over members. late: rows by which the sound is moved to later, of which as many are there
-    before the piece and behind it."""
-    from t2av_bench.extractors.syncnet import compare
+def published_rule(vectors: Vectors, first: int, frames: int, late: int = 0) -> tuple[float, float, float, float]:
+    """(C, D) of a piece, mean over members, and both where pairs with a zero vector are left out.
+
+    late: rows by which the sound is moved to later, of which as many are there before the piece and behind it.
+    """
+    from t2av_bench.extractors.syncnet import SyncResult, compare
+    from t2av_bench.mesh_sync.score import distances
 
     found = []
     for mouth, sound in vectors:
-        heard = sound[_ROWS * first - late :: _ROWS][:frames]
-        result = compare(mouth[first : first + frames], heard)
-        found.append((result.confidence, result.distance))
+        seen, heard = mouth[first : first + frames], sound[_ROWS * first - late :][: _ROWS * frames]
+        zeros = compare(seen, heard[::_ROWS])
+        without = SyncResult.of_curve(np.nanmean(distances(seen, heard), axis=0)[::_ROWS])
+        found.append((zeros.confidence, zeros.distance, without.confidence, without.distance))
     return tuple(np.mean(found, axis=0).tolist())
 
 
-def pieces(vectors: Vectors, frames: int) -> list[tuple[float, float]]:
-    """(C, D) of all whole pieces of a clip, one behind the other."""
+def pieces(vectors: Vectors, frames: int) -> list[tuple[float, ...]]:
+    """``published_rule`` of all whole pieces of a clip, one behind the other."""
     count = min(len(vectors[0][0]), len(vectors[0][1]) // _ROWS) // frames
     return [published_rule(vectors, number * frames, frames) for number in range(count)]
 
@@ -50,8 +55,10 @@ def exchanged(one: Vectors, other: Vectors) -> Vectors:
 
 
 def length_table(clips: Mapping[str, Vectors]) -> str:
-    lines = ["| seconds | pieces | C, own sound | C, other's sound | D, own sound | D, other's sound |"]
-    lines.append("|---:|---:|---:|---:|---:|---:|")
+    heads = [
+        f"{what}, {whose}" for what in ("C", "D", "C without zeros", "D without zeros") for whose in ("own", "other")
+    ]
+    lines = [f"| seconds | pieces | {' | '.join(heads)} |", "|---:" * (2 + len(heads)) + "|"]
     for seconds in SECONDS:
         frames = round(25 * seconds)
         own = {name: pieces(each, frames) for name, each in clips.items()}
@@ -59,12 +66,12 @@ def length_table(clips: Mapping[str, Vectors]) -> str:
             name: [found for other in clips if other != name for found in pieces(exchanged(each, clips[other]), frames)]
             for name, each in clips.items()
         }
-        means = [_by_clip(values, which) for which in (0, 1) for values in (own, others)]
+        means = [_by_clip(values, which) for which in range(4) for values in (own, others)]
         lines.append(f"| {seconds:g} | {sum(map(len, own.values()))} | " + " | ".join(means) + " |")
     return "\n".join(lines)
 
 
-def _by_clip(values: Mapping[str, list[tuple[float, float]]], which: int) -> str:
+def _by_clip(values: Mapping[str, list[tuple[float, ...]]], which: int) -> str:
     """Mean over clips of their means over pieces, ± the standard error over clips."""
     means = [np.mean([each[which] for each in found]) for found in values.values() if found]
     return f"{np.mean(means):.3f} ± {np.std(means, ddof=1) / len(means) ** 0.5:.3f}"

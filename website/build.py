@@ -1,11 +1,10 @@
-"""The documentation site, as ``make docs`` builds it: ``python website/build.py [--out build/site]``.
+"""The documentation site, as ``make docs`` builds it: ``python website/build.py`` writes ``docs-site/site``.
 
-Pages are those of ``docs/`` and a few of other folders. They are copied to ``build/website``; links that leave them
-lead to copies of the files in the site, so that it is whole wherever it is put. The build is strict: a link or an
-anchor that leads nowhere fails it. Exit status: 0 built; 1 not.
+Pages are those of ``docs/`` and a few of other folders. They are copied to ``docs-site``; links that leave them lead to
+copies of the files in the site, so that it is whole wherever it is put. The build is strict: a link or an anchor that
+leads nowhere fails it, and so does anything that a page would load from elsewhere. Exit status: 0 built; 1 not.
 """
 
-import argparse
 import json
 import os
 import re
@@ -16,11 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGED = ROOT / "build" / "website"
+STAGED = ROOT / "docs-site"
 OTHERS = {
     "CHANGELOG.md": "changes.md",
     "CONTRIBUTING.md": "contributing.md",
-    **{f"reports/{name}/README.md": f"reports/{name}/README.md" for name in ("embedded", "published", "specifications")},
+    **{
+        f"reports/{name}/README.md": f"reports/{name}/README.md" for name in ("embedded", "published", "specifications")
+    },
 }
 """Pages that lie elsewhere: file of the repository -> file of the site."""
 FILES = "files"
@@ -102,18 +103,13 @@ def external(site: Path) -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "site", help="the site's folder, which is replaced")
-    out = parser.parse_args().out.resolve()
     stage(STAGED)
     built = subprocess.run([sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=STAGED)
     if built.returncode:
         sys.exit(1)
-    if found := sorted(external(STAGED / "site")):
+    if found := list(external(STAGED / "site")):
         sys.exit("\n".join(f"{file} loads {address}" for file, address in found))
-    shutil.rmtree(out, ignore_errors=True)
-    shutil.copytree(STAGED / "site", out)
-    print(f"built {out}/index.html")
+    print(f"built {STAGED / 'site' / 'index.html'}")
 
 
 if __name__ == "__main__":

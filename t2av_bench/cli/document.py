@@ -72,8 +72,8 @@ def configuration() -> str:
     parts = [f"# Configuration\n\n{_MADE.format(source='the models that check the files')}\n"]
     parts.append(
         "A file is TOML. Keys are those of the command line with `_` in place of `-`; what the command line says goes\n"
-        "before the file. A key that is unknown, misspelt or of a wrong type is refused with what was expected, before\n"
-        "anything is measured. Every run folder keeps the resolved file.\n"
+        "before the file. A key that is unknown, misspelt or of a wrong type is refused with what was expected,\n"
+        "before anything is measured. Every run folder keeps the resolved file.\n"
     )
     for title, model, about in _FILES:
         fields = model.model_fields.items()

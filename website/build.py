@@ -19,9 +19,9 @@ STAGED = ROOT / "docs-site"
 OTHERS = {
     "CHANGELOG.md": "changes.md",
     "CONTRIBUTING.md": "contributing.md",
-    **{
-        f"reports/{name}/README.md": f"reports/{name}/README.md" for name in ("embedded", "published", "specifications")
-    },
+    "reports/embedded/README.md": "reports/embedded.md",
+    "reports/published/README.md": "reports/published.md",
+    "reports/specifications/README.md": "reports/specifications.md",
 }
 """Pages that lie elsewhere: file of the repository -> file of the site."""
 FILES = "files"

@@ -101,6 +101,13 @@ def test_a_link_is_nothing_that_is_loaded(build, tmp_path):
     assert list(build.external(tmp_path)) == []
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
+def test_what_belongs_to_a_list_item_is_indented_by_four_spaces(page):
+    """GitHub is content with two or three; Python-Markdown, which makes the site, ends the list there."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    assert re.findall(r"\n\n {1,3}\S.*", text) == []
+
+
 @pytest.fixture(scope="module")
 def site(build, tmp_path_factory) -> Path:
     """The site as ``make docs`` builds it, which fails at a link or an anchor that leads nowhere."""

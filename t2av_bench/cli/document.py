@@ -205,14 +205,17 @@ _NAMED = re.compile(r"^([a-z]\w*(?:, (?:or )?\w+)*): ", re.M)
 
 def _paragraphs(text: str) -> str:
     """A docstring as Markdown: ``code`` as `code`; a paragraph that begins with ``name: `` is a list of such."""
+    parts = _plain(text).split("\n\n")
+    return "\n\n".join(part if not _NAMED.match(part) else _NAMED.sub(r"- \1: ", part) for part in parts)
+
+
+def _plain(text: str) -> str:
     plain = inspect.cleandoc(text).replace("``", "`").replace("\f", "").replace("<", "&lt;")
-    plain = re.sub(r"\bdocs/(\w+)\.md\b", r"[\1](\1.md)", plain)
-    parts = [part if not _NAMED.match(part) else _NAMED.sub(r"- \1: ", part) for part in plain.split("\n\n")]
-    return "\n\n".join(parts)
+    return re.sub(r"\bdocs/(\w+)\.md\b", r"[\1](\1.md)", plain)
 
 
 def _cell(text: str) -> str:
-    return " ".join(_paragraphs(text).replace("|", r"\|").split())
+    return " ".join(_plain(text).replace("|", r"\|").split())
 
 
 def _code(text: str) -> str:

@@ -2,13 +2,14 @@
 # make test   run the test suite
 # make test-slow   what takes minutes: every command of the documents, the whole demo, real weights, which it fetches
 # make check  lint and type-check
+# make docs   build the documentation site in docs-site/site; fails at a link that leads nowhere
 # Each works from nothing but Python (3.11 or newer) and make: the first one makes .venv and installs into it.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-slow check docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/t2av-bench demo --out demo-run
@@ -30,6 +31,9 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed
+	$(BIN)/python website/build.py
+
 # --no-compile: of 25,000 files most are never imported, and pip would take a core a minute for all of them.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 $(MAKECMDGOALS)")'
@@ -38,4 +42,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-run build *.egg-info
+	rm -rf $(VENV) demo-run build docs-site *.egg-info

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "reports").glob("*/README.md")),
 ]
 _BLOCK = re.compile(r"(?:<!-- (?P<kind>run|fake|needs: [^>]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)```", re.S)

@@ -75,7 +75,7 @@ def _parameter(name: str, field: FieldInfo, complete: Complete | None) -> inspec
         kind, default = str, default and ",".join(default)
     elif typing.get_origin(kind) is dict:
         kind, default, flag = list[str], None, flag.removesuffix("s")
-    help = (field.description or "") + _range(field)
+    help = (field.description or "") + number_range(field)
     if not (default is None or default is False or field.is_required()):
         help += f"  [default: {default:g}]" if isinstance(default, float) else f"  [default: {default}]"
     # The range is checked by the model, so that a file, Python and the command are answered with one sentence.
@@ -85,7 +85,7 @@ def _parameter(name: str, field: FieldInfo, complete: Complete | None) -> inspec
     )
 
 
-def _range(field: FieldInfo) -> str:
+def number_range(field: FieldInfo) -> str:
     """Which numbers are taken, for the help."""
     bounds = {key: getattr(each, key) for each in field.metadata for key in ("ge", "gt", "le") if hasattr(each, key)}
     if "le" in bounds:

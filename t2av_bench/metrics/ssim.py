@@ -41,8 +41,8 @@ def _ssim(x: np.ndarray, y: np.ndarray, rows: int, room: np.ndarray) -> float:
 def _quarters(x: np.ndarray, y: np.ndarray, room: np.ndarray) -> float:
     """A quarter of the sum of the SSIM map (H - 10, W - 10, 3) of images (H, W, 3) uint8.
 
-    room: (8, H, W, 3) float64, which every strip writes over: fresh memory would cost as much as the arithmetic. The
-    factors 2 of the formula are left to the caller; powers of two move no digit.
+    room: (8, H, W, 3) float64, which every strip writes over. The factors 2 of the formula are left to the caller;
+    powers of two move no digit.
     """
     import cv2
 

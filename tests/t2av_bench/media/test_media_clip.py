@@ -136,6 +136,16 @@ def test_two_passes_may_run_side_by_side(lossless):
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("budget", [1 << 29, 0])
+def test_single_frames_are_those_of_the_batches_and_nobody_can_change_them(lossless, budget):
+    path, frames, _ = lossless
+    clip = Clip(path, frame_budget=budget)
+    for _ in range(2):  # while it decodes, and from what it kept
+        found = list(clip.each_frame())
+        np.testing.assert_array_equal(found, frames)
+        assert not any(frame.flags.writeable for frame in found)
+
+
 def test_changing_a_batch_changes_nobody_elses(lossless):
     path, frames, _ = lossless
     clip = Clip(path)

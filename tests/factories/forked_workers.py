@@ -9,8 +9,10 @@ import pickle
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
+from contextlib import suppress
 from importlib import import_module, invalidate_caches
 from typing import Any
 
@@ -46,25 +48,30 @@ class ForkServer:
     """In place of the module ``subprocess``: what runs ``program`` with ``-c`` it forks, and starts all else."""
 
     def __init__(self, program: str) -> None:
-        self._program, self._socket = program, None
+        self._program: str | None = program
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
 
     def Popen(self, command: list[str], **options: Any) -> Any:
+        with self._lock:
+            if command[1:3] == ["-c", self._program] and self._socket is None:
+                self._start(options["env"])
         if command[1:3] != ["-c", self._program]:
             return subprocess.Popen(command, **options)
-        if self._socket is None:
-            self._start(options["env"])
         asked = (command[4:], dict(options["env"]), os.getcwd())
         return Popen(self, self.ask(asked, [*options["pass_fds"], 2]))
 
     def ask(self, what: Any, descriptors: list[int] = []) -> Any:  # noqa: B006
-        socket.send_fds(self._socket, [pickle.dumps(what)], descriptors)
-        return pickle.loads(self._socket.recv(_LONGEST))
+        with self._lock:
+            socket.send_fds(self._socket, [pickle.dumps(what)], descriptors)
+            return pickle.loads(self._socket.recv(_LONGEST))
 
     def close(self) -> None:
         if self._socket is not None:
+            self._socket.shutdown(socket.SHUT_RDWR)  # whatever a test has forked may hold it open
             self._socket.close()
             self._process.wait()
 
@@ -76,6 +83,8 @@ class ForkServer:
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )  # fmt: skip
+        if not self._socket.recv(1):
+            self._program = None  # it cannot fork here, and everything is started
 
 
 def _serve_forks(asker: socket.socket) -> None:
@@ -92,6 +101,8 @@ def _serve_forks(asker: socket.socket) -> None:
             if not answer:
                 asker.close()
                 _be_a_worker(*asked, *descriptors)
+            with suppress(OSError):
+                os.setpgid(answer, answer)  # before anybody can want to end the group
         for descriptor in descriptors:
             os.close(descriptor)
         asker.send(pickle.dumps(answer))
@@ -99,7 +110,7 @@ def _serve_forks(asker: socket.socket) -> None:
 
 def _be_a_worker(path: list[str], environment: dict[str, str], folder: str, pipe: int, errors: int) -> None:
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         os.dup2(errors, 2)
         os.close(errors)
         os.chdir(folder)
@@ -122,5 +133,7 @@ if __name__ == "__main__":
             import_module(name)
         except ImportError:
             continue
-    assert len(os.listdir("/proc/self/task")) == 1, "an import has started a thread: a fork would copy its locks"
-    _serve_forks(socket.socket(fileno=int(sys.argv[1])))
+    if len(os.listdir("/proc/self/task")) == 1:  # no import has started a thread
+        asker = socket.socket(fileno=int(sys.argv[1]))
+        asker.send(b".")
+        _serve_forks(asker)

@@ -64,7 +64,7 @@ def length_table(clips: Mapping[str, Vectors]) -> str:
             name: [found for other in clips if other != name for found in pieces(exchanged(each, clips[other]), frames)]
             for name, each in clips.items()
         }
-        for name, first in (("as published", 0), ("left out", 2)):
+        for name, first in (("kept", 0), ("left out", 2)):
             means = [_by_clip(values, first + which) for which in (0, 1) for values in (own, others)]
             lines.append(f"| {seconds:g} | {sum(map(len, own.values()))} | {name} | " + " | ".join(means) + " |")
     return "\n".join(lines)

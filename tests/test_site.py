@@ -106,6 +106,7 @@ def test_what_belongs_to_a_list_item_is_indented_by_four_spaces(page):
     """GitHub is content with two or three; Python-Markdown, which makes the site, ends the list there."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
     assert re.findall(r"\n\n {1,3}\S.*", text) == []
+    assert re.findall(r"\n\n {4}.*(?:\n {4}.*)*\n(?:\d+\.|-) .*", text) == []  # a new item wants an empty line
 
 
 @pytest.fixture(scope="module")

@@ -51,11 +51,12 @@ below.
 
 def page(kept: Mapping[str, Any]) -> str:
     """The documentation page of what was measured."""
+    with_damage = len(kept["damaged"]) if any(row["clips"] != CONTROL for row in kept["boxes"]) else "none"
     parts = [HEAD, "| metric | options |\n|---|---|\n" + "".join(
         f"| `{id}` | {', '.join(f'`{name}`' for name in names)} |\n" for id, names in offered().items()
     )]  # fmt: skip
     parts.append(
-        f"Measured on {len(kept['clips'])} real clips, {len(kept['damaged'])} of them with damage too: the third grade "
+        f"Measured on {len(kept['clips'])} real clips, {with_damage} of them with damage too: the third grade "
         f"of each kind of [validity](validity.md).\n({kept['machine']}.)\n"
     )
     parts.append("## Faces in every N-th frame\n\n" + BOXES)
@@ -65,11 +66,12 @@ def page(kept: Mapping[str, Any]) -> str:
     ]))  # fmt: skip
     damaged = [row for row in kept["boxes"] if row["clips"] != CONTROL and row["every"] == 5]
     absent = [kind for kind in PICTURES if not any(row["clips"].startswith(f"{kind}-") for row in damaged)]
-    parts.append("Damaged clips, N = 5:\n\n" + table(("detector", "damage", *COLUMNS), [
-        (row["detector"], row["clips"], *_cells(row)) for row in damaged
-    ]))  # fmt: skip
+    if damaged:
+        parts.append("Damaged clips, N = 5:\n\n" + table(("detector", "damage", *COLUMNS), [
+            (row["detector"], row["clips"], *_cells(row)) for row in damaged
+        ]))  # fmt: skip
     if absent:
-        parts.append(f"Not measured yet: {', '.join(absent)}.\n")
+        parts.append(f"Damage not measured yet: {', '.join(absent)}.\n")
     parts.append("## bfloat16\n\n" + FEATURES + table(
         ("network", "weights", "samples", "difference, median", "largest", "processor time"),
         [
@@ -105,8 +107,8 @@ learnt the task, not how large it is for those.
 How far the boxes of fewer looks are off, in each frame of a real clip, is what the first section measures. Twelve drawn
 clips of the [embedded benchmark](embedded_metrics.md) are cut so far off, in widths of the face, and GridFace's sync
 network, which knows such faces, scores them. Its C is near 0.8, its D near 0.6, between 0 and 2 both. It was trained on
-pictures that are all cut at the same place, and takes a crop that moves for a mouth that does: where SyncNet learnt from
-crops of tracks, these are prices of the worst case. A clip has no score where its face is lost.
+pictures that are all cut at the same place, and takes a crop that moves for a mouth that does; SyncNet learnt from
+crops of tracks, and may be moved less. A clip has no score where its face is lost.
 
 """
 SETS_TEXT = """\
@@ -141,22 +143,27 @@ def _stand_ins(rows: Sequence[Mapping[str, Any]]) -> str:
 
     columns = ("clips", "lost or gained", "C moved, median", "largest", "D moved, median", "largest", "offset moved",
                "largest, frames")  # fmt: skip
-    each = dict.fromkeys((kind, detector, option) for kind, detector, option, _ in sync)
+    each_option = dict.fromkeys((kind, detector, option) for kind, detector, option, _ in sync)
     text = "Undamaged clips:\n\n" + table(("boxes of", "option", *columns), [
-        (detector, f"`{option}`", *cells(kind, detector, option)) for kind, detector, option in each if kind == CONTROL
+        (detector, f"`{option}`", *cells(kind, detector, option))
+        for kind, detector, option in each_option if kind == CONTROL
     ])  # fmt: skip
-    text += "\nDamaged clips, `detect_every=5`:\n\n" + table(("boxes of", "damage", *columns), [
-        (detector, kind, *cells(kind, detector, option))
-        for kind, detector, option in each if kind != CONTROL and option == "detect_every=5"
-    ])  # fmt: skip
+    damaged = [each for each in each_option if each[0] != CONTROL and each[2] == "detect_every=5"]
+    if damaged:
+        text += "\nDamaged clips, `detect_every=5`:\n\n" + table(("boxes of", "damage", *columns), [
+            (detector, kind, *cells(kind, detector, option)) for kind, detector, option in damaged
+        ])  # fmt: skip
     sets = {(row["clips_are"], row["metric"], row["quantity"]): row for row in rows if row["metric"] in SETS}
     heads = dict.fromkeys((network, distance) for _, network, distance in sets)
 
-    def moved(row: Mapping[str, Any]) -> str:
-        return f"{number(row['exact'])} ({number(row['difference_largest'], 2)})"
+    def moved(row: Mapping[str, Any] | None) -> str:
+        return "–" if row is None else f"{number(row['exact'])} ({number(row['difference_largest'], 2)})"
 
+    if not sets:
+        return text
+    kinds = dict.fromkeys(kind for kind, _, _ in sets)
     return f"{text}\n{SETS_TEXT}" + table(("clips", *(f"{network}: {distance}" for network, distance in heads)), [
-        (kind, *(moved(sets[kind, *head]) for head in heads)) for kind in dict.fromkeys(kind for kind, _, _ in sets)
+        (kind, *(moved(sets.get((kind, *head))) for head in heads)) for kind in kinds
     ])  # fmt: skip
 
 

@@ -59,10 +59,10 @@ def check_dtype(dtype: Dtype, device: str) -> None:
 
         where = "this processor" if device == "cpu" else device
         known = device != "cpu" or hasattr(torch.cpu, "get_capabilities")
-        has = "has no instructions for it" if known else f"cannot be asked by torch {torch.__version__} for instructions"
+        lacks = f"{where} has no" if known else f"torch {torch.__version__} cannot tell whether {where} has"
         raise NotApplicable(
-            f"dtype=bfloat16: {where} {has} (AVX512_BF16, AMX, Arm BF16, or a GPU of compute capability 8.0): leave "
-            f"dtype out, or use a machine that has{'' if known else ', or torch 2.13'}"
+            f"dtype=bfloat16: {lacks} instructions for it (AVX512_BF16, AMX, Arm BF16, or a GPU of compute capability "
+            f"8.0): leave dtype out, or use a machine that has{'' if known else ', or torch 2.13'}"
         )
 
 

@@ -47,7 +47,7 @@ def test_every_faster_option_has_its_price_or_says_that_it_has_none_yet(bench):
     text, measured = page.page(kept), {row["clips"].partition("-")[0] for row in kept["boxes"]}
     assert "control" in measured
     for kind in prices.PICTURES:
-        assert kind in measured or re.search(rf"Not measured yet: .*\b{kind}\b", text), kind
+        assert kind in measured or re.search(rf"Damage not measured yet: .*\b{kind}\b", text), kind
 
 
 def track(first, boxes):

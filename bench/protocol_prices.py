@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -186,12 +187,12 @@ def rounded(clips: Sequence[Clip]) -> Iterator[Rounded | dict[str, str]]:
 
 
 def _syncnet(clips: Sequence[Clip]) -> Rounded:
-    from sync_speed import random_networks
+    import random_networks
 
     from t2av_bench.extractors import syncnet
 
     real = weights.is_present("syncnet_v2")
-    random, _ = (None, None) if real else random_networks()
+    random, _ = (None, None) if real else random_networks.sync_networks()
     made = [
         syncnet.syncnet(dtype=dtype) if real else syncnet.SyncNet(random, dtype=dtype)
         for dtype in ("float32", "bfloat16")
@@ -201,37 +202,18 @@ def _syncnet(clips: Sequence[Clip]) -> Rounded:
 
 
 def _inception(clips: Sequence[Clip]) -> Rounded:
+    import random_networks
+
     from t2av_bench.extractors import inception
 
     real, id = weights.is_present("inception_pt"), "inception_pt"
-    network = inception.load("legacy_pytorch", weights.path(id), weights.digest(id), "cpu") if real else (
-        _random_inception()
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = weights.path(id) if real else random_networks.save(random_networks.inception(), Path(folder) / id)
+        network = inception.load("legacy_pytorch", path, weights.digest(id) if real else "random", "cpu")
     frames = [clip.frames_at(range(4)) for clip in clips]
     made = [partial(inception.features, mode="legacy_pytorch", network=network, dtype=dtype)
             for dtype in ("float32", "bfloat16")]  # fmt: skip
     return _both("Inception (pytorch-fid)", real, [partial(_each, each, frames) for each in made])
-
-
-def _random_inception() -> Callable[..., Any]:
-    """pytorch-fid's architecture, scaled so that responses survive all layers."""
-    from unittest import mock
-
-    import torch
-
-    from t2av_bench.utils.optional import make_torchvision_importable
-
-    make_torchvision_importable()
-    from cleanfid import inception_pytorch
-
-    with mock.patch.object(inception_pytorch, "load_state_dict_from_url"):
-        with mock.patch.object(torch.nn.Module, "load_state_dict"):
-            network = inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False).eval()
-    torch.manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight)
-    return lambda images: network(images / 255)[0].flatten(1)
 
 
 def _each(function: Callable[[np.ndarray], np.ndarray], inputs: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,9 +1,9 @@
 """The networks of Table 1 against what their operations take at least on this machine.
 
 Operations are counted by torch as the networks run (two for a multiplication and an addition; activations, sums and
-normalisations count nothing), those of ONNX from the shapes that onnxruntime reports. The machine's rate is the best of
-a large matrix product and of some convolutions, in this very run. So a floor is a floor: no layer is faster than that.
-A decoder that writes one token after another reads all its weights for each: its floor is by bytes.
+normalisations count nothing), those of ONNX from the shapes that onnxruntime reports. The machine's rates are those of
+a large matrix product and of the best of some convolutions, in this very run: no layer is faster than that. A
+decoder that writes one token after another reads all its weights for each: its floor is by bytes.
 """
 
 import json
@@ -67,8 +67,8 @@ def fastest(run: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     return best, found
 
 
-def counted(run: Callable[[], Any]) -> float:
-    """Operations of one pass of torch networks."""
+def counted(run: Callable[[], Any]) -> dict[str, float]:
+    """Operations of one pass of torch networks: those of ``convolution``, and the others as ``matmul``."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -77,19 +77,22 @@ def counted(run: Callable[[], Any]) -> float:
 
     with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_rnn_layer: recurrent}) as counter:
         run()
-    return float(counter.get_total_flops())
+    by_kind = {"convolution": 0.0, "matmul": 0.0}
+    for kind, operations in counter.get_flop_counts()["Global"].items():
+        by_kind["convolution" if "conv" in str(kind) else "matmul"] += operations
+    return by_kind
 
 
 def row(
     network: str, unit: str, dtype: str, run: Callable[[], Any], found: Mapping[str, Mapping[str, float]],
-    operations: float | None = None, read: float = 0.0,
+    operations: Mapping[str, float] | None = None, read: float = 0.0,
 ) -> Row:  # fmt: skip
     """read: bytes of weights that a pass must read, where they are more than a cache holds."""
-    operations = counted(run) if operations is None else operations
-    rate = found[dtype]
-    floor = max(operations / 1e9 / max(rate["matmul"], rate["convolution"]), read / 1e9 / rate["bytes"])
+    operations = operations or counted(run)
+    floor = sum(number / 1e9 / found[dtype][kind] for kind, number in operations.items())
+    floor = max(floor, read / 1e9 / found[dtype]["bytes"])
     seconds, _ = fastest(run, 3)
-    return Row(network, unit, dtype, operations / 1e9, seconds, floor, seconds / floor)
+    return Row(network, unit, dtype, sum(operations.values()) / 1e9, seconds, floor, seconds / floor)
 
 
 def rows(clip: Path, found: Mapping[str, Mapping[str, float]]) -> list[Row | dict[str, str]]:
@@ -214,7 +217,7 @@ def _dnsmos(clip: Path, found: Mapping[str, Mapping[str, float]]) -> list[Row]:
 
     audio = np.clip(np.resize(_audio(clip), int(9.01 * 16000)), -1, 1).astype(np.float32)
     names = [str(weights.path(id)) for id in ("dnsmos_p835", "dnsmos_p808")]
-    loaded, operations, seconds = load_dnsmos(*names), 0.0, 0.0
+    loaded, operations = load_dnsmos(*names), {"convolution": 0.0, "matmul": 0.0}
     shown = {
         names[0]: {"input_1": audio[None]},
         names[1]: {"input_1": loaded.audio_melspec(audio[:-160]).astype(np.float32)[None]},
@@ -227,21 +230,28 @@ def _dnsmos(clip: Path, found: Mapping[str, Mapping[str, float]]) -> list[Row]:
             options.intra_op_num_threads = 1
             session = onnxruntime.InferenceSession(name, options, providers=["CPUExecutionProvider"])
             session.run(None, given)
-            operations += sum(map(_onnx_operations, json.loads(Path(session.end_profiling()).read_text())))
-        seconds += fastest(lambda name=name, given=given: sessions[name].run(None, given), 3)[0]
-    unit, rate = "a window of 9 s", max(found["float32"]["matmul"], found["float32"]["convolution"])
-    floor = operations / 1e9 / rate
-    networks = Row("DNSMOS (both networks)", unit, "float32", operations / 1e9, seconds, floor, seconds / floor)
-    whole, _ = fastest(lambda: dnsmos(audio, *names), 3)
-    return [networks, Row("DNSMOS with its features", unit, "float32", operations / 1e9, whole, floor, whole / floor)]
+            for event in json.loads(Path(session.end_profiling()).read_text()):
+                kind, number = _onnx_operations(event.get("args", {}))
+                operations[kind] += number
+    unit = "a window of 9 s"
+
+    def networks() -> None:
+        for name, given in shown.items():
+            sessions[name].run(None, given)
+
+    return [
+        row("DNSMOS, both networks", unit, "float32", networks, found, operations),
+        row("DNSMOS with its features", unit, "float32", lambda: dnsmos(audio, *names), found, operations),
+    ]
 
 
-def _onnx_operations(event: Mapping[str, Any]) -> float:
-    facts = event.get("args", {})
-    if "Conv" not in facts.get("op_name", "") and facts.get("op_name") not in ("MatMul", "Gemm", "FusedMatMul"):
-        return 0.0
+def _onnx_operations(facts: Mapping[str, Any]) -> tuple[str, float]:
+    """Kind and operations of one node, as onnxruntime's profile describes it."""
+    kind = facts.get("op_name", "")
+    if "Conv" not in kind and kind not in ("MatMul", "Gemm", "FusedMatMul"):
+        return "matmul", 0.0
     shapes = [next(iter(each.values())) for each in facts["input_type_shape"]]
-    out = float(np.prod(next(iter(facts["output_type_shape"][0].values()))))
-    if "Conv" in facts["op_name"]:
-        return 2.0 * out * float(np.prod(shapes[1][1:]))  # (out, in / groups, kernel ...)
-    return 2.0 * out * float(shapes[0][-1])
+    out = 2.0 * float(np.prod(next(iter(facts["output_type_shape"][0].values()))))
+    if "Conv" in kind:
+        return "convolution", out * float(np.prod(shapes[1][1:]))  # (out, in / groups, kernel ...)
+    return "matmul", out * float(shapes[0][-1])

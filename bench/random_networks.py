@@ -39,16 +39,21 @@ def sync_networks(seed: int = 0) -> tuple[nn.Module, nn.Module]:
 
 
 def inception() -> nn.Module:
-    """pytorch-fid's architecture with its 1008 outputs, scaled so that responses survive all layers."""
+    """pytorch-fid's architecture with its 1008 outputs."""
     from cleanfid import inception_pytorch
 
     with mock.patch.object(inception_pytorch, "load_state_dict_from_url"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with mock.patch.object(nn.Module, "load_state_dict"):
             network = inception_pytorch.fid_inception_v3()
+    return _alive(network)
+
+
+def _alive(network: nn.Module) -> nn.Module:
+    """In evaluation mode, scaled so that responses survive all layers."""
     torch.manual_seed(0)
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(module.weight)
     return network.eval()
 
@@ -134,10 +139,9 @@ def write(folder: Path) -> dict[str, Path]:
     syncnet, detector = sync_networks()
     made = {"syncnet_v2": syncnet, "sfd_face": detector, "inception_pt": inception(), "utmos22_strong": utmos_state()}
     files = {id: save(network, folder / f"{id}.pt") for id, network in made.items()}
-    torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.script(I3D().eval()).save(str(folder / "i3d_torchscript.pt"))
+        torch.jit.script(_alive(I3D())).save(str(folder / "i3d_torchscript.pt"))
     return {**files, "i3d_torchscript": folder / "i3d_torchscript.pt"}
 
 

@@ -213,7 +213,7 @@ def _dnsmos(clip: Path, found: Mapping[str, Mapping[str, float]]) -> list[Row]:
     import onnxruntime
 
     from t2av_bench import weights
-    from t2av_bench.extractors.dnsmos_networks import dnsmos, load_dnsmos
+    from t2av_bench.extractors.dnsmos_networks import load_dnsmos
 
     audio = np.clip(np.resize(_audio(clip), int(9.01 * 16000)), -1, 1).astype(np.float32)
     names = [str(weights.path(id)) for id in ("dnsmos_p835", "dnsmos_p808")]
@@ -239,10 +239,7 @@ def _dnsmos(clip: Path, found: Mapping[str, Mapping[str, float]]) -> list[Row]:
         for name, given in shown.items():
             sessions[name].run(None, given)
 
-    return [
-        row("DNSMOS, both networks", unit, "float32", networks, found, operations),
-        row("DNSMOS with its features", unit, "float32", lambda: dnsmos(audio, *names), found, operations),
-    ]
+    return [row("DNSMOS, both networks", unit, "float32", networks, found, operations)]
 
 
 def _onnx_operations(facts: Mapping[str, Any]) -> tuple[str, float]:

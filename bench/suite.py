@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,14 @@ LIBRARIES = ("torch", "transformers", "onnxruntime", "av", "numpy", "scipy", "op
 
 @dataclass(frozen=True)
 class Step:
-    """script: in this folder. limit: seconds. needs: a package that not everybody has. prefix: before the command."""
+    """name: of the script in this folder. limit: seconds. needs: a package that not everybody has. long: arguments that
+    take more than a laptop's patience, for ``--long``."""
 
     name: str
     arguments: tuple[str, ...] = ()
     limit: int = 240
     needs: str | None = None
+    long: tuple[str, ...] | None = None
 
     @property
     def script(self) -> Path:
@@ -56,7 +58,7 @@ STEPS = (
     Step("sync_speed", ("--clock", "cpu", "--threads", "1", "--repeats", "2")),
     Step("sync_mesh_speed", ("--repeats", "2"), 120),
     Step("rescoring"),
-    Step("growth", (), 300),
+    Step("growth", ("--clips", "10", "100", "--items", "300", "1000"), 300, long=()),
     Step(
         "generation_speed",
         ("--size", "release", "--batch", "1", "4", "--patches", "3", "--variants", "loop", "packed", "--threads", "1"),
@@ -150,6 +152,7 @@ def main() -> None:
     names = [step.name for step in STEPS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="STEP", help=", ".join(names))
     parser.add_argument("--missing", action="store_true", help="the steps that have no result yet")
+    parser.add_argument("--long", action="store_true", help="at full length, an hour a step at most: growth to 10,000")
     parser.add_argument("--prefix", default="", help="what each command is run by, such as 'taskset -c 0,1'")
     parser.add_argument("--json", type=Path, default=KEPT)
     asked = parser.parse_args()
@@ -160,6 +163,8 @@ def main() -> None:
     chosen = [step for step in STEPS if not asked.only or step.name in asked.only]
     if asked.missing:
         chosen = [step for step in chosen if kept.get("steps", {}).get(step.name, {}).get("status") != "ok"]
+    if asked.long:
+        chosen = [replace(step, arguments=step.long, limit=3600) for step in chosen if step.long is not None]
     for step in chosen:
         print(f"{step.name}: at most {step.limit} s", file=sys.stderr, flush=True)
         found = run(step, shlex.split(asked.prefix))

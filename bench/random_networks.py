@@ -134,15 +134,20 @@ def save(network: nn.Module | dict[str, torch.Tensor], path: Path) -> Path:
     return path
 
 
+def save_i3d(path: Path) -> Path:
+    """I3D as a TorchScript file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(_alive(I3D())).save(str(path))
+    return path
+
+
 def write(folder: Path) -> dict[str, Path]:
     """Weights id -> file, of all networks here."""
     syncnet, detector = sync_networks()
     made = {"syncnet_v2": syncnet, "sfd_face": detector, "inception_pt": inception(), "utmos22_strong": utmos_state()}
     files = {id: save(network, folder / f"{id}.pt") for id, network in made.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.script(_alive(I3D())).save(str(folder / "i3d_torchscript.pt"))
-    return {**files, "i3d_torchscript": folder / "i3d_torchscript.pt"}
+    return {**files, "i3d_torchscript": save_i3d(folder / "i3d_torchscript.pt")}
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from growth import make_clips
 from measuring import options, show, write_json
-from run_memory import make_clips
 
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.evaluate import evaluate
@@ -80,7 +80,7 @@ def main() -> None:
         folder = Path(temporary)
         for name in ("warm", "clips"):
             (folder / name).mkdir()
-        make_clips(folder / "clips", asked.clips + 2 * max(asked.workers))
+        make_clips(folder / "clips", asked.clips + 2 * max(asked.workers), side=256, seconds=2)
         for clip in sorted((folder / "clips").iterdir())[asked.clips :]:
             clip.rename(folder / "warm" / clip.name)
         local = seconds(folder, "local", asked.metrics, 1, None)

@@ -89,7 +89,7 @@ def test_the_corpus_rates_interval_is_that_of_a_direct_resampling():
 
 def test_bca_corrects_for_skew_as_its_definition_says():
     values = np.random.default_rng(4).exponential(size=60)
-    found = bootstrap(lambda index: values[index].mean(-1), 60, np.random.RandomState(0), draws=20_000)
+    found = bootstrap(lambda drawn: drawn(values).mean(-1), 60, np.random.RandomState(0), draws=20_000)
     draws = values[np.random.default_rng(1).integers(0, 60, (20_000, 60))].mean(-1)
     left_out = (values.sum() - values) / 59
     apart = left_out.mean() - left_out

@@ -2,10 +2,10 @@
 
     python bench/rescoring.py [--clips 200] [--fresh 8] [--json FILE]
 
-FID, KID, FVD and KVD with networks of the published sizes and random weights (``random_networks.py``). ``--fresh`` clips are scored from nothing, which says what a clip costs; ``--clips`` times
-that is what scoring all of them afresh takes (growth.py shows that a clip's cost does not depend on their number).
-Features of ``--clips`` copies with other bytes are then put where ``evaluate`` keeps them, as if they had been scored,
-and measured is
+FID, KID, FVD and KVD with networks of the published sizes and random weights (``random_networks.py``). ``--fresh``
+clips are scored from nothing, which says what a clip costs; ``--clips`` times that is what scoring all of them afresh
+takes (growth.py shows that a clip's cost does not depend on their number). Features of ``--clips`` copies with other
+bytes are then put where ``evaluate`` keeps them, as if they had been scored, and measured is
 
     reference   ``evaluate`` against another set of references, features of both sides kept
     again       the same command once more: nothing is to be done

@@ -4,6 +4,7 @@ A test keeps both what this script makes of that file.
 """
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -154,11 +155,14 @@ is each official tool with a decoding of its own, as one would run them one afte
 is ours with `detect_every=5` and `dtype=bfloat16`, which are [protocols of their own](faster.md). All on one core, so
 that a tool's threads gain nothing; networks are loaded before. Weights are the same on both sides, random ones of the
 published sizes but for Whisper base and DNSMOS. UTMOS' package brings fairseq: on its side stands the same module as on
-ours.
+ours. Where both sides run the same network (FVD, UTMOS, DNSMOS) there is little to gain but its layout in memory.
+DNSMOS repeats a sound until a window of 9 s is full and hears a window for every second of that: short clips cost most.
 
 """
 FLOORS = """
-**Networks and their floors.** The machine reached, on the core and in the run that measured the networks, {rates}.
+**Networks and their floors.** What the machine reached, on the core and in the run that measured the networks:
+
+{rates}
 `floor` is what a network's counted operations take at these rates (a decoder's: its weights' bytes); `seconds` the
 fastest pass as the metric makes it. Convolutions count at the best convolution's rate and everything else nothing, so 1
 is out of reach: normalisations, rectifiers, pooling and thin first layers are bound by memory.
@@ -174,9 +178,10 @@ def section(name: str, step: Mapping[str, Any], machine: Mapping[str, Any]) -> s
         parts.append(f"No figure: {step['status']}{': ' + said[-1] if said else ''}.\n")
     elif name == "table1_speed":
         text = TABLE1.format(clips=facts["clips"], frames=facts["frames"])
-        rates = "; ".join(
-            f"{dtype}: {number(rate['matmul'])} (matrix product) and {number(rate['convolution'])} (convolution) · 10⁹ "
-            f"operations/s, {number(rate['bytes'])} · 10⁹ bytes/s" for dtype, rate in facts["rates"].items()
+        rates = table(
+            ("dtype", "matrix product, 10⁹ operations/s", "best convolution", "sum, 10⁹ bytes/s"),
+            [(dtype, *(f"{rate[key]:.0f}" for key in ("matmul", "convolution", "bytes")))
+             for dtype, rate in facts["rates"].items()],
         )  # fmt: skip
         parts.append(text + table1(facts) + FLOORS.format(rates=rates) + networks(facts))
         if facts["not_measured"]:
@@ -195,6 +200,10 @@ def section(name: str, step: Mapping[str, Any], machine: Mapping[str, Any]) -> s
     return "\n".join(parts)
 
 
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
 def described(machine: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items() if version)
     return (
@@ -208,9 +217,11 @@ HEAD = """\
 
 Written by `python bench/speed_page.py` from `bench/results.json`, which `make bench` writes; a test keeps it so.
 
-Every figure is a ratio of runs in one process, or seconds on one machine: {machine}. The same command on another
-machine makes another file: `make bench`, or `python bench/suite.py --only STEP` for one step. What is not here was not
-measured, and the reason stands in its place.
+Every figure is a ratio of runs in one process, or seconds on one machine; the same command on another makes another
+file: `make bench`, or `python bench/suite.py --only STEP` for one step. Where there is no figure, the reason stands in
+its place.
+
+{machine}
 
 """
 
@@ -218,7 +229,7 @@ measured, and the reason stands in its place.
 def page(kept: Mapping[str, Any]) -> str:
     """The documentation page of what was measured."""
     steps, machine = kept["steps"], kept["machine"]
-    parts = [HEAD.format(machine=described(machine))]
+    parts = [HEAD.format(machine=_wrapped(f"The machine: {described(machine)}."))]
     if rows := aims(steps):
         parts.append("## Aims\n\n" + table(("aim", "wanted", "measured", ""), rows))
     parts += [section(step.name, steps[step.name], machine) for step in STEPS if step.name in steps]
@@ -242,7 +253,7 @@ def block(kept: Mapping[str, Any]) -> str:
         rows += _generation(facts["rows"])
     made = table(("what", "against", "ratio"), rows)
     missed = [f"{row[0]} ({row[2]}, wanted {row[1]})" for row in aims(steps) if row[3] == "missed"]
-    told = f"Aims missed: {'; '.join(missed)}. " if missed else ""
+    told = f"Aims missed: {'; '.join(missed)}. " if missed else "All aims are met. "
     return f"{made}\n{told}[All figures, and how they were measured](docs/speed.md); `make bench` measures them here."
 
 

@@ -170,7 +170,7 @@ is out of reach: normalisations, rectifiers, pooling and thin first layers are b
 """
 
 
-def section(name: str, step: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
+def section(name: str, step: Mapping[str, Any]) -> str:
     parts = [f"## {TITLES[name]}\n"]
     facts = step.get("result")
     if step["status"] != "ok":
@@ -232,7 +232,10 @@ def page(kept: Mapping[str, Any]) -> str:
     parts = [HEAD.format(machine=_wrapped(f"The machine: {described(machine)}."))]
     if rows := aims(steps):
         parts.append("## Aims\n\n" + table(("aim", "wanted", "measured", ""), rows))
-    parts += [section(step.name, steps[step.name], machine) for step in STEPS if step.name in steps]
+    for step in STEPS:
+        parts.append(section(step.name, steps[step.name]) if step.name in steps else (
+            f"## {TITLES[step.name]}\n\nNot measured yet: `python bench/suite.py --only {step.name}`.\n"
+        ))  # fmt: skip
     return "\n".join(parts).replace("\n\n\n", "\n\n")
 
 

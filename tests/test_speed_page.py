@@ -51,10 +51,14 @@ def test_the_readme_has_no_other_figure_of_speed(bench, kept):
 def test_every_step_is_there_with_figures_or_with_a_reason(bench, kept):
     suite, page = bench
     text = page.page(kept)
-    assert list(kept["steps"]) == [step.name for step in suite.STEPS]
+    assert kept["steps"] and set(kept["steps"]) <= {step.name for step in suite.STEPS}
     for step in suite.STEPS:
-        found = kept["steps"][step.name]
-        assert page.TITLES[step.name] in text and found["command"] in text
+        assert page.TITLES[step.name] in text
+        found = kept["steps"].get(step.name)
+        if found is None:
+            assert f"Not measured yet: `python bench/suite.py --only {step.name}`" in text
+            continue
+        assert found["command"] in text
         assert ("result" in found) if found["status"] == "ok" else found["said"].strip().splitlines()[-1] in text
     for key in ("processor", "cores", "memory_gib", "libraries"):
         assert kept["machine"][key]

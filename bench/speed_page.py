@@ -21,6 +21,8 @@ NEAR = 1.3
 """The aim of every network: seconds over those that its operations take at least."""
 EXACT, FASTER = 1.5, 5.0
 """The aims of a whole table against the tools in turn: by exact protocols, and with options."""
+AGAIN, EFFICIENCY, LINEAR = 100, 0.9, 1.1
+"""Of re-scoring against computing again, of workers against one, and of time as a power of what there is to do."""
 
 TOOLS = {
     "sync/exact": "syncnet-python's pipeline",
@@ -35,7 +37,7 @@ Steps = Mapping[str, Mapping[str, Any]]
 
 
 def times(value: float) -> str:
-    """A ratio: two decimals below 10."""
+    """A ratio, with two decimals below 10."""
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
@@ -101,6 +103,20 @@ def aims(steps: Steps) -> list[tuple[str, str, str, str]]:
                 near = sum(ratio <= NEAR for ratio in ratios)
                 rows.append((f"networks in {dtype} within {NEAR} of their floor", f"{len(ratios)} of {len(ratios)}",
                              f"{near} of {len(ratios)}", "met" if near == len(ratios) else "missed"))  # fmt: skip
+    if facts := result(steps, "rescoring"):
+        least = min((row for row in facts["rows"] if row["ratio"] is not None), key=lambda row: row["ratio"])
+        rows.append((f"re-scoring of {least['clips']} clips against computing again, the slowest command "
+                     f"(`{least['command']}`)", f"≥ {AGAIN}", times(least["ratio"]),
+                     verdict(least["ratio"], AGAIN)))  # fmt: skip
+    if facts := result(steps, "ray_speed"):
+        most = max((row for row in facts["rows"] if row["efficiency"] is not None and row["workers"] <= facts["cores"]),
+                   key=lambda row: row["workers"])  # fmt: skip
+        rows.append((f"efficiency of {most['workers']} workers on Ray", f"≥ {EFFICIENCY}", times(most["efficiency"]),
+                     verdict(most["efficiency"], EFFICIENCY)))  # fmt: skip
+    if facts := result(steps, "growth"):
+        steepest = max((row for row in facts["rows"] if row["growth"] is not None), key=lambda row: row["growth"])
+        rows.append((f"exponent of growth, the steepest (`{steepest['command']}`, {steepest['size']})", f"≤ {LINEAR}",
+                     times(steepest["growth"]), verdict(steepest["growth"], LINEAR, least=False)))  # fmt: skip
     return rows
 
 

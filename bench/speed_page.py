@@ -191,7 +191,9 @@ def section(name: str, step: Mapping[str, Any]) -> str:
     facts = step.get("result")
     if step["status"] != "ok":
         said = step.get("said", "").strip().splitlines()
-        parts.append(f"No figure: {step['status']}{': ' + said[-1] if said else ''}.\n")
+        parts.append(f"Not finished: {step['status']}{': ' + said[-1] if said else ''}.\n")
+        if facts and facts.get("rows"):
+            parts.append("What was measured by then:\n\n" + rows_table(facts["rows"]))
     elif name == "table1_speed":
         text = TABLE1.format(clips=facts["clips"], frames=facts["frames"])
         rates = table(
@@ -235,7 +237,7 @@ Written by `python bench/speed_page.py` from `bench/results.json`, which `make b
 
 Every figure is a ratio of runs in one process, or seconds on one machine; the same command on another makes another
 file: `make bench`, or `python bench/suite.py --only STEP` for one step. Where there is no figure, the reason stands in
-its place.
+its place. `load` counts the programs that wanted a core before the step began, also where it was then given the cores.
 
 {machine}
 

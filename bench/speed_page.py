@@ -133,7 +133,9 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
     def cell(value: Any) -> str:
         if value is None:
             return "–"
-        return number(value) if isinstance(value, float) else str(value)
+        if not isinstance(value, float):
+            return str(value)
+        return f"{value:.0f}" if abs(value) >= 100 else number(value)
 
     return table(keys, [[cell(row.get(key)) for key in keys] for row in rows])
 

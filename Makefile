@@ -1,6 +1,7 @@
 # make demo   generate with every embedded system, score, print Tables 1 to 5 of the embedded benchmark
 # make test   run the test suite
 # make test-slow   what takes minutes: every command of the documents, the whole demo, real weights, which it fetches
+# make bench  measure speed here, against the tools one would otherwise run (20 minutes): bench/results.json, docs/speed.md
 # make check  lint and type-check
 # make docs   build the documentation site in docs-site/site; fails at a link that leads nowhere
 # Each works from nothing but Python (3.11 or newer) and make: the first one makes .venv and installs into it.
@@ -9,7 +10,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow check docs clean
+.PHONY: demo test test-slow bench check docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/t2av-bench demo --out demo-run
@@ -25,6 +26,11 @@ test: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	T2AV_BENCH_FETCH_WEIGHTS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 4 --dist worksteal
+
+# A step that fails or is too slow is a reason in the file. One again: .venv/bin/python bench/suite.py --only table1_speed
+bench: $(VENV)/.installed
+	$(BIN)/python bench/suite.py
+	$(BIN)/python bench/speed_page.py
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

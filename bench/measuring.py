@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import resource
@@ -55,6 +56,32 @@ def peak_memory(device: "torch.device") -> Iterator[Callable[[], int]]:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     yield peak
+
+
+def alone() -> None:
+    """This process and the programs that it starts on one core, with one thread: processor seconds then compare what
+    uses all cores with what uses one. Call it before a network is loaded."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    import cv2
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what other packages and the programs that they call print."""
+    saved, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(silence)
 
 
 def command(*arguments: str, status: Collection[int] = (0,)) -> dict[str, float]:
@@ -136,4 +163,5 @@ def write_json(asked: argparse.Namespace, rows: Sequence[Any], **facts: Any) -> 
     """Write options, rows and facts to ``--json``, where it was given."""
     if asked.json:
         given = {key: value for key, value in vars(asked).items() if key != "json"}
-        asked.json.write_text(json.dumps({**given, **facts, "rows": [vars(row) for row in rows]}, indent=1))
+        kept = {**given, **facts, "rows": [vars(row) for row in rows]}
+        asked.json.write_text(json.dumps(kept, indent=1, default=str))

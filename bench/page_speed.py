@@ -2,7 +2,7 @@
 
     python bench/page_speed.py --items 1000 --systems 6
 
-Runs are made up (see report_speed.py). Every clip is one of four files, so pictures are decoded as for other runs, and
+Runs are made up (see growth.py). Every clip is one of four files, so pictures are decoded as for other runs, and
 no face is tracked. Chromium is headless and draws on the processor: a screen and a graphics card do better.
 """
 
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from growth import make_run
 from measuring import options
-from report_speed import make_run
 
 from reports.page.site import build_report
 from t2av_bench.media.encode import write_mp4
@@ -73,7 +73,7 @@ def clips(folder: Path) -> Iterator[tuple[str, str, str]]:
 def make_runs(folder: Path, items: int, systems: int) -> list[Path]:
     files, runs = list(clips(folder / "clips")), [folder / f"run{system}" for system in range(systems)]
     for system, run in enumerate(runs):
-        make_run(run, system, items, curves=True)
+        make_run(run, system, items)
         with sqlite3.connect(run / "results.db") as database:
             for index in range(items):
                 id, labels = f"clip-{index:05d}", {"language": ("en", "zh")[index % 2], "speaker": f"p{index % 40}"}

@@ -5,13 +5,16 @@ off, frame by frame, and scored by GridFace's sync network, which knows them and
 for frames and short clips, and Inception of random weights, on the real clips.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import random_networks
 from measuring import processor_seconds
 
 from t2av_bench import weights
@@ -183,13 +186,18 @@ def rounded(clips: Sequence[Clip]) -> Iterator[Rounded | dict[str, str]]:
 
 
 def _syncnet(clips: Sequence[Clip]) -> Rounded:
-    from sync_speed import random_networks
-
     real = weights.is_present("syncnet_v2")
-    random, _ = (None, None) if real else random_networks()
+    random, _ = (None, None) if real else random_networks.sync_networks()
     made = [syncnet.syncnet(dtype=dtype) if real else syncnet.SyncNet(random, dtype=dtype) for dtype in DTYPES]
     crops = [next(crop.whole_frames(clip.frames(9))) for clip in clips]
     return _both("SyncNet, mouths", WHOSE[real], [partial(_each, network.embed_mouths, crops) for network in made])
+
+
+@cache
+def random_inception() -> Callable[..., Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = random_networks.save(random_networks.inception(), Path(folder) / "inception_pt")
+        return inception.load("legacy_pytorch", file, "random", "cpu")
 
 
 def _inception(clips: Sequence[Clip]) -> Rounded:
@@ -201,28 +209,6 @@ def _inception(clips: Sequence[Clip]) -> Rounded:
     made = [partial(inception.features, mode="legacy_pytorch", network=network, dtype=dtype)
             for dtype in DTYPES]  # fmt: skip
     return _both("Inception (pytorch-fid)", WHOSE[real], [partial(_each, each, frames) for each in made])
-
-
-@cache
-def random_inception() -> Callable[..., Any]:
-    """pytorch-fid's architecture, scaled so that responses survive all layers."""
-    from unittest import mock
-
-    import torch
-
-    from t2av_bench.utils.optional import make_torchvision_importable
-
-    make_torchvision_importable()
-    from cleanfid import inception_pytorch
-
-    with mock.patch.object(inception_pytorch, "load_state_dict_from_url"):
-        with mock.patch.object(torch.nn.Module, "load_state_dict"):
-            network = inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False).eval()
-    torch.manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight)
-    return lambda images: network(images / 255)[0].flatten(1)
 
 
 def _gridface_sync(clips: Sequence[Clip]) -> Rounded:

@@ -2,11 +2,10 @@
 
     python bench/rescoring.py [--clips 200] [--fresh 8] [--json FILE]
 
-FID, KID, FVD and KVD with networks of the published architectures' size and random weights (pytorch-fid's Inception; a
-3D ResNet-18 in I3D's place). ``--fresh`` clips are scored from nothing, which says what a clip costs; ``--clips`` times
-that is what scoring all of them afresh takes (growth.py shows that a clip's cost does not depend on their number).
-Features of ``--clips`` copies with other bytes are then put where ``evaluate`` keeps them, as if they had been scored,
-and measured is
+FID, KID, FVD and KVD with networks of the published sizes and random weights (``random_networks.py``). ``--fresh``
+clips are scored from nothing, which says what a clip costs; ``--clips`` times that is what scoring all of them afresh
+takes (growth.py shows that a clip's cost does not depend on their number). Features of ``--clips`` copies with other
+bytes are then put where ``evaluate`` keeps them, as if they had been scored, and measured is
 
     reference   ``evaluate`` against another set of references, features of both sides kept
     again       the same command once more: nothing is to be done
@@ -23,7 +22,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 from growth import make_clips
@@ -48,59 +46,13 @@ class Row:
     cpu_ratio: float | None = None
 
 
-def save_inception(path: Path) -> None:
-    """pytorch-fid's architecture with random weights, scaled so that responses survive all layers."""
-    import warnings
-
-    import torch
-
-    from t2av_bench.utils.optional import make_torchvision_importable
-
-    make_torchvision_importable()
-    from cleanfid import inception_pytorch
-
-    torch.manual_seed(0)
-    with warnings.catch_warnings(), mock.patch.object(inception_pytorch, "load_state_dict_from_url"):
-        warnings.simplefilter("ignore")
-        with mock.patch.object(torch.nn.Module, "load_state_dict"):
-            network = inception_pytorch.fid_inception_v3()
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight)
-    torch.save(network.state_dict(), path)
-
-
-def save_i3d(path: Path) -> None:
-    """A 3D ResNet-18 with the call of the TorchScript I3D: it resizes to 224x224 itself."""
-    import torch
-
-    from t2av_bench.utils.optional import make_torchvision_importable
-
-    make_torchvision_importable()
-    from torchvision.models.video import r3d_18
-
-    class Network(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = torch.jit.trace(r3d_18().eval(), torch.zeros(1, 3, 16, 224, 224))
-
-        def forward(
-            self, video: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = True
-        ) -> torch.Tensor:
-            if resize:
-                size = [video.shape[2], 224, 224]
-                video = torch.nn.functional.interpolate(video, size=size, mode="trilinear", align_corners=False)
-            return self.network(video / 127.5 - 1 if rescale else video)
-
-    torch.manual_seed(0)
-    torch.jit.script(Network().eval()).save(str(path))
-
-
 def use_random_weights(folder: Path) -> None:
     """Networks for this process and those that it starts, in a folder with a table of its own."""
+    import random_networks
+
     folder.mkdir()
-    save_inception(folder / FILES["inception_pt"])
-    save_i3d(folder / FILES["i3d_torchscript"])
+    random_networks.save(random_networks.inception(), folder / FILES["inception_pt"])
+    random_networks.save_i3d(folder / FILES["i3d_torchscript"])
     formats = {"inception_pt": ("state_dict", "torch"), "i3d_torchscript": ("torchscript", "torch.jit")}
     rows = [
         f'[{id}]\npurpose = "random"\nfile = "{name}"\norigins = ["file:///nowhere"]\nlicence = "none"\n'

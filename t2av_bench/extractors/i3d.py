@@ -19,7 +19,9 @@ BATCH = 8
 @functools.lru_cache(maxsize=1)
 def load(path: Path, digest: str | None, device: str) -> "torch.jit.ScriptModule":
     """The scripted network. ``digest`` only keys the cache."""
-    return load_torchscript(path, device)
+    import torch
+
+    return load_torchscript(path, device).to(memory_format=torch.channels_last_3d)
 
 
 def logits(

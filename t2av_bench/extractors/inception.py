@@ -43,13 +43,18 @@ def load(mode: Mode, path: Path, digest: str | None, device: str) -> "Callable[[
 
 
 def _load_torchscript(path: Path, device: str) -> "Callable[[torch.Tensor], torch.Tensor]":
-    layers = load_torchscript(path, device).layers
+    import torch
+
+    layers = load_torchscript(path, device).layers.to(memory_format=torch.channels_last)
     # The whole scripted module would resize again inside; its layers expect about [-1, 1].
     return lambda images: layers((images - 128) / 128).flatten(1)
 
 
 def _load_state_dict(path: Path, device: str) -> "Callable[[torch.Tensor], torch.Tensor]":
+    """Batch normalisation is folded into the convolutions, and channels lie last: rounding differs, and half the time
+    is saved."""
     import torch
+    from torch.nn.utils import fuse_conv_bn_eval
 
     make_torchvision_importable()
     network_module: Any = require("cleanfid.inception_pytorch", "video")
@@ -63,8 +68,12 @@ def _load_state_dict(path: Path, device: str) -> "Callable[[torch.Tensor], torch
             network = network_module.InceptionV3(output_blocks=[3], resize_input=False)
         finally:
             network_module.load_state_dict_from_url = download
-    network = network.to(device).eval()
-    return lambda images: network(images / 255)[0].flatten(1)
+    network = network.eval()
+    for block in network.modules():
+        if isinstance(block, network_module.torchvision.models.inception.BasicConv2d):
+            block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), torch.nn.Identity()
+    network = network.to(device, memory_format=torch.channels_last)
+    return lambda images: network((images / 255).contiguous(memory_format=torch.channels_last))[0].flatten(1)
 
 
 def features(

@@ -1,6 +1,6 @@
 """What kept features save: a new reference set, a new table, a bootstrap of everything, against scoring afresh.
 
-    python bench/rescoring.py [--clips 200] [--fresh 8] [--json FILE]
+    python bench/rescoring.py [--clips 200] [--fresh 4] [--json FILE]
 
 FID, KID, FVD and KVD with networks of the published architectures' size and random weights (pytorch-fid's Inception; a
 3D ResNet-18 in I3D's place). ``--fresh`` clips are scored from nothing, which says what a clip costs; ``--clips`` times
@@ -169,7 +169,7 @@ def measured(clips: int, fresh: int, folder: Path) -> Iterator[Row]:
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--clips", type=int, default=200)
-    parser.add_argument("--fresh", type=int, default=8)
+    parser.add_argument("--fresh", type=int, default=4)
     parser.add_argument("--json", type=Path, help="write everything here as well")
     asked = parser.parse_args()
     rows: list[Row] = []

@@ -3,8 +3,9 @@
     python bench/rescoring.py [--clips 200] [--fresh 4] [--json FILE]
 
 FID, KID, FVD and KVD with networks of the published architectures' size and random weights (pytorch-fid's Inception; a
-3D ResNet-18 in I3D's place). ``--fresh`` clips are scored from nothing, which says what a clip costs; ``--clips`` times
-that is what scoring all of them afresh takes (growth.py shows that a clip's cost does not depend on their number).
+3D ResNet-18 in I3D's place). ``--fresh`` clips are scored from nothing, and once more, when nothing is to be done: the
+difference says what a clip costs, and ``--clips`` times that, and the start, what scoring all of them afresh takes
+(growth.py shows that a clip's cost does not depend on their number).
 Features of ``--clips`` copies with other bytes are then put where ``evaluate`` keeps them, as if they had been scored,
 and measured is
 
@@ -148,7 +149,8 @@ def measured(clips: int, fresh: int, folder: Path) -> Iterator[Row]:
         make_clips(folder / name, count, side=256, seconds=2, first=first)
     used = evaluate("few", "few-real", "few-run")
     yield Row("fresh", fresh, used["seconds"], used["cpu"])
-    seconds, cpu = (used[key] / fresh * clips for key in ("seconds", "cpu"))
+    idle = evaluate("few", "few-real", "few-run")
+    seconds, cpu = (idle[key] + (used[key] - idle[key]) / fresh * clips for key in ("seconds", "cpu"))
     store = FeatureStore(cache)
     for name in ("all", "real", "others"):
         plant(folder / name, folder / "few" / "0000.mp4", store)

@@ -4,7 +4,7 @@
 
 FID, KID, FVD and KVD with networks of the published sizes and random weights (``random_networks.py``). ``--fresh``
 clips are scored from nothing, and once more, when nothing is to be done: the difference says what a clip costs, and
-``--clips`` times that, and the start, what scoring all of them afresh takes (growth.py shows that a clip's cost does not
+``--clips`` times that, and the start, what scoring all of them afresh takes (growth.py: a clip's cost does not
 depend on their number). Features of ``--clips`` copies with other bytes are then put where ``evaluate`` keeps them, as
 if they had been scored, and measured is
 

@@ -127,7 +127,7 @@ def _measured(places: Sequence[tuple[Subgroup, RunResult, Sequence[str]]], wante
 def measured_cell(
     found: Measured | str, column: TableColumn, mark: str = "", ends: tuple[float, float] | str | None = None
 ) -> Cell:
-    """A measured quantity, or the reason why there is none, as a cell of a column. ends: as of ``_intervals``."""
+    """A measured quantity, or the reason why there is none, as a cell of a column. ends: as of ``interval_ends``."""
     if isinstance(found, str):
         return Cell(reason=found)
     summary = found.summary
@@ -156,7 +156,7 @@ def add_cells(
 ) -> list[Contender | None]:  # fmt: skip
     """Append a column's cells to the rows; returns those that may be marked (None: not ranked)."""
     contending: list[Contender | None] = []
-    ends = _intervals(measured, column, intervals)
+    ends = interval_ends(measured, column, intervals)
     for row, each, mark, contends, end in zip(rows, measured, marks, ranked, ends, strict=True):
         cell = measured_cell(each, column, mark, end)
         row.cells.append(cell)
@@ -280,7 +280,7 @@ def _drawn(measured: Measured) -> str | None:
     return f"{len(measured.clips)} clips of {len(mine)} {groups.unit}" if len(mine) > 1 else None
 
 
-def _intervals(
+def interval_ends(
     measured: Sequence[Measured | str], column: TableColumn, wanted: bool
 ) -> list[tuple[float, float] | str | None]:
     """Of every cell of a column the ends of its interval, why there are none (too few clips), or None: not asked for.

@@ -153,7 +153,8 @@ def _described(name: str, what: Any) -> str:
 
 def _signature(name: str, function: Callable[..., Any]) -> str:
     """Names and defaults; types are in the docstrings and for type checkers, and spelt otherwise by each Python."""
-    shown, starred = [], False
+    shown: list[str] = []
+    starred = False
     for each in inspect.signature(function).parameters.values():
         if each.name == "self":
             continue

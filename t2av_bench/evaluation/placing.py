@@ -29,7 +29,10 @@ def engine_of(
 def _used(metric_ids: Iterable[str], system_ids: Iterable[str]) -> dict[str, str]:
     """Digests of the weights that are here, and packages: a clip's value must not depend on who measures it."""
     store = weights.configured()
-    users: list[type[Metric] | type[systems.System]] = [*map(metric_class, metric_ids), *map(systems.system_class, system_ids)]
+    users: list[type[Metric] | type[systems.base.System]] = [
+        *map(metric_class, metric_ids),
+        *map(systems.system_class, system_ids),
+    ]
     ids = {id for user in users for id in user.weights}
     packages = {name for user in users for name in user.packages if find_spec(name)}
     found = {f"weights {id}": digest for id in sorted(ids) if (digest := store.digest(id))}

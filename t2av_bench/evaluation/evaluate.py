@@ -120,9 +120,8 @@ def evaluate(
 def _own_pool(plan: EvaluateConfig) -> Iterator[WorkerPool]:
     if plan.cache:
         plan.cache.mkdir(parents=True, exist_ok=True)  # all machines have to see it
-    roots, inputs = ([each for each in paths if each] for paths in (
-        (plan.out, plan.cache), (plan.generated, plan.reference)
-    ))  # fmt: skip
+    roots, inputs = ([each for each in paths if each]
+                     for paths in ((plan.out, plan.cache), (plan.generated, plan.reference)))  # fmt: skip
     with engine_of(plan, roots, inputs) as engine:
         with WorkerPool(engine) as pool:
             yield pool

@@ -11,6 +11,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,10 +25,11 @@ from t2av_bench.scores import LIBRARIES, library_versions
 from t2av_bench.utils.files import file_sha256
 from t2av_bench.utils.shipping import Mirror
 from t2av_bench.utils.worker_engine import Transport
+from t2av_bench.utils.worker_pool import Finished
 from t2av_bench.version import __version__
 
 BEAT_SECONDS = 0.5
-"""How often an actor says how much memory its worker holds, where there is nothing else to say."""
+"""How often an actor tells what its worker says, and how much memory it holds."""
 _MOST_MESSAGES = 256
 _LOCK = "lock"
 
@@ -126,16 +128,19 @@ class Host:
         self._worker.send(job if self._mirror is None else self._mirror.unpack(job))
 
     def hear(self) -> Heard:
-        """Comes back as soon as there is a message or an end, and after a beat."""
+        """Comes back as soon as a job is over or the worker ends, and after a beat; every call costs milliseconds."""
         worker = self._worker
         assert worker is not None
         messages: list[Any] = []
         ended = None
+        until = time.monotonic() + BEAT_SECONDS
         try:
-            patience = BEAT_SECONDS
-            while len(messages) < _MOST_MESSAGES and wait([worker], patience):  # type: ignore[list-item]
+            while len(messages) < _MOST_MESSAGES and wait(
+                [worker], max(0.0, until - time.monotonic())  # type: ignore[list-item]
+            ):  # fmt: skip
                 messages.append(worker.receive())
-                patience = 0.0
+                if isinstance(messages[-1], Finished):
+                    break
         except EOFError:
             ended = worker.exit_reason()
         else:

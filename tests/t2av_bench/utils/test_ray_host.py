@@ -1,5 +1,7 @@
 """What an actor does on its machine before and beside its worker, and what the command makes of its answer."""
 
+import time
+from multiprocessing import Pipe
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +10,7 @@ from ray_nodes import plug
 from t2av_bench.utils import ray_host
 from t2av_bench.utils.ray_host import Host, place_of, versions
 from t2av_bench.utils.ray_transport import Remote
+from t2av_bench.utils.worker_pool import Done, Finished, Working
 
 
 @pytest.fixture
@@ -64,3 +67,21 @@ def test_a_machine_that_would_give_other_numbers_is_named():
     with pytest.raises(ValueError, match=said):
         remote.there()
     remote.kill()
+
+
+def test_what_a_worker_says_during_a_job_is_told_at_once_when_it_is_over():
+    theirs, mine = Pipe()
+    worker = SimpleNamespace(
+        fileno=mine.fileno, receive=mine.recv, ended=lambda: False, memory_held=lambda: 5, exit_reason=lambda: "died",
+    )  # fmt: skip
+    host = Host({})
+    host._worker = worker
+    said = [Working("a"), Done("a", 1), Finished(), Working("b")]
+    for message in said:
+        theirs.send(message)
+    begun = time.monotonic()
+    assert host.hear() == ray_host.Heard(said[:3], None, 5)
+    assert time.monotonic() - begun < ray_host.BEAT_SECONDS / 2
+    assert host.hear().messages == said[3:]
+    theirs.close()
+    assert host.hear() == ray_host.Heard([], "died", None)

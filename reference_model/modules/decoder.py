@@ -21,6 +21,11 @@ class Decoder(nn.Module):
         self.model = _Model(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights', as transformers' models give it."""
+        return self.model.norm.weight.dtype
+
     def get_input_embeddings(self) -> nn.Embedding:
         """The text embedding, as transformers' models give it."""
         return self.model.embed_tokens

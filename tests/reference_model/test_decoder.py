@@ -39,6 +39,7 @@ def hidden(model, dtype):
 @pytest.mark.parametrize("packed", [False, True])
 def test_hidden_states_are_transformers_own(model, dtype, packed):
     both = [load_state(model.state_dict(), model.config, dtype=dtype, decode_only=only) for only in (False, True)]
+    assert [each.backbone.dtype for each in both] == [dtype, dtype]
     assert [isinstance(each.backbone, Decoder) for each in both] == [False, True]
     if packed:
         assert pack_linears(both[0]) == pack_linears(both[1])

@@ -1,11 +1,12 @@
-"""``docs/speed.md``, and what README.md says of speed, from ``bench/results.json``: ``python bench/speed_page.py``.
+"""``docs/speed.md``, and what README.md says of speed, from ``bench/results.json`` and ``bench/profiled.json``.
 
-A test keeps both what this script makes of that file.
+A test keeps both what ``python bench/speed_page.py`` makes of those files.
 """
 
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from measuring import ROOT
@@ -16,6 +17,7 @@ from t2av_bench.utils.files import write_text
 from t2av_bench.utils.text import filled
 
 PAGE, README = ROOT / "docs" / "speed.md", ROOT / "README.md"
+PROFILED = ROOT / "bench" / "profiled.json"
 MARK = "speed: made by bench/speed_page.py"
 NEAR = 1.3
 """The aim of every network: seconds over those that its operations take at least."""
@@ -260,7 +262,30 @@ def page(kept: Mapping[str, Any]) -> str:
         parts.append(section(step.name, steps[step.name]) if step.name in steps else (
             f"## {TITLES[step.name]}\n\nNot measured yet: `python bench/suite.py --only {step.name}`.\n"
         ))  # fmt: skip
+    parts.append(profiled(json.loads(PROFILED.read_text(encoding="utf-8"))))
     return "\n".join(parts).replace("\n\n\n", "\n\n")
+
+
+def profiled(found: Mapping[str, Any]) -> str:
+    """The section on the costliest places of two commands, before and after they were mended."""
+
+    def seconds(value: float | None) -> str:
+        return "not measured" if value is None else f"{value:.3g}"
+
+    whole = [(f"`{each['command']}`", *(seconds(mean(each[when])) for when in ("before", "after")), each["same"])
+             for each in found["whole"]]  # fmt: skip
+    places = [(each["command"], each["name"], seconds(each["before"]), seconds(each["after"]), each["done"])
+              for each in found["places"]]  # fmt: skip
+    left = [(each["command"], each["name"], seconds(each["seconds"]), each["of"]) for each in found["left"]]
+    return "\n".join((
+        "## What profiling found\n",
+        _wrapped(f"In {found['unit']}. Whole commands, means of runs: {found['whole_between']}.") + "\n",
+        table(("command", "before s", "after s", "the same"), whole),
+        "The costliest places outside the networks' own passes:\n",
+        table(("command", "place", "before s", "after s", "done"), places),
+        "Found, and left:\n",
+        table(("command", "place", "s", "of"), left),
+    ))  # fmt: skip
 
 
 def block(kept: Mapping[str, Any]) -> str:
@@ -279,9 +304,9 @@ def block(kept: Mapping[str, Any]) -> str:
     if facts := result(steps, "generation_speed"):
         rows += _generation(facts["rows"])
     made = table(("what", "against", "times as fast"), rows)
-    missed = [f"{row[0]} ({row[2]}, wanted {row[1]})" for row in aims(steps) if row[3] == "missed"]
-    told = f"Aims missed: {'; '.join(missed)}. " if missed else "All aims are met. "
-    return f"{made}\n{told}[All figures, and how they were measured](docs/speed.md); `make bench` measures them here."
+    missed = [row[0] for row in aims(steps) if row[3] == "missed"]
+    told = f"Aims that are missed: {'; '.join(missed)}. " if missed else "All aims are met. "
+    return f"{made}\n{told}[By how much, and all figures](docs/speed.md); `make bench` measures them here."
 
 
 def _generation(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:

@@ -18,6 +18,8 @@ from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.store import Store
 from t2av_bench.utils import memory
 
+pytestmark = pytest.mark.usefixtures("fresh_workers")
+
 # What a metric does to its process is the clip's name; ``NOTES`` is a folder to write process ids into.
 SOURCE = '''
 import os, signal, subprocess, sys, time
@@ -25,8 +27,6 @@ from pathlib import Path
 import numpy as np
 from t2av_bench.metrics.base import Measurement, Metric
 from t2av_bench.scores import Protocol, Quantity
-
-pytestmark = pytest.mark.usefixtures("fresh_workers")
 
 def note(name):
     path = Path(os.environ["NOTES"], name)

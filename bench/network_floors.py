@@ -213,16 +213,15 @@ def _dnsmos(clip: Path, found: Mapping[str, Mapping[str, float]]) -> list[Row]:
     import onnxruntime
 
     from t2av_bench import weights
-    from t2av_bench.extractors.dnsmos_networks import load_dnsmos
+    from t2av_bench.extractors.dnsmos_networks import load_dnsmos, log_mel
 
     audio = np.clip(np.resize(_audio(clip), int(9.01 * 16000)), -1, 1).astype(np.float32)
     names = [str(weights.path(id)) for id in ("dnsmos_p835", "dnsmos_p808")]
-    loaded, operations = load_dnsmos(*names), {"convolution": 0.0, "matmul": 0.0}
+    sessions, operations = dict(zip(names, load_dnsmos(*names), strict=True)), {"convolution": 0.0, "matmul": 0.0}
     shown = {
         names[0]: {"input_1": audio[None]},
-        names[1]: {"input_1": loaded.audio_melspec(audio[:-160]).astype(np.float32)[None]},
+        names[1]: {"input_1": log_mel(audio[:-160]).astype(np.float32)[None]},
     }
-    sessions = {names[0]: loaded.onnx_sess, names[1]: loaded.p808_onnx_sess}
     for name, given in shown.items():
         with tempfile.TemporaryDirectory() as folder:
             options = onnxruntime.SessionOptions()

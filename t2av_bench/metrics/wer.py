@@ -9,8 +9,7 @@ one, and 〇 is 零 (``t2av_bench.metrics.text_normalisation``). Of seed-tts-eva
 
 Error rates are of the recogniser as much as of the clip, so each label names it, and numbers of two recognisers never
 share a column. ``wer`` and ``cer`` alone mean the best whose weights are present: Qwen3-ASR 1.7B, Whisper large-v3,
-then Whisper base (74 million weights, about 2 s of one processor core a clip). English without any of them is heard by
-pocketsphinx, a stand-in.
+then Whisper base (74 million weights). English without any of them is heard by pocketsphinx, a stand-in.
 
 Whisper hears with time stamps, window by window. Without them it may stop after the first clause: a generated Mandarin
 clip of known text has a CER of .389 then, and of .083 with them (Whisper base). Decoding is greedy, without the

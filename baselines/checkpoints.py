@@ -7,11 +7,11 @@ import torch
 
 from reference_model.checkpoints import write_safetensors
 from reference_model.config import ConfigError
-from reference_model.utils.strict_loading import CheckpointError, load_strictly, read_safetensors
+from reference_model.utils.strict_loading import CheckpointError, Undrawn, load_strictly, read_safetensors
 
 from .diffusion.config import NetworkConfig
 from .diffusion.network import DiffusionNetwork
-from .families import random_network
+from .families import network_class
 
 CONFIG_KEY = "diffusion_baseline_config"
 
@@ -35,7 +35,8 @@ def load_network(
     wanted = family or (config.family if config else stored.family)
     if stored.family != wanted:
         raise CheckpointError(f"{path} holds a {stored.family} network, not {wanted}; give a checkpoint of {wanted}")
-    network = random_network(config or stored)
+    with Undrawn():
+        network = network_class((config or stored).family)(config or stored)
     load_strictly(network, state, source=str(path), dtype=torch.float32)
     for name, tensor in network.state_dict().items():
         if not torch.isfinite(tensor).all():

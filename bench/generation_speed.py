@@ -16,6 +16,7 @@ video. Printed:
     floor_s    least seconds a patch on this machine by bytes and operations (step_floor.py)
     memory_gib peak of the process, or of the device
     difference of the first item's latents from the page's, root mean square over that of the page's
+    ratio      av_per_s over that of the page: what the batched loop gains
 
 Variants: ``loop`` (plain), ``paired`` (both heads as one network), ``compile``; on the CPU also ``packed`` (oneDNN
 layout), on CUDA ``graphs``, ``both`` (compiled and recorded), ``all`` (paired as well). A variant that breaks down is
@@ -67,6 +68,7 @@ class Row:
     prepare_s: float
     memory_gib: float
     difference: float | None = None
+    ratio: float | None = None
 
 
 def random_model(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> TalkerT2AV:
@@ -147,8 +149,8 @@ def rows_of(config: ModelConfig, dtype: torch.dtype, options: argparse.Namespace
             speed = batch * config.patch_size / config.fps / wall
             return Row(name, variant, batch, wall, cpu, speed, first, floor, prepared, peak() / 2**30), seen
 
-    row, page = measured("page", 1, lambda patches: generate_one(model, items(config, 1, patches)[0], recipe))
-    yield row
+    alone, page = measured("page", 1, lambda patches: generate_one(model, items(config, 1, patches)[0], recipe))
+    yield alone
     for variant in sorted(options.variants, key="packed".__eq__):  # packing is for good
         try:
             networks = networks_of(model, variant)
@@ -159,6 +161,7 @@ def rows_of(config: ModelConfig, dtype: torch.dtype, options: argparse.Namespace
                 ours, theirs = (
                     torch.cat([latents.flatten() for step in steps for latents in step]) for steps in (seen, page)
                 )
+                row.ratio = row.av_per_s / alone.av_per_s
                 row.difference = float((ours - theirs).square().mean().sqrt() / theirs.square().mean().sqrt())
                 yield row
         except Exception as error:  # a missing compiler or too little memory ends a variant, not the table

@@ -2,13 +2,15 @@
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,23 +58,74 @@ def peak_memory(device: "torch.device") -> Iterator[Callable[[], int]]:
     yield peak
 
 
-def command(*arguments: str) -> dict[str, float]:
-    """``t2av-bench ARGUMENTS`` in a process of its own: wall and processor seconds, largest resident size in MB.
+def alone() -> None:
+    """This process and the programs that it starts on one core, with one thread: processor seconds then compare what
+    uses all cores with what uses one. Call it before a network is loaded."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    import cv2
+    import torch
 
-    The usage of a child that was waited for includes its own waited-for children: the workers.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what other packages and the programs that they call print."""
+    saved, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(silence)
+
+
+def command(*arguments: str, status: Collection[int] = (0,)) -> dict[str, float]:
+    """``t2av-bench ARGUMENTS`` in a process of its own: wall and processor seconds, largest resident sizes in MB.
+
+    The usage of a child that was waited for includes its own waited-for children: the workers. ``memory_mb`` is of the
+    command itself, ``worker_mb`` of the largest process that it started (0: none), as far as /proc tells them apart;
+    elsewhere the first is of the largest of all. status: the exit statuses that are no failure.
     """
     start = time.perf_counter()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "t2av_bench.cli.main", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    _, status, used = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}")
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "t2av_bench.cli.main", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=said
+        )
+        peaks: dict[int, int] = {}
+        while True:
+            pid, ended, used = os.wait4(child.pid, os.WNOHANG)
+            if pid:
+                break
+            _note_peaks(child.pid, peaks)
+            time.sleep(0.02)
+        seconds = time.perf_counter() - start
+        child.returncode = os.waitstatus_to_exitcode(ended)
+        if child.returncode not in status:
+            said.seek(0)
+            reason = said.read().decode(errors="replace").strip()[-2000:]
+            raise SystemExit(f"t2av-bench {' '.join(arguments)} ended with {child.returncode}: {reason}")
+    whole = used.ru_maxrss * (1024 if sys.platform != "darwin" else 1)
+    workers = max((size for pid, size in peaks.items() if pid != child.pid), default=0)
     return {
-        "seconds": round(time.perf_counter() - start, 2), "cpu": round(used.ru_utime + used.ru_stime, 2),
-        "memory_mb": round(used.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)),
+        "seconds": round(seconds, 2), "cpu": round(used.ru_utime + used.ru_stime, 2),
+        "memory_mb": round((peaks.get(child.pid) or whole) / 2**20), "worker_mb": round(workers / 2**20),
     }  # fmt: skip
+
+
+def _note_peaks(pid: int, peaks: dict[int, int]) -> None:
+    """The largest resident sizes so far of a process and of all below it, in bytes."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                peaks[pid] = max(peaks.get(pid, 0), int(line.split()[1]) * 1024)
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for below in (task / "children").read_text().split():
+                _note_peaks(int(below), peaks)
 
 
 def options(document: str | None) -> argparse.ArgumentParser:
@@ -110,4 +163,5 @@ def write_json(asked: argparse.Namespace, rows: Sequence[Any], **facts: Any) -> 
     """Write options, rows and facts to ``--json``, where it was given."""
     if asked.json:
         given = {key: value for key, value in vars(asked).items() if key != "json"}
-        asked.json.write_text(json.dumps({**given, **facts, "rows": [vars(row) for row in rows]}, indent=1))
+        kept = {**given, **facts, "rows": [vars(row) for row in rows]}
+        asked.json.write_text(json.dumps(kept, indent=1, default=str))

@@ -22,7 +22,7 @@ from . import names
 from .config import ModelConfig
 from .model import TalkerT2AV
 from .modules.backbone import restore_rotary_frequencies
-from .utils.strict_loading import CheckpointError, load_strictly, read_safetensors
+from .utils.strict_loading import CheckpointError, Undrawn, load_strictly, read_safetensors
 
 CONFIG_KEY = "talker_t2av_config"
 LM_HEAD = "backbone.lm_head.weight"
@@ -54,17 +54,20 @@ def load_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     backbone_dtype: torch.dtype | None = None,
+    decode_only: bool = False,
 ) -> TalkerT2AV:
     """Read a checkpoint file strictly; the model comes back in evaluation mode.
 
     ``dtype`` None keeps each tensor's stored dtype. ``backbone_dtype`` is the language model's own (None: ``dtype``):
     the release runs it in bfloat16 and everything else in float32. Rotary tables stay float32 always. ``config``
-    overrides the file's own. Raises :class:`CheckpointError` naming every missing, extra or misshapen key with its
+    overrides the file's own. ``decode_only`` gives the same samples from a model that cannot be trained, and does not
+    import transformers. Raises :class:`CheckpointError` naming every missing, extra or misshapen key with its
     nearest match, FileNotFoundError without a file.
     """
     state, metadata = read_safetensors(path)
     config = config or _stored_config(metadata, Path(path))
-    return load_state(state, config, device=device, dtype=dtype, backbone_dtype=backbone_dtype, source=str(path))
+    options = {"device": device, "dtype": dtype, "backbone_dtype": backbone_dtype, "decode_only": decode_only}
+    return load_state(state, config, **options, source=str(path))
 
 
 def load_state(
@@ -74,10 +77,15 @@ def load_state(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     backbone_dtype: torch.dtype | None = None,
+    decode_only: bool = False,
     source: str = "state dict",
 ) -> TalkerT2AV:
     """The same from tensors in memory, in either layout. Tensors that need no conversion are used as they are."""
-    model = meta_model(config)
+    if decode_only:
+        with Undrawn():
+            model = TalkerT2AV(config, decode_only=True)
+    else:
+        model = meta_model(config)
     release_layout = any(name.startswith(("llm.", "speech_cfm.")) for name in state)
     translation = names.model(config) if release_layout else None
     as_file = translation.to_release if translation else str

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .arrangement import Arrangement
 from .config import ModelConfig
 from .modules.backbone import build_backbone
+from .modules.decoder import Decoder
 from .modules.diffusion_head import DiffusionHead
 from .modules.patch_encoder import PatchEncoder
 from .modules.stop_predictor import StopPredictor
@@ -23,15 +24,16 @@ TASK_TTS, TASK_T2AV = 0, 1
 
 
 class TalkerT2AV(nn.Module):
-    """The trainable model. Random weights; see :mod:`.checkpoints` for loading."""
+    """The model. Random weights; see :mod:`.checkpoints` for loading. ``decode_only``: it cannot be trained, and
+    needs no transformers."""
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, *, decode_only: bool = False):
         super().__init__()
         self.config = config
         width = config.backbone.hidden_size
         encoder = {"layers": config.patch_encoder.layers, "heads": config.patch_encoder.heads}
         head = {"layers": config.head.layers, "heads": config.head.heads}
-        self.backbone = build_backbone(config.backbone)
+        self.backbone = Decoder(config.backbone) if decode_only else build_backbone(config.backbone)
         self.task_embedding = nn.Embedding(2, width)
         self.motion_padding = nn.Parameter(torch.zeros(1, 1, width))
         self.speech_projection = nn.Linear(config.speech_dim, width)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cache
 from importlib import metadata
 from typing import Any, Literal
 
@@ -141,6 +142,12 @@ def _short(part: dict[str, Any], key: str) -> str:
     return text if len(text) <= 24 else text[:12] + "…"
 
 
+LIBRARIES = (
+    "av", "numpy", "scipy", "torch", "torchvision", "opencv-contrib-python", "soxr", "onnxruntime", "transformers"
+)  # fmt: skip
+"""Distributions of which another version may give another number, whatever is measured."""
+
+
 def library_versions(*distributions: str) -> dict[str, str]:
     """Installed versions by distribution name; an absent one is ``"absent"``.
 
@@ -149,7 +156,13 @@ def library_versions(*distributions: str) -> dict[str, str]:
     found = {}
     for name in distributions:
         try:
-            found[name] = metadata.version(name).split("+")[0]
+            found[name] = _version(name)
         except metadata.PackageNotFoundError:
             found[name] = "absent"
     return found
+
+
+@cache
+def _version(distribution: str) -> str:
+    """Read once: it takes a millisecond, protocols ask for every measurement, and what is imported stays imported."""
+    return metadata.version(distribution).split("+")[0]

@@ -1,8 +1,10 @@
 """Fixtures that several test files share."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,40 @@ def _no_waiting_for_the_disk():
         patch.setattr(os, "fsync", lambda descriptor: None)
         patch.setattr(store_schema, "SYNCHRONOUS", "OFF")
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _the_command_line_is_built_once():
+    """``CliRunner`` builds every command of the program each time that it invokes one."""
+    import typer.testing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", cache(typer.testing._get_command))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _workers_are_forked():
+    """In a run of several processes, which is long enough to gain from it: see ``forked_workers.py``. Workers of
+    commands that a test starts, and those of tests that ask for ``fresh_workers``, are started as everywhere."""
+    from forked_workers import ForkServer
+
+    from t2av_bench.utils import worker
+
+    if "PYTEST_XDIST_WORKER" not in os.environ or not Path("/proc/self/task").is_dir():
+        yield
+        return
+    server = ForkServer(worker._CHILD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "subprocess", server)
+        yield
+    server.close()
+
+
+@pytest.fixture
+def fresh_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are started as everywhere: for tests of how they are started, what they hold, and how they end."""
+    monkeypatch.setattr("t2av_bench.utils.worker.subprocess", subprocess)
 
 
 @pytest.fixture(autouse=True, scope="session")

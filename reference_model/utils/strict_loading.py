@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .config import nearest
 
@@ -27,6 +28,18 @@ Pairs = list[tuple[str, str]]
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read, or that does not fit the module it is meant for."""
+
+
+class Undrawn(TorchFunctionMode):
+    """``with Undrawn():`` modules made inside get no initial weights, only memory that nothing has touched yet: for
+    those that are read from a file. torch's ``meta`` device has the same effect, but imports torch's compiler, more
+    than a second of every process."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(function, "__module__", None) == nn.init.__name__:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return (torch.empty if function is torch.randn else function)(*args, **kwargs)
 
 
 def under(release: str, ours: str, pairs: Iterable[tuple[str, str]]) -> Pairs:

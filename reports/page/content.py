@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reports.page.mouth import Mouths
 from reports.page.transcript import Transcript, transcripts
 from reports.tables.build import build
 from reports.tables.model import Table
@@ -78,13 +79,14 @@ class PageSystem:
     """One run. real: it holds real clips, the row that the others are measured against.
 
     descriptions: metric id -> what the run says of it (title, fingerprint, protocol, …). step: training step of the
-    checkpoint that made the clips, where stated.
+    checkpoint that made the clips, where stated. mouths: where they are in the clips.
     """
 
     name: str
     run: RunResult
     clips: dict[str, ClipContent]
     descriptions: dict[str, dict[str, Any]]
+    mouths: Mouths
     real: bool = False
 
     @property
@@ -145,7 +147,7 @@ def _system(name: str, run: RunResult, real: bool) -> PageSystem:
                     arrays = run.features.get(row["inputs"], entry["fingerprint"], "measurement") or {}
                     clip.curves += [drawn for curve in stated if (drawn := _drawn(metric, curve, arrays)) is not None]
     descriptions = {metric: {**entry["description"], **entry} for metric, entry in run.described.items()}
-    return PageSystem(name, run, clips, descriptions, real)
+    return PageSystem(name, run, clips, descriptions, Mouths(run.features), real)
 
 
 def _clip(row: Mapping[str, Any], claim: Mapping[str, Any]) -> ClipContent:

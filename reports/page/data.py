@@ -6,14 +6,15 @@ A score is a number; a missing one is ``[i]``, i being its reason's place in ``r
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from reports.page.content import ClipContent, Content, PageSystem, figure_limit
+from reports.page.content import ClipContent, Content, PageSystem, SourceFile, figure_limit
 from reports.page.media import MediaFolder, PageClip
 from reports.page.transcript import Transcript
 from reports.tables.model import TableColumn
+from t2av_bench.results.subgroups import stated_keys, values_of
 from t2av_bench.scores import Score
 
 # Digits of the numbers in the files: more than any table prints, few enough to keep the index small.
@@ -33,9 +34,24 @@ def index(content: Content) -> dict[str, Any]:
             _quantity(content, position, column, reasons) for position, column in enumerate(content.table.columns)
         ],
         "items": [[id, item.get("text") or "", item.get("language") or ""] for id, item in content.items.items()],
+        "groups": _groups(list(content.items.values())),
     }
     kinds = kinds_of(reasons)
     return document | {"reasons": [[reason, kinds[reason]] for reason in reasons]}
+
+
+def _groups(items: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """[key, its values in order of appearance, each item's places among them], of keys that split the items and are no
+    names of single ones."""
+    found = []
+    for key in stated_keys(items):
+        places: dict[str, int] = {}
+        members = [
+            [places.setdefault(value, len(places)) for value in dict.fromkeys(values_of(item, key))] for item in items
+        ]
+        if len(places) < sum(map(len, members)) and len({tuple(mine) for mine in members}) > 1:
+            found.append([key, list(places), members])
+    return found
 
 
 def kinds_of(reasons: Iterable[str]) -> dict[str, str]:
@@ -90,19 +106,26 @@ def item(content: Content, id: str, folder: MediaFolder) -> dict[str, Any]:
     clips = [system.clips.get(id) for system in content.systems]
     documents = (system.run.rows[id]["item"] for system in content.systems if id in system.clips)
     limit = next((found for item in documents if (found := figure_limit(item))), None)
-    reference = next((clip.reference for clip in clips if clip and clip.reference), None)
+    whose, reference = next(
+        (
+            (system, clip.reference)
+            for system, clip in zip(content.systems, clips, strict=True)
+            if clip and clip.reference
+        ),
+        (None, None),
+    )
     return {
         "clips": [
             _clip(system, clip, folder.put(clip.source, limit)) if clip else None
             for system, clip in zip(content.systems, clips, strict=True)
         ],
-        "reference": _media(folder.put(reference, limit)) if reference else None,
+        "reference": _media(whose, reference, folder.put(reference, limit)) if whose and reference else None,
     }  # fmt: skip
 
 
 def _clip(system: PageSystem, clip: ClipContent, media: PageClip) -> dict[str, Any]:
     return {
-        **_media(media),
+        **_media(system, clip.source, media),
         "transcripts": [_transcript(system, transcript) for transcript in clip.transcripts],
         "curves": [
             {
@@ -113,8 +136,11 @@ def _clip(system: PageSystem, clip: ClipContent, media: PageClip) -> dict[str, A
     }  # fmt: skip
 
 
-def _media(media: PageClip) -> dict[str, Any]:
-    return {key: _rounded(value) for key, value in asdict(media).items() if value is not None}
+def _media(system: PageSystem, source: SourceFile, media: PageClip) -> dict[str, Any]:
+    size = (media.width, media.height) if media.picture and media.width and media.height else None
+    mouth = system.mouths.path(source.digest, size)
+    known = asdict(media) | {"mouth": mouth}
+    return {key: _rounded(value) for key, value in known.items() if value is not None}
 
 
 def _transcript(system: PageSystem, transcript: Transcript) -> dict[str, Any]:

@@ -45,7 +45,8 @@ class PageClip:
     """A clip as the page plays it.
 
     src: address relative to the page; None where there is nothing to play, and ``note`` says why.
-    picture, sound: what it has. frame_rate (fps), frames, seconds: of the picture, None where unknown.
+    picture, sound: what it has. frame_rate (fps), frames, seconds, width and height (pixels, as stored): of the
+        picture, None where unknown.
     peaks: largest magnitude (0 to 255 for full scale) in ``PEAKS`` equal parts of the sound, base64; it lasts
         ``sound_seconds``. note: what a viewer should know (gone, changed, transcoded).
     """
@@ -56,6 +57,8 @@ class PageClip:
     frame_rate: float | None = None
     frames: int | None = None
     seconds: float | None = None
+    width: int | None = None
+    height: int | None = None
     peaks: str | None = None
     sound_seconds: float | None = None
     note: str | None = None
@@ -147,7 +150,8 @@ class MediaFolder:
         frames = facts.get("frame_count") if has_video else None
         return PageClip(
             address, has_video, bool(facts.get("has_audio")), rate, frames,
-            frames / rate if frames and rate else facts.get("duration"), peaks, sound_seconds, "; ".join(notes) or None,
+            frames / rate if frames and rate else facts.get("duration"), facts.get("width"), facts.get("height"), peaks,
+            sound_seconds, "; ".join(notes) or None,
         )  # fmt: skip
 
     def _address(self, clip: Clip, digest: str, facts: Mapping[str, Any]) -> str:

@@ -26,7 +26,9 @@ from t2av_bench.version import __version__
 
 INDEX, MANIFEST = "index.html", "report.json"
 FORMAT = "t2av-bench report"
-ASSETS = ("report.css", "report.js", "players.js", "row.js", "clips.js")
+ASSETS = (
+    "report.css", "report.js", "items.js", "players.js", "drawn.js", "closer.js", "row.js", "keys.js", "clips.js",
+)  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
 
@@ -78,7 +80,7 @@ def build_report(
 
     def write(name: str, text: str) -> None:
         # A file name that is no valid text has halves of characters, which a page cannot hold: they are written out.
-        write_text(out / name, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+        write_text(out / name, text.encode("utf-8", "backslashreplace").decode("utf-8"), synced=False)
         files.add(name)
 
     for name in ASSETS:

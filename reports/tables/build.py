@@ -24,6 +24,7 @@ from t2av_bench.results.columns import Column
 from t2av_bench.results.run import RunResult, system_names
 from t2av_bench.results.subgroups import Subgroup, subgroups
 from t2av_bench.scores import Status
+from t2av_bench.statistics.samples import Sample
 from t2av_bench.utils.text import counted
 
 MOST_REASONS = 4
@@ -123,8 +124,10 @@ def _measured(places: Sequence[tuple[Subgroup, RunResult, Sequence[str]]], wante
     return found
 
 
-def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *, intervals: bool = False) -> Cell:
-    """A measured quantity, or the reason why there is none, as a cell of a column."""
+def measured_cell(
+    found: Measured | str, column: TableColumn, mark: str = "", ends: tuple[float, float] | str | None = None
+) -> Cell:
+    """A measured quantity, or the reason why there is none, as a cell of a column. ends: as of ``interval_ends``."""
     if isinstance(found, str):
         return Cell(reason=found)
     summary = found.summary
@@ -142,8 +145,7 @@ def measured_cell(found: Measured | str, column: TableColumn, mark: str = "", *,
     cell.other_protocol = "another protocol than the first row's" if mark else ""
     cell.spread = None if found.spread is None else found.spread * column.scale
     cell.within = summary.within_one
-    if (intervals and column.direction != "none") or found.column.quantity.is_shift:
-        ends = _interval(found, column.scale)
+    if ends is not None:
         cell.interval, cell.no_interval = (None, ends) if isinstance(ends, str) else (ends, "")
     return cell
 
@@ -154,8 +156,9 @@ def add_cells(
 ) -> list[Contender | None]:  # fmt: skip
     """Append a column's cells to the rows; returns those that may be marked (None: not ranked)."""
     contending: list[Contender | None] = []
-    for row, each, mark, contends in zip(rows, measured, marks, ranked, strict=True):
-        cell = measured_cell(each, column, mark, intervals=intervals)
+    ends = interval_ends(measured, column, intervals)
+    for row, each, mark, contends, end in zip(rows, measured, marks, ranked, ends, strict=True):
+        cell = measured_cell(each, column, mark, end)
         row.cells.append(cell)
         contending.append(Contender(cell, each) if contends and isinstance(each, Measured) else None)
     return contending
@@ -277,16 +280,35 @@ def _drawn(measured: Measured) -> str | None:
     return f"{len(measured.clips)} clips of {len(mine)} {groups.unit}" if len(mine) > 1 else None
 
 
-def _interval(found: Measured, scale: float) -> tuple[float, float] | str:
-    """The ends, or why there are none (fewer than 20 clips, above all)."""
-    from t2av_bench.statistics.intervals import interval
+def interval_ends(
+    measured: Sequence[Measured | str], column: TableColumn, wanted: bool
+) -> list[tuple[float, float] | str | None]:
+    """Of every cell of a column the ends of its interval, why there are none (too few clips), or None: not asked for.
 
-    quantity = found.column.quantity
-    try:
-        ends = interval(found.sample(found.scored), quantity.name, found.column.fingerprint)
-    except Unscorable as error:
-        return str(error)
-    return ends.low * scale, ends.high * scale
+    Cells of one protocol and the same clips share what is drawn of them.
+    """
+    found: list[tuple[float, float] | str | None] = [None] * len(measured)
+    samples: dict[tuple[str, str], dict[int, Sample]] = {}
+    for place, each in enumerate(measured):
+        if isinstance(each, str) or each.summary.score.value is None:
+            continue
+        quantity = each.column.quantity
+        if (wanted and column.direction != "none") or quantity.is_shift:
+            try:
+                sample = each.sample(each.scored)
+            except Unscorable as error:
+                found[place] = str(error)
+            else:
+                samples.setdefault((quantity.name, each.column.fingerprint), {})[place] = sample
+    if samples:
+        from t2av_bench.statistics.intervals import intervals
+
+        for context, mine in samples.items():
+            for place, ends in zip(mine, intervals(list(mine.values()), *context), strict=True):
+                found[place] = (
+                    str(ends) if isinstance(ends, Unscorable) else (ends.low * column.scale, ends.high * column.scale)
+                )
+    return found
 
 
 def asked(run: RunResult, clips: Sequence[str]) -> tuple[object, ...]:

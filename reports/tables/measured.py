@@ -45,12 +45,11 @@ class Measured:
     @property
     def scored(self) -> list[str]:
         """Clips that all runs scored, and that asked for the same in all of them."""
-        key, wanted = (self.column.metric, self.column.quantity.name), self.run.items
-        runs = [(each.run.scores[key], each.run.items) for each in self.singles]
+        key = (self.column.metric, self.column.quantity.name)
+        runs = [(each.run.scores[key], self.run.asked_alike(each.run)) for each in self.singles]
         return [
             clip for clip in self.clips
-            if all(clip in scores and scores[clip].value is not None and items.get(clip) == wanted.get(clip)
-                   for scores, items in runs)
+            if all(clip in scores and scores[clip].value is not None and clip in alike for scores, alike in runs)
         ]  # fmt: skip
 
     def sample(self, clips: Iterable[str]) -> Sample:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from reports.tables.measured import Measured
 from reports.tables.model import Cell, Rank, TableColumn
 from t2av_bench.errors import Unscorable
+from t2av_bench.statistics.samples import Sample
 
 # A system that fails on more of its clips is not ranked: a mean over the easy clips must not win (metrics.md §11).
 MOST_MISSING_WHEN_RANKED = 0.02
@@ -112,8 +113,9 @@ class _Field:
 
     def test(self, leader: int, others: Sequence[int], p_values: dict[Pair, float], flips: int) -> None:
         """Add the p-values of the leader against others. A pair that cannot be tested adds none."""
-        from t2av_bench.statistics.paired import paired_detectable, paired_p
+        from t2av_bench.statistics.paired import paired_detectable, paired_ps
 
+        tested: dict[int, tuple[Sample, Sample]] = {}
         for other in others:
             pair = (self.contenders[leader].measured, self.contenders[other].measured)
             common = self._common(pair)
@@ -121,16 +123,17 @@ class _Field:
                 self.problem = self.problem or "its rows share no scored clip"
                 continue
             try:
-                samples = [each.sample(common) for each in pair]
-                column = pair[0].column
-                p = paired_p(samples[0], samples[1], column.quantity.name, column.fingerprint, flips=flips)
-                self.detectable[leader, other] = paired_detectable(samples[0], samples[1], tests=self.comparisons)
+                samples = pair[0].sample(common), pair[1].sample(common)
+                self.detectable[leader, other] = paired_detectable(*samples, tests=self.comparisons)
             except Unscorable as error:
                 self.problem = self.problem or str(error)
                 continue
             if samples[0].units >= self.units:
                 self.units, self.described = samples[0].units, samples[0].described
-            p_values[leader, other] = p
+            tested[other] = samples
+        column = self.contenders[leader].measured.column
+        found = paired_ps(list(tested.values()), column.quantity.name, column.fingerprint, flips=flips)
+        p_values |= {(leader, other): p for other, p in zip(tested, found, strict=True)}
 
     def _common(self, pair: tuple[Measured, Measured]) -> list[str]:
         """Clips that both scored, and that asked for the same in both runs.
@@ -140,9 +143,11 @@ class _Field:
         """
         everyone = [contender.measured for contender in self.contenders.values()]
         group = everyone if pair[0].column.quantity.aggregate == "set" else list(pair)
-        common = set(group[0].scored).intersection(*(each.scored for each in group[1:]))
-        first = group[0].run.items
-        return sorted(clip for clip in common if all(each.run.items.get(clip) == first.get(clip) for each in group[1:]))
+        first, *others = group
+        return sorted(
+            set(first.scored).intersection(*(each.scored for each in others))
+            .intersection(*(first.run.asked_alike(each.run) for each in others))
+        )  # fmt: skip
 
     def alike(self, rows: Sequence[int], different: set[Pair]) -> list[int]:
         """The leading one of some rows, and those that are not told from it."""

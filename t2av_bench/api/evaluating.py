@@ -32,6 +32,10 @@ def evaluate(
     shard: str | None = None,
     cache: AnyPath | None = None,
     step: int | None = None,
+    engine: str | None = None,
+    address: str | None = None,
+    ship: bool | None = None,
+    resources: Mapping[str, Mapping[str, float]] | None = None,
     options: Mapping[str, Mapping[str, str | int | float | bool]] | None = None,
     config: AnyPath | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -50,6 +54,10 @@ def evaluate(
     shard: ``"I/N"``, the I-th of N parts of the items (of the first ``limit`` of them); the run is kept in a folder of
     its own below ``out``. ``merge`` makes one run of all parts.
 
+    engine: ``local``, or ``ray``: the processes run on the cluster at ``address``, with the same numbers
+    (docs/cluster.md). ship: send the files there, which no path shows.
+    resources: metric -> ``num_cpus``, ``num_gpus`` and ``memory`` (GB) that its process takes of a machine there.
+
     progress: called after every measurement. notice: told what is to be known before the measurements, which
     ``Run.notices`` keeps.
 
@@ -66,7 +74,7 @@ def evaluate(
 
     with refusals():
         asked = load(Path(config) if config is not None else None, given)
-        check_device(asked.device)
+        check_device(asked.device, asked.engine)
         evaluation.evaluate(asked, progress or (lambda _: None), note)
         write_text(asked.out / "evaluate.toml", dump(asked))
     return Run(asked.out, notices=notices, config=asked)

@@ -41,6 +41,9 @@ def run(
     memory: float | None = None,
     max_failures: int | None = None,
     allow_missing: bool | None = None,
+    engine: str | None = None,
+    address: str | None = None,
+    ship: bool | None = None,
     progress: OnStep | None = None,
     notice: Notice | None = None,
 ) -> Runs:
@@ -49,6 +52,7 @@ def run(
     config: the file, or the name of one that comes with us (``paper-table1``).
     The keywords go before the file's keys. manifests: where the items are that rows go by name for. only: names of
     rows; regenerate: rows whose clips are made again (``all``).
+    engine, address, ship: as of ``evaluate``; the file's ``resources`` say what processes take of a machine.
     progress: called after every clip and measurement. notice: told of what is made again, and why, and of rows without
     items or a usable run folder, of which a warning tells otherwise.
 
@@ -58,7 +62,7 @@ def run(
     given = {name: value for name, value in locals().items() if name in RunConfig.model_fields}
     with refusals():
         loaded = load(Path(config), given, names(only) or ())
-        check_device(loaded.config.device)
+        check_device(loaded.config.device, loaded.config.engine)
         done = experiment.run(
             loaded,
             progress or (lambda _: None),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.render.html import html
 from reports.render.terminal import terminal
-from reports.tables.build import build, measured_cell
+from reports.tables.build import build, interval_ends, measured_cell
 from reports.tables.measured import over_all_clips
 from reports.tables.model import TableColumn
 from t2av_bench.comparison.freezing import Frozen, Media, freeze
@@ -175,7 +175,8 @@ class Run:
     def _summary_row(self, column: Column) -> dict[str, Any]:
         quantity, summary = column.quantity, column.summary
         shown = TableColumn(quantity.name, quantity.label, quantity.direction, quantity=quantity, metric=column.metric)
-        cell = measured_cell(over_all_clips(self.result, column), shown, intervals=True)
+        found = over_all_clips(self.result, column)
+        cell = measured_cell(found, shown, ends=interval_ends([found], shown, wanted=True)[0])
         low, high = cell.interval or (None, None)
         return column_document(column) | {
             "label": quantity.label, "low": low, "high": high, "within_one": summary.within_one, "unit": quantity.unit,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from t2av_bench.cli.errors import FAILED, usage_errors
-from t2av_bench.cli.options import Device, Memory, Timeout, Workers
+from t2av_bench.cli.options import Address, Device, Engine, Memory, Ship, Timeout, Workers
 from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
@@ -208,6 +208,9 @@ def prepare(
     workers: Workers = None,
     timeout: Timeout = 1800.0,
     memory: Memory = None,
+    engine: Engine = "local",
+    address: Address = None,
+    ship: Ship = False,
 ) -> None:  # fmt: skip
     """Make a benchmark from data that you have: nothing is downloaded, and the data stay as they are.
 
@@ -232,7 +235,8 @@ def prepare(
             made = make(
                 recipe, folders, out or data_folder() / recipe.id, exclude=exclude or (), withdrawn=withdrawn,
                 follow=follow, recognisers=recogniser or DEFAULT, detector=detector, device=device, workers=workers,
-                timeout=timeout, memory=memory, on_step=display.step, notice=display.notice,
+                timeout=timeout, memory=memory, engine=engine, address=address, ship=ship, on_step=display.step,
+                notice=display.notice,
             )  # fmt: skip
     echo(made.folder)
     show_left_out(display.console, made.left_out)

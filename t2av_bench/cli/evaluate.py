@@ -41,7 +41,7 @@ def evaluate(
     from t2av_bench.api.evaluating import evaluate
     from t2av_bench.cli.output import measuring
     from t2av_bench.cli.progress import Display
-    from t2av_bench.evaluation.config import parse_options
+    from t2av_bench.evaluation.config import parse_options, parse_resources
     from t2av_bench.utils.config import ConfigError
     from t2av_bench.utils.registry import stdout_to_stderr
 
@@ -50,7 +50,8 @@ def evaluate(
         if folder and given["generated"] not in (None, folder):
             raise ConfigError(f"two folders of clips: {folder}, and --generated {given['generated']}; give one of them")
         options = parse_options(given["options"]) if given["options"] else None
-        given |= {"generated": folder or given["generated"], "options": options}
+        given |= {"generated": folder or given["generated"], "options": options,
+                  "resources": parse_resources(given["resources"]) if given["resources"] else None}  # fmt: skip
         with display, stdout_to_stderr():
             done = evaluate(config=config, progress=measuring(display, "scoring"), notice=display.notice, **given)
         show(done, display, as_json)

@@ -77,8 +77,7 @@ for _group in (study_app, baseline_app, systems_app, weights_app, data_app, cach
     app.add_typer(_group)
 
 # Commands that keep what is finished and go on from there.
-_CONTINUED = ("evaluate", "run", "demo", "validity", "attest", "weights", "data", "train")
-_CONTINUED = ("evaluate", "run", "demo", "validity", "budget", "weights", "data", "train")
+_CONTINUED = ("evaluate", "run", "demo", "validity", "budget", "attest", "weights", "data", "train")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel
@@ -22,6 +22,14 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes; changes no 
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds without a sign of life after which a clip is left out.")]
 Memory = Annotated[float | None, typer.Option(metavar="GB", help="Memory that one process may hold.  [default: its "
                                               "share of what is available]", show_default=False)]  # fmt: skip
+
+Engine = Annotated[Literal["local", "ray"], typer.Option(help="Where the processes run: here, or on a Ray cluster "
+                                                         "(docs/cluster.md).")]  # fmt: skip
+Address = Annotated[str | None, typer.Option(help="Of the Ray cluster.  [default: RAY_ADDRESS, the one that runs here, "
+                                             "or a new one of this machine alone]", show_default=False)]  # fmt: skip
+
+Ship = Annotated[bool, typer.Option("--ship", help="Send the files to the cluster's machines, by their contents, and "
+                                    "what is made back; without it all machines see the folders.")]  # fmt: skip
 
 
 def options_of(
@@ -67,7 +75,7 @@ def _parameter(name: str, field: FieldInfo, complete: Complete | None) -> inspec
         kind, default = str, default and ",".join(default)
     elif typing.get_origin(kind) is dict:
         kind, default, flag = list[str], None, flag.removesuffix("s")
-    help = (field.description or "") + _range(field)
+    help = (field.description or "") + number_range(field)
     if not (default is None or default is False or field.is_required()):
         help += f"  [default: {default:g}]" if isinstance(default, float) else f"  [default: {default}]"
     # The range is checked by the model, so that a file, Python and the command are answered with one sentence.
@@ -77,7 +85,7 @@ def _parameter(name: str, field: FieldInfo, complete: Complete | None) -> inspec
     )
 
 
-def _range(field: FieldInfo) -> str:
+def number_range(field: FieldInfo) -> str:
     """Which numbers are taken, for the help."""
     bounds = {key: getattr(each, key) for each in field.metadata for key in ("ge", "gt", "le") if hasattr(each, key)}
     if "le" in bounds:

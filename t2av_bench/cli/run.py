@@ -27,7 +27,7 @@ def _names(typed: str) -> list[str]:
     return [name for name in built_in() if name.startswith(typed)]
 
 
-@options_of(RunConfig, without=("benchmark", "metrics", "tables", "seed", "options", "rows"))
+@options_of(RunConfig, without=("benchmark", "metrics", "tables", "seed", "options", "resources", "rows"))
 def run(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to make, score and show, see docs/run.md; "
                                            "or the name of a file that comes with us, such as paper-table1.",

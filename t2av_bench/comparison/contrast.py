@@ -14,8 +14,9 @@ from t2av_bench.results.recorded import QuantityRecord, Recorded
 from t2av_bench.results.run import system_names
 from t2av_bench.scores import Quantity
 from t2av_bench.statistics.intervals import LEAST_CLIPS, Interval
-from t2av_bench.statistics.paired import POWER, ROW, Difference, as_row, paired_difference
+from t2av_bench.statistics.paired import POWER, ROW, Difference, as_row, paired_differences
 from t2av_bench.statistics.permutation import holm
+from t2av_bench.statistics.samples import Grouping, Sample
 from t2av_bench.utils.frames import frame
 from t2av_bench.utils.text import detectable_text, escape, p_text, signed, some
 
@@ -198,39 +199,34 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
         raise ValueError("a comparison needs at least two runs: t2av-bench compare RUN RUN")
     first, *others = runs
     names = system_names(runs)
-    notes: list[str] = []
     found: list[Contrast] = []
     keys = choose(dict.fromkeys(key for run in runs for key in run.quantities), quantities)
-    for name, other in zip(names[1:], others, strict=True):
-        items = _paired_items(first, other, name, notes)
-        by = shared_grouping(first, other)
-        if by and items:
-            count = len({by.groups[item] for item in items})
-            notes.append(f"{name}: {len(items)} clips of {count} {by.unit}, which are drawn and tested as a whole.")
+    paired = [_Paired.of(first, other, name) for name, other in zip(names[1:], others, strict=True)]
+    # All systems' differences of a quantity at once: where they cover the same clips they share what is drawn.
+    differences = {key: _differences(first, paired, key, draws) for key in keys if key in first.quantities}
+    notes: list[str] = []
+    for place, each in enumerate(paired):
+        notes += each.notes
         for key in keys:
-            if key not in first.quantities or key not in other.quantities:
-                holder, lacking = (names[0], name) if key in first.quantities else (name, names[0])
-                if key in first.quantities or key in other.quantities:
+            if key not in first.quantities or key not in each.run.quantities:
+                holder, lacking = (names[0], each.name) if key in first.quantities else (each.name, names[0])
+                if key in first.quantities or key in each.run.quantities:
                     notes.append(f"{key[1]} ({key[0]}) was measured in {holder} but not in {lacking}.")
                 continue
-            if problem := revision_problem(key[0], first, other):
-                notes.append(f"{name}: {key[1]} is not compared: {problem}.")
+            if problem := revision_problem(key[0], first, each.run):
+                notes.append(f"{each.name}: {key[1]} is not compared: {problem}.")
                 continue
-            before, after = first.quantities[key], other.quantities[key]
-            common = sorted(set(before.scored) & set(after.scored) & items)
-            try:
-                fingerprint = first.protocols[key[0]].fingerprint
-                samples = [record.sample(common).grouped(by) for record in (before, after)]
-                difference = paired_difference(samples[0], samples[1], key[1], fingerprint, draws=draws)
-            except Unscorable as error:
-                notes.append(f"{name}: {key[1]} ({key[0]}) is not compared: {error}.")
+            before, after = first.quantities[key], each.run.quantities[key]
+            difference = differences[key][place]
+            if isinstance(difference, Unscorable):
+                notes.append(f"{each.name}: {key[1]} ({key[0]}) is not compared: {difference}.")
                 continue
-            lost = {item: reason for item, reason in before.lost(after).items() if item in items}
-            gained = tuple(sorted((set(after.scored) - set(before.scored)) & items))
+            lost = {item: reason for item, reason in before.lost(after).items() if item in each.items}
+            gained = tuple(sorted((set(after.scored) - set(before.scored)) & each.items))
             found.append(
                 Contrast(
-                    name, before.metric, before.quantity, fingerprint, before.stand_in, difference, difference.p,
-                    _items(before, after, items), lost, gained,
+                    each.name, before.metric, before.quantity, first.protocols[key[0]].fingerprint, before.stand_in,
+                    difference, difference.p, _items(before, after, each.items), lost, gained,
                 )
             )  # fmt: skip
     if not found:
@@ -241,6 +237,51 @@ def contrast(runs: Sequence[Recorded], *, quantities: Sequence[str] | None = Non
         for each, p in zip(found, corrected, strict=True)
     )
     return Comparison(names[0], tuple(names[1:]), contrasts, tuple(dict.fromkeys(notes)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Paired:
+    """A system beside the first one. items: that both hold, asking for the same; by: what groups them."""
+
+    name: str
+    run: Recorded
+    items: set[str]
+    by: Grouping | None
+    notes: list[str]
+
+    @classmethod
+    def of(cls, first: Recorded, other: Recorded, name: str) -> "_Paired":
+        notes: list[str] = []
+        items, by = _paired_items(first, other, name, notes), shared_grouping(first, other)
+        if by and items:
+            count = len({by.groups[item] for item in items})
+            notes.append(f"{name}: {len(items)} clips of {count} {by.unit}, which are drawn and tested as a whole.")
+        return cls(name, other, items, by, notes)
+
+
+def _differences(
+    first: Recorded, paired: Sequence[_Paired], key: tuple[str, str], draws: int
+) -> list[Difference | Unscorable]:
+    """Of one quantity, every system's difference from the first one, or why it has none."""
+    before, fingerprint = first.quantities[key], first.protocols[key[0]].fingerprint
+    found: list[Difference | Unscorable] = []
+    samples: dict[int, tuple[Sample, Sample]] = {}
+    for place, each in enumerate(paired):
+        after = each.run.quantities.get(key)
+        if after is None or revision_problem(key[0], first, each.run):
+            found.append(Unscorable("not measured alike"))
+            continue
+        common = sorted(set(before.scored) & set(after.scored) & each.items)
+        try:
+            samples[place] = before.sample(common).grouped(each.by), after.sample(common).grouped(each.by)
+            found.append(Unscorable(""))
+        except Unscorable as error:
+            found.append(error)
+    for place, one in zip(
+        samples, paired_differences(list(samples.values()), key[1], fingerprint, draws=draws), strict=True
+    ):
+        found[place] = one
+    return found
 
 
 def _paired_items(first: Recorded, other: Recorded, name: str, notes: list[str]) -> set[str]:

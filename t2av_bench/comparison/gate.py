@@ -181,7 +181,7 @@ def _notes(
     if extra:
         notes.append(f"The candidate alone was also scored by {', '.join(extra)}: not judged.")
     for key in keys:
-        more = set(candidate.quantities[key].scored) - set(baseline.quantities[key].scored)
+        more = sorted(set(candidate.quantities[key].scored) - set(baseline.quantities[key].scored))
         if more:
             notes.append(f"{key[1]}: the candidate scored {len(more)} clips that the baseline failed on: {some(more)}.")
     return notes

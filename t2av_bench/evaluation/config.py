@@ -14,6 +14,7 @@ from t2av_bench.utils.config import ConfigError, assignment, dump_toml, load_tom
 from t2av_bench.utils.machine import cores, user_cache
 from t2av_bench.utils.memory import GB, WORKER_BYTES, fitting
 from t2av_bench.utils.text import names
+from t2av_bench.utils.worker_engine import MOST_WORKERS
 
 
 def _some_names(given: Any) -> Any:
@@ -26,8 +27,18 @@ def _some_names(given: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_some_names)]
 
 
+class Resources(BaseModel):
+    """What a worker takes of a machine of a cluster. memory: GB, reserved for it and its limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    num_cpus: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    num_gpus: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    memory: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
 class MeasuringConfig(BaseModel):
-    """What ``evaluate`` and ``run`` have in common: by which metrics, and how and where they are computed.
+    """What ``evaluate``, ``run`` and ``validity`` have in common: by which metrics, and how they are computed.
 
     A field's description is the help of its option, which is made from the field (``cli.options``).
     """
@@ -39,8 +50,9 @@ class MeasuringConfig(BaseModel):
         description="Comma-separated families, ids, columns or other names ('list metrics' shows all).",
     )
     workers: int | None = Field(
-        default=None, ge=1, le=512,
-        description="Processes; changes no number.  [default: cores, fewer where memory is short, 1 on a GPU]",
+        default=None, ge=1, le=MOST_WORKERS,
+        description="Processes; changes no number.  [default: cores, fewer where memory is short, 1 on a GPU; on a "
+        "cluster as many as its machines hold]",
     )  # fmt: skip
     device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$", description="cpu, cuda, cuda:N or mps.")
     batch_size: int = Field(default=32, ge=1, le=4096, description="Samples a metric's network sees at a time.")
@@ -63,11 +75,45 @@ class MeasuringConfig(BaseModel):
         """``workers``; without them one process a core as far as memory reaches, and one alone on a GPU."""
         if self.workers or self.device != "cpu":
             return self.workers or 1
-        each = self.memory * GB if self.memory else WORKER_BYTES + _weight_bytes(self.metrics)
-        return fitting(each, cores())
+        return fitting(self.process_bytes, cores())
+
+    @property
+    def process_bytes(self) -> float:
+        """``memory`` of one process; without it what is to be expected."""
+        return self.memory * GB if self.memory else WORKER_BYTES + _weight_bytes(self.metrics)
 
 
-class EvaluateConfig(MeasuringConfig):
+class PlacedConfig(MeasuringConfig):
+    """Also where that is: on this machine, or on a cluster."""
+
+    engine: str = Field(
+        default="local", pattern=r"^(local|ray)$",
+        description="Where the processes run: local, on this machine, or ray, on a cluster (docs/cluster.md); changes "
+        "no number.",
+    )  # fmt: skip
+    address: str | None = Field(
+        default=None,
+        description="Of the Ray cluster, such as 10.0.0.1:6379.  [default: RAY_ADDRESS, the one that runs here, or a "
+        "new one of this machine alone]",
+    )
+    ship: bool = Field(
+        default=False,
+        description="Send the files to the cluster's machines, by their contents, and what is made back; without it "
+        "all machines see the folders.",
+    )
+    resources: dict[str, Resources] = Field(
+        default={},
+        description="METRIC.KEY=VALUE with num_cpus, num_gpus or memory (GB), such as fvd.num_gpus=0.5: what a worker "
+        "takes of a machine of the cluster. Repeatable.",
+    )
+
+    @property
+    def most_workers(self) -> int:
+        """Of the engine, which may have place for fewer."""
+        return self.processes if self.engine == "local" else self.workers or MOST_WORKERS
+
+
+class EvaluateConfig(PlacedConfig):
     """A folder of clips, and how to score it. ``out`` is always there: without one it is a folder in the user's cache.
 
     options: metric id -> arguments of its constructor, which are part of its protocol.
@@ -161,10 +207,16 @@ def load(file: Path | None, given: Mapping[str, Any]) -> EvaluateConfig:
     return load_toml(file, EvaluateConfig, given, call=lambda key: f"--{key.replace('_', '-')}")
 
 
-def parse_options(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+def parse_resources(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """``fvd.num_gpus=1`` -> {"fvd": {"num_gpus": 1}}."""
+    return parse_options(texts, "--resource", "METRIC.KEY=VALUE, such as fvd.num_gpus=1")
+
+
+def parse_options(
+    texts: Iterable[str], what: str = "--option", expected: str = "METRIC.OPTION=VALUE, such as sync/exact.min_track=50"
+) -> dict[str, dict[str, Any]]:
     """``sync/exact.min_track=50`` -> {"sync/exact": {"min_track": 50}}. Values as in TOML; bare words are strings."""
     found: dict[str, dict[str, Any]] = {}
-    what, expected = "--option", "METRIC.OPTION=VALUE, such as sync/exact.min_track=50"
     for text in texts:
         name, value = assignment(text, what, expected)
         metric, _, key = name.rpartition(".")
@@ -177,7 +229,9 @@ def parse_options(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
 def dump(config: EvaluateConfig) -> str:
     """The configuration as TOML, with absolute paths, so that it can be run again from anywhere."""
     said = "# The resolved configuration of this run: t2av-bench evaluate --config evaluate.toml\n"
-    return said + dump_toml(config.model_dump())
+    return said + dump_toml({**config.model_dump(), "resources": {
+        name: each.model_dump(exclude_none=True) for name, each in config.resources.items()
+    }})  # fmt: skip
 
 
 def _weight_bytes(metrics: Iterable[str]) -> float:
@@ -193,9 +247,13 @@ def _weight_bytes(metrics: Iterable[str]) -> float:
     return 2 * total
 
 
-def check_device(device: str) -> None:
+def check_device(device: str, engine: str = "local") -> None:
     """ValueError where the device is not there, before hours are spent failing clip by clip."""
     if device == "cpu":
+        return
+    if engine != "local":  # this machine need not have it
+        if device != "cuda":
+            raise ValueError(f"--device {device} with --engine {engine}: the engine gives out the cards; use cuda")
         return
     import torch
 

@@ -6,19 +6,21 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from t2av_bench.benchmarks.manifest import Entry
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.origins import read_origins
+from t2av_bench.evaluation.placing import engine_of, metric_needs
 from t2av_bench.evaluation.planning import RunError, file_digests, inputs_of, keep_finished, prepare
 from t2av_bench.evaluation.provenance import _provenance
 from t2av_bench.evaluation.scoring import record, record_set
-from t2av_bench.evaluation.worker import Aggregation, Job, Measuring, MediaFacts, MetricResult, WorkerContext
+from t2av_bench.evaluation.worker import Aggregation, Job, Measuring, MediaFacts, MetricResult, WorkerContext, together
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.columns import RESULTS, describe
 from t2av_bench.results.origins import as_document
@@ -26,6 +28,7 @@ from t2av_bench.results.store import Store
 from t2av_bench.scores import Status
 from t2av_bench.utils import alone
 from t2av_bench.utils.memory import GB
+from t2av_bench.utils.worker_engine import Needs
 from t2av_bench.utils.worker_pool import WorkerPool
 from t2av_bench.weights.needs import unusable
 
@@ -59,6 +62,7 @@ def evaluate(
     for text in prepared.notices:
         notice(text)
     settings = Settings(plan.device, plan.batch_size)
+    needs = metric_needs(plan, [*metrics])
     with alone_in(out), Store(out / RESULTS, create=True) as store:
         claim(store, plan, out)
         if prepared.shard:
@@ -78,7 +82,7 @@ def evaluate(
             for clip, (generated, reference, *_) in digests.items():
                 store.put_digests(clip, generated, reference, inputs[clip])
         items = {entry.item.id: entry.item for entry in entries}
-        jobs, settled = _split(entries, metrics, inputs, store)
+        jobs, settled = _split(entries, metrics, inputs, store, needs)
         total = len(entries) * len(metrics)
         done = total - sum(len(job.metrics) for job in jobs) - len(settled)
         features = plan.cache or out / "features"
@@ -94,23 +98,39 @@ def evaluate(
         with store.transaction():  # what is known without measuring is known again next time
             for known in settled:
                 keep(known)
-        with nullcontext(pool) if pool else WorkerPool() as workers:
+        with nullcontext(pool) if pool else _own_pool(plan) as workers:
             measured = partial(
-                workers.run, work=work, workers=plan.processes, timeout=plan.timeout,
+                WorkerPool.run, work=work, workers=plan.most_workers, timeout=plan.timeout,
                 most=plan.memory * GB if plan.memory else None,
             )  # fmt: skip
-            for found in measured(jobs):
+            for found in measured(workers, together(jobs, metrics, plan.device, plan.workers or 1)):
                 if isinstance(found, MediaFacts):
                     store.put_media(found.clip, found.media)
                 else:
                     keep(found)
-            # By workers, from the kept features: a plug-in's ``aggregate`` may hang or die as well.
-            for found in measured(aggregations(store, metrics, plan.shard is not None)):
-                record_set(store, metrics[found.metric], found)
+            # By workers, from the kept features: a plug-in's ``aggregate`` may hang or die as well. Shipped features
+            # are here, and on no machine all.
+            with WorkerPool() if plan.ship else nullcontext(workers) as near:
+                for found in measured(near, aggregations(store, metrics, plan.shard is not None, needs)):
+                    record_set(store, metrics[found.metric], found)
         store.end_session(session)
 
 
-def aggregations(store: Store, metrics: Mapping[str, Metric], of_shard: bool = False) -> Iterator[Aggregation]:
+@contextmanager
+def _own_pool(plan: EvaluateConfig) -> Iterator[WorkerPool]:
+    if plan.cache:
+        plan.cache.mkdir(parents=True, exist_ok=True)  # all machines have to see it
+    roots, inputs = ([each for each in paths if each]
+                     for paths in ((plan.out, plan.cache), (plan.generated, plan.reference)))  # fmt: skip
+    with engine_of(plan, roots, inputs) as engine:
+        with WorkerPool(engine) as pool:
+            yield pool
+
+
+def aggregations(
+    store: Store, metrics: Mapping[str, Metric], of_shard: bool = False,
+    needs: Mapping[str, Needs] = MappingProxyType({}),
+) -> Iterator[Aggregation]:  # fmt: skip
     """What is to be done for the set scores; those of metrics that measured no clip are written at once.
 
     of_shard: nothing, and they say why; the value of a part is not that of the whole.
@@ -122,33 +142,37 @@ def aggregations(store: Store, metrics: Mapping[str, Metric], of_shard: bool = F
             if of_shard:
                 record_set(store, metric, MetricResult("", metric.id, Status.NOT_APPLICABLE, later))
             elif measured:
-                yield Aggregation(metric.id, measured)
+                yield Aggregation(metric.id, measured, needs=needs.get(metric.id, Needs()))
             else:
                 record_set(store, metric, None)
 
 
 def _split(
-    entries: list[Entry], metrics: dict[str, Metric], inputs: dict[str, str], store: Store
+    entries: list[Entry], metrics: dict[str, Metric], inputs: dict[str, str], store: Store, needs: Mapping[str, Needs]
 ) -> tuple[list[Job], list[MetricResult]]:
-    """What has to be measured, and what is known without opening a file (no file, no weights or packages)."""
+    """What has to be measured, and what is known without opening a file (no file, no weights or packages).
+
+    needs: of a worker, by metric; those of equal needs are measured together.
+    """
     finished = store.finished()
     lacking = {id: reason for id, metric in metrics.items() if (reason := unusable(metric))}
     jobs, settled = [], []
     for entry in entries:
         clip = entry.item.id
-        wanted = []
+        wanted: dict[Needs, list[str]] = {}
         for id, metric in metrics.items():
             if entry.reason:
                 settled.append(MetricResult(clip, id, Status.FAILED, entry.reason))
             elif id in lacking:
                 settled.append(MetricResult(clip, id, Status.NOT_APPLICABLE, lacking[id]))
             elif finished.get((clip, id)) != (metric.protocol.fingerprint, inputs[clip]):
-                wanted.append(id)
-        if wanted:
+                wanted.setdefault(needs[id], []).append(id)
+        for kind, ids in wanted.items():
             assert entry.generated is not None
-            jobs.append(
-                Job(clip, entry.item, entry.generated, entry.reference, inputs[clip], tuple(wanted), entry.unpaired)
-            )
+            jobs.append(Job(
+                clip, entry.item, entry.generated, entry.reference, inputs[clip], tuple(ids), entry.unpaired,
+                needs=kind,
+            ))  # fmt: skip
     return jobs, settled
 
 

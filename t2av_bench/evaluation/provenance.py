@@ -7,7 +7,7 @@ from typing import Any
 
 from t2av_bench.benchmarks.names import encodable
 from t2av_bench.evaluation.config import EvaluateConfig
-from t2av_bench.scores import library_versions
+from t2av_bench.scores import LIBRARIES, library_versions
 from t2av_bench.utils.machine import revision
 from t2av_bench.version import __version__
 
@@ -16,15 +16,12 @@ def environment() -> dict[str, Any]:
     """What numbers can depend on: versions of this program, Python, the system, libraries and the decoder."""
     import av
 
-    libraries = library_versions(
-        "av", "numpy", "scipy", "torch", "torchvision", "opencv-contrib-python", "soxr", "onnxruntime", "transformers"
-    )
     return {
         "t2av_bench": __version__,
         "revision": revision(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "libraries": libraries,
+        "libraries": library_versions(*LIBRARIES),
         "decoder": {name: ".".join(map(str, version)) for name, version in av.library_versions.items()},
     }
 
@@ -33,9 +30,10 @@ def _provenance(plan: EvaluateConfig) -> dict[str, Any]:
     """Who measures: the environment, device and command."""
     return {
         **environment(),
-        "device": _device_name(plan.device),
+        "device": _device_name(plan.device) if plan.engine == "local" else plan.device,
         "batch_size": plan.batch_size,
-        "workers": plan.processes,
+        "engine": plan.engine,
+        "workers": plan.workers or (plan.processes if plan.engine == "local" else None),
         "command": [encodable(word) for word in sys.argv],
     }
 

@@ -5,7 +5,7 @@ the machine. A clip that kills or hangs its worker costs itself one metric; a fr
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -14,15 +14,21 @@ from typing import Any
 
 from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.errors import NotApplicable, Unscorable
-from t2av_bench.media.limits import DEFAULT, Limits
+from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, FrameBudget, Limits
 from t2av_bench.metrics.base import Measurement, Metric, Pair, SetMetric, Settings
 from t2av_bench.metrics.check import OddAnswer, check, json_ready
 from t2av_bench.results.features import FeaturesError, FeatureStore
 from t2av_bench.scores import Status
 from t2av_bench.utils.reasons import said, unexpected
 from t2av_bench.utils.worker import Child
+from t2av_bench.utils.worker_engine import Needs
 from t2av_bench.utils.worker_pool import Done, Failure, Working
 
+CLIPS_TOGETHER = 8
+"""Clips that a worker on a GPU takes at a time, so that networks see samples of several (``Metric.prepare``)."""
+FRAME_BYTES = 1 << 30
+"""Decoded frames that a worker keeps for the next metric, of all its clips; what does not fit is decoded again. No
+option: it moves speed alone, and ``--memory`` is the limit of everything that a worker holds."""
 START_SECONDS = 300.0
 """Starting an interpreter and importing takes seconds, on a loaded machine many; no metric is to blame for that."""
 
@@ -44,10 +50,51 @@ class Job:
     key: str = ""
     slots: tuple[str, ...] = ()
     start_seconds: float = START_SECONDS
+    needs: Needs = Needs()
 
     @property
     def parts(self) -> tuple[str, ...]:
         return self.metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Clips that one worker measures together; its parts are pairs (clip, metric)."""
+
+    jobs: tuple[Job, ...]
+    key: str = ""
+    slots: tuple[str, ...] = ()
+    start_seconds: float = START_SECONDS
+
+    @property
+    def needs(self) -> Needs:
+        return self.jobs[0].needs
+
+    @property
+    def parts(self) -> tuple[tuple[str, str], ...]:
+        return tuple((job.clip, name) for job in self.jobs for name in job.metrics)
+
+
+def together(
+    jobs: Sequence[Job], metrics: Mapping[str, Metric], device: str, workers: int = 1
+) -> Iterator[Job | Together]:
+    """The same jobs; on a GPU those that need the same metrics as one, where one of these gains from it.
+
+    workers: that shall all have something to do.
+    """
+    most = 1 if device == "cpu" else max(1, min(CLIPS_TOGETHER, len(jobs) // workers))
+    waiting: dict[tuple[tuple[str, ...], Needs], list[Job]] = {}
+    for job in jobs:
+        gains = any(type(metrics[name]).prepare is not Metric.prepare for name in job.metrics)
+        alike = waiting.setdefault((job.metrics, job.needs), [])
+        alike.append(job)
+        if len(alike) == (most if gains else 1):
+            yield _one_of(waiting.pop((job.metrics, job.needs)))
+    yield from map(_one_of, waiting.values())
+
+
+def _one_of(jobs: Sequence[Job]) -> Job | Together:
+    return Together(tuple(jobs)) if len(jobs) > 1 else jobs[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +107,7 @@ class Aggregation:
     key: str = ""
     slots: tuple[str, ...] = ()
     start_seconds: float = START_SECONDS
+    needs: Needs = Needs()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -111,12 +159,29 @@ class Measuring:
     def start(self, slot: str | None = None) -> Child:
         return Child(_LoadedMetrics, self.context)
 
-    def failed(self, failure: Failure, waiting: deque[Job | Aggregation]) -> Iterator[MetricResult]:
-        """The metric that was being measured is to blame; where nothing was measured, start-up itself failed."""
+    def failed(self, failure: Failure, waiting: deque[Job | Together | Aggregation]) -> Iterator[MetricResult]:
+        """The metric that was being measured is to blame; where nothing was measured, start-up itself failed.
+
+        Of clips that were measured together each is tried again alone: any of them may be to blame, and a time or
+        memory that several took says nothing about one.
+        """
         job, left = failure.job, failure.left
+        if isinstance(job, Together):
+            alone = [
+                replace(each, metrics=rest) for each in job.jobs
+                if (rest := tuple(name for name in each.metrics if (each.clip, name) in left))
+            ]  # fmt: skip
+            if failure.lost:
+                waiting.extend(alone)
+            else:
+                waiting.extendleft(reversed(alone))
+            return
         blamed = left if failure.part is None else (failure.part,)
         if failure.part is None and len(left) < len(job.parts) or failure.leftovers:
             blamed = ()  # it died between two metrics, or earlier clips left memory behind: a fresh one tells
+        if failure.lost:
+            waiting.append(job if isinstance(job, Aggregation) else replace(job, metrics=left))
+            return
         for name in blamed:
             yield MetricResult(job.clip, name, Status.FAILED, failure.reason)
         if rest := tuple(name for name in left if name not in blamed):
@@ -131,13 +196,15 @@ class _LoadedMetrics:
         self._store = FeatureStore(context.features, context.settings.device)
         self._metrics: dict[str, Metric] = {}
 
-    def __call__(self, job: Job | Aggregation, tell: Callable[[Any], None]) -> None:
+    def __call__(self, job: Job | Together | Aggregation, tell: Callable[[Any], None]) -> None:
         try:
             if isinstance(job, Aggregation):
                 tell(Working(job.metric))
                 tell(Done(job.metric, _result("", job.metric, partial(self._set_measurement, job))))
+            elif isinstance(job, Together):
+                self._measure(job.jobs, tell, lambda clip, name: (clip, name))
             else:
-                self._measure(job, tell)
+                self._measure([job], tell, lambda clip, name: name)
         except FeaturesError as error:
             tell(FeaturesError(str(error)))  # itself it may hold what cannot be sent
 
@@ -148,31 +215,54 @@ class _LoadedMetrics:
             self._metrics[name] = create(name, self._context.settings, self._context.options.get(name))
         return self._metrics[name]
 
-    def _measure(self, job: Job, tell: Callable[[Any], None]) -> None:
+    def _measure(self, jobs: Sequence[Job], tell: Callable[[Any], None], part: Callable[[str, str], Hashable]) -> None:
+        opened: list[tuple[Job, Pair, str | None]] = []
+        budget = FrameBudget(FRAME_BYTES)
+        try:
+            for job in jobs:
+                opened.append((job, *self._open(job, budget, tell)))
+            if len(jobs) > 1:
+                self._prepare(opened, tell)
+            for job, pair, problem in opened:
+                for name in job.metrics:
+                    tell(Working(part(job.clip, name)))
+                    if problem:
+                        found = MetricResult(job.clip, name, Status.FAILED, problem)
+                    else:
+                        found = _result(job.clip, name, partial(self._measurement, job, name, pair))
+                    tell(Done(part(job.clip, name), found))
+                _release(pair)
+        finally:
+            for _, pair, _ in opened:
+                _release(pair)
+
+    def _open(self, job: Job, budget: FrameBudget, tell: Callable[[Any], None]) -> tuple[Pair, str | None]:
+        """The clips of a job, and why the generated one cannot be opened."""
         from t2av_bench.media.clip import Clip
 
-        limits = self._context.limits
-        generated = Clip(job.generated, sound_path=job.item.audio, features=self._store, limits=limits)
-        pair = Pair(job.item, generated, unpaired=job.unpaired)
+        # A network on a GPU leaves the processor idle; on the processor itself a second thread only takes its time.
+        ahead = 0 if self._context.settings.device == "cpu" else BATCH_BYTES
+        clip = partial(Clip, features=self._store, limits=self._context.limits, frame_budget=budget, ahead=ahead)
+        pair = Pair(job.item, clip(job.generated, sound_path=job.item.audio), unpaired=job.unpaired)
         media = {}
-        try:
-            media["generated"], problem = _probe(pair.generated)
-            if job.reference is not None:
-                pair.reference = Clip(
-                    job.reference, sound_path=job.item.reference_audio, features=self._store, limits=limits
-                )
-                media["reference"], pair.reference_problem = _probe(pair.reference)
-            tell(Done(None, MediaFacts(job.clip, {side: facts for side, facts in media.items() if facts})))
-            for name in job.metrics:
-                tell(Working(name))
-                if problem:
-                    tell(Done(name, MetricResult(job.clip, name, Status.FAILED, problem)))
-                else:
-                    tell(Done(name, _result(job.clip, name, partial(self._measurement, job, name, pair))))
-        finally:
-            for clip in (pair.generated, pair.reference):
-                if clip is not None:
-                    clip.release()
+        media["generated"], problem = _probe(pair.generated)
+        if job.reference is not None:
+            pair.reference = clip(job.reference, sound_path=job.item.reference_audio)
+            media["reference"], pair.reference_problem = _probe(pair.reference)
+        tell(Done(None, MediaFacts(job.clip, {side: facts for side, facts in media.items() if facts})))
+        return pair, problem
+
+    def _prepare(self, opened: Sequence[tuple[Job, Pair, str | None]], tell: Callable[[Any], None]) -> None:
+        """What metrics compute for several clips at once; where that fails, measuring each of them says why."""
+        pairs = [pair for _, pair, problem in opened if problem is None]
+        for name in opened[0][0].metrics if pairs else ():
+            tell(Working(share=len(pairs)))
+            try:
+                self._metric(name).prepare(pairs)
+            except FeaturesError:
+                raise
+            except BaseException:  # a plug-in's sys.exit() too
+                continue
 
     def _measurement(self, job: Job, name: str, pair: Pair) -> Measurement:
         metric = self._metric(name)
@@ -204,6 +294,12 @@ def _result(clip: str, name: str, measured: Callable[[], Measurement]) -> Metric
         raise
     except BaseException as error:  # a plug-in's sys.exit() too
         return MetricResult(clip, name, Status.FAILED, unexpected(error))
+
+
+def _release(pair: Pair) -> None:
+    for clip in (pair.generated, pair.reference):
+        if clip is not None:
+            clip.release()
 
 
 def _probe(clip: Any) -> tuple[dict[str, Any] | None, str | None]:

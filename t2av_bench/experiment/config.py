@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from t2av_bench import systems
 from t2av_bench.benchmarks.registry import GRIDFACE
 from t2av_bench.benchmarks.registry import registry as benchmarks
-from t2av_bench.evaluation.config import MeasuringConfig, Names
+from t2av_bench.evaluation.config import Names, PlacedConfig, Resources
 from t2av_bench.generation.lengths import Length
 from t2av_bench.generation.row import ExperimentRow, GroupTable
 from t2av_bench.systems.base import Task
@@ -77,7 +77,7 @@ class RowConfig(BaseModel):
         return self
 
 
-class RunConfig(MeasuringConfig):
+class RunConfig(PlacedConfig):
     """The keys of a configuration file. Paths in a file are relative to the file.
 
     benchmark: ``gridface``, which is built on demand in ``data``; one that was prepared there, by its name; or a
@@ -136,7 +136,9 @@ def load(file: Path, given: Mapping[str, Any] | None = None, only: tuple[str, ..
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"{file}: two rows are called {name!r}: names are those of folders; see also 'label'")
-    config = config.model_copy(update={"options": _metric_options(config, rows)})
+    config = config.model_copy(update={
+        "options": _metric_options(config, rows), "resources": _resources(config, rows, file),
+    })  # fmt: skip
     if only:
         wanted = matching(only, names, "--only")
         rows = [row for row in rows if row.name in wanted]
@@ -279,6 +281,30 @@ def _as_path(value: Any, hint: Any, folder: Path) -> Any:
         return value
     is_name = str in kinds and not (folder / value).exists() and not Path(value).suffix and "/" not in value
     return value if is_name else folder / value
+
+
+def _resources(config: RunConfig, rows: list[ExperimentRow], file: Path) -> dict[str, Resources]:
+    """The resources by id of metrics and systems. ConfigError for those of none of any row."""
+    from t2av_bench.metrics import resolve
+
+    measured = {id for row in rows for id in resolve(row.metrics)}
+    made = {row.system for row in rows if row.system}
+    found: dict[str, Resources] = {}
+    for name, each in config.resources.items():
+        ids = [name] if name in made else [id for id in _meant(name) if id in measured]
+        if not ids:
+            raise ConfigError(f"{file}: 'resources': no row has the metric or system {name!r}{near(name, [*made])}")
+        found |= dict.fromkeys(ids, each)
+    return found
+
+
+def _meant(name: str) -> list[str]:
+    from t2av_bench.metrics import resolve
+
+    try:
+        return resolve([name])
+    except ValueError:
+        return []
 
 
 def _metric_options(config: RunConfig, rows: list[ExperimentRow]) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from t2av_bench.benchmarks.registry import benchmark
 from t2av_bench.errors import ItemError, Lack
 from t2av_bench.evaluation.config import EvaluateConfig, dump
 from t2av_bench.evaluation.evaluate import Progress, RunError, alone_in, evaluate
+from t2av_bench.evaluation.placing import engine_of, system_needs
 from t2av_bench.evaluation.planning import file_digests, inputs_of, requested
 from t2av_bench.experiment.config import Loaded, RunConfig
 from t2av_bench.experiment.missing import Missing, check_files, missing
@@ -32,6 +33,7 @@ from t2av_bench.scores import Status
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.memory import GB
 from t2av_bench.utils.progress import Notice, OnStep, Step
+from t2av_bench.utils.worker_engine import Engine
 from t2av_bench.utils.worker_pool import WorkerPool
 
 
@@ -93,9 +95,11 @@ def run(loaded: Loaded, on_step: OnStep, notice: Notice, regenerate: Collection[
     with alone_in(out):
         plans, unplanned = _planned(loaded, manifests(loaded, on_step), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
-        _make(plans, config, on_step, notice)
-        with WorkerPool() as pool:
-            rows, unscored = _score(plans, kept, config, on_step, pool)
+        inputs = [path for row in loaded.rows for path in (row.manifest, row.clips) if path and path.exists()]
+        with engine_of(config, [out], inputs, {row.system for row in loaded.rows if row.system}) as engine:
+            _make(plans, config, on_step, notice, engine)
+            with WorkerPool(engine) as pool:
+                rows, unscored = _score(plans, kept, config, on_step, pool)
         return Result(rows, unplanned | unscored)
 
 
@@ -155,7 +159,9 @@ def row_plan(
     return plan_row(row, read_items(row, manifest), folder, config.seed, digest, row.name in regenerate)
 
 
-def _make(plans: Sequence[RowPlan], config: RunConfig, on_step: OnStep, notice: Notice) -> None:
+def _make(
+    plans: Sequence[RowPlan], config: RunConfig, on_step: OnStep, notice: Notice, engine: Engine | None = None
+) -> None:
     total = sum(len(plan.to_make) for plan in plans)
     for plan in plans:
         there = f"{plan.row.name}: {len(plan.made)} of {plan.total} clips are there"
@@ -183,8 +189,9 @@ def _make(plans: Sequence[RowPlan], config: RunConfig, on_step: OnStep, notice: 
         on_step(Step("making", done, total, "clips", f"{plan.row.name} {id}", reason is not None))
 
     make_rows(
-        plans, device=config.device, batch_size=config.generation_batch_size, workers=config.processes,
-        timeout=config.timeout, memory=config.memory and config.memory * GB, on_result=report,
+        plans, device=config.device, batch_size=config.generation_batch_size, workers=config.most_workers,
+        timeout=config.timeout, memory=config.memory and config.memory * GB, on_result=report, engine=engine,
+        needs=lambda id, kind: system_needs(config, id, kind.resources),
     )  # fmt: skip
 
 
@@ -252,10 +259,13 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
     metrics = resolve(row.metrics)
     return EvaluateConfig(
         generated=plan.folder, manifest=manifest, out=config.out / "runs" / row.name, name=row.label,
-        metrics=row.metrics, device=config.device, workers=config.processes, batch_size=config.batch_size,
+        metrics=row.metrics, device=config.device,
+        workers=config.processes if config.engine == "local" else config.workers, batch_size=config.batch_size,
         timeout=config.timeout, memory=config.memory, max_failures=config.max_failures,
         cache=config.out / "features", step=row.step,
         options={id: options for id, options in config.options.items() if id in metrics},
+        engine=config.engine, address=config.address, ship=config.ship,
+        resources={id: each for id, each in config.resources.items() if id in metrics},
     )  # fmt: skip
 
 

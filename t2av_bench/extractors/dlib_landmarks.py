@@ -8,7 +8,6 @@ nothing is carried from one to the next.
 
 import functools
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def landmarks68_in(clip: Clip) -> Landmarks68:
 
 def _look(clip: Clip, detector: Any, predictor: Any) -> dict[str, np.ndarray]:
     numbers, points = [], []
-    for number, frame in enumerate(chain.from_iterable(clip.frames())):
+    for number, frame in enumerate(clip.each_frame()):
         if (box := largest_face(detector, frame)) is not None:
             numbers.append(number)
             points.append([(point.x, point.y) for point in predictor(frame, box).parts()])

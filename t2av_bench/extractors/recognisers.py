@@ -1,6 +1,7 @@
 """Speech recognisers behind one interface, and what is worth saying about a transcript.
 
-Input is mono audio at 16 kHz, one clip a call: batching utterances pads them, and padding moves transcripts.
+Input is mono audio at 16 kHz. Utterances are never padded to each other's length, which would move transcripts: a
+recogniser hears one at a time, or several in windows of one length.
 """
 
 import json
@@ -62,6 +63,18 @@ class Recogniser(ABC):
 
         ``language`` (ISO 639-1) is what should have been spoken; recognisers that take no hint ignore it.
         """
+
+    def transcribe_all(
+        self, audios: Sequence[np.ndarray], languages: Sequence[str | None]
+    ) -> list[Transcript | NotApplicable]:
+        """The transcript of each, or why there is none; what one is does not depend on the others."""
+        found: list[Transcript | NotApplicable] = []
+        for audio, language in zip(audios, languages, strict=True):
+            try:
+                found.append(self.transcribe(audio, language))
+            except NotApplicable as reason:
+                found.append(reason)
+        return found
 
 
 @lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from t2av_bench import weights
-from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.inference import Dtype, check_dtype, full_precision, precision, to_device
 from t2av_bench.utils.optional import make_torchvision_importable, require
 
 SAMPLE_RATE = 16000
@@ -96,12 +96,14 @@ class SyncNet:
 
     Batch normalisation is folded into the convolutions, and the mouth branch runs along time: its first convolution
     spans five frames and the rest one, so a run of frames gives all its windows without copying any frame five times.
+
+    dtype: of the mouth branch's convolutions, where nearly all the time goes; its head and the audio stay in float32.
     """
 
-    def __init__(self, network: Any, device: str = "cpu") -> None:
+    def __init__(self, network: Any, device: str = "cpu", dtype: Dtype = "float32") -> None:
         import torch
 
-        self.device = device
+        self.device, self.dtype = device, dtype
         self._mouth = _fold(network.netcnnlip).to(device, memory_format=torch.channels_last_3d)
         self._mouth_head = _fold(network.netfclip).to(device)
         self._audio = _fold(network.netcnnaud).to(device, memory_format=torch.channels_last)
@@ -109,19 +111,16 @@ class SyncNet:
 
     def embed_mouths(self, crops: np.ndarray) -> np.ndarray:
         """(n, 224, 224, 3) uint8 RGB -> (n - 4, 1024) float32, row i from frames i ... i + 4."""
-        import torch
-
         # The network was trained on OpenCV's channel order. The array's memory is already what channels_last_3d means.
-        pixels = torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).to(self.device)
+        pixels = to_device(np.ascontiguousarray(crops[..., ::-1]), self.device)
         video = pixels.float().permute(3, 0, 1, 2)[None]
+        with precision(self.dtype, self.device):
+            seen = self._mouth(video).float()  # (1, 512, n - 4, 1, 1)
         with full_precision():
-            seen = self._mouth(video)  # (1, 512, n - 4, 1, 1)
             return self._mouth_head(seen[0, :, :, 0, 0].T).cpu().numpy()
 
     def embed_audio(self, coefficients: np.ndarray, windows: int) -> np.ndarray:
         """(M, 13) MFCCs -> (windows, 1024) float32, row i from MFCC rows 4i ... 4i + 19."""
-        import torch
-
         span, step = 4 * WINDOW, 4
         if len(coefficients) < step * (windows - 1) + span:
             raise ValueError(f"{windows} windows need {step * (windows - 1) + span} MFCC rows, got {len(coefficients)}")
@@ -130,7 +129,7 @@ class SyncNet:
         for start in range(0, windows, _AUDIO_BATCH):
             batch = np.ascontiguousarray(strided[start : min(windows, start + _AUDIO_BATCH)])  # (b, 13, 20)
             with full_precision():
-                heard = self._audio(torch.from_numpy(batch)[:, None].to(self.device))
+                heard = self._audio(to_device(batch, self.device)[:, None])
                 embedded.append(self._audio_head(heard.flatten(1)).cpu().numpy())
         return np.concatenate(embedded)
 
@@ -198,14 +197,18 @@ def _fold(layers: Any) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _load(path: str, digest: str | None, device: str) -> SyncNet:
+def _load(path: str, digest: str | None, device: str, dtype: Dtype) -> SyncNet:
     torch = require("torch", "sync")
     make_torchvision_importable()
     network = require("syncnet_python.SyncNetModel", "sync").S()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
-    return SyncNet(network.eval(), device)
+    return SyncNet(network.eval(), device, dtype)
 
 
-def syncnet(device: str = "cpu") -> SyncNet:
-    """SyncNet with the weights ``syncnet_v2``, one per process and device. NotApplicable while they are missing."""
-    return _load(str(weights.path("syncnet_v2")), weights.digest("syncnet_v2"), device)
+def syncnet(device: str = "cpu", dtype: Dtype = "float32") -> SyncNet:
+    """SyncNet with the weights ``syncnet_v2``, one per process, device and dtype.
+
+    NotApplicable while they are missing, and for a dtype that the device does not have.
+    """
+    check_dtype(dtype, device)
+    return _load(str(weights.path("syncnet_v2")), weights.digest("syncnet_v2"), device, dtype)

@@ -13,7 +13,7 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.errors import NotApplicable, Unscorable
-from t2av_bench.utils.inference import full_precision
+from t2av_bench.utils.inference import Dtype, check_dtype, precision, to_device
 from t2av_bench.utils.optional import make_torchvision_importable, require
 
 NMS_OVERLAP = 0.1
@@ -41,6 +41,7 @@ class S3FD:
 
     network: ``S3FDNet`` of syncnet-python with its weights loaded.
     scale, confidence: see ``PARAMETERS``; the network's own limits (0.05, 0.3, top 750 of 5000) are its defaults.
+    dtype: of its convolutions; where it is not float32 it is one of the parameters.
     """
 
     name = "s3fd"
@@ -51,13 +52,20 @@ class S3FD:
         "nms": NMS_OVERLAP,
     }
 
-    def __init__(self, network, device: str = "cpu", weights: dict[str, str | None] | None = None) -> None:
+    def __init__(
+        self, network, device: str = "cpu", weights: dict[str, str | None] | None = None, dtype: Dtype = "float32"
+    ) -> None:
         import torch
 
         network.device = device
         self.network = network.to(device, memory_format=torch.channels_last).eval()
-        self.device = device
+        self.device, self.dtype = device, dtype
         self.parameters = dict(self.PARAMETERS)
+        if dtype != "float32":
+            self.parameters["dtype"] = dtype
+            # Scores near 1 are 0.004 apart in bfloat16, and best first would mean nothing.
+            for layer in (*self.network.conf, *self.network.loc):
+                layer.register_forward_hook(lambda layer, given, found: found.float())
         self.weights = weights or {}
 
     def detect(self, frames: np.ndarray) -> list[np.ndarray]:
@@ -78,8 +86,8 @@ class S3FD:
         mean = torch.tensor(_S3FD_MEAN, device=self.device).view(1, 3, 1, 1)
         found = []
         for start in range(0, len(small), batch):
-            pixels = torch.from_numpy(small[start : start + batch]).to(self.device).permute(0, 3, 1, 2)
-            with full_precision():
+            pixels = to_device(small[start : start + batch], self.device).permute(0, 3, 1, 2)
+            with precision(self.dtype, self.device):
                 scored = self.network(pixels.float().contiguous(memory_format=torch.channels_last) - mean)
             found += [self._boxes(rows, width, height) for rows in scored[:, 1].cpu().numpy()]
         return found
@@ -160,12 +168,12 @@ def squares_of(boxes: np.ndarray) -> list[list[float]]:
 
 
 @lru_cache(maxsize=2)
-def _load_s3fd(path: str, digest: str | None, device: str) -> S3FD:
+def _load_s3fd(path: str, digest: str | None, device: str, dtype: Dtype) -> S3FD:
     torch = require("torch", "sync")
     make_torchvision_importable()
     network = require("syncnet_python.detectors.s3fd.nets", "sync").S3FDNet(device="cpu")
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
-    return S3FD(network, device, {"sfd_face": digest})
+    return S3FD(network, device, {"sfd_face": digest}, dtype)
 
 
 @lru_cache(maxsize=1)
@@ -174,6 +182,10 @@ def haar() -> Haar:
     return Haar()
 
 
-def s3fd(device: str = "cpu") -> S3FD:
-    """S3FD with the weights ``sfd_face``, one per process and device. NotApplicable while they are missing."""
-    return _load_s3fd(str(weights.path("sfd_face")), weights.digest("sfd_face"), device)
+def s3fd(device: str = "cpu", dtype: Dtype = "float32") -> S3FD:
+    """S3FD with the weights ``sfd_face``, one per process, device and dtype.
+
+    NotApplicable while they are missing, and for a dtype that the device does not have.
+    """
+    check_dtype(dtype, device)
+    return _load_s3fd(str(weights.path("sfd_face")), weights.digest("sfd_face"), device, dtype)

@@ -51,8 +51,9 @@ def eye_opening(clip: Clip) -> np.ndarray:
     0.3 where they are open, 0.1 where they are closed. Raises as ``landmarks_in``."""
     landmarks = landmarks_in(clip)
     network = iris_network()
+    frames = (frame[None] for frame in clip.each_frame())
     return clip.stored(
-        eyelid_protocol().fingerprint, "eyelids", lambda: {"opening": openings(clip.frames(), landmarks, network)}
+        eyelid_protocol().fingerprint, "eyelids", lambda: {"opening": openings(frames, landmarks, network)}
     )["opening"]
 
 

@@ -5,14 +5,15 @@ What a clip does not deliver is a reason that says what was found and what is ne
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.errors import Unscorable
-from t2av_bench.faces import confirmed
+from t2av_bench.faces import confirmed, sparse
 from t2av_bench.faces.detect import Detector, haar, s3fd
-from t2av_bench.faces.shots import MIN_SHOT, THRESHOLD, ShotCutter
+from t2av_bench.faces.shots import MIN_SHOT, THRESHOLD, ShotCutter, shots_in
 from t2av_bench.faces.track import JOONSON, Track, TrackRules, find_tracks
 from t2av_bench.media.clip import Clip
 from t2av_bench.scores import Protocol, library_versions
@@ -51,14 +52,19 @@ def best_detector(device: str = "cpu") -> Detector:
     return s3fd(device) if here("sfd_face") else confirmed.confirmed_blazeface() if here(*confirmed.WEIGHTS) else haar()
 
 
-def detection_protocol(detector: Detector) -> Protocol:
-    """Everything that moves detections and shots."""
+def detection_protocol(detector: Detector, every: int = 1) -> Protocol:
+    """Everything that moves detections and shots; ``every``: see ``faces_in``."""
     return Protocol(
         f"faces/{detector.name}",
-        parameters={**detector.parameters, "shot_threshold": THRESHOLD, "min_shot": MIN_SHOT},
+        parameters={**detector.parameters, "shot_threshold": THRESHOLD, "min_shot": MIN_SHOT, **sparsely(every)},
         weights=dict(detector.weights),
         libraries=library_versions("opencv-contrib-python", "scenedetect", "syncnet-python", "torch"),
     )
+
+
+def sparsely(every: int) -> dict[str, Any]:
+    """What looking in every n-th frame alone adds to a protocol's parameters; nothing for every frame."""
+    return {} if every == 1 else {"detect_every": {"frames": every, "same_face_overlap": sparse.SAME_FACE}}
 
 
 def look(frames: Iterable[np.ndarray], detector: Detector) -> Faces:
@@ -71,18 +77,36 @@ def look(frames: Iterable[np.ndarray], detector: Detector) -> Faces:
     return Faces(detections, cutter.shots())
 
 
-def faces_in(clip: Clip, detector: Detector) -> Faces:
-    """Detections and shots of a clip at 25 fps, kept across runs where the clip has a feature store."""
-    fingerprint = detection_protocol(detector).fingerprint
-    arrays = clip.stored(fingerprint, "faces", lambda: look(clip.frames(_PASS), detector).to_arrays())
-    return Faces.from_arrays(arrays)
+def look_sparsely(clip: Clip, detector: Detector, every: int) -> Faces:
+    """Detect faces in every n-th frame of each shot (see ``sparse``); a frame between two looks that show the same face
+    counts as one where it was detected."""
+    shots = shots_in(clip)
+    numbers = sparse.looks(shots, every)
+    seen = [boxes for batch in sparse.chosen(clip.frames(_PASS), numbers, _PASS) for boxes in detector.detect(batch)]
+    return Faces(sparse.fill(numbers, seen, shots), shots)
 
 
-def face_tracks(clip: Clip, detector: Detector, rules: TrackRules = JOONSON) -> list[Track]:
-    """The clip's face tracks, in order of detection; at least one. Unscorable with the reason where there is none."""
+def faces_in(clip: Clip, detector: Detector, every: int = 1) -> Faces:
+    """Detections and shots of a clip at 25 fps, kept across runs where the clip has a feature store.
+
+    every: look in every n-th frame alone.
+    """
+
+    def found() -> dict[str, np.ndarray]:
+        seen = look(clip.frames(_PASS), detector) if every == 1 else look_sparsely(clip, detector, every)
+        return seen.to_arrays()
+
+    return Faces.from_arrays(clip.stored(detection_protocol(detector, every).fingerprint, "faces", found))
+
+
+def face_tracks(clip: Clip, detector: Detector, rules: TrackRules = JOONSON, every: int = 1) -> list[Track]:
+    """The clip's face tracks, in order of detection; at least one. Unscorable with the reason where there is none.
+
+    every: see ``faces_in``.
+    """
     return clip.memo(
-        ("face tracks", detection_protocol(detector).fingerprint, rules),
-        lambda: tracks_or_reason(faces_in(clip, detector), rules),
+        ("face tracks", detection_protocol(detector, every).fingerprint, rules),
+        lambda: tracks_or_reason(faces_in(clip, detector, every), rules),
     )
 
 

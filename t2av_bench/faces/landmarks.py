@@ -161,9 +161,9 @@ def landmarks_in(clip: Clip) -> Landmarks:
 
 def _look(clip: Clip, detector: ConfirmedBlazeFace) -> dict[str, np.ndarray]:
     shots = shots_in(clip)
-    tracks = follow(clip.frames(), shots, detector)
+    tracks = follow((frame[None] for frame in clip.each_frame()), shots, detector)
     main = main_face(tracks)
-    height, width = next(clip.frames(1)).shape[1:3]
+    height, width = next(clip.each_frame()).shape[:2]
     return {
         "frames": np.array(main.frames, np.int64),
         "points": np.array(main.points, np.float32).reshape(-1, POINTS, 3),

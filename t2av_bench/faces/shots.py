@@ -57,8 +57,8 @@ def shots_in(clip: Clip) -> list[tuple[int, int]]:
 
     def cut() -> list[tuple[int, int]]:
         cutter = ShotCutter()
-        for batch in clip.frames():
-            cutter.add(batch)
+        for frame in clip.each_frame():
+            cutter.add(frame[None])
         return cutter.shots()
 
     return clip.memo(("shots", THRESHOLD, MIN_SHOT), cut)

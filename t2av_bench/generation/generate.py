@@ -36,6 +36,7 @@ from t2av_bench.generation.worker import Generating, GenerationTask, Job
 from t2av_bench.systems.base import GenerationFailed, OwnFiles, Request, System
 from t2av_bench.utils.files import json_text, write_text
 from t2av_bench.utils.registry import PluginError, calling
+from t2av_bench.utils.worker_engine import Engine, Needs
 from t2av_bench.utils.worker_pool import WorkerPool
 
 FAILURES = "failures.jsonl"
@@ -151,11 +152,13 @@ def _keeps_elsewhere(options: Mapping[str, Any], folder: Path) -> None:
 
 def make_rows(
     plans: Sequence[RowPlan], *, device: str, batch_size: int, workers: int, timeout: float, memory: float | None,
-    on_result: Callable[[RowPlan, str, str | None], None],
+    on_result: Callable[[RowPlan, str, str | None], None], engine: Engine | None = None,
+    needs: Callable[[str, type[System]], Needs] = lambda id, kind: Needs(),
 ) -> None:  # fmt: skip
     """Make the clips that are missing; ``on_result`` is told row, item id and reason (None: made) of each.
 
-    memory: bytes that one worker may hold. Updates the plans. ``failures.jsonl`` is written also where this is
+    memory: bytes that one worker may hold. engine: where workers run; needs: what they take there, by the system's id
+    and class. Updates the plans. ``failures.jsonl`` is written also where this is
     interrupted. Raises OSError where the disk is full or cannot be written: no clip is to blame, and all would fail.
     Folders of finished clips are left as they are.
     """
@@ -163,9 +166,9 @@ def make_rows(
     by_name = {plan.row.name: plan for plan in plans}
     for plan in plans:
         _prepare(plan)
-    jobs = list(_jobs(plans, device, batch_size))
+    jobs = list(_jobs(plans, device, batch_size, needs))
     try:
-        with WorkerPool() as pool:
+        with WorkerPool(engine) as pool:
             for found in pool.run(jobs, Generating(), workers=workers, timeout=timeout, most=memory):
                 request = found.task.request
                 if found.disk is not None:
@@ -175,6 +178,7 @@ def make_rows(
                 if found.reason is None:
                     plan.made.append(request.id)
                 else:
+                    remove_clip(request.out)  # an earlier one may be here, where it was made elsewhere
                     plan.failures[request.id] = found.reason
                 on_result(plan, request.id, found.reason)
     except BaseException:
@@ -186,7 +190,9 @@ def make_rows(
         _write_failures(plan)
 
 
-def _jobs(plans: Sequence[RowPlan], device: str, batch_size: int) -> Iterator[Job]:
+def _jobs(
+    plans: Sequence[RowPlan], device: str, batch_size: int, needs: Callable[[str, type[System]], Needs]
+) -> Iterator[Job]:
     for plan in plans:
         if not plan.to_make:  # also where the system is broken
             continue
@@ -203,7 +209,7 @@ def _jobs(plans: Sequence[RowPlan], device: str, batch_size: int) -> Iterator[Jo
             slots = ()  # loading says what is wrong
         for start in range(0, len(plan.to_make), size):
             tasks = tuple(plan.to_make[start : start + size])
-            yield Job(key, row.system, row.options, device, tasks, slots, kind.start_seconds)
+            yield Job(key, row.system, row.options, device, tasks, slots, kind.start_seconds, needs(row.system, kind))
 
 
 def _prepare(plan: RowPlan) -> None:

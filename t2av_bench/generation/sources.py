@@ -14,10 +14,11 @@ import ast
 import hashlib
 import inspect
 import io
+import os
 import sys
 import tokenize
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def _with_imports(file: Path, root: Path, folders: Collection[Path] | None) -> s
     but this project."""
     if root.name in ("site-packages", "dist-packages") and folders is None:
         return {file}
-    found, waiting = set(), [file]
+    find, found, waiting = _finder(root), set(), [file]
     while waiting:
         path = waiting.pop()
         if path in found:
@@ -84,7 +85,7 @@ def _with_imports(file: Path, root: Path, folders: Collection[Path] | None) -> s
             if folders is None and parts[0] in _PROJECT:
                 continue
             for length in range(1, len(parts) + 1):  # importing a module runs the packages above it
-                target = _find(root, parts[:length])
+                target = find(*parts[:length])
                 if target and (folders is None or _is_own(target, root, folders)):
                     waiting.append(target)
     return found
@@ -96,12 +97,26 @@ def _is_own(file: Path, root: Path, folders: Collection[Path]) -> bool:
     return not is_shared and any(folder in file.parents for folder in folders)
 
 
-def _find(root: Path, parts: list[str]) -> Path | None:
-    place = root.joinpath(*parts)
-    candidates = [place.with_name(place.name + ".py"), place / "__init__.py"]
-    if place.parent.is_dir():
-        candidates += [path for path in place.parent.glob(f"{place.name}.*") if path.suffix in _COMPILED]
-    return next((path for path in candidates if path.is_file()), None)
+def _finder(root: Path) -> Callable[..., Path | None]:
+    """A function from a module's name, in parts, to its file (None: there is none), which lists every folder once."""
+
+    @cache
+    def names_in(*folder: str) -> list[str]:
+        place = root.joinpath(*folder)
+        return sorted(os.listdir(place)) if place.is_dir() else []
+
+    @cache
+    def find(*parts: str) -> Path | None:
+        *above, name = parts
+        place, there = root.joinpath(*above), names_in(*above)
+        candidates = [place / f"{name}.py"] if f"{name}.py" in there else []
+        candidates += [place / name / "__init__.py"] if name in there else []
+        candidates += [
+            place / each for each in there if each.startswith(f"{name}.") and Path(each).suffix in _COMPILED
+        ]  # fmt: skip
+        return next((path for path in candidates if path.is_file()), None)
+
+    return find
 
 
 @lru_cache(maxsize=1024)

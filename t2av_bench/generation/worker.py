@@ -19,6 +19,7 @@ from t2av_bench.systems.base import SLOT, GeneratedClip, Request, System
 from t2av_bench.utils.files import disk_trouble
 from t2av_bench.utils.reasons import said, unexpected
 from t2av_bench.utils.worker import Child
+from t2av_bench.utils.worker_engine import Needs
 from t2av_bench.utils.worker_pool import Done, Failure, Working
 
 _LOADING_TRIES = 2
@@ -54,6 +55,7 @@ class Job:
     parts: tuple[GenerationTask, ...]
     slots: tuple[str, ...] = ()
     start_seconds: float = System.start_seconds
+    needs: Needs = Needs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,9 @@ class Generating:
         Where the system was not loaded no request is to blame; loading in vain again and again may take days.
         """
         job, blamed, reason = failure.job, failure.left, failure.reason
+        if failure.lost:
+            waiting.append(replace(job, parts=blamed))
+            return
         if failure.loading:
             self._unloaded[job.key] += 1
             if not failure.refused and self._unloaded[job.key] < _LOADING_TRIES:

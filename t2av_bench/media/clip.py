@@ -14,8 +14,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from t2av_bench.errors import MediaError, NotApplicable, Unscorable
+from t2av_bench.media.ahead import ahead
 from t2av_bench.media.decode import DecodePass, decode_sound
-from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, Limits
+from t2av_bench.media.limits import BATCH_BYTES, DEFAULT, FrameBudget, Limits
 from t2av_bench.media.mono import MONO
 from t2av_bench.media.probe import MediaInfo, check_file, probe, with_sound
 from t2av_bench.media.resample import RESAMPLER, resample
@@ -45,8 +46,9 @@ class Clip:
     sound_path: the file whose sound is heard in place of the first one's own; it begins with the first picture, unless
         it states a later start (see ``read_sound_timeline``). None: the sound is in the file itself.
     frame_rate: frames per second that ``frames`` delivers.
-    frame_budget: bytes of decoded frames that are kept for the next pass; a longer clip is decoded again per pass, so
-        that memory stays flat.
+    frame_budget: bytes of decoded frames that are kept for the next pass, or what several clips share; a longer clip is
+        decoded again per pass, so that memory stays flat.
+    ahead: bytes of frames that a thread of the clip's own may decode before they are asked for; 0: no thread.
     limits: what is decoded at most; more is a reason.
     features: store behind ``stored``; ``None`` keeps those intermediates in memory only.
 
@@ -60,7 +62,8 @@ class Clip:
         *,
         sound_path: Path | str | None = None,
         frame_rate: int | Fraction = FRAME_RATE,
-        frame_budget: int = 1 << 29,
+        frame_budget: int | FrameBudget = 1 << 29,
+        ahead: int = 0,
         limits: Limits = DEFAULT,
         features: Features | None = None,
     ) -> None:
@@ -69,7 +72,8 @@ class Clip:
         self.path = Path(path)
         self.sound_path = None if sound_path is None else Path(sound_path)
         self.frame_rate = Fraction(frame_rate)
-        self.frame_budget = frame_budget
+        self.frame_budget = frame_budget if isinstance(frame_budget, FrameBudget) else FrameBudget(frame_budget)
+        self.ahead = ahead
         self.limits = limits
         self._features = features
         self._memo: dict[Any, tuple[bool, Any]] = {}
@@ -99,7 +103,7 @@ class Clip:
     def frame_count(self) -> int:
         """Number of frames after conversion to ``frame_rate``. Decodes the clip on first use."""
         if self._frame_count is None:
-            for _ in self._each_frame():
+            for _ in self.each_frame():
                 pass
         assert self._frame_count is not None
         return self._frame_count
@@ -127,7 +131,7 @@ class Clip:
         if batch < 1:
             raise ValueError(f"batch is at least 1, got {batch}")
         pending: list[np.ndarray] = []
-        for frame in self._each_frame():
+        for frame in self.each_frame():
             pending.append(frame)
             if len(pending) == batch or (len(pending) + 1) * frame.nbytes > BATCH_BYTES:
                 yield np.stack(pending)
@@ -143,7 +147,7 @@ class Clip:
         if min(wanted) < 0 or (self._frame_count is not None and max(wanted) >= self._frame_count):
             raise IndexError(f"frame {min(wanted) if min(wanted) < 0 else max(wanted)} of {self.path.name} asked for")
         needed, found = set(wanted), {}
-        for index, frame in enumerate(self._each_frame()):
+        for index, frame in enumerate(self.each_frame()):
             if index in needed:
                 found[index] = frame
         if max(wanted) not in found:
@@ -172,12 +176,20 @@ class Clip:
         """Like ``memo``, and kept by (digest, fingerprint, suffix) across runs where there is a feature store."""
         return self.memo(("clip", "stored", fingerprint, suffix), lambda: self._stored(fingerprint, suffix, compute))
 
+    def is_stored(self, fingerprint: str, suffix: str) -> bool:
+        """Whether ``stored`` would compute nothing."""
+        if ("clip", "stored", fingerprint, suffix) in self._memo:
+            return True
+        return self._features is not None and self._features.get(self.digest, fingerprint, suffix) is not None
+
     def release(self) -> None:
         """Free frames, audio and all memoised intermediates. The clip stays usable: it would decode again."""
         self._memo.clear()
+        self._forgotten(self._frames or [])
         self._frames = None
 
-    def _each_frame(self) -> Iterator[np.ndarray]:
+    def each_frame(self) -> Iterator[np.ndarray]:
+        """All frames in order, (H, W, 3) uint8 RGB and read-only: for who looks at one at a time, without a copy."""
         if self._frames is not None:
             yield from self._frames
             return
@@ -186,27 +198,35 @@ class Clip:
             raise failure[1].with_traceback(None)
         heard_too = self.sound_path is None and ("clip", "sound") not in self._memo
         decoding = DecodePass(self.path, self.frame_rate, heard_too, self.timeline, self.limits)
-        kept: list[np.ndarray] | None = []
-        kept_bytes, count, last = 0, 0, None
+        kept: list[np.ndarray] = []
+        count, fits = 0, True
         try:
-            for frame in decoding:
+            for frame in ahead(decoding, self.ahead) if self.ahead else decoding:
                 frame.flags.writeable = False
-                kept_bytes += frame.nbytes if frame is not last else 0
-                if kept is not None and kept_bytes <= self.frame_budget:
+                if fits and not (kept and frame is kept[-1]):
+                    fits = self.frame_budget.take(frame.nbytes)
+                if fits:
                     kept.append(frame)
-                else:
-                    kept = None
-                last = frame
+                elif kept:
+                    kept = self._forgotten(kept)
                 count += 1
                 yield frame
+            if fits and self._frames is None:  # another pass may have been faster
+                self._frames, kept = kept, []
         except MediaError as error:
             self._memo[("clip", "failure")] = (False, error)
             raise
+        finally:
+            self._forgotten(kept)
         self._frame_count = count
         self._frame_times = np.array(decoding.times)
-        self._frames = kept
         if heard_too and decoding.sound is not None:
             self._memo.setdefault(("clip", "sound"), (isinstance(decoding.sound, Sound), decoding.sound))
+
+    def _forgotten(self, frames: list[np.ndarray]) -> list[np.ndarray]:
+        """None any more; a picture that stood in several of these frames was taken once."""
+        self.frame_budget.left += sum(each.nbytes for each in {id(each): each for each in frames}.values())
+        return []
 
     def _resampled(self, rate: int) -> np.ndarray:
         sound = self.memo(("clip", "sound"), self._sound)

@@ -20,6 +20,21 @@ class Limits:
 
 
 DEFAULT = Limits()
+
+
+class FrameBudget:
+    """Bytes of decoded frames that several clips keep between them. left: what none of them holds."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, size: int) -> bool:
+        """Whether so many bytes more were left; then they are taken."""
+        fits = size <= self.left
+        self.left -= size if fits else 0
+        return fits
+
+
 # No decoder gains from more threads on a talking portrait, and each one holds pictures of its own.
 DECODER_THREADS = 4
 # Pictures handed out together: 64 MiB are 85 pictures of 512 x 512 and one of 4096 x 4096.

@@ -138,7 +138,7 @@ class AVAlign(Metric):
         audio = clip.audio(AUDIO_RATE)
         if np.max(np.abs(audio)) < SILENCE_PEAK:
             raise Unscorable("the audio is silent")
-        magnitudes = flow_magnitudes(frame for batch in clip.frames() for frame in batch)
+        magnitudes = flow_magnitudes(clip.each_frame())
         frame_rate = float(clip.frame_rate)
         onsets, peaks = onset_times(audio), local_maxima(magnitudes) / frame_rate
         return Measurement(

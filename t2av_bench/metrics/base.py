@@ -139,6 +139,8 @@ class Metric(ABC):
         (or, by ``same``, not to see), which ``t2av-bench validity`` holds it to.
     alternatives: what the protocol fixes and another might do otherwise (``detector``, ``decoding``) -> ids of metrics
         that do, whose quantities are these in the same order; ``t2av-bench budget`` compares them.
+    resources: ``num_cpus``, ``num_gpus`` and ``memory`` (GB) that its worker takes of a machine of a cluster, where
+        that is not one processor, and one graphics card with ``--device cuda``. Metrics of equal ones share a worker.
     by_default: whether ``all`` means it too; False for what answers a question that nobody asks of a real clip.
     """
 
@@ -156,6 +158,7 @@ class Metric(ABC):
     floors: ClassVar[tuple[Floor, ...]] = ()
     validity: ClassVar[Mapping[str, Mapping[str, Response]]] = MappingProxyType({})
     alternatives: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    resources: ClassVar[Mapping[str, float]] = MappingProxyType({})
     by_default: ClassVar[bool] = True
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -179,6 +182,13 @@ class Metric(ABC):
     @abstractmethod
     def measure(self, pair: Pair) -> Measurement:
         """Score one pair. Raises Unscorable (the clip's fault), NotApplicable (nobody's) or MediaError (file)."""
+
+    def prepare(self, pairs: Sequence[Pair]) -> None:  # noqa: B027
+        """Called with several clips before ``measure`` is with each: on a GPU, which gains from many samples a pass.
+
+        Computes for all of them what ``measure`` looks up by ``Clip.stored``; here nothing. What is wrong with a clip
+        is left for ``measure`` to say, and no number may depend on which clips come together (see ``in_passes``).
+        """
 
     def weight_of(self, item: Item) -> float:
         """``Score.weight`` of an item that could not be measured; 0 where nobody can know it."""

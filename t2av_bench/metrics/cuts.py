@@ -56,8 +56,8 @@ def _differs(light: np.ndarray, first: int, end: int) -> bool:
 def jumps_in(clip: Clip) -> list[int]:
     """Numbers of the frames that differ from the one before as a cut does; the first of neighbouring ones."""
     cutter = ShotCutter(min_shot=1)
-    for batch in clip.frames():
-        cutter.add(batch)
+    for frame in clip.each_frame():
+        cutter.add(frame[None])
     jumps = [first for first, _ in cutter.shots()[1:]]
     return [number for number in jumps if number - 1 not in jumps]
 

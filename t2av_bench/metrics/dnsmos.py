@@ -47,6 +47,7 @@ class DNSMOS(Metric):
     @property
     def protocol(self) -> Protocol:
         parameters = {"window_seconds": 9.01, "hop_seconds": 1, "outside_range": "clipped", "personalised": False}
+        # librosa, though its mel bands are written out here: what was measured with it is the same protocol.
         return self.stated({**PARAMETERS, **parameters}, "speechmos", "onnxruntime", "librosa")
 
     def measure(self, pair: Pair) -> Measurement:

@@ -28,6 +28,10 @@ mislead on talking faces; they say so.
 
 What each metric claims to notice, and whether it does, is on a page of its own: [validity](validity.md).
 
+Options are given as `--option METRIC.OPTION=VALUE`, such as `sync/exact.min_track=50`; in brackets is what they are
+without it. They are part of the protocol. `detect_every` and `dtype` make a metric faster, at a price:
+[faster protocols](faster.md).
+
 Every score is stored with its protocol: parameters, sha256 of the weights, and the library versions that can move it.
 The protocol's fingerprint decides which numbers may share a table column.
 
@@ -65,8 +69,15 @@ def _section(metric: type[Metric]) -> str:
         needs.append("weights " + ", ".join(f"`{id}`" for id in metric.weights) + f" ({metric.licence})")
     if metric.extra:
         needs.append(f"`pip install 't2av-bench[{metric.extra}]'`")
+    if options := _options(metric):
+        lines += ["", f"Options: {options}."]
     lines += ["", "Needs " + " and ".join(needs) + "." if needs else "Needs nothing but the base install.", ""]
     return "\n".join(lines)
+
+
+def _options(metric: type[Metric]) -> str:
+    parameters = list(inspect.signature(metric).parameters.values())[1:]  # the first are its settings
+    return ", ".join(f"`{each.name}` (`{each.default}`)" for each in parameters)
 
 
 def _row(quantity: Quantity, metric: type[Metric]) -> str:

@@ -61,7 +61,7 @@ def face_colour(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
 def colours_in(clip: Clip, landmarks: Landmarks, places: np.ndarray) -> np.ndarray:
     """(k, 3) face colours of the found frames at these ascending places, in one pass."""
     wanted = {int(landmarks.frames[place]): landmarks.points[place] for place in places}
-    numbered = enumerate(frame for batch in clip.frames() for frame in batch)
+    numbered = enumerate(clip.each_frame())
     return np.stack([face_colour(frame, wanted[number]) for number, frame in numbered if number in wanted])
 
 

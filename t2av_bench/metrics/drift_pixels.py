@@ -15,7 +15,6 @@ something large enters) and 0.0 to 3 dB (6 where a face comes out of the dark). 
 """
 
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 
@@ -62,7 +61,7 @@ def sharpness(frame: np.ndarray) -> float:
 def picked(clip: Clip, *ranges: range) -> list[list[np.ndarray]]:
     """The reduced frames of each range of frame numbers, in one pass."""
     found: list[list[np.ndarray]] = [[] for _ in ranges]
-    for number, frame in enumerate(chain.from_iterable(clip.frames())):
+    for number, frame in enumerate(clip.each_frame()):
         for frames, numbers in zip(found, ranges, strict=True):
             if number in numbers:
                 frames.append(reduced(frame))

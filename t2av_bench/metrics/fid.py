@@ -7,54 +7,56 @@ sample covariance. FID is biased by about 1/n and frames of a clip are correlate
 ``fid/clean`` and ``fid/legacy_pytorch`` differ by several points on downscaled frames and are never mixed.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.extractors import inception
 from t2av_bench.media.clip import PICTURES, Clip
-from t2av_bench.metrics.base import Measurement, Pair
+from t2av_bench.metrics.base import Pair
 from t2av_bench.metrics.paired_frames import common_frames, segment_centres
-from t2av_bench.metrics.set_distance import FeatureDistance, FrechetDistance
+from t2av_bench.metrics.set_distance import FrechetDistance, Look, NetworkDistance
 from t2av_bench.scores import Protocol, Quantity
 
 FRAMES_PER_CLIP = 16
 
 
-class InceptionDistance(FeatureDistance):
+class InceptionDistance(NetworkDistance):
     """A distance between sets of Inception features. FID and KID of one mode share the features of a clip."""
 
     mode: ClassVar[inception.Mode]
     packages = ("cleanfid", "torch")
     extra = "video"
+    samples_together = inception.BATCH
 
     @property
     def features_protocol(self) -> Protocol:
         parameters = {
             **PICTURES, "frames_per_clip": FRAMES_PER_CLIP, "frame_choice": "segment centres of the common duration",
-            "area": "full frame", "colour": "RGB", "resize": f"clean-fid {self.mode}",
+            "area": "full frame", "colour": "RGB", "resize": f"clean-fid {self.mode}", **self.reduced,
         }  # fmt: skip
         stated = self.stated(parameters, "av", "clean-fid", "pillow", "torch")
         return replace(stated, id=f"inception/{self.mode}")
 
-    def measure(self, pair: Pair) -> Measurement:
+    def looks(self, pair: Pair) -> tuple[dict[str, Look], dict[str, Any]]:
         reference = pair.require_reference()
         common, detail = common_frames(pair, FRAMES_PER_CLIP)
         indices = segment_centres(common, FRAMES_PER_CLIP)
-        found = {"generated": self._features(pair.generated, indices), "reference": self._features(reference, indices)}
-        return Measurement(features=found, detail=detail)
-
-    def _features(self, clip: Clip, indices: np.ndarray) -> np.ndarray:
-        device, (weight,) = self.settings.device, self.weights
-
-        def compute() -> np.ndarray:
-            network = inception.load(self.mode, weights.path(weight), weights.digest(weight), device)
-            return inception.features(clip.frames_at(indices), self.mode, network, device, self.settings.batch_size)
-
         # The indices follow from the first and the last one.
-        return self.features_of(clip, f"inception-{indices[0]}-{indices[-1]}", compute)
+        choice = f"inception-{indices[0]}-{indices[-1]}"
+
+        def look(clip: Clip) -> Look:
+            return Look(clip, choice, lambda: inception.resized(clip.frames_at(indices), self.mode))
+
+        return {"generated": look(pair.generated), "reference": look(reference)}, detail
+
+    def network(self) -> Callable[[np.ndarray], np.ndarray]:
+        (weight,), device = self.weights, self.settings.device
+        loaded = inception.load(self.mode, weights.path(weight), weights.digest(weight), device)
+        return lambda images: inception.embed(images, loaded, device, self.dtype)
 
 
 class _FID(InceptionDistance, FrechetDistance):

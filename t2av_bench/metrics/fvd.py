@@ -7,17 +7,19 @@ population covariance. Clips below 16 frames fail. FVD is biased by about 1/n: c
 prefer KVD (unbiased polynomial MMD² of the same features) below some hundred clips.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.extractors import i3d
 from t2av_bench.media.clip import PICTURES, Clip
-from t2av_bench.metrics.base import Measurement, Pair
+from t2av_bench.metrics.base import Pair
 from t2av_bench.metrics.paired_frames import common_frames
-from t2av_bench.metrics.set_distance import FeatureDistance, FrechetDistance, KernelDistance
+from t2av_bench.metrics.set_distance import FrechetDistance, KernelDistance, Look, NetworkDistance
 from t2av_bench.scores import Protocol, Quantity
 
 WINDOW = 16
@@ -31,36 +33,37 @@ def centre_square(frames: np.ndarray) -> np.ndarray:
     return frames[:, top : top + side, left : left + side]
 
 
-class VideoDistance(FeatureDistance):
+class VideoDistance(NetworkDistance):
     """A distance between sets of I3D features; FVD and KVD share the features of a clip."""
 
     weights = (i3d.WEIGHTS,)
     licence = "research"
     packages = ("torch",)
     extra = "video"
+    samples_together = i3d.BATCH
 
     @property
     def features_protocol(self) -> Protocol:
         parameters = {
             **PICTURES, "window": WINDOW, "start": "centred in the common duration", "area": "centred square",
-            "colour": "RGB", "rescale": True, "resize": True,
+            "colour": "RGB", "rescale": True, "resize": True, **self.reduced,
         }  # fmt: skip
         return replace(self.stated(parameters, "av", "torch"), id="i3d/styleganv")
 
-    def measure(self, pair: Pair) -> Measurement:
+    def looks(self, pair: Pair) -> tuple[dict[str, Look], dict[str, Any]]:
         reference = pair.require_reference()
         common, detail = common_frames(pair, WINDOW)
         start = (common - WINDOW) // 2
-        found = {"generated": self._features(pair.generated, start), "reference": self._features(reference, start)}
-        return Measurement(features=found, detail={**detail, "start": start})
 
-    def _features(self, clip: Clip, start: int) -> np.ndarray:
-        def compute() -> np.ndarray:
-            network = i3d.load(weights.path(i3d.WEIGHTS), weights.digest(i3d.WEIGHTS), self.settings.device)
-            frames = centre_square(clip.frames_at(range(start, start + WINDOW)))
-            return i3d.logits(network, frames[None], self.settings.device)
+        def look(clip: Clip) -> Look:
+            return Look(clip, f"i3d-{start}", lambda: centre_square(clip.frames_at(range(start, start + WINDOW)))[None])
 
-        return self.features_of(clip, f"i3d-{start}", compute)
+        return {"generated": look(pair.generated), "reference": look(reference)}, {**detail, "start": start}
+
+    def network(self) -> Callable[[np.ndarray], np.ndarray]:
+        device = self.settings.device
+        loaded = i3d.load(weights.path(i3d.WEIGHTS), weights.digest(i3d.WEIGHTS), device)
+        return lambda windows: i3d.logits(loaded, windows, device, dtype=self.dtype)
 
 
 class FVDStyleGANV(VideoDistance, FrechetDistance):

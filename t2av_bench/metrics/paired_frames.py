@@ -65,7 +65,7 @@ def paired_frames(pair: Pair, batch: int) -> Iterator[tuple[np.ndarray, np.ndarr
     Reads both clips to their ends in one pass, after which ``common_frames`` costs nothing. Raises Unscorable where
     the frame sizes differ: resizing one side would change every paired measure.
     """
-    sides = _each_frame(pair.generated, batch), _each_reference_frame(pair.require_reference(), batch)
+    sides = pair.generated.each_frame(), _each_reference_frame(pair.require_reference())
     batches: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for first, second in zip_longest(*sides):
         if first is None or second is None:
@@ -89,11 +89,6 @@ def require_one_size(generated: tuple[int, ...], reference: tuple[int, ...]) -> 
         )
 
 
-def _each_frame(clip: Clip, batch: int) -> Iterator[np.ndarray]:
-    for frames in clip.frames(batch):
-        yield from frames
-
-
-def _each_reference_frame(clip: Clip, batch: int) -> Iterator[np.ndarray]:
+def _each_reference_frame(clip: Clip) -> Iterator[np.ndarray]:
     with usable_reference():
-        yield from _each_frame(clip, batch)
+        yield from clip.each_frame()

@@ -24,6 +24,6 @@ def blocks_in(clip: Clip) -> np.ndarray:
     """(n, 32, 32) float32 block luma of a clip at 25 fps, once per clip."""
 
     def look() -> np.ndarray:
-        return np.stack([block_luma(frame) for batch in clip.frames() for frame in batch])
+        return np.stack([block_luma(frame) for frame in clip.each_frame()])
 
     return clip.memo(("block luma",), look)

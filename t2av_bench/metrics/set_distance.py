@@ -2,17 +2,20 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 
-from t2av_bench.errors import Unscorable
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics.base import Measurement, SetMetric
+from t2av_bench.metrics.base import Measurement, Pair, SetMetric
 from t2av_bench.metrics.distances import frechet_distance, polynomial_mmd2
+from t2av_bench.metrics.faster import ReducedPrecision
 from t2av_bench.scores import Protocol
+from t2av_bench.utils.inference import PASS_BYTES, in_passes, pass_size
 
 
 class FeatureDistance(SetMetric):
@@ -53,6 +56,74 @@ class FeatureDistance(SetMetric):
             "clips": len(features), "generated_samples": len(generated), "reference_samples": len(reference),
         }  # fmt: skip
         return Measurement(values={self.quantities[0].name: self.distance(generated, reference)}, detail=detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a network is shown of a clip: its samples (n, ...), by a name that tells one choice from another."""
+
+    clip: Clip
+    choice: str
+    samples: Callable[[], np.ndarray]
+
+
+class NetworkDistance(ReducedPrecision, FeatureDistance):
+    """Of features that a network gives for each of a clip's samples.
+
+    samples_together: of a pass on a GPU, which several clips share; fewer of large ones (see ``pass_size``).
+    """
+
+    samples_together: ClassVar[int]
+
+    @abstractmethod
+    def looks(self, pair: Pair) -> tuple[dict[str, Look], dict[str, Any]]:
+        """``generated`` and ``reference``, and facts to keep. Raises Unscorable and NotApplicable."""
+
+    @abstractmethod
+    def network(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Samples (n, ...) -> features (n, d) float32, in one pass. NotApplicable where weights are missing."""
+
+    def measure(self, pair: Pair) -> Measurement:
+        looks, detail = self.looks(pair)
+        found = {
+            side: self.features_of(look.clip, look.choice, partial(self._alone, look)) for side, look in looks.items()
+        }
+        return Measurement(features=found, detail=detail)
+
+    def _alone(self, look: Look) -> np.ndarray:
+        samples = look.samples()
+        return in_passes(self.network(), samples, self._pass_size(samples))
+
+    def _pass_size(self, samples: np.ndarray) -> int | None:
+        return pass_size(self.settings.device, self.samples_together, samples[0].nbytes)
+
+    def prepare(self, pairs: Sequence[Pair]) -> None:
+        """Holds the samples of one pass, or ``PASS_BYTES`` of several shapes, and those of one clip more."""
+        fingerprint = self.features_protocol.fingerprint
+        waiting: dict[tuple[int, ...], list[tuple[Look, np.ndarray]]] = {}
+        for pair in pairs:
+            try:
+                for look in self.looks(pair)[0].values():
+                    if not look.clip.is_stored(fingerprint, look.choice):
+                        samples = look.samples()
+                        together = waiting.setdefault(samples.shape[1:], [])
+                        together.append((look, samples))
+                        if sum(len(each) for _, each in together) >= (self._pass_size(samples) or 1):
+                            self._keep(waiting.pop(samples.shape[1:]))
+                        elif sum(each.nbytes for some in waiting.values() for _, each in some) >= PASS_BYTES:
+                            while waiting:
+                                self._keep(waiting.popitem()[1])
+            except (Unscorable, NotApplicable):
+                continue
+        for together in waiting.values():
+            self._keep(together)
+
+    def _keep(self, together: Sequence[tuple[Look, np.ndarray]]) -> None:
+        every = np.concatenate([samples for _, samples in together])
+        found = in_passes(self.network(), every, self._pass_size(every))
+        ends = np.cumsum([len(samples) for _, samples in together])
+        for (look, _), features in zip(together, np.split(found, ends[:-1]), strict=True):
+            self.features_of(look.clip, look.choice, partial(np.copy, features))
 
 
 class FrechetDistance(FeatureDistance):

@@ -27,13 +27,15 @@ from t2av_bench.faces import crop, shots
 from t2av_bench.faces.confirmed import WEIGHTS as BLAZEFACE_WEIGHTS
 from t2av_bench.faces.confirmed import ConfirmedBlazeFace, confirmed_blazeface
 from t2av_bench.faces.detect import S3FD, Detector, Haar, haar, s3fd
-from t2av_bench.faces.find import face_tracks, main_track
+from t2av_bench.faces.find import face_tracks, main_track, sparsely
 from t2av_bench.faces.track import JOONSON, Track
 from t2av_bench.media.clip import PICTURES, SOUND, Clip
 from t2av_bench.media.resample import to_int16
-from t2av_bench.metrics.base import Curve, Measurement, Metric, Pair, Settings
+from t2av_bench.metrics.base import Curve, Measurement, Pair, Settings
+from t2av_bench.metrics.faster import ReducedPrecision
 from t2av_bench.metrics.sync_quantities import TOLERANCE, claims, quantities, values
 from t2av_bench.scores import Protocol
+from t2av_bench.utils.inference import Dtype
 
 PAPER = "Chung & Zisserman 2016, Out of time (ACCV workshop); pipeline joonson/syncnet_python 6efbb1c"
 LIBRARIES = ("av", "opencv-contrib-python", "python_speech_features", "syncnet-python", "torch")
@@ -149,7 +151,7 @@ def clip_audio(clip: Clip) -> np.ndarray:
     return to_int16(clip.audio(syncnet.SAMPLE_RATE))
 
 
-class _Sync(Metric):
+class _Sync(ReducedPrecision):
     """What the ids without lossy intermediates share."""
 
     paper = PAPER
@@ -160,18 +162,20 @@ class _Sync(Metric):
     _suffix: ClassVar[str] = ""
 
     def _network(self):
-        return syncnet.syncnet(self.settings.device)
+        return syncnet.syncnet(self.settings.device, **self.reduced)
 
     def _protocol(self, parameters: dict[str, Any], *libraries: str) -> Protocol:
         shared = {"decode": "exact", **PICTURES, **SOUND, "syncnet": syncnet.PARAMETERS, "tolerance": TOLERANCE}
-        return self.stated({**shared, **parameters}, *sorted({*LIBRARIES, *libraries}))
+        return self.stated({**shared, **parameters, **self.reduced}, *sorted({*LIBRARIES, *libraries}))
 
 
 class SyncExact(_Sync):
     """S3FD faces, tracks and crops as in the reference pipeline.
 
     min_track: frames with a detected face that a track must exceed. clip_value: the track that stands for the clip,
-    ``longest`` or the one with the highest confidence (``max_c``). Both are part of the protocol.
+    ``longest`` or the one with the highest confidence (``max_c``). detect_every: faces are looked for in every n-th
+    frame alone (see ``faces.sparse``). dtype: of the convolutions of SyncNet's mouths and of S3FD. All are part of the
+    protocol; the last two make another, faster one, at the price that ``docs/faster.md`` states.
     """
 
     id = "sync/exact"
@@ -190,13 +194,18 @@ class SyncExact(_Sync):
         settings: Settings | None = None,
         min_track: int = JOONSON.min_track,
         clip_value: Literal["longest", "max_c"] = "longest",
+        detect_every: int = 1,
+        dtype: Dtype = "float32",
     ) -> None:
-        super().__init__(settings)
+        super().__init__(settings, dtype)
         if clip_value not in ("longest", "max_c"):
             raise ValueError(f"clip_value is 'longest' or 'max_c', got {clip_value!r}")
         if not isinstance(min_track, int) or min_track < 1:
             raise ValueError(f"min_track is a number of frames, at least 1, got {min_track!r}")
+        if not isinstance(detect_every, int) or detect_every < 1:
+            raise ValueError(f"detect_every is a number of frames, at least 1, got {detect_every!r}")
         self.rules, self.clip_value = replace(JOONSON, min_track=min_track), clip_value
+        self.detect_every = detect_every
 
     @property
     def protocol(self) -> Protocol:
@@ -207,19 +216,20 @@ class SyncExact(_Sync):
                 "tracks": self.rules.as_dict(),
                 "crop": crop.PARAMETERS,
                 "clip_value": self.clip_value,
+                **sparsely(self.detect_every),
             },
             "scenedetect",
         )
 
     def _find(self) -> Detector:
-        return s3fd(self.settings.device)
+        return s3fd(self.settings.device, **self.reduced)
 
     def measure(self, pair: Pair) -> Measurement:
         network, detector = self._network(), self._find()
         clip = pair.generated
         if not clip.info.has_audio:
             clip_audio(clip)  # raises the reason, before a detector runs for nothing
-        tracks = face_tracks(clip, detector, self.rules)
+        tracks = face_tracks(clip, detector, self.rules, self.detect_every)
         outcomes = score_tracks(clip.frames(), tracks, clip_audio(clip), network)
         return measurement(tracks, outcomes, choose(tracks, outcomes, self.clip_value), self._suffix)
 

@@ -9,8 +9,7 @@ one, and 〇 is 零 (``t2av_bench.metrics.text_normalisation``). Of seed-tts-eva
 
 Error rates are of the recogniser as much as of the clip, so each label names it, and numbers of two recognisers never
 share a column. ``wer`` and ``cer`` alone mean the best whose weights are present: Qwen3-ASR 1.7B, Whisper large-v3,
-then Whisper base (74 million weights, about 2 s of one processor core a clip). English without any of them is heard by
-pocketsphinx, a stand-in.
+then Whisper base (74 million weights). English without any of them is heard by pocketsphinx, a stand-in.
 
 Whisper hears with time stamps, window by window. Without them it may stop after the first clause: a generated Mandarin
 clip of known text has a CER of .389 then, and of .083 with them (Whisper base). Decoding is greedy, without the
@@ -28,7 +27,7 @@ gives the corpus value; ``wer_utterance`` is the plain mean that seed-tts-eval p
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -37,7 +36,7 @@ import numpy as np
 
 from t2av_bench import weights
 from t2av_bench.benchmarks.manifest import Item
-from t2av_bench.errors import NotApplicable
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, loop_flags
 from t2av_bench.media.clip import SOUND
 from t2av_bench.metrics.base import Measurement, Metric, Pair, Response, Settings
@@ -176,19 +175,44 @@ class ErrorRate(Metric):
             return 0.0
         return float(len(reference if self.characters else reference.split()))
 
+    def prepare(self, pairs: Sequence[Pair]) -> None:
+        """Transcribes them together; what is not in the languages that the metric covers is left alone."""
+        fingerprint, recogniser = self._transcript_protocol().fingerprint, self._recogniser()
+        waiting: list[tuple[Pair, str, np.ndarray]] = []
+        for pair in pairs:
+            try:
+                self._normaliser(language := item_language(pair))
+                audio = pair.generated.audio(SAMPLE_RATE)
+                kept = pair.generated.is_stored(fingerprint, self._choice(language))
+            except (Unscorable, NotApplicable):
+                continue
+            if pair.item.text and not kept and not _silent(audio):
+                waiting.append((pair, language, audio))
+        _, languages, audios = zip(*waiting, strict=True) if waiting else ((), (), ())
+        for (pair, language, _), found in zip(waiting, recogniser.transcribe_all(audios, languages), strict=True):
+            if isinstance(found, Transcript):
+                self._stored(pair, language, partial(replace, found))
+
     def _transcribe(self, pair: Pair, language: str) -> Transcript:
         """The transcript of the generated clip, computed once per clip and recogniser; empty where it is silent."""
         recogniser = self._recogniser()
         audio = pair.generated.audio(SAMPLE_RATE)
-        if float(np.max(np.abs(audio), initial=0.0)) < SILENCE_PEAK:
+        if _silent(audio):
             return Transcript("", None, (SILENT,))
-        hint = language if recogniser.parameters.get("language_hint") == "item" else "any"
-        arrays = pair.generated.stored(
-            self._transcript_protocol().fingerprint,
-            f"transcript-{hint}",
-            lambda: recogniser.transcribe(audio, language).as_arrays(),
-        )
+        return self._stored(pair, language, lambda: recogniser.transcribe(audio, language))
+
+    def _stored(self, pair: Pair, language: str, transcribe: Callable[[], Transcript]) -> Transcript:
+        fingerprint = self._transcript_protocol().fingerprint
+        arrays = pair.generated.stored(fingerprint, self._choice(language), lambda: transcribe().as_arrays())
         return Transcript.from_arrays(arrays)
+
+    def _choice(self, language: str) -> str:
+        """The name of a transcript among those of a clip: it depends on the language where the recogniser is told."""
+        return f"transcript-{language if self._recogniser_type().parameters.get('language_hint') == 'item' else 'any'}"
+
+
+def _silent(audio: np.ndarray) -> bool:
+    return float(np.max(np.abs(audio), initial=0.0)) < SILENCE_PEAK
 
 
 def item_language(pair: Pair) -> str:

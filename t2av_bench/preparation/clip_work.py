@@ -14,6 +14,7 @@ from t2av_bench.utils import memory
 from t2av_bench.utils.machine import cores
 from t2av_bench.utils.reasons import said, unexpected
 from t2av_bench.utils.worker import Child
+from t2av_bench.utils.worker_engine import MOST_WORKERS
 from t2av_bench.utils.worker_pool import Done, Failure, Working
 
 _HEARTBEAT_SECONDS = 1.0
@@ -24,8 +25,10 @@ Alive = Callable[[], None]
 """Called now and then while something takes long."""
 
 
-def process_count(device: str) -> int:
-    """How many, where nobody says: one a core where memory allows, one on a GPU."""
+def process_count(device: str, engine: str = "local") -> int:
+    """How many, where nobody says: one a core where memory allows, one on a GPU; on a cluster all that it holds."""
+    if engine != "local":
+        return MOST_WORKERS
     return 1 if device != "cpu" else memory.fitting(memory.WORKER_BYTES, cores())
 
 
@@ -63,6 +66,9 @@ class ClipWork(ABC, Generic[JobT, ResultT]):
 
     def failed(self, failure: Failure, waiting: deque[JobT]) -> Iterator[ResultT]:
         """Another program may have taken the memory: once more."""
+        if failure.lost:
+            waiting.append(failure.job)
+            return
         if failure.loading:
             raise NotApplicable(f"{self.held} cannot be loaded: {failure.reason}")
         job: JobT = failure.job

@@ -27,6 +27,7 @@ from t2av_bench.utils import json_lines
 from t2av_bench.utils.files import disk_trouble, json_text, write_text
 from t2av_bench.utils.progress import OnStep, Step
 from t2av_bench.utils.reasons import said, unexpected
+from t2av_bench.utils.worker_engine import Needs
 from t2av_bench.utils.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class _Job:
     key: str = ""
     slots: tuple[str, ...] = ()
     start_seconds: float = 600.0
+    needs: Needs = Needs()
 
     @property
     def parts(self) -> tuple[str]:

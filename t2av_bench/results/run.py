@@ -49,6 +49,9 @@ class RunResult:
     sessions: Sequence[Mapping[str, Any]] = ()
     notice: Callable[[str], None] | None = None
     _told: set[str] = field(default_factory=set, compare=False, repr=False)
+    _alike: list[tuple["RunResult", frozenset[str]]] = field(
+        default_factory=list, init=False, compare=False, repr=False
+    )
 
     @cached_property
     def clips(self) -> list[str]:
@@ -67,6 +70,15 @@ class RunResult:
         Clips of two runs are paired where these are equal.
         """
         return {clip: _item(row) for clip, row in self.rows.items()}
+
+    def asked_alike(self, other: "RunResult") -> frozenset[str]:
+        """The clips that both runs have and that asked for the same in both; looked up once for each pair of runs."""
+        for known, found in self._alike:
+            if known is other:
+                return found
+        found = frozenset(clip for clip, item in self.items.items() if other.items.get(clip) == item)
+        self._alike.append((other, found))
+        return found
 
     @cached_property
     def protocols(self) -> dict[str, Protocol]:

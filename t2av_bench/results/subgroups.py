@@ -35,7 +35,7 @@ def keys(runs: Sequence[RunResult]) -> list[str]:
 
 def stated_keys(items: Iterable[Mapping[str, Any]]) -> list[str]:
     """The labels (not contents) that some item has a value for, in order of names."""
-    return sorted({key for item in items for key in item if key not in _CONTENT and list(_values(item, key))})
+    return sorted({key for item in items for key in item if key not in _CONTENT and list(values_of(item, key))})
 
 
 def subgroups(runs: Sequence[RunResult], key: str) -> list[Subgroup]:
@@ -54,7 +54,7 @@ def subgroups(runs: Sequence[RunResult], key: str) -> list[Subgroup]:
     found: dict[str | None, list[list[str]]] = {}
     for position, run in enumerate(runs):
         for clip, row in run.rows.items():
-            values: list[str | None] = [*dict.fromkeys(_values(row["item"], key))]
+            values: list[str | None] = [*dict.fromkeys(values_of(row["item"], key))]
             for value in values or [None]:
                 found.setdefault(value, [[] for _ in runs])[position].append(clip)
     rest = found.pop(None, None)
@@ -68,14 +68,14 @@ def subgroups(runs: Sequence[RunResult], key: str) -> list[Subgroup]:
 
 def several(runs: Sequence[RunResult], key: str) -> bool:
     """Whether some item has more than one value of a key."""
-    return any(len(set(_values(row["item"], key))) > 1 for run in runs for row in run.rows.values())
+    return any(len(set(values_of(row["item"], key))) > 1 for run in runs for row in run.rows.values())
 
 
 def _frozen(clips: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
     return tuple(map(tuple, clips))
 
 
-def _values(item: Mapping[str, Any], key: str) -> Iterator[str]:
+def values_of(item: Mapping[str, Any], key: str) -> Iterator[str]:
     """What an item states, as text: nothing, one value, or those of a list."""
     given = item.get(key)
     for value in given if isinstance(given, list | tuple) else [given]:

@@ -1,7 +1,8 @@
 """Two systems on the same clips: the difference, its interval, its p-value, and what could have been seen."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,8 +11,17 @@ import scipy
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.statistics.components import median_deviation
-from t2av_bench.statistics.intervals import DRAWS, LEVEL, Interval, bootstrap, check_enough, median_interval
-from t2av_bench.statistics.permutation import FLIPS, sign_flip_p, swap_p
+from t2av_bench.statistics.intervals import (
+    DRAWS,
+    LEVEL,
+    Drawn,
+    Interval,
+    Statistic,
+    bootstraps,
+    check_enough,
+    median_interval,
+)
+from t2av_bench.statistics.permutation import FLIPS, sign_flip_p, swap_ps
 from t2av_bench.statistics.planning import difference_found
 from t2av_bench.statistics.samples import Sample
 from t2av_bench.statistics.seeding import generator
@@ -105,27 +115,57 @@ def paired_difference(
 
     context: quantity and protocol fingerprint, for the seed. Raises Unscorable where they share no clip or no weight.
     """
-    common = sorted(set(first.clips) & set(second.clips))
-    if not common:
-        raise Unscorable("no clip was scored on both sides")
-    first, second = first.on(common), second.on(common)
-    second = replace(second, groups=first.groups, unit=first.unit)
-    random = generator("paired interval", common, *context)
-    found = untested_difference(first, second)
-    interval = None
-    try:
-        check_enough(first)
-        unchanged = np.array_equal(first.numerators, second.numerators)
-        if first.median:
-            change = replace(first, numerators=second.numerators - first.numerators)
-            interval = median_interval(change, random, draws=draws)
-        elif found.trials is not None and (first.groups is None or unchanged):
-            interval = _matched(first, second, found.trials)
-        else:
-            interval = bootstrap(_difference_of(first, second), first.units, random, draws=draws)
-    except Unscorable:
-        pass
-    return replace(found, interval=interval, p=paired_p(first, second, *context, flips=flips))
+    (found,) = paired_differences([(first, second)], *context, draws=draws, flips=flips)
+    if isinstance(found, Unscorable):
+        raise found
+    return found
+
+
+def paired_differences(
+    pairs: Sequence[tuple[Sample, Sample]], *context: str, draws: int = DRAWS, flips: int = FLIPS
+) -> list[Difference | Unscorable]:
+    """``paired_difference`` of several pairs of one quantity, or why there is none.
+
+    Pairs that share the same clips share what is drawn of them, which is what takes long.
+    """
+    found: list[Difference | Unscorable] = []
+    matched: dict[int, tuple[Sample, Sample]] = {}
+    together: dict[tuple[tuple[str, ...], int], list[int]] = {}
+    for place, (first, second) in enumerate(pairs):
+        common = sorted(set(first.clips) & set(second.clips))
+        try:
+            if not common:
+                raise Unscorable("no clip was scored on both sides")
+            first, second = first.on(common), second.on(common)
+            second = replace(second, groups=first.groups, unit=first.unit)
+            untested = untested_difference(first, second)
+        except Unscorable as error:
+            found.append(error)
+            continue
+        matched[place] = first, second
+        interval = None
+        with suppress(Unscorable):
+            check_enough(first)
+            unchanged = np.array_equal(first.numerators, second.numerators)
+            if first.median:
+                change = replace(first, numerators=second.numerators - first.numerators)
+                interval = median_interval(change, generator("paired interval", common, *context), draws=draws)
+            elif untested.trials is not None and (first.groups is None or unchanged):
+                interval = _matched(first, second, untested.trials)
+            else:
+                together.setdefault((first.clips, first.units), []).append(place)
+        found.append(replace(untested, interval=interval))
+    ends: dict[int, Interval] = {}
+    for (clips, units), places in together.items():
+        random = generator("paired interval", clips, *context)
+        statistics = [_difference_of(*matched[place]) for place in places]
+        ends |= zip(places, bootstraps(statistics, units, random, draws=draws), strict=True)
+    p_values = dict(zip(matched, paired_ps(list(matched.values()), *context, flips=flips), strict=True))
+    return [
+        each if isinstance(each, Unscorable)
+        else replace(each, interval=ends.get(place, each.interval), p=p_values[place])
+        for place, each in enumerate(found)
+    ]  # fmt: skip
 
 
 def paired_detectable(first: Sample, second: Sample, *, tests: int = 1) -> float | None:
@@ -158,25 +198,36 @@ def paired_p(first: Sample, second: Sample, *context: str, flips: int = FLIPS) -
 
     Of signed shifts by the signs of Wilcoxon's ranks; a clip that did not move counts for none (Pratt 1959).
     """
-    second = replace(second, groups=first.groups, unit=first.unit)
-    if first.median:
-        change = second.numerators - first.numerators
-        signed = np.bincount(first.membership, np.sign(change) * scipy.stats.rankdata(np.abs(change)))
-        return float(sign_flip_p(signed, generator("swap", first.clips, *context), flips=flips))
-    if first.share and second.share and first.groups is None:
-        return _mcnemar_p(first, second)
-    return swap_p(first.by_group(), second.by_group(), *context, flips=flips)
+    return paired_ps([(first, second)], *context, flips=flips)[0]
 
 
-def _difference_of(first: Sample, second: Sample) -> Callable[[np.ndarray], np.ndarray]:
+def paired_ps(pairs: Sequence[tuple[Sample, Sample]], *context: str, flips: int = FLIPS) -> list[float]:
+    """``paired_p`` of several pairs of one quantity, in order; pairs of the same clips share their patterns."""
+    found: dict[int, float] = {}
+    swapped: dict[int, tuple[Sample, Sample]] = {}
+    for place, (first, second) in enumerate(pairs):
+        second = replace(second, groups=first.groups, unit=first.unit)
+        if first.median:
+            change = second.numerators - first.numerators
+            signed = np.bincount(first.membership, np.sign(change) * scipy.stats.rankdata(np.abs(change)))
+            found[place] = float(sign_flip_p(signed, generator("swap", first.clips, *context), flips=flips))
+        elif first.share and second.share and first.groups is None:
+            found[place] = _mcnemar_p(first, second)
+        else:
+            swapped[place] = first.by_group(), second.by_group()
+    found |= zip(swapped, swap_ps(list(swapped.values()), *context, flips=flips), strict=True)
+    return [found[place] for place in range(len(pairs))]
+
+
+def _difference_of(first: Sample, second: Sample) -> Statistic:
     """The difference of two samples as a statistic of drawn units."""
     first, second = first.by_group(), second.by_group()
     if first.plain and second.plain:
         differences = second.numerators - first.numerators
-        return lambda index: differences[index].mean(-1)
+        return lambda drawn: drawn(differences).mean(-1)
 
-    def statistic(index: np.ndarray) -> np.ndarray:
-        ratios = [side.numerators[index].sum(-1) / side.denominators[index].sum(-1) for side in (first, second)]
+    def statistic(drawn: Drawn) -> np.ndarray:
+        ratios = [drawn(side.numerators).sum(-1) / drawn(side.denominators).sum(-1) for side in (first, second)]
         return ratios[1] - ratios[0]
 
     return statistic

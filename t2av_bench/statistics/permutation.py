@@ -4,7 +4,8 @@ By hand, because ``scipy.stats.permutation_test`` draws each sample's patterns a
 printed p-value would move), and SciPy has no Holm correction.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -69,11 +70,33 @@ def swap_p(first: Sample, second: Sample, *context: str, flips: int = FLIPS) -> 
     Both samples cover the same clips. Swapping moves a clip's errors together with its words. For plain means this
     is the sign-flip test of the differences.
     """
-    if first.clips != second.clips:
-        raise ValueError("a paired test needs the same clips on both sides")
-    random = generator("swap", first.clips, *context)
+    return swap_ps([(first, second)], *context, flips=flips)[0]
+
+
+def swap_ps(pairs: Sequence[tuple[Sample, Sample]], *context: str, flips: int = FLIPS) -> list[float]:
+    """``swap_p`` of several pairs, in order; pairs of the same clips share their patterns, which is what takes long."""
+    found = [math.nan] * len(pairs)
+    together: dict[tuple[str, ...], list[int]] = {}
+    for place, (first, second) in enumerate(pairs):
+        if first.clips != second.clips:
+            raise ValueError("a paired test needs the same clips on both sides")
+        together.setdefault(first.clips, []).append(place)
+    for clips, places in together.items():
+        tests = [_extreme(*pairs[place]) for place in places]
+        counts = np.zeros(len(places))
+        for signs in _signs(len(clips), flips, generator("swap", clips, *context)):
+            counts += [test(signs) for test in tests]
+        for place, p in zip(places, _p(counts, len(clips), flips), strict=True):
+            found[place] = float(p)
+    return found
+
+
+def _extreme(first: Sample, second: Sample) -> Callable[[np.ndarray], int]:
+    """How many of some sign patterns (rows, n) give a difference at least as large as the observed one."""
     if np.array_equal(first.denominators, second.denominators):
-        return float(sign_flip_p(first.numerators - second.numerators, random, flips=flips))
+        change = first.numerators - second.numerators
+        least = abs(change.sum()) - _TIE * np.abs(change).sum()
+        return lambda signs: int(np.count_nonzero(np.abs(signs @ change) >= least))
     half = [(first.numerators - second.numerators) / 2, (first.denominators - second.denominators) / 2]
     mean = [(first.numerators + second.numerators).sum() / 2, (first.denominators + second.denominators).sum() / 2]
 
@@ -82,10 +105,8 @@ def swap_p(first: Sample, second: Sample, *context: str, flips: int = FLIPS) -> 
         return (mean[0] + numerators) / (mean[1] + denominators) - (mean[0] - numerators) / (mean[1] - denominators)
 
     observed = abs(float(difference(np.ones((1, len(first))))[0]))
-    tie = _TIE * (abs(first.value) + abs(second.value))
-    blocks = _signs(len(first), flips, random)
-    extreme = np.array(sum(int((np.abs(difference(signs)) >= observed - tie).sum()) for signs in blocks))
-    return float(_p(extreme, len(first), flips))
+    least = observed - _TIE * (abs(first.value) + abs(second.value))
+    return lambda signs: int(np.count_nonzero(np.abs(difference(signs)) >= least))
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 from t2av_bench.errors import Lack, NotApplicable, Unscorable
@@ -188,6 +189,8 @@ class System(ABC):
     weights: ids in the weights table; licence: the most restrictive licence group among them.
     packages: Python packages outside the core that it imports, by the names under which they are imported.
     extra: the optional dependency group of pyproject.toml that provides them.
+    resources: ``num_cpus``, ``num_gpus`` and ``memory`` (GB) that its worker takes of a machine of a cluster, where
+        that is not one processor, and one graphics card with ``--device cuda`` or with ``slots``.
     most_together: clips of one batch, beyond which nothing is gained; a kill costs those of a batch. None: no bound.
     places: options of ``load`` that say where things are and not what is made: clips stay where such a value changes.
     """
@@ -206,6 +209,7 @@ class System(ABC):
     extra: ClassVar[str | None] = None
     places: ClassVar[tuple[str, ...]] = ()
     most_together: ClassVar[int | None] = None
+    resources: ClassVar[Mapping[str, float]] = MappingProxyType({})
 
     @classmethod
     @abstractmethod

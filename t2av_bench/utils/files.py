@@ -24,11 +24,12 @@ def link(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, synced: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; when the block ends well it takes the name ``path``, else it goes.
 
     The temporary name keeps the suffix, because encoders choose their container by it. The file is synced before it
-    is renamed, so that a power cut cannot leave an empty file under the final name.
+    is renamed, so that a power cut cannot leave an empty file under the final name. synced: without it there is no
+    waiting for the disk: for files by the thousand that the same command makes again.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -37,8 +38,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with open(temporary, "rb+") as written:
-            os.fsync(written.fileno())
+        if synced:
+            with open(temporary, "rb+") as written:
+                os.fsync(written.fileno())
         # mkstemp makes files private to the user; results are meant to be read by others as the umask allows.
         umask = os.umask(0)
         os.umask(umask)
@@ -48,9 +50,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 text atomically."""
-    with replacing(path) as temporary:
+def write_text(path: str | os.PathLike[str], text: str, *, synced: bool = True) -> None:
+    """Write UTF-8 text atomically. synced: see ``replacing``."""
+    with replacing(path, synced=synced) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -66,6 +66,9 @@ class Child:
         )  # fmt: skip
         self.send((target, arguments))
 
+    def there(self) -> bool:
+        return True
+
     def fileno(self) -> int:
         return self._connection.fileno()
 

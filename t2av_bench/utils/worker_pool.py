@@ -2,38 +2,23 @@
 
 A job has parts, and its worker tells of each. ``Work`` (measuring, generating) says how a worker is started, and of a
 job that failed which parts are to blame and which are tried again. A ``Transport`` reaches one worker, wherever it
-runs: the pool knows no process, pipe or signal.
+runs, and an ``Engine`` chooses where: the pool knows no process, pipe, signal or machine.
 """
 
 import math
 import selectors
 import time
 from collections import deque
-from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from t2av_bench.utils import memory
+from t2av_bench.utils.worker_engine import Engine, Here, Lost, Needs, Transport
 
 _LOOK_SECONDS = 0.25  # how often workers are looked at that say nothing
-
-
-class Transport(Protocol):
-    """A worker that was started, and the way to it.
-
-    fileno: of a descriptor that can be read as soon as there is a message, and once the worker has ended. send: a
-    worker that has died does not take it, which is no error here. receive: the next message; raises EOFError where the
-    worker has ended. ended: so has it, and all that it said is received. exit_reason: how, as in "died: SIGSEGV".
-    memory_held: bytes, with all that it started; None: not known. kill: end it, and what it started.
-    """
-
-    def fileno(self) -> int: ...
-    def send(self, message: Any) -> None: ...
-    def receive(self) -> Any: ...
-    def ended(self) -> bool: ...
-    def exit_reason(self) -> str: ...
-    def memory_held(self) -> int | None: ...
-    def kill(self) -> None: ...
+_LOSSES = 3  # in a row, of a job's machines, after which it is to blame all the same
 
 
 # What workers tell. An exception is raised here: it concerns all jobs.
@@ -41,9 +26,13 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """What the job needs is loaded, and it is under way: at this part, or at all that are left."""
+    """What the job needs is loaded, and it is under way: at this part, or at all that are left.
+
+    share: how many parts it is at; each of them may take the time limit.
+    """
 
     part: Hashable = None
+    share: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +54,7 @@ class Job(Protocol):
     """Jobs of an equal key need the same things loaded.
 
     slots: names of things (graphics cards) of which its worker must hold one alone; none: any worker does.
-    start_seconds: how long loading may take where the time limit is shorter.
+    start_seconds: how long loading may take where the time limit is shorter. needs: of its worker.
     """
 
     @property
@@ -76,6 +65,8 @@ class Job(Protocol):
     def slots(self) -> Sequence[str]: ...
     @property
     def start_seconds(self) -> float: ...
+    @property
+    def needs(self) -> Needs: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +74,7 @@ class Failure:
     """A job that its worker did not finish. left: parts without a result; part: the one that it was at.
 
     loading: what the job needs was not loaded yet. refused: the worker says so itself. leftovers: it held too much
-    memory, and jobs that it had finished may have left it behind.
+    memory, and jobs that it had finished may have left it behind. lost: its machine was, and nothing is to blame.
     """
 
     job: Any
@@ -93,6 +84,7 @@ class Failure:
     loading: bool
     refused: bool
     leftovers: bool
+    lost: bool = False
 
 
 class Work(Protocol):
@@ -100,7 +92,8 @@ class Work(Protocol):
 
     doing: as in "the measuring process". late: the reason of a part that takes longer than so many seconds, ``{:g}``.
     start: a worker; slot: what it alone holds, which work on jobs with slots is told. failed: results of the parts that
-    are to blame; what is to be tried again goes to the head of those waiting.
+    are to blame; what is to be tried again goes to the head of those waiting, or where its machine was lost to their
+    end.
     """
 
     doing: str
@@ -112,14 +105,16 @@ class Work(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Worker:
-    """loaded: key of the job whose needs it holds. finished: jobs that it has done. slot: what it alone holds."""
+    """loaded: key of the job whose needs it holds. working: at how many parts, 0 while it loads. finished: jobs that it
+    has done. slot: what it alone holds."""
 
     transport: Transport
     slot: str | None = None
+    needs: Needs | None = None
     job: Any = None
     left: dict[Hashable, None] = field(default_factory=dict)
     part: Hashable = None
-    working: bool = False
+    working: int = 0
     loaded: Hashable = None
     finished: int = 0
     heard: float = 0.0
@@ -130,10 +125,14 @@ class _Worker:
         return self.job.key if self.job else self.loaded
 
     def assign(self, job: Any) -> None:
-        self.job, self.left, self.part, self.working = job, dict.fromkeys(job.parts), None, False
+        self.job, self.left, self.part, self.working = job, dict.fromkeys(job.parts), None, 0
         self.loaded = job.key if self.loaded == job.key else None
         self.heard = time.monotonic()
         self.transport.send(job)
+
+    def most(self, limit: float) -> float:
+        """Bytes that it may hold: what it needs, where that is known, else the limit of all."""
+        return (self.needs and self.needs.memory) or limit
 
     def holds_more_than(self, limit: float) -> bool:
         """Looks a few times a second at most."""
@@ -143,18 +142,25 @@ class _Worker:
         self.looked = now
         return (self.transport.memory_held() or 0) > limit
 
-    def failure(self, reason: str, *, refused: bool = False, leftovers: bool = False) -> Failure:
-        return Failure(self.job, tuple(self.left), self.part, reason, self.loaded is None, refused, leftovers)
+    def failure(
+        self, reason: str, *, refused: bool = False, leftovers: bool = False, lost: bool = False
+    ) -> Failure:  # fmt: skip
+        return Failure(self.job, tuple(self.left), self.part, reason, self.loaded is None, refused, leftovers, lost)
 
 
 class WorkerPool:
-    """Workers that stay between calls of ``run`` with what they have loaded; use it in a ``with`` block."""
+    """Workers that stay between calls of ``run`` with what they have loaded; use it in a ``with`` block.
 
-    def __init__(self) -> None:
+    engine: where they run; None: on this machine.
+    """
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self._engine = engine or Here()
         self._work: Any = None
         self._workers: list[_Worker] = []
         self._waiting: deque[Any] = deque()
-        self._available = memory.available()  # now: later the workers' own memory is missing from it
+        self._kinds: list[Needs | None] = []
+        self._losses = 0  # since the last result
 
     def run(
         self, jobs: Iterable[Job], work: Work, *, workers: int, timeout: float, most: float | None = None
@@ -167,11 +173,16 @@ class WorkerPool:
         """
         if work != self._work:
             self.close()
-        self._work, self._waiting = work, deque(jobs)
+        self._work, self._waiting, self._losses = work, deque(jobs), 0
+        if not self._waiting:
+            return
         count = min(workers, len(self._waiting))
-        slots = {slot for job in self._waiting for slot in job.slots}
-        plain = min(workers, sum(not job.slots for job in self._waiting))
-        limit = most or memory.share(self._available, max(plain + len(slots), len(self._workers))) or math.inf
+        slots = {slot for job in self._waiting for slot in self._engine.slots(job)}
+        plain = [job for job in self._waiting if not self._engine.slots(job)]
+        # Graphics cards first: workers without must not take their machines.
+        self._kinds = sorted({*map(self._engine.needs, plain)}, key=lambda kind: (kind and -(kind.num_gpus or 0)) or 0)
+        together = max(min(workers, len(plain)) + len(slots), len(self._workers))
+        limit = most or self._engine.share(together) or math.inf
         try:
             while True:
                 while self._waiting and (pair := self._pair(count)):
@@ -179,8 +190,11 @@ class WorkerPool:
                     self._waiting.remove(job)
                     worker.assign(job)
                 busy = [worker for worker in self._workers if worker.job]
-                if not busy:
+                if not busy and not self._waiting:
                     break
+                if not busy:  # their workers have no machine yet
+                    time.sleep(_LOOK_SECONDS)
+                    continue
                 now = time.monotonic()  # before the look: what was said while the caller was busy is no silence
                 ready = _ready(busy)
                 for worker in busy:
@@ -194,28 +208,50 @@ class WorkerPool:
 
         A slot has one worker at most, which serves all that want the slot: so none can keep it from the others.
         """
-        if any(not job.slots for job in self._waiting) and (worker := self.acquire(count)):
-            return worker, self._next(worker, None)
+        slots = self._engine.slots
+        for kind in self._kinds:
+            if any(self._is_for(kind, job) for job in self._waiting) and (worker := self._acquire(count, kind)):
+                return worker, self._next(worker, partial(self._is_for, kind))
         for worker in self._workers:
-            if worker.slot is not None and not worker.job:
-                if any(worker.slot in job.slots for job in self._waiting):
-                    return worker, self._next(worker, worker.slot)
+            if (slot := worker.slot) is not None and not worker.job:
+                if any(self._wants(slot, job) for job in self._waiting):
+                    return worker, self._next(worker, partial(self._wants, slot))
         held = {worker.slot for worker in self._workers}
         for job in self._waiting:
-            if (slot := next((slot for slot in job.slots if slot not in held), None)) is not None:
-                worker = _Worker(self._work.start(slot), slot)
+            if (slot := next((slot for slot in slots(job) if slot not in held), None)) is not None:
+                worker = _Worker(self._engine.start(self._work, slot, None), slot)
                 self._workers.append(worker)
                 return worker, job
         return None
 
-    def acquire(self, count: int) -> _Worker | None:
-        """An idle worker without a slot; a new one where there are fewer than ``count``; else None."""
+    def _is_for(self, kind: Needs | None, job: Any) -> bool:
+        """Whether workers of a kind, without a slot, do a job."""
+        return not self._engine.slots(job) and self._engine.needs(job) == kind
+
+    def _wants(self, slot: str, job: Any) -> bool:
+        return slot in self._engine.slots(job)
+
+    def _acquire(self, count: int, kind: Needs | None) -> _Worker | None:
+        """An idle worker of a kind, without a slot; a new one where there may be more; else None.
+
+        Where there may be no more of all kinds, one that is idle, and of whose kind no job waits, makes room.
+        """
         plain = [worker for worker in self._workers if worker.slot is None]
-        idle = next((worker for worker in plain if not worker.job), None)
-        if idle is None and len(plain) < count:
-            idle = _Worker(self._work.start())
-            self._workers.append(idle)
-        return idle
+        mine = [worker for worker in plain if worker.needs == kind]
+        for worker in mine:
+            if not worker.job and worker.transport.there():
+                return worker
+        if others := [worker for worker in plain if worker.needs != kind and not worker.job]:
+            wanted = {other for other in self._kinds if any(self._is_for(other, job) for job in self._waiting)}
+            for worker in others:
+                if worker.needs not in wanted:
+                    self._end(worker)
+                    plain.remove(worker)
+        if len(plain) < count and len(mine) < self._engine.most(count, kind):
+            worker = _Worker(self._engine.start(self._work, None, kind), needs=kind)
+            self._workers.append(worker)
+            return worker if worker.transport.there() else None
+        return None
 
     def release(self) -> None:
         """Who is in the middle of something (the caller gave up) goes, the others stay."""
@@ -236,16 +272,15 @@ class WorkerPool:
         self._workers.remove(worker)
         worker.transport.kill()
 
-    def _next(self, worker: _Worker, slot: str | None) -> Any:
+    def _next(self, worker: _Worker, suits: Callable[[Any], bool]) -> Any:
         """Loading costs: the first job whose needs the worker holds, else of those that nobody holds, else any.
 
-        slot: which it must want; None: a job without slots. Mostly the first that waits is it: nobody looks at all of
-        10,000 jobs 10,000 times.
+        Mostly the first that waits is it: nobody looks at all of 10,000 jobs 10,000 times.
         """
         held = {each.key for each in self._workers}
 
         def fitting() -> Iterator[Any]:
-            return (job for job in self._waiting if (slot in job.slots if slot is not None else not job.slots))
+            return (job for job in self._waiting if suits(job))
 
         return (
             next((job for job in fitting() if job.key == worker.key), None)
@@ -255,14 +290,15 @@ class WorkerPool:
 
     def _attend(self, worker: _Worker, ready: bool, silent: float, timeout: float, limit: float) -> Iterator[Any]:
         """Hear what a worker says, or see what has become of it. silent: seconds."""
-        patience = timeout if worker.working else max(timeout, worker.job.start_seconds)
+        patience = timeout * worker.working or max(timeout, worker.job.start_seconds)
+        limit = worker.most(limit)
         died = not ready and worker.transport.ended()
-        over_memory = False
+        lost = over_memory = False
         if ready:
             try:
                 message = worker.transport.receive()
-            except EOFError:
-                died = True
+            except EOFError as end:
+                died, lost = True, isinstance(end, Lost)
             else:
                 yield from self._heard(worker, message)
         if died:
@@ -276,11 +312,15 @@ class WorkerPool:
             )
         else:
             return
-        failure = worker.failure(trouble, leftovers=over_memory and worker.finished > 0)
+        if lost:
+            self._losses += 1  # of all: a job that takes its machine along may be the last of them
+            unfinished = len(self._waiting) + sum(each.job is not None for each in self._workers)
+            lost = self._losses <= _LOSSES * unfinished
+        failure = worker.failure(trouble, leftovers=over_memory and worker.finished > 0, lost=lost)
         self._end(worker)
-        if died and not worker.working and not failure.loading:
+        if died and not lost and not worker.working and not failure.loading:
             self._waiting.appendleft(worker.job)  # it had died before it got the job: a fresh one tells
-        else:
+        elif failure.left or not lost:
             yield from self._work.failed(failure, self._waiting)
 
     def _heard(self, worker: _Worker, message: Any) -> Iterator[Any]:
@@ -288,10 +328,11 @@ class WorkerPool:
         if isinstance(message, Exception):
             raise message
         if isinstance(message, Working):
-            worker.part, worker.working, worker.loaded = message.part, True, worker.job.key
+            worker.part, worker.working, worker.loaded = message.part, message.share, worker.job.key
         elif isinstance(message, Done):
             worker.left.pop(message.part, None)
             worker.part = None
+            self._losses = 0
             yield message.result
         elif isinstance(message, Finished) and message.refusal is None:
             worker.job = None

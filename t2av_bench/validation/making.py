@@ -22,6 +22,7 @@ from t2av_bench.utils.files import json_text, link, write_text
 from t2av_bench.utils.progress import OnStep, Step
 from t2av_bench.utils.reasons import said, unexpected
 from t2av_bench.utils.worker import Child
+from t2av_bench.utils.worker_engine import Needs
 from t2av_bench.utils.worker_pool import Done, Failure, WorkerPool, Working
 from t2av_bench.validation.damages import CONTROL, folder_of, suffix_of, write
 from t2av_bench.validation.pictures import Source
@@ -50,6 +51,7 @@ class _Job:
     key: str = ""
     slots: tuple[str, ...] = ()
     start_seconds: float = 300.0
+    needs: Needs = Needs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class _Writing:
     def failed(self, failure: Failure, waiting: deque[_Job]) -> Iterator[_Written]:
         """The grade that was being written is to blame; the job's others are tried again."""
         job, blamed = failure.job, failure.left if failure.part is None else (failure.part,)
+        blamed = () if failure.lost else blamed
         yield from (_Written(job.id, grade, failure.reason) for grade in blamed)
         if rest := tuple(grade for grade in failure.left if grade not in blamed):
             waiting.appendleft(_Job(job.id, job.files, job.other, job.folder, rest))

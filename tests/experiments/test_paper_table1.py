@@ -53,7 +53,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from t2av_bench.gridface.data import build
 
     home = tmp_path_factory.mktemp("user")
-    for split, manifest in build.build(home / "data", ["test-zh", "test-en"], 2, size=256).items():
+    for split, manifest in build.build(home / "data", ["test-zh", "test-en"], 2, workers=1, size=256).items():
         items = [json.loads(line) | {"reference_voice_text": "some words"} for line in manifest.open(encoding="utf-8")]
         manifest.with_name("items.jsonl").write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
         manifest.parent.rename(home / f"{split.removeprefix('test-')}-200")

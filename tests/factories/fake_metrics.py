@@ -1,6 +1,7 @@
 """Metrics for testing runs: cheap, and misbehaving on request. Installed as a plug-in by ``conftest.fake_metrics``.
 
-What a clip does to them is written in its name: ``crash``, ``hang``, ``raise``, ``nan``, ``face``, ``huge``.
+What a clip does to them is written in its name: ``crash``, ``hang``, ``raise``, ``nan``, ``face``, ``huge``,
+``greedy`` (of memory), ``slow``.
 """
 
 import os
@@ -37,6 +38,13 @@ class Level(Metric):
             os.kill(os.getpid(), signal.SIGSEGV)
         if "hang" in name:
             time.sleep(1000)
+        if "slow" in name:
+            time.sleep(0.5)
+        if "greedy" in name:
+            kept = []
+            while True:
+                kept.append(np.ones(2_000_000))
+                time.sleep(0.05)
         if "raise" in name:
             raise ZeroDivisionError("three over nothing")
         if "nan" in name:

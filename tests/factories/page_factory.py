@@ -62,8 +62,9 @@ def make_run(
     folder: Path, system: int, clips: Sequence[Path | None], *, items: Sequence[str] = ITEMS,
     references: Sequence[Path | None] | None = None, scores: Callable[[int, int], dict[str, Score]] = scores_of,
     version: int = 1, name: str | None = None, about: Mapping[str, Any] | None = None,
+    labels: Sequence[Mapping[str, Any]] | None = None,
 ) -> Path:  # fmt: skip
-    """A finished run of one system, as ``evaluate`` leaves it. about: what all items say besides."""
+    """A finished run of one system, as ``evaluate`` leaves it. about: what all items say besides. labels: what each."""
     folder.mkdir(parents=True)
     protocols = {metric: Protocol(metric, {"version": version}) for metric in METRICS}
     name = SYSTEMS[system] if name is None else name
@@ -79,7 +80,8 @@ def make_run(
         )  # fmt: skip
         references = references or [None] * len(items)
         store.put_clips(
-            (id, {"id": id, "text": TEXTS[index % len(TEXTS)], "language": "en", **(about or {})},
+            (id, {"id": id, "text": TEXTS[index % len(TEXTS)], "language": "en", **(about or {}),
+                  **(labels[index] if labels else {})},
              str(clip) if clip else None, str(reference) if reference else None,
              None if clip else "no generated file is named so")
             for index, (id, clip, reference) in enumerate(zip(items, clips, references, strict=True))

@@ -32,6 +32,10 @@ class ArrayClip(Clip):
         for start in range(0, len(self._given), batch):
             yield self._given[start : start + batch]
 
+    def each_frame(self):
+        self.passes += 1
+        yield from self._given
+
     def audio(self, rate=16000):
         if self._audio_given is None:
             raise MediaError("array.mp4 has no audio stream")

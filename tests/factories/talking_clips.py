@@ -42,8 +42,11 @@ CLIPS = (
 )  # fmt: skip
 
 
-def make_clip(clip: TalkingClip, synthesizer: Synthesizer, size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (T, size, size, 3) uint8 RGB at 25 fps and audio (n,) float32 at 24 kHz, of equal length."""
+def make_clip(
+    clip: TalkingClip, synthesizer: Synthesizer, size: int = SIZE, seconds: float = float("inf")
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames (T, size, size, 3) uint8 RGB at 25 fps and audio (n,) float32 at 24 kHz, of equal length: the first
+    seconds of the clip."""
     from t2av_bench.gridface.portrait.portrait import Portrait
 
     utterance = synthesizer.say(clip.text, clip.voice, rate=clip.rate, pitch=clip.pitch)
@@ -52,7 +55,8 @@ def make_clip(clip: TalkingClip, synthesizer: Synthesizer, size: int = SIZE) -> 
     lead = np.zeros(round(_LEAD_SECONDS * SAMPLE_RATE), np.float32)
     audio = resample(np.concatenate([lead, 0.7 * speech / np.abs(speech).max()]), SAMPLE_RATE, AUDIO_RATE)
     motion = visemes.motion(visemes.shift(utterance.phonemes, _LEAD_SECONDS), count, clip.seed)
-    frames = Portrait(clip.identity, size).render(motion)
+    count = min(count, round(seconds * FRAME_RATE)) if np.isfinite(seconds) else count
+    frames = Portrait(clip.identity, size).render(motion[:count])
     return frames, fit(audio, samples_for(count, FRAME_RATE, AUDIO_RATE))
 
 
@@ -61,8 +65,6 @@ def write_clips(folder: Path, count: int, size: int, seconds: float) -> Path:
     folder.mkdir(parents=True)
     with Synthesizer() as synthesizer:
         for clip in CLIPS[:count]:
-            frames, audio = make_clip(clip, synthesizer, size)
-            frames = frames[: round(seconds * FRAME_RATE)]
-            write_mp4(folder / f"{clip.id}.mp4", frames, audio, audio_rate=AUDIO_RATE, crf=15, preset="veryfast",
-                      fit_audio=True)  # fmt: skip
+            frames, audio = make_clip(clip, synthesizer, size, seconds)
+            write_mp4(folder / f"{clip.id}.mp4", frames, audio, audio_rate=AUDIO_RATE, crf=15, preset="veryfast")
     return folder

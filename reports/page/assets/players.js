@@ -1,6 +1,8 @@
 "use strict";
 // All players of one row as one: they start, stop and seek together, and are held within a frame of each other.
 class Players {
+  static SPEEDS = [0.25, 0.5, 0.75, 1, 1.5, 2];
+  static speed = 1;  // of all rows
   // Farther apart than this (seconds) they jump. Nearer, the others' speed brings them to the one that is heard, inside
   // these bounds: they are silent, and a tenth of a second at another speed is seen by nobody.
   static JUMP = 0.3;
@@ -10,7 +12,7 @@ class Players {
 
   // media: <video> elements. rate: frames per second of the row. changed: called whenever time or state changes.
   constructor(media, rate, changed) {
-    Object.assign(this, { media, rate, changed, playing: false, time: 0, wanted: new Map(), leads: new Map() });
+    Object.assign(this, { media, rate, changed, playing: false, time: 0, wanted: new Map(), leads: new Map(), loop: null, turn: 0 });
     for (const one of media) {
       one.addEventListener("loadedmetadata", () => { this.place(one); changed(); });
       one.addEventListener("seeked", () => this.settle(one));
@@ -20,6 +22,17 @@ class Players {
   get usable() { return this.media.filter((one) => one.readyState >= 1 && !one.error); }
   get duration() { return Math.max(0, ...this.usable.map((one) => one.duration)); }
   get frame() { return Math.floor(this.time * this.rate + 1e-3); }
+
+  // What is played: all, or the part that is repeated (loop: its ends in seconds).
+  get from() { return this.loop ? this.loop[0] : 0; }
+  get to() { return Math.min(this.duration, this.loop ? this.loop[1] : Infinity); }
+
+  // Repeat the part between two times, of whole frames, at least three of them; null: play to the end and stop.
+  repeat(ends) {
+    const [from, to] = (ends || []).map((end) => Math.round(end * this.rate) / this.rate).sort((a, b) => a - b);
+    this.loop = ends && [Math.max(0, Math.min(from, this.duration - 3 / this.rate)), Math.max(to, from + 3 / this.rate)];
+    this.changed();
+  }
 
   // The clock: the player that is heard, while it lasts; else the longest.
   get leader() {
@@ -31,11 +44,16 @@ class Players {
     if (Players.current && Players.current !== this) Players.current.pause();
     Players.current = this;
     if (!this.usable.length) return;
-    if (this.time >= this.duration - 1.5 / this.rate) this.seek(0);
+    if (this.time >= this.to - 1.5 / this.rate || this.time < this.from) this.seek(this.from);
     this.playing = true;
+    await this.begin();
+  }
+
+  async begin() {
+    const turn = ++this.turn;
     this.changed();
     await Promise.all(this.usable.map((one) => Players.ready(one)));
-    if (!this.playing) return;
+    if (!this.playing || turn !== this.turn) return;
     for (const one of this.usable) if (this.time < one.duration) this.start(one);
     this.leads.clear();
     this.followed = performance.now();
@@ -61,6 +79,7 @@ class Players {
   }
 
   start(one) {
+    one.playbackRate = Players.speed;
     one.play().catch((error) => {
       // Without a click or key press the browser lets nothing be heard.
       if (error.name === "NotAllowedError" && !one.muted) { one.muted = true; one.play().catch(() => {}); }
@@ -70,12 +89,17 @@ class Players {
   follow() {
     if (!this.playing) return;
     const leader = this.leader;
-    if (!leader || leader.ended || leader.currentTime >= leader.duration) return void this.pause();
+    if (!leader || leader.ended || leader.currentTime >= Math.min(this.to, leader.duration)) {
+      if (!leader || !this.loop) return void this.pause();
+      for (const one of this.media) one.pause();
+      this.seek(this.from);
+      return void this.begin();
+    }
     this.time = leader.currentTime;
     const now = performance.now(), since = (now - this.followed) / 1000;
     this.followed = now;
     for (const one of this.usable) {
-      if (one === leader) { one.playbackRate = 1; continue; }
+      if (one === leader) { one.playbackRate = Players.speed; continue; }
       if (this.time >= one.duration - 0.5 / this.rate) { one.pause(); continue; }
       const seen = one.currentTime - this.time;
       if (one.paused) { one.currentTime = this.time; this.leads.delete(one); this.start(one); continue; }
@@ -85,11 +109,11 @@ class Players {
       }
       // Players tell the time in steps of up to a frame, so the lead is an average of what was seen, moved on by what
       // the speed since then has done to it.
-      const expected = this.leads.has(one) ? this.leads.get(one) + (one.playbackRate - 1) * since : seen;
+      const expected = this.leads.has(one) ? this.leads.get(one) + (one.playbackRate - Players.speed) * since : seen;
       const lead = expected + 0.15 * (seen - expected);
       this.leads.set(one, lead);
-      one.playbackRate = Math.abs(lead) * this.rate < 0.2
-        ? 1 : Math.max(Players.SLOWEST, Math.min(Players.FASTEST, 1 - 6 * lead));
+      one.playbackRate = Players.speed * (Math.abs(lead) * this.rate < 0.2
+        ? 1 : Math.max(Players.SLOWEST, Math.min(Players.FASTEST, 1 - 6 * lead)));
     }
     this.changed();
     requestAnimationFrame(() => this.follow());
@@ -97,7 +121,7 @@ class Players {
 
   pause() {
     this.playing = false;
-    for (const one of this.media) { one.pause(); one.playbackRate = 1; }
+    for (const one of this.media) { one.pause(); one.playbackRate = Players.speed; }
     const leader = this.leader;
     this.seek(leader ? leader.currentTime : this.time);
   }

@@ -1,5 +1,5 @@
 "use strict";
-// Shared by all pages: data, numbers, explanations on hover and focus, sortable tables, and the table of items.
+// Shared by all pages: data, numbers, groups, explanations on hover and focus, sortable tables.
 const t2av = (() => {
   const items = new Map();
   const api = {
@@ -11,11 +11,15 @@ const t2av = (() => {
       api.byKey = new Map(data.quantities.map((quantity) => [quantity.key, quantity]));
       api.shown = data.quantities.filter((quantity) => quantity.aggregate !== "set");
       api.first = (api.shown.find((quantity) => quantity.direction !== "none") || api.shown[0])?.key || "";
+      // Groups of items: by each key that they state, those of each value, then those that state none.
+      api.groups = data.groups.flatMap(([key, values, members]) => [...values, ""].map((value, at) => ({ key, value, address: `${key}:${value}`,
+        items: new Set(members.flatMap((mine, item) => ((value === "" ? !mine.length : mine.includes(at)) ? [item] : []))) })))
+        .filter(({ items }) => items.size);
       document.dispatchEvent(new Event("t2av:index"));
     },
 
     // Called by data/item-N.js.
-    item(number, content) { items.get(number).resolve(content); },
+    item(number, content) { Object.assign(items.get(number), { content }).resolve(content); },
 
     // The content of one item. A script instead of fetch(): pages opened from a file may not fetch.
     load(number) {
@@ -31,6 +35,9 @@ const t2av = (() => {
       }
       return items.get(number).promise;
     },
+
+    // The same where it has come already, else undefined.
+    loaded: (number) => items.get(number)?.content,
 
     // element("p", {class: "x", onclick: f}, "text", child, …); text is never parsed as HTML.
     element(name, attributes = {}, ...children) {
@@ -78,6 +85,34 @@ const t2av = (() => {
       select.replaceChildren(...pairs.map(([value, text]) => api.element("option", { value }, text)));
       if (chosen != null && pairs.some(([value]) => String(value) === String(chosen))) select.value = chosen;
     },
+  };
+
+  // A choice of all items or one group, hidden where the items state nothing that groups them.
+  api.groupOptions = (select, chosen) => {
+    const keys = [...new Set(api.groups.map(({ key }) => key))];
+    select.replaceChildren(api.element("option", { value: "" }, "all groups"), ...keys.map((key) => api.element("optgroup", { label: key },
+      ...api.groups.filter((group) => group.key === key).map(({ value, address, items: mine }) =>
+        api.element("option", { value: address }, `${value || "not stated"} (${mine.size})`)))));
+    select.value = chosen;
+    select.closest("label").hidden = !api.groups.length;
+  };
+
+  // Buttons of pages 0 … last, fewer where there are many; go(page) is called on a click.
+  api.pages = (place, label, now, last, go) => {
+    const numbers = [...Array(last + 1).keys()].filter((n) => n === 0 || n === last || Math.abs(n - now) < 3);
+    const buttons = last ? numbers.flatMap((n, index) => [index && n - numbers[index - 1] > 1 ? "…" : null,
+      api.element("button", { type: "button", "aria-label": `${label} ${n + 1}`, "aria-current": n === now ? "page" : null,
+        onclick: () => go(n) }, String(n + 1))]) : [];
+    place.replaceChildren(...buttons.filter(Boolean));
+  };
+
+  // Something short that has just happened, read aloud and shown for a while.
+  const said = api.element("div", { id: "said", role: "status" });
+  let forgetting = null;
+  api.say = (text) => {
+    said.textContent = text;
+    clearTimeout(forgetting);
+    forgetting = setTimeout(() => { said.textContent = ""; }, 4000);
   };
 
   // One explanation at a time, beside the element that has the pointer or the focus. Escape hides it.
@@ -144,38 +179,14 @@ const t2av = (() => {
     }));
   };
 
-  // The table of items on the first page: one quantity, items down, systems across.
-  function itemTable(quantity) {
-    const { element } = api, { systems, items: list } = api.data;
-    const head = (text, attributes = {}) =>
-      element("th", { scope: "col", ...attributes }, element("button", { type: "button" }, text));
-    const rows = list.map(([id], item) => element("tr", {}, element("th", { scope: "row" }, id),
-      ...systems.map((_, system) => {
-        const score = quantity.scores[system][item], value = api.value(score);
-        const link = element("a", { href: api.link({ item: id, system, by: quantity.key }),
-          "data-tip": api.explain(quantity, system, item), class: Array.isArray(score) ? "missing" : null },
-        api.text(quantity, value));
-        return element("td", { class: "number", "data-value": value }, score === null ? "" : link);
-      })));
-    const better = { class: "number", "data-better": quantity.direction };
-    const table = element("table", { class: "results" },
-      element("thead", {}, element("tr", {}, head("Item"), ...systems.map(({ name }) => head(name, better)))),
-      element("tbody", {}, ...rows));
-    api.sortable(table);
-    return table;
-  }
+  // Paper does not scroll: tables that are wider than its 25 cm (A4 or letter, landscape) are printed smaller.
+  addEventListener("beforeprint", () => {
+    for (const table of document.querySelectorAll("table.results")) table.style.setProperty("--fit", Math.min(1, 960 / table.offsetWidth).toFixed(3));
+  });
 
   document.addEventListener("t2av:index", () => {
-    document.body.append(tip);
+    document.body.append(tip, said);
     document.querySelectorAll("table[data-sortable]").forEach(api.sortable);
-    const place = document.getElementById("scores");
-    if (!place) return;
-    const select = document.querySelector("#scores-controls select");
-    api.options(select, api.shown.map((quantity) => [quantity.key, api.heading(quantity)]), api.first);
-    const draw = () => place.replaceChildren(
-      ...(api.shown.length ? [itemTable(api.byKey.get(select.value))] : ["These runs have no scores of single clips."]));
-    select.addEventListener("change", draw);
-    draw();
   });
   return api;
 })();

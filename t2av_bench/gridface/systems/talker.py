@@ -16,7 +16,6 @@ from t2av_bench.gridface.systems.options import checkpoint_files, sampler_change
 from t2av_bench.systems.base import NativeFormat
 from t2av_bench.systems.output import EMBEDDED_ENCODER
 from t2av_bench.systems.talker_t2av.system import TalkerSystem, check_recipe
-from t2av_bench.utils.optional import make_torchvision_importable
 
 if TYPE_CHECKING:
     from t2av_bench.systems.talker_t2av.inputs import Components
@@ -63,7 +62,6 @@ def load_components(device: str, checkpoint: str | Path) -> "Components":
     """The generator with the embedded parts. Arguments and errors: see ``EmbeddedTalkerT2AV.load``."""
     import torch
 
-    make_torchvision_importable()  # transformers imports torchvision
     from reference_model.checkpoints import load_model
     from reference_model.utils.strict_loading import CheckpointError
     from t2av_bench.gridface.data.tokens import WordTokenizer
@@ -73,7 +71,7 @@ def load_components(device: str, checkpoint: str | Path) -> "Components":
     name, file, digest = find_checkpoint(checkpoint)
     parts = load_parts(device, {name: digest})
     try:
-        model = load_model(file, device=parts.device, dtype=torch.float32)
+        model = load_model(file, device=parts.device, dtype=torch.float32, decode_only=True)
         if model.config.backbone.vocab_size < WordTokenizer.vocab_size:
             raise CheckpointError(
                 f"it knows {model.config.backbone.vocab_size} tokens, GridFace has {WordTokenizer.vocab_size}"

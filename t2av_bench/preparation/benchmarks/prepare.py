@@ -43,6 +43,7 @@ from t2av_bench.utils import memory as machine_memory
 from t2av_bench.utils.alone import alone_in
 from t2av_bench.utils.files import file_sha256, json_text, write_text
 from t2av_bench.utils.progress import Notice, OnStep
+from t2av_bench.utils.ray_engine import chosen_engine
 from t2av_bench.utils.text import some
 from t2av_bench.utils.worker_pool import WorkerPool
 
@@ -69,12 +70,14 @@ def prepare(
     recipe: Recipe, folders: Mapping[str, Path], out: Path, *, exclude: Sequence[Path] = (),
     withdrawn: Path | None = None, follow: Path | None = None, recognisers: Sequence[str] = DEFAULT,
     detector: str = "s3fd", device: str = "cpu", workers: int | None = None, timeout: float = 1800.0,
-    memory: float | None = None, on_step: OnStep = lambda step: None, notice: Notice = lambda text: None,
+    memory: float | None = None, engine: str = "local", address: str | None = None, ship: bool = False,
+    on_step: OnStep = lambda step: None, notice: Notice = lambda text: None,
     tools: tuple[Callable[..., Any], tuple[Any, ...]] | None = None,
 ) -> Preparation:  # fmt: skip
     """exclude, withdrawn: lists of ids, see ``choosing.read_ids``. follow: a published list to make again.
 
-    recognisers: names of ``text.RECOGNISERS``, first the one whose writing counts. tools: in place of the networks.
+    recognisers: names of ``text.RECOGNISERS``, first the one whose writing counts. engine, address,
+    ship: see ``utils.ray_engine.chosen_engine``. tools: in place of the networks.
     Raises ItemError and ValueError for what cannot be used, NotApplicable for missing weights, OSError for a full disk.
     """
     info = recipe.info
@@ -94,10 +97,17 @@ def prepare(
         tools = NetworkTools, (detector, tuple(recognisers), device)
     listed = None if follow is None else read_list(follow, recipe.id, info.version, recipe.options)
     if workers is None:
-        workers = process_count(device)
-    with alone_in(out, ItemError, f"{FOLDER}/lock"), WorkerPool() as pool:
+        workers = process_count(device, engine)
+    most = None if memory is None else memory * machine_memory.GB
+    with (
+        alone_in(out, ItemError, f"{FOLDER}/lock"),
+        chosen_engine(
+            engine, address, device, most or machine_memory.WORKER_BYTES, ship, [out], [*folders.values()]
+        ) as places,
+        WorkerPool(places) as pool,
+    ):
         stages = Stages(out, pool, *tools, workers=workers, timeout=timeout, on_step=on_step,
-                        memory=None if memory is None else memory * machine_memory.GB)  # fmt: skip
+                        memory=most)  # fmt: skip
         run = _Run(recipe, folders, out, stages, listed, tuple(recognisers), detector, notice,
                    None if follow is None else file_sha256(follow))  # fmt: skip
         return run(choosing.Named.read(exclude, withdrawn))

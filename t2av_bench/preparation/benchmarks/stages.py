@@ -21,6 +21,7 @@ from t2av_bench.utils import json_lines
 from t2av_bench.utils.files import disk_trouble, json_text, replacing
 from t2av_bench.utils.progress import OnStep, Step
 from t2av_bench.utils.reasons import said, unexpected
+from t2av_bench.utils.worker_engine import Needs
 from t2av_bench.utils.worker_pool import WorkerPool
 
 FOLDER = ".prepare"
@@ -39,6 +40,7 @@ class Job:
     made_from: Any = field(compare=False)
     slots: tuple[str, ...] = ()
     start_seconds: float = 600.0
+    needs: Needs = Needs()
 
     @property
     def key(self) -> str:

@@ -1,9 +1,13 @@
 """Runs with clips for the page, made once."""
 
+import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from page_browser import FLAGS, Watched
 
 
 @dataclass(frozen=True)
@@ -51,3 +55,32 @@ def linked_report(workspace: Workspace) -> Path:
     out = workspace.folder / "report"
     build_report(workspace.runs, out, real="alpha")
     return out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """Of a module: two Playwrights cannot live in one thread, and other folders have their own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: pip install playwright")
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM to its path")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=found, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def url(linked_report: Path) -> Iterator[str]:
+    from page_factory import served
+
+    with served(linked_report) as server:
+        yield server.url.rsplit("/", 1)[0]
+
+
+@pytest.fixture
+def tab(browser) -> Iterator[Watched]:
+    watched = Watched(browser, viewport={"width": 1280, "height": 900})
+    yield watched
+    watched.context.close()
+    assert watched.errors == []

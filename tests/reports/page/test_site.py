@@ -73,6 +73,17 @@ def test_names_that_look_like_markup_stay_text(linked_report: Path) -> None:
         assert "<" not in script.read_text() and script.read_text().isascii()
 
 
+def test_groups_are_of_keys_that_split_the_items_and_name_no_single_one(workspace, tmp_path: Path) -> None:
+    labels = [{"mood": "calm", "tags": ["a", "b", "a"]}, {"mood": "angry"}, {"mood": "calm", "tags": "b"}, {}]
+    all_items = [{**label, "serial": number, "dataset": "d"} for number, label in enumerate(labels)]
+    run = make_run(tmp_path / "run", 0, workspace.clips[0], labels=all_items)
+    build_report([run], tmp_path / "page", plots=False, media="none")
+    (index,) = called(tmp_path / "page" / "data" / "index.js")
+    assert index["groups"] == [
+        ["mood", ["calm", "angry"], [[0], [1], [0], []]], ["tags", ["a", "b"], [[0, 1], [], [1], []]],
+    ]  # fmt: skip
+
+
 def test_nothing_refers_to_another_machine(linked_report: Path) -> None:
     for file in linked_report.rglob("*"):
         if file.suffix in (".html", ".css", ".js"):

@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from t2av_bench.experiment.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 # What a run is about stands in its file alone; an option says where and how.
-ABOUT = {"benchmark", "metrics", "tables", "seed", "options", "rows"}
+ABOUT = {"benchmark", "metrics", "tables", "seed", "options", "resources", "rows"}
 FACES = [("evaluate", EvaluateConfig, set()), ("run", RunConfig, ABOUT)]
 
 
@@ -114,3 +115,20 @@ def test_the_shell_completes_commands_options_metrics_and_systems():
         capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert shown.returncode == 0 and "COMP_WORDS" in shown.stdout, shown.stderr
+
+
+@pytest.mark.parametrize("command", ["attest", "budget", "list"])
+def test_a_command_that_goes_on_after_an_interruption_says_so(command, monkeypatch, capsys):
+    from t2av_bench.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["t2av-bench", command])
+    monkeypatch.setattr(main, "app", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert ("the same command continues" in capsys.readouterr().err) == (command != "list")

@@ -42,7 +42,10 @@ def test_whatever_is_printable_stays_and_the_rest_is_written_out(text):
     assert "\n" not in printable(text, one_line=True) and "\t" not in printable(text, one_line=True)
 
 
-@given(st.dictionaries(st.text(), st.text()))
+ENCODABLE = st.text(st.characters(exclude_categories=["Cs"]))  # text()'s own, which it finds by trying them all
+
+
+@given(st.dictionaries(ENCODABLE, ENCODABLE))
 def test_a_json_document_stays_the_same_document(document):
     assert json.loads(printable(json.dumps(document, ensure_ascii=False))) == document
 

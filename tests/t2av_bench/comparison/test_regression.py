@@ -258,7 +258,7 @@ def test_failing_on_a_clip_that_the_baseline_scored_is_a_regression(tmp_path):
     assert found.regressed and not gate(*runs, lost_allowed=2).regressed
     assert "clip\\_007: no face found" in found.to_markdown()
     assert not gate(runs[1], runs[0]).regressed, "the other way round two clips are gained"
-    assert "scored 2 clips that the baseline failed on" in gate(runs[1], runs[0]).notes[0]
+    assert "scored 2 clips that the baseline failed on: clip_007, clip_009." in gate(runs[1], runs[0]).notes[0]
 
 
 def test_a_candidate_that_fails_everywhere_is_a_regression_and_one_that_cannot_be_asked_is_refused(tmp_path):

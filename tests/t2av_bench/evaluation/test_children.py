@@ -18,6 +18,8 @@ from t2av_bench.evaluation.evaluate import evaluate
 from t2av_bench.results.store import Store
 from t2av_bench.utils import memory
 
+pytestmark = pytest.mark.usefixtures("fresh_workers")
+
 # What a metric does to its process is the clip's name; ``NOTES`` is a folder to write process ids into.
 SOURCE = '''
 import os, signal, subprocess, sys, time

@@ -6,8 +6,10 @@ from sync_factory import random_s3fd
 
 from t2av_bench.errors import Unscorable
 from t2av_bench.faces.detect import NMS_OVERLAP, S3FD, haar
+from t2av_bench.faces.find import detection_protocol
 from t2av_bench.faces.track import overlap
 from t2av_bench.media.clip import Clip
+from t2av_bench.utils.inference import _has_bfloat16
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,19 @@ def test_s3fd_boxes_do_not_depend_on_the_batch(small, network):
     for index in (0, 4, 8):
         (alone,) = detector.detect(small[index : index + 1])
         np.testing.assert_allclose(alone, together[index], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.skipif(not _has_bfloat16("cpu"), reason="this processor has no bfloat16")
+def test_s3fd_in_bfloat16_is_kept_apart_and_its_surest_box_is_nearly_the_same(small, network):
+    from copy import deepcopy
+
+    exact, rounded = S3FD(deepcopy(network)), S3FD(deepcopy(network), dtype="bfloat16")
+    found = [detector.detect(small[:1])[0] for detector in (exact, rounded)]
+    shared = overlap(found[0][:, :4], found[1][0, :4]).max()
+    assert shared > 0.9 and not np.array_equal(found[0], found[1])
+    assert np.unique(found[1][:, 4].astype(np.float32)).size == len(found[1]) > 1  # scores are not rounded themselves
+    protocols = [detection_protocol(detector) for detector in (exact, rounded, S3FD(deepcopy(network)))]
+    assert protocols[0] == protocols[2] and protocols[0].difference(protocols[1]) == "dtype none against bfloat16"
 
 
 def test_frames_too_small_for_s3fd_are_a_reason(network):

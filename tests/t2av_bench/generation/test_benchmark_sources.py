@@ -15,7 +15,7 @@ from t2av_bench import systems
 from t2av_bench.experiment import run as benchmark_run
 from t2av_bench.experiment.config import load
 from t2av_bench.generation.records import made_from
-from t2av_bench.generation.sources import code_digest, code_files
+from t2av_bench.generation.sources import _with_imports, code_digest, code_files
 from t2av_bench.systems.base import System
 
 PLUG_IN = """
@@ -375,6 +375,19 @@ def test_the_code_of_this_projects_systems_is_what_their_own_folder_holds(tmp_pa
         (copy / name).write_text(text + "\n_ADDED = 1\n")
         assert (code_digest(kind) != before) == counts, name
         (copy / name).write_text(text)
+
+
+def test_an_imported_module_is_found_whether_source_package_or_compiled(tmp_path):
+    package = tmp_path / "kin" / "inner"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "native.cpython-311-x86_64-linux-gnu.so", "both.py", "both.so", "notes.txt"):
+        (package / name).write_text("")
+    (tmp_path / "kin" / "user.py").write_text("from kin.inner import native, both, notes, nothing\nimport json\n")
+    found = {
+        path.relative_to(tmp_path).as_posix() for path in _with_imports(tmp_path / "kin" / "user.py", tmp_path, None)
+    }
+    inner = {f"kin/inner/{name}" for name in ("__init__.py", "native.cpython-311-x86_64-linux-gnu.so", "both.py")}
+    assert found == {"kin/user.py", *inner}
 
 
 def test_code_that_lies_in_no_file_has_no_digest():

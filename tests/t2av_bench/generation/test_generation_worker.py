@@ -13,6 +13,8 @@ from t2av_bench.systems.cascaded import Cascaded
 from t2av_bench.utils.worker import Child, unlimited
 from t2av_bench.utils.worker_pool import Finished
 
+pytestmark = pytest.mark.usefixtures("fresh_workers")
+
 
 def test_rows_that_want_one_card_take_turns_and_the_first_is_closed_before_the_second_is_loaded(tmp_path):
     rows = "".join(

@@ -14,6 +14,7 @@ from media_factory import write_lossless
 from t2av_bench.errors import MediaError, NotApplicable, Unscorable
 from t2av_bench.media import decode
 from t2av_bench.media.clip import Clip
+from t2av_bench.media.limits import FrameBudget
 from t2av_bench.media.picture import orient
 
 UNIT = 1 << 16
@@ -80,6 +81,40 @@ def test_a_small_budget_decodes_again_and_gives_the_same(lossless, passes):
     assert passes == [25, 25, 25]
 
 
+def test_clips_share_a_budget_and_give_back_what_they_held(lossless, passes):
+    """Room for one and a half: the second is decoded again until the first is released."""
+    path, frames, _ = lossless
+    budget = FrameBudget(frames.nbytes * 3 // 2)
+    one, other = Clip(path, frame_budget=budget), Clip(path, frame_budget=budget)
+    for clip in (one, other, one, other):
+        np.testing.assert_array_equal(all_frames(clip), frames)
+    assert len(passes) == 3 and budget.left == frames.nbytes // 2
+    one.release()
+    assert budget.left == frames.nbytes * 3 // 2
+    for _ in range(2):
+        np.testing.assert_array_equal(all_frames(other), frames)
+    assert len(passes) == 4
+    other.release()
+    for _ in zip(one.frames(8), one.frames(8), strict=True):  # both may keep theirs, one of them does
+        pass
+    abandoned = other.frames(4)
+    next(abandoned)
+    abandoned.close()
+    one.release()
+    assert budget.left == frames.nbytes * 3 // 2
+
+
+def test_a_picture_that_stands_in_several_frames_is_kept_once(lossless, passes):
+    path, frames, _ = lossless
+    budget = FrameBudget(frames.nbytes)
+    clip = Clip(path, frame_rate=100, frame_budget=budget)
+    for _ in range(2):
+        assert sum(map(len, clip.frames())) == 160
+    assert passes == [100] and budget.left == 0
+    clip.release()
+    assert budget.left == frames.nbytes
+
+
 def test_audio_alone_decodes_no_pictures(lossless, passes):
     path, _, audio = lossless
     np.testing.assert_array_equal(Clip(path).audio(), audio)
@@ -99,6 +134,16 @@ def test_two_passes_may_run_side_by_side(lossless):
     clip = Clip(path)
     for first, second in zip(clip.frames(8), clip.frames(8), strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("budget", [1 << 29, 0])
+def test_single_frames_are_those_of_the_batches_and_nobody_can_change_them(lossless, budget):
+    path, frames, _ = lossless
+    clip = Clip(path, frame_budget=budget)
+    for _ in range(2):  # while it decodes, and from what it kept
+        found = list(clip.each_frame())
+        np.testing.assert_array_equal(found, frames)
+        assert not any(frame.flags.writeable for frame in found)
 
 
 def test_changing_a_batch_changes_nobody_elses(lossless):

@@ -1,5 +1,8 @@
 """DNSMOS: published values of public files, agreement with speechmos itself, and damage that must show."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from speech_factory import RATE, pair, say, with_noise
@@ -51,6 +54,33 @@ def test_equals_speechmos(metric, tmp_path, seconds):
     values = metric.measure(pair(tmp_path, audio)).values
     official = speechmos_dnsmos.run(audio, RATE)
     assert values == pytest.approx({name: official[key] for name, key in NAMES.items()}, abs=1e-5)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 9.01, 11.5])
+def test_equals_speechmos_with_one_thread_bit_by_bit(seconds):
+    from t2av_bench import weights
+    from t2av_bench.extractors.dnsmos_networks import dnsmos, load_dnsmos, log_mel
+
+    class SingleThreaded(speechmos_dnsmos.DNSMOS):
+        def __init__(self, *sessions):
+            self.onnx_sess, self.p808_onnx_sess = sessions
+
+    audio = np.resize(with_noise(say(), 25), round(seconds * RATE)).astype(np.float32)
+    paths = [str(weights.path(id)) for id in ("dnsmos_p835", "dnsmos_p808")]
+    theirs = SingleThreaded(*load_dnsmos(*paths))
+    assert np.array_equal(log_mel(audio), theirs.audio_melspec(audio))
+    official = theirs(audio, RATE, False)
+    assert dnsmos(audio, *paths) == {name: float(official[key]) for name, key in NAMES.items()}
+
+
+def test_librosa_is_not_imported():
+    code = (
+        "import sys, numpy; from t2av_bench import weights; from t2av_bench.extractors.dnsmos_networks import dnsmos;"
+        "paths = [str(weights.path(id)) for id in ('dnsmos_p835', 'dnsmos_p808')];"
+        "dnsmos(numpy.ones(160), *paths); print({'librosa', 'numba', 'scipy.signal'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_noise_lowers_every_score_in_order(metric, tmp_path):
@@ -107,4 +137,4 @@ def test_networks_are_loaded_once():
 
     paths = [str(weights.path(id)) for id in ("dnsmos_p835", "dnsmos_p808")]
     assert load_dnsmos(*paths) is load_dnsmos(*paths)
-    assert load_dnsmos(*paths).onnx_sess.get_session_options().intra_op_num_threads == 1
+    assert load_dnsmos(*paths)[0].get_session_options().intra_op_num_threads == 1

@@ -110,7 +110,7 @@ def test_damaged_weights_are_refused(random_weights):
     broken = random_weights.with_name("broken.model")
     torch.save(state, broken)
     with pytest.raises(RuntimeError, match="netfclip.3.bias"):
-        syncnet._load(str(broken), None, "cpu")
+        syncnet._load(str(broken), None, "cpu", "float32")
 
 
 @pytest.mark.parametrize("name", ["echo_a.mp4", "talker_reference.mp4"])

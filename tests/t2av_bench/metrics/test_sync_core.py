@@ -5,6 +5,7 @@ import pytest
 from sync_factory import random_syncnet
 
 from t2av_bench.extractors.syncnet import SyncNet, compare, mfcc, window_count
+from t2av_bench.utils.inference import _has_bfloat16
 
 python_speech_features = pytest.importorskip("python_speech_features")
 
@@ -207,3 +208,29 @@ def test_a_stream_of_too_few_frames_is_empty(network):
 def test_too_few_mfcc_rows_are_refused(network):
     with pytest.raises(ValueError, match="24 MFCC rows, got 23"):
         SyncNet(network).embed_audio(np.zeros((23, 13)), 2)
+
+
+@pytest.mark.skipif(not _has_bfloat16("cpu"), reason="this processor has no bfloat16")
+def test_in_bfloat16_every_convolution_of_the_mouth_is_rounded_and_nothing_else(mouth, network):
+    """Against float32 networks whose weights and layers are rounded to 8 bits by hand; random weights amplify it."""
+    import torch
+
+    crops, exact, rounded = mouth[0][:6], SyncNet(network), SyncNet(network, dtype="bfloat16")
+    video = torch.from_numpy(crops[..., ::-1].copy()).float().permute(3, 0, 1, 2)[None]
+    with torch.no_grad():
+        for layer in exact._mouth:
+            if isinstance(layer, torch.nn.Conv3d):
+                weight, bias = (each.bfloat16().float() for each in (layer.weight, layer.bias))
+                video = torch.nn.functional.conv3d(video, weight, bias, layer.stride, layer.padding).bfloat16().float()
+            else:
+                video = layer(video)
+        by_hand = exact._mouth_head(video[0, :, :, 0, 0].T).numpy()
+    seen, near = exact.embed_mouths(crops), rounded.embed_mouths(crops)
+
+    def apart(one, other):
+        return np.linalg.norm(one - other) / np.linalg.norm(seen)
+
+    assert near.dtype == np.float32 and 0 < apart(near, seen) < 0.1
+    assert apart(near, by_hand) < apart(near, seen) / 3
+    coefficients = np.random.default_rng(0).normal(0, 10, (40, 13))
+    np.testing.assert_array_equal(rounded.embed_audio(coefficients, 6), exact.embed_audio(coefficients, 6))

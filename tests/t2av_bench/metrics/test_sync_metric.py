@@ -281,3 +281,55 @@ def test_repetition_and_other_clips_change_nothing(boxes):
     boxes([LEFT])
     again = ArrayClip(stage(120, {LEFT: signal}), talking_audio(signal))
     assert create("sync/exact").measure(pair(again)).values == expected
+
+
+def test_faces_in_every_fifth_frame_give_a_standing_face_the_same_values_by_another_protocol(boxes):
+    """A cut at 60 too: the second shot's track begins there, in both."""
+    signal = hidden_signal(180)
+    frames = stage(180, {LEFT: signal})
+    frames[:60] = 255 - frames[:60] // 4
+    exact, fifth = SyncExact(), SyncExact(detect_every=5)
+    found = []
+    for metric, looks in ((exact, 180), (fifth, 12 + 1 + 24 + 1)):
+        detector = boxes([LEFT])
+        found.append(metric.measure(pair(ArrayClip(frames, talking_audio(signal)))))
+        assert detector.calls == looks
+    assert found[0].values == found[1].values and found[0].detail == found[1].detail
+    assert found[0].detail["tracks"][0]["first_frame"] == 60
+    assert exact.protocol.difference(fifth.protocol).startswith("detect_every none against")
+
+
+def test_the_options_that_are_not_given_leave_the_protocol_as_it_was():
+    for id in ("sync/exact", "sync/exact-blazeface", "sync/exact-haar"):
+        plain = create(id).protocol
+        assert not {"detect_every", "dtype"} & plain.parameters.keys()
+        assert create(id, None, {"detect_every": 1, "dtype": "float32"}).protocol == plain
+        prints = {create(id, None, {"detect_every": n, "dtype": dtype}).protocol.fingerprint
+                  for n in (1, 2, 5) for dtype in ("float32", "bfloat16")}  # fmt: skip
+        assert len(prints) == 6
+    assert create("sync/crop", None, {"dtype": "bfloat16"}).protocol.parameters["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"detect_every": 0}, "detect_every is a number of frames, at least 1, got 0"),
+        ({"detect_every": 2.5}, "detect_every: Input should be a valid integer"),
+        ({"dtype": "float16"}, "dtype: Input should be 'float32' or 'bfloat16', got 'float16'"),
+        ({"detect_evry": 2}, "no option 'detect_evry'; did you mean detect_every"),
+    ],
+)
+def test_wrong_options_are_refused(options, reason):
+    with pytest.raises(ValueError, match=reason):
+        create("sync/exact", None, options)
+
+
+def test_bfloat16_reaches_both_networks(monkeypatch):
+    asked = []
+    monkeypatch.setattr(syncnet, "syncnet", lambda device, **given: asked.append((device, given)))
+    monkeypatch.setattr(sync_metric, "s3fd", lambda device, **given: asked.append((device, given)))
+    for options, given in (({}, {}), ({"dtype": "bfloat16"}, {"dtype": "bfloat16"})):
+        metric = SyncExact(**options)
+        metric._network(), metric._find()
+        assert asked == [("cpu", given)] * 2
+        asked.clear()

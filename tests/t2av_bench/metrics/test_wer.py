@@ -127,6 +127,28 @@ def test_corpus_and_utterance_means_differ_as_they_should(tmp_path):
     assert np.mean([row.values["wer_utterance"] for row in rows]) == pytest.approx(0.5)
 
 
+def test_clips_that_are_heard_together_are_those_that_measuring_would_hear(tmp_path):
+    """Silence, another language and items without text or language cost no recogniser; the rest is heard once."""
+    metric, parrot = hearing(wer.WERWhisper, "the cat sat")
+    asked = [("a", say(), {"text": "the cat sat", "language": "en"}), ("b", np.zeros(RATE, np.float32), {
+        "text": "the cat", "language": "en"}), ("c", say(), {"text": "你好", "language": "zh"}),
+        ("d", say(), {"language": "en"}), ("e", say(), {"text": "the dog sat"}),
+        ("f", say()[:-5], {"text": "die Katze", "language": "de-AT"})]  # fmt: skip
+    pairs = []
+    for name, audio, item in asked:
+        (tmp_path / name).mkdir()
+        pairs.append(pair(tmp_path / name, audio, **item))
+    metric.prepare(pairs)
+    heard = [(len(say()), "en"), (len(say()) - 5, "de")]
+    assert parrot.asked == heard
+    metric.prepare(pairs[:1])
+    values = [metric.measure(pairs[index]).values["wer"] for index in (0, 1, 5)]
+    assert parrot.asked == heard and values == [0.0, 1.0, 1.5]
+    for index, reason in ((2, "use cer"), (3, "no text"), (4, "no language")):
+        with pytest.raises(NotApplicable, match=reason):
+            metric.measure(pairs[index])
+
+
 @pytest.mark.parametrize(
     ("text", "heard"),
     [

@@ -37,6 +37,19 @@ def test_a_database_is_opened_once_for_all_that_tables_and_comparisons_ask(tmp_p
     assert len(opened) == 2
 
 
+def test_a_part_of_a_run_does_not_say_what_the_whole_run_asks_alike(tmp_path):
+    texts = ["one", "two", "three"]
+    runs = [
+        open_run(make_run(tmp_path / name, {SYNC_C: [1.0, 2.0, 3.0]}, name=name, texts=[*texts[:2], last]))
+        for name, last in (("a", "three"), ("b", "four"))
+    ]  # fmt: skip
+    part = runs[0].restricted(["clip_001"])
+    assert part.asked_alike(runs[1]) == {"clip_001"}
+    assert runs[0].asked_alike(runs[1]) == {"clip_000", "clip_001"} == runs[1].asked_alike(runs[0])
+    assert runs[0].asked_alike(runs[1]) is runs[0].asked_alike(runs[1]), "looked up once"
+    assert runs[0].asked_alike(runs[0]) == set(runs[0].clips)
+
+
 def test_the_folder_of_an_experiment_names_its_runs(tmp_path):
     folder = make_run(tmp_path / "out" / "runs" / "noise", {SYNC_C: [1.0]})
     for read in (open_run, tb.open_run):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from t2av_bench.utils.worker_engine import Needs
 from t2av_bench.utils.worker_pool import Done, Failure, Finished, WorkerPool, Working
 
 # Loads what a job's key names, squares the numbers among its parts, and does what its words say.
@@ -46,6 +47,9 @@ class Program:
         self._process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
+
+    def there(self):
+        return True
 
     def fileno(self):
         return self._process.stdout.fileno()
@@ -85,6 +89,7 @@ class Job:
     parts: tuple
     slots: tuple = ()
     start_seconds: float = 30.0
+    needs: Needs = Needs()
 
 
 class Squaring:

@@ -1,6 +1,5 @@
 """Shared by the tests of image and video metrics: real clips written losslessly, and stand-in weights by id."""
 
-import hashlib
 import itertools
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from weights_table import use_weights
+from weights_table import install
 
 from t2av_bench.benchmarks.manifest import Item
 from t2av_bench.media.clip import Clip
@@ -61,22 +60,7 @@ def pair_of(write_clip) -> Callable[..., Pair]:
 @pytest.fixture
 def install_weights(tmp_path, monkeypatch) -> Callable[[Mapping[str, Path]], None]:
     """Make files the verified weights of their ids, through a table and folder of their own."""
-
-    def install(files: Mapping[str, Path]) -> None:
-        folder = tmp_path / "weights"
-        folder.mkdir()
-        rows = []
-        for id, path in files.items():
-            (folder / id).mkdir()
-            (folder / id / path.name).symlink_to(path)
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            rows.append(
-                f'[{id}]\npurpose = "test"\nfile = "{id}/{path.name}"\norigins = ["file:///nowhere"]\n'
-                f'licence = "none"\ngroup = "free"\nformat = "state_dict"\nloader = "test"\nsha256 = "{digest}"\n'
-            )
-        use_weights(monkeypatch, folder, "\n".join(rows))
-
-    return install
+    return lambda files: install(monkeypatch, tmp_path / "weights", files)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from t2av_bench.metrics.fid import FIDClean, FIDLegacyPytorch
 from t2av_bench.metrics.kid import KIDClean, KIDLegacyPytorch
 from t2av_bench.metrics.paired_frames import segment_centres
 from t2av_bench.results.features import FeatureStore
+from t2av_bench.utils.inference import _has_bfloat16
 
 
 def small_network(width: int):
@@ -275,7 +276,7 @@ def test_batch_size_and_store_do_not_move_features(photographs, scripted, write_
         kept = KIDClean().measure(pair()).features  # KID finds what FID left
     for side in ("generated", "reference"):
         assert plain[side].shape == (16, 24)
-        np.testing.assert_allclose(small[side], plain[side], rtol=1e-5, atol=1e-6)
+        assert np.array_equal(small[side], plain[side])
         assert np.array_equal(kept[side], small[side])
 
 
@@ -328,3 +329,26 @@ def test_the_protocol_names_what_moves_the_numbers(scripted, install_weights):
     assert len(fid.weights["inception_nv"]) == 64
     assert len({missing.fingerprint, fid.fingerprint, kid.fingerprint}) == 3
     assert FIDClean().features_protocol == KIDClean().features_protocol
+
+
+@pytest.mark.skipif(not _has_bfloat16("cpu"), reason="this processor has no bfloat16")
+@pytest.mark.parametrize("metric", [FIDClean, FIDLegacyPytorch])
+def test_bfloat16_is_another_protocol_with_features_of_its_own(
+    metric, photographs, scripted, state_dict, write_clip, install_weights, tmp_path
+):
+    """Within the rounding of 8 bits of the exact features, and neither finds what the other kept."""
+    from t2av_bench.benchmarks.manifest import Item
+
+    install_weights({"inception_nv": scripted[24], "inception_pt": state_dict})
+    path, store = write_clip(photographs[:, :48, :48]), FeatureStore(tmp_path / "features")
+    exact, rounded = metric(), metric(dtype="bfloat16")
+    found = [
+        each.measure(Pair(Item(id="a"), *(Clip(path, features=store) for _ in range(2)))).features["generated"]
+        for each in (exact, rounded, exact)
+    ]
+    assert np.array_equal(found[0], found[2])
+    error = np.linalg.norm(found[1] - found[0]) / np.linalg.norm(found[0])
+    assert 0 < error < 0.03
+    assert found[1].dtype == np.float32
+    assert metric(dtype="float32").protocol == exact.protocol != rounded.protocol
+    assert exact.protocol.difference(rounded.protocol) == "dtype none against bfloat16"

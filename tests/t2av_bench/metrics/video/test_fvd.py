@@ -11,6 +11,9 @@ from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import i3d
 from t2av_bench.metrics.distances import frechet_distance
 from t2av_bench.metrics.fvd import WINDOW, FVDStyleGANV, KVDStyleGANV, centre_square
+from t2av_bench.utils.inference import _has_bfloat16
+
+BFLOAT16 = FVDStyleGANV(dtype="bfloat16")
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +128,17 @@ def test_fvd_and_kvd_share_features_and_differ_in_protocol(scripted, install_wei
     install_weights({"i3d_torchscript": scripted})
     assert FVDStyleGANV().features_protocol == KVDStyleGANV().features_protocol
     assert FVDStyleGANV().protocol.fingerprint != KVDStyleGANV().protocol.fingerprint
+
+
+@pytest.mark.skipif(not _has_bfloat16("cpu"), reason="this processor has no bfloat16")
+def test_bfloat16_is_another_protocol_within_its_rounding(photographs, scripted, pair_of, install_weights):
+    install_weights({"i3d_torchscript": scripted})
+    pair = pair_of(photographs[:, :40, :40], photographs[:, :40, :40])
+    exact, rounded = (metric.measure(pair).features["generated"] for metric in (FVDStyleGANV(), BFLOAT16))
+    assert 0 < np.linalg.norm(rounded - exact) / np.linalg.norm(exact) < 0.03
+    assert BFLOAT16.features_protocol == KVDStyleGANV(dtype="bfloat16").features_protocol
+    assert BFLOAT16.features_protocol.fingerprint != FVDStyleGANV().features_protocol.fingerprint
+    assert FVDStyleGANV(dtype="float32").protocol == FVDStyleGANV().protocol
 
 
 def test_published_value_with_the_real_network():

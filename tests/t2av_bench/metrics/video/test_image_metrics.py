@@ -15,6 +15,7 @@ from scipy import ndimage, signal
 from t2av_bench import weights
 from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import perceptual
+from t2av_bench.media.limits import FrameBudget
 from t2av_bench.metrics.base import Settings
 from t2av_bench.metrics.lpips import LPIPSVGG, LPIPSAlex
 from t2av_bench.metrics.psnr import PSNR, psnr
@@ -298,7 +299,7 @@ def test_memory_does_not_grow_with_clip_length(pair_of, photographs):
     for repeats in (2, 8):
         frames = np.concatenate([photographs] * repeats)
         pair = pair_of(frames, frames)
-        pair.generated.frame_budget = pair.reference.frame_budget = 0
+        pair.generated.frame_budget = pair.reference.frame_budget = FrameBudget(0)
         del frames
         tracemalloc.start()
         PSNR(Settings(batch_size=8)).measure(pair)

@@ -348,12 +348,21 @@ def test_harvest_reads_each_file_once_for_all_its_uses(tree):
     assert len(found) == 1 and set(found[0].callables) == {"fallback", "Model.run"} and found[0].options
 
 
+@pytest.fixture(scope="module")
+def item(tmp_path_factory):
+    """The one that checks make clips of. To draw it takes longer than the rest of a check of most fakes."""
+    from t2av_bench.cli.short_item import short_item
+
+    return short_item(tmp_path_factory.mktemp("item"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("id", fakes())
-def test_a_whole_check_of_each_fake_is_green(id, tmp_path):
+def test_a_whole_check_of_each_fake_is_green(id, item, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
     from t2av_bench.cli.main import app
 
+    monkeypatch.setattr("t2av_bench.cli.short_item.short_item", lambda *_: item)
     done = CliRunner().invoke(app, ["systems", "check", id, "--fake", str(FAKES / id), "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output

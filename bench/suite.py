@@ -64,7 +64,7 @@ STEPS = (
         ("--size", "release", "--batch", "1", "4", "--patches", "3", "--variants", "loop", "packed", "--threads", "1"),
         300,
     ),
-    Step("ray_speed", ("--workers", "1", "2", "--clips", "24"), 240, "ray"),
+    Step("ray_speed", ("--workers", "1", "2", "--clips", "60"), 300, "ray"),
 )
 
 

@@ -136,8 +136,12 @@ def aggregations(
     of_shard: nothing, and they say why; the value of a part is not that of the whole.
     """
     later = "a distance between whole sets of clips: 't2av-bench merge' makes it of all shards"
+    # What is kept of clips that have changed since is no value any more.
+    known = {(row.metric, row.quantity, row.fingerprint) for row in store.set_scores() if row.score.status is Status.OK}
     for metric in metrics.values():
         if isinstance(metric, SetMetric):
+            if all((metric.id, each.name, metric.protocol.fingerprint) in known for each in metric.quantities):
+                continue
             measured = tuple(row["inputs"] for row in store.measurements(metric.id) if row["status"] == Status.OK)
             if of_shard:
                 record_set(store, metric, MetricResult("", metric.id, Status.NOT_APPLICABLE, later))

@@ -1,15 +1,23 @@
 """A weights folder with a table of its own, in place of what the machine has."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from t2av_bench import weights
 
-def install(monkeypatch: pytest.MonkeyPatch, folder: Path, files: Mapping[str, Path]) -> None:
-    """Make files the verified weights of their ids, in a new ``folder``, for one test."""
+
+def install(monkeypatch: pytest.MonkeyPatch, folder: Path, files: Mapping[str, Path], *, others: bool = False) -> None:
+    """Make files the verified weights of their ids, in a new ``folder``, for one test. others: those of the package are
+    known as well, and not there."""
     rows = []
+    if others:
+        known = (Path(weights.__file__).parent / "weights.toml").read_text(encoding="utf-8")
+        rows += [each for each in re.split(r"^(?=\[\w+\]$)", known, flags=re.MULTILINE)
+                 if each.partition("]")[0].lstrip("[") not in files]  # fmt: skip
     for id, path in files.items():
         (folder / id).mkdir(parents=True)
         (folder / id / path.name).symlink_to(path)

@@ -144,12 +144,15 @@ def test_a_damaged_or_foreign_results_file_is_refused(tmp_path):
         Store(tmp_path / "nowhere" / "results.db")
 
 
-def test_lost_features_are_a_reason_not_a_number(tmp_path):
+def test_lost_features_are_a_reason_not_a_number_of_the_clips_that_still_have_them(tmp_path):
     asked = plan(tmp_path, ["a", "b"])
     run(asked, tmp_path / "run")
+    finished = by_name(tmp_path / "run")["spread"].score
     for path in (tmp_path / "run" / "features").rglob("*.safetensors"):
         path.unlink()
     run(asked, tmp_path / "run")
+    assert by_name(tmp_path / "run")["spread"].score == finished, "of the same clips nothing is computed again"
+    run(plan(tmp_path, ["a", "b", "c"]), tmp_path / "run")
     assert "features of 2 clips are gone" in by_name(tmp_path / "run")["spread"].score.reason
 
 

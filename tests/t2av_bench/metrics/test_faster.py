@@ -116,7 +116,7 @@ def test_the_price_is_measured_as_the_page_says(tmp_path, monkeypatch):
     from weights_table import install
 
     save_i3d(tmp_path / "i3d.pt")
-    install(monkeypatch, tmp_path / "weights", {"i3d_torchscript": tmp_path / "i3d.pt"})
+    install(monkeypatch, tmp_path / "weights", {"i3d_torchscript": tmp_path / "i3d.pt"}, others=True)
     (tmp_path / "CLIPS").mkdir()
     for index in range(2):
         frames = factory.moving_pattern(20 + index)

@@ -13,7 +13,7 @@ if they had been scored, and measured is
     table       ``table`` of both runs
     bootstrap   ``table --intervals`` for the first time: what each clip adds to each distance is computed, and kept
     bootstraps  the same once more
-    compare     paired differences of both runs with their intervals
+    compare     paired differences of two runs against the same references, with their intervals
 
 ratio: seconds of scoring all clips afresh over seconds of the command, both with the start of their processes.
 """
@@ -117,7 +117,8 @@ def measured(clips: int, fresh: int, folder: Path) -> Iterator[Row]:
     yield row("table", command("table", *runs))
     yield row("bootstrap", command("table", *runs, "--intervals"))
     yield row("bootstraps", command("table", *runs, "--intervals"))
-    yield row("compare", command("compare", *runs))
+    evaluate("others", "real", "run-second")
+    yield row("compare", command("compare", str(folder / "run"), str(folder / "run-second")))
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ the exit status of one. It computes nothing, so that it has no second thread who
 
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -66,6 +67,8 @@ class ForkServer:
 
     def ask(self, what: Any, descriptors: list[int] = []) -> Any:  # noqa: B006
         with self._lock:
+            if self._socket is None and isinstance(what, int):
+                return -signal.SIGKILL  # asked after the tests, of a worker that ended with the server
             socket.send_fds(self._socket, [pickle.dumps(what)], descriptors)
             return pickle.loads(self._socket.recv(_LONGEST))
 
@@ -73,6 +76,7 @@ class ForkServer:
         if self._socket is not None:
             self._socket.shutdown(socket.SHUT_RDWR)  # whatever a test has forked may hold it open
             self._socket.close()
+            self._socket = None
             self._process.wait()
 
     def _start(self, environment: dict[str, str]) -> None:

@@ -1,13 +1,12 @@
 """The page on lip sync: its tables and figures are those of the committed numbers, which say what they are said to."""
 
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import script_module
 
 pytest.importorskip("matplotlib")
 
@@ -19,11 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def script():
-    sys.path.insert(0, str(ROOT / "bench"))  # as for a script that is started
-    spec = importlib.util.spec_from_file_location("lip_sync_page", ROOT / "bench" / "lip_sync_page.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("bench/lip_sync_page.py")
 
 
 @pytest.fixture(scope="module")

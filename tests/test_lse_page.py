@@ -1,12 +1,11 @@
 """docs/why_lse.md: published sizes are those of the packaged table, and the script measures what it says."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scripts import script_module
 
 from t2av_bench.extractors.syncnet import SyncResult
 
@@ -17,11 +16,7 @@ LATE = 7  # rows of 10 ms
 
 @pytest.fixture(scope="module")
 def script():
-    sys.path.insert(0, str(ROOT / "bench"))  # as for a script that is started
-    spec = importlib.util.spec_from_file_location("lse_causes", ROOT / "bench" / "lse_causes.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("bench/lse_causes.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The documentation site: whole, from the repository's pages alone, and nothing in it comes from elsewhere."""
 
 import ast
-import importlib.util
 import json
 import os
 import re
@@ -12,6 +11,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from page_browser import chromium
+from scripts import script_module
 
 from t2av_bench.cli import document
 
@@ -19,17 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
 
 
-def script(path: str):
-    sys.path.insert(0, str((ROOT / path).parent))  # as for a script that is started
-    spec = importlib.util.spec_from_file_location(Path(path).stem + "_script", ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def build():
-    return script("website/build.py")
+    return script_module("website/build.py")
 
 
 @pytest.mark.parametrize("name", document.PAGES)
@@ -144,20 +137,14 @@ def test_an_anchor_that_leads_nowhere_fails_the_build(site, tmp_path):
 
 @pytest.mark.slow
 def test_a_browser_asks_no_other_place_and_scrolls_no_page_sideways(site):
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: pip install playwright")
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM to its path")
     asked, wide = [], []
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 360, "height": 740})
         page.on("request", lambda request: asked.append(request.url))
         for file in sorted(site.rglob("*.html")):
             page.goto(file.as_uri())
             if page.evaluate("document.documentElement.scrollWidth") > 360:
                 wide.append(file.name)
-        browser.close()
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert wide == []
 

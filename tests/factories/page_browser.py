@@ -1,6 +1,13 @@
-"""The page in headless Chromium: a tab that is watched, and what tests ask of the clip browser."""
+"""Pages in headless Chromium: the browser, a tab that is watched, and what tests ask of the clip browser."""
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlencode
+
+import pytest
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -20,6 +27,19 @@ FRAME_NUMBERS = """() => [...document.querySelectorAll("#row-%d video")].map((vi
   }
   return number;
 })"""
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Chromium while it is needed; skips where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: pip install playwright")
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM to its path")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 class Watched:

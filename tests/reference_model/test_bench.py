@@ -1,6 +1,5 @@
 """The benchmarks: what they count is counted right, and the one for a GPU records whatever happens."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from scripts import script_module
 
 from reference_model.config import ModelConfig
 from reference_model.inference.recipes import RECIPES
@@ -16,19 +16,9 @@ from reference_model.inference.recipes import RECIPES
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 
 
-def script(name):
-    if str(BENCH) not in sys.path:
-        sys.path.insert(0, str(BENCH))  # as for a script that is started
-    spec = importlib.util.spec_from_file_location(name, BENCH / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_floor_of_the_released_size():
     """Counted by hand from the sizes of the paper: a Qwen3 layer, a head block, a patch encoder block."""
-    floor = script("step_floor")
+    floor = script_module("bench/step_floor.py")
     work = {part.part: part for part in floor.step_work(ModelConfig.named("release"), RECIPES["release"], 3, 100, 2)}
     qwen3_layer = 1024 * (2048 + 1024 + 1024) + 2048 * 1024 + 3 * 1024 * 3072 + 2 * 1024 + 2 * 128
     cache = 2 * 28 * 8 * 128 * 100 * 3

@@ -1,13 +1,11 @@
 """Runs with clips for the page, made once."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from page_browser import FLAGS, Watched
+from page_browser import Watched, chromium
 
 
 @dataclass(frozen=True)
@@ -60,14 +58,8 @@ def linked_report(workspace: Workspace) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
     """Of a module: two Playwrights cannot live in one thread, and other folders have their own."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: pip install playwright")
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM to its path")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=found, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

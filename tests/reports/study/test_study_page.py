@@ -1,7 +1,6 @@
 """The study's page: blind, complete, and finished with the keyboard in headless Chromium."""
 
 import json
-import os
 import re
 import shutil
 from collections import Counter
@@ -12,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from media_factory import moving_pattern
+from page_browser import chromium
 from page_factory import served
 from scipy.io import wavfile
 from typer.testing import CliRunner
@@ -261,20 +261,11 @@ def test_commands(runs: list[Path], tmp_path: Path) -> None:
 
 # --- in the browser
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--mute-audio",
-         "--disable-dev-shm-usage"]  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: pip install playwright")
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM to its path")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=found, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

@@ -19,17 +19,13 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
 
 
-def script(path: str):
-    sys.path.insert(0, str((ROOT / path).parent))  # as for a script that is started
-    spec = importlib.util.spec_from_file_location(Path(path).stem + "_script", ROOT / path)
+@pytest.fixture(scope="module")
+def build():
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("build_script", ROOT / "website" / "build.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="module")
-def build():
-    return script("website/build.py")
 
 
 @pytest.mark.parametrize("name", document.PAGES)

@@ -1,6 +1,6 @@
 """Two causes of "why is my LSE different" on real clips, by SyncNet's published rule on the vectors of ``sync/mesh``.
 
-    python bench/lse_causes.py CLIPS [--page docs/why-lse.md]
+    python bench/lse_causes.py CLIPS [--page docs/why_lse.md]
 
 The rule (``t2av_bench.extractors.syncnet.compare``: mean distances at 31 shifts of whole frames, zero vectors beyond
 the ends, C = median less minimum) is what papers report; SyncNet's own vectors need its licensed weights, and those of

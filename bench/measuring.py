@@ -48,14 +48,16 @@ def peak_memory(device: "torch.device") -> Iterator[Callable[[], int]]:
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts again from here
 
-    def peak() -> int:
-        with contextlib.suppress(OSError):
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    yield lambda: _peak("self") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-    yield peak
+
+def _peak(pid: int | str) -> int:
+    """The largest resident size so far of a process in bytes; 0 where the system does not tell."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def alone() -> None:
@@ -119,10 +121,9 @@ def command(*arguments: str, status: Collection[int] = (0,)) -> dict[str, float]
 
 def _note_peaks(pid: int, peaks: dict[int, int]) -> None:
     """The largest resident sizes so far of a process and of all below it, in bytes."""
+    if peak := _peak(pid):
+        peaks[pid] = max(peaks.get(pid, 0), peak)
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                peaks[pid] = max(peaks.get(pid, 0), int(line.split()[1]) * 1024)
         for task in Path(f"/proc/{pid}/task").iterdir():
             for below in (task / "children").read_text().split():
                 _note_peaks(int(below), peaks)
@@ -157,6 +158,16 @@ def show(row: Any) -> None:
     """Print what was measured (a dataclass), numbers to four digits."""
     values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in vars(row).items()}
     print("  ".join(f"{name} {value}" for name, value in values.items() if value is not None), flush=True)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
 def write_json(asked: argparse.Namespace, rows: Sequence[Any], **facts: Any) -> None:

@@ -10,12 +10,12 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from step_floor import Machine, measure_machine
+from step_floor import measure_machine
 
 DTYPES = ("float32", "bfloat16")
 _CONVOLUTIONS = ((256, 56, 4), (64, 112, 8), (512, 14, 32), (192, 35, 16))
@@ -43,28 +43,29 @@ def rates(seconds: float = 0.5) -> dict[str, dict[str, float]]:
     found = {}
     for name in DTYPES:
         dtype = getattr(torch, name)
-        machine: Machine = measure_machine(torch.device("cpu"), dtype, seconds)
+        machine = measure_machine(torch.device("cpu"), dtype, seconds)
         best = 0.0
         with torch.inference_mode():
             for channels, side, count in _CONVOLUTIONS:
                 layer = torch.nn.Conv2d(channels, channels, 3, padding=1).to(dtype, memory_format=torch.channels_last)
                 shown = torch.randn(count, channels, side, side).to(dtype, memory_format=torch.channels_last)
                 operations = 2.0 * 9 * channels**2 * side**2 * count
-                best = max(best, operations / fastest(lambda layer=layer, shown=shown: layer(shown), 5)[0])
+                best = max(best, operations / fastest(lambda layer=layer, shown=shown: layer(shown), 5))
         found[name] = {
             "matmul": machine.throughput / 1e9, "convolution": best / 1e9, "bytes": machine.bandwidth / 1e9
         }  # fmt: skip
     return found
 
 
-def fastest(run: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Processor seconds of the fastest of some passes after the first, and what the last one gave."""
-    found, best = run(), float("inf")
+def fastest(run: Callable[[], Any], repeats: int) -> float:
+    """Processor seconds of the fastest of some passes after the first."""
+    run()
+    best = float("inf")
     for _ in range(repeats):
         start = time.process_time()
-        found = run()
+        run()
         best = min(best, time.process_time() - start)
-    return best, found
+    return best
 
 
 def counted(run: Callable[[], Any]) -> dict[str, float]:
@@ -91,17 +92,17 @@ def row(
     operations = operations or counted(run)
     floor = sum(number / 1e9 / found[dtype][kind] for kind, number in operations.items())
     floor = max(floor, read / 1e9 / found[dtype]["bytes"])
-    seconds, _ = fastest(run, 3)
+    seconds = fastest(run, 3)
     return Row(network, unit, dtype, sum(operations.values()) / 1e9, seconds, floor, seconds / floor)
 
 
-def rows(clip: Path, found: Mapping[str, Mapping[str, float]]) -> list[Row | dict[str, str]]:
-    """All networks that are here, on what they see of a clip; a reason where one is not."""
-    made: list[Row | dict[str, str]] = []
+def rows(clip: Path, found: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """A ``Row`` of all networks that are here, on what they see of a clip; a reason where one is not."""
+    made: list[dict[str, Any]] = []
     for name, networks in (("SyncNet and S3FD", _sync), ("Inception", _inception), ("I3D", _i3d), ("UTMOS", _utmos),
                            ("Whisper base", _whisper), ("DNSMOS", _dnsmos)):  # fmt: skip
         try:
-            made += networks(clip, found)
+            made += map(asdict, networks(clip, found))
         except Exception as error:
             made.append({"network": name, "reason": f"{type(error).__name__}: {error}"[:300]})
     return made

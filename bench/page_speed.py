@@ -6,14 +6,12 @@ Runs are made up (see growth.py). Every clip is one of four files, so pictures a
 no face is tracked. Chromium is headless and draws on the processor: a screen and a graphics card do better.
 """
 
-import hashlib
 import json
 import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,10 @@ from growth import make_run
 from measuring import options
 
 from reports.page.site import build_report
+from t2av_bench.evaluation.worker import _probe
+from t2av_bench.media.clip import Clip
 from t2av_bench.media.encode import write_mp4
-from t2av_bench.media.probe import probe
+from t2av_bench.utils.files import file_sha256
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--mute-audio", "--disable-dev-shm-usage"]
 LONG = """window.long = [];
@@ -65,9 +65,7 @@ def clips(folder: Path) -> Iterator[tuple[str, str, str]]:
         random, path = np.random.default_rng(seed), folder / f"{seed}.mp4"
         frames = (np.roll(random.integers(0, 255, (256, 256, 3), np.uint8) // 4 + 90, at, axis=0) for at in range(100))
         write_mp4(path, frames, random.normal(0, 0.1, 64000).astype(np.float32), preset="ultrafast", crf=35)
-        facts = {key: str(value) if key in ("frame_rate", "sample_aspect_ratio") else value
-                 for key, value in asdict(probe(path)).items()}  # fmt: skip
-        yield str(path), hashlib.sha256(path.read_bytes()).hexdigest(), json.dumps({"generated": facts})
+        yield str(path), file_sha256(path), json.dumps({"generated": _probe(Clip(path))[0]})
 
 
 def make_runs(folder: Path, items: int, systems: int) -> list[Path]:

@@ -9,20 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from measuring import number, table
 from protocol_prices import KEPT, PICTURES, asked
 from protocol_stand_ins import SETS, SYNC
 
 from t2av_bench.validation.damages import CONTROL
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}g}"
-
-
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
-
 
 HEAD = """\
 # Faster protocols, and what they cost

@@ -15,11 +15,12 @@ stand-ins   the same options with networks that come with the package (see ``pro
 Copies and features are kept in --work, and the same command continues.
 """
 
+import inspect
 import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ from t2av_bench.faces import confirmed, crop, detect, sparse
 from t2av_bench.faces.find import Faces, faces_in, main_track
 from t2av_bench.faces.track import Track, find_tracks, overlap
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics import create, metric_class, metric_ids
+from t2av_bench.metrics import create, metric_class, registry
 from t2av_bench.metrics.base import Metric, Pair, SetMetric
 from t2av_bench.results.features import FeatureStore
 from t2av_bench.utils.files import write_text
@@ -141,15 +142,15 @@ def compared(exact: Sequence[Track], other: Sequence[Track]) -> Iterator[tuple[f
 def boxes(name: str, clips: Sequence[Clip]) -> Iterator[Boxes]:
     """One row for each detector and distance of looks."""
     for detector in detectors():
-        seen: list[Faces] = []
+        seen: list[tuple[Faces, list[Track]]] = []
         for clip in clips:
-            seen.append(faces_in(clip, detector))
+            faces = faces_in(clip, detector)
+            seen.append((faces, find_tracks(faces.detections, faces.shots)[0]))
             clip.release()
         for every in EVERY:
             pairs: list[tuple[float, float] | None] = []
             scored = lost = gained = looked = 0
-            for faces in seen:
-                exact, _ = find_tracks(faces.detections, faces.shots)
+            for faces, exact in seen:
                 other, looks = sparser(faces, every)
                 pairs += compared(exact, other)
                 scored, looked = scored + bool(exact), looked + looks
@@ -159,7 +160,7 @@ def boxes(name: str, clips: Sequence[Clip]) -> Iterator[Boxes]:
                 float(np.median(found[:, 0])), float(found[:, 0].min()),
                 float(np.median(found[:, 1])), float(np.quantile(found[:, 1], 0.99)),
             )  # fmt: skip
-            total = sum(len(faces.detections) for faces in seen)
+            total = sum(len(faces.detections) for faces, _ in seen)
             yield Boxes(
                 detector.name, name, every, scored, len(pairs), len(found), lost, gained, *facts, looked / max(1, total)
             )
@@ -175,9 +176,7 @@ def here() -> dict[str, dict[str, Any]]:
 
 def asked() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every metric of this package that has one of the options: id, option as text, option."""
-    import inspect
-
-    for id in metric_ids():
+    for id in registry.built_in:
         known = inspect.signature(metric_class(id)).parameters
         for text, option in OPTIONS.items():
             if option.keys() <= known.keys():
@@ -186,20 +185,15 @@ def asked() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def values(name: str, pairs: Sequence[Pair]) -> Iterator[Values]:
     """Rows of all metrics whose weights are here."""
-    measured: dict[tuple[str, str], list[Any]] = {}
-
-    def results(id: str, text: str, option: Mapping[str, Any]) -> tuple[Metric, list[Any]]:
-        metric = create(id, None, option)
-        if (id, text) not in measured:
-            measured[id, text] = [_measured(metric, each) for each in pairs]
-        return metric, measured[id, text]
-
+    exact: dict[str, list[Any]] = {}
     for id, text, option in asked():
         if unusable(metric_class(id)) is None and text in here():
-            metric, exact = results(id, "", {})
-            _, other = results(id, text, option)
+            metric, faster = create(id), create(id, None, option)
+            if id not in exact:
+                exact[id] = [_measured(metric, each) for each in pairs]
+            other = [_measured(faster, each) for each in pairs]
             for quantity in metric.quantities:
-                yield _row(id, text, name, metric, quantity.name, exact, other)
+                yield _row(id, text, name, metric, quantity.name, exact[id], other)
 
 
 def stand_ins(name: str, clips: Sequence[Clip], originals: Sequence[Clip]) -> Iterator[Values]:

@@ -187,7 +187,7 @@ def rounded(clips: Sequence[Clip]) -> Iterator[Rounded | dict[str, str]]:
 
 def _syncnet(clips: Sequence[Clip]) -> Rounded:
     real = weights.is_present("syncnet_v2")
-    random, _ = (None, None) if real else random_networks.sync_networks()
+    random = None if real else random_networks.sync_networks()[0]
     made = [syncnet.syncnet(dtype=dtype) if real else syncnet.SyncNet(random, dtype=dtype) for dtype in DTYPES]
     crops = [next(crop.whole_frames(clip.frames(9))) for clip in clips]
     return _both("SyncNet, mouths", WHOSE[real], [partial(_each, network.embed_mouths, crops) for network in made])

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from measuring import ROOT
-from protocol_page import number, table
+from measuring import ROOT, number, table
 from suite import KEPT, STEPS
 
 from t2av_bench.utils.files import write_text
@@ -52,7 +51,7 @@ def totals(facts: Mapping[str, Any]) -> dict[str, float]:
     return {way: sum(found.values()) for way, found in facts["seconds"].items()}
 
 
-def table1(facts: Mapping[str, Any]) -> str:
+def metrics(facts: Mapping[str, Any]) -> str:
     best, ways = facts["seconds"], totals(facts)
     rows = []
     for name in (name for name in TOOLS if name in best["ours"]):
@@ -104,7 +103,7 @@ def aims(steps: Steps) -> list[tuple[str, str, str, str]]:
             if ratios:
                 near = sum(ratio <= NEAR for ratio in ratios)
                 rows.append((f"networks in {dtype} within {NEAR} of their floor", f"{len(ratios)} of {len(ratios)}",
-                             f"{near} of {len(ratios)}", "met" if near == len(ratios) else "missed"))  # fmt: skip
+                             f"{near} of {len(ratios)}", verdict(near, len(ratios))))  # fmt: skip
     if facts := result(steps, "rescoring"):
         least = min((row for row in facts["rows"] if row["ratio"] is not None), key=lambda row: row["ratio"])
         rows.append((f"re-scoring of {least['clips']} clips against computing again, the slowest command "
@@ -194,6 +193,21 @@ is out of reach: normalisations, rectifiers, pooling and thin first layers are b
 """
 
 
+def table1(facts: Mapping[str, Any]) -> str:
+    text = TABLE1.format(clips=facts["clips"], frames=facts["frames"])
+    rates = table(
+        ("dtype", "matrix product, 10⁹ operations/s", "best convolution", "sum, 10⁹ bytes/s"),
+        [(dtype, *(f"{rate[key]:.0f}" for key in ("matmul", "convolution", "bytes")))
+         for dtype, rate in facts["rates"].items()],
+    )  # fmt: skip
+    made = text + metrics(facts) + FLOORS.format(rates=rates) + networks(facts)
+    return made + (f"\nNot measured: {'; '.join(facts['not_measured'])}.\n" if facts["not_measured"] else "")
+
+
+SHOWN = {"table1_speed": table1, "sync_speed": sync, "sync_mesh_speed": mesh}
+"""How a step is shown whose results are no rows."""
+
+
 def section(name: str, step: Mapping[str, Any]) -> str:
     parts = [f"## {TITLES[name]}\n"]
     facts = step.get("result")
@@ -202,22 +216,8 @@ def section(name: str, step: Mapping[str, Any]) -> str:
         parts.append(f"Not finished: {step['status']}{': ' + said[-1] if said else ''}.\n")
         if facts and facts.get("rows"):
             parts.append("What was measured by then:\n\n" + rows_table(facts["rows"]))
-    elif name == "table1_speed":
-        text = TABLE1.format(clips=facts["clips"], frames=facts["frames"])
-        rates = table(
-            ("dtype", "matrix product, 10⁹ operations/s", "best convolution", "sum, 10⁹ bytes/s"),
-            [(dtype, *(f"{rate[key]:.0f}" for key in ("matmul", "convolution", "bytes")))
-             for dtype, rate in facts["rates"].items()],
-        )  # fmt: skip
-        parts.append(text + table1(facts) + FLOORS.format(rates=rates) + networks(facts))
-        if facts["not_measured"]:
-            parts.append("Not measured: " + "; ".join(facts["not_measured"]) + ".\n")
-    elif name in ("sync_speed", "sync_mesh_speed"):
-        parts.append((sync if name == "sync_speed" else mesh)(facts))
-    elif facts.get("rows"):
-        parts.append(rows_table(facts["rows"]))
     else:
-        parts.append(rows_table([facts]))
+        parts.append(SHOWN[name](facts) if name in SHOWN else rows_table(facts["rows"]))
     where = "" if "machine" not in step else f"; on {described(step['machine'])}"
     parts.append(
         f"`{step['command']}`: {step['date']}, revision {str(step['revision'])[:12]}, load {step['load']:g} before"

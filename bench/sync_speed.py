@@ -22,8 +22,6 @@ import numpy as np
 from measuring import options, processor_seconds, quiet, write_json
 
 PARTS = ("decode", "detect", "crop", "embed")
-
-
 CLOCKS = {"wall": time.perf_counter, "cpu": processor_seconds}
 
 

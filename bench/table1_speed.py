@@ -1,6 +1,6 @@
 """Table 1 of some clips: all its metrics by this package in one process against the official tools one after another.
 
-    python bench/table1_speed.py [--clips 2] [--seconds 2.6] [--repeats 2] [--json FILE]
+    python bench/table1_speed.py [--clips 2] [--seconds 2.2] [--repeats 2] [--json FILE]
 
 Clips are drawn faces of 512x512 that speak; each has a reference. Everything runs on one core, ours and the tools with
 their programs: neither gains from the other core, and processor seconds are what counts, which other programs move
@@ -29,7 +29,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -65,7 +64,6 @@ class Ours:
         tracks: dict[str, dict[str, Any]] = {"sync/exact": {"min_track": MIN_TRACK}}
         chosen = {name: {**tracks.get(name, {}), **given.get(name, {})} for name in metrics}
         self._folder, self._metrics, self._options = folder, metrics, chosen
-        self._worker: Callable[..., None] | None = None
         self._fresh = lambda features: _LoadedMetrics(WorkerContext(Settings(), features, chosen))
 
     def measure(self, clips: Clips) -> tuple[dict[str, float], dict[str, Any], list[str]]:
@@ -193,21 +191,8 @@ class Tools:
 
         heard = []
         for clip, _, text in clips:
-            command = [
-                "ffmpeg",
-                "-nostdin",
-                "-v",
-                "error",
-                "-y",
-                "-i",
-                clip,
-                "-ac",
-                "1",
-                "-ar",
-                "16000",
-                self.wav(clip),
-            ]
-            subprocess.run(command, check=True)
+            given = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", clip]
+            subprocess.run([*given, "-ac", "1", "-ar", "16000", self.wav(clip)], check=True)
             asked = {"language": "en", "task": "transcribe"}
             assert self.recogniser is not None
             with warnings.catch_warnings(), quiet():
@@ -328,7 +313,6 @@ def measure(asked: argparse.Namespace, work: Path) -> dict[str, Any]:
             lacking.append(f"faster: {reason}")
         best: dict[str, dict[str, float]] = {"tools": {}, **{name: {} for name in runs}}
         values: dict[str, Any] = {}
-        reasons: list[str] = []
         for repeat in range(-1, asked.repeats):  # the first loads the networks
             some = clips[:1] if repeat < 0 else clips
             for name, run in runs.items():
@@ -348,7 +332,7 @@ def measure(asked: argparse.Namespace, work: Path) -> dict[str, Any]:
         floors = network_floors.rows(clips[0][0], rates)
     return {
         "seconds_a_clip": asked.seconds, "frames": round(25 * asked.seconds), "rates": rates, "seconds": best,
-        "networks": [each if isinstance(each, dict) else asdict(each) for each in floors], "values": values,
+        "networks": floors, "values": values,
         "sets": sets(), "not_measured": lacking, "load": os.getloadavg()[0],
     }  # fmt: skip
 

@@ -16,14 +16,12 @@ from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 import t2av_bench
+from t2av_bench import metrics, systems
 from t2av_bench.cli.main import app
 from t2av_bench.cli.options import number_range
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.experiment.config import RowConfig, RunConfig
-from t2av_bench.metrics import metric_class, metric_ids
-from t2av_bench.systems import system_class, system_ids
 from t2av_bench.utils.files import write_text
-from t2av_bench.utils.registry import PluginError
 from t2av_bench.validation.budget import BudgetConfig
 from t2av_bench.validation.run import ValidityConfig
 from t2av_bench.weights.entry import load_table
@@ -171,15 +169,10 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
 def weights() -> str:
     """What can be fetched, by the licence group, and who needs it."""
     users: dict[str, list[str]] = {}
-    for ids, load in ((metric_ids(), metric_class), (system_ids(), system_class)):
-        for id in ids:
-            try:
-                needed = load(id)
-            except PluginError:
-                continue
-            if needed.__module__.startswith("t2av_bench."):
-                for weight in needed.weights:
-                    users.setdefault(weight, []).append(f"`{id}`")
+    for registry in (metrics.registry, systems.registry):
+        for id in registry.built_in:
+            for weight in registry.class_of(id).weights:
+                users.setdefault(weight, []).append(f"`{id}`")
     table = load_table(Path(t2av_bench.__file__).parent / "weights" / "weights.toml")
     parts = [f"# Weights\n\n{_MADE.format(source='the table of weights')}\n"]
     parts.append(

@@ -2,10 +2,9 @@
 
 import inspect
 
-from t2av_bench.metrics import metric_class, metric_ids
+from t2av_bench.metrics import registry
 from t2av_bench.metrics.base import Metric
 from t2av_bench.scores import Quantity
-from t2av_bench.utils.registry import PluginError
 
 _HEAD = """\
 # Metrics
@@ -43,13 +42,8 @@ def document() -> str:
     """The page as Markdown."""
     parts = [_HEAD]
     previous = None
-    for id in metric_ids():
-        try:
-            metric = metric_class(id)
-        except PluginError:
-            continue
-        if not metric.__module__.startswith("t2av_bench."):
-            continue
+    for id in registry.built_in:
+        metric = registry.class_of(id)
         if metric.__module__ != previous:
             previous = metric.__module__
             about = inspect.getdoc(inspect.getmodule(metric)) or ""

@@ -40,7 +40,7 @@ class Registry(Generic[T]):
         maker: Callable[[type[T]], Callable[..., T]] = lambda kind: kind, given: str = "",
     ) -> None:  # fmt: skip
         self.noun = noun
-        self._built_in, self._kind, self._check = built_in, kind, check
+        self.built_in, self._kind, self._check = built_in, kind, check
         self._maker, self._given = maker, given
         self._loaded: dict[str, type[T] | PluginError] = {}
 
@@ -75,7 +75,7 @@ class Registry(Generic[T]):
         """The class behind an id. ValueError as of ``find``; PluginError for a plug-in that cannot be used."""
         id = self.find(name)
         target = self.targets[id]
-        if id in self._built_in:
+        if id in self.built_in:
             module, _, attribute = target.partition(":")
             return getattr(importlib.import_module(module), attribute)
         if id not in self._loaded:
@@ -117,7 +117,7 @@ class Registry(Generic[T]):
         """Plug-ins that cannot be used, by id, and why: each is imported for it."""
         found = dict(self.refused)
         for id in self.targets:
-            if id not in self._built_in:
+            if id not in self.built_in:
                 try:
                     self.class_of(id)
                 except PluginError as error:
@@ -131,7 +131,7 @@ class Registry(Generic[T]):
 
     @cached_property
     def _entries(self) -> tuple[dict[str, str], dict[str, str]]:
-        found, refused = dict(self._built_in), {}
+        found, refused = dict(self.built_in), {}
         entries = entry_points(group=f"t2av_bench.{self.noun}s")
         for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
             taken = found.setdefault(entry.name, entry.value)

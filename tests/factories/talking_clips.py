@@ -55,7 +55,7 @@ def make_clip(
     lead = np.zeros(round(_LEAD_SECONDS * SAMPLE_RATE), np.float32)
     audio = resample(np.concatenate([lead, 0.7 * speech / np.abs(speech).max()]), SAMPLE_RATE, AUDIO_RATE)
     motion = visemes.motion(visemes.shift(utterance.phonemes, _LEAD_SECONDS), count, clip.seed)
-    count = min(count, round(seconds * FRAME_RATE)) if np.isfinite(seconds) else count
+    count = round(min(count, seconds * FRAME_RATE))
     frames = Portrait(clip.identity, size).render(motion[:count])
     return frames, fit(audio, samples_for(count, FRAME_RATE, AUDIO_RATE))
 

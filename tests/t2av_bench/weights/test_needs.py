@@ -19,7 +19,7 @@ from t2av_bench.metrics.base import Metric
 from t2av_bench.weights.needs import lacks
 
 CORE = {"numpy", "scipy", "soxr", "av", "pydantic", "safetensors", "t2av_bench", "reference_model", "baselines"}
-METRICS, SYSTEMS = metrics.registry._built_in, systems.registry._built_in
+METRICS, SYSTEMS = metrics.registry.built_in, systems.registry.built_in
 USERS = [*map(metrics.metric_class, METRICS), *map(systems.system_class, SYSTEMS)]
 
 

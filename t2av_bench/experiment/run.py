@@ -259,8 +259,7 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
     metrics = resolve(row.metrics)
     return EvaluateConfig(
         generated=plan.folder, manifest=manifest, out=config.out / "runs" / row.name, name=row.label,
-        metrics=row.metrics, device=config.device,
-        workers=config.processes if config.engine == "local" else config.workers, batch_size=config.batch_size,
+        metrics=row.metrics, device=config.device, workers=config.known_workers, batch_size=config.batch_size,
         timeout=config.timeout, memory=config.memory, max_failures=config.max_failures,
         cache=config.out / "features", step=row.step,
         options={id: options for id, options in config.options.items() if id in metrics},

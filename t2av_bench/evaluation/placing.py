@@ -55,11 +55,11 @@ def metric_needs(config: PlacedConfig, ids: Sequence[str]) -> dict[str, Needs]:
     }
 
 
-def system_needs(config: PlacedConfig, id: str, declared: Mapping[str, float]) -> Needs:
+def system_needs(config: PlacedConfig, id: str) -> Needs:
     """What a worker takes for a system."""
     if config.engine == "local":
         return Needs()
-    return _needs(declared, [config.resources[id]] if id in config.resources else [])
+    return _needs(systems.system_class(id).resources, [config.resources[id]] if id in config.resources else [])
 
 
 def _needs(declared: Mapping[str, float], asked: Sequence[Resources]) -> Needs:

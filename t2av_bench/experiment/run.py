@@ -9,6 +9,7 @@ OUT/features/             what several rows measure alike (the real clips), kept
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ def _make(
     make_rows(
         plans, device=config.device, batch_size=config.generation_batch_size, workers=config.most_workers,
         timeout=config.timeout, memory=config.memory and config.memory * GB, on_result=report, engine=engine,
-        needs=lambda id, kind: system_needs(config, id, kind.resources),
+        needs=partial(system_needs, config),
     )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ class MeasuringConfig(BaseModel):
             return self.workers or 1
         return fitting(self.process_bytes, cores())
 
-    @property
+    @cached_property
     def process_bytes(self) -> float:
         """``memory`` of one process; without it what is to be expected."""
         return self.memory * GB if self.memory else WORKER_BYTES + _weight_bytes(self.metrics)
@@ -108,9 +108,14 @@ class PlacedConfig(MeasuringConfig):
     )
 
     @property
+    def known_workers(self) -> int | None:
+        """``processes``; on a cluster ``workers``, without which there are as many as its machines hold."""
+        return self.processes if self.engine == "local" else self.workers
+
+    @property
     def most_workers(self) -> int:
         """Of the engine, which may have place for fewer."""
-        return self.processes if self.engine == "local" else self.workers or MOST_WORKERS
+        return self.known_workers or MOST_WORKERS
 
 
 class EvaluateConfig(PlacedConfig):
@@ -229,9 +234,7 @@ def parse_options(
 def dump(config: EvaluateConfig) -> str:
     """The configuration as TOML, with absolute paths, so that it can be run again from anywhere."""
     said = "# The resolved configuration of this run: t2av-bench evaluate --config evaluate.toml\n"
-    return said + dump_toml({**config.model_dump(), "resources": {
-        name: each.model_dump(exclude_none=True) for name, each in config.resources.items()
-    }})  # fmt: skip
+    return said + dump_toml(config.model_dump())
 
 
 def _weight_bytes(metrics: Iterable[str]) -> float:

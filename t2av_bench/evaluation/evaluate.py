@@ -120,11 +120,9 @@ def evaluate(
 def _own_pool(plan: EvaluateConfig) -> Iterator[WorkerPool]:
     if plan.cache:
         plan.cache.mkdir(parents=True, exist_ok=True)  # all machines have to see it
-    roots, inputs = ([each for each in paths if each]
-                     for paths in ((plan.out, plan.cache), (plan.generated, plan.reference)))  # fmt: skip
-    with engine_of(plan, roots, inputs) as engine:
-        with WorkerPool(engine) as pool:
-            yield pool
+    roots, inputs = [*filter(None, (plan.out, plan.cache))], [*filter(None, (plan.generated, plan.reference))]
+    with engine_of(plan, roots, inputs) as engine, WorkerPool(engine) as pool:
+        yield pool
 
 
 def aggregations(

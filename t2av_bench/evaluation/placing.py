@@ -24,7 +24,7 @@ def engine_of(
     facts = partial(_used, resolve(config.metrics), [*system_ids])
     return chosen_engine(
         config.engine, config.address, config.device, config.process_bytes, config.ship, roots, inputs, facts
-    )  # fmt: skip
+    )
 
 
 def _used(metric_ids: Iterable[str], system_ids: Iterable[str]) -> dict[str, str]:
@@ -50,18 +50,19 @@ def metric_needs(config: PlacedConfig, ids: Sequence[str]) -> dict[str, Needs]:
         if not meant & {*ids}:
             raise ConfigError(f"--resource {name}: that metric is not measured; measured are {', '.join(ids)}")
     return {
-        id: _needs(metric_class(id).resources, *(config.resources[name] for name in asked if id in asked[name]))
+        id: _needs(metric_class(id).resources, [config.resources[name] for name in asked if id in asked[name]])
         for id in ids
     }
 
 
-def system_needs(config: PlacedConfig, id: str, declared: Mapping[str, float]) -> Needs:
+def system_needs(config: PlacedConfig, id: str) -> Needs:
     """What a worker takes for a system."""
-    asked = config.resources.get(id)
-    return Needs() if config.engine == "local" else _needs(declared, *([asked] if asked else []))
+    if config.engine == "local":
+        return Needs()
+    return _needs(systems.system_class(id).resources, [config.resources[id]] if id in config.resources else [])
 
 
-def _needs(declared: Mapping[str, float], *asked: Resources) -> Needs:
+def _needs(declared: Mapping[str, float], asked: Sequence[Resources]) -> Needs:
     found = dict(declared)
     for each in asked:
         found |= each.model_dump(exclude_none=True)

@@ -33,7 +33,7 @@ def _provenance(plan: EvaluateConfig) -> dict[str, Any]:
         "device": _device_name(plan.device) if plan.engine == "local" else plan.device,
         "batch_size": plan.batch_size,
         "engine": plan.engine,
-        "workers": plan.workers or (plan.processes if plan.engine == "local" else None),
+        "workers": plan.known_workers,
         "command": [encodable(word) for word in sys.argv],
     }
 

@@ -177,15 +177,14 @@ class Measuring:
                 waiting.extendleft(reversed(alone))
             return
         blamed = left if failure.part is None else (failure.part,)
-        if failure.part is None and len(left) < len(job.parts) or failure.leftovers:
-            blamed = ()  # it died between two metrics, or earlier clips left memory behind: a fresh one tells
-        if failure.lost:
-            waiting.append(job if isinstance(job, Aggregation) else replace(job, metrics=left))
-            return
+        if failure.part is None and len(left) < len(job.parts) or failure.leftovers or failure.lost:
+            # It died between two metrics, earlier clips left memory behind, or its machine is gone: a fresh one tells.
+            blamed = ()
         for name in blamed:
             yield MetricResult(job.clip, name, Status.FAILED, failure.reason)
         if rest := tuple(name for name in left if name not in blamed):
-            waiting.appendleft(job if isinstance(job, Aggregation) else replace(job, metrics=rest))
+            again = waiting.append if failure.lost else waiting.appendleft
+            again(job if isinstance(job, Aggregation) else replace(job, metrics=rest))
 
 
 class _LoadedMetrics:

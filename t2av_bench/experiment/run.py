@@ -9,6 +9,7 @@ OUT/features/             what several rows measure alike (the real clips), kept
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ def _make(
     make_rows(
         plans, device=config.device, batch_size=config.generation_batch_size, workers=config.most_workers,
         timeout=config.timeout, memory=config.memory and config.memory * GB, on_result=report, engine=engine,
-        needs=lambda id, kind: system_needs(config, id, kind.resources),
+        needs=partial(system_needs, config),
     )  # fmt: skip
 
 
@@ -259,8 +260,7 @@ def _evaluation(plan: RowPlan, config: RunConfig, manifest: Path) -> EvaluateCon
     metrics = resolve(row.metrics)
     return EvaluateConfig(
         generated=plan.folder, manifest=manifest, out=config.out / "runs" / row.name, name=row.label,
-        metrics=row.metrics, device=config.device,
-        workers=config.processes if config.engine == "local" else config.workers, batch_size=config.batch_size,
+        metrics=row.metrics, device=config.device, workers=config.known_workers, batch_size=config.batch_size,
         timeout=config.timeout, memory=config.memory, max_failures=config.max_failures,
         cache=config.out / "features", step=row.step,
         options={id: options for id, options in config.options.items() if id in metrics},

@@ -153,14 +153,13 @@ def _keeps_elsewhere(options: Mapping[str, Any], folder: Path) -> None:
 def make_rows(
     plans: Sequence[RowPlan], *, device: str, batch_size: int, workers: int, timeout: float, memory: float | None,
     on_result: Callable[[RowPlan, str, str | None], None], engine: Engine | None = None,
-    needs: Callable[[str, type[System]], Needs] = lambda id, kind: Needs(),
+    needs: Callable[[str], Needs] = lambda id: Needs(),
 ) -> None:  # fmt: skip
     """Make the clips that are missing; ``on_result`` is told row, item id and reason (None: made) of each.
 
-    memory: bytes that one worker may hold. engine: where workers run; needs: what they take there, by the system's id
-    and class. Updates the plans. ``failures.jsonl`` is written also where this is
-    interrupted. Raises OSError where the disk is full or cannot be written: no clip is to blame, and all would fail.
-    Folders of finished clips are left as they are.
+    memory: bytes that one worker may hold. engine: where workers run; needs: what they take there, by the system's id.
+    Updates the plans. ``failures.jsonl`` is written also where this is interrupted. Raises OSError where the disk is
+    full or cannot be written: no clip is to blame, and all would fail. Folders of finished clips are left as they are.
     """
     plans = [plan for plan in plans if plan.row.clips is None]
     by_name = {plan.row.name: plan for plan in plans}
@@ -190,9 +189,7 @@ def make_rows(
         _write_failures(plan)
 
 
-def _jobs(
-    plans: Sequence[RowPlan], device: str, batch_size: int, needs: Callable[[str, type[System]], Needs]
-) -> Iterator[Job]:
+def _jobs(plans: Sequence[RowPlan], device: str, batch_size: int, needs: Callable[[str], Needs]) -> Iterator[Job]:
     for plan in plans:
         if not plan.to_make:  # also where the system is broken
             continue
@@ -209,7 +206,7 @@ def _jobs(
             slots = ()  # loading says what is wrong
         for start in range(0, len(plan.to_make), size):
             tasks = tuple(plan.to_make[start : start + size])
-            yield Job(key, row.system, row.options, device, tasks, slots, kind.start_seconds, needs(row.system, kind))
+            yield Job(key, row.system, row.options, device, tasks, slots, kind.start_seconds, needs(row.system))
 
 
 def _prepare(plan: RowPlan) -> None:

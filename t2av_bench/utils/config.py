@@ -21,11 +21,13 @@ __all__ = [
 
 
 def dump_toml(values: Mapping[str, Any]) -> str:
-    """Values as TOML: paths absolute, so that they hold anywhere; what is None is left out."""
+    """Values as TOML: paths absolute, so that they hold anywhere; what is None is left out, also in tables."""
     import tomli_w
 
-    return tomli_w.dumps({key: _plain(value) for key, value in values.items() if value is not None})
+    return tomli_w.dumps(_plain(values))
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items() if each is not None}
     return str(value.resolve()) if isinstance(value, Path) else value

@@ -127,7 +127,6 @@ class RayEngine:
     def start(self, work: Any, slot: str | None, needs: Needs | None) -> Transport:
         calls = self._connect()
         wanted = self._resources(needs)
-
         variables = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
 
         def actor() -> Any:
@@ -170,9 +169,7 @@ class RayEngine:
         self._connect()
         if not self._nodes or time.monotonic() - self._looked > _LOOK_SECONDS:
             self._looked = time.monotonic()
-            self._nodes = [
-                {"memory": 0.0, **node["Resources"]} for node in self._ray.nodes() if node["Alive"]
-            ]  # fmt: skip
+            self._nodes = [{"memory": 0.0, **node["Resources"]} for node in self._ray.nodes() if node["Alive"]]
         return self._nodes
 
     def _connect(self) -> Calls:
@@ -187,11 +184,10 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that it runs
         # Its workers would stand back behind whatever else runs; those of the local engine do not.
         os.environ.setdefault("RAY_worker_niceness", "0")
-        common: dict[str, Any] = {"logging_level": "ERROR"}
         where = self._address or os.environ.get("RAY_ADDRESS")
         try:
             _check_listening(where)
-            self._ray.init(address=where or "auto", **common)
+            self._ray.init(address=where or "auto", logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError) as error:
             if where:
                 token = "" if _AUTH in os.environ else f"; one that was started with a token wants {_AUTH}=token here"
@@ -202,8 +198,9 @@ class RayEngine:
             # Strangers must not run code here. Without a token Ray would leave one in the user's home, for good.
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             self._ray.init(
-                address="local", num_cpus=cores(), object_store_memory=_OBJECT_STORE, include_dashboard=False, **common
-            )
+                address="local", num_cpus=cores(), object_store_memory=_OBJECT_STORE, include_dashboard=False,
+                logging_level="ERROR",
+            )  # fmt: skip
 
 
 def _check_listening(address: str | None) -> None:

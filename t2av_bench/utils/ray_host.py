@@ -102,9 +102,7 @@ class Host:
         assert self._mirror is not None
         self._mirror.take(digest, chunk)
 
-    def start(
-        self, work: Any, folder: str, with_gpu: bool, shared: Sequence[Path], facts: Facts
-    ) -> dict[str, str]:  # fmt: skip
+    def start(self, work: Any, folder: str, with_gpu: bool, shared: Sequence[Path], facts: Facts) -> dict[str, str]:
         """Start a worker of ``work``, and tell the versions and ``facts`` here.
 
         folder: to work in, where it exists. with_gpu: Ray gave it graphics cards, which are the worker's slot. shared:

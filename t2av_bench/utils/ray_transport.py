@@ -130,9 +130,7 @@ class Remote:
         self._actor = self._make()
         self._call("start", self._arguments[0], self._arguments[1:], self._started)
 
-    def _call(
-        self, method: str, first: Any, others: tuple[Any, ...], heard: _Hears
-    ) -> None:  # fmt: skip
+    def _call(self, method: str, first: Any, others: tuple[Any, ...], heard: _Hears) -> None:
         """A method of the actor, after the files that its first argument names, where these are shipped."""
         actor, sender = self._actor, self._calls.sender
         if sender is None:
@@ -200,7 +198,7 @@ class Remote:
 
     def _sent(self, _: Any, error: BaseException | None) -> None:
         """A job that cannot be sent concerns all; an actor that is gone is heard of elsewhere."""
-        if error is not None and (self._calls.sender is not None or not _is_end(error)):
+        if error is not None and (self._calls.sender is not None or not (_is_loss(error) or _was_killed(error))):
             self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
@@ -231,7 +229,3 @@ def _was_killed(error: BaseException | None) -> bool:
     from ray.exceptions import OutOfMemoryError
 
     return isinstance(error, OutOfMemoryError)
-
-
-def _is_end(error: BaseException) -> bool:
-    return _is_loss(error) or _was_killed(error)

@@ -15,8 +15,6 @@ from typing import Any
 from t2av_bench.utils.files import file_sha256, link, replacing
 
 _CHUNK = 8 * 2**20
-
-
 _Tells = Callable[[str | PurePath], tuple[str, str | None] | None]
 
 
@@ -100,8 +98,7 @@ class Sender:
         try:
             if not os.path.isfile(path):
                 return None
-            there = os.stat(path)
-            key = path, there.st_size, there.st_mtime_ns
+            key = path, *_state(path)
             if key not in self._digests:
                 self._digests[key] = file_sha256(path)
             return self._digests[key]

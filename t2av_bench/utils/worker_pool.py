@@ -142,9 +142,7 @@ class _Worker:
         self.looked = now
         return (self.transport.memory_held() or 0) > limit
 
-    def failure(
-        self, reason: str, *, refused: bool = False, leftovers: bool = False, lost: bool = False
-    ) -> Failure:  # fmt: skip
+    def failure(self, reason: str, *, refused: bool = False, leftovers: bool = False, lost: bool = False) -> Failure:
         return Failure(self.job, tuple(self.left), self.part, reason, self.loaded is None, refused, leftovers, lost)
 
 
@@ -180,7 +178,7 @@ class WorkerPool:
         slots = {slot for job in self._waiting for slot in self._engine.slots(job)}
         plain = [job for job in self._waiting if not self._engine.slots(job)]
         # Graphics cards first: workers without must not take their machines.
-        self._kinds = sorted({*map(self._engine.needs, plain)}, key=lambda kind: (kind and -(kind.num_gpus or 0)) or 0)
+        self._kinds = sorted({*map(self._engine.needs, plain)}, key=lambda kind: -((kind and kind.num_gpus) or 0))
         together = max(min(workers, len(plain)) + len(slots), len(self._workers))
         limit = most or self._engine.share(together) or math.inf
         try:
@@ -208,7 +206,6 @@ class WorkerPool:
 
         A slot has one worker at most, which serves all that want the slot: so none can keep it from the others.
         """
-        slots = self._engine.slots
         for kind in self._kinds:
             if any(self._is_for(kind, job) for job in self._waiting) and (worker := self._acquire(count, kind)):
                 return worker, self._next(worker, partial(self._is_for, kind))
@@ -218,7 +215,7 @@ class WorkerPool:
                     return worker, self._next(worker, partial(self._wants, slot))
         held = {worker.slot for worker in self._workers}
         for job in self._waiting:
-            if (slot := next((slot for slot in slots(job) if slot not in held), None)) is not None:
+            if (slot := next((slot for slot in self._engine.slots(job) if slot not in held), None)) is not None:
                 worker = _Worker(self._engine.start(self._work, slot, None), slot)
                 self._workers.append(worker)
                 return worker, job

@@ -1,6 +1,5 @@
 """Machines of a Ray cluster on this one, with the fake metrics and systems installed on them."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,26 +8,20 @@ from typing import Any
 
 import pytest
 from experiment_factory import SYSTEMS
+from plugin_factory import install
 
 from t2av_bench import metrics, systems
 
-FACTORIES = Path(__file__).resolve().parent
 METRICS = {"fake/level": "Level", "fake/length": "Length", "fake/spread": "Spread"}
 _STORE = 100 * 2**20
 
 
 def plug(site: Path, patch: pytest.MonkeyPatch) -> None:
     """Install both plug-ins, here and in what is started from here."""
-    described = site / "fakes-1.0.dist-info"
-    described.mkdir(parents=True)
-    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: fakes\nVersion: 1.0\n")
-    lines = ["[t2av_bench.metrics]", *(f"{id} = fake_metrics:{name}" for id, name in METRICS.items()),
-             "[t2av_bench.systems]", *(f"{id} = fake_systems:{name}" for id, name in SYSTEMS.items())]  # fmt: skip
-    (described / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    paths = [str(site), str(FACTORIES), str(FACTORIES.parents[1]), os.environ.get("PYTHONPATH", "")]
-    patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    install(site / "fakes", patch, {id: f"fake_metrics:{name}" for id, name in METRICS.items()})
+    generating = {id: f"fake_systems:{name}" for id, name in SYSTEMS.items()}
+    install(site / "fake_systems", patch, generating, group="t2av_bench.systems")
     patch.setenv("FAKE_SYSTEMS_LOG", str(site / "log"))
-    patch.syspath_prepend(str(site))
     _forget()
 
 

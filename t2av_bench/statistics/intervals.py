@@ -76,7 +76,8 @@ def bootstraps(
 
     A statistic is given a function ``drawn`` of values (n,), and returns its own value for each resample, which is a
     row of ``drawn(values)``: resamples with repetition, n−1 units, or all. Every interval is what
-    ``scipy.stats.bootstrap`` gives from the same generator, to the last bit; that takes up to twice as long. Where all resamples agree the interval is that one value. Raises Unscorable below LEAST_UNITS.
+    ``scipy.stats.bootstrap`` gives from the same generator, to the last bit; that takes up to twice as long.
+    Where all resamples agree the interval is that one value. Raises Unscorable below LEAST_UNITS.
     """
     if units < LEAST_UNITS:
         raise Unscorable(f"{units} to draw from; a bootstrap needs at least {LEAST_UNITS}")

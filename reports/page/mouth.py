@@ -10,10 +10,11 @@ import numpy as np
 from t2av_bench.faces.find import Faces
 from t2av_bench.faces.mesh_points import LEFT_EYE_OUTER, LEFT_MOUTH_CORNER, RIGHT_EYE_OUTER, RIGHT_MOUTH_CORNER
 from t2av_bench.faces.track import TrackRules, find_tracks
+from t2av_bench.media.clip import FRAME_RATE
 from t2av_bench.results.features import FeatureStore
 
-RATE, KEPT_RATE = 5, 25
-"""Places a second on the page, and faces a second in a run."""
+RATE = 5
+"""Places a second on the page."""
 EYES = 1.3
 """Side of the close-up in distances between the outer corners of the eyes: the lips and the chin, however wide open."""
 BOX, DOWN = 0.75, 0.78
@@ -26,13 +27,7 @@ class Mouths:
 
     def __init__(self, features: FeatureStore) -> None:
         self._features = features
-        # One protocol keeps one kind of thing, so its first entry says which.
-        self._kept: dict[str, list[str]] = {"landmarks": [], "faces": []}
-        for folder in sorted(features.folder.glob("*")):
-            entry = next(folder.glob("*/*.safetensors"), None)
-            kind = entry.stem.partition("-")[2] if entry else ""
-            if kind in self._kept:
-                self._kept[kind].append(folder.name)
+        self._kept = {kind: features.fingerprints(kind) for kind in ("landmarks", "faces")}
 
     def path(self, digest: str | None, size: tuple[int, int] | None) -> list[int] | None:
         """Side of the square around the mouth, in thousandths of the picture's width, then x and y of its middle in
@@ -82,6 +77,7 @@ def _of_boxes(arrays: Mapping[str, np.ndarray]) -> Places | None:
 
 def _path(frames: np.ndarray, middles: np.ndarray, side: float, size: tuple[int, int]) -> list[int]:
     width, height = size
-    steps = np.arange(0, frames[-1] + KEPT_RATE // RATE, KEPT_RATE // RATE)
+    step = FRAME_RATE // RATE
+    steps = np.arange(0, frames[-1] + step, step)
     places = np.stack([np.interp(steps, frames, column) for column in middles.T], axis=1) / (width, height)
     return [round(1000 * side / width), *np.round(1000 * places).astype(int).ravel().tolist()]

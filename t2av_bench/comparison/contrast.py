@@ -261,27 +261,22 @@ class _Paired:
 
 def _differences(
     first: Recorded, paired: Sequence[_Paired], key: tuple[str, str], draws: int
-) -> list[Difference | Unscorable]:
-    """Of one quantity, every system's difference from the first one, or why it has none."""
+) -> dict[int, Difference | Unscorable]:
+    """Of one quantity, the difference from the first one of all systems that measured it alike, or why it has none."""
     before, fingerprint = first.quantities[key], first.protocols[key[0]].fingerprint
-    found: list[Difference | Unscorable] = []
+    found: dict[int, Difference | Unscorable] = {}
     samples: dict[int, tuple[Sample, Sample]] = {}
     for place, each in enumerate(paired):
         after = each.run.quantities.get(key)
         if after is None or revision_problem(key[0], first, each.run):
-            found.append(Unscorable("not measured alike"))
             continue
         common = sorted(set(before.scored) & set(after.scored) & each.items)
         try:
             samples[place] = before.sample(common).grouped(each.by), after.sample(common).grouped(each.by)
-            found.append(Unscorable(""))
         except Unscorable as error:
-            found.append(error)
-    for place, one in zip(
-        samples, paired_differences(list(samples.values()), key[1], fingerprint, draws=draws), strict=True
-    ):
-        found[place] = one
-    return found
+            found[place] = error
+    differences = paired_differences(list(samples.values()), key[1], fingerprint, draws=draws)
+    return found | dict(zip(samples, differences, strict=True))
 
 
 def _paired_items(first: Recorded, other: Recorded, name: str, notes: list[str]) -> set[str]:

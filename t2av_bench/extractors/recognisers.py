@@ -7,11 +7,11 @@ recogniser hears one at a time, or several in windows of one length.
 import json
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ SAMPLE_RATE = 16000
 _COMPRESSION_LIMIT = 2.4  # openai-whisper's sign of a decoder that loops
 _REPEAT_LIMIT = 4
 _LONGEST_PHRASE = 10
+Heard = TypeVar("Heard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,20 @@ class Recogniser(ABC):
         self, audios: Sequence[np.ndarray], languages: Sequence[str | None]
     ) -> list[Transcript | NotApplicable]:
         """The transcript of each, or why there is none; what one is does not depend on the others."""
-        found: list[Transcript | NotApplicable] = []
-        for audio, language in zip(audios, languages, strict=True):
-            try:
-                found.append(self.transcribe(audio, language))
-            except NotApplicable as reason:
-                found.append(reason)
-        return found
+        return or_reason(self.transcribe, audios, languages)
+
+
+def or_reason(
+    hear: Callable[[np.ndarray, str | None], Heard], audios: Sequence[np.ndarray], languages: Sequence[str | None]
+) -> list[Heard | NotApplicable]:
+    """What ``hear`` gives for each audio and its language, or the NotApplicable that it raises."""
+    found: list[Heard | NotApplicable] = []
+    for audio, language in zip(audios, languages, strict=True):
+        try:
+            found.append(hear(audio, language))
+        except NotApplicable as reason:
+            found.append(reason)
+    return found
 
 
 @lru_cache(maxsize=2)

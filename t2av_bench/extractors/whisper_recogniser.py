@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from t2av_bench.errors import NotApplicable
-from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, from_transformers
+from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript, from_transformers, or_reason
 from t2av_bench.utils.inference import full_precision, pass_size
 
 WINDOWS_TOGETHER = 8
@@ -73,12 +73,7 @@ class WhisperRecogniser(Recogniser):
         self, audios: Sequence[np.ndarray], languages: Sequence[str | None]
     ) -> list[Transcript | NotApplicable]:
         """Windows of several on a GPU pass together, always as many (see ``inference.pass_size``)."""
-        spoken: list[_Spoken | NotApplicable] = []
-        for audio, language in zip(audios, languages, strict=True):
-            try:
-                spoken.append(_Spoken(self._features(audio), -(-len(audio) // _HOP), self._known(language)))
-            except NotApplicable as reason:
-                spoken.append(reason)
+        spoken = or_reason(self._spoken, audios, languages)
         size = pass_size(self.device, WINDOWS_TOGETHER) or 1
         with full_precision():
             while waiting := [each for each in spoken if isinstance(each, _Spoken) and each.start < each.frames]:
@@ -88,7 +83,10 @@ class WhisperRecogniser(Recogniser):
             for each in spoken
         ]
 
-    def _hear(self, spoken: Sequence["_Spoken"], size: int) -> None:
+    def _spoken(self, audio: np.ndarray, language: str | None) -> _Spoken:
+        return _Spoken(self._features(audio), -(-len(audio) // _HOP), self._known(language))
+
+    def _hear(self, spoken: Sequence[_Spoken], size: int) -> None:
         """The next window of each, in a pass of ``size`` windows, which the last one fills up."""
         import torch
 

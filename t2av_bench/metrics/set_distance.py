@@ -1,7 +1,8 @@
 """Bases of the metrics that compare the features of all generated clips with those of their references."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -99,24 +100,26 @@ class NetworkDistance(ReducedPrecision, FeatureDistance):
 
     def prepare(self, pairs: Sequence[Pair]) -> None:
         """Holds the samples of one pass, or ``PASS_BYTES`` of several shapes, and those of one clip more."""
-        fingerprint = self.features_protocol.fingerprint
         waiting: dict[tuple[int, ...], list[tuple[Look, np.ndarray]]] = {}
-        for pair in pairs:
-            try:
-                for look in self.looks(pair)[0].values():
-                    if not look.clip.is_stored(fingerprint, look.choice):
-                        samples = look.samples()
-                        together = waiting.setdefault(samples.shape[1:], [])
-                        together.append((look, samples))
-                        if sum(len(each) for _, each in together) >= (self._pass_size(samples) or 1):
-                            self._keep(waiting.pop(samples.shape[1:]))
-                        elif sum(each.nbytes for some in waiting.values() for _, each in some) >= PASS_BYTES:
-                            while waiting:
-                                self._keep(waiting.popitem()[1])
-            except (Unscorable, NotApplicable):
-                continue
+        for look, samples in self._missing(pairs):
+            together = waiting.setdefault(samples.shape[1:], [])
+            together.append((look, samples))
+            if sum(len(each) for _, each in together) >= (self._pass_size(samples) or 1):
+                self._keep(waiting.pop(samples.shape[1:]))
+            elif sum(each.nbytes for some in waiting.values() for _, each in some) >= PASS_BYTES:
+                while waiting:
+                    self._keep(waiting.popitem()[1])
         for together in waiting.values():
             self._keep(together)
+
+    def _missing(self, pairs: Sequence[Pair]) -> Iterator[tuple[Look, np.ndarray]]:
+        """Looks whose features are not kept yet, with their samples."""
+        fingerprint = self.features_protocol.fingerprint
+        for pair in pairs:
+            with suppress(Unscorable, NotApplicable):
+                for look in self.looks(pair)[0].values():
+                    if not look.clip.is_stored(fingerprint, look.choice):
+                        yield look, look.samples()
 
     def _keep(self, together: Sequence[tuple[Look, np.ndarray]]) -> None:
         every = np.concatenate([samples for _, samples in together])

@@ -188,7 +188,7 @@ class ErrorRate(Metric):
                 continue
             if pair.item.text and not kept and not _silent(audio):
                 waiting.append((pair, language, audio))
-        _, languages, audios = zip(*waiting, strict=True) if waiting else ((), (), ())
+        audios, languages = [audio for _, _, audio in waiting], [language for _, language, _ in waiting]
         for (pair, language, _), found in zip(waiting, recogniser.transcribe_all(audios, languages), strict=True):
             if isinstance(found, Transcript):
                 self._stored(pair, language, partial(replace, found))

@@ -28,6 +28,11 @@ class FeatureStore:
     def _path(self, digest: str, fingerprint: str, suffix: str) -> Path:
         return self.folder / fingerprint / digest[:2] / f"{digest}-{suffix}.safetensors"
 
+    def fingerprints(self, suffix: str) -> list[str]:
+        """Protocols with entries of a kind, ascending. A protocol keeps one kind of them, so its first says which."""
+        first = {folder.name: next(folder.glob("*/*.safetensors"), None) for folder in sorted(self.folder.glob("*"))}
+        return [name for name, entry in first.items() if entry and entry.stem.partition("-")[2] == suffix]
+
     def get(self, digest: str, fingerprint: str, suffix: str) -> dict[str, np.ndarray] | None:
         """The arrays of an entry, or None where there is none (or only a damaged one)."""
         from safetensors import SafetensorError

@@ -120,10 +120,8 @@
     for (const row of rows.values()) watcher.observe(row.node);
     clearTimeout(fetching);
     fetching = setTimeout(() => { for (const row of rows.values()) t2av.load(row.item).catch(() => {}); }, 1000);
-    const total = t2av.data.items.length, from = state.page * PAGE + 1;
-    document.getElementById("status").textContent = !list.length ? "No item matches."
-      : `${list.length === total ? total : `${list.length} of ${total}`} items`
-        + (last ? `, ${from} to ${from + here.length - 1} shown` : "");
+    document.getElementById("status").textContent = list.length ? t2av.shownOf(list.length, here.length, state.page * PAGE)
+      : "No item matches.";
     const target = [...rows.values()].find((row) => row.id === state.item);
     if (state.item !== null && !target) document.getElementById("status").append(`; “${state.item}” is not among them`);
     t2av.pages(document.getElementById("pages"), "Page", state.page, last, (page) => {

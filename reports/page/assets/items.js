@@ -50,9 +50,7 @@ document.addEventListener("t2av:index", () => {
       element("thead", {}, element("tr", {}, head("Item", 0), ...data.systems.map(({ name }, system) => head(name, system + 1, quantity)))),
       element("tbody", {}, ...rows)));
     place.scrollTop = 0;
-    const all = data.items.length;
-    document.getElementById("scores-status").textContent = `${list.length === all ? all : `${list.length} of ${all}`} items`
-      + (last ? `, ${page * PAGE + 1} to ${page * PAGE + here.length} shown` : "");
+    document.getElementById("scores-status").textContent = t2av.shownOf(list.length, here.length, page * PAGE);
     t2av.pages(document.getElementById("scores-pages"), "Items, page", page, last, (chosen) => { page = chosen; draw(); place.focus(); });
   }
 

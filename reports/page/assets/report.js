@@ -97,6 +97,12 @@ const t2av = (() => {
     select.closest("label").hidden = !api.groups.length;
   };
 
+  // How many of all items are in a list, and which of them are here, after those before them.
+  api.shownOf = (count, here, before) => {
+    const all = api.data.items.length;
+    return `${count === all ? all : `${count} of ${all}`} items` + (here < count ? `, ${before + 1} to ${before + here} shown` : "");
+  };
+
   // Buttons of pages 0 … last, fewer where there are many; go(page) is called on a click.
   api.pages = (place, label, now, last, go) => {
     const numbers = [...Array(last + 1).keys()].filter((n) => n === 0 || n === last || Math.abs(n - now) < 3);

@@ -104,8 +104,7 @@ class ItemRow {
     this.speed = element("select", { "aria-label": "Speed", title: "Speed (− and +)",
       onchange: () => ItemRow.hurry(Number(this.speed.value)) },
     ...Players.SPEEDS.map((speed) => element("option", { value: speed }, `${speed}×`)));
-    const tracked = this.mouths.some(({ path }) => path);
-    if (!tracked) {
+    if (!this.tracked) {
       this.mouthButton.setAttribute("aria-disabled", "true");
       this.mouthButton.title = this.mouthButton.dataset.tip = ItemRow.UNTRACKED;
     }
@@ -123,8 +122,10 @@ class ItemRow {
 
   static UNTRACKED = "These runs kept no face track of this item's clips; metrics that follow the face keep one.";
 
+  get tracked() { return this.mouths.some(({ path }) => path); }
+
   toggleMouths() {
-    if (!this.mouths.some(({ path }) => path)) return void t2av.say(ItemRow.UNTRACKED);
+    if (!this.tracked) return void t2av.say(ItemRow.UNTRACKED);
     Mouth.turn(!Mouth.on);
   }
 
@@ -152,11 +153,12 @@ class ItemRow {
     this.speed.value = Players.speed;
   }
 
+  chosen({ index }) { return index !== null && this.view.system === String(index); }
+
   figure(column, media) {
     const { element } = t2av, { clip, name, index } = column;
     const caption = element("figcaption", {}, element("b", { title: name }, name), column.real && name.toLowerCase() !== "real" ? element("span", { class: "tag" }, "real") : null);
-    const chosen = index !== null && this.view.system === String(index);
-    const figure = element("figure", { class: "clip", "data-system": column.key, tabindex: -1, "aria-current": chosen ? "true" : null,
+    const figure = element("figure", { class: "clip", "data-system": column.key, tabindex: -1, "aria-current": this.chosen(column) ? "true" : null,
       "aria-label": `${name}, ${this.id}` });
     if (clip?.width) figure.style.setProperty("--own", clip.width / clip.height);
     const parts = [caption, this.screen(column, media, caption, figure)];
@@ -182,11 +184,9 @@ class ItemRow {
     media.push(video);
     this.mouths.push(new Mouth(screen, video, clip));
     if (clip.sound) {
-      const own = column.index !== null && this.view.system === String(column.index);
-      const first = !this.columns.some(({ index }) => index !== null && this.view.system === String(index))
-        && !media.slice(0, -1).some((one) => one.dataset.sound);
+      const first = !this.columns.some((one) => this.chosen(one)) && !media.slice(0, -1).some((one) => one.dataset.sound);
       video.dataset.sound = "1";
-      video.muted = !(own || first);
+      video.muted = !(this.chosen(column) || first);
       const radio = element("input", { type: "radio", name: `sound-${this.item}`, "aria-label": `hear ${name}`, onchange: () => {
         for (const one of this.players.media) one.muted = one !== video;
       } });

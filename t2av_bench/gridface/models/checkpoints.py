@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from t2av_bench.utils.config import dump_toml
 from t2av_bench.utils.files import file_sha256, replacing, write_text
 from t2av_bench.weights.digests import exclusively
 from t2av_bench.weights.table import Weights, opened
@@ -99,9 +98,11 @@ def _changing(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
 
 
 def _toml(index: Mapping[str, Mapping[str, Any]]) -> str:
+    import tomli_w
+
     try:
         json.dumps(index, allow_nan=False)  # no dates, and no numbers that are none
-        return f"{_HEAD}\n{dump_toml(dict(sorted(index.items())))}"
+        return f"{_HEAD}\n{tomli_w.dumps(dict(sorted(index.items())))}"  # refuses None, which dump_toml leaves out
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"of {', '.join(index)}: facts are strings, finite numbers, truth values, lists and tables of them: {error}"

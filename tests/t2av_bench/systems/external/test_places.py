@@ -171,4 +171,4 @@ def test_the_pipeline_of_a_variant_is_below_the_folder_of_weights_or_else_on_the
 def test_a_kill_costs_no_clips_that_a_shim_had_made_one_by_one(id, clips, tmp_path):
     asked = [GenerationTask(id, Request(str(each), tmp_path / f"{each}.mp4"), "", {}) for each in range(4)]
     plan = SimpleNamespace(to_make=asked, row=SimpleNamespace(system=id, options={}))
-    assert [len(job.parts) for job in _jobs([plan], "cpu", 8, lambda id, kind: Needs())] == [clips] * (4 // clips)
+    assert [len(job.parts) for job in _jobs([plan], "cpu", 8, lambda id: Needs())] == [clips] * (4 // clips)

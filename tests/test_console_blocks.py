@@ -206,9 +206,10 @@ def _serve(words: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_weights_are_fetched_as_the_readme_shows(tmp_path, monkeypatch):
+def test_weights_are_fetched_as_their_page_shows(tmp_path, monkeypatch):
     """With a server of our own in the publishers' place, and a table that names it."""
-    (block,) = _of(ROOT / "README.md", {"fake"})
+    page = ROOT / "docs" / "weights.md"
+    (block,) = _of(page, {"fake"})
     server, bench = Server(), Bench(tmp_path)
     ids = [word for word in shlex.split(block.lines[0])[3:] if not word.startswith("--") and word != "research"]
     for id in ids:
@@ -221,5 +222,5 @@ def test_weights_are_fetched_as_the_readme_shows(tmp_path, monkeypatch):
             name, _, folder = shlex.split(line, comments=True)[1].partition("=")
             assert name in bench.environment()  # a folder of the reader's: ours holds what was just fetched
         else:
-            _carry_out(line, ROOT / "README.md")
+            _carry_out(line, page)
     assert all((bench.home / f"{id}.bin").read_bytes() == CONTENT for id in ids)

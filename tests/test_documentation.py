@@ -65,6 +65,8 @@ def test_the_page_on_manifests_names_every_key():
     assert sorted(named) == sorted(Item.model_fields)
 
 
-def test_the_manifest_line_of_the_readme_is_an_item():
-    (line,) = re.findall(r"```json\n(.*?)\n```", (ROOT / "README.md").read_text(encoding="utf-8"))
+def test_the_manifest_lines_that_are_shown_are_items():
+    (line,) = re.findall(r"```json\n(.*?)\n```", (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8"))
+    assert Item.model_validate(json.loads(line)).reference == "real/042.mov"
+    (line,) = re.findall(r'`(\{"id": .*?\})`', (ROOT / "README.md").read_text(encoding="utf-8"))
     assert Item.model_validate(json.loads(line)).id == "042"

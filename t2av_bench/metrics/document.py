@@ -48,7 +48,7 @@ A metric of your own plugs in from a package of your own: see [plug-ins](plugins
 The pages behind these numbers: what each metric claims to notice, and whether it does ([validity](validity.md)); what it
 changes for reasons that are not the model ([error budget](error_budget.md)); how far it agrees with people
 ([panel](panel.md)); whether a machine gives the published values ([attest](attest.md)).
-"""
+"""  # noqa: E501
 
 
 def document() -> str:

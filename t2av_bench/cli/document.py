@@ -182,8 +182,8 @@ DistillMOS and dlib's landmarks come out of wheels and source distributions of t
 configured for: nothing of them is installed or run, and the digest is the published file's. `weights list ID` shows the
 digest, and the origins in the order in which they are tried.
 
-A download gives up on a server that makes no progress, never joins two versions of a file, and takes at most 16 GB where
-no size is stated (`--max-size`). A metric whose weights or packages are missing is "not applicable", and its message is
+A download gives up on a server that makes no progress, never joins two versions of a file, and takes at most 16 GB
+where no size is stated (`--max-size`). A metric whose weights or packages are missing is "not applicable", and its message is
 the command that brings them.
 """
 

@@ -183,8 +183,8 @@ configured for: nothing of them is installed or run, and the digest is the publi
 digest, and the origins in the order in which they are tried.
 
 A download gives up on a server that makes no progress, never joins two versions of a file, and takes at most 16 GB
-where no size is stated (`--max-size`). A metric whose weights or packages are missing is "not applicable", and its message is
-the command that brings them.
+where no size is stated (`--max-size`). A metric whose weights or packages are missing is "not applicable", and its
+message is the command that brings them.
 """
 
 

@@ -29,6 +29,8 @@ from t2av_bench.utils.text import counted
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from t2av_bench.api.loggers import Logged
+
 AnyPath = str | os.PathLike[str]
 SCORES = {
     "clip": "text", "metric": "text", "quantity": "text", "value": "float64", "status": "text", "reason": "text",
@@ -49,12 +51,14 @@ class Run:
     """One system's clips with their scores, as they stand in a run folder now; what is read is kept.
 
     path: the run folder. notices: what was to be known of the files when it was evaluated; empty for a run that was
-    opened. Raises ValueError where the folder holds no run.
+    opened. logged: what became of ``log``; None where it was not asked for. Raises ValueError where the folder holds no
+    run.
     """
 
     def __init__(self, path: AnyPath, *, notices: Sequence[str] = (), config: EvaluateConfig | None = None) -> None:
         self.path = Path(path)
         self.notices = tuple(notices)
+        self.logged: Logged | None = None
         self._config = config
         with refusals():
             self.result: RunResult = read(self.path)
@@ -116,10 +120,12 @@ class Run:
 
     @property
     def exit_status(self) -> int:
-        """That of ``t2av-bench evaluate``: 1 where more clips failed, or metrics are missing, than was allowed."""
+        """That of ``t2av-bench evaluate``: 1 where more clips failed, or metrics are missing, than was allowed, or the
+        scores could not be logged."""
         config = self.config
         many = self.failed_clips > (config.max_failures if config else 0)
-        return int(many or bool(self.missing and not (config and config.allow_missing)))
+        unlogged = self.logged is not None and self.logged.reason is not None
+        return int(many or unlogged or bool(self.missing and not (config and config.allow_missing)))
 
     def as_dict(self) -> dict[str, Any]:
         """What ``t2av-bench evaluate --json`` prints."""
@@ -129,6 +135,7 @@ class Run:
             "columns": [column_document(column) for column in self.result.columns],
             "failures": self.result.failures,
             "notices": list(self.notices), "missing": self.missing, "exit_status": self.exit_status,
+            "logged": self.logged.as_dict() if self.logged else None,
             "reasons": {str(kind): [reason.as_dict() for reason in self.counted(kind)] for kind in kinds},
         }  # fmt: skip
 

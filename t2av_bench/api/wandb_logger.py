@@ -33,13 +33,13 @@ def check() -> None:
     require("wandb.sdk", "wandb")  # W&B's own folder of the same name, in the working folder, has no such module
     import wandb
 
-    if os.environ.get("WANDB_MODE") in _LOCAL:
-        return  # without starting W&B's service, which stays
+    if _is_local():
+        return
     try:
         known = wandb.api.api_key or os.environ.get("WANDB_IDENTITY_TOKEN_FILE")
     except wandb.Error as error:
         raise NotApplicable(f"{error}: 'wandb login' asks for the key anew") from error
-    if not known and not _is_local():
+    if not known:
         raise NotApplicable(
             "--log wandb: nobody is logged in to Weights & Biases here: 'wandb login', or WANDB_API_KEY; "
             "WANDB_MODE=offline keeps everything on this machine, and 'wandb sync' uploads it later"
@@ -50,7 +50,10 @@ def _is_local() -> bool:
     """Whether W&B stays on this machine: by ``WANDB_MODE``, or by ``wandb offline``, which it keeps in a file."""
     import wandb
 
-    return wandb.setup().settings.mode in _LOCAL
+    settings = wandb.Settings()  # not those of ``wandb.setup``, which would stay whatever the variables say later
+    settings.update_from_system_settings()
+    settings.update_from_env_vars(os.environ)
+    return settings.mode in _LOCAL
 
 
 def log(content: Content) -> tuple[str | None, str]:
@@ -62,14 +65,13 @@ def log(content: Content) -> tuple[str | None, str]:
 
     # ``create_new``: a notebook or a training loop may have a run of its own, which stays as it is. The measurements
     # are over, so there is no load of the machine to be watched.
-    local = _is_local()  # what W&B has of a run elsewhere then meets it when it is synced
     settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, reinit="create_new")
     environment = os.environ
     with wandb.init(
         project=environment.get("WANDB_PROJECT") or PROJECT,
         name=content.name if content.group else environment.get("WANDB_NAME") or content.name,
         group=environment.get("WANDB_RUN_GROUP") or content.group,
-        id=_id(content.folder), resume=None if local else "allow", settings=settings,
+        id=_id(content.folder), resume=None if _is_local() else "allow", settings=settings,
     ) as run:  # fmt: skip
         run.config.update(dict(content.config), allow_val_change=True)
         for key, quantity in content.quantities.items():
@@ -77,8 +79,10 @@ def log(content: Content) -> tuple[str | None, str]:
         run.log({"quantities": _quantities(content), "clips": _clips(content)})
         if run.disabled:
             return None, "nothing, as WANDB_MODE=disabled says"
-        where = run.settings.sync_dir if local else run.url
-    return where, f"offline, to be uploaded with: {shlex.join(['wandb', 'sync', str(where)])}" if local else ""
+        if not run.offline:
+            return run.url, ""
+        where = run.settings.sync_dir
+    return where, f"offline, to be uploaded with: {shlex.join(['wandb', 'sync', where])}"
 
 
 def _id(folder: Path) -> str:

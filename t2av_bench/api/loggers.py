@@ -6,7 +6,7 @@ A logger is a module with ``check`` and ``log``, which stands in ``_MODULES`` an
 import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from reports.page.content import SourceFile, clip_content, figure_limit
 from reports.page.media import MediaFolder, PageClip
 from reports.tables.build import column_key
 from reports.tables.model import TableColumn
-from t2av_bench.api.runs import Run
+from t2av_bench.api.runs import Logged, Run
 from t2av_bench.errors import NotApplicable
 from t2av_bench.evaluation.config import LoggedConfig
 from t2av_bench.utils.reasons import said
@@ -25,29 +25,6 @@ _MODULES = {"wandb": "t2av_bench.api.wandb_logger"}
 MOST_BYTES = 100 * 2**20
 """Of a clip that is logged to be played."""
 _NOT_SHOWN = {"status", "direction", "label"}
-
-
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """What became of logging a run. where: its address, or the folder that holds it; None where it is nowhere.
-
-    hint: what is said in its place, with what to type next. reason: why it is not logged; its scores are in the run
-    folder all the same.
-    """
-
-    logger: str
-    where: str | None = None
-    hint: str = ""
-    reason: str | None = None
-
-    def __str__(self) -> str:
-        if self.reason is not None:
-            again = "the same command tries it again, measuring nothing"
-            return f"not logged to {self.logger}: {self.reason.rstrip('.')}; {again}"
-        return f"logged to {self.logger}: {self.hint or self.where}"
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

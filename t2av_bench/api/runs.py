@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,6 @@ from t2av_bench.utils.text import counted
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from t2av_bench.api.loggers import Logged
-
 AnyPath = str | os.PathLike[str]
 SCORES = {
     "clip": "text", "metric": "text", "quantity": "text", "value": "float64", "status": "text", "reason": "text",
@@ -45,6 +44,29 @@ SUMMARY = {
 REASONS = {
     "status": "text", "reason": "text", "alike": "bool", "clips": "int64", "metrics": "object", "examples": "object",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What became of logging a run. where: its address, or the folder that holds it; None where it is nowhere.
+
+    hint: what is said in its place, with what to type next. reason: why it is not logged; its scores are in the run
+    folder all the same.
+    """
+
+    logger: str
+    where: str | None = None
+    hint: str = ""
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        if self.reason is not None:
+            again = "the same command tries it again, measuring nothing"
+            return f"not logged to {self.logger}: {self.reason.rstrip('.')}; {again}"
+        return f"logged to {self.logger}: {self.hint or self.where}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 class Run:

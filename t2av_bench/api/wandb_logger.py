@@ -52,7 +52,7 @@ def _is_local() -> bool:
 
     settings = wandb.Settings()  # not those of ``wandb.setup``, which would stay whatever the variables say later
     settings.update_from_system_settings()
-    settings.update_from_env_vars(os.environ)
+    settings.update_from_env_vars(dict(os.environ))
     return settings.mode in _LOCAL
 
 

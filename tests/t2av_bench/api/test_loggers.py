@@ -1,8 +1,9 @@
-"""``--log wandb``, with W&B itself offline: what it writes is read back by its own reader."""
+"""``--log wandb``, with W&B itself offline: what it writes for the upload is read back."""
 
 import importlib
 import json
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -71,15 +72,28 @@ class Offline:
         return self.files[cell["path"]].read_bytes()
 
 
+def records(data: bytes) -> Iterator[bytes]:
+    """W&B's file is a log of LevelDB behind seven bytes: blocks of 32 KiB, records that may go on in the next one."""
+    place, parts = 7, b""
+    while place + 7 <= len(data):
+        if (left := 32768 - place % 32768) < 7:
+            place += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, place)
+        parts += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # a full one, or the last part of one
+            yield parts
+            parts = b""
+
+
 def offline_runs(tmp_path: Path) -> list[Offline]:
     from wandb.proto.wandb_internal_pb2 import Record
-    from wandb.sdk.internal.datastore import DataStore
 
     found = []
     for file in sorted((tmp_path / "wandb").glob("wandb/offline-run-*/run-*.wandb"), key=os.path.getmtime):
-        store, run = DataStore(), Offline()
-        store.open_for_scan(str(file))
-        while (data := store.scan_data()) is not None:
+        run = Offline()
+        for data in records(file.read_bytes()):
             record = Record()
             record.ParseFromString(data)
             kind = record.WhichOneof("record_type")

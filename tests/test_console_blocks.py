@@ -125,7 +125,8 @@ def _prepare(folder: Path, monkeypatch) -> None:
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    for kind in ("CACHE", "DATA"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(folder / kind.lower()))
     place = folder / "work"
     place.mkdir()
     monkeypatch.chdir(place)

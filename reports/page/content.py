@@ -133,7 +133,7 @@ def gather(folders: Sequence[Path], real: str | None = None) -> Content:
 
 
 def _system(name: str, run: RunResult, real: bool) -> PageSystem:
-    clips = {id: _clip(row, run.claim) for id, row in run.rows.items()}
+    clips = {id: clip_content(row, run.claim) for id, row in run.rows.items()}
     with run.store() as store:
         for metric, entry in run.described.items():
             stated = curves_of(entry["description"])
@@ -150,7 +150,8 @@ def _system(name: str, run: RunResult, real: bool) -> PageSystem:
     return PageSystem(name, run, clips, descriptions, Mouths(run.features), real)
 
 
-def _clip(row: Mapping[str, Any], claim: Mapping[str, Any]) -> ClipContent:
+def clip_content(row: Mapping[str, Any], claim: Mapping[str, Any]) -> ClipContent:
+    """A clip's files, of its row of a run and the run's ``claim``."""
     facts = row["media"] or {}
     path = located(row["generated"], claim.get("generated"))
     source = SourceFile(path, row["digest"], facts.get("generated"), row["reason"], sound_of(row))

@@ -76,15 +76,14 @@ def build(
             inapplicable.setdefault(reason, []).append(name if families.count(name) == 1 else f"{metric} {name}")
             continue
         quantity = present[0].quantity
-        unique = families.count(name) == 1
         label = quantity.label if labels.count(quantity.label) == 1 else f"{quantity.label} [{metric.split('/')[1]}]"
         marks = protocol_marks(cells, allow_mixed, table.notes)
         if any(marks):
             mixed.append(label)
         stand_in = present[0].stand_in
         heading = TableColumn(
-            name if unique else f"{name}[{metric.split('/')[1]}]", label + ("‡" if stand_in else ""),
-            quantity.direction, quantity.decimals, quantity.unit, stand_in=stand_in, quantity=quantity, metric=metric,
+            column_key(metric, name, families), label + ("‡" if stand_in else ""), quantity.direction,
+            quantity.decimals, quantity.unit, stand_in=stand_in, quantity=quantity, metric=metric,
         )  # fmt: skip
         table.columns.append(heading)
         ranked = [not any(marks)] * len(places)
@@ -105,6 +104,11 @@ def build(
             groups.side_by_side(table, parts)
     table.note_reasons()
     return table
+
+
+def column_key(metric: str, quantity: str, among: Sequence[str]) -> str:
+    """The name of a quantity's column; with the metric's variant where several of the quantities have that name."""
+    return quantity if among.count(quantity) == 1 else f"{quantity}[{metric.split('/')[1]}]"
 
 
 def _measured(places: Sequence[tuple[Subgroup, RunResult, Sequence[str]]], wanted: Iterable[tuple[str, str]]) -> Found:

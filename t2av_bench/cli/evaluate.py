@@ -36,7 +36,7 @@ def evaluate(
     anything is measured. Clips that failed and metrics that were missing are tried again when the command is repeated.
 
     Exit status: 0 all well; 1 more failed clips than --max-failures, or a metric named in --metrics scored no clip
-    (see --allow-missing); 2 the command cannot be carried out.
+    (see --allow-missing), or --log failed; 2 the command cannot be carried out.
     """
     from t2av_bench.api.evaluating import evaluate
     from t2av_bench.cli.output import measuring
@@ -55,6 +55,8 @@ def evaluate(
         with display, stdout_to_stderr():
             done = evaluate(config=config, progress=measuring(display, "scoring"), notice=display.notice, **given)
         show(done, display, as_json)
+        if done.logged:
+            display.note(f"{done.logged}{': exit status 1' if done.logged.reason else ''}")
         if given["out"] is None:
             display.note(f"the run folder: {done.path}")
     raise typer.Exit(done.exit_status)

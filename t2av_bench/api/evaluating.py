@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from t2av_bench.api import loggers
 from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.evaluation import evaluate as evaluation
 from t2av_bench.evaluation.config import EvaluateConfig, check_device, dump, load
@@ -81,9 +80,13 @@ def evaluate(
     with refusals():
         asked = load(Path(config) if config is not None else None, given)
         check_device(asked.device, asked.engine)
-        loggers.check(asked)
+        if asked.log:  # what shows clips is loaded where it is asked for
+            from t2av_bench.api import loggers
+
+            loggers.check(asked)
         evaluation.evaluate(asked, progress or (lambda _: None), note)
         write_text(asked.out / "evaluate.toml", dump(asked))
     run = Run(asked.out, notices=notices, config=asked)
-    loggers.log({"": run}, asked)
+    if asked.log:
+        loggers.log({"": run}, asked)
     return run

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from warnings import warn
 
-from t2av_bench.api import loggers
 from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.evaluation.config import ConfigError, check_device
 from t2av_bench.experiment import run as experiment
@@ -69,7 +68,10 @@ def run(
     with refusals():
         loaded = load(Path(config), given, names(only) or ())
         check_device(loaded.config.device, loaded.config.engine)
-        loggers.check(loaded.config)
+        if loaded.config.log:  # what shows clips is loaded where it is asked for
+            from t2av_bench.api import loggers
+
+            loggers.check(loaded.config)
         done = experiment.run(
             loaded,
             progress or (lambda _: None),
@@ -80,9 +82,10 @@ def run(
         told = f"{name}: not scored: {reason}"
         notice(told) if notice else warn(told, stacklevel=2)
     runs = Runs(done)
-    rows = {row.row.name: row.row for row in done.rows}
-    about = {name: {key: getattr(row, key) for key in _LOGGED} for name, row in rows.items()}
-    loggers.log(runs, loaded.config, loaded.config.out.resolve().name, about)
+    if loaded.config.log:
+        rows = {row.row.name: row.row for row in done.rows}
+        about = {name: {key: getattr(row, key) for key in _LOGGED} for name, row in rows.items()}
+        loggers.log(runs, loaded.config, loaded.config.out.resolve().name, about)
     return runs
 
 

@@ -51,7 +51,6 @@ def run(
     --log failed, 2 the command cannot be carried out, or not for some row (--dry-run: something is missing on this
     machine).
     """
-    from t2av_bench.api import loggers
     from t2av_bench.api.experiment import made_again, run
     from t2av_bench.cli.progress import Display
     from t2av_bench.cli.run_tables import check_tables, make_tables
@@ -64,7 +63,10 @@ def run(
         given["manifests"] = _manifests(given["manifests"] or ())
         loaded = load(config, given, tuple(only or ()))
         check_tables(loaded)
-        loggers.check(loaded.config)
+        if loaded.config.log:
+            from t2av_bench.api import loggers
+
+            loggers.check(loaded.config)
         if dry_run:
             rows = preview(loaded, made_again(loaded, regenerate or ()))
             _print_preview(rows, as_json)

@@ -13,7 +13,7 @@ from reports.tables.measured import Measured, over_clips
 from reports.tables.model import Cell, Table, TableColumn, TableRow
 from reports.tables.origins import origin_note
 from reports.tables.protocols import protocol_marks
-from reports.tables.ranking import Contender, mark_by_test, missing_too_many
+from reports.tables.ranking import TOO_FEW, Contender, mark_by_test, missing_too_many
 from t2av_bench.errors import Unscorable
 from t2av_bench.evaluation.reasons import alike
 from t2av_bench.metrics import registry
@@ -24,7 +24,7 @@ from t2av_bench.results.columns import Column
 from t2av_bench.results.run import RunResult, system_names
 from t2av_bench.results.subgroups import Subgroup, subgroups
 from t2av_bench.scores import Status
-from t2av_bench.statistics.samples import Sample
+from t2av_bench.statistics.samples import NEEDS_CLIPS, Sample
 from t2av_bench.utils.text import counted
 
 MOST_REASONS = 4
@@ -192,11 +192,12 @@ def measured_notes(
         if len(drawn) > 1 and len(names) > 1:
             over = " and ".join(dict.fromkeys(f"the clips, {each.unit} as a whole" for each in drawn.values() if each))
         notes.append(f"[low, high]: 95 % bootstrap interval over {over}.")
-    if _set_differences(table, contenders):
+    too_few = any(note.startswith(TOO_FEW) for note in notes)
+    if not too_few and _set_differences(table, contenders):
         notes.append(AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + ".")
     if any(cell.within is not None for cell in cells):
         notes.append("An offset is the median over the clips; % within ±1: clips at most one frame from 0.")
-    if lacking := _without_interval(cells):
+    if lacking := _without_interval(cells, too_few and len(names) < 2):  # parts have other numbers of clips
         more = "; …" if len(lacking) > MOST_REASONS else ""
         notes.append(f"Without an interval: {'; '.join(lacking[:MOST_REASONS])}{more}.")
     if stand_ins := [column.label.removesuffix("‡") for column in table.columns if column.stand_in]:
@@ -205,11 +206,16 @@ def measured_notes(
     return notes
 
 
-def _without_interval(cells: Iterable[Cell]) -> list[str]:
-    """Why cells have no interval, each reason once: ``1 clip, 7 clips; an interval needs at least 20 clips``."""
+def _without_interval(cells: Iterable[Cell], too_few: bool = False) -> list[str]:
+    """Why cells have no interval, each reason once: ``1 clip, 7 clips; an interval needs at least 20 clips``.
+
+    too_few: another note says of how many clips there are none.
+    """
     found: dict[str, dict[str, None]] = {}
     for reason in dict.fromkeys(cell.no_interval for cell in cells if cell.no_interval):
         has, _, need = reason.rpartition("; ")
+        if too_few and need == NEEDS_CLIPS:
+            continue
         found.setdefault(need, {})[has] = None
     return [f"{', '.join(has)}; {need}" if all(has) else need for need, has in found.items()]
 

@@ -1,6 +1,7 @@
 """``t2av-bench demo``: tables of the embedded benchmark on a few clips: ``run`` with a packaged file, and a page."""
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ import typer
 
 from t2av_bench.cli.errors import usage_errors
 from t2av_bench.errors import ItemError
+from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
     from t2av_bench.cli.run_tables import TableResult
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 FULL = Path(__file__).parents[1] / "gridface" / "experiment.toml"
 KNOWN = ("1", "2", "3", "4", "5")
+_STANDING = re.compile(r": \d+ of \d+ clips are there$")  # of eighteen rows, where the bar shows it for all
 
 
 def demo(
@@ -64,14 +67,17 @@ def run(out: Path, items: int, tables: Sequence[str]) -> None:
     loaded = chosen(out, items, tables)
     display = Display()
     with display:
-        result = benchmark_run.run(loaded, display.step, display.note)
+        result = benchmark_run.run(
+            loaded, display.step, lambda text: None if _STANDING.search(text) else display.note(text)
+        )
         made = make_tables(loaded, out, display.note)
     page = make_page(result, made, out / "page", items)
     print_tables([_in_short(table) for table in made])
     show_markdown(reading(made))
     explain_failures(result, display)
-    show_markdown(what_next(out, page))
-    display.note(f"{time.monotonic() - started:.0f} s; the page: {page} (open it, or: t2av-bench serve {page.parent})")
+    echo()
+    show_markdown(what_next(out))
+    display.note(f"{time.monotonic() - started:.0f} s. The page: {page}\nOpen it, or: t2av-bench serve {page.parent}")
 
 
 def chosen(out: Path, items: int, tables: Sequence[str]) -> "Loaded":
@@ -111,9 +117,11 @@ def _shown(row: "ExperimentRow") -> tuple[str, ...]:
 
 
 def _in_short(made: "TableResult") -> "TableResult":
-    """The table without what its files and the page say below it: what its signs and marks mean stays."""
+    """The table as the page calls it, without what the page and its files say below it: what marks mean stays."""
+    from t2av_bench.cli.demo_page import TITLES
+
     if made.table is None:
         return made
     signs = (*"¹²³⁴⁵⁶⁷⁸⁹†¶(", "Bold", "Nothing is bold")
     notes = [note for note in made.table.notes if note.startswith(signs)]
-    return replace(made, table=replace(made.table, caption="", notes=notes))
+    return replace(made, table=replace(made.table, title=TITLES[made.name], caption="", notes=notes))

@@ -1,6 +1,5 @@
 """What ``demo`` tells of its tables: on the page that it writes, and below the tables in the terminal."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,21 +126,20 @@ def reading(made: "Sequence[TableResult]") -> str:
     return "".join(f"- {part}\n" for part in parts if part)
 
 
-def what_next(out: Path, page: Path) -> str:
-    """Markdown: where everything is, and the commands that come next."""
-    folder = shlex.quote(str(out))
+def what_next(out: Path) -> str:
+    """Markdown: where the whole tables are, and the commands that come next."""
     return f"""
-Tables with all notes, in Markdown, LaTeX, CSV and HTML: {folder}/tables. The page, with all clips: {page}
+The tables with all their notes, in Markdown, LaTeX, CSV and HTML: {out}/tables
 
-Next, more clips or tables (`t2av-bench demo --all --items 40`), or clips of your own beside the real ones:
+Next: `t2av-bench demo --all --items 40`, or clips of your own beside the real ones of the same names:
 
 {_commands()}
 """.lstrip()
 
 
 def _commands() -> str:
-    return """    t2av-bench evaluate my_clips/ --reference real_clips/ --metrics psnr,ssim --out runs/mine
-    t2av-bench report runs/mine --out my_page
+    return """    t2av-bench evaluate mine/ --reference real/ --metrics psnr,ssim --out run
+    t2av-bench report run --out page
 """
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from t2av_bench.errors import ItemError
+
 if TYPE_CHECKING:
     from reports.tables.model import Table
     from t2av_bench.cli.run_tables import TableResult
@@ -56,10 +58,16 @@ _SMALL = (
 
 
 def make_page(result: "Result", made: "Sequence[TableResult]", folder: Path, items: int) -> Path:
-    """The page of the tables whose systems take the same English clips, in the folder; its first file."""
+    """The page of the tables whose systems take the same English clips, in the folder; its first file.
+
+    Raises ItemError where no table could be made.
+    """
     from reports.page.site import NamedTable, build_report
 
-    together = [each for each in made if each.name in ("embedded:1", "embedded:2", "embedded:4")] or made[:1]
+    usable = [each for each in made if each.table is not None]
+    if not usable:
+        raise ItemError(str(made[0].reason))
+    together = [each for each in usable if each.name in ("embedded:1", "embedded:2", "embedded:4")] or usable[:1]
     rows = [row for row in result.rows if not (row.row.split or "").endswith("-zh")]
     tables = [
         NamedTable(each.name, TITLES[each.name], [row.run for row in rows if each.name in row.row.tables])

@@ -32,7 +32,7 @@ def demo(
     tables: Annotated[str, typer.Option(metavar="N,…", help="Tables of the embedded benchmark to make, of 1 to 5.")] = (
         "1,2"
     ),
-    every: Annotated[bool, typer.Option("--all", help="All five tables; twice the time.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All five tables, in more than twice the time.")] = False,
 ) -> None:
     """Generate with the embedded systems, score, print tables of the embedded benchmark, and write a page of them.
 
@@ -70,7 +70,7 @@ def run(out: Path, items: int, tables: Sequence[str]) -> None:
         result = benchmark_run.run(
             loaded, display.step, lambda text: None if _STANDING.search(text) else display.note(text)
         )
-        made = make_tables(loaded, out, display.note)
+        made = sorted(make_tables(loaded, out, display.note), key=lambda table: table.name)
     page = make_page(result, made, out / "page", items)
     print_tables([_in_short(table) for table in made])
     show_markdown(reading(made))

@@ -46,7 +46,7 @@ _SIGNS = (
     "comparable with published numbers of the metric."
 )
 _COLUMNS = (
-    "WER (CER in Chinese) is the share of words heard wrongly, DNSMOS the quality of the sound from 1 to 5, FD the "
+    "WER is the share of words heard wrongly, DNSMOS the quality of the sound from 1 to 5, FD the "
     "distance of the set of frames, or of clips, from the real set, Sync-C how surely lips and sound go together, "
     "Sync-D how far apart they are."
 )
@@ -85,6 +85,8 @@ def introduction(tables: "Sequence[Table]", items: int) -> str:
     rows = "\n".join(f"| {name} | {ROWS[name]} |" for name in names)
     found = "\n".join(f"{number}. {text}" for number, text in enumerate(_findings(tables), start=1))
     few = _few(tables)
+    spoken = {column.group for table in tables for column in table.columns}
+    chinese = " Table 1's Chinese half is beside this page, in the folder of tables." if "Chinese" in spoken else ""
     return f"""
 **GridFace** is a talking-portrait benchmark that is made on the spot. {_SMALL}
 
@@ -102,7 +104,7 @@ Open a number, or [all clips](clips.html): the systems play side by side, each w
 
 {few}
 
-Each number links to its clips and says how it was measured when the pointer is on it.
+Each number links to its clips and says how it was measured when the pointer is on it.{chinese}
 
 ## What the rows are
 

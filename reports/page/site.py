@@ -158,22 +158,26 @@ def _of_specification(loaded: Loaded, asked: NamedTable, measured: Sequence[RunR
 
 
 def _part(table: Table, specification: Specification, content: Content) -> Part:
-    """What a table compares: its systems, by its quantities, which are then called as its columns."""
-    systems = {path: place for place, system in enumerate(content.systems) for path in [system.run.path]}
+    """What a table compares: its systems, by its quantities, which are then called as its columns.
+
+    A column in another unit, such as percent, names none: its heading would not fit what plots show.
+    """
+    systems = {system.run.path: place for place, system in enumerate(content.systems)}
     rows = [(row, [systems[path] for path in row.runs]) for row in table.rows if row.origin == "measured"]
-    labels = {
-        (cell.metric, cell.quantity): column.label
+    shown = {
+        (cell.metric, cell.quantity): column
         for row, _ in rows for cell, column in zip(row.cells, table.columns, strict=True)
     }  # fmt: skip
     places = [
         index for index, column in enumerate(content.table.columns)
-        if column.quantity and (column.metric, column.quantity.name) in labels
+        if column.quantity and (column.metric, column.quantity.name) in shown
     ]  # fmt: skip
-    for index in places:  # and quantities as the columns
+    for index in places:
         column = content.table.columns[index]
         assert column.quantity is not None
-        label = labels[column.metric, column.quantity.name]
-        content.table.columns[index] = replace(column, label=label)
+        like = shown[column.metric, column.quantity.name]
+        if like.scale == column.scale:
+            content.table.columns[index] = replace(column, label=like.label)
     references = {row.name for row in specification.rows if row.reference}
     return Part(
         table.title, tuple(place for _, mine in rows for place in mine),

@@ -1,4 +1,4 @@
-# make demo   generate with every embedded system, score, print Tables 1 to 5 of the embedded benchmark
+# make demo   generate with the embedded systems, score, print Tables 1 and 2 of the embedded benchmark, and write a page
 # make test   run the test suite
 # make test-slow   what takes minutes: every command of the documents, the whole demo, real weights, which it fetches
 # make bench  measure speed here, against the tools one would otherwise run (20 minutes): bench/results.json, docs/speed.md

@@ -177,3 +177,9 @@ def test_no_line_of_a_note_begins_with_a_unit():
     lines = terminal(table, width=40).splitlines()
     assert any("90 %" in line for line in lines)
     assert not [line for line in lines if line.lstrip().startswith(("%", "s ", "fps"))]
+
+
+def test_an_arrow_never_stands_on_a_line_of_its_own():
+    columns = [TableColumn(f"c{n}", label, "lower") for n, label in enumerate(["FD-frame‡", "WER‡"] * 6)]
+    shown = terminal(Table(columns, [TableRow("one", 2, [Cell("0.5", 0.5) for _ in columns])] * 2), width=80, fit=True)
+    assert shown.count("FD-frame‡ ↓") == 6 and shown.count("WER‡ ↓") == 6

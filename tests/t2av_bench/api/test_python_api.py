@@ -106,6 +106,7 @@ def test_installed_packages_say_that_they_are_typed():
         ("evaluate", {"progress", "notice"}, {"folder", "as_json"}),
         ("regress", set(), {"strict", "junit", "markdown", "as_json"}),
         ("compare", set(), {"worst", "as_json"}),
+        ("history", {"notice"}, {"out", "format"}),
         ("run", {"progress", "notice"}, {"dry_run", "as_json"}),
         ("table", {"runs", "specification", "notice"}, {"targets", "format"}),
     ],

@@ -26,7 +26,15 @@ from t2av_bench.utils.text import names
 
 class History(checkpoints.History):
     """Checkpoints in order, each quantity's value with its interval, and the gate's verdicts against the checkpoint
-    before and against the reference."""
+    before and against the reference: the first one, or the baseline.
+
+    checkpoints: their ``points`` by (metric id, quantity name), and the answers ``previous`` and ``reference``, each
+    with an ``outcome`` (Gate), ``verdicts`` and ``reasons``. quantities: by the same keys.
+    """
+
+    # The page of the API shows what stands in a class itself.
+    findings, drifts = checkpoints.History.findings, checkpoints.History.drifts
+    to_frame, as_dict = checkpoints.History.to_frame, checkpoints.History.as_dict
 
     def table(self) -> Table:
         """As a table: checkpoints down; for each quantity its value and the two verdicts."""

@@ -18,7 +18,7 @@ def history(
     ],
     baseline: Annotated[
         Path | None,
-        typer.Option(help="Also judge against this file made by 'baseline save', or run folder.  "
+        typer.Option(help="Judge against this file made by 'baseline save', or run folder.  "
                      "[default: the first run]", show_default=False),
     ] = None,
     out: Annotated[

@@ -243,6 +243,7 @@ class History:
         return frame(map(_step, self.checkpoints), STEPS) if steps else frame(self.rows(), HISTORY)
 
     def as_dict(self) -> dict[str, Any]:
+        """What ``t2av-bench history --format json`` prints."""
         return {
             "reference": self.reference.name, "alpha": self.alpha, "comparisons": self.asked,
             "findings": list(self.findings()),

@@ -32,18 +32,20 @@ def write_page(history: History, out: Path) -> Path:
     """
     before = claim(out)
     files = {f"assets/{name}": asset("reports.page", name) for name in ASSETS}
-    files["data/index.js"] = data.script(
-        "index", _NOTHING
-    )  # the scripts of a report begin when they are given its data
+    # The script of a report begins when it is given data.
+    files["data/index.js"] = data.script("index", _NOTHING)
     figures = list(_figures(history))
     files |= {f"plots/{name}": text for figure in figures for name, text in figure.files.items()}
     table, findings = build(history), list(history.findings())
+    groups = _groups(table)
+    # What a screen scrolls sideways stands on paper in parts: two groups of columns fit a sheet.
+    blocks = [_joined(groups), *(_joined(groups[place : place + 2]) for place in range(0, len(groups), 2))]
     template = environment("reports.page").get_template("history.html")
     files[INDEX] = template.render(
         page="index", version=__version__, title=_title(history), lead=_lead(history), findings=findings,
         asked=history.asked, reference=history.reference.name, figures=figures, table=table,
-        rows=list(_rows(history, table)), starts=_starts(table), notes=table.notes[len(findings) :],
-        commands=list(_commands(history)),
+        rows=list(_rows(history, table)), blocks=blocks, starts={group["columns"][0] for group in groups},
+        notes=table.notes[len(findings) :], commands=list(_commands(history)),
     )  # fmt: skip
     for name, text in files.items():
         # A file name that is no valid text has halves of characters, which a page cannot hold: they are written out.
@@ -109,13 +111,17 @@ def _word(each: Checkpoint, against: Against, key: Key) -> str | None:
     return None if answer is None else answer.word(key) or "not judged"
 
 
-def _starts(table: Table) -> set[int]:
-    """The first column of each group."""
-    found, at = set(), 0
-    for _, width in table.spans("group"):
-        found.add(at)
+def _groups(table: Table) -> list[dict[str, Any]]:
+    """Each group of columns: its ``columns``, and as ``spans`` its heading with their number."""
+    found, at = [], 0
+    for text, width in table.spans("group"):
+        found.append({"columns": list(range(at, at + width)), "spans": [(text, width)]})
         at += width
     return found
+
+
+def _joined(groups: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {name: [each for group in groups for each in group[name]] for name in ("columns", "spans")}
 
 
 def _rows(history: History, table: Table) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Which plots a report shows, and why others are absent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -54,25 +54,30 @@ class Shown:
     reason: str | None = None
 
 
+Planned = tuple[str, str, str, str, Draw]  # group, title, caption, name of the file, how to draw it
+
+
 def figures(content: Content, *, extrapolate: bool = False) -> Iterator[Shown]:
     """All figures in page order."""
+    yield from rendered(_planned(content, extrapolate))
+
+
+def rendered(planned: Iterable[Planned]) -> Iterator[Shown]:
+    """Each figure for light and dark backgrounds, or why there is none."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         missing = "the package 'matplotlib' is missing: pip install 't2av-bench[page]'"
         yield Shown("Plots", "No plots", "", reason=missing)
         return
-    for group, title, caption, name, draw in _planned(content, extrapolate):
+    for group, title, caption, name, draw in planned:
         try:
-            drawn = svg(draw())
+            made = svg(draw())
         except NothingToPlot as reason:
             yield Shown(group, title, caption, reason=str(reason))
         else:
-            files = {f"{name}-{LIGHT.name}.svg": drawn, f"{name}-{DARK.name}.svg": darkened(drawn)}
+            files = {f"{name}-{LIGHT.name}.svg": made, f"{name}-{DARK.name}.svg": darkened(made)}
             yield Shown(group, title, caption, files)
-
-
-Planned = tuple[str, str, str, str, Draw]  # group, title, caption, name of the file, how to draw it
 
 
 def _planned(content: Content, extrapolate: bool) -> Iterator[Planned]:

@@ -103,7 +103,7 @@ def build_report(
             for table, loaded in zip(from_names, specifications, strict=True)
         ]  # fmt: skip
     views = [table_view(table, content) for table in shown_tables]
-    before = _claim(out)
+    before = claim(out)
     folder = MediaFolder(out, media)
     files: set[str] = set()
 
@@ -141,7 +141,7 @@ def build_report(
     )  # fmt: skip
     folder.save_cache()
     files |= folder.written
-    _finish(out, files, before, sorted(folder.linked))
+    finish(out, files, before, sorted(folder.linked))
     if folder.unplayable and media != "none":
         notes.append(f"{folder.unplayable} clips cannot be played; the page says why at each")
     notes += _limits(folder)
@@ -203,7 +203,7 @@ def _limits(folder: MediaFolder) -> Iterator[str]:
             yield f"{limit}, and this report shows {count}: do not publish it; --media copy leaves out the others"
 
 
-def _claim(out: Path) -> set[str]:
+def claim(out: Path) -> set[str]:
     """Files of an older report in ``out``. Raises ItemError where the folder holds anything else."""
     if out.exists() and not out.is_dir():
         raise ItemError(f"--out {out} is a file; name a folder")
@@ -223,7 +223,8 @@ def _claim(out: Path) -> set[str]:
     return before
 
 
-def _finish(out: Path, files: set[str], before: set[str], linked: list[str]) -> None:
+def finish(out: Path, files: set[str], before: set[str], linked: list[str]) -> None:
+    """Remove an older report's files that the new one has not, and say which files it consists of."""
     root = out.resolve()
     for name in sorted(before - files):
         path = (root / name).resolve()

@@ -7,6 +7,7 @@ from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.evaluation import evaluate as evaluation
 from t2av_bench.evaluation.config import EvaluateConfig, check_device, dump, load
 from t2av_bench.evaluation.evaluate import Progress
+from t2av_bench.evaluation.planning import announced
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.reasons import refusals
 
@@ -75,6 +76,8 @@ def evaluate(
     with refusals():
         asked = load(Path(config) if config is not None else None, given)
         check_device(asked.device, asked.engine)
+        for text in announced(asked.metrics):
+            note(text)
         evaluation.evaluate(asked, progress or (lambda _: None), note)
         write_text(asked.out / "evaluate.toml", dump(asked))
     return Run(asked.out, notices=notices, config=asked)

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from t2av_bench.cli.errors import usage_errors
+from t2av_bench.utils.optional import require_all
 
 if TYPE_CHECKING:
     from t2av_bench.cli.progress import Display
 
+PACKAGES = (
+    "PIL", "cv2", "espeakng_loader", "jiwer", "matplotlib", "onnxruntime", "pesq", "pocketsphinx", "pystoi",
+    "python_speech_features", "pyworld", "resemblyzer", "speechmos", "torch", "transformers", "zhconv",
+)  # fmt: skip
+"""What its systems and metrics import, and its plots."""
 FULL = Path(__file__).parents[1] / "gridface" / "experiment.toml"
 
 
@@ -24,6 +30,7 @@ def demo(
     It takes minutes on 2 cores and needs no weights, no data and no GPU; the same command continues.
     """
     with usage_errors():
+        require_all("demo", *PACKAGES)
         run(out, items)
 
 

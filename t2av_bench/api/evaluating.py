@@ -7,6 +7,7 @@ from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.evaluation import evaluate as evaluation
 from t2av_bench.evaluation.config import EvaluateConfig, check_device, dump, load
 from t2av_bench.evaluation.evaluate import Progress
+from t2av_bench.evaluation.planning import announced
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.reasons import refusals
 
@@ -84,6 +85,8 @@ def evaluate(
             from t2av_bench.api import loggers
 
             loggers.check(asked)
+        for text in announced(asked.metrics):
+            note(text)
         evaluation.evaluate(asked, progress or (lambda _: None), note)
         write_text(asked.out / "evaluate.toml", dump(asked))
     run = Run(asked.out, notices=notices, config=asked)

@@ -12,6 +12,7 @@ import typer
 
 from t2av_bench.cli.errors import usage_errors
 from t2av_bench.errors import ItemError
+from t2av_bench.utils.optional import require_all
 from t2av_bench.utils.terminal_text import echo
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from t2av_bench.experiment.config import Loaded
     from t2av_bench.generation.row import ExperimentRow
 
+PACKAGES = (
+    "PIL", "cv2", "espeakng_loader", "jiwer", "matplotlib", "onnxruntime", "pesq", "pocketsphinx", "pystoi",
+    "python_speech_features", "pyworld", "resemblyzer", "speechmos", "torch", "transformers", "zhconv",
+)  # fmt: skip
+"""What its systems and metrics import, and its plots."""
 FULL = Path(__file__).parents[1] / "gridface" / "experiment.toml"
 KNOWN = ("1", "2", "3", "4", "5")
 _STANDING = re.compile(r": \d+ of \d+ clips are there$")  # of eighteen rows, where the bar shows it for all
@@ -39,6 +45,7 @@ def demo(
     It takes minutes on 2 cores and needs no weights, no data and no GPU; the same command continues.
     """
     with usage_errors():
+        require_all("demo", *PACKAGES)
         run(out, items, KNOWN if every else _wanted(tables))
 
 

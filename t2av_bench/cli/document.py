@@ -1,6 +1,7 @@
 """The pages of ``docs/`` that are made from the code: ``python -m t2av_bench.cli.document docs/`` writes them.
 
-``commands.md``, ``configuration.md``, ``api.md`` and ``weights.md``; the metrics have ``t2av_bench.metrics.document``.
+``commands.md``, ``configuration.md``, ``api.md``, ``weights.md`` and ``install.md``; the metrics have
+``t2av_bench.metrics.document``.
 """
 
 import inspect
@@ -17,6 +18,7 @@ from typer.main import get_command
 
 import t2av_bench
 from t2av_bench import metrics, systems
+from t2av_bench.cli.document_install import install
 from t2av_bench.cli.main import app
 from t2av_bench.cli.options import number_range
 from t2av_bench.evaluation.config import EvaluateConfig
@@ -35,14 +37,23 @@ def commands() -> str:
     """Every command with its usage, help and options, as ``--help`` has them."""
     parts = [f"# Commands\n\n{_MADE.format(source='the command line itself')}\n"]
     parts.append("Every command has `--help`. Data go to stdout, progress and reasons to stderr.\n")
-    root = get_command(app)
-    for name, command, context in _leaves(root, root.make_context("t2av-bench", [], resilient_parsing=True)):
+    for name, command, context in _all():
         rows = [each.get_help_record(context) for each in command.params]
         usage = " ".join([name, *command.collect_usage_pieces(context)])
         parts.append(f"## {name.removeprefix('t2av-bench ')}\n\n`{usage}`\n\n{_paragraphs(command.help or '')}\n")
         if table := [f"| {_code(what)} | {_cell(help)} |" for what, help in filter(None, rows)]:
             parts.append("| option | what it does |\n|---|---|\n" + "\n".join(table) + "\n")
     return "\n".join(parts)
+
+
+def command_names() -> list[str]:
+    """In the order of ``--help``: ``evaluate``, ``weights list``."""
+    return [name.removeprefix("t2av-bench ") for name, _, _ in _all()]
+
+
+def _all() -> Iterator[tuple[str, Any, Any]]:
+    root = get_command(app)
+    return _leaves(root, root.make_context("t2av-bench", [], resilient_parsing=True))
 
 
 def _leaves(command: Any, context: Any, name: str = "t2av-bench") -> Iterator[tuple[str, Any, Any]]:
@@ -236,6 +247,7 @@ def _code(text: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "api.md": api, "commands.md": commands, "configuration.md": configuration, "weights.md": weights,
+    "install.md": lambda: install(command_names()),
 }  # fmt: skip
 
 

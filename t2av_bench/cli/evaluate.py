@@ -80,10 +80,10 @@ def show(done: "Run", display: "Display", as_json: bool) -> None:
     tell(display.console, "failed", done.counted(Status.FAILED))
     # Of metrics that nobody named and that no clip has, the table's notes say enough.
     told = {*requested(asked.metrics), *(each.metric for each in done.result.columns if each.summary.scored)}
-    tell(display.console, "not applicable", [
-        reason for reason in done.counted(Status.NOT_APPLICABLE) if told.intersection(reason.metrics)
-    ])  # fmt: skip
-    if lacking := lacks(*map(metric_class, resolve(asked.metrics))):
+    reasons = [reason for reason in done.counted(Status.NOT_APPLICABLE) if told.intersection(reason.metrics)]
+    tell(display.console, "not applicable", reasons)
+    lacking = lacks(*map(metric_class, resolve(asked.metrics)))
+    if lacking and lacking not in {reason.text for reason in reasons}:
         display.note(lacking)
     clips, missing = done.failed_clips, done.missing
     if clips > asked.max_failures:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from t2av_bench.cli.errors import USAGE_ERROR, usage_errors
+from t2av_bench.cli.options import deprecated
 from t2av_bench.utils.terminal_text import echo
 
 baseline_app = typer.Typer(name="baseline", help="Keep a run's scores as a small file to compare with.",
@@ -91,6 +92,8 @@ def regress(
     from t2av_bench.utils.files import write_text
 
     outcome: Gate | NotComparable
+    if strict:
+        deprecated("--strict", "--undecided fail")
     with usage_errors():
         try:
             outcome = comparing.regress(

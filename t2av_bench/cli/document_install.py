@@ -17,8 +17,9 @@ EXTRAS = {
     "page": "the plots of `report`, and `serve`",
     "parquet": "scores as Parquet",
     "ray": "`--engine ray`",
+    "wandb": "`--log wandb`",
     "demo": "GridFace: its clips, its systems and metrics, and the page",
-    "all": "all of these but LTX-2, MOVA and Ray",
+    "all": "all of these but LTX-2, MOVA, Ray and W&B",
     "docs": "the documentation site",
     "dev": "all that the tests use",
 }
@@ -27,9 +28,9 @@ COMPILED = {"pesq": "pesq", "pyworld": "pyworld", "Resemblyzer": "webrtcvad"}
 """Requirement of an extra -> the package that has no wheel for Linux and is written in C or C++."""
 SAID_LATER = "what is missing is said before anything is measured; the rest is measured"
 COMMANDS: dict[str, tuple[str, str]] = {
-    "evaluate": ("those of its metrics; `--engine ray`: `ray`", SAID_LATER),
+    "evaluate": ("those of its metrics; `--engine ray`: `ray`; `--log wandb`: `wandb`", SAID_LATER),
     "run": (
-        "those of its systems and metrics; `--engine ray`: `ray`",
+        "those of its systems and metrics; `--engine ray`: `ray`; `--log wandb`: `wandb`",
         "said first; a row that lacks its system has reasons",
     ),
     "demo": ("`demo`", "refused"),
@@ -38,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "budget": ("those of its metrics", "said first; what lacks something has its reason in the file"),
     "attest": ("`sync`", "refused"),
     "report": ("`page` for the plots", "said first; the page has all but the plots"),
+    "history": ("`page` for the plots of `--out`", "said first; the page has all but the plots"),
     "serve": ("`page`", "refused"),
     "scores": ("`parquet` for `--out FILE.parquet`", "refused"),
     "systems check": ("`demo`, to draw a face and to speak", "refused"),

@@ -7,6 +7,7 @@ import typer
 
 from t2av_bench.cli.errors import usage_errors
 from t2av_bench.cli.regress import Alpha, BudgetFile, IndependentClips, Margins, MaxLostClips, Quantities
+from t2av_bench.utils.optional import lacking
 from t2av_bench.utils.terminal_text import echo
 
 
@@ -49,6 +50,8 @@ def history(
         echo(text, err=True)
 
     with usage_errors():
+        if out and (absent := lacking("page", "matplotlib")):
+            notice(f"no plots are drawn: {absent}")
         found = history_of(
             runs, baseline=baseline, margins=margins, quantities=quantities, alpha=alpha,
             max_lost_clips=max_lost_clips, independent_clips=independent_clips, budget=budget, notice=notice,

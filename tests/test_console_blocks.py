@@ -25,7 +25,7 @@ import t2av_bench as tb
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
+    *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "PACKAGE", "RELEASING")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "reports").glob("*/README.md")),
 ]

@@ -80,8 +80,8 @@ decodes and measures with networks comes by extras, as many as you like: `'.[syn
 asks for C++: `apt-get install g++` on Debian or Ubuntu, or leave `speech` out. All else comes as wheels, or as source
 that is Python alone; espeak-ng, FFmpeg and OpenCV are inside of wheels.
 
-OpenCV's wheel wants two libraries of the system that a desktop has and a bare server or container may not: `apt-get
-install libgl1 libglib2.0-0`. Without them the reason of a score says `libGL.so.1`.
+OpenCV's wheel loads libraries of the system that a desktop has, and a bare server or container may not:
+`apt-get install libgl1 libglib2.0-0`. Where they are missing, whatever needs OpenCV says so, with this line.
 
 ## Which command
 

@@ -82,7 +82,11 @@ class ValidityConfig(DamagingConfig):
                 id for id in resolve([name]) if folded(name) != "all" or unusable(metric_class(id)) is None
             ]  # fmt: skip
         if not found:
-            raise ConfigError("--metrics: no metric has what it needs here; 't2av-bench list metrics' says what")
+            absent = lacks(*map(metric_class, resolve(list(self.metrics))), weights=False)
+            raise ConfigError(
+                "--metrics: no metric has what it needs here; 't2av-bench list metrics' says what"
+                + (f"; {absent}" if absent else "")
+            )
         return list(dict.fromkeys(found))
 
 

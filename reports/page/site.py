@@ -25,6 +25,7 @@ from t2av_bench.errors import ItemError
 from t2av_bench.results.run import RunResult
 from t2av_bench.scores import Status
 from t2av_bench.utils.files import write_text
+from t2av_bench.utils.text import counted
 from t2av_bench.version import __version__
 
 INDEX, MANIFEST = "index.html", "report.json"
@@ -143,7 +144,7 @@ def build_report(
     files |= folder.written
     finish(out, files, before, sorted(folder.linked))
     if folder.unplayable and media != "none":
-        notes.append(f"{folder.unplayable} clips cannot be played; the page says why at each")
+        notes.append(f"{counted(folder.unplayable)} cannot be played; the page says why at each")
     notes += _limits(folder)
     return Report(out / INDEX, notes)
 

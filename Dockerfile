@@ -7,7 +7,7 @@
 # With cards: docker run --gpus all … --device cuda; the driver is the host's, CUDA itself comes with torch.
 # /work is where commands run; /state keeps weights and caches. EXTRA is one of pyproject.toml's: demo has every metric,
 # the embedded systems and the page; all is demo and training.
-# We have linted this file and carried its steps out in a bare Debian 12, but built no image of it.
+# We have built no image of this file: it is linted, and its steps for a CPU were carried out in a bare Debian 12.
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim-bookworm AS build

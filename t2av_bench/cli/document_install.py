@@ -103,7 +103,8 @@ $ uv pip install --torch-backend cpu -c constraints.txt '.[sync,video]'
 ```
 
 With pip, install torch for the CPU from PyTorch's own index first, in the version that `constraints.txt` names. A
-torchvision that was built for another torch is no fault here: what these metrics need of it works beside any.
+torchvision that was built for another torch is no fault here: what these metrics need of it works beside any. So
+installed, the base takes 0.6 GB on disk, `[sync,video]` 1.8 GB and `[demo]` 2.3 GB.
 
 ## Without installing
 
@@ -121,8 +122,8 @@ a folder serves as well: `UV_FIND_LINKS=FOLDER`, with the version that `constrai
 ## In a container
 
 `Dockerfile` makes an image for a CPU, or for NVIDIA cards by `--build-arg TORCH=cu130`; commands run in `/work` as a
-user that is not root, and weights stay in `/state`. **We have built no image of it**: a linter passes it, and its
-steps have been carried out in a bare Debian 12.
+user that is not root, and weights stay in `/state`. **We have built no image of it**: a linter passes it, and its steps
+for a CPU have been carried out in a bare Debian 12, up to the demo as that user.
 
 <!-- needs: a Docker engine -->
 ```console

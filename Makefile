@@ -1,4 +1,4 @@
-# make demo   generate with every embedded system, score, print Tables 1 to 5 of the embedded benchmark
+# make demo   generate with the embedded systems, score, print Tables 1 and 2 of the embedded benchmark, and write a page
 # make test   run the test suite
 # make test-slow   what takes minutes: every command of the documents, the whole demo, real weights, which it fetches
 # make bench  measure speed here, against the tools one would otherwise run (20 minutes): bench/results.json, docs/speed.md
@@ -24,8 +24,10 @@ PROCESSES = $(shell $(BIN)/python -c 'from t2av_bench.utils.machine import cores
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not slow" --numprocesses $(PROCESSES) --dist worksteal
 
+# Files without such a test are not even imported.
 test-slow: $(VENV)/.installed
-	T2AV_BENCH_FETCH_WEIGHTS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 4 --dist worksteal
+	T2AV_BENCH_FETCH_WEIGHTS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 4 --dist worksteal \
+	  $$(grep -rl --include='*.py' mark.slow tests)
 
 # A step that fails or is too slow is a reason in the file. One again: .venv/bin/python bench/suite.py --only table1_speed
 bench: $(VENV)/.installed

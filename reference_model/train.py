@@ -31,9 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--stop-after must be at least 1, got {options.stop_after}")
 
     # Imported late, so that --help does not wait for torch.
-    from .training.config import read_config
-    from .training.loop import TrainingError, train
-
+    try:
+        from .training.config import read_config
+        from .training.loop import TrainingError, train
+    except ModuleNotFoundError as error:
+        print(f"error: training needs {error.name}: pip install 't2av-bench[train]'", file=sys.stderr)
+        return 2
     try:
         config = read_config(options.config, options.overrides)
         result = train(config, resume=options.resume, stop_after=options.stop_after, quiet=options.quiet)

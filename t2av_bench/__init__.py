@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from t2av_bench.api.comparing import compare, regress
     from t2av_bench.api.evaluating import evaluate
     from t2av_bench.api.experiment import run
+    from t2av_bench.api.history import History, history
     from t2av_bench.api.listing import list_benchmarks, list_metrics, list_systems
     from t2av_bench.api.merging import merge
     from t2av_bench.api.panel import panel
@@ -39,6 +40,7 @@ _HOMES = {
     "t2av_bench.api.comparing": ("compare", "regress"),
     "t2av_bench.api.evaluating": ("evaluate",),
     "t2av_bench.api.experiment": ("run",),
+    "t2av_bench.api.history": ("History", "history"),
     "t2av_bench.api.listing": ("list_benchmarks", "list_metrics", "list_systems"),
     "t2av_bench.api.merging": ("merge",),
     "t2av_bench.api.panel": ("panel",),
@@ -56,9 +58,10 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Attestation", "Budget", "ClipScores", "Comparison", "Gate", "Panel", "Progress", "Run", "Score", "Table",
-    "Validity", "__version__", "attest", "budget", "compare", "evaluate", "gaps", "list_benchmarks", "list_metrics",
-    "list_systems", "merge", "open_budget", "open_run", "panel", "regress", "run", "score", "table", "validity",
+    "Attestation", "Budget", "ClipScores", "Comparison", "Gate", "History", "Panel", "Progress", "Run", "Score",
+    "Table", "Validity", "__version__", "attest", "budget", "compare", "evaluate", "gaps", "history",
+    "list_benchmarks", "list_metrics", "list_systems", "merge", "open_budget", "open_run", "panel", "regress", "run",
+    "score", "table", "validity",
 ]  # fmt: skip
 
 

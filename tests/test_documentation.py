@@ -13,7 +13,7 @@ from t2av_bench.cli.main import app
 from t2av_bench.metrics.document import document
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def commands() -> list[tuple[str, str]]:
@@ -65,6 +65,8 @@ def test_the_page_on_manifests_names_every_key():
     assert sorted(named) == sorted(Item.model_fields)
 
 
-def test_the_manifest_line_of_the_readme_is_an_item():
-    (line,) = re.findall(r"```json\n(.*?)\n```", (ROOT / "README.md").read_text(encoding="utf-8"))
+def test_the_manifest_lines_that_are_shown_are_items():
+    (line,) = re.findall(r"```json\n(.*?)\n```", (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8"))
+    assert Item.model_validate(json.loads(line)).reference == "real/042.mov"
+    (line,) = re.findall(r'`(\{"id": .*?\})`', (ROOT / "README.md").read_text(encoding="utf-8"))
     assert Item.model_validate(json.loads(line)).id == "042"

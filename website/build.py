@@ -19,6 +19,8 @@ STAGED = ROOT / "docs-site"
 OTHERS = {
     "CHANGELOG.md": "changes.md",
     "CONTRIBUTING.md": "contributing.md",
+    "RELEASING.md": "releasing.md",
+    "SECURITY.md": "security.md",
     "reports/embedded/README.md": "reports/embedded.md",
     "reports/published/README.md": "reports/published.md",
     "reports/specifications/README.md": "reports/specifications.md",

@@ -2,5 +2,5 @@
 
 ``content`` reads runs, ``media`` decides how a browser gets each clip, ``transcript`` aligns what was said with what
 was heard, ``data`` turns all of it into scripts (a page opened from a file cannot fetch JSON), ``plots`` chooses the
-figures, ``site`` writes the folder, and ``server`` serves it on loopback.
+figures, ``site`` writes the folder, and ``server`` serves it on loopback. ``history`` writes a page of checkpoints.
 """

@@ -13,6 +13,8 @@ from reports.page.mouth import Mouths
 from reports.page.transcript import Transcript, transcripts
 from reports.tables.build import build
 from reports.tables.model import Table
+from reports.tables.rows import names_by
+from reports.tables.specification import Specification
 from t2av_bench.errors import ItemError
 from t2av_bench.metrics.base import Curve
 from t2av_bench.results.run import RunResult, open_run
@@ -103,25 +105,51 @@ class PageSystem:
 
 @dataclass(slots=True)
 class Content:
-    """What the page shows. items: id -> what the first run that has it asked for (``text``, ``language``, …)."""
+    """What the page shows. items: id -> what the first run that has it asked for (``text``, ``language``, …).
+
+    table: of all systems and quantities. parts: what is plotted together.
+    """
 
     systems: list[PageSystem]
     items: dict[str, Mapping[str, Any]]
     table: Table
+    parts: Sequence["Part"] = ()
 
 
-def gather(folders: Sequence[Path], real: str | None = None) -> Content:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Systems that are compared with each other, and by what: places in ``Content.systems`` and in its table's columns.
+
+    anchors: those of the systems that generate nothing.
+    """
+
+    title: str
+    systems: tuple[int, ...]
+    columns: tuple[int, ...]
+    anchors: frozenset[int] = frozenset()
+
+
+def gather(
+    folders: Sequence[Path], real: str | None = None, specifications: Sequence[Specification] = ()
+) -> Content:  # fmt: skip
     """Read run folders. real: folder or system name of the run that holds real clips; it comes first.
 
+    specifications: of the tables that are shown; systems have the names of their rows.
     Raises StoreError for a folder that is no run, ItemError where ``real`` names none of them.
     """
     results = [open_run(folder) for folder in folders]
-    marked = [real is not None and (run.name == real or run.path.resolve() == Path(real).resolve()) for run in results]
+    names = names_by(specifications, results)
+    marked = [
+        real is not None and (real in (run.name, name) or run.path.resolve() == Path(real).resolve())
+        for run, name in zip(results, names, strict=True)
+    ]
     if real is not None and not any(marked):
-        raise ItemError(f"--real {real}: no such run; the runs are {', '.join(run.name for run in results)}")
+        raise ItemError(f"--real {real}: no such run; the runs are {', '.join(names)}")
     order = sorted(range(len(results)), key=lambda index: not marked[index])
     # The page marks cells of another protocol instead of refusing: it is there to look into such things.
-    table = build([results[index] for index in order], allow_mixed=True, intervals=True)
+    table = build(
+        [results[index] for index in order], allow_mixed=True, intervals=True, names=[names[index] for index in order]
+    )
     systems = [
         _system(row.name, results[index], marked[index]) for row, index in zip(table.rows, order, strict=True)
     ]  # fmt: skip
@@ -129,11 +157,13 @@ def gather(folders: Sequence[Path], real: str | None = None) -> Content:
     for system in systems:
         for clip, row in system.run.rows.items():
             items.setdefault(clip, row["item"])
-    return Content(systems, items, table)
+    anchors = frozenset(place for place, system in enumerate(systems) if system.real)
+    everything = Part("", tuple(range(len(systems))), tuple(range(len(table.columns))), anchors)
+    return Content(systems, items, table, [everything])
 
 
 def _system(name: str, run: RunResult, real: bool) -> PageSystem:
-    clips = {id: _clip(row, run.claim) for id, row in run.rows.items()}
+    clips = {id: clip_content(row, run.claim) for id, row in run.rows.items()}
     with run.store() as store:
         for metric, entry in run.described.items():
             stated = curves_of(entry["description"])
@@ -150,7 +180,8 @@ def _system(name: str, run: RunResult, real: bool) -> PageSystem:
     return PageSystem(name, run, clips, descriptions, Mouths(run.features), real)
 
 
-def _clip(row: Mapping[str, Any], claim: Mapping[str, Any]) -> ClipContent:
+def clip_content(row: Mapping[str, Any], claim: Mapping[str, Any]) -> ClipContent:
+    """A clip's files, of its row of a run and the run's ``claim``."""
     facts = row["media"] or {}
     path = located(row["generated"], claim.get("generated"))
     source = SourceFile(path, row["digest"], facts.get("generated"), row["reason"], sound_of(row))

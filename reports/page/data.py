@@ -13,6 +13,7 @@ from typing import Any
 from reports.page.content import ClipContent, Content, PageSystem, SourceFile, figure_limit
 from reports.page.media import MediaFolder, PageClip
 from reports.page.transcript import Transcript
+from reports.plots.style import says_real
 from reports.tables.model import TableColumn
 from t2av_bench.results.subgroups import stated_keys, values_of
 from t2av_bench.scores import Score
@@ -27,7 +28,8 @@ def index(content: Content) -> dict[str, Any]:
     reasons: dict[str, int] = {}
     document = {
         "systems": [
-            {"name": system.name, "real": system.real, "clips": len(system.clips)} for system in content.systems
+            {"name": system.name, "real": system.real and not says_real(system.name), "clips": len(system.clips)}
+            for system in content.systems
         ],
         "reference": any(clip.reference for system in content.systems for clip in system.clips.values()),
         "quantities": [

@@ -6,22 +6,26 @@ done is known as a report and can be built again, and last, without the files of
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from reports.page import data
-from reports.page.content import Content, gather
+from reports.page.content import Content, Part, gather
 from reports.page.figures import Shown, figures
 from reports.page.media import MediaFolder, Mode
 from reports.page.tables import CLIPS, table_view
 from reports.tables import from_specification, specification
 from reports.tables.build import build
+from reports.tables.model import Table
+from reports.tables.specification import Loaded, Specification
 from t2av_bench.errors import ItemError
+from t2av_bench.results.run import RunResult
 from t2av_bench.scores import Status
 from t2av_bench.utils.files import write_text
+from t2av_bench.utils.text import counted
 from t2av_bench.version import __version__
 
 INDEX, MANIFEST = "index.html", "report.json"
@@ -31,6 +35,18 @@ ASSETS = (
 )  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTable:
+    """A specification to show on a page. name: ``paper:1`` or a TOML file. title: instead of its own.
+
+    runs: folders of those of the page's runs that it is of; all where None.
+    """
+
+    name: str
+    title: str = ""
+    runs: Sequence[Path] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +64,21 @@ def build_report(
     media: Mode = "link",
     real: str | None = None,
     title: str = "",
-    tables: Sequence[str] = (),
+    tables: Sequence[str | NamedTable] = (),
     by: Sequence[str] = (),
     plots: bool = True,
     extrapolate: bool = False,
     progress: Progress | None = None,
+    plain: bool = True,
+    about: str = "",
+    closing: str = "",
 ) -> Report:
     """Write the report of some runs; an older report in ``out`` is replaced file by file.
 
     media: link to the clips where they lie, copy them into the report, or leave them out. real: the run of real clips,
-    by folder or name. tables: specifications (``paper:1``, a TOML file) to show as well, with their published rows.
+    by folder or name. tables: specifications (``paper:1``, a TOML file) to show as well, with their published rows;
+    systems are called as their rows. plain: show the table of all runs and quantities; without, the plots are of the
+    named tables, too, each of its own systems and quantities. about, closing: Markdown, above and below it all.
     by: keys of the items, each for a table of its groups. plots: draw the plots. extrapolate: also plot Fréchet
     distances against the number of clips, which takes a while.
     progress: called with items done, items in all, and the item's id.
@@ -66,15 +87,24 @@ def build_report(
     """
     if not runs:
         raise ItemError("a report needs at least one run: t2av-bench report RUN --out DIR")
-    specifications = [specification.load(name) for name in tables]
-    content = gather(runs, real)
-    measured = [system.run for system in content.systems]
-    shown_tables = [
-        content.table, *(build(measured, allow_mixed=True, intervals=True, by=key) for key in by),
-        *(from_specification.build(loaded, measured, allow_mixed=True, intervals=True) for loaded in specifications),
+    named = [NamedTable(each) if isinstance(each, str) else each for each in tables]
+    specifications = [specification.load(each.name) for each in named]
+    content = gather(runs, real, [loaded.specification for loaded in specifications])
+    measured, names = ([each.run for each in content.systems], [each.name for each in content.systems])
+    from_names = [
+        _of_specification(loaded, each, measured) for each, loaded in zip(named, specifications, strict=True)
     ]  # fmt: skip
+    shown_tables = [
+        *([content.table] if plain else []),
+        *(build(measured, allow_mixed=True, intervals=True, by=key, names=names) for key in by), *from_names,
+    ]  # fmt: skip
+    if not plain:
+        content.parts = [
+            _part(table, loaded.specification, content)
+            for table, loaded in zip(from_names, specifications, strict=True)
+        ]  # fmt: skip
     views = [table_view(table, content) for table in shown_tables]
-    before = _claim(out)
+    before = claim(out)
     folder = MediaFolder(out, media)
     files: set[str] = set()
 
@@ -98,7 +128,7 @@ def build_report(
         shown.append(figure)
     templates = environment("reports.page")
     heading = title or _heading(content)
-    common = {"title": heading, "version": __version__, "content": content}
+    common = {"title": heading, "version": __version__, "content": content, "about": _html(about)}
     groups: dict[str, list[Shown]] = {}
     for figure in shown:
         groups.setdefault(figure.group, []).append(figure)
@@ -107,16 +137,62 @@ def build_report(
         INDEX,
         templates.get_template("index.html").render(
             page="index", tables=views, figures=groups, failures=failures(content),
-            protocols=protocols(content), **common,
+            protocols=protocols(content), closing=_html(closing), **common,
         ),
     )  # fmt: skip
     folder.save_cache()
     files |= folder.written
-    _finish(out, files, before, sorted(folder.linked))
+    finish(out, files, before, sorted(folder.linked))
     if folder.unplayable and media != "none":
-        notes.append(f"{folder.unplayable} clips cannot be played; the page says why at each")
+        notes.append(f"{counted(folder.unplayable)} cannot be played; the page says why at each")
     notes += _limits(folder)
     return Report(out / INDEX, notes)
+
+
+def _of_specification(loaded: Loaded, asked: NamedTable, measured: Sequence[RunResult]) -> Table:
+    if asked.runs is not None:
+        wanted = {folder.resolve() for folder in asked.runs}
+        measured = [run for run in measured if run.path.resolve() in wanted]
+    table = from_specification.build(loaded, measured, allow_mixed=True, intervals=True)
+    table.title = asked.title or table.title
+    return table
+
+
+def _part(table: Table, specification: Specification, content: Content) -> Part:
+    """What a table compares: its systems, by its quantities, which are then called as its columns.
+
+    A column in another unit, such as percent, names none: its heading would not fit what plots show.
+    """
+    systems = {system.run.path: place for place, system in enumerate(content.systems)}
+    rows = [(row, [systems[path] for path in row.runs]) for row in table.rows if row.origin == "measured"]
+    shown = {
+        (cell.metric, cell.quantity): column
+        for row, _ in rows for cell, column in zip(row.cells, table.columns, strict=True)
+    }  # fmt: skip
+    places = [
+        index for index, column in enumerate(content.table.columns)
+        if column.quantity and (column.metric, column.quantity.name) in shown
+    ]  # fmt: skip
+    for index in places:
+        column = content.table.columns[index]
+        assert column.quantity is not None
+        like = shown[column.metric, column.quantity.name]
+        if like.scale == column.scale:
+            content.table.columns[index] = replace(column, label=like.label)
+    references = {row.name for row in specification.rows if row.reference}
+    return Part(
+        table.title, tuple(place for _, mine in rows for place in mine),
+        tuple(places),
+        frozenset(place for row, mine in rows if row.name in references for place in mine),
+    )  # fmt: skip
+
+
+def _html(markdown: str) -> Any:
+    """Markdown as the page shows it; markup in it is text."""
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)) if markdown else ""
 
 
 def _limits(folder: MediaFolder) -> Iterator[str]:
@@ -128,7 +204,7 @@ def _limits(folder: MediaFolder) -> Iterator[str]:
             yield f"{limit}, and this report shows {count}: do not publish it; --media copy leaves out the others"
 
 
-def _claim(out: Path) -> set[str]:
+def claim(out: Path) -> set[str]:
     """Files of an older report in ``out``. Raises ItemError where the folder holds anything else."""
     if out.exists() and not out.is_dir():
         raise ItemError(f"--out {out} is a file; name a folder")
@@ -148,7 +224,8 @@ def _claim(out: Path) -> set[str]:
     return before
 
 
-def _finish(out: Path, files: set[str], before: set[str], linked: list[str]) -> None:
+def finish(out: Path, files: set[str], before: set[str], linked: list[str]) -> None:
+    """Remove an older report's files that the new one has not, and say which files it consists of."""
     root = out.resolve()
     for name in sorted(before - files):
         path = (root / name).resolve()

@@ -1,14 +1,16 @@
 """Tables as their template prints them: every cell with its text, sort value, link and explanation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from reports.page.content import Content
+from reports.plots.style import says_real
 from reports.render.layout import leading
 from reports.tables.model import Cell, Table, TableColumn, TableRow
 
 CLIPS = "clips.html"
+_MOST_COLUMNS = 8  # beside the names, on 1,200 pixels
 # The page's cells are short; what other formats print in brackets is in their explanation.
 _INTERVALS = "95 % bootstrap intervals over the clips: hover over a cell, or move to it with the keyboard."
 
@@ -22,14 +24,32 @@ def table_view(table: Table, content: Content) -> dict[str, Any]:
         "text_headings": table.text_headings,
         "shows_clips": table.shows_clips,
         "measured_heading": table.measured_heading,
-        "width": leading(table) + len(table.columns),
+        "leading": leading(table),
         "columns": [
             {"heading": _unbroken(f"{column.group} {column.heading}".strip()), "direction": column.direction}
             for column in table.columns
         ],
+        "blocks": _blocks(table.columns),
         "rows": [_row(table, index, row, content) for index, row in enumerate(table.rows)],
         "notes": [_INTERVALS if note.startswith("[low, high]") else note for note in table.notes],
     }  # fmt: skip
+
+
+def _blocks(columns: Sequence[TableColumn]) -> list[list[int]]:
+    """Places of the columns that stand in one table: so many as a window has room for, of one kind where that fits."""
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    for place, column in enumerate(columns):
+        family = column.kind or (column.metric or column.key).split("/")[0]
+        kinds.setdefault((column.group, family), []).append(place)
+    found: list[list[int]] = [[]]
+    for places in kinds.values():
+        if found[-1] and len(found[-1]) + len(places) > _MOST_COLUMNS:
+            found.append([])
+        for place in places:
+            if len(found[-1]) == _MOST_COLUMNS:
+                found.append([])
+            found[-1].append(place)
+    return found
 
 
 def _unbroken(heading: str) -> str:
@@ -47,7 +67,7 @@ def _row(table: Table, index: int, row: TableRow, content: Content) -> dict[str,
         "clips": row.clips,
         "published": row.origin == "published",
         "border": table.break_before(index),
-        "real": any(content.systems[position].real for position in systems) and row.name.lower() != "real",
+        "real": any(content.systems[position].real for position in systems) and not says_real(row.name),
         "cells": [
             _cell(row, system, column, cell, content) for column, cell in zip(table.columns, row.cells, strict=True)
         ],

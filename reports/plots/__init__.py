@@ -7,6 +7,7 @@ colours that colour-blind readers can tell apart (Okabe & Ito 2008), with marker
 
 from reports.plots.distribution import Spread, distribution
 from reports.plots.forest import forest
+from reports.plots.history import Dot, history
 from reports.plots.learning import Checkpoint, learning_curve
 from reports.plots.profile import ProfileRow, profile
 from reports.plots.sample_size import sample_size
@@ -15,7 +16,7 @@ from reports.plots.style import DARK, LIGHT, NothingToPlot, Theme, darkened, svg
 from reports.plots.sync_curves import sync_curves
 
 __all__ = [
-    "DARK", "LIGHT", "Checkpoint", "NothingToPlot", "Paced", "ProfileRow", "Spread", "Theme", "distribution",
-    "forest", "learning_curve", "pareto_front", "profile", "quality_speed", "darkened", "sample_size", "svg",
+    "DARK", "LIGHT", "Checkpoint", "Dot", "NothingToPlot", "Paced", "ProfileRow", "Spread", "Theme", "distribution",
+    "forest", "history", "learning_curve", "pareto_front", "profile", "quality_speed", "darkened", "sample_size", "svg",
     "sync_curves",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.plots.style import LIGHT, NothingToPlot, colour, label_x, marked, name_rows, new_figure, title
+from reports.plots.style import LIGHT, NothingToPlot, colour, label_x, marked, name_rows, new_figure, place, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,18 +31,19 @@ class Spread:
     real: bool = False
 
 
-def distribution(heading: str, unit: str, spreads: Sequence[Spread]) -> "Figure":
+def distribution(heading: str, unit: str, spreads: Sequence[Spread], *, order: Sequence[str] = ()) -> "Figure":
     """The clips, their middle half, and the set value with its interval, a row a system.
 
     Clips are dots; above 60 an outline, or for whole numbers discs as large as their share of the clips. The real
-    row's set value runs through the others as a dashed line. Raises NothingToPlot without any value.
+    row's set value runs through the others as a dashed line. order: systems in the order of their colours. Raises
+    NothingToPlot without any value.
     """
     if not any(len(spread.values) for spread in spreads):
         raise NothingToPlot("no clip has a score")
     figure, axes = new_figure(5.6, 0.8 + 0.34 * len(spreads))
     axis = axes[0, 0]
     for row, spread in enumerate(spreads):
-        _row(axis, row, spread)
+        _row(axis, row, spread, colour(place(spread.name, order, [each.name for each in spreads])))
         if spread.real and spread.value is not None:
             axis.axvline(spread.value, color=LIGHT.soft, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     name_rows(axis, [marked(spread.name, spread.real) for spread in spreads])
@@ -53,9 +54,8 @@ def distribution(heading: str, unit: str, spreads: Sequence[Spread]) -> "Figure"
     return figure
 
 
-def _row(axis: Any, row: int, spread: Spread) -> None:
+def _row(axis: Any, row: int, spread: Spread, tint: str) -> None:
     values = np.sort(np.asarray(spread.values, dtype=np.float64))
-    tint = colour(row)
     if not len(values):
         axis.annotate(
             f"no score on {spread.missing} clips", (0.01, row), xycoords=("axes fraction", "data"), va="center",

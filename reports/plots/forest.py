@@ -17,6 +17,7 @@ from reports.plots.style import (
     title,
 )
 from t2av_bench.comparison.contrast import ForestRow
+from t2av_bench.statistics.samples import LEAST_CLIPS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,10 +34,12 @@ def forest(first: str, rows: Sequence[ForestRow], *, order: Sequence[str] = ()) 
     """
     drawn = [row for row in rows if row.effect is not None]
     if not drawn:
-        raise NothingToPlot("no paired difference has an interval; that needs at least 5 clips that two systems share")
+        raise NothingToPlot(
+            f"no paired difference has an interval; that needs at least {LEAST_CLIPS} clips that two systems share"
+        )
     groups = list(dict.fromkeys((row.label, row.unit) for row in drawn))
     systems = list(dict.fromkeys(row.system for row in rows))
-    figure, axes = new_figure(7.6, 1.2 + len(groups) * (0.2 + 0.16 * len(systems)) + 0.22 * (len(systems) / 4))
+    figure, axes = new_figure(7.6, 1.1 + len(groups) * (0.2 + 0.16 * len(systems)))
     axis = axes[0, 0]
     axis.axvline(0, color=LIGHT.soft, linewidth=1)
     step = 0.72 / max(1, len(systems))

@@ -56,5 +56,5 @@ def learning_curve(
         axis.invert_yaxis()
     title(axis, f"{heading} over training")
     label_x(axis, "training step")
-    label_y(axis, f"{heading}, better upwards")
+    label_y(axis, "better upwards")
     return figure

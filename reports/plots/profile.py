@@ -15,6 +15,7 @@ from reports.plots.style import (
     marker,
     name_rows,
     new_figure,
+    place,
     short,
     title,
 )
@@ -37,18 +38,21 @@ class ProfileRow:
     points: Mapping[str, Point]
 
 
-def profile(systems: Sequence[str], rows: Sequence[ProfileRow], *, real: str | None = None) -> "Figure":  # fmt: skip
+def profile(
+    systems: Sequence[str], rows: Sequence[ProfileRow], *, real: str | None = None, order: Sequence[str] = ()
+) -> "Figure":  # fmt: skip
     """A dot for each system and quantity, from the worst of these systems (0) to the best (1).
 
     Positions say nothing about how large a difference is, only how it compares with the others'. Quantities without a
-    better direction, and those in which all systems agree, have no such scale. Raises NothingToPlot where none is left.
+    better direction, and those in which all systems agree, have no such scale. order: systems in the order of their
+    colours. Raises NothingToPlot where none is left.
     """
     if len(systems) < 2:
         raise NothingToPlot("a profile needs at least two systems")
     drawn = [row for row in rows if row.direction != "none" and len({value for value, _ in row.points.values()}) > 1]
     if not drawn:
         raise NothingToPlot("no quantity has different values in two systems")
-    figure, axes = new_figure(7.6, 1.3 + 0.36 * len(drawn) + 0.22 * (len(systems) / 4))
+    figure, axes = new_figure(7.6, 1.1 + 0.36 * len(drawn))
     axis = axes[0, 0]
     step = 0.5 / len(systems)
     for index, row in enumerate(drawn):
@@ -58,25 +62,27 @@ def profile(systems: Sequence[str], rows: Sequence[ProfileRow], *, real: str | N
                 continue
             value, interval = row.points[name]
             height = index + (position - (len(systems) - 1) / 2) * step
-            tint = LIGHT.ink if name == real else colour(position)
+            style = place(name, order, systems)
+            tint = LIGHT.ink if name == real else colour(style)
             if interval:
                 ends = sorted(min(1 + _REACH, max(-_REACH, scaled(row, end))) for end in interval)
                 axis.plot(ends, [height, height], color=tint, linewidth=1.1, alpha=0.7, zorder=2)
             axis.plot(
-                [scaled(row, value)], [height], REAL_MARKER if name == real else marker(position), color=tint,
+                [scaled(row, value)], [height], REAL_MARKER if name == real else marker(style), color=tint,
                 markersize=8 if name == real else 5.5, markeredgewidth=0, zorder=3,
             )  # fmt: skip
     arrows = {"higher": " ↑", "lower": " ↓"}
     name_rows(axis, [row.label + arrows[row.direction] for row in drawn])
     axis.set_xlim(-_REACH - 0.03, 1 + _REACH + 0.03)
     axis.set_xticks([0, 0.5, 1], ["worst of these", "", "best of these"])
-    label_x(axis, "place between the worst and the best system, with 95 % intervals")
+    with_intervals = any(interval for row in drawn for _, interval in row.points.values())
+    label_x(axis, "place between the worst and the best system" + ", with 95 % intervals" * with_intervals)
     title(axis, "Profile")
     handles = [
-        axis.plot([], [], REAL_MARKER if name == real else marker(position), markeredgewidth=0, markersize=6,
-                  color=LIGHT.ink if name == real else colour(position),
+        axis.plot([], [], REAL_MARKER if name == real else marker(style), markeredgewidth=0, markersize=6,
+                  color=LIGHT.ink if name == real else colour(style),
                   label=short(marked(name, name == real)))[0]
-        for position, name in enumerate(systems)
+        for name, style in ((name, place(name, order, systems)) for name in systems)
     ]  # fmt: skip
     legend(figure, handles)
     return figure

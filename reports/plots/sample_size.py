@@ -31,7 +31,7 @@ def sample_size(heading: str, found: Mapping[str, Extrapolation], *, order: Sequ
     """
     if not found:
         raise NothingToPlot("no system's distance could be extrapolated")
-    figure, axes = new_figure(5.6, 3.4)
+    figure, axes = new_figure(5.6, 3.0)
     axis = axes[0, 0]
     sizes: set[int] = set()
     handles = []
@@ -51,5 +51,5 @@ def sample_size(heading: str, found: Mapping[str, Extrapolation], *, order: Sequ
     axis.grid(True, axis="y", color=LIGHT.line, linewidth=0.6)
     title(axis, f"{heading} against the number of clips")
     label_x(axis, "clips, on a scale of 1/n; open marks: extrapolated")
-    legend(figure, handles, columns=3)
+    legend(figure, handles)
     return figure

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reports.plots.style import (
-    FONT,
     LIGHT,
     NothingToPlot,
     colour,
     label_x,
     label_y,
+    legend,
     marker,
     new_figure,
     place,
@@ -48,22 +48,22 @@ def quality_speed(
         raise NothingToPlot("fewer than two systems have both this score and a recorded generation speed")
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    figure, axes = new_figure(5.6, 3.4)
+    figure, axes = new_figure(5.6, 3.0)
     axis = axes[0, 0]
     front = pareto_front(direction, systems)
     axis.plot(
         [each.real_time_factor for each in front], [each.value for each in front], color=LIGHT.soft, linewidth=1,
         linestyle=(0, (4, 3)), zorder=1,
     )  # fmt: skip
+    handles: list[Any] = []
     for each in systems:
         style = place(each.name, order, [system.name for system in systems])
         tint = colour(style)
         if each.interval:
             axis.plot([each.real_time_factor] * 2, each.interval, color=tint, linewidth=1.2, zorder=2)
-        axis.plot([each.real_time_factor], [each.value], marker(style), color=tint, markersize=7, zorder=3)
-        axis.annotate(
-            short(each.name), (each.real_time_factor, each.value), xytext=(7, 4), textcoords="offset points",
-            fontsize=FONT, color=LIGHT.ink,
+        handles += axis.plot(
+            [each.real_time_factor], [each.value], marker(style), color=tint, markersize=7, zorder=3,
+            label=short(each.name),
         )  # fmt: skip
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -71,12 +71,13 @@ def quality_speed(
     axis.xaxis.set_minor_locator(NullLocator())
     axis.grid(True, axis="y", color=LIGHT.line, linewidth=0.6)
     axis.axvline(1, color=LIGHT.soft, linewidth=0.8)
-    axis.margins(0.18)
+    axis.margins(0.12)
     if direction == "lower":
         axis.invert_yaxis()
     title(axis, f"{heading} against speed")
     label_x(axis, "real-time factor: seconds spent per second generated")
-    label_y(axis, f"{heading}, better upwards")
+    label_y(axis, "better upwards")
+    legend(figure, handles)  # names beside the points would lie on one another
     return figure
 
 

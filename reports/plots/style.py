@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ DARK = Theme(
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 REAL_MARKER = "*"
 FONT = 9.0
+_LINE = 1.6 * FONT  # of a legend
+_BESIDE_NAME = 4.5 * FONT  # its marker, and the space to the next column
 
 
 def colour(index: int) -> str:
@@ -65,7 +68,12 @@ def short(name: str, most: int = 26) -> str:
 
 def marked(name: str, real: bool) -> str:
     """The name, saying of real data that it is that."""
-    return f"{name} (real)" if real and name.lower() != "real" else name
+    return f"{name} (real)" if real and not says_real(name) else name
+
+
+def says_real(name: str) -> bool:
+    """Whether a system's name says by itself that its clips are real ones."""
+    return "real" in re.findall(r"\w+", name.lower())
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **shared: Any) -> Any:
@@ -108,13 +116,26 @@ def name_rows(axis: Any, names: Sequence[str]) -> None:
     axis.set_ylim(len(names) - 0.4, -0.6)
 
 
-def legend(figure: "Figure", handles: Sequence[Any], columns: int = 4) -> None:
-    """The systems' names below the axes."""
+def legend(figure: "Figure", handles: Sequence[Any]) -> None:
+    """The systems' names below the axes, in as many columns as have room."""
+    widest = max((text_width(handle.get_label()) for handle in handles), default=0.0)
+    columns = max(1, int(72 * figure.get_figwidth() / (widest + _BESIDE_NAME)))
     drawn = figure.legend(
         handles=list(handles), loc="outside lower left", ncols=columns, frameon=False, fontsize=FONT, handletextpad=0.3
     )
+    # The axes keep their height whatever stands below them.
+    figure.set_figheight(figure.get_figheight() + _LINE * -(-len(handles) // columns) / 72)
     for text in drawn.get_texts():
         text.set_color(LIGHT.ink)
+
+
+@cache
+def text_width(text: str) -> float:
+    """Points that a label takes."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    return float(TextPath((0, 0), text, size=FONT, prop=FontProperties()).get_extents().width) if text.strip() else 0.0
 
 
 def svg(figure: "Figure", *, background: str | None = None) -> str:

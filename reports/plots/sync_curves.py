@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.plots.style import FONT, LIGHT, NothingToPlot, colour, label_x, label_y, new_figure, short
+from reports.plots.style import FONT, LIGHT, NothingToPlot, colour, label_x, label_y, new_figure, place, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,13 +20,15 @@ def sync_curves(
     curves: Mapping[str, Sequence[Sequence[float]]],
     *,
     lowest: bool = True,
+    order: Sequence[str] = (),
 ) -> "Figure":
     """A panel a system: thin lines for its clips, a thick one for their mean, a mark at the mean's best offset.
 
     Above 60 clips, bands hold the middle 50 % and 90 % of the clips instead of lines.
 
     offsets: frames at 25 fps. curves: system -> one curve a clip, as long as ``offsets``. lowest: the best point of a
-    curve is its minimum (a distance). Systems without a curve are left out. Raises NothingToPlot where none is left.
+    curve is its minimum (a distance). order: systems in the order of their colours. Systems without a curve are left
+    out. Raises NothingToPlot where none is left.
     """
     found = {name: np.asarray(lines, dtype=np.float64) for name, lines in curves.items() if len(lines)}
     if not found:
@@ -36,7 +38,7 @@ def sync_curves(
     figure, axes = new_figure(2.4 * columns + 0.6, 1.8 * rows + 0.7, rows, columns, sharex=True, sharey=True)
     positions = list(curves)
     for axis, (name, lines) in zip(axes.flat, found.items(), strict=False):
-        tint, mean = colour(positions.index(name)), lines.mean(axis=0)
+        tint, mean = colour(place(name, order, positions)), lines.mean(axis=0)
         best = int(np.argmin(mean) if lowest else np.argmax(mean))
         axis.axvline(0, color=LIGHT.soft, linewidth=0.8)
         if len(lines) <= _MOST_LINES:

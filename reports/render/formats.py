@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.render.html import html
@@ -89,6 +89,16 @@ def comma_separated(table: Table) -> str:
             reason = "" if cell.text else cell.reason or ""
             fields += [value, scored, reason, *protocol, *spread, *(low_high if ends else [])]
         write(fields)
+    return target.getvalue()
+
+
+def rows_as_csv(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:
+    """CSV of a report's rows: numbers in full precision, a field empty where there is nothing."""
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(["" if row[name] is None else spreadsheet_field(row[name]) for name in columns])
     return target.getvalue()
 
 

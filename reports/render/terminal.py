@@ -82,6 +82,7 @@ class _Grid:
         head = str(self.heads[index])
         if not self.names or index < self.lead or self.justify[index] == "left":
             return [head]
+        head = re.sub(r"^(\S+) (?=[↑↓]$)", rf"\1{_KEPT_SPACE}", head)  # an arrow alone would look like a heading
         cells = [line[index].cell_len for line in self.lines if not isinstance(line, Text | str)]
         width = max([_WIDEST_HEADING, *map(len, head.split()), *cells])
         return textwrap.wrap(head, width, break_on_hyphens=False)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 from reports.tables.measured import Measured
 from reports.tables.model import TableColumn
+from t2av_bench.benchmarks.registry import GRIDFACE
 from t2av_bench.results.budget import Budget, Entry, budget_of, method_of
+from t2av_bench.results.run import RunResult
 
 
 def budget_notes(
@@ -14,8 +16,9 @@ def budget_notes(
     """A note for each number of clips, of the columns whose method the budget (the packaged one where None) has.
 
     The row with fewest clips decides, and the note says so where others have more. What is printed is rounded up, so
-    that it is never less than was found.
+    that it is never less than was found. The packaged budget is one of real clips: of GridFace's it says nothing.
     """
+    of_real_clips = budget is None
     budget = budget_of(budget)
     found: dict[tuple[int, str], list[str]] = {}
     for column, cells in zip(columns, measured, strict=True):
@@ -23,6 +26,8 @@ def budget_notes(
             (single, scored) for each in cells if isinstance(each, Measured) for single in each.singles
             if (scored := single.scored)
         ]  # fmt: skip
+        if of_real_clips and any(_of_gridface(single.run) for single, _ in singles):
+            continue
         entry = _entry([single for single, _ in singles], budget)
         if entry is None:
             continue
@@ -34,11 +39,17 @@ def budget_notes(
             other, same = ("–" if size is None else _up(size * column.scale, column.decimals) for size in sizes)
             fewest = ", the fewest of a row" if any(len(each) > clips for _, each in singles) else ""
             found.setdefault((clips, fewest), []).append(f"{column.named} {other} ({same})")
+    whose = "the error budget of real clips (docs/error_budget.md)" if of_real_clips else "the error budget"
     return [
         f"Differences below these are not resolved at n = {clips}{fewest} (in brackets: of systems on the same clips, "
-        f"before what a paired test says), by the error budget: {'; '.join(values)}."
+        f"before what a paired test says), by {whose}: {'; '.join(values)}."
         for (clips, fewest), values in found.items()
     ]  # fmt: skip
+
+
+def _of_gridface(run: RunResult) -> bool:
+    """Whether metrics measured a run's clips that take no others."""
+    return any(metric.endswith(f"/{GRIDFACE}") for metric in run.described)
 
 
 def _entry(singles: Sequence[Measured], budget: Budget) -> Entry | None:

@@ -13,7 +13,7 @@ from reports.tables.measured import Measured, over_clips
 from reports.tables.model import Cell, Table, TableColumn, TableRow
 from reports.tables.origins import origin_note
 from reports.tables.protocols import protocol_marks
-from reports.tables.ranking import Contender, mark_by_test, missing_too_many
+from reports.tables.ranking import TOO_FEW, Contender, mark_by_test, missing_too_many
 from t2av_bench.errors import Unscorable
 from t2av_bench.evaluation.reasons import alike
 from t2av_bench.metrics import registry
@@ -24,7 +24,7 @@ from t2av_bench.results.columns import Column
 from t2av_bench.results.run import RunResult, system_names
 from t2av_bench.results.subgroups import Subgroup, subgroups
 from t2av_bench.scores import Status
-from t2av_bench.statistics.samples import Sample
+from t2av_bench.statistics.samples import NEEDS_CLIPS, Sample
 from t2av_bench.utils.text import counted
 
 MOST_REASONS = 4
@@ -40,9 +40,11 @@ def build(
     by: str | None = None,
     across: bool = False,
     budget: Budget | None = None,
+    names: Sequence[str] | None = None,
 ) -> Table:
     """The table of some runs, one row each.
 
+    names: what the rows are called; as their systems where None.
     columns: quantities to show, in this order, by any name of a quantity or a metric; all where None.
     intervals: compute a 95 % bootstrap interval for every cell.
     by: a key of the items: a row for each run and group of them, ranked within the group (see ``results.subgroups``);
@@ -54,7 +56,7 @@ def build(
     parts = [Subgroup("", tuple(tuple(run.clips) for run in runs))] if by is None else subgroups(runs, by)
     places = [(part, run, clips) for part in parts for run, clips in zip(runs, part.clips, strict=True)]
     table = Table([], [], row_heading="System", text_headings=() if by is None else (groups.heading(by),))
-    about = [(name, origin_note([run])) for name, run in zip(system_names(runs), runs, strict=True)]
+    about = [(name, origin_note([run])) for name, run in zip(names or system_names(runs), runs, strict=True)]
     for (part, run, clips), (name, note) in zip(places, about * len(parts), strict=True):
         family, texts = (part.label if len(runs) > 1 else "", (part.label,)) if by is not None else ("", ())
         table.rows.append(
@@ -76,15 +78,14 @@ def build(
             inapplicable.setdefault(reason, []).append(name if families.count(name) == 1 else f"{metric} {name}")
             continue
         quantity = present[0].quantity
-        unique = families.count(name) == 1
         label = quantity.label if labels.count(quantity.label) == 1 else f"{quantity.label} [{metric.split('/')[1]}]"
         marks = protocol_marks(cells, allow_mixed, table.notes)
         if any(marks):
             mixed.append(label)
         stand_in = present[0].stand_in
         heading = TableColumn(
-            name if unique else f"{name}[{metric.split('/')[1]}]", label + ("‡" if stand_in else ""),
-            quantity.direction, quantity.decimals, quantity.unit, stand_in=stand_in, quantity=quantity, metric=metric,
+            column_key(metric, name, families), label + ("‡" if stand_in else ""), quantity.direction,
+            quantity.decimals, quantity.unit, stand_in=stand_in, quantity=quantity, metric=metric,
         )  # fmt: skip
         table.columns.append(heading)
         ranked = [not any(marks)] * len(places)
@@ -105,6 +106,11 @@ def build(
             groups.side_by_side(table, parts)
     table.note_reasons()
     return table
+
+
+def column_key(metric: str, quantity: str, among: Sequence[str]) -> str:
+    """The name of a quantity's column; with the metric's variant where several of the quantities have that name."""
+    return quantity if among.count(quantity) == 1 else f"{quantity}[{metric.split('/')[1]}]"
 
 
 def _measured(places: Sequence[tuple[Subgroup, RunResult, Sequence[str]]], wanted: Iterable[tuple[str, str]]) -> Found:
@@ -177,9 +183,11 @@ def measured_notes(
         split = [[each if part == name else None for each, part in zip(rows, parts or (), strict=True)]
                  for name in names for rows in contenders]  # fmt: skip
         notes = mark_by_test([*table.columns] * len(names), split)
-        notes += [f"Ranked within each {called}."] if notes else []
     else:
         notes = mark_by_test(table.columns, contenders)
+    too_few = any(note.startswith(TOO_FEW) for note in notes)
+    if notes and len(names) > 1 and not too_few:
+        notes.append(f"Ranked within each {called}.")
     if notes and missing_too_many(contenders):
         notes.append("Not ranked: rows that lack more than 2 % of their clips.")
     cells = [cell for row in table.rows for cell in row.cells]
@@ -192,11 +200,11 @@ def measured_notes(
         if len(drawn) > 1 and len(names) > 1:
             over = " and ".join(dict.fromkeys(f"the clips, {each.unit} as a whole" for each in drawn.values() if each))
         notes.append(f"[low, high]: 95 % bootstrap interval over {over}.")
-    if _set_differences(table, contenders):
+    if not too_few and _set_differences(table, contenders):
         notes.append(AT_THIS_NUMBER[0].upper() + AT_THIS_NUMBER[1:] + ".")
     if any(cell.within is not None for cell in cells):
         notes.append("An offset is the median over the clips; % within ±1: clips at most one frame from 0.")
-    if lacking := _without_interval(cells):
+    if lacking := _without_interval(cells, too_few and called != "group"):  # a group has its own number of clips
         more = "; …" if len(lacking) > MOST_REASONS else ""
         notes.append(f"Without an interval: {'; '.join(lacking[:MOST_REASONS])}{more}.")
     if stand_ins := [column.label.removesuffix("‡") for column in table.columns if column.stand_in]:
@@ -205,11 +213,16 @@ def measured_notes(
     return notes
 
 
-def _without_interval(cells: Iterable[Cell]) -> list[str]:
-    """Why cells have no interval, each reason once: ``1 clip, 7 clips; an interval needs at least 20 clips``."""
+def _without_interval(cells: Iterable[Cell], too_few: bool = False) -> list[str]:
+    """Why cells have no interval, each reason once: ``1 clip, 7 clips; an interval needs at least 20 clips``.
+
+    too_few: another note says of how many clips there are none.
+    """
     found: dict[str, dict[str, None]] = {}
     for reason in dict.fromkeys(cell.no_interval for cell in cells if cell.no_interval):
         has, _, need = reason.rpartition("; ")
+        if too_few and need == NEEDS_CLIPS:
+            continue
         found.setdefault(need, {})[has] = None
     return [f"{', '.join(has)}; {need}" if all(has) else need for need, has in found.items()]
 

@@ -34,8 +34,11 @@ def build(
 ) -> Table:  # fmt: skip
     """The table with its published rows and a row a system that was measured (see ``rows.systems``).
 
+    Columns of languages that no run has are left out, where there are no published rows for them.
+
     Raises MixedProtocols as ``build.build`` does, and ValueError for runs that cannot share a row.
     """
+    loaded, silent = _in_languages_of(loaded, runs)
     specification = loaded.specification
     table = Table(
         _columns(specification), [], title=specification.title, caption=specification.caption or specification.title,
@@ -55,9 +58,21 @@ def build(
         )
     if runs:
         notes += _add_measured(loaded, table, runs, allow_mixed, intervals, budget)
+        notes += [f"No run has {name} clips." for name in silent]
     table.notes = [*specification.footnotes, *notes, *table.notes]
     table.note_reasons()
     return table
+
+
+def _in_languages_of(loaded: Loaded, runs: Sequence[RunResult]) -> tuple[Loaded, list[str]]:
+    """The table of the runs' languages, and the names of the others."""
+    specification = loaded.specification
+    spoken = {language for run in runs for language in run.languages()}
+    kept = tuple(group for group in specification.groups if not spoken.isdisjoint(group.languages))
+    if loaded.rows or not kept:
+        return loaded, []
+    silent = [group.label or ", ".join(group.languages) for group in specification.groups if group not in kept]
+    return replace(loaded, specification=specification.model_copy(update={"groups": kept})), silent
 
 
 def _columns(specification: Specification) -> list[TableColumn]:

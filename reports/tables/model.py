@@ -110,7 +110,7 @@ class Cell:
         if self.interval and self.text:
             ends = f" [{self.interval[0]:.{decimals}f}, {self.interval[1]:.{decimals}f}]"
         if self.within is not None and self.text:
-            ends += f" {100 * self.within:.0f} % within ±1"
+            ends += f", {100 * self.within:.0f} % within ±1"
         return ends + (f" ({self.scored}/{self.total})" if self.partial else "")
 
 

@@ -12,11 +12,12 @@ from decimal import Decimal
 from reports.tables.measured import Measured
 from reports.tables.model import Cell, Rank, TableColumn
 from t2av_bench.errors import Unscorable
-from t2av_bench.statistics.samples import Sample
+from t2av_bench.statistics.samples import LEAST_CLIPS, Sample
 
 # A system that fails on more of its clips is not ranked: a mean over the easy clips must not win (metrics.md §11).
 MOST_MISSING_WHEN_RANKED = 0.02
 LEVEL = 0.05
+TOO_FEW = "Too few clips to rank"
 _FLIPS = 10_000
 _MOST_FLIPS = 100_000
 
@@ -73,8 +74,20 @@ def mark_by_test(columns: Sequence[TableColumn], contenders: Sequence[Sequence[C
     fields = [field for field in fields if len(field.order) > 1]
     if not fields:
         return []
+    if note := _too_few(fields):
+        return [note]
     marked = [field.rank() for field in fields]
     return _notes(fields, any(marked))
+
+
+def _too_few(fields: Sequence["_Field"]) -> str | None:
+    """What is said instead of testing where no number of differences could be told apart; None where one could."""
+    drawn = max((field.shared() for field in fields), key=lambda sample: sample.units)
+    enough = min(field.enough for field in fields)
+    if not 0 < drawn.units < enough:
+        return None
+    interval = f", an interval {LEAST_CLIPS} clips" if len(drawn) < LEAST_CLIPS else ""
+    return f"{TOO_FEW}: {drawn.described}. A paired test needs {enough} {drawn.unit} to tell rows apart{interval}."
 
 
 class _Field:
@@ -95,6 +108,21 @@ class _Field:
         # Leader and other -> the difference that their clips could have shown.
         self.detectable: dict[tuple[int, int], float | None] = {}
         self.undecided: float | None = None
+
+    @property
+    def enough(self) -> int:
+        """Units below which no p-value is small enough: n have 2^n sign patterns, and no two-sided p below 2^(1-n)."""
+        return math.ceil(1 + math.log2(self.comparisons / LEVEL))
+
+    def shared(self) -> Sample:
+        """The clips that the leading row shares with one of the others, where these are most; their values are 0."""
+        leader, *others = self.order
+        samples = []
+        for other in others:
+            pair = (self.contenders[leader].measured, self.contenders[other].measured)
+            # Without the values: a distance between sets would compute them.
+            samples.append(Sample.of(dict.fromkeys(self._common(pair), 0.0)).grouped(pair[0].run.groups))
+        return max(samples, key=lambda sample: sample.units)
 
     def rank(self) -> bool:
         """Test and mark the cells; False where nothing differs from the leading one."""
@@ -175,12 +203,6 @@ def _notes(fields: Sequence[_Field], marked: bool) -> list[str]:
         ]
     else:
         notes = [f"Nothing is bold: no row can be told from the best one by {test}."]
-    units = max(field.units for field in fields)
-    # All sign patterns of n clips are 2^n, so no two-sided p-value is below 2^(1-n).
-    enough = math.ceil(1 + math.log2(counts[0] / LEVEL))
-    if not marked and 0 < units < enough:
-        shared = "shared clips" if " of " not in over else f"groups ({over})"
-        notes[0] = notes[0].rstrip(".") + f"; {units} {shared} can never suffice for that, {enough} could."
     seen: dict[str, tuple[float, str]] = {}
     for field in fields:  # of a column that several groups of rows share, the largest
         if field.undecided is not None:

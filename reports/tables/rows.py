@@ -1,5 +1,6 @@
 """The measured rows of a specification: which runs make a row, by its ``[[rows]]`` or else by the runs' names."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -7,6 +8,8 @@ from fnmatch import fnmatchcase
 from reports.tables.origins import versions
 from reports.tables.specification import RowSpecification, Specification
 from t2av_bench.results.run import RunResult
+
+_SEED = re.compile(r"\(seed \d+\)$")  # of an experiment's labels
 
 
 @dataclass(slots=True)
@@ -90,6 +93,30 @@ def absent_rows(specification: Specification, found: Sequence[TableSystem]) -> l
     """Names of the specification's rows that no run is for."""
     present = {system.row for system in found}
     return [row.name for row in specification.rows if row.name not in present]
+
+
+def names_by(specifications: Sequence[Specification], runs: Sequence[RunResult]) -> list[str]:
+    """What the runs are called beside tables of these specifications: as the row that takes each, else as it is itself.
+
+    Of two rows the first counts. Runs that share a row add what tells them apart: language, training seed, or their
+    own names; whatever is alike then adds its folder.
+    """
+    taken = [
+        next((row.name for each in specifications if (row := _row(each.rows, run.name))), None) for run in runs
+    ]  # fmt: skip
+    found = []
+    for name, run in zip(taken, runs, strict=True):
+        if name is None:
+            found.append(run.name)
+            continue
+        twins = [other for row, other in zip(taken, runs, strict=True) if row == name]
+        if len({twin.name for twin in twins}) > 1:
+            seed = _SEED.search(run.name)
+            name += f" {seed[0] if seed else f'({run.name})'}"
+        if len({tuple(twin.languages()) for twin in twins}) > 1:
+            name += f" ({', '.join(run.languages())})"
+        found.append(name)
+    return [f"{name} ({run.path})" if found.count(name) > 1 else name for name, run in zip(found, runs, strict=True)]
 
 
 def _row(rows: Sequence[RowSpecification], name: str) -> RowSpecification | None:

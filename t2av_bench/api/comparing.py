@@ -1,6 +1,6 @@
 """Runs against each other: paired differences, and the regression gate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def compare(runs: Sequence[Run | AnyPath], *, quantities: str | Sequence[str] | 
     paired.
     """
     with refusals():
-        return contrast.contrast([_recorded(run) for run in runs], quantities=names(quantities))
+        return contrast.contrast([recorded(run) for run in runs], quantities=names(quantities))
 
 
 def regress(
@@ -48,7 +48,7 @@ def regress(
     Raises ValueError (NotComparable, with all ``differences``) where the two cannot be compared.
     """
     with refusals():
-        before, after = _recorded(baseline), _recorded(candidate)
+        before, after = recorded(baseline), recorded(candidate)
         return gate.regress(
             before, after, margins=margins_between(margins, before, after, budget_of(budget)),
             quantities=names(quantities), waived=names(waive) or (), alpha=alpha, lost_allowed=max_lost_clips,
@@ -56,5 +56,6 @@ def regress(
         )  # fmt: skip
 
 
-def _recorded(given: Run | AnyPath) -> Recorded:
-    return given.result.recorded if isinstance(given, Run) else read(Path(given))
+def recorded(given: Run | AnyPath, notice: Callable[[str], None] | None = None) -> Recorded:
+    """What comparisons read of a run, run folder or baseline file. notice: told of what takes long."""
+    return given.result.recorded if isinstance(given, Run) else read(Path(given), notice)

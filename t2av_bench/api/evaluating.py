@@ -7,6 +7,7 @@ from t2av_bench.api.runs import AnyPath, Run
 from t2av_bench.evaluation import evaluate as evaluation
 from t2av_bench.evaluation.config import EvaluateConfig, check_device, dump, load
 from t2av_bench.evaluation.evaluate import Progress
+from t2av_bench.evaluation.planning import announced
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.reasons import refusals
 
@@ -37,6 +38,8 @@ def evaluate(
     ship: bool | None = None,
     resources: Mapping[str, Mapping[str, float]] | None = None,
     options: Mapping[str, Mapping[str, str | int | float | bool]] | None = None,
+    log: str | None = None,
+    log_media: int | None = None,
     config: AnyPath | None = None,
     progress: Callable[[Progress], None] | None = None,
     notice: Callable[[str], None] | None = None,
@@ -58,6 +61,9 @@ def evaluate(
     (docs/cluster.md). ship: send the files there, which no path shows.
     resources: metric -> ``num_cpus``, ``num_gpus`` and ``memory`` (GB) that its process takes of a machine there.
 
+    log: ``wandb``: the scores are also a run of Weights & Biases, with the first ``log_media`` clips to be played
+    (docs/logging.md). ``Run.logged`` says where, or why not; the scores are in the run folder either way.
+
     progress: called after every measurement. notice: told what is to be known before the measurements, which
     ``Run.notices`` keeps.
 
@@ -75,6 +81,15 @@ def evaluate(
     with refusals():
         asked = load(Path(config) if config is not None else None, given)
         check_device(asked.device, asked.engine)
+        if asked.log:  # what shows clips is loaded where it is asked for
+            from t2av_bench.api import loggers
+
+            loggers.check(asked)
+        for text in announced(asked.metrics):
+            note(text)
         evaluation.evaluate(asked, progress or (lambda _: None), note)
         write_text(asked.out / "evaluate.toml", dump(asked))
-    return Run(asked.out, notices=notices, config=asked)
+    run = Run(asked.out, notices=notices, config=asked)
+    if asked.log:
+        loggers.log({"": run}, asked)
+    return run

@@ -12,6 +12,8 @@ from t2av_bench.utils.progress import Notice, OnStep
 from t2av_bench.utils.reasons import refusals
 from t2av_bench.utils.text import names
 
+_LOGGED = ("name", "label", "system", "task", "split", "benchmark", "seed", "max_seconds", "length", "step", "options")
+
 
 class Runs(dict[str, Run]):
     """Row name -> Run, without the rows whose items cannot be read or whose run folder cannot be used.
@@ -44,6 +46,8 @@ def run(
     engine: str | None = None,
     address: str | None = None,
     ship: bool | None = None,
+    log: str | None = None,
+    log_media: int | None = None,
     progress: OnStep | None = None,
     notice: Notice | None = None,
 ) -> Runs:
@@ -53,6 +57,7 @@ def run(
     The keywords go before the file's keys. manifests: where the items are that rows go by name for. only: names of
     rows; regenerate: rows whose clips are made again (``all``).
     engine, address, ship: as of ``evaluate``; the file's ``resources`` say what processes take of a machine.
+    log, log_media: as of ``evaluate``; a run of Weights & Biases for each row, in one group.
     progress: called after every clip and measurement. notice: told of what is made again, and why, and of rows without
     items or a usable run folder, of which a warning tells otherwise.
 
@@ -63,6 +68,10 @@ def run(
     with refusals():
         loaded = load(Path(config), given, names(only) or ())
         check_device(loaded.config.device, loaded.config.engine)
+        if loaded.config.log:  # what shows clips is loaded where it is asked for
+            from t2av_bench.api import loggers
+
+            loggers.check(loaded.config)
         done = experiment.run(
             loaded,
             progress or (lambda _: None),
@@ -72,7 +81,12 @@ def run(
     for name, reason in done.unscored.items():
         told = f"{name}: not scored: {reason}"
         notice(told) if notice else warn(told, stacklevel=2)
-    return Runs(done)
+    runs = Runs(done)
+    if loaded.config.log:
+        rows = {row.row.name: row.row for row in done.rows}
+        about = {name: {key: getattr(row, key) for key in _LOGGED} for name, row in rows.items()}
+        loggers.log(runs, loaded.config, loaded.config.out.resolve().name, about)
+    return runs
 
 
 def made_again(loaded: Loaded, regenerate: Sequence[str]) -> set[str]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,16 +46,41 @@ REASONS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What became of logging a run. where: its address, or the folder that holds it; None where it is nowhere.
+
+    hint: what is said in its place, with what to type next. reason: why it is not logged; its scores are in the run
+    folder all the same.
+    """
+
+    logger: str
+    where: str | None = None
+    hint: str = ""
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        if self.reason is not None:
+            again = "the same command tries it again, measuring nothing"
+            return f"not logged to {self.logger}: {self.reason.rstrip('.')}; {again}"
+        return f"logged to {self.logger}: {self.hint or self.where}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 class Run:
     """One system's clips with their scores, as they stand in a run folder now; what is read is kept.
 
     path: the run folder. notices: what was to be known of the files when it was evaluated; empty for a run that was
-    opened. Raises ValueError where the folder holds no run.
+    opened. logged: what became of ``log``; None where it was not asked for. Raises ValueError where the folder holds no
+    run.
     """
 
     def __init__(self, path: AnyPath, *, notices: Sequence[str] = (), config: EvaluateConfig | None = None) -> None:
         self.path = Path(path)
         self.notices = tuple(notices)
+        self.logged: Logged | None = None
         self._config = config
         with refusals():
             self.result: RunResult = read(self.path)
@@ -116,10 +142,12 @@ class Run:
 
     @property
     def exit_status(self) -> int:
-        """That of ``t2av-bench evaluate``: 1 where more clips failed, or metrics are missing, than was allowed."""
+        """That of ``t2av-bench evaluate``: 1 where more clips failed, or metrics are missing, than was allowed, or the
+        scores could not be logged."""
         config = self.config
         many = self.failed_clips > (config.max_failures if config else 0)
-        return int(many or bool(self.missing and not (config and config.allow_missing)))
+        unlogged = self.logged is not None and self.logged.reason is not None
+        return int(many or unlogged or bool(self.missing and not (config and config.allow_missing)))
 
     def as_dict(self) -> dict[str, Any]:
         """What ``t2av-bench evaluate --json`` prints."""
@@ -129,6 +157,7 @@ class Run:
             "columns": [column_document(column) for column in self.result.columns],
             "failures": self.result.failures,
             "notices": list(self.notices), "missing": self.missing, "exit_status": self.exit_status,
+            "logged": self.logged.as_dict() if self.logged else None,
             "reasons": {str(kind): [reason.as_dict() for reason in self.counted(kind)] for kind in kinds},
         }  # fmt: skip
 

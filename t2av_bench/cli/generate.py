@@ -10,7 +10,7 @@ import typer
 
 from t2av_bench.cli.complete import system_ids
 from t2av_bench.cli.errors import FAILED, USAGE_ERROR
-from t2av_bench.cli.options import Device
+from t2av_bench.cli.options import Device, deprecated
 from t2av_bench.utils.files import disk_trouble, json_text, said_of_files
 from t2av_bench.utils.progress import Step
 from t2av_bench.utils.reasons import unexpected
@@ -69,6 +69,8 @@ def generate(
     from t2av_bench.utils.config import assignment
     from t2av_bench.utils.registry import stdout_to_stderr
 
+    if dtype is not None:
+        deprecated("--dtype", "--precision")
     options: dict[str, Any] = {
         "recipe": recipe, "prefix_seconds": prefix_seconds, "checkpoint": _checkpoint(checkpoint), "dtype": dtype,
         "precision": precision, "long": long or None,

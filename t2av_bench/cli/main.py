@@ -19,6 +19,7 @@ from t2av_bench.cli.demo import demo
 from t2av_bench.cli.env import env
 from t2av_bench.cli.evaluate import evaluate
 from t2av_bench.cli.generate import generate
+from t2av_bench.cli.history import history
 from t2av_bench.cli.inspect import inspect
 from t2av_bench.cli.list import list_
 from t2av_bench.cli.merge import merge
@@ -67,9 +68,9 @@ def _root(
 # In the order in which --help shows them.
 _COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate, "merge": merge, "table": table, "scores": scores, "demo": demo, "list": list_, "run": run,
-    "generate": generate, "compare": compare, "regress": regress, "validity": validity, "panel": panel,
-    "attest": attest, "budget": budget, "gaps": gaps, "report": report, "serve": serve, "inspect": inspect, "new": new,
-    "env": env,
+    "generate": generate, "compare": compare, "regress": regress, "history": history, "validity": validity,
+    "panel": panel, "attest": attest, "budget": budget, "gaps": gaps, "report": report, "serve": serve,
+    "inspect": inspect, "new": new, "env": env,
 }  # fmt: skip
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

@@ -13,6 +13,8 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from t2av_bench.utils.terminal_text import echo
+
 Complete = Callable[[str], list[str]]
 
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
@@ -30,6 +32,11 @@ Address = Annotated[str | None, typer.Option(help="Of the Ray cluster.  [default
 
 Ship = Annotated[bool, typer.Option("--ship", help="Send the files to the cluster's machines, by their contents, and "
                                     "what is made back; without it all machines see the folders.")]  # fmt: skip
+
+
+def deprecated(option: str, instead: str) -> None:
+    """Say on stderr what to write in place of a hidden option that still works; see docs/versions.md."""
+    echo(f"t2av-bench: {option} is deprecated and goes with a coming version: write {instead}", err=True)
 
 
 def options_of(

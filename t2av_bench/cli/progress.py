@@ -56,7 +56,7 @@ class Display:
         self._last = step
         self._failed += step.failed
         elapsed, moved = time.monotonic() - self._started, step.done - self._first
-        rate = f"{60 * moved / elapsed:.3g} {step.unit}/min" if elapsed > 1 else ""
+        rate = f"{_short(60 * moved / elapsed)} {step.unit}/min" if elapsed > 1 else ""
         said = f"{step.phase} {step.text}"[:48].ljust(48)
         self._bar.update(self._task, completed=step.done, total=step.total, description=said, rate=rate)
         if self._bar.disable and (last is None or _tenth(step) > _tenth(last)):
@@ -74,3 +74,8 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _short(rate: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{rate:.3g}" if rate < 999.5 else f"{float(f'{rate:.3g}'):,.0f}"

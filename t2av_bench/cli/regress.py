@@ -6,10 +6,36 @@ from typing import Annotated, Literal
 import typer
 
 from t2av_bench.cli.errors import USAGE_ERROR, usage_errors
+from t2av_bench.cli.options import deprecated
 from t2av_bench.utils.terminal_text import echo
 
 baseline_app = typer.Typer(name="baseline", help="Keep a run's scores as a small file to compare with.",
                            no_args_is_help=True)  # fmt: skip
+
+# Options of whatever asks the gate.
+Margins = Annotated[
+    Path | None, typer.Option(help='TOML file: quantity = smallest difference that matters (0.1 or "2%").')
+]
+BudgetFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="JSON file of 'budget': no default margin is below what encoding alone makes.  "
+        "[default: the packaged one]",
+        show_default=False,
+    ),
+]
+Quantities = Annotated[
+    str | None, typer.Option(help="Comma-separated quantities, metrics or families to judge.  [default: all]")
+]
+Alpha = Annotated[float, typer.Option(help="Chance of any false alarm, over all quantities together.")]
+MaxLostClips = Annotated[int, typer.Option(min=0, help="Clips that the baseline scored and the candidate may fail on.")]
+IndependentClips = Annotated[
+    bool,
+    typer.Option(
+        "--independent-clips",
+        help="Take clips of one speaker as independent: the answer then holds for these speakers alone.",
+    ),
+]
 
 
 @baseline_app.command("save")
@@ -34,24 +60,11 @@ def regress(
         Path, typer.Argument(help="Run folder, or a file made by 'baseline save'.", show_default=False)
     ],
     candidate: Annotated[Path, typer.Argument(help="Run folder of the system to judge.", show_default=False)],
-    margins: Annotated[
-        Path | None, typer.Option(help='TOML file: quantity = smallest difference that matters (0.1 or "2%").')
-    ] = None,
-    budget: Annotated[
-        Path | None,
-        typer.Option(
-            help="JSON file of 'budget': no default margin is below what encoding alone makes.  "
-            "[default: the packaged one]",
-            show_default=False,
-        ),
-    ] = None,
-    quantities: Annotated[
-        str | None, typer.Option(help="Comma-separated quantities, metrics or families to judge.  [default: all]")
-    ] = None,
-    alpha: Annotated[float, typer.Option(help="Chance of any false alarm, over all quantities together.")] = 0.05,
-    max_lost_clips: Annotated[
-        int, typer.Option(min=0, help="Clips that the baseline scored and the candidate may fail on.")
-    ] = 0,
+    margins: Margins = None,
+    budget: BudgetFile = None,
+    quantities: Quantities = None,
+    alpha: Alpha = 0.05,
+    max_lost_clips: MaxLostClips = 0,
     waive: Annotated[
         list[str] | None, typer.Option(help="Metric of the baseline that the candidate may lack; can be repeated.")
     ] = None,
@@ -60,13 +73,7 @@ def regress(
         typer.Option(help="What open questions mean: exit status 3 (report), 0 (pass) or 1 (fail)."),
     ] = "report",
     strict: Annotated[bool, typer.Option("--strict", hidden=True)] = False,
-    independent_clips: Annotated[
-        bool,
-        typer.Option(
-            "--independent-clips",
-            help="Take clips of one speaker as independent: the answer then holds for these speakers alone.",
-        ),
-    ] = False,
+    independent_clips: IndependentClips = False,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the Markdown summary here too.")] = None,
     as_json: Annotated[
@@ -85,6 +92,8 @@ def regress(
     from t2av_bench.utils.files import write_text
 
     outcome: Gate | NotComparable
+    if strict:
+        deprecated("--strict", "--undecided fail")
     with usage_errors():
         try:
             outcome = comparing.regress(

@@ -8,7 +8,7 @@ import typer
 
 from t2av_bench.cli.errors import usage_errors
 from t2av_bench.errors import ItemError
-from t2av_bench.utils.optional import require
+from t2av_bench.utils.optional import lacking, require_all
 from t2av_bench.utils.terminal_text import echo
 
 
@@ -40,6 +40,8 @@ def report(
     from t2av_bench.cli.progress import Display
 
     with usage_errors(), Display() as display:
+        if plots and (absent := lacking("page", "matplotlib")):
+            display.notice(f"no plots are drawn: {absent}")
         built = build_report(
             runs, out, media=media, real=real, title=title, tables=table or (), by=by or (), plots=plots,
             extrapolate=extrapolate, progress=phase(display, "reading", "items"),
@@ -60,8 +62,7 @@ def serve(
 ) -> None:
     """Show a report at an address of this machine (127.0.0.1 alone), until Ctrl-C."""
     with usage_errors():
-        require("starlette", "page")
-        require("uvicorn", "page")
+        require_all("page", "starlette", "uvicorn")
         from reports.page.server import Server, Site
 
         site = Site.open(folder)

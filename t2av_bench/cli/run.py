@@ -47,8 +47,9 @@ def run(
 ) -> None:  # fmt: skip
     """Make clips with systems, score them, and print the tables; the same command continues and repeats nothing.
 
-    Exit status: 0 all well, 1 more failed clips than --max-failures or a metric named in the file without a value, 2
-    the command cannot be carried out, or not for some row (--dry-run: something is missing on this machine).
+    Exit status: 0 all well, 1 more failed clips than --max-failures or a metric named in the file without a value or
+    --log failed, 2 the command cannot be carried out, or not for some row (--dry-run: something is missing on this
+    machine).
     """
     from t2av_bench.api.experiment import made_again, run
     from t2av_bench.cli.progress import Display
@@ -62,6 +63,10 @@ def run(
         given["manifests"] = _manifests(given["manifests"] or ())
         loaded = load(config, given, tuple(only or ()))
         check_tables(loaded)
+        if loaded.config.log:
+            from t2av_bench.api import loggers
+
+            loggers.check(loaded.config)
         if dry_run:
             rows = preview(loaded, made_again(loaded, regenerate or ()))
             _print_preview(rows, as_json)
@@ -83,6 +88,9 @@ def run(
     for table in tables:
         where = table.reason or ", ".join(str(path) for path in table.files.values())
         display.note(f"table {table.name}: {where}")
+    logged = [each.logged for each in runs.values() if each.logged]
+    for text in dict.fromkeys(map(str, logged)):
+        display.note(text)
     if result.unscored:
         raise typer.Exit(USAGE_ERROR)
     allowed = loaded.config.max_failures
@@ -93,6 +101,9 @@ def run(
     if result.missing and not loaded.config.allow_missing:
         display.note(f"{some(result.missing, 6)}: no clip of any row was scored: exit status 1 (--allow-missing "
                      "accepts that)")  # fmt: skip
+        raise typer.Exit(FAILED)
+    if any(each.reason for each in logged):
+        display.note("the scores are there, but not logged: exit status 1")
         raise typer.Exit(FAILED)
     if any(table.table is None for table in tables):
         raise typer.Exit(USAGE_ERROR)
@@ -140,10 +151,12 @@ def _document(out: Path, runs: "Runs", tables: "list[TableResult]") -> dict[str,
     rows = []
     for row in runs.result.rows:
         found = [column_document(column) for column in runs[row.row.name].result.columns]
+        logged = runs[row.row.name].logged
         rows.append({
             "name": row.row.name, "label": row.row.label, "system": row.row.system or None, "task": row.row.task,
             "clips": str(row.clips), "items": row.items, "kept": row.kept, "made": row.made,
             "not_made": row.not_made, "run": str(row.run), "columns": found, "failures": row.failed,
+            "logged": logged.as_dict() if logged else None,
         })  # fmt: skip
     made = [
         {"name": table.name, "reason": table.reason,

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from t2av_bench.systems.external.check import SECONDS, Inputs
-from t2av_bench.utils.optional import require
+from t2av_bench.utils.optional import require_all
 
 _TEXT = "The small boat went over the calm blue sea."
 _VOICE_TEXT = "She opened the old green door, and a warm light fell upon the stones of the yard."
@@ -20,8 +20,7 @@ def short_item(folder: Path, identity: Path | None = None, voice: Path | None = 
     NotApplicable where the packages that draw and speak are missing. Face detectors
     that were trained on photographs may refuse a drawn face.
     """
-    for module in ("PIL", "torch", "espeakng_loader"):
-        require(module, "demo")
+    require_all("demo", "PIL", "torch", "espeakng_loader")
     import numpy as np
     from PIL import Image
     from scipy.io import wavfile

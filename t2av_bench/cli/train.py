@@ -7,6 +7,7 @@ import typer
 
 from t2av_bench.cli.errors import FAILED, usage_errors
 from t2av_bench.cli.options import Device, Memory, Timeout, Workers
+from t2av_bench.utils.optional import require_all
 from t2av_bench.utils.terminal_text import echo
 
 train_app = typer.Typer(
@@ -89,10 +90,11 @@ def embedded(
     The clips' latents are made first, once for all models (about 5 minutes on 2 cores). Exit status: 0 done, 1 stopped
     by a signal with a checkpoint, 2 the command cannot be carried out.
     """
-    from reference_model.training.loop import TrainingError
-    from t2av_bench.gridface.training.recipes import chosen, make
-
     with usage_errors():
+        require_all("demo,train", "PIL", "accelerate", "cv2", "espeakng_loader", "pyworld", "torch", "transformers")
+        from reference_model.training.loop import TrainingError
+        from t2av_bench.gridface.training.recipes import chosen, make
+
         for name in chosen(names):
             try:
                 made = make(name, out, updates=updates, workers=workers, install=install, quiet=quiet)
@@ -138,6 +140,7 @@ def sync_mesh(
     cache = FeatureStore(out / "features")
     seeds, count = seed or recipe.SEEDS, updates or recipe.UPDATES
     with usage_errors(), display:
+        require_all("sync", "cv2", "onnxruntime", "python_speech_features", "scenedetect", "torch")
         made = recipe.make(
             data, out, cache, seeds=seeds, updates=count, install=install, on_step=display.step,
             notice=display.notice,

@@ -6,7 +6,7 @@ from t2av_bench.metrics import registry
 from t2av_bench.results.recorded import Recorded
 from t2av_bench.scores import Protocol
 from t2av_bench.statistics.samples import GROUP_KEYS, Grouping, grouping
-from t2av_bench.utils.text import escape, some
+from t2av_bench.utils.text import counted, escape, some
 
 _STRICT = ("text", "language", "reference")
 _WHERE_KNOWN = ("reference_voice", "identity_image")
@@ -32,13 +32,13 @@ def item_differences(first: Recorded, second: Recorded) -> list[str]:
     found = []
     for one, other in ((first, second), (second, first)):
         if absent := sorted(one.items.keys() - other.items.keys()):
-            found.append(f"{len(absent)} items of {one.path} are not in {other.path}: {some(absent)}")
+            found.append(f"{counted(len(absent), 'item')} of {one.path} not in {other.path}: {some(absent)}")
     common = sorted(first.items.keys() & second.items.keys())
     for part in (*_STRICT, *_WHERE_KNOWN):
         changed = [id for id in common if part in changed_parts(first, second, id)]
         if changed:
             name = part.replace("_", " ")
-            found.append(f"{len(changed)} items have another {name} in {second.path}: {some(changed)}")
+            found.append(f"{counted(len(changed), 'item')} with another {name} in {second.path}: {some(changed)}")
     return found
 
 
@@ -46,6 +46,8 @@ def changed_parts(first: Recorded, second: Recorded, item: str) -> list[str]:
     """What one item asks for differently in two systems. Files whose digest is not known on both sides agree."""
     one, other = first.items[item], second.items[item]
     found = [part for part in _STRICT if getattr(one, part) != getattr(other, part)]
+    if "reference" in found and any(not each.generated and not each.reference for each in (one, other)):
+        found.remove("reference")  # earlier versions kept no reference of an item whose clip was missing
     return found + [
         part for part in _WHERE_KNOWN
         if getattr(one, part) and getattr(other, part) and getattr(one, part) != getattr(other, part)

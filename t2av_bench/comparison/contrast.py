@@ -18,7 +18,7 @@ from t2av_bench.statistics.paired import POWER, ROW, Difference, as_row, paired_
 from t2av_bench.statistics.permutation import holm
 from t2av_bench.statistics.samples import Grouping, Sample
 from t2av_bench.utils.frames import frame
-from t2av_bench.utils.text import detectable_text, escape, p_text, signed, some
+from t2av_bench.utils.text import counted, detectable_text, escape, p_text, signed, some
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -282,11 +282,13 @@ def _differences(
 def _paired_items(first: Recorded, other: Recorded, name: str, notes: list[str]) -> set[str]:
     common = sorted(first.items.keys() & other.items.keys())
     if only := sorted(first.items.keys() ^ other.items.keys()):
-        notes.append(f"{name}: {len(only)} items are in one of the two runs only: {some(only)}.")
+        notes.append(f"{name}: {counted(len(only), 'item')} in one of the two runs only: {some(only)}.")
     changed = {id: parts for id in common if (parts := changed_parts(first, other, id))}
     if changed:
         parts = sorted({part.replace("_", " ") for each in changed.values() for part in each})
-        notes.append(f"{name}: {len(changed)} items differ in {', '.join(parts)} and are left out: {some(changed)}.")
+        notes.append(
+            f"{name}: {counted(len(changed), 'item')} left out, for other {', '.join(parts)}: {some(changed)}."
+        )
     if not common:
         notes.append(f"{name} shares no item with {first.name}.")
     return set(common) - set(changed)

@@ -14,8 +14,8 @@ Coverage comes on top: a clip that the baseline scored and the candidate did not
 docs/regression.md for the reasoning.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,11 +26,14 @@ from t2av_bench.errors import Unscorable
 from t2av_bench.results.recorded import QuantityRecord, Recorded
 from t2av_bench.scores import Quantity, Status
 from t2av_bench.statistics.intervals import LEAST_CLIPS
-from t2av_bench.statistics.paired import Difference, paired_difference
+from t2av_bench.statistics.paired import Difference, paired_differences
 from t2av_bench.statistics.permutation import FLIPS, holm
 from t2av_bench.statistics.planning import clips_if_it_stays, clips_to_decide
-from t2av_bench.statistics.samples import Grouping
+from t2av_bench.statistics.samples import Grouping, Sample
 from t2av_bench.utils.text import some
+
+Key = tuple[str, str]
+"""(metric id, quantity name)."""
 
 
 def decide(
@@ -98,6 +101,15 @@ def judge(
     return sorted(verdicts, key=lambda verdict: ORDER.index(verdict.word))
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two systems that the gate is asked about, with the margins by name of a quantity."""
+
+    baseline: Recorded
+    candidate: Recorded
+    margins: Mapping[str, Margin] = field(default_factory=lambda: DEFAULT_MARGINS)
+
+
 def regress(
     baseline: Recorded,
     candidate: Recorded,
@@ -118,65 +130,138 @@ def regress(
     the candidate may lack. grouped: clips of one speaker (or source video) are drawn and tested together; without it
     the answer holds for these speakers alone. draws, flips: of the bootstrap and of the permutation test.
     """
+    pair = Pair(baseline, candidate, DEFAULT_MARGINS if margins is None else margins)
+    keys = choose(baseline.quantities, quantities)
+    allowed = choose(baseline.quantities, waived) if waived else ()
+    (found,) = regress_all(
+        [pair], [keys], waived=allowed, alpha=alpha, lost_allowed=lost_allowed, undecided=undecided, grouped=grouped,
+        draws=draws, flips=flips,
+    )  # fmt: skip
+    if isinstance(found, NotComparable):
+        raise found
+    return found
+
+
+def regress_all(
+    pairs: Sequence[Pair],
+    keys: Sequence[Sequence[Key]],
+    *,
+    waived: Collection[Key] = (),
+    alpha: float = ALPHA,
+    lost_allowed: int = 0,
+    undecided: Undecided = "report",
+    grouped: bool = True,
+    draws: int = 10_000,
+    flips: int = FLIPS,
+) -> list[Gate | NotComparable]:
+    """``regress`` of several pairs, each as if it were the only one; keys: of each baseline, the quantities to judge.
+
+    Pairs that share clips and protocols share what is drawn of them, which is what takes long.
+    """
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha is {alpha}; expected a probability such as 0.05")
-    keys = choose(baseline.quantities, quantities)
-    problems = item_differences(baseline, candidate)
-    allowed = set(choose(baseline.quantities, waived)) if waived else set()
-    left_out = [key for key in keys if key in allowed and _metric_problems(key[0], [key], baseline, candidate)]
-    keys = [key for key in keys if key not in left_out]
-    for metric in dict.fromkeys(metric for metric, _ in keys):
-        problems += _metric_problems(metric, keys, baseline, candidate)
-    if not keys:
-        why = (
-            "every quantity is waived" if left_out else f"{baseline.path} holds no quantity that can be better or worse"
+    asked = [_Asked.of(pair, mine, waived, grouped) for pair, mine in zip(pairs, keys, strict=True)]
+    differences = _differences(asked, draws, flips)
+    return [
+        NotComparable(each.problems) if each.problems else each.gate(found, alpha, lost_allowed, undecided)
+        for each, found in zip(asked, differences, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A pair with the quantities that can be judged, or what stands against judging any. by: what groups its clips."""
+
+    pair: Pair
+    keys: list[Key]
+    left_out: list[Key]
+    problems: list[str]
+    by: Grouping | None
+
+    @classmethod
+    def of(cls, pair: Pair, keys: Sequence[Key], waived: Collection[Key], grouped: bool) -> "_Asked":
+        baseline, candidate = pair.baseline, pair.candidate
+        problems = item_differences(baseline, candidate)
+        left_out = [key for key in keys if key in waived and metric_problems(key[0], [key], baseline, candidate)]
+        keys = [key for key in keys if key not in left_out]
+        for metric in dict.fromkeys(metric for metric, _ in keys):
+            problems += metric_problems(metric, keys, baseline, candidate)
+        if not keys:
+            why = (
+                "every quantity is waived" if left_out
+                else f"{baseline.path} holds no quantity that can be better or worse"
+            )  # fmt: skip
+            problems.append(f"nothing to judge: {why}")
+        return cls(pair, keys, left_out, problems, shared_grouping(baseline, candidate) if grouped else None)
+
+    def gate(
+        self, differences: Mapping[Key, Difference | str], alpha: float, lost_allowed: int, undecided: Undecided
+    ) -> Gate:  # fmt: skip
+        baseline, candidate, margins = self.pair.baseline, self.pair.candidate, self.pair.margins
+        found = []
+        for key in self.keys:
+            before, difference = baseline.quantities[key], differences[key]
+            reason = difference if isinstance(difference, str) else None
+            found.append(
+                Verdict(
+                    key[0], before.quantity, baseline.protocols[key[0]].fingerprint, "not judged",
+                    None if isinstance(difference, str) else difference, reason=reason,
+                    lost=before.lost(candidate.quantities[key]), empty=not before.scored,
+                )
+            )  # fmt: skip
+        same = all(
+            item.generated and item.generated == candidate.items[id].generated for id, item in baseline.items.items()
         )
-        problems.append(f"nothing to judge: {why}")
-    if problems:
-        raise NotComparable(problems)
-    margins = DEFAULT_MARGINS if margins is None else margins
-    same = all(
-        item.generated and item.generated == candidate.items[id].generated for id, item in baseline.items.items()
-    )
-    by = shared_grouping(baseline, candidate) if grouped else None
-    found = []
-    for key in keys:
-        before, after = baseline.quantities[key], candidate.quantities[key]
-        fingerprint = baseline.protocols[key[0]].fingerprint
-        difference, reason = _difference(before, after, fingerprint, by, draws, flips)
-        found.append(
-            Verdict(
-                key[0], before.quantity, fingerprint, "not judged", difference, reason=reason, lost=before.lost(after),
-                empty=not before.scored,
-            )
+        verdicts = judge(found, margins, alpha=alpha, identical=same)
+        notes = _notes(baseline, candidate, self.keys, self.left_out, self.by)
+        notes += raised_note(margins, {each.quantity.name: each.quantity.label for each in verdicts})
+        return Gate(
+            baseline.name, candidate.name, len(baseline.items), tuple(verdicts), tuple(notes), alpha, lost_allowed,
+            undecided,
         )  # fmt: skip
-    verdicts = judge(found, margins, alpha=alpha, identical=same)
-    notes = _notes(baseline, candidate, keys, left_out, by)
-    mine = {each.quantity.name: each.quantity.label for each in verdicts}
-    raised = [f"{label} {margin} ({margin.raised})" for name, label in mine.items()
-              if (margin := margins.get(name)) and margin.raised]  # fmt: skip
-    if raised:
-        notes.append(
-            "Margins raised from the default (in brackets) to what encoding alone makes, by the error budget: "
-            f"{', '.join(raised)}."
-        )
-    return Gate(
-        baseline.name, candidate.name, len(baseline.items), tuple(verdicts), tuple(notes), alpha, lost_allowed,
-        undecided,
-    )  # fmt: skip
+
+
+def _differences(asked: Sequence[_Asked], draws: int, flips: int) -> list[dict[Key, Difference | str]]:
+    """Of each pair, every quantity's paired difference on the clips that both scored, or why there is none."""
+    found: list[dict[Key, Difference | str]] = [{} for _ in asked]
+    together: dict[tuple[str, str], list[tuple[int, Key, tuple[Sample, Sample]]]] = {}
+    for place, each in enumerate(asked):
+        for key in () if each.problems else each.keys:
+            before, after = each.pair.baseline.quantities[key], each.pair.candidate.quantities[key]
+            try:
+                samples = _samples(before, after, each.by)
+            except Unscorable as error:
+                found[place][key] = str(error)
+            else:
+                context = before.name, each.pair.baseline.protocols[key[0]].fingerprint
+                together.setdefault(context, []).append((place, key, samples))
+    for context, mine in together.items():
+        differences = paired_differences([samples for *_, samples in mine], *context, draws=draws, flips=flips)
+        for (place, key, _), difference in zip(mine, differences, strict=True):
+            if isinstance(difference, Unscorable):
+                found[place][key] = str(difference)
+            else:
+                finite = np.isfinite(difference.value)
+                found[place][key] = difference if finite else "the difference is not finite"
+    return found
+
+
+def _samples(before: QuantityRecord, after: QuantityRecord, by: Grouping | None) -> tuple[Sample, Sample]:
+    """Both systems on the clips that both scored. Raises Unscorable where there are too few, or none."""
+    common = sorted(set(before.scored) & set(after.scored))
+    if not before.scored:
+        raise Unscorable(f"the baseline has no value ({before.reason or 'no clip was scored'})")
+    if len(common) < LEAST_CLIPS:
+        counted = f"{len(common)} clip{'s' * (len(common) != 1)}" if common else "no clip"
+        raise Unscorable(f"scored on both sides: {counted}; the gate judges {LEAST_CLIPS} or more")
+    return before.sample(common).grouped(by), after.sample(common).grouped(by)
 
 
 def _notes(
-    baseline: Recorded, candidate: Recorded, keys: Sequence[tuple[str, str]], left_out: Sequence[tuple[str, str]],
-    by: Grouping | None,
+    baseline: Recorded, candidate: Recorded, keys: Sequence[Key], left_out: Sequence[Key], by: Grouping | None
 ) -> list[str]:  # fmt: skip
     notes = [f"Waived, for the candidate lacks them: {', '.join(name for _, name in left_out)}."] if left_out else []
-    if by:
-        count = len(set(by.groups.values()))
-        notes.append(
-            f"{len(by.groups)} clips of {count} {by.unit}, which are drawn and tested as a whole." if count > 1
-            else f"All {len(by.groups)} clips are of one group ({by.unit}): the answer holds for it alone."
-        )  # fmt: skip
+    notes += group_note(by)
     extra = sorted({metric for metric, _ in candidate.quantities} - {metric for metric, _ in baseline.quantities})
     if extra:
         notes.append(f"The candidate alone was also scored by {', '.join(extra)}: not judged.")
@@ -187,9 +272,34 @@ def _notes(
     return notes
 
 
-def _metric_problems(
-    metric: str, keys: Sequence[tuple[str, str]], baseline: Recorded, candidate: Recorded
-) -> list[str]:
+def group_note(by: Grouping | None) -> list[str]:
+    """A sentence on what is drawn and tested, where that is not the clips."""
+    if by is None:
+        return []
+    clips, count = len(by.groups), len(set(by.groups.values()))
+    if count > 1:
+        return [f"{clips} clips of {count} {by.unit}, which are drawn and tested as a whole."]
+    return [f"All {clips} clips are of one group ({by.unit}): the answer holds for it alone."]
+
+
+def raised_note(margins: Mapping[str, Margin], labels: Mapping[str, str]) -> list[str]:
+    """A sentence on margins that an error budget raised. labels: quantity -> what a reader sees."""
+    raised = [
+        f"{label} {margin} ({margin.raised})" for name, label in labels.items()
+        if (margin := margins.get(name)) and margin.raised
+    ]  # fmt: skip
+    if not raised:
+        return []
+    return [
+        "Margins raised from the default (in brackets) to what encoding alone makes, by the error budget: "
+        f"{', '.join(raised)}."
+    ]
+
+
+def metric_problems(
+    metric: str, keys: Sequence[Key], baseline: Recorded, candidate: Recorded
+) -> list[str]:  # fmt: skip
+    """Why a candidate's quantities of one metric, of the keys, must not be compared with a baseline's."""
     keys = [key for key in keys if key[0] == metric]
     if not keys:
         return []
@@ -211,21 +321,3 @@ def _metric_problems(
                 reason = next(iter(after.missing.values()))[1]
                 problems.append(f"{key[1]} does not apply to any clip of {candidate.path}: {reason}")
     return problems
-
-
-def _difference(
-    before: QuantityRecord, after: QuantityRecord, fingerprint: str, by: Grouping | None, draws: int, flips: int
-) -> tuple[Difference | None, str | None]:
-    """The paired difference on the clips that both scored, or why there is none."""
-    common = sorted(set(before.scored) & set(after.scored))
-    try:
-        if not before.scored:
-            raise Unscorable(f"the baseline has no value ({before.reason or 'no clip was scored'})")
-        if len(common) < LEAST_CLIPS:
-            counted = f"{len(common)} clip{'s' * (len(common) != 1)}" if common else "no clip"
-            raise Unscorable(f"scored on both sides: {counted}; the gate judges {LEAST_CLIPS} or more")
-        samples = [record.sample(common).grouped(by) for record in (before, after)]
-        found = paired_difference(samples[0], samples[1], before.name, fingerprint, draws=draws, flips=flips)
-    except Unscorable as error:
-        return None, str(error)
-    return (found, None) if np.isfinite(found.value) else (None, "the difference is not finite")

@@ -259,7 +259,7 @@ def _cases(suite: ElementTree.Element, gate: Gate) -> None:
         case = ElementTree.SubElement(
             suite, "testcase", classname=f"t2av_bench.regress.{verdict.metric}", name=verdict.quantity.name
         )
-        message = _xml(f"{explain(verdict)}{_numbers(verdict)}")
+        message = _xml(in_full(verdict))
         if gate.fails(verdict):
             ElementTree.SubElement(case, "failure", message=message, type=verdict.word)
         elif not gate.judged:
@@ -276,6 +276,11 @@ def _cases(suite: ElementTree.Element, gate: Gate) -> None:
             ElementTree.SubElement(case, "failure", message=message, type="coverage").text = listed
         else:
             ElementTree.SubElement(case, "system-out").text = listed
+
+
+def in_full(verdict: Verdict) -> str:
+    """The verdict in words, with its numbers."""
+    return explain(verdict) + _numbers(verdict)
 
 
 def _numbers(verdict: Verdict) -> str:

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from t2av_bench.media.limits import DEFAULT, Limits
-from t2av_bench.utils.config import ConfigError, assignment, dump_toml, load_toml
+from t2av_bench.utils.config import ConfigError, assignment, dump_toml, load_toml, near
 from t2av_bench.utils.machine import cores, user_cache
 from t2av_bench.utils.memory import GB, WORKER_BYTES, fitting
 from t2av_bench.utils.text import names
@@ -25,6 +25,14 @@ def _some_names(given: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_some_names)]
+LOGGERS = ("wandb",)
+"""What scores can be logged to; ``api.loggers`` knows how."""
+
+
+def _known_logger(name: str) -> str:
+    if name not in LOGGERS:
+        raise ValueError(f"scores cannot be logged there{near(name, LOGGERS)}")
+    return name
 
 
 class Resources(BaseModel):
@@ -118,7 +126,18 @@ class PlacedConfig(MeasuringConfig):
         return self.known_workers or MOST_WORKERS
 
 
-class EvaluateConfig(PlacedConfig):
+class LoggedConfig(PlacedConfig):
+    """Also where the scores are logged, once they are in the run folder; that is part of no protocol."""
+
+    log: Annotated[str, AfterValidator(_known_logger)] | None = Field(
+        default=None, description="Log the scores when they are there: to wandb, Weights & Biases (docs/logging.md)."
+    )
+    log_media: int = Field(
+        default=16, ge=0, description="With --log: clips of each run, the first so many, that are logged to be played."
+    )
+
+
+class EvaluateConfig(LoggedConfig):
     """A folder of clips, and how to score it. ``out`` is always there: without one it is a folder in the user's cache.
 
     options: metric id -> arguments of its constructor, which are part of its protocol.
@@ -163,6 +182,11 @@ class EvaluateConfig(PlacedConfig):
             object.__setattr__(self, "out", _default_folder(self))
         if self.part:
             index, parts = self.part
+            if self.log:
+                raise ValueError(
+                    f"--shard {self.shard} with --log {self.log}: a part is not logged; after 'merge' repeat the "
+                    "command with --log and without --shard, which measures nothing again"
+                )
             if index > parts:
                 raise ValueError(f"--shard {self.shard}: there are shards 1/{parts} to {parts}/{parts}")
             name = f"shard-{index}-of-{parts}"

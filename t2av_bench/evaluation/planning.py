@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from t2av_bench.errors import MediaError
 from t2av_bench.evaluation.config import EvaluateConfig
 from t2av_bench.evaluation.reasons import count
 from t2av_bench.media.clip import Clip
-from t2av_bench.metrics import create, registry, resolve
+from t2av_bench.metrics import create, metric_class, registry, resolve
 from t2av_bench.metrics.base import Metric, Settings
 from t2av_bench.results.store import Store
 from t2av_bench.utils.config import folded
+from t2av_bench.weights.needs import lacks
 
 # What a clip was asked to be: a metric may look at it. Labels (speaker, licence, unknown keys, …) move no score.
 _ASKED = ("scene", "voice_description", "reference_voice_text", "seconds")
@@ -106,6 +107,20 @@ def _dealt(entries: list[Entry], index: int, parts: int) -> tuple[list[Entry], d
 def requested(names: Iterable[str]) -> list[str]:
     """The metrics that the user asked for by name, not by ``all``: ids. They are missed where they score nothing."""
     return resolve([name for name in names if folded(name) != "all"])
+
+
+def announced(names: Sequence[str]) -> list[str]:
+    """What metrics lack here, to be said before hours of measuring; of those that ``all`` stands for, packages alone.
+
+    Names that are none are left to ``prepare``, which says at once all that is wrong.
+    """
+    try:
+        named = requested(names)
+        rest = [id for id in resolve(names) if id not in named]
+    except ValueError:
+        return []
+    told = (lacks(*map(metric_class, named)), lacks(*map(metric_class, rest), weights=False))
+    return [text for text in told if text]
 
 
 def _check_place(option: str, path: Path | None) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from t2av_bench import systems
 from t2av_bench.benchmarks.registry import GRIDFACE
 from t2av_bench.benchmarks.registry import registry as benchmarks
-from t2av_bench.evaluation.config import Names, PlacedConfig, Resources
+from t2av_bench.evaluation.config import LoggedConfig, Names, Resources
 from t2av_bench.generation.lengths import Length
 from t2av_bench.generation.row import ExperimentRow, GroupTable
 from t2av_bench.systems.base import Task
@@ -77,7 +77,7 @@ class RowConfig(BaseModel):
         return self
 
 
-class RunConfig(PlacedConfig):
+class RunConfig(LoggedConfig):
     """The keys of a configuration file. Paths in a file are relative to the file.
 
     benchmark: ``gridface``, which is built on demand in ``data``; one that was prepared there, by its name; or a

@@ -94,6 +94,11 @@ def run(loaded: Loaded, on_step: OnStep, notice: Notice, regenerate: Collection[
     out = config.out
     out.mkdir(parents=True, exist_ok=True)
     with alone_in(out):
+        for text in dict.fromkeys(
+            f"{each.kind} {each.name} lacks {each.lack}" for row in loaded.rows for each in missing(row, config.data)
+            if each.kind in ("system", "metric")
+        ):  # fmt: skip
+            notice(text)
         plans, unplanned = _planned(loaded, manifests(loaded, on_step), regenerate)
         kept = {plan.row.name: len(plan.made) for plan in plans}
         inputs = [path for row in loaded.rows for path in (row.manifest, row.clips) if path and path.exists()]

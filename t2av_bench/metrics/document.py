@@ -25,8 +25,6 @@ Columns marked ‡ come from bundled stand-ins, and are not comparable with publ
 measure the embedded benchmark's clips alone: they are chosen by their full name, never by `all`. So are metrics that
 mislead on talking faces; they say so.
 
-What each metric claims to notice, and whether it does, is on a page of its own: [validity](validity.md).
-
 Options are given as `--option METRIC.OPTION=VALUE`, such as `sync/exact.min_track=50`; in brackets is what they are
 without it. They are part of the protocol. `detect_every` and `dtype` make a metric faster, at a price:
 [faster protocols](faster.md).
@@ -35,7 +33,22 @@ Every score is stored with its protocol: parameters, sha256 of the weights, and 
 The protocol's fingerprint decides which numbers may share a table column.
 
 A metric of your own plugs in from a package of your own: see [plug-ins](plugins.md).
-"""
+
+## At a glance
+
+| measures | families | weights |
+|---|---|---|
+| lip sync | `sync` (Sync-C, Sync-D, offset, distance as played, share in the tolerance of ITU-R BT.1359; six protocols of SyncNet's); by name only, for they rise under some damage: `av_align`, `envelope`‡ | SyncNet and S3FD, or BlazeFace for the faces |
+| lip sync that anybody may measure ([what it is worth](lip_sync.md)) | `sync/mesh` (confidence that does not depend on the length, distance, offset in milliseconds, in columns of its own) | in the package; BlazeFace, face mesh, Silero VAD |
+| mouth, face and head ([what the face mesh sees](landmarks.md)) | `frozen`, `lmd`, `theval` (openness against loudness, silent lips, dynamics of lips, brows and head, blinks; THEval's formulas and corrected forms) | BlazeFace, face mesh, iris, Silero VAD |
+| pictures | `fid`, `kid`, `fvd`, `kvd`, `lpips`, `psnr`, `ssim`, `csim`, `identity_drift`, `drift`, `cuts`, `flicker` | Inception, I3D, AlexNet/VGG, ArcFace; none for PSNR, SSIM and the last two |
+| speech | `wer`, `cer` (Qwen3-ASR, Whisper large-v3 or base, pocketsphinx‡: the best whose weights are there, named in the column), `unspoken_end`, `tempo` (rate, pauses, a cut end), `utmos`, `dnsmos`, `distillmos`, `sim` (WavLM-ECAPA, Resemblyzer‡) | per recogniser; Silero VAD; DistillMOS; bundled for DNSMOS and ‡ |
+| dubbing, with a reference | `dd` (duration divergence), `emo_sim`, `mcd`, `pesq`, `stoi` | StyleTTS2's aligner, emotion2vec; none for the last three |
+
+The pages behind these numbers: what each metric claims to notice, and whether it does ([validity](validity.md)); what it
+changes for reasons that are not the model ([error budget](error_budget.md)); how far it agrees with people
+([panel](panel.md)); whether a machine gives the published values ([attest](attest.md)).
+"""  # noqa: E501
 
 
 def document() -> str:

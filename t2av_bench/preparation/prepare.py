@@ -33,9 +33,9 @@ def prepare(
     Raises NotApplicable, with the command that helps, where the codec lacks weights or packages; ValueError for a
     source, a setting or a folder that cannot be used; OSError for a full disk.
     """
+    kind = usable(codec)
     from t2av_bench.preparation.encoding import ClipEncoder, Limits
 
-    kind = usable(codec)
     digests = dict(kind.digests())  # before any clip is looked at: says what is missing
     found, notices = read_clips(source, media, split, voice)
     for text in notices:

@@ -19,14 +19,13 @@ import numpy as np
 import scipy
 
 from t2av_bench.errors import Unscorable
-from t2av_bench.statistics.samples import Sample
+from t2av_bench.statistics.samples import LEAST_CLIPS, NEEDS_CLIPS, Sample
 from t2av_bench.statistics.seeding import generator
 
 Method = Literal["bca", "percentile"]
 
 DRAWS = 10_000
 LEVEL = 0.95
-LEAST_CLIPS = 20
 LEAST_UNITS = 5  # below this a resample has too few distinct values for any interval
 _ENTRIES = 1 << 17  # numbers resampled at a time: 1 MB an array, which stays in a processor's cache
 
@@ -142,7 +141,7 @@ def _quantile(values: np.ndarray, share: float) -> float:
 def check_enough(sample: Sample) -> None:
     """Raises Unscorable where there are too few clips, or too few groups of them, for any interval."""
     if len(sample) < LEAST_CLIPS:
-        raise Unscorable(f"{sample.described}; an interval needs at least {LEAST_CLIPS} clips")
+        raise Unscorable(f"{sample.described}; {NEEDS_CLIPS}")
     if sample.units < LEAST_UNITS:
         raise Unscorable(f"{sample.described}; an interval needs at least {LEAST_UNITS} {sample.unit}")
 

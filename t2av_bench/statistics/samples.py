@@ -9,6 +9,9 @@ import numpy as np
 from t2av_bench.errors import Unscorable
 from t2av_bench.scores import Quantity
 
+LEAST_CLIPS = 20
+"""Fewer have no interval: see ``intervals``."""
+NEEDS_CLIPS = f"an interval needs at least {LEAST_CLIPS} clips"
 # What an item may say of where it comes from; the first that is named decides. In the plural for notes.
 GROUP_KEYS = {"speaker": "speakers", "video": "source videos"}
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_TEMPORARY = re.compile(r"\..{1,40}\.[a-z0-9_]{8}(\.\w+)?")  # as ``replacing`` names its files
+
 
 def link(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """A second name of a file, or a copy where the file system has none, or where something has the name already."""
@@ -48,6 +50,13 @@ def replacing(path: str | os.PathLike[str], *, synced: bool = True) -> Iterator[
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what ``replacing`` left in a folder when it was killed. Only where nobody else writes there meanwhile."""
+    for path in folder.glob(".*"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, synced: bool = True) -> None:

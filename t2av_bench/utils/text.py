@@ -21,8 +21,8 @@ def signed(value: float, decimals: int) -> str:
     return f"{value:+.{decimals + 2}f}" if value and float(shown) == 0 else shown
 
 
-def counted(clips: int) -> str:
-    return f"{clips:,} clip" if clips == 1 else f"{clips:,} clips"
+def counted(number: int, what: str = "clip") -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def detectable_text(amount: float | None, decimals: int) -> str:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from t2av_bench.errors import Unscorable
 from t2av_bench.evaluation.config import check_device
 from t2av_bench.evaluation.evaluate import alone_in
+from t2av_bench.evaluation.planning import announced
 from t2av_bench.metrics import create, metric_class, metric_ids, registry, resolve
 from t2av_bench.results import budget as files
 from t2av_bench.results.budget import Budget, Entry, Sampling, Source, Variant, method_of
@@ -82,6 +83,8 @@ def budget(config: BudgetConfig, on_step: OnStep, notice: Notice) -> Budget:
     Metrics that lack something here are entries too, with the reason.
     """
     check_device(config.device)
+    for text in announced(config.metrics):
+        notice(text)
     chosen, folder = config.chosen, config.folder
     lacking = {id: _lacked(id) for id in dict.fromkeys(resolve(list(config.metrics)))}
     ids = [id for id, reason in lacking.items() if reason is None]

@@ -17,6 +17,7 @@ from t2av_bench.faces.landmarks import landmarks_in
 from t2av_bench.faces.mesh_points import LIPS_OUTER, NOSE_BASE, RIGID
 from t2av_bench.faces.track import TrackRules
 from t2av_bench.media.clip import Clip
+from t2av_bench.utils.optional import require
 
 # Room around the lips (left, top, right, bottom), in widths of the mouth: the jaw moves with it.
 _AROUND_LIPS = (-0.3, -0.25, 0.3, 0.5)
@@ -48,7 +49,7 @@ class Source:
 
 def blur(frames: np.ndarray, sigma: float) -> np.ndarray:
     """A batch under Gaussian blur, ``sigma`` in pixels."""
-    import cv2
+    cv2 = require("cv2", "video")
 
     return np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in frames])
 
@@ -99,7 +100,7 @@ def flickering(source: Source, percent: float, random: np.random.Generator) -> I
 
 def cut(source: Source, cuts: float, random: np.random.Generator) -> Iterator[np.ndarray]:
     """Hard cuts at equal distances between the picture and its middle, enlarged and mirrored: another camera."""
-    import cv2
+    cv2 = require("cv2", "video")
 
     length = source.clip.frame_count / (cuts + 1)
     for index, frame in enumerate(source.frames()):
@@ -113,7 +114,7 @@ def cut(source: Source, cuts: float, random: np.random.Generator) -> Iterator[np
 
 def jittered(source: Source, percent: float, random: np.random.Generator) -> Iterator[np.ndarray]:
     """As if the crop had been made elsewhere: a window smaller by ``percent``, at a place drawn once, enlarged."""
-    import cv2
+    cv2 = require("cv2", "video")
 
     across, down = random.random(2)
     for frame in source.frames():
@@ -143,7 +144,7 @@ def shortened(source: Source, percent: float, random: np.random.Generator) -> It
 
 def mouth_frozen(source: Source, percent: float, random: np.random.Generator) -> Iterator[np.ndarray]:
     """From some time on the mouth is a picture of itself, which moves, turns and grows with the head alone."""
-    import cv2
+    cv2 = require("cv2", "video")
 
     heads, mouths = heads_and_mouths(source.clip)
     held = max(1, source.first(percent)) - 1
@@ -222,7 +223,7 @@ def _patch(shape: tuple[int, int], low: np.ndarray, high: np.ndarray) -> np.ndar
 
 def _fitted(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     """A frame scaled to cover a size, and cut to it around its middle."""
-    import cv2
+    cv2 = require("cv2", "video")
 
     scale = max(height / frame.shape[0], width / frame.shape[1])
     size = (max(width, round(frame.shape[1] * scale)), max(height, round(frame.shape[0] * scale)))

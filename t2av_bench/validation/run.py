@@ -30,7 +30,7 @@ from t2av_bench.validation.damages import DAMAGES
 from t2av_bench.validation.making import UNDAMAGED, Grade, make, place_of
 from t2av_bench.validation.matrix import Validity
 from t2av_bench.validation.verdicts import cells
-from t2av_bench.weights.needs import unusable
+from t2av_bench.weights.needs import lacks, unusable
 
 Listed = BeforeValidator(lambda given: names(given) if isinstance(given, str) else given)
 Config = TypeVar("Config", bound="DamagingConfig")
@@ -82,7 +82,11 @@ class ValidityConfig(DamagingConfig):
                 id for id in resolve([name]) if folded(name) != "all" or unusable(metric_class(id)) is None
             ]  # fmt: skip
         if not found:
-            raise ConfigError("--metrics: no metric has what it needs here; 't2av-bench list metrics' says what")
+            absent = lacks(*map(metric_class, resolve(list(self.metrics))), weights=False)
+            raise ConfigError(
+                "--metrics: no metric has what it needs here; 't2av-bench list metrics' says what"
+                + (f"; {absent}" if absent else "")
+            )
         return list(dict.fromkeys(found))
 
 
@@ -97,6 +101,8 @@ def validity(config: ValidityConfig, on_step: OnStep, notice: Notice) -> Validit
     """Raises ValueError for what cannot be carried out; whatever befalls a clip is a reason."""
     check_device(config.device)
     ids, chosen = config.metric_ids, config.chosen
+    if absent := lacks(*map(metric_class, ids)):
+        raise ConfigError(f"--metrics: {absent}")
     options = registry.options_of(config.options, ids)
     entries = entries_of(config, notice)
     grades = [grade for each in chosen.values() for grade in each]

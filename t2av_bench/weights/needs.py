@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from t2av_bench.errors import Lack, NotApplicable
+from t2av_bench.utils.optional import OPENCV_LIBRARIES, opencv_fault
 from t2av_bench.weights.entry import WeightsEntry, fetch_command
 from t2av_bench.weights.table import configured, path
 
@@ -45,7 +46,10 @@ def lack(*users: Needs, weights: bool = True, without: Collection[str] = ()) -> 
         names += [user.id] if absent else []
     what = [f"weights {', '.join(entries)}"] if entries else []
     what += [f"Python packages {', '.join(packages)}"] if packages else []
-    how = [f"pip install 't2av-bench[{','.join(sorted(extras))}]'"] if extras else []
+    fault = opencv_fault() if any("cv2" in user.packages for user in users) else None
+    what += [fault] if fault else []
+    how = [OPENCV_LIBRARIES] if fault else []
+    how += [f"pip install 't2av-bench[{','.join(sorted(extras))}]'"] if extras else []
     if entries:  # a command for all that a user needs would bring those that do not count, too
         how += [fetch_command(*entries.values(), names="" if without else ",".join(names))]
     licences = [f"{entry.id}: {entry.licence}" for entry in entries.values() if entry.group != "free"]

@@ -157,7 +157,7 @@ class ItemRow {
 
   figure(column, media) {
     const { element } = t2av, { clip, name, index } = column;
-    const caption = element("figcaption", {}, element("b", { title: name }, name), column.real && name.toLowerCase() !== "real" ? element("span", { class: "tag" }, "real") : null);
+    const caption = element("figcaption", {}, element("b", { title: name }, name), column.real ? element("span", { class: "tag" }, "real") : null);
     const figure = element("figure", { class: "clip", "data-system": column.key, tabindex: -1, "aria-current": this.chosen(column) ? "true" : null,
       "aria-label": `${name}, ${this.id}` });
     if (clip?.width) figure.style.setProperty("--own", clip.width / clip.height);

@@ -38,6 +38,7 @@ from t2av_bench.media.encode import write_mp4
 from t2av_bench.media.resample import to_int16
 from t2av_bench.utils.files import write_text
 from t2av_bench.utils.machine import cores
+from t2av_bench.utils.optional import lacking
 
 if TYPE_CHECKING:
     from t2av_bench.gridface.portrait.portrait import Portrait
@@ -164,11 +165,10 @@ def finished(folder: Path, utterance: Utterance, size: int) -> dict[str, Any] | 
 
 
 def installed() -> dict[str, str]:
-    """Package -> version, without build tags such as ``+cpu``. BuildError where one is missing."""
-    try:
-        return {name: importlib.metadata.version(name).partition("+")[0] for name in PACKAGES}
-    except importlib.metadata.PackageNotFoundError as error:
-        raise BuildError(f"building {NAME} needs the package {error.name}: pip install 't2av-bench[demo]'") from error
+    """Package -> version, without build tags such as ``+cpu``. BuildError where some are missing."""
+    if absent := lacking("demo", "PIL", "espeakng_loader", "torch"):
+        raise BuildError(f"building {NAME}: {absent}")
+    return {name: importlib.metadata.version(name).partition("+")[0] for name in PACKAGES}
 
 
 @lru_cache

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from t2av_bench import weights
-from t2av_bench.errors import Unscorable
+from t2av_bench.errors import NotApplicable, Unscorable
 from t2av_bench.extractors import silero_vad
 from t2av_bench.extractors.recognisers import SAMPLE_RATE, Recogniser, Transcript
 from t2av_bench.faces.confirmed import confirmed_blazeface
@@ -23,6 +23,8 @@ from t2av_bench.preparation.benchmarks.recipe import Facts
 from t2av_bench.preparation.benchmarks.stages import Row
 from t2av_bench.preparation.benchmarks.text import RECOGNISERS
 from t2av_bench.utils.files import file_sha256
+from t2av_bench.utils.optional import require_all
+from t2av_bench.weights.entry import fetch_command
 
 LIMITS = Limits(seconds=4 * 3600.0, gigapixels=2000.0)
 """Sources are whole programmes, of which a minute is wanted: an hour of 4K, or four hours of 1080p."""
@@ -185,7 +187,7 @@ def text_task(tools: Tools, content: tuple[Stretch, str], alive: Callable[[], No
 
 
 def check_tools(detector: str, recognisers: Sequence[str]) -> None:
-    """Before any clip is looked at. Raises ValueError for a name that is none, NotApplicable for missing weights."""
+    """Before any clip is looked at. Raises ValueError for a name that is none, NotApplicable for what is missing."""
     from t2av_bench.utils.config import near
 
     if detector not in DETECTORS:
@@ -195,6 +197,10 @@ def check_tools(detector: str, recognisers: Sequence[str]) -> None:
     for name in recognisers:
         if name not in RECOGNISERS:
             raise ValueError(f"--recogniser {name}: there is no such recogniser{near(name, RECOGNISERS)}")
-        weights.path(RECOGNISERS[name][1])
-    weights.path(silero_vad.WEIGHTS)
+    require_all("speech,sync", "cv2", "onnxruntime", "rapidfuzz", "scenedetect", "torch", "transformers")
+    needed = [*(RECOGNISERS[name][1] for name in recognisers), silero_vad.WEIGHTS]
+    if absent := [weights.entry(id) for id in needed if not weights.is_present(id)]:
+        raise NotApplicable(f"missing: weights {', '.join(each.id for each in absent)}: {fetch_command(*absent)}")
+    for id in needed:
+        weights.path(id)
     DETECTORS[detector]("cpu")

@@ -41,7 +41,7 @@ from t2av_bench.preparation.benchmarks.writing import Writing, write_task
 from t2av_bench.preparation.clip_work import process_count
 from t2av_bench.utils import memory as machine_memory
 from t2av_bench.utils.alone import alone_in
-from t2av_bench.utils.files import file_sha256, json_text, write_text
+from t2av_bench.utils.files import file_sha256, json_text, remove_unfinished, write_text
 from t2av_bench.utils.progress import Notice, OnStep
 from t2av_bench.utils.ray_engine import chosen_engine
 from t2av_bench.utils.text import some
@@ -106,6 +106,8 @@ def prepare(
         ) as places,
         WorkerPool(places) as pool,
     ):
+        for folder in (out, out / FOLDER):
+            remove_unfinished(folder)
         stages = Stages(out, pool, *tools, workers=workers, timeout=timeout, on_step=on_step,
                         memory=most)  # fmt: skip
         run = _Run(recipe, folders, out, stages, listed, tuple(recognisers), detector, notice,

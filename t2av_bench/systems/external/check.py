@@ -25,7 +25,7 @@ from t2av_bench.utils.reasons import unexpected
 SECONDS = 2.0
 """Length of the items."""
 _SEEDS = (11, 12)
-_SOON = 1.0
+_SOON = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def interruption(system: System, request: Request, process: Callable[[], int | N
     if seconds < _SOON:
         os.killpg(before, signal.SIGSTOP)  # else it would be done before anybody could look
     thread.start()
-    time.sleep(min(max(seconds, _SOON) / 2, 60.0))
+    time.sleep(min(max(seconds / 2, 0.5), 60.0))
     with suppress(ProcessLookupError):
         os.killpg(before, signal.SIGKILL)
     thread.join()

@@ -36,12 +36,21 @@ PACED = [Paced("fast", 3.0, 0.2, (2.8, 3.2)), Paced("slow", 5.0, 4.0), Paced("wo
 LINE = Extrapolation(2.0, 0.1, 50.0, (50, 100, 200), (3.0, 2.5, 2.25))
 CURVES = {"one": [np.cos(np.arange(31) / 5)] * 3, "many": [np.cos(np.arange(31) / 5)] * 80, "empty": []}
 LEARNING = [plots.Checkpoint(10000, 0.2, (0.15, 0.25)), plots.Checkpoint(0, 0.9), plots.Checkpoint(5000, 0.4)]
+DOTS = [
+    plots.Dot("step 1", 6.0, (5.8, 6.2), difference=0.0),
+    plots.Dot("step 2", 5.9, (5.7, 6.1), True, 0, -0.1, (-0.2, 0.0), 0.25, ("equivalent", "equivalent")),
+    plots.Dot("step $3$", 8.0, None, False, None, None, None, None, ("not judged", "not judged")),
+    plots.Dot("step 4", None, verdicts=("not judged", "not judged")),
+    plots.Dot("step 5", 5.5, (5.3, 5.7), True, 1, -0.5, (-0.6, -0.4), 0.25, ("worse", "worse")),
+]
 DRAWN = {
     "distribution": lambda: plots.distribution("Sync-C ↑", "", SPREADS),
     "profile": lambda: plots.profile(["one", "two", "three"], ROWS, real="one"),
     "forest": lambda: plots.forest("one", FOREST),
     "speed": lambda: plots.quality_speed("Sync-C ↑", "higher", PACED),
     "learning": lambda: plots.learning_curve("WER ↓", "lower", LEARNING, real=0.05),
+    "history": lambda: plots.history("Sync-C ↑", "higher", DOTS, ("vs previous", "vs first"), "step 1"),
+    "one checkpoint": lambda: plots.history("WER ↓", "lower", DOTS[:1], ("vs previous", "vs first"), "step 1"),
     "sample size": lambda: plots.sample_size("FID", {"one": LINE, "two": LINE}),
     "curves": lambda: plots.sync_curves("Sync distance", range(-15, 16), CURVES),
 }
@@ -51,6 +60,21 @@ SHOWN = {
     "forest": ["Paired differences with one", "two", "three", "Sync-C"],
     "speed": ["fast", "slow", "worse"],
     "learning": ["WER ↓ over training", "training step", "real", "10000"],
+    "history": [
+        "Sync-C ↑",
+        "step 1",
+        "step $3$",
+        "step 5",
+        "difference from step 1, in the gate's margin",
+        "vs previous",
+        "vs first",
+        "worse",
+        "better",
+        "equivalent",
+        "undecided",
+        "not judged",
+    ],
+    "one checkpoint": ["WER ↓", "step 1"],
     "sample size": ["∞", "50", "100", "200", "FID against the number of clips"],
     "curves": ["one +1", "many +1"],
 }
@@ -100,10 +124,11 @@ def test_no_figure_is_kept_by_pyplot() -> None:
         (lambda: plots.distribution("x", "", [Spread("a", [])]), "no clip has a score"),
         (lambda: plots.profile(["one"], ROWS), "at least two systems"),
         (lambda: plots.profile(["one", "two"], ROWS[2:]), "no quantity has different values"),
-        (lambda: plots.forest("one", FOREST[2:]), "at least 5 clips"),
-        (lambda: plots.forest("one", []), "at least 5 clips"),
+        (lambda: plots.forest("one", FOREST[2:]), "at least 20 clips"),
+        (lambda: plots.forest("one", []), "at least 20 clips"),
         (lambda: plots.quality_speed("x", "higher", PACED[:1]), "recorded generation speed"),
         (lambda: plots.learning_curve("x", "higher", LEARNING[:1]), "evaluate --step"),
+        (lambda: plots.history("x", "higher", DOTS[3:4], ("a", "b"), "c"), "no checkpoint has a value"),
         (lambda: plots.sample_size("FID", {}), "could be extrapolated"),
         (lambda: plots.sync_curves("x", range(31), {"one": []}), "no clip has such a curve"),
     ],
@@ -111,6 +136,34 @@ def test_no_figure_is_kept_by_pyplot() -> None:
 def test_absent_data_is_a_reason(draw, reason: str) -> None:
     with pytest.raises(NothingToPlot, match=reason):
         draw()
+
+
+def test_a_history_joins_what_compares_and_tells_verdicts_by_form() -> None:
+    figure = plots.history("Sync-C ↑", "higher", DOTS, ("vs previous", "vs first"), "step 1")
+    values, differences, verdicts = figure.axes
+    joined = [line.get_xdata() for line in values.lines if line.get_linewidth() == 0.9]
+    assert [list(map(float, each)) for each in joined] == [[0, 1], [1, 4]], "past step 3, which is hollow"
+    dots = {line.get_xdata()[0]: line.get_markerfacecolor() for line in values.lines if line.get_marker() == "o"}
+    assert dots.pop(2) == "none" and set(dots) == {0, 1, 4} and "none" not in dots.values()
+    bands = [sorted(path.get_extents().intervaly) for each in differences.collections for path in each.get_paths()]
+    assert bands == [[-0.25, 0.25]] * 2
+    forms = {
+        (x, y): line.get_marker() for line in verdicts.lines
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    }  # fmt: skip
+    assert [forms[x, y] for y in (0, 1) for x in (1, 2, 3, 4)] == ["o", "x", "x", "v"] * 2 and (0, 0) not in forms
+    looks = {(each.get_marker(), each.get_markerfacecolor() == "none") for each in figure.legends[0].legend_handles}
+    assert len(looks) == 5, "no two verdicts look alike without colour"
+    upwards = [plots.history("x", way, DOTS, ("a", "b"), "c").axes for way in ("higher", "lower")]
+    assert [[axis.yaxis_inverted() for axis in axes[:2]] for axes in upwards] == [[False] * 2, [True] * 2]
+
+
+def test_of_many_checkpoints_some_are_named_the_first_and_last_among_them() -> None:
+    dots = [plots.Dot(f"step {place}", float(place)) for place in range(60)]
+    (axis,) = plots.history("x", "higher", dots, ("a", "b"), "c").axes
+    ticks = axis.get_xticks()
+    assert len(ticks) <= 13 and (ticks[0], ticks[-1]) == (0, 59)
+    assert [each.get_text() for each in axis.get_xticklabels()] == [f"step {place}" for place in ticks]
 
 
 def test_profile_puts_the_best_at_one_and_the_worst_at_zero() -> None:
@@ -197,3 +250,59 @@ def test_systems_differ_in_colour_and_marker() -> None:
     looks = [(colour(index), marker(index)) for index in range(40)]
     assert len(set(looks)) == 40
     assert all(one[1] != two[1] for one, two in product(looks[:7], looks[:7]) if one is not two)
+
+
+LONG = [f"A system with a long name, number {index}" for index in range(8)]
+WITH_LONG_NAMES = {
+    "distribution": lambda: plots.distribution("Sync-C ↑", "frames", [Spread(name, [1.0, 2.0], 1.5) for name in LONG]),
+    "profile": lambda: plots.profile(
+        LONG, [ProfileRow(f"Quantity {row} (GridFace)‡", "higher", {name: (row + place, None)
+               for place, name in enumerate(LONG)}) for row in range(6)], real=LONG[2],
+    ),
+    "forest": lambda: plots.forest("first", [
+        ForestRow(name, f"q{row}", f"Quantity {row}", "", 40, 0.1, -0.1, 0.3, 0.2, -0.2, 0.6, 0.4)
+        for row in range(3) for name in LONG
+    ]),
+    # Half of them at one place, as systems of one kind are.
+    "speed": lambda: plots.quality_speed("Sync-C ↑", "higher", [
+        Paced(name, 0.7 + 0.001 * (place % 4), 0.2 + (place > 3)) for place, name in enumerate(LONG)
+    ]),
+    "sample size": lambda: plots.sample_size("FID", dict.fromkeys(LONG, LINE)),
+    "curves": lambda: plots.sync_curves("Sync distance", range(-15, 16), {name: CURVES["one"] for name in LONG}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITH_LONG_NAMES)
+def test_no_label_lies_on_another_or_is_cut_off(name: str) -> None:
+    """By matplotlib's own boxes, as they are when the figure has been laid out."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    figure = WITH_LONG_NAMES[name]()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    window = figure.bbox
+    texts = [each for each in figure.findobj(Text) if each.get_visible() and each.get_text().strip()]
+    axes = [axis for axis in figure.axes if axis.get_visible()]
+    ticks = {tick for axis in axes for line in (axis.xaxis, axis.yaxis) for tick in line.get_ticklabels()}
+    shown = {tick for axis in axes for line in (axis.xaxis, axis.yaxis) for tick in line.get_ticklabels()
+             if _within(tick.get_window_extent(), axis.bbox, line is axis.xaxis) and tick.get_text()}  # fmt: skip
+    boxes = {each: each.get_window_extent() for each in texts if each not in ticks or each in shown}
+    assert len(boxes) > 5
+    for each, box in boxes.items():
+        assert window.x0 - 1 <= box.x0 and box.x1 <= window.x1 + 1 and box.y0 >= window.y0 - 1, each.get_text()
+    pairs = [(one, other) for one, other in product(boxes, boxes) if id(one) < id(other)]
+    assert [(one.get_text(), other.get_text()) for one, other in pairs if _covers(boxes[one], boxes[other])] == []
+
+
+def _within(box, axes, across: bool) -> bool:
+    """Whether a tick's label belongs to the part of the axis that is drawn; matplotlib keeps others beyond its ends."""
+    middle, low, high = (
+        (box.x0 + box.x1, axes.x0, axes.x1) if across else (box.y0 + box.y1, axes.y0, axes.y1)
+    )  # fmt: skip
+    return low - 1 <= middle / 2 <= high + 1
+
+
+def _covers(one, other) -> bool:
+    """Whether two boxes share more than a pixel in both directions."""
+    return min(one.x1, other.x1) - max(one.x0, other.x0) > 1 and min(one.y1, other.y1) - max(one.y0, other.y0) > 1

@@ -5,6 +5,8 @@ import pty
 import re
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from reports.tables import specification
 from reports.tables.build import build
 from reports.tables.make import of_runs
 from reports.tables.model import Cell, Table, TableColumn, TableRow
+from t2av_bench.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = [name for name in specification.names() if specification.load(name).rows]
@@ -110,19 +113,23 @@ def test_a_report_in_markdown_is_rendered_and_fits(width):
 def on_terminal(*arguments: object, width: int = 80) -> str:
     """What a command prints where its output is a terminal."""
     ours, theirs = pty.openpty()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": str(width), "TERM": "xterm"}
-    done = subprocess.Popen([sys.executable, "-m", "t2av_bench.cli.main", *map(str, arguments)], stdout=theirs,
-                            stderr=subprocess.PIPE, env=environment)  # fmt: skip
-    os.close(theirs)
-    shown = b""
-    try:
-        while part := os.read(ours, 65536):
-            shown += part
-    except OSError:  # how Linux says that the other side is closed
-        pass
-    done.communicate()
+    shown: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError):  # how Linux says that the other side is closed
+            while part := os.read(ours, 65536):
+                shown.append(part)
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    with pytest.MonkeyPatch.context() as patch, open(theirs, "w", encoding="utf-8") as terminal:
+        patch.setenv("COLUMNS", str(width))
+        patch.setenv("TERM", "xterm")
+        patch.setattr(sys, "stdout", terminal)
+        app([*map(str, arguments)], standalone_mode=False)
+    reading.join()
     os.close(ours)
-    return shown.decode().replace("\r\n", "\n")
+    return b"".join(shown).decode().replace("\r\n", "\n")
 
 
 def test_a_terminal_gets_tables_and_a_pipe_markdown(tmp_path):
@@ -177,3 +184,9 @@ def test_no_line_of_a_note_begins_with_a_unit():
     lines = terminal(table, width=40).splitlines()
     assert any("90 %" in line for line in lines)
     assert not [line for line in lines if line.lstrip().startswith(("%", "s ", "fps"))]
+
+
+def test_an_arrow_never_stands_on_a_line_of_its_own():
+    columns = [TableColumn(f"c{n}", label, "lower") for n, label in enumerate(["FD-frame‡", "WER‡"] * 6)]
+    shown = terminal(Table(columns, [TableRow("one", 2, [Cell("0.5", 0.5) for _ in columns])] * 2), width=80, fit=True)
+    assert shown.count("FD-frame‡ ↓") == 6 and shown.count("WER‡ ↓") == 6

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from run_factory import SYNC_C, UTMOS, make_run
 from typer.testing import CliRunner
 
 import t2av_bench as tb
+from reports.tables.build import build
 from reports.tables.gaps import PAPER, published
 from t2av_bench.cli.main import app
 from t2av_bench.results.budget import Budget, Entry, Sampling, Source, method_of
@@ -46,6 +48,17 @@ def test_a_table_says_what_is_not_resolved_at_its_number_of_clips(tmp_path):
         "Differences below these are not resolved at n = 50 (in brackets: of systems on the same clips, before what a "
         "paired test says), by the error budget: Sync-C 0.481 (0.278); UTMOS 0.196 (0.000)."
     )
+
+
+def test_the_packaged_budget_says_nothing_of_gridface_and_elsewhere_of_which_clips_it_is(tmp_path, monkeypatch):
+    """It was measured on real clips; who names one of their own knows what it is of."""
+    values = np.random.default_rng(0).normal(6, 1, 50)
+    (real,) = [tb.open_run(make_run(tmp_path / "real", {SYNC_C: values})).result]
+    monkeypatch.setattr("reports.tables.budgets.budget_of", lambda budget: budget or MINE)
+    assert "by the error budget of real clips (docs/error_budget.md): Sync-C" in note_of(build([real]))
+    drawn = replace(real, described={**real.described, "wer/gridface": real.described["sync/joonson"]})
+    assert not any("not resolved" in note for note in build([drawn]).notes)
+    assert "by the error budget: Sync-C" in note_of(build([drawn], budget=MINE))
 
 
 def test_the_group_with_fewest_clips_decides(tmp_path):

@@ -116,6 +116,14 @@ def test_every_format_prints_what_is_in_the_table(render):
     assert "Talker-T2AV" in text and "0.15" in text and ("0.071" in text or "0.07" in text)
 
 
+def test_columns_of_a_language_that_no_run_has_are_left_out_and_the_note_says_so():
+    table = built("embedded:1", [english("real", 0.0, 0.7), english("codec", 0.1, 0.6)])
+    assert {column.group for column in table.columns} == {"English"} and table.columns[0].key == "en_wer_gridface"
+    assert note_with(table, "No run has") == "No run has Chinese clips."
+    published = built("paper:1", [scored_run("mine", {("sync/joonson", SYNC_C): [5.0] * 4}, ["en"] * 4)])
+    assert {column.group for column in published.columns} == {"Chinese", "English"}, "others' numbers stay"
+
+
 def test_both_languages_of_a_system_share_a_row():
     chinese = scored_run("talker-t2av", {CER: [0.25] * 4, FRAME: 12.5}, ["zh"] * 4, stand_ins=EMBEDDED)
     table = built("embedded:1", [english("talker-t2av", 0.1, 0.6, more={FRAME: 10.0}), chinese])

@@ -241,7 +241,7 @@ def test_an_offset_shows_its_median_interval_and_the_share_near_0_and_few_clips_
     cells = {column.key: (column, cell) for column, cell in zip(table.columns, table.rows[0].cells, strict=True)}
     column, cell = cells["sync_offset"]
     assert (cell.text, cell.interval, cell.within) == ("-1.5", None, 0.5)
-    assert cell.details(1) == " 50 % within ±1" and cells["sync_c"][1].interval is None
+    assert cell.details(1) == ", 50 % within ±1" and cells["sync_c"][1].interval is None
     assert "Without an interval: 8 clips; an interval needs at least 20 clips." in table.notes
     lines = list(_explanation(table.rows[0], column, cell))
     assert "no interval: 8 clips; an interval needs at least 20 clips" in lines

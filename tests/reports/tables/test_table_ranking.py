@@ -7,6 +7,7 @@ from table_factory import CORPUS_WER, FID, SYNC, SYNC_C, UTMOS, scored_run
 from reports.tables.build import build
 from reports.tables.model import Cell, TableColumn
 from reports.tables.ranking import mark_by_digits, significantly_different
+from t2av_bench.results.run import RunResult, open_run
 from t2av_bench.scores import Score
 
 ENGLISH = ["en"] * 40
@@ -80,11 +81,34 @@ def test_few_clips_can_never_suffice_and_the_note_gives_the_number_that_could():
     """4 clips have 16 sign patterns: no two-sided p-value below 1/8. 2^(1-n) <= 0.05 first holds at n = 6."""
     runs = [scored_run(str(i), {SYNC: [i + 1.0] * 4}, ["en"] * 4) for i in range(2)]
     table = build(runs)
-    assert ranks(table) == [None, None] and any(
-        "4 shared clips can never suffice for that, 6 could" in n for n in table.notes
+    assert (
+        ranks(table) == [None, None]
+        and ("Too few clips to rank: 4 clips. A paired test needs 6 clips to tell rows apart, an interval 20 clips.")
+        in table.notes
     )
     runs = [scored_run(str(i), {SYNC: [i + 1.0] * 6}, ["en"] * 6) for i in range(2)]
     assert ranks(build(runs)) == ["second", "best"]
+
+
+def test_too_few_clips_are_said_once_and_cost_nothing(tmp_path, monkeypatch):
+    """Neither a reason for every missing interval, nor what is only true of tests; no pseudo-value is computed."""
+    import run_factory as factory
+
+    made = [
+        factory.make_run(
+            tmp_path / name,
+            {factory.SYNC_C: [5.0 + n] * 4, factory.FID: [1.0] * 4},
+            name=name,
+            features=factory.frames(n, 4, 0.5),
+        )  # fmt: skip
+        for n, name in enumerate(("one", "two"))
+    ]
+    monkeypatch.setattr(RunResult, "pseudo_values", None)
+    table = build([open_run(folder) for folder in made], intervals=False)
+    assert [column.key for column in table.columns] == ["sync_c", "fid"]
+    assert table.notes == [
+        "Too few clips to rank: 4 clips. A paired test needs 6 clips to tell rows apart, an interval 20 clips."
+    ]
 
 
 def test_marks_do_not_depend_on_which_columns_are_printed():
@@ -109,7 +133,10 @@ def test_clips_of_one_speaker_are_one_witness():
     runs = [scored_run(str(i), {SYNC: [i + 1.0] * 20}, ["en"] * 20, speakers=few) for i in range(2)]
     table = build(runs, intervals=True)
     assert ranks(table) == [None, None]
-    assert any("20 clips of 4 speakers" in note and "6 could" in note for note in table.notes)
+    assert (
+        "Too few clips to rank: 20 clips of 4 speakers. A paired test needs 6 speakers to tell rows apart."
+    ) in table.notes
+    assert "Without an interval: 20 clips of 4 speakers; an interval needs at least 5 speakers." in table.notes
     random = np.random.default_rng(0)
     values = {SYNC: (random.normal(5, 1, 10)[np.arange(20) % 10] + random.normal(0, 0.1, 20)).tolist()}
     wide, narrow = (build([scored_run("a", values, ["en"] * 20, speakers=by)], intervals=True) for by in (many, None))

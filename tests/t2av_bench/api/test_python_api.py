@@ -106,6 +106,7 @@ def test_installed_packages_say_that_they_are_typed():
         ("evaluate", {"progress", "notice"}, {"folder", "as_json"}),
         ("regress", set(), {"strict", "junit", "markdown", "as_json"}),
         ("compare", set(), {"worst", "as_json"}),
+        ("history", {"notice"}, {"out", "format"}),
         ("run", {"progress", "notice"}, {"dry_run", "as_json"}),
         ("table", {"runs", "specification", "notice"}, {"targets", "format"}),
     ],
@@ -400,7 +401,8 @@ def test_the_pages_examples_run(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), known)
-    assert len(blocks) == 8 and len(known["run"].clips) == 20
+    assert len(blocks) == 9 and len(known["run"].clips) == 20
     assert list(known["runs"]) == ["real"] and len(known["runs"]["real"].clips) == 3
     assert (known["gate"].status, known["gate"].regressed) == (1, True)
+    assert list(known["history"].to_frame().previous_verdict) == [None, "worse"] and (tmp_path / "page").is_dir()
     assert known["found"]["psnr"].value and (tmp_path / "table.tex").exists()

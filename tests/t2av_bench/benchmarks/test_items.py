@@ -324,7 +324,7 @@ def test_withdrawn_items_are_left_out_and_counted(tmp_path):
     path = manifest(tmp_path, {"id": "a"}, {"id": "b", "withdrawn": True})
     entries, notices = pair(tmp_path / "made", manifest=path)
     assert [entry.item.id for entry in entries] == ["a"]
-    assert notices == ["1 items are withdrawn and left out: b"]
+    assert notices == ["1 item withdrawn and left out: b"]
 
 
 def test_text_without_a_language_is_no_failure_but_said_early(tmp_path):

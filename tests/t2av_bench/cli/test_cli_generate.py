@@ -83,6 +83,7 @@ def test_options_reach_the_system_and_unset_ones_do_not(run, typed, inputs, name
                "--identity", inputs["video"], "--voice", inputs["video"])  # fmt: skip
     assert done.exit_code == 0, done.output
     assert run.loaded == [("cpu", "paper", 0.5, "bfloat16", None)]
+    assert ("--dtype is deprecated" in done.stderr and "write --precision" in done.stderr) is (name == "--dtype")
 
 
 def test_what_a_user_can_get_wrong_is_refused_before_weights_are_loaded(run, typed, tmp_path):

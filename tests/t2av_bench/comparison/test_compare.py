@@ -88,7 +88,7 @@ def test_what_cannot_be_paired_is_left_out_by_name(tmp_path):
     found = contrast([read(one), read(two)], draws=500)
     assert [each.difference.clips for each in found.contrasts] == [CLIPS - 2]
     notes = "\n".join(found.notes)
-    assert "2 items differ in text and are left out: clip_028, clip_029" in notes
+    assert "2 items left out, for other text: clip_028, clip_029" in notes
     assert "utmos (utmos/strong-v1) was measured in a but not in b" in notes
     assert "wer (wer/whisper-large-v3) was measured in b but not in a" in notes
     three = make_run(tmp_path / "c", {SYNC_C: values}, texts=texts, parameters={"version": 2})

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,34 @@ def stored(tmp_path: Path) -> dict[tuple[str, str], object]:
 def inputs(tmp_path: Path, metric: str = "fake/level") -> dict[str, str]:
     with Store(tmp_path / "run" / "results.db") as store:
         return {row["clip"]: row["inputs"] for row in store.measurements(metric)}
+
+
+@pytest.mark.parametrize("manifest", [False, True])
+def test_a_clip_that_the_next_checkpoint_lacks_is_a_loss_and_no_other_item(tmp_path, manifest):
+    """The gate fails; it must not call the two runs incomparable because of the lost clip's reference."""
+    ids = [f"{index:02}" for index in range(24)]
+    sounds(tmp_path / "made", *ids)
+    sounds(tmp_path / "real", *ids)
+    lines = [json.dumps({"id": id, "reference": f"real/{id}.wav"}) for id in ids]
+    (tmp_path / "items.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    more = ["--manifest", str(tmp_path / "items.jsonl")] if manifest else []
+    assert asked(tmp_path, *more, metrics="fake/level").exit_code == 0
+    (tmp_path / "run").rename(tmp_path / "before")
+    (tmp_path / "made" / "07.wav").unlink()
+    assert asked(tmp_path, *more, metrics="fake/level").exit_code == 1
+
+    def judged():
+        return CliRunner().invoke(app, ["regress", str(tmp_path / "before"), str(tmp_path / "run")])
+
+    found = judged()
+    assert found.exit_code == 1 and "Regression: 1 clip lost" in found.stdout, found.output
+    lost = "UPDATE clips SET reference_digest = {} WHERE clip = '07'"
+    with sqlite3.connect(tmp_path / "run" / "results.db") as database:
+        database.execute(lost.format("NULL"))
+    assert judged().exit_code == 1, "a run of an earlier version, which kept no such digest"
+    with sqlite3.connect(tmp_path / "run" / "results.db") as database:
+        database.execute(lost.format("'other'"))
+    assert judged().exit_code == 2, "another reference is another item, with or without a clip"
 
 
 def test_clips_that_are_missing_are_counted_and_end_in_exit_status_1(tmp_path):

@@ -115,13 +115,13 @@ def test_gridface_clips_are_read_near_their_truth(tmp_path):
 
 
 @pytest.mark.slow
-def test_forty_clips_written_as_mp4_are_learnt(tmp_path):
+def test_clips_written_as_mp4_are_learnt(tmp_path):
     import json
 
     from t2av_bench.gridface.data import build
 
-    manifest = build.build(tmp_path / "data", ["train"], 40, workers=2)["train"]
-    done = prepare(manifest, "--codec", "gridface", "--out", tmp_path / "shards", "--workers", 2)
+    manifest = build.build(tmp_path / "data", ["train"], 24, workers=1)["train"]
+    done = prepare(manifest, "--codec", "gridface", "--out", tmp_path / "shards", "--workers", 1)
     assert done.exit_code == 0, done.output
     settings = ["steps=150", "data.kind=shards", f"data.t2av={tmp_path / 'shards'}", f"output={tmp_path / 'run'}",
                 f"data.validation={tmp_path / 'shards'}", "validation.every=150", "checkpoints.every=150"]  # fmt: skip

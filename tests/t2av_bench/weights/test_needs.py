@@ -16,6 +16,7 @@ import pytest
 from t2av_bench import metrics, systems
 from t2av_bench.errors import NotApplicable
 from t2av_bench.metrics.base import Metric
+from t2av_bench.utils import optional
 from t2av_bench.weights.needs import lacks
 
 CORE = {"numpy", "scipy", "soxr", "av", "pydantic", "safetensors", "t2av_bench", "reference_model", "baselines"}
@@ -104,6 +105,28 @@ def test_all_that_is_missing_is_named_at_once_with_one_command(monkeypatch: pyte
     assert lacks() is None
     with pytest.raises(NotApplicable, match=r"embedded-codec: missing: Python packages cv2: pip .*\[demo\]"):
         systems.load("embedded-codec")
+
+
+def test_opencv_without_the_libraries_of_a_desktop_is_named_with_what_brings_them(monkeypatch, tmp_path) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is missing: pip install 't2av-bench[video]'")
+    monkeypatch.setenv("T2AV_BENCH_WEIGHTS", str(tmp_path))
+    psnr, lpips = (metrics.metric_class(id) for id in ("psnr/rgb", "lpips/alex"))
+    assert lacks(psnr) is None
+
+    def absent(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    (tmp_path / "cv2.py").write_text("raise ImportError('libxcb.so.1: cannot open shared object file')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cv2", raising=False)
+    monkeypatch.setattr("ctypes.CDLL", absent)
+    optional.opencv_fault.cache_clear()
+    try:
+        told = "a library that OpenCV loads (libxcb.so.1: cannot open shared object file)"
+        assert lacks(psnr) == f"missing: {told}: apt-get install libgl1 libglib2.0-0"
+        assert "OpenCV" not in str(lacks(lpips))
+    finally:
+        optional.opencv_fault.cache_clear()
 
 
 def test_weights_inside_a_package_come_with_it(monkeypatch: pytest.MonkeyPatch) -> None:

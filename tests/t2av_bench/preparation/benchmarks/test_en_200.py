@@ -1,6 +1,7 @@
 """HDTF and Hallo3 in a made tree with the defects that the real ones have, through all stages."""
 
 import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -59,14 +60,16 @@ def tree(tmp_path_factory) -> dict[str, Path]:
     videos = hdtf / "videos"
     talking(videos / "Radio1.mp4", lead=2.0)
     talking(videos / "Radio2.mp4", lead=1.0, rate=Fraction(30000, 1001))
-    for name in ("AdamSmith0", "AdamSmith1", "Trained", "Withdrawn"):
-        talking(videos / f"{name}.mp4")
+    talking(videos / "AdamSmith0.mp4")
+    for name in ("AdamSmith1", "Trained", "Withdrawn"):
+        shutil.copy(videos / "AdamSmith0.mp4", videos / f"{name}.mp4")
     talking(videos / "Mute.mp4", sound=False)
     talking(videos / "Disputed.mp4", hertz=DISPUTED)
     talking(videos / "Foreign.mp4", hertz=FOREIGN)
     talking(videos / "Two.mp4", frames=pictures(SECONDS, side=40, faces=2))
     video(videos / "Silent.mp4", pictures(SECONDS), speech((), SECONDS))
-    talking(hallo3 / "videos" / "0001.mp4")
+    (hallo3 / "videos").mkdir(parents=True)
+    shutil.copy(videos / "AdamSmith0.mp4", hallo3 / "videos" / "0001.mp4")
     colours = [(200 * (number % 2), 60, 120) for number in range(8)]
     talking(hallo3 / "videos" / "0002.mp4", frames=np.concatenate([pictures(2.4, colour=each) for each in colours]))
     talking(hallo3 / "videos" / "0003.mp4", frames=pictures(SECONDS, face=False))

@@ -41,6 +41,8 @@ def test_killed_in_every_stage_and_continued(source, whole, tmp_path):
     for stage in made_set.STAGES:
         count = rows.get(stage, 0)
         assert preparing(source, tmp_path / "out", stage, str(count)).wait() == -signal.SIGKILL, (stage, count)
+    for left in (".items.k1ll_ed0.jsonl", ".prepare/.text.k1ll_ed0.jsonl"):  # by a kill while a file was written
+        (tmp_path / "out" / left).write_text("{")
     made_set.run(source, tmp_path / "out", 2, watch := made_set.Watch())
     assert made_set.differing(whole[0], tmp_path / "out") == []
     assert not any(watch.seconds.values()), "each stage told once how much is there, and made nothing"

@@ -354,10 +354,11 @@ def test_tensorboard_is_told_what_the_lines_say(tmp_path):
 
 
 def test_wandb_is_told_as_well(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     run(micro_config(tmp_path, steps=2, journal={"trackers": ["wandb"]}))
     assert list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+    wandb.teardown()  # its service, which lives as long as the process
 
 
 @pytest.mark.parametrize(

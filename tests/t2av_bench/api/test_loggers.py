@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def calls(tmp_path, monkeypatch) -> Iterator[list[Any]]:
     """W&B offline, in folders of the test; whoever calls the network, through a proxy that answers nothing."""
     wandb = pytest.importorskip("wandb", reason="W&B is not installed: pip install 't2av-bench[wandb]'")
+    wandb.teardown()  # what another test in this process has set up keeps the folders that were named then
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     for name in ("DIR", "DATA_DIR", "CACHE_DIR", "CONFIG_DIR"):

@@ -147,7 +147,8 @@ def test_the_published_layout_is_taken_whole():
 def test_the_network_agrees_with_a_second_computation():
     state = random_state()
     network = distillmos.fill(distillmos.build(), state)
-    hiss, chirp = noise(SEGMENT), tone(SEGMENT)
+    # Bands without any sound hold rounding alone, which differs by processor and which the power of 0.3 makes large.
+    hiss, chirp = noise(SEGMENT), tone(SEGMENT) + 0.001 * noise(SEGMENT, seed=1)
     scores = [distillmos.distillmos(network, audio) for audio in (hiss, chirp)]
     assert scores == pytest.approx([literal_score(state, audio) for audio in (hiss, chirp)], abs=2e-4)
     assert abs(scores[0] - scores[1]) > 0.5, "a constant would agree too"

@@ -30,7 +30,7 @@ from t2av_bench.statistics.paired import Difference, paired_differences
 from t2av_bench.statistics.permutation import FLIPS, holm
 from t2av_bench.statistics.planning import clips_if_it_stays, clips_to_decide
 from t2av_bench.statistics.samples import Grouping, Sample
-from t2av_bench.utils.text import some
+from t2av_bench.utils.text import counted, some
 
 Key = tuple[str, str]
 """(metric id, quantity name)."""
@@ -252,8 +252,8 @@ def _samples(before: QuantityRecord, after: QuantityRecord, by: Grouping | None)
     if not before.scored:
         raise Unscorable(f"the baseline has no value ({before.reason or 'no clip was scored'})")
     if len(common) < LEAST_CLIPS:
-        counted = f"{len(common)} clip{'s' * (len(common) != 1)}" if common else "no clip"
-        raise Unscorable(f"scored on both sides: {counted}; the gate judges {LEAST_CLIPS} or more")
+        found = counted(len(common)) if common else "no clip"
+        raise Unscorable(f"scored on both sides: {found}; the gate judges {LEAST_CLIPS} or more")
     return before.sample(common).grouped(by), after.sample(common).grouped(by)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from build import random_model
+from random_models import random_model
 from test_sampling import NO_STOP, PAPER, RELEASE, close, config, item, mixed_items
 
 from reference_model.acceleration import Accelerated, pack_linears

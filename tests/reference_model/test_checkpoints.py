@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from build import random_model
 from golden import cases
+from random_models import random_model
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 

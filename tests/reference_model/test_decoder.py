@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from build import random_model
+from random_models import random_model
 
 from reference_model.acceleration import pack_linears
 from reference_model.checkpoints import load_model, load_state, save_model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from build import random_model
+from random_models import random_model
 from test_prompt import make_tokenizer
 from test_sampling import config
 

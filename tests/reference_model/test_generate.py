@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from build import golden_model, random_model
 from golden import cases, check
+from random_models import golden_model, random_model
 from test_sampling import FAST, config, item
 from test_sampling_golden import item_of, recipe_of
 

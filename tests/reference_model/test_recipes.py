@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from build import random_model
+from random_models import random_model
 from test_sampling import ARRANGEMENTS, NO_STOP, config, item
 
 from reference_model.inference.batched.plan import make_plan

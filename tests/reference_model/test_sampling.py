@@ -8,7 +8,7 @@ import dataclasses
 
 import pytest
 import torch
-from build import StoredNoise, random_model
+from random_models import StoredNoise, random_model
 
 from reference_model.config import ModelConfig
 from reference_model.inference.batched.sampling import generate, stream

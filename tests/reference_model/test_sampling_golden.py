@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from build import StoredNoise, golden_model
 from golden import cases, check_outputs
+from random_models import StoredNoise, golden_model
 
 from reference_model.codecs.motion_statistics import denormalise_motion, normalise_motion
 from reference_model.inference.batched.sampling import generate

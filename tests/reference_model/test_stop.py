@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from build import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_models import random_model
 
 from reference_model.config import ModelConfig
 from reference_model.inference.batched.sampling import generate

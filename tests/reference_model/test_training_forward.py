@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from build import random_model
+from random_models import random_model
 from training_factory import micro_batch
 
 from reference_model.config import ModelConfig

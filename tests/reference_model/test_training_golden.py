@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 import torch.nn.functional as F
-from build import golden_config, golden_model
 from golden import cases, check_outputs
+from random_models import golden_config, golden_model
 
 from reference_model import names
 from reference_model.modules.backbone import hidden_states

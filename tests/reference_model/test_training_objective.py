@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from build import random_model
+from random_models import random_model
 from training_factory import SHAPE, micro_batch, micro_config, synthetic
 
 from reference_model.checkpoints import meta_model

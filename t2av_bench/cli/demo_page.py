@@ -45,11 +45,14 @@ _SIGNS = (
     "↑: higher is better, ↓: lower is better. ‡: measured by a small stand-in that comes with the package, and not "
     "comparable with published numbers of the metric."
 )
-_COLUMNS = (
-    "WER is the share of words heard wrongly, DNSMOS the quality of the sound from 1 to 5, FD the "
-    "distance of the set of frames, or of clips, from the real set, Sync-C how surely lips and sound go together, "
-    "Sync-D how far apart they are."
-)
+_COLUMNS = {
+    "WER": "the share of words heard wrongly", "CER": "the same of characters",
+    "DNSMOS": "the quality of the sound from 1 to 5", "PESQ": "how near the sound is to the real one, up to 4.64",
+    "STOI": "how well it is understood beside it, up to 1", "SIM": "how alike the voices are",
+    "FD": "the distance of the set of frames, or of clips, from the real set",
+    "Sync-C": "how surely lips and sound go together", "Sync-D": "how far apart they are",
+}  # fmt: skip
+"""Beginning of a column's label -> what it measures."""
 _SMALL = (
     "Drawn faces say short sentences in synthetic speech; no person is seen or heard. The systems are small and were "
     "trained on a CPU for minutes: the numbers show that the pipeline measures what it should, and say nothing about "
@@ -68,25 +71,30 @@ def make_page(result: "Result", made: "Sequence[TableResult]", folder: Path, ite
     if not usable:
         raise ItemError(str(made[0].reason))
     together = [each for each in usable if each.name in ("embedded:1", "embedded:2", "embedded:4")] or usable[:1]
+    beside = [TITLES[each.name].partition(":")[0] for each in usable if each not in together]
     rows = [row for row in result.rows if not (row.row.split or "").endswith("-zh")]
     tables = [
         NamedTable(each.name, TITLES[each.name], [row.run for row in rows if each.name in row.row.tables])
         for each in together
     ]
     runs = list(dict.fromkeys(run for table in tables for run in table.runs or ()))
-    about = introduction([each.table for each in together if each.table], items)
+    about = introduction([each.table for each in together if each.table], items, beside)
     return build_report(runs, folder, real="real", title=TITLE, tables=tables, plain=False, about=about,
                         closing=closing()).index  # fmt: skip
 
 
-def introduction(tables: "Sequence[Table]", items: int) -> str:
-    """Markdown: what the page shows, what to look at first, how to read the numbers, what the rows are."""
+def introduction(tables: "Sequence[Table]", items: int, beside: Sequence[str] = ()) -> str:
+    """Markdown: what the page shows, what to look at first, how to read the numbers, what the rows are.
+
+    beside: tables that were made as well, of other clips than the page's.
+    """
     names = dict.fromkeys(row.name for table in tables for row in table.rows)
     rows = "\n".join(f"| {name} | {ROWS[name]} |" for name in names)
     found = "\n".join(f"{number}. {text}" for number, text in enumerate(_findings(tables), start=1))
     few = _few(tables)
-    spoken = {column.group for table in tables for column in table.columns}
-    chinese = " Table 1's Chinese half is beside this page, in the folder of tables." if "Chinese" in spoken else ""
+    if any(column.group == "Chinese" for table in tables for column in table.columns):
+        beside = ["Table 1's Chinese half", *beside]
+    others = f" Of other clips, and so not here but in the folder of tables: {', '.join(beside)}." if beside else ""
     return f"""
 **GridFace** is a talking-portrait benchmark that is made on the spot. {_SMALL}
 
@@ -100,11 +108,11 @@ Open a number, or [all clips](clips.html): the systems play side by side, each w
 
 {_SIGNS}
 
-{_COLUMNS} FD compares sets: of {items} clips it is rough.
+{_measured(tables, items)}
 
 {few}
 
-Each number links to its clips and says how it was measured when the pointer is on it.{chinese}
+Each number links to its clips and says how it was measured when the pointer is on it.{others}
 
 ## What the rows are
 
@@ -112,6 +120,15 @@ Each number links to its clips and says how it was measured when the pointer is 
 |---|---|
 {rows}
 """.lstrip()
+
+
+def _measured(tables: "Sequence[Table]", items: int) -> str:
+    """What the columns that are there measure."""
+    labels = [column.label for table in tables for column in table.columns if column.group != "Chinese"]
+    found = [(name, text) for name, text in _COLUMNS.items() if any(label.startswith(name) for label in labels)]
+    told = ", ".join(f"{name} {text}" for name, text in found).replace(" ", " is ", 1)
+    rough = f" FD compares sets: of {items} clips it is rough." if "FD" in dict(found) else ""
+    return f"{told}.{rough}"
 
 
 def closing() -> str:

@@ -152,7 +152,7 @@ class Players {
   settle(one) {
     const target = this.wanted.get(one);
     this.wanted.delete(one);
-    if (target !== undefined && !this.playing && Math.abs(one.currentTime - target) > 1e-4) one.currentTime = target;
+    if (target !== undefined && one.paused && Math.abs(one.currentTime - target) > 1e-4) one.currentTime = target;
   }
 
   // Give the decoders back; a row far from the window needs none.

@@ -116,6 +116,26 @@ def test_mouths_follow_the_face_track(tab: Watched, labelled: str) -> None:
     assert "kept no face track" in page.locator("#said").inner_text()
 
 
+def test_play_begins_where_the_last_step_led_however_fast_the_keys_are(tab: Watched, url: str) -> None:
+    """The first step is still being sought when the last one and Play are asked for."""
+    page = tab.page
+    open_clips(tab, url)
+    ready(page)
+    page.locator("#row-0 h2").focus()
+    seen = page.evaluate("""async () => {
+      const video = document.querySelector("#row-0 video"), times = [];
+      for (const key of [..."..........", "k"])
+        document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+      for (let i = 0; i < 300 && times.length < 10; i++) {
+        if (!video.paused) times.push(video.currentTime);
+        await new Promise(requestAnimationFrame);
+      }
+      return times;
+    }""")
+    page.keyboard.press("k")
+    assert seen and min(seen) >= 0.4 - 1e-3, seen
+
+
 def test_a_part_is_repeated_at_the_chosen_speed(tab: Watched, url: str) -> None:
     page = tab.page
     open_clips(tab, url)

@@ -6,7 +6,7 @@ A score is a value or a reason, never a stand-in: there is no 0, -1 or NaN for "
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -166,3 +166,9 @@ def library_versions(*distributions: str) -> dict[str, str]:
 def _version(distribution: str) -> str:
     """Read once: it takes a millisecond, protocols ask for every measurement, and what is imported stays imported."""
     return metadata.version(distribution).split("+")[0]
+
+
+def with_variant(name: str, metric: str, among: Sequence[str], gap: str = "") -> str:
+    """A quantity's name or label; behind it the metric's variant, ``wer[pocketsphinx]``, where several of ``among`` are
+    called so."""
+    return name if among.count(name) == 1 else f"{name}{gap}[{metric.partition('/')[2]}]"

@@ -7,7 +7,7 @@ from typing import Any
 
 from reports.page import data
 from reports.page.figures import Draw, Shown, rendered
-from reports.page.site import INDEX, asset, claim, environment, finish
+from reports.page.site import INDEX, asset, claim, environment, finish, put
 from reports.plots import Dot
 from reports.plots import history as plot
 from reports.tables.history import build
@@ -16,7 +16,6 @@ from t2av_bench.comparison.checkpoints import AGAINST, Against, Checkpoint, Hist
 from t2av_bench.comparison.gate import Key
 from t2av_bench.comparison.verdicts import Gate, in_full
 from t2av_bench.scores import Quantity
-from t2av_bench.utils.files import write_text
 from t2av_bench.utils.text import counted
 from t2av_bench.version import __version__
 
@@ -48,8 +47,7 @@ def write_page(history: History, out: Path) -> Path:
         notes=table.notes[len(findings) :], commands=list(_commands(history)),
     )  # fmt: skip
     for name, text in files.items():
-        # A file name that is no valid text has halves of characters, which a page cannot hold: they are written out.
-        write_text(out / name, text.encode("utf-8", "backslashreplace").decode("utf-8"), synced=False)
+        put(out, name, text)
     finish(out, set(files), before, [])
     return out / INDEX
 
@@ -61,7 +59,7 @@ def _title(history: History) -> str:
 
 def _lead(history: History) -> str:
     count, quantities = len(history.checkpoints), len(history.quantities)
-    text = f"{count} checkpoint{'s' * (count != 1)} in the order given, {quantities} quantit"
+    text = f"{counted(count, 'checkpoint')} in the order given, {quantities} quantit"
     text += f"{'ies' if quantities != 1 else 'y'} of {counted(history.reference.items)}"
     if not history.asked:
         return f"{text}."

@@ -109,8 +109,7 @@ def build_report(
     files: set[str] = set()
 
     def write(name: str, text: str) -> None:
-        # A file name that is no valid text has halves of characters, which a page cannot hold: they are written out.
-        write_text(out / name, text.encode("utf-8", "backslashreplace").decode("utf-8"), synced=False)
+        put(out, name, text)
         files.add(name)
 
     for name in ASSETS:
@@ -222,6 +221,12 @@ def claim(out: Path) -> set[str]:
         raise ItemError(f"{out / MANIFEST} is damaged ({error}); remove the folder, or name another --out") from error
     write_manifest(out, before, [])
     return before
+
+
+def put(out: Path, name: str, text: str) -> None:
+    """Write one file of a page, which the same command makes again, so nobody waits for the disk."""
+    # A file name that is no valid text has halves of characters, which a page cannot hold: they are written out.
+    write_text(out / name, text.encode("utf-8", "backslashreplace").decode("utf-8"), synced=False)
 
 
 def finish(out: Path, files: set[str], before: set[str], linked: list[str]) -> None:

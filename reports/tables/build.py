@@ -23,7 +23,7 @@ from t2av_bench.results.budget import Budget
 from t2av_bench.results.columns import Column
 from t2av_bench.results.run import RunResult, system_names
 from t2av_bench.results.subgroups import Subgroup, subgroups
-from t2av_bench.scores import Status
+from t2av_bench.scores import Status, with_variant
 from t2av_bench.statistics.samples import NEEDS_CLIPS, Sample
 from t2av_bench.utils.text import counted
 
@@ -78,13 +78,13 @@ def build(
             inapplicable.setdefault(reason, []).append(name if families.count(name) == 1 else f"{metric} {name}")
             continue
         quantity = present[0].quantity
-        label = quantity.label if labels.count(quantity.label) == 1 else f"{quantity.label} [{metric.split('/')[1]}]"
+        label = with_variant(quantity.label, metric, labels, " ")
         marks = protocol_marks(cells, allow_mixed, table.notes)
         if any(marks):
             mixed.append(label)
         stand_in = present[0].stand_in
         heading = TableColumn(
-            column_key(metric, name, families), label + ("‡" if stand_in else ""), quantity.direction,
+            with_variant(name, metric, families), label + ("‡" if stand_in else ""), quantity.direction,
             quantity.decimals, quantity.unit, stand_in=stand_in, quantity=quantity, metric=metric,
         )  # fmt: skip
         table.columns.append(heading)
@@ -106,11 +106,6 @@ def build(
             groups.side_by_side(table, parts)
     table.note_reasons()
     return table
-
-
-def column_key(metric: str, quantity: str, among: Sequence[str]) -> str:
-    """The name of a quantity's column; with the metric's variant where several of the quantities have that name."""
-    return quantity if among.count(quantity) == 1 else f"{quantity}[{metric.split('/')[1]}]"
 
 
 def _measured(places: Sequence[tuple[Subgroup, RunResult, Sequence[str]]], wanted: Iterable[tuple[str, str]]) -> Found:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from reports.tables.origins import versions
 from reports.tables.specification import RowSpecification, Specification
-from t2av_bench.results.run import RunResult
+from t2av_bench.results.run import RunResult, system_names
 
 _SEED = re.compile(r"\(seed \d+\)$")  # of an experiment's labels
 
@@ -116,7 +116,7 @@ def names_by(specifications: Sequence[Specification], runs: Sequence[RunResult])
         if len({tuple(twin.languages()) for twin in twins}) > 1:
             name += f" ({', '.join(run.languages())})"
         found.append(name)
-    return [f"{name} ({run.path})" if found.count(name) > 1 else name for name, run in zip(found, runs, strict=True)]
+    return system_names(runs, found)
 
 
 def _row(rows: Sequence[RowSpecification], name: str) -> RowSpecification | None:

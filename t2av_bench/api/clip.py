@@ -24,7 +24,7 @@ from t2av_bench.media.limits import DEFAULT
 from t2av_bench.metrics import create, registry, resolve
 from t2av_bench.metrics.base import Metric, SetMetric, Settings
 from t2av_bench.results.store import ScoreRow
-from t2av_bench.scores import Score, Status
+from t2av_bench.scores import Score, Status, with_variant
 from t2av_bench.utils.frames import frame
 from t2av_bench.utils.memory import GB
 from t2av_bench.utils.reasons import refusals
@@ -46,8 +46,7 @@ class ClipScores(Mapping[str, Score]):
         shared = [row.quantity for row in rows]
         self._scores = {}
         for row in rows:
-            unique = shared.count(row.quantity) == 1
-            self._scores[row.quantity if unique else f"{row.quantity}[{row.metric.split('/')[1]}]"] = row.score
+            self._scores[with_variant(row.quantity, row.metric, shared)] = row.score
 
     def __getitem__(self, quantity: str) -> Score:
         return self._scores[quantity]

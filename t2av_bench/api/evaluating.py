@@ -84,12 +84,12 @@ def evaluate(
         if asked.log:  # what shows clips is loaded where it is asked for
             from t2av_bench.api import loggers
 
-            loggers.check(asked)
+            loggers.check(asked.log)
         for text in announced(asked.metrics):
             note(text)
         evaluation.evaluate(asked, progress or (lambda _: None), note)
         write_text(asked.out / "evaluate.toml", dump(asked))
     run = Run(asked.out, notices=notices, config=asked)
     if asked.log:
-        loggers.log({"": run}, asked)
+        loggers.log({"": run}, asked.log, asked.log_media)
     return run

@@ -71,7 +71,7 @@ def run(
         if loaded.config.log:  # what shows clips is loaded where it is asked for
             from t2av_bench.api import loggers
 
-            loggers.check(loaded.config)
+            loggers.check(loaded.config.log)
         done = experiment.run(
             loaded,
             progress or (lambda _: None),
@@ -85,7 +85,7 @@ def run(
     if loaded.config.log:
         rows = {row.row.name: row.row for row in done.rows}
         about = {name: {key: getattr(row, key) for key in _LOGGED} for name, row in rows.items()}
-        loggers.log(runs, loaded.config, loaded.config.out.resolve().name, about)
+        loggers.log(runs, loaded.config.log, loaded.config.log_media, loaded.config.out.resolve().name, about)
     return runs
 
 

@@ -14,11 +14,10 @@ from typing import Any
 
 from reports.page.content import SourceFile, clip_content, figure_limit
 from reports.page.media import MediaFolder, PageClip
-from reports.tables.build import column_key
 from reports.tables.model import TableColumn
 from t2av_bench.api.runs import Logged, Run
 from t2av_bench.errors import NotApplicable
-from t2av_bench.evaluation.config import LoggedConfig
+from t2av_bench.scores import with_variant
 from t2av_bench.utils.reasons import said
 
 _MODULES = {"wandb": "t2av_bench.api.wandb_logger"}
@@ -58,28 +57,26 @@ class Content:
     values: tuple[str, ...]
 
 
-def check(config: LoggedConfig) -> None:
+def check(logger: str) -> None:
     """Raises ValueError where nothing can be logged, with what to type: to be called before the work."""
-    if config.log:
-        try:
-            importlib.import_module(_MODULES[config.log]).check()
-        except NotApplicable as error:
-            raise ValueError(str(error)) from error
+    try:
+        importlib.import_module(_MODULES[logger]).check()
+    except NotApplicable as error:
+        raise ValueError(str(error)) from error
 
 
 def log(
-    runs: Mapping[str, Run], config: LoggedConfig, group: str | None = None,
+    runs: Mapping[str, Run], logger: str, media: int, group: str | None = None,
     about: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> None:  # fmt: skip
-    """Log runs where that was asked for: ``Run.logged``. Raises nothing: their scores are there.
+    """Log runs, of each the first so many clips to be played: ``Run.logged``. Raises nothing: their scores are there.
 
     about: of each row of an experiment its ``name``, system, seed, …. After a failure the others are not tried: where
     a server does not answer, each of them would wait for it.
     """
     failed = None
-    for name, run in runs.items() if config.log else ():
-        assert config.log is not None
-        run.logged = failed or _logged(run, config.log, config.log_media, group, about.get(name, {}))
+    for name, run in runs.items():
+        run.logged = failed or _logged(run, logger, media, group, about.get(name, {}))
         failed = run.logged if run.logged.reason else None
 
 
@@ -97,7 +94,7 @@ def _content(run: Run, media: int, group: str | None, about: Mapping[str, Any]) 
     result = run.result
     families = [column.quantity.name for column in result.columns]
     keys = {
-        (column.metric, column.quantity.name): column_key(column.metric, column.quantity.name, families)
+        (column.metric, column.quantity.name): with_variant(column.quantity.name, column.metric, families)
         + ("‡" if column.stand_in else "")
         for column in result.columns
     }  # fmt: skip

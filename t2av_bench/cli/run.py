@@ -66,7 +66,7 @@ def run(
         if loaded.config.log:
             from t2av_bench.api import loggers
 
-            loggers.check(loaded.config)
+            loggers.check(loaded.config.log)
         if dry_run:
             rows = preview(loaded, made_again(loaded, regenerate or ()))
             _print_preview(rows, as_json)

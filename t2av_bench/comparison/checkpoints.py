@@ -17,7 +17,7 @@ from t2av_bench.comparison.verdicts import (
     Verdict,
     Word,
 )
-from t2av_bench.scores import Quantity
+from t2av_bench.scores import Quantity, with_variant
 from t2av_bench.statistics.intervals import Interval
 from t2av_bench.statistics.paired import as_row
 from t2av_bench.utils.frames import frame
@@ -156,8 +156,8 @@ class History:
         """What a reader sees: the quantity's label, with the metric's variant where two share it."""
         labels = [quantity.label for quantity, _ in self.quantities.values()]
         return {
-            key: quantity.label if labels.count(quantity.label) == 1 else f"{quantity.label} [{key[0].split('/')[1]}]"
-            for key, (quantity, _) in self.quantities.items()
+            (metric, name): with_variant(quantity.label, metric, labels, " ")
+            for (metric, name), (quantity, _) in self.quantities.items()
         }
 
     def worse(self, against: Against) -> dict[Key, list[int]]:
@@ -274,15 +274,7 @@ def _judged(each: Checkpoint, key: Key) -> dict[str, Any]:
                     "lost": len(verdict.lost)}  # fmt: skip
         else:
             reason = answer.reasons.get(key) if answer else None
-            row |= {
-                "verdict": None,
-                "against": None,
-                "p": None,
-                "margin": None,
-                "detectable": None,
-                "lost": 0,
-                "reason": reason,
-            }
+            row |= dict.fromkeys(_JUDGED.keys() - row.keys()) | {"lost": 0, "reason": reason}
         found |= {f"{against}_{name}": row[name] for name in _JUDGED}
     return found
 

@@ -336,9 +336,9 @@ def run_folders(folder: Path) -> list[Path]:
     return [path.parent for path in below] or [folder]
 
 
-def system_names(runs: Sequence[RunResult | Recorded]) -> list[str]:
-    """The systems' names, with their folders where two are alike."""
-    found = [run.name for run in runs]
+def system_names(runs: Sequence[RunResult | Recorded], names: Sequence[str] | None = None) -> list[str]:
+    """The systems' names, their own or those given, with their folders where two are alike."""
+    found = [run.name for run in runs] if names is None else list(names)
     return [f"{name} ({run.path})" if found.count(name) > 1 else name for name, run in zip(found, runs, strict=True)]
 
 
